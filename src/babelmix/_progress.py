@@ -1,0 +1,84 @@
+"""One look for every progress bar: what, how far, how fast, how long still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+console = Console(stderr=True)
+
+
+class _RateColumn(ProgressColumn):
+    """Units per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields.get('unit', '')}/s" if speed else "", style="progress.data.speed")
+
+
+class Ticker:
+    """A handle on one bar."""
+
+    def __init__(self, progress: Progress, task: int) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, count: int = 1) -> None:
+        """Count `count` more units as done."""
+        self._progress.advance(self._task, count)  # type: ignore[arg-type]
+
+
+@contextmanager
+def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Ticker]:
+    """Show a bar on standard error while the block runs.
+
+    Args:
+        what: the words before the bar.
+        total: how many units there are in all.
+        unit: the plural name of one unit, for the rate.
+        done: how many were finished before (by an earlier, interrupted call).
+    """
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=False,
+        # Without a terminal only the finished bar is printed.
+        auto_refresh=console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task(what, total=total, completed=done, unit=unit)
+        yield Ticker(progress, task)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hold back transformers' own bars and load reports while the block runs."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

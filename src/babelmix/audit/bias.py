@@ -1,0 +1,99 @@
+"""Language bias: how far apart a model ranks the same answer in different languages, and which languages crowd in."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.audit.ranks import RankTable
+
+PerQuery = dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], bool | None]]
+
+
+def per_query(table: RankTable) -> PerQuery:
+    """Bias metrics with one value a query.
+
+    Returns:
+        For each metric: query rows, int64, shape (values,); values, float64; whether lower is better (None: neither).
+
+    The metrics, for a query with relevant passages in languages l = 1..L, L >= 2, and r_l the rank in the pool of all
+    languages of the best relevant passage in language l:
+
+    - `rank distance`: max_l r_l - min_l r_l (arXiv 2408.10536, footnotes 5 and 6, after Huang et al. 2023). Best is
+      L - 1. Unbounded by any top-k; a model that ranks everything equally low scores well, so read it beside mAP.
+    - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
+    - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
+    - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in
+      the query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have none.
+    - `same-language share@k`: the share of the first k answers that are in the query's language.
+    - `same-language excess@k`: that share over the share of that language in the pool; 1 is no preference.
+    """
+    result: PerQuery = {}
+    query, ranks = _best_rank_by_language(table)
+    known = ranks >= 0
+    several = known.sum(axis=1) >= 2
+    spread, rows = np.where(known, ranks, np.nan)[several], query[several]
+    if len(rows):
+        result["rank distance"] = (rows, np.nanmax(spread, axis=1) - np.nanmin(spread, axis=1), True)
+        result["rank std"] = (rows, np.nanstd(spread, axis=1), True)
+        result["rank variance"] = (rows, np.nanvar(spread, axis=1), True)
+        own = own_language(table)[table.query_lang[rows]]
+        has_own = (own >= 0) & known[several][np.arange(len(rows)), own]
+        if has_own.any():
+            mine = spread[has_own]
+            rank_of_own = mine[np.arange(len(mine)), own[has_own]][:, None]
+            others = (~np.isnan(mine)).sum(axis=1) - 1
+            result["same-language preference"] = (rows[has_own], (rank_of_own < mine).sum(axis=1) / others, None)
+    own = own_language(table)[table.query_lang]
+    present = np.flatnonzero(own >= 0)
+    pool_share = table.pool_sizes / table.pool_sizes.sum()
+    for c, k in enumerate(table.cutoffs):
+        counted = table.top[present, c]
+        if len(present):
+            share = counted[np.arange(len(present)), own[present]] / counted.sum(axis=1)
+            result[f"same-language share@{k}"] = (present, share, None)
+            result[f"same-language excess@{k}"] = (present, share / pool_share[own[present]], None)
+    return result
+
+
+def own_language(table: RankTable) -> npt.NDArray[np.int64]:
+    """For each query language its index among the passage languages, -1 if it is not there: shape (query languages,)."""
+    index = {lang: i for i, lang in enumerate(table.passage_langs)}
+    return np.array([index.get(lang, -1) for lang in table.query_langs], dtype=np.int64)
+
+
+def _best_rank_by_language(table: RankTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Queries with a relevant passage, and the best rank in the whole pool per language, -1 where there is none."""
+    query, position = np.unique(table.pair_query, return_inverse=True)
+    far = np.iinfo(np.int64).max
+    best = np.full((len(query), len(table.passage_langs)), far, dtype=np.int64)
+    np.minimum.at(best, (position, table.pair_lang), table.rank_in_all())
+    return query, np.where(best == far, -1, best)
+
+
+def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
+    """Share of each passage language among the first k answers, by query language.
+
+    Returns:
+        float64, shape (query languages, passage languages); rows sum to 1.
+    """
+    counts = np.zeros((len(table.query_langs), len(table.passage_langs)))
+    np.add.at(counts, table.query_lang, table.top[:, table.cutoffs.index(k)])
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def crowding(table: RankTable) -> npt.NDArray[np.float64]:
+    """The crowding matrix: how many passages of a language stand above a relevant passage, on average.
+
+    Returns:
+        float64, shape (query languages, relevant languages, crowding languages); NaN where a query language has no
+        relevant passage in a language. `[a, b, c]` is read: "queries in a, looking for their answer in b, find this many
+        passages in c before it".
+    """
+    shape = (len(table.query_langs), len(table.passage_langs), len(table.passage_langs))
+    sums, counts = np.zeros(shape), np.zeros(shape[:2])
+    at = (table.query_lang[table.pair_query], table.pair_lang)
+    np.add.at(sums, at, table.above)
+    np.add.at(counts, at, 1)
+    with np.errstate(invalid="ignore"):
+        return sums / counts[:, :, None]

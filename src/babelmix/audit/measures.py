@@ -1,0 +1,110 @@
+"""From a rank table to measures: a value per query in cells (languages, pairs) and groups.
+
+| setting | pool | cells |
+|---|---|---|
+| mono | passages of the query's language | query languages |
+| cross | passages of one other language | ordered pairs query language > passage language |
+| multi | all passages | query languages |
+| bias | all passages | query languages |
+
+A query takes part in a cell if it has a relevant passage in that cell's pool: on data of sparse coverage the
+cross-lingual cells hold only the questions that both languages have (arXiv 2408.10536 on MLQA-R).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.audit import bias
+from babelmix.audit.metrics import DEFAULT, RankedLists, metric
+from babelmix.audit.ranks import RankTable
+
+SETTINGS = ("mono", "cross", "multi")
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One number per query (and, in the cross setting, per passage language).
+
+    Args:
+        setting: `mono`, `cross`, `multi` or `bias`.
+        metric: the metric's name.
+        cells: names of the cells whose means make the macro-average.
+        cell: cell of each value, int64, shape (values,).
+        group: group of each value, int64, shape (values,), the same numbering in all measures of one table.
+        values: float64, shape (values,).
+        lower_is_better: whether less is better; None where neither is.
+    """
+
+    setting: str
+    metric: str
+    cells: tuple[str, ...]
+    cell: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    lower_is_better: bool | None = False
+
+    @property
+    def name(self) -> str:
+        """`setting/metric`."""
+        return f"{self.setting}/{self.metric}"
+
+    def cell_means(self) -> npt.NDArray[np.float64]:
+        """Mean per cell, shape (cells,); cells without a query are not part of a measure."""
+        counts = np.bincount(self.cell, minlength=len(self.cells))
+        return np.bincount(self.cell, self.values, minlength=len(self.cells)) / counts
+
+    def macro(self) -> float:
+        """Mean of the cell means: every language (or ordered pair) counts the same."""
+        return float(self.cell_means().mean())
+
+
+def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Measure]:
+    """All measures of a table by `setting/metric`; a setting without any query is left out.
+
+    Args:
+        table: the rank table.
+        metrics: ranking metrics for the three settings; the bias metrics are always there.
+
+    Raises:
+        ConfigError: there is no such metric.
+    """
+    functions = {name: metric(name) for name in metrics}
+    _, group_of_query = np.unique(table.query_group.astype(str), return_inverse=True)
+    passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
+    own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
+    pair_query_lang = table.query_lang[table.pair_query]
+    same = own[pair_query_lang] == table.pair_lang
+    result: dict[str, Measure] = {}
+    for setting in SETTINGS:
+        if setting == "multi":
+            keep, ranks = np.ones(len(same), dtype=bool), table.rank_in_all()
+        else:
+            keep, ranks = (same if setting == "mono" else ~same), table.rank_in_own()
+        if not keep.any():
+            continue
+        width = len(table.passage_langs) if setting == "cross" else 1
+        key = table.pair_query[keep] * width + (table.pair_lang[keep] if setting == "cross" else 0)
+        order = np.lexsort((ranks[keep], key))
+        key = key[order]
+        starts = np.flatnonzero(np.diff(key, prepend=-1))
+        lists = RankedLists(ranks[keep][order], starts)
+        query = key[starts] // width
+        cell = table.query_lang[query] * width + (key[starts] % width)
+        used, cell = np.unique(cell, return_inverse=True)
+        cells = tuple(
+            table.query_langs[c // width] + (f" > {table.passage_langs[c % width]}" if setting == "cross" else "")
+            for c in used
+        )
+        for name, function in functions.items():
+            measure = Measure(setting, name, cells, cell, group_of_query[query], function(lists))
+            result[measure.name] = measure
+    for name, (query, values, lower) in bias.per_query(table).items():
+        used, cell = np.unique(table.query_lang[query], return_inverse=True)
+        cells = tuple(table.query_langs[c] for c in used)
+        result[f"bias/{name}"] = Measure("bias", name, cells, cell, group_of_query[query], values, lower)
+    return result

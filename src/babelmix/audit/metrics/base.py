@@ -1,0 +1,39 @@
+"""What a ranking metric sees: the sorted ranks of the relevant passages of many queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """Zero-based ranks of relevant passages, list after list, ascending within a list.
+
+    Args:
+        ranks: int64, shape (pairs,).
+        starts: index of each list's first rank, int64, shape (lists,); no list is empty.
+    """
+
+    ranks: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """How many relevant passages each list has, shape (lists,)."""
+        return np.diff(np.append(self.starts, len(self.ranks)))
+
+    @property
+    def position(self) -> npt.NDArray[np.int64]:
+        """Zero-based position of each rank within its list, shape (pairs,)."""
+        return np.arange(len(self.ranks)) - np.repeat(self.starts, self.sizes)
+
+    def sum(self, values: npt.NDArray[np.floating]) -> Floats:
+        """Sum of a value per pair over each list, shape (lists,)."""
+        if len(self.starts) == 0:
+            return np.zeros(0)
+        return np.add.reduceat(values.astype(np.float64), self.starts)

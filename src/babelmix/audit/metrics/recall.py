@@ -1,0 +1,18 @@
+"""Recall."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babelmix.audit.metrics.base import Floats, RankedLists
+
+
+def recall(lists: RankedLists, k: int | None = None) -> Floats:
+    """R@k: the share of a query's relevant passages that are among the first k.
+
+    In the multilingual setting of XQuAD-R (eleven relevant passages) R@10 is at most 10/11 (arXiv 2408.10536).
+
+    Returns:
+        float64, shape (lists,).
+    """
+    return lists.sum((lists.ranks < (np.inf if k is None else k)).astype(np.float64)) / lists.sizes

@@ -1,0 +1,150 @@
+"""An audit: encode once, score once, and keep a folder from which everything else follows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import write_json
+from babelmix.audit import bias
+from babelmix.audit.measures import Measure, measures
+from babelmix.audit.metrics import DEFAULT
+from babelmix.audit.ranks import RankTable, rank_table
+from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
+from babelmix.corpus import Corpus
+from babelmix.encoders import encode
+from babelmix.errors import AuditError
+
+SHARE_AT = 10
+"""The k whose language shares reports show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """A finished audit.
+
+    Args:
+        table: the rank table.
+        measures: all measures by `setting/metric`.
+        estimates: by measure, the macro-average and the cells, with intervals.
+    """
+
+    table: RankTable
+    measures: dict[str, Measure]
+    estimates: dict[str, tuple[Estimate, dict[str, Estimate]]]
+
+    @classmethod
+    def of(cls, table: RankTable, metrics: Sequence[str] = DEFAULT) -> Audit:
+        """Compute all measures and intervals of a table."""
+        computed = measures(table, metrics)
+        return cls(table, computed, estimates(computed))
+
+    @classmethod
+    def load(cls, folder: Path, metrics: Sequence[str] = DEFAULT) -> Audit:
+        """Read a folder that `save` wrote; metrics may be others than when it was written.
+
+        Raises:
+            AuditError: the folder is no audit, or damaged.
+        """
+        return cls.of(RankTable.load(folder), metrics)
+
+    def macro(self, name: str) -> float:
+        """The macro-average of a measure.
+
+        Raises:
+            AuditError: the corpus does not have this setting.
+        """
+        if name not in self.measures:
+            raise AuditError(f"this audit has no {name}: the corpus has no such pool")
+        return self.measures[name].macro()
+
+    def summary(self) -> dict[str, Any]:
+        """Everything as JSON-serialisable values: macro-averages, cells, shares, crowding, and what was audited."""
+        shares = bias.language_shares(self.table, SHARE_AT)
+        crowding = bias.crowding(self.table)
+        return {
+            "about": self.table.about,
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "groups": int(len(np.unique(self.table.query_group.astype(str)))),
+            "query_langs": list(self.table.query_langs),
+            "passage_langs": list(self.table.passage_langs),
+            "pool_sizes": self.table.pool_sizes.tolist(),
+            "macro": {name: asdict(macro) for name, (macro, _) in self.estimates.items()},
+            "cells": {name: {c: asdict(e) for c, e in cells.items()} for name, (_, cells) in self.estimates.items()},
+            f"language_share@{SHARE_AT}": shares.tolist(),
+            "crowding": [[[None if np.isnan(v) else v for v in row] for row in plane] for plane in crowding.tolist()],
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `ranks.parquet`, `queries.parquet` and, last, `metrics.json`."""
+        self.table.save(folder)
+        write_json(folder / "metrics.json", self.summary())
+
+
+def is_finished(folder: Path, about: dict[str, Any]) -> bool:
+    """Whether `folder` holds a finished audit of the same corpus, encoder and settings."""
+    file = folder / "metrics.json"
+    if not file.is_file():
+        return False
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8"))["about"] == json.loads(json.dumps(about)))
+    except (ValueError, KeyError):
+        return False
+
+
+def audit(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    *,
+    name: str,
+    batch_size: int = 32,
+    store: bool = True,
+    metrics: Sequence[str] = DEFAULT,
+    about: dict[str, Any] | None = None,
+) -> Audit:
+    """Measure how an encoder retrieves within a language, across languages and from all languages at once.
+
+    Args:
+        encoder: what is measured; its prompts for queries and documents are used.
+        corpus: what it is measured on.
+        name: what reports call the encoder.
+        batch_size: texts a forward pass.
+        store: keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
+        metrics: see `babelmix.audit.metrics`.
+        about: more facts to keep with the audit.
+
+    Raises:
+        AuditError: the encoder's similarity is neither cosine nor dot product, or its embeddings are not finite.
+    """
+    similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name or "cosine"))
+    if similarity is None:
+        raise AuditError(f"{name} scores by {encoder.similarity_fn_name}; only cosine and dot product are supported")
+    facts = about_of(encoder, corpus, name) | (about or {})
+    texts = [table["text"].to_pylist() for table in (corpus.queries, corpus.passages)]
+    queries = encode(encoder, texts[0], "query", batch_size=batch_size, store=store, label="encoding queries")
+    passages = encode(encoder, texts[1], "document", batch_size=batch_size, store=store, label="encoding passages")
+    zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
+    table = rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
+    return Audit.of(table, metrics)
+
+
+def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str) -> dict[str, Any]:
+    """The facts by which a finished audit is recognised."""
+    return {
+        "encoder": name,
+        "prompts": dict(encoder.prompts),
+        "max_seq_length": None if encoder.max_seq_length in (None, float("inf")) else int(encoder.max_seq_length),
+        "similarity": str(encoder.similarity_fn_name or "cosine"),
+        "corpus": corpus.name,
+        "fingerprint": corpus.fingerprint(),
+        "queries": corpus.queries.num_rows,
+        "passages": corpus.passages.num_rows,
+        "machine_made": list(corpus.meta.get("machine_made") or []),
+    }

@@ -1,0 +1,196 @@
+"""Intervals and tests: bootstrap over groups, paired randomisation over groups, Holm's correction.
+
+The group (page, article, image) is the unit, since the queries of one group and their translations are not independent.
+Intervals and p-values therefore speak of other groups of the same kind, for the models at hand; how much another
+training seed would change is shown separately, as the spread over seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.audit.measures import Measure
+from babelmix.errors import AuditError
+
+RESAMPLES = 1000
+FLIPS = 10_000
+LEVEL = 0.95
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its percentile bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference A - B of one measure's macro-average.
+
+    Args:
+        measure: `setting/metric`.
+        difference: with its bootstrap interval.
+        effect: the difference in units of the standard deviation over groups of the groups' own differences (Cohen's d
+            for paired samples).
+        p: two-sided paired randomisation test over groups.
+        p_holm: after Holm's correction over all comparisons shown together; None before it.
+    """
+
+    measure: str
+    difference: Estimate
+    effect: float
+    p: float
+    p_holm: float | None = None
+
+
+def estimates(
+    measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
+    """Macro-average and cell means of every measure, with intervals from one and the same set of resamples.
+
+    Args:
+        measures: measures of one table.
+        resamples: bootstrap resamples of groups.
+        seed: of the resampling.
+
+    Returns:
+        By measure name: the macro-average, and the cells by name.
+    """
+    names = list(measures)
+    draws = {name: [] for name in names}  # type: dict[str, list[Floats]]
+    groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
+    sums = {name: _group_sums(measures[name], groups) for name in names}
+    for weights in _resampled_weights(groups, resamples, seed):
+        for name in names:
+            total, count = sums[name]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                draws[name].append((weights @ total) / (weights @ count))
+    result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
+    for name, measure in measures.items():
+        cells = np.concatenate(draws[name]) if draws[name] else np.empty((0, len(measure.cells)))
+        means = measure.cell_means()
+        # A resample may miss every group of a small cell; the macro-average is then over the cells it has.
+        macro = _interval(_nanmean(cells), measure.macro())
+        by_cell = {cell: _interval(cells[:, i], float(means[i])) for i, cell in enumerate(measure.cells)}
+        result[name] = (macro, by_cell)
+    return result
+
+
+def compare(
+    first: Sequence[Mapping[str, Measure]],
+    second: Sequence[Mapping[str, Measure]],
+    names: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    flips: int = FLIPS,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare two systems, each given as its audits over seeds; values are averaged over seeds before pairing.
+
+    The randomisation test swaps the two systems within whole groups; its p-value is (1 + extremes) / (1 + flips).
+
+    Args:
+        first: measures of system A, one mapping a seed, all on one corpus.
+        second: the same for system B.
+        names: which measures to compare, as `setting/metric`.
+        resamples: for the interval.
+        flips: for the test.
+        seed: of both.
+
+    Raises:
+        AuditError: the audits are not of the same corpus.
+    """
+    comparisons = []
+    for name in names:
+        a, b = _averaged(first, name), _averaged(second, name)
+        if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
+            raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")
+        difference = replace(a, values=a.values - b.values)
+        value, _ = estimates({name: difference}, resamples=resamples, seed=seed)[name]
+        total, _ = _group_sums(difference, int(difference.group.max()) + 1)
+        cell_sizes = np.bincount(difference.cell, minlength=len(difference.cells))
+        # The macro-average is a sum of one contribution a group, so swapping a group flips one sign.
+        parts = (total / cell_sizes).sum(axis=1) / len(difference.cells)
+        parts = parts[np.bincount(difference.group, minlength=len(parts)) > 0]
+        spread = float(parts.std(ddof=1)) if len(parts) > 1 else 0.0
+        effect = float(parts.mean()) / spread if spread > 0 else 0.0
+        comparisons.append(Comparison(name, value, effect, _randomisation_p(parts, flips, seed)))
+    return comparisons
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Holm's step-down correction (Holm 1979) over all comparisons given."""
+    order = sorted(range(len(comparisons)), key=lambda i: comparisons[i].p)
+    corrected = [0.0] * len(comparisons)
+    running = 0.0
+    for step, i in enumerate(order):
+        running = max(running, min(1.0, (len(order) - step) * comparisons[i].p))
+        corrected[i] = running
+    return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
+
+
+def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
+    if not runs or any(name not in run for run in runs):
+        raise AuditError(f"the measure {name!r} is not in every audit to be compared")
+    first = runs[0][name]
+    for run in runs[1:]:
+        if run[name].cells != first.cells or not np.array_equal(run[name].cell, first.cell):
+            raise AuditError(f"{name}: the audits of the seeds are not of the same corpus")
+    return replace(first, values=np.mean([run[name].values for run in runs], axis=0))
+
+
+def _group_sums(measure: Measure, groups: int) -> tuple[Floats, Floats]:
+    """Sum and count of values by group and cell, float64, shape (groups, cells)."""
+    key = measure.group * len(measure.cells) + measure.cell
+    size = groups * len(measure.cells)
+    shape = (groups, len(measure.cells))
+    return (
+        np.bincount(key, measure.values, minlength=size).reshape(shape),
+        np.bincount(key, minlength=size).reshape(shape).astype(np.float64),
+    )
+
+
+def _resampled_weights(groups: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each group is drawn in each resample, in blocks of bounded memory, shape (some, groups)."""
+    rng = np.random.default_rng(seed)
+    block = max(1, min(resamples, 4_000_000 // max(groups, 1)))
+    for first in range(0, resamples, block):
+        count = min(block, resamples - first)
+        drawn = rng.integers(0, groups, size=(count, groups)) + groups * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * groups).reshape(count, groups).astype(np.float64)
+
+
+def _nanmean(cells: Floats) -> Floats:
+    known = ~np.isnan(cells)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, cells, 0.0).sum(axis=1) / known.sum(axis=1)
+
+
+def _interval(draws: Floats, value: float) -> Estimate:
+    draws = draws[~np.isnan(draws)]
+    if len(draws) == 0:
+        return Estimate(value, value, value)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _randomisation_p(parts: Floats, flips: int, seed: int) -> float:
+    rng = np.random.default_rng(seed)
+    observed = abs(parts.sum())
+    # Rounding must not make the observed arrangement itself look smaller than its copies.
+    tolerance = 1e-12 * max(1.0, float(np.abs(parts).sum()))
+    extremes = 0
+    block = max(1, min(flips, 8_000_000 // max(len(parts), 1)))
+    for first in range(0, flips, block):
+        signs = rng.integers(0, 2, size=(min(block, flips - first), len(parts)), dtype=np.int8) * 2.0 - 1.0
+        extremes += int((np.abs(signs @ parts) >= observed - tolerance).sum())
+    return (1 + extremes) / (1 + flips)

@@ -1,0 +1,141 @@
+"""A batch plan: a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.batches.index import Ints, PairIndex, Pool
+from babelmix.batches.keyed import Permutation, derive_key, uniforms
+from babelmix.batches.strategies import Strategy
+from babelmix.errors import PlanError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One batch of training pairs.
+
+    Args:
+        kind: `mono`, `cross` or `mixed`.
+        step: of the plan.
+        lang: the language of a `mono` batch, else None.
+        query_rows: rows of the corpus's queries, int64, shape (batch,).
+        passage_rows: rows of its passages, int64, shape (batch,).
+    """
+
+    kind: str
+    step: int
+    lang: str | None
+    query_rows: Ints
+    passage_rows: Ints
+
+    def __len__(self) -> int:
+        return len(self.query_rows)
+
+    def slice(self, rank: int, world_size: int) -> Batch:
+        """The part of one rank: the same kind, consecutive rows."""
+        share = len(self) // world_size
+        mine = slice(rank * share, (rank + 1) * share)
+        return replace(self, query_rows=self.query_rows[mine], passage_rows=self.passage_rows[mine])
+
+
+class BatchPlan:
+    """`plan[step] -> Batch`: deterministic in (seed, step), in any order, with no state.
+
+    The classes of a pool (see `index`) are permuted by a key; step s takes the window of the batch's size at s modulo the
+    number of whole windows, and every turn through the pool has another permutation. On fully parallel data all pools
+    have the same classes, so every strategy sees the same items at the same step, and each item once per turn.
+
+    Args:
+        index: what to draw from.
+        strategy: how, see `babelmix.batches.strategies`.
+        batch_size: rows of the global batch, over all ranks.
+        seed: another seed gives another sequence.
+        language_temperature: languages are drawn in proportion to size ** temperature; 0 is uniform (as in arXiv
+            2408.10536), 1 is by size.
+        world_size: number of ranks that share a batch; it does not change the global batch.
+
+    Raises:
+        PlanError: the batch cannot be shared or filled; the message says by which language.
+    """
+
+    def __init__(
+        self,
+        index: PairIndex,
+        strategy: Strategy,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        language_temperature: float = 0.0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1 or world_size < 1 or batch_size % world_size:
+            raise PlanError(f"a batch of {batch_size} cannot be shared by {world_size} ranks: use a multiple")
+        if not np.isfinite(language_temperature) or language_temperature < 0:
+            raise PlanError(f"the language temperature must be 0 (uniform) or more, not {language_temperature}")
+        self.index, self.strategy, self.batch_size = index, strategy, batch_size
+        self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
+        self._pools: dict[tuple[str, int | None], Pool] = {}
+        strategy.check(self)
+
+    def __getitem__(self, step: int) -> Batch:
+        if step < 0:
+            raise IndexError("a step is 0 or more")
+        return self.strategy.draw(self, step)
+
+    def batches(self, first: int = 0, rank: int = 0) -> Iterator[Batch]:
+        """The endless sequence of one rank's batches from step `first` on."""
+        step = first
+        while True:
+            yield self[step].slice(rank, self.world_size)
+            step += 1
+
+    def pool(self, kind: str, lang: int | None = None) -> Pool:
+        """The pool of one kind: `same` (of one language, or of each row's own) or `different`."""
+        if (kind, lang) not in self._pools:
+            self._pools[kind, lang] = self.index.same(lang) if kind == "same" else self.index.different()
+        return self._pools[kind, lang]
+
+    def chance(self, step: int, what: str) -> float:
+        """A uniform number of this step, by purpose."""
+        return float(uniforms(derive_key(self.seed, what, step), 1)[0])
+
+    def fill(self, kind: str, step: int, pool: Pool, lang: int | None = None) -> Batch:
+        """Draw the batch of a step from a pool."""
+        windows = len(pool) // self.batch_size
+        turn, window = divmod(step, windows)
+        permutation = Permutation(len(pool), derive_key(self.seed, "classes", turn))
+        classes = permutation(np.arange(window * self.batch_size, (window + 1) * self.batch_size))
+        chance = uniforms(derive_key(self.seed, "rows", step), 5 * self.batch_size).reshape(5, self.batch_size)
+        query_rows, passage_rows = pool.pick(classes, chance, self.language_weights)
+        return Batch(kind, step, None if lang is None else self.index.langs[lang], query_rows, passage_rows)
+
+    @cached_property
+    def mono_sizes(self) -> Ints:
+        """Classes with a same-language pair, by language, int64, shape (languages,)."""
+        return np.array([len(self.pool("same", lang)) for lang in range(len(self.index.langs))], dtype=np.int64)
+
+    @cached_property
+    def language_weights(self) -> npt.NDArray[np.float64]:
+        """Relative weight of each language, shape (languages,)."""
+        if self.language_temperature == 0:
+            return np.ones(len(self.index.langs))
+        # A language without same-language pairs can still stand in a cross-lingual row.
+        return np.maximum(self.mono_sizes, 1).astype(np.float64) ** self.language_temperature
+
+    def require(self, pool: Pool, what: str, langs: Sequence[str] = ()) -> None:
+        """Raise unless a pool can fill a batch.
+
+        Raises:
+            PlanError: it holds fewer distinct classes than a batch has rows.
+        """
+        if len(pool) < self.batch_size:
+            where = f" in {', '.join(langs)}" if langs else ""
+            raise PlanError(
+                f"{what}{where}: {len(pool)} distinct items are fewer than a batch of {self.batch_size}; use a smaller "
+                "batch size, more data, or leave the language out"
+            )

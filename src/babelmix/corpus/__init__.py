@@ -1,0 +1,24 @@
+"""The data model with languages, its readers and its splits."""
+
+from __future__ import annotations
+
+from babelmix.corpus.languages import IMAGE, find_language, is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers import READERS, Reader, open_corpus
+from babelmix.corpus.split import split
+from babelmix.corpus.storage import from_datasets, from_hub, push_to_hub, to_datasets
+
+__all__ = [
+    "IMAGE",
+    "READERS",
+    "Corpus",
+    "Reader",
+    "find_language",
+    "from_datasets",
+    "from_hub",
+    "is_language_tag",
+    "open_corpus",
+    "push_to_hub",
+    "split",
+    "to_datasets",
+]

@@ -1,0 +1,197 @@
+"""The data model: queries, passages and qrels with items, languages and groups."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from babelmix.corpus.languages import check_language_tags
+from babelmix.errors import CorpusError
+
+ROW_COLUMNS = ("item", "lang", "text", "group")
+QREL_COLUMNS = ("query_item", "passage_item")
+ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
+QREL_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Parallel queries and passages, and which passage answers which query.
+
+    An *item* is a meaning and its rows are renderings of it, usually one per language; several rows per (item, lang)
+    and missing languages are both allowed. Relevance is between items: a passage is relevant in every language in
+    which it exists.
+
+    Args:
+        queries: Arrow table with string columns `item`, `lang` (BCP 47), `text` and `group`.
+        passages: the same columns.
+        qrels: Arrow table with string columns `query_item` and `passage_item`.
+        name: what reports call the corpus.
+        meta: JSON-serialisable facts about the source (licence, version, machine-made translations, split).
+
+    Raises:
+        CorpusError: a table breaks the data model; the message names table, row and column.
+    """
+
+    queries: pa.Table
+    passages: pa.Table
+    qrels: pa.Table
+    name: str = "corpus"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "queries", _rows_table(self.queries, "queries"))
+        object.__setattr__(self, "passages", _rows_table(self.passages, "passages"))
+        object.__setattr__(self, "qrels", _qrels_table(self.qrels))
+        for column, side in zip(QREL_COLUMNS, (self.queries, self.passages), strict=True):
+            known = pc.is_in(self.qrels[column], value_set=pc.unique(side["item"]))
+            if not pc.all(known, min_count=0).as_py():
+                row = int(pc.index(known, False).as_py())
+                raise CorpusError(
+                    f"qrels, row {row + 1}, column {column!r}: item {self.qrels[column][row].as_py()!r} has no row in "
+                    f"{column.split('_')[0].replace('query', 'queries').replace('passage', 'passages')}"
+                )
+
+    @classmethod
+    def from_rows(
+        cls,
+        queries: Sequence[Mapping[str, str]],
+        passages: Sequence[Mapping[str, str]],
+        qrels: Sequence[tuple[str, str]],
+        *,
+        name: str = "corpus",
+        meta: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Build a corpus from plain rows; a row without `group` is its own group."""
+
+        def table(rows: Sequence[Mapping[str, str]]) -> pa.Table:
+            columns = {key: [row.get(key) for row in rows] for key in ("item", "lang", "text")}
+            columns["group"] = [row.get("group", row["item"]) for row in rows]
+            return pa.table(columns, schema=ROW_SCHEMA)
+
+        pairs = {"query_item": [q for q, _ in qrels], "passage_item": [p for _, p in qrels]}
+        return cls(table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}))
+
+    @property
+    def langs(self) -> tuple[str, ...]:
+        """All languages of either side, sorted."""
+        return tuple(sorted({*pc.unique(self.queries["lang"]).to_pylist(), *pc.unique(self.passages["lang"]).to_pylist()}))
+
+    def __repr__(self) -> str:
+        return (
+            f"Corpus({self.name!r}: {self.queries.num_rows:,} queries, {self.passages.num_rows:,} passages, "
+            f"{self.qrels.num_rows:,} qrels, {len(self.langs)} languages)"
+        )
+
+    def reversed(self) -> Corpus:
+        """The corpus with its sides swapped: passages look for queries (image to text, answer to question)."""
+        qrels = self.qrels.select(["passage_item", "query_item"]).rename_columns(list(QREL_COLUMNS))
+        return Corpus(self.passages, self.queries, qrels, f"{self.name} (reversed)", self.meta)
+
+    def only_langs(self, langs: Sequence[str]) -> Corpus:
+        """The corpus restricted to some languages.
+
+        Raises:
+            CorpusError: a language is not in the corpus.
+        """
+        if missing := sorted(set(langs) - set(self.langs)):
+            raise CorpusError(f"{self.name} has no {', '.join(missing)}; it has {', '.join(self.langs)}")
+        keep = pa.array(list(langs), pa.large_string())
+        return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
+
+    def only_groups(self, groups: Sequence[str], name: str | None = None) -> Corpus:
+        """The corpus restricted to rows of some groups; a qrel needs both of its sides."""
+        keep = pa.array(list(groups), pa.large_string())
+        return self._subset(
+            pc.is_in(self.queries["group"], keep), pc.is_in(self.passages["group"], keep), name or self.name
+        )
+
+    def _subset(self, query_mask: pa.ChunkedArray, passage_mask: pa.ChunkedArray, name: str) -> Corpus:
+        queries, passages = self.queries.filter(query_mask), self.passages.filter(passage_mask)
+        keep = pc.and_(
+            pc.is_in(self.qrels["query_item"], pc.unique(queries["item"])),
+            pc.is_in(self.qrels["passage_item"], pc.unique(passages["item"])),
+        )
+        return Corpus(queries, passages, self.qrels.filter(keep), name, self.meta)
+
+    def named(self, name: str, **meta: Any) -> Corpus:
+        """The same tables under another name, with facts added to `meta`."""
+        return replace(self, name=name, meta={**self.meta, **meta})
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all rows in order: two corpora with the same fingerprint hold the same data."""
+        digest = hashlib.sha256()
+        for table in (self.queries, self.passages, self.qrels):
+            for column in table.column_names:
+                digest.update(f"\x1e{column}\x1e".encode())
+                digest.update("\x1f".join(table[column].to_pylist()).encode())
+        return digest.hexdigest()
+
+    def counts(self) -> pl.DataFrame:
+        """Rows per language: columns `lang`, `queries`, `passages` (int)."""
+        sides = [
+            pl.DataFrame(pl.from_arrow(table.select(["lang"]))).group_by("lang").len(name)
+            for name, table in (("queries", self.queries), ("passages", self.passages))
+        ]
+        return sides[0].join(sides[1], on="lang", how="full", coalesce=True).fill_null(0).sort("lang")
+
+    def save(self, folder: str | Path, *, format: str = "parquet") -> None:
+        """Write the corpus as a folder: three Parquet or Arrow files and `corpus.json`, whole or not at all.
+
+        Args:
+            folder: where to; an existing corpus there is replaced.
+            format: `"parquet"` (small) or `"arrow"` (uncompressed, memory-mapped on load).
+        """
+        from babelmix.corpus.storage import save_corpus
+
+        save_corpus(self, Path(folder), format)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Corpus:
+        """Read a folder written by `save`; Arrow files are memory-mapped.
+
+        Raises:
+            ReaderError: the folder is not a corpus.
+        """
+        from babelmix.corpus.storage import load_corpus
+
+        return load_corpus(Path(folder))
+
+
+def _rows_table(table: pa.Table, side: str) -> pa.Table:
+    missing = [name for name in ROW_COLUMNS if name not in table.column_names]
+    if missing:
+        raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
+    table = table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
+    for name in ROW_COLUMNS:
+        column = table[name]
+        empty = pc.is_null(column)
+        if name == "text":
+            empty = pc.or_(empty, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0))
+            empty = pc.fill_null(empty, True)
+        if pc.any(empty, min_count=0).as_py():
+            row = int(pc.index(empty, True).as_py())
+            raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
+    check_language_tags(pc.unique(table["lang"]).to_pylist(), f"{side}, column 'lang'")
+    return table
+
+
+def _qrels_table(table: pa.Table) -> pa.Table:
+    missing = [name for name in QREL_COLUMNS if name not in table.column_names]
+    if missing:
+        raise CorpusError(f"qrels: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
+    table = table.select(list(QREL_COLUMNS)).cast(QREL_SCHEMA)
+    unique = table.group_by(list(QREL_COLUMNS), use_threads=False).aggregate([])
+    if unique.num_rows != table.num_rows:
+        frame = pl.DataFrame(pl.from_arrow(table))
+        row = int(frame.is_duplicated().arg_true()[0])
+        pair = frame.row(row)
+        raise CorpusError(f"qrels, row {row + 1}: the pair {pair[0]!r}, {pair[1]!r} is listed more than once")
+    return table

@@ -1,0 +1,187 @@
+"""`comfyui-docs`: the embedded default text data, read from the installed package `comfyui-embedded-docs`.
+
+About a thousand pages of node documentation (GPL-3.0, read in place, never redistributed), each in 15 languages as
+Markdown files of the same outline. The opening description of a page is the query; the descriptions of its inputs and
+outputs and its notes are the passage. Every page of the package says that its text is AI-generated, in all languages:
+`meta["machine_made"]` lists the languages whose pages say so.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from babelmix._files import cache_folder
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
+from babelmix.corpus.storage import is_corpus_folder, load_corpus
+from babelmix.errors import ReaderError, require
+
+LAYOUT = 2
+"""Raised when the parsing below changes, so that older cached corpora are not used."""
+
+_GENERATED = re.compile(r"github\.com/Comfy-Org/embedded-docs")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_HTML = re.compile(r"<[^>]+>")
+_RULE = re.compile(r"^\|?[\s:|-]+\|?$")
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass
+class Page:
+    """One Markdown page: title, opening description, parameter rows and other paragraphs."""
+
+    title: str = ""
+    opening: str = ""
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    generated: bool = False
+
+    @property
+    def body(self) -> str:
+        """The rest of the page as running text, without the parameters' names and types."""
+        return " ".join([description for _, description in self.rows] + self.notes)
+
+
+def plain_text(markdown: str) -> str:
+    """Markdown inline mark-up removed, white space folded."""
+    text = _HTML.sub(" ", _LINK.sub(r"\1", markdown)).replace("`", "").replace("**", "").replace("\\_", "_")
+    return _SPACE.sub(" ", text).strip()
+
+
+def parse_page(markdown: str) -> Page:
+    """Parse one page.
+
+    The files are regular enough for a reader of lines: headings, paragraphs, tables whose second column describes,
+    fenced code (dropped), a block quote that says the page is AI-generated, and a fingerprint after a rule (dropped).
+    """
+    page = Page()
+    paragraph: list[str] = []
+    in_code = in_table = False
+
+    def close_paragraph() -> None:
+        text = plain_text(" ".join(paragraph))
+        paragraph.clear()
+        if not text:
+            return
+        if not page.opening:
+            page.opening = text
+        else:
+            page.notes.append(text)
+
+    for line in markdown.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("```"):
+            in_code = not in_code
+            continue
+        if in_code:
+            continue
+        if stripped.startswith(">"):
+            page.generated = page.generated or bool(_GENERATED.search(stripped))
+            continue
+        if stripped == "---":
+            break
+        if stripped.startswith("|"):
+            close_paragraph()
+            cells = [plain_text(cell) for cell in stripped.strip("|").split(" | ")]
+            if _RULE.match(stripped):
+                in_table = True
+            elif in_table and len(cells) > 1 and len(cells[1]) > 1:
+                page.rows.append((cells[0], cells[1]))
+            continue
+        in_table = False
+        if stripped.startswith("#"):
+            close_paragraph()
+            if not page.title:
+                page.title = plain_text(stripped.lstrip("#"))
+        elif stripped:
+            paragraph.append(stripped.lstrip("-* ") if stripped[:2] in ("- ", "* ") else stripped)
+        else:
+            close_paragraph()
+    close_paragraph()
+    return page
+
+
+def read(path: str | None = None, *, rows: bool = False) -> Corpus:
+    """Read the documentation pages.
+
+    Args:
+        path: the folder that holds one folder a page; by default that of the installed package.
+        rows: add one item per parameter, its query "title: parameter" and its passage the description, as further
+            aligned pairs for training. The page's group is theirs too.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        ReaderError: the folder holds no pages.
+    """
+    if path is not None:
+        return _parse(Path(path), rows, version="unknown")
+    package = require("comfyui_embedded_docs", "offline", "The corpus comfyui-docs")
+    version = importlib.metadata.version("comfyui-embedded-docs")
+    folder = cache_folder() / "corpora" / f"comfyui-docs-{version}-{LAYOUT}{'-rows' if rows else ''}"
+    if is_corpus_folder(folder):
+        try:
+            return load_corpus(folder)
+        except ReaderError:
+            pass  # a damaged cache is made again
+    corpus = _parse(Path(str(package.__file__)).parent / "docs", rows, version)
+    corpus.save(folder)
+    return corpus
+
+
+def _parse(root: Path, rows: bool, version: str) -> Corpus:
+    pages = sorted(folder for folder in root.iterdir() if (folder / "en.md").is_file()) if root.is_dir() else []
+    if not pages:
+        raise ReaderError("holds no folders with an en.md: give the docs folder of comfyui-embedded-docs", file=root)
+    pairs: list[ParallelPair] = []
+    generated: Counter[str] = Counter()
+    for folder in pages:
+        parsed = {file.stem: parse_page(_decode(file)) for file in sorted(folder.glob("*.md"))}
+        generated.update(lang for lang, page in parsed.items() if page.generated)
+        pairs.append(
+            ParallelPair(
+                item=folder.name,
+                group=folder.name,
+                query={lang: page.opening for lang, page in parsed.items()},
+                passage={lang: page.body for lang, page in parsed.items()},
+            )
+        )
+        if rows:
+            pairs += _row_pairs(folder.name, parsed)
+    return corpus_from_pairs(
+        pairs,
+        name="comfyui-docs",
+        source_lang="en",
+        meta={
+            "source": f"comfyui-embedded-docs {version}",
+            "licence": "GPL-3.0",
+            "machine_made": sorted(generated),
+            "machine_made_note": "the pages themselves say: this documentation was AI-generated",
+            "rows": rows,
+        },
+    )
+
+
+def _row_pairs(name: str, pages: dict[str, Page]) -> list[ParallelPair]:
+    english = pages["en"]
+    # A translation with another number of rows cannot be aligned row by row.
+    aligned = {lang: page for lang, page in pages.items() if len(page.rows) == len(english.rows)}
+    return [
+        ParallelPair(
+            item=f"{name}#{number}",
+            group=name,
+            query={lang: f"{page.title}: {page.rows[number][0]}" for lang, page in aligned.items()},
+            passage={lang: page.rows[number][1] for lang, page in aligned.items()},
+        )
+        for number in range(len(english.rows))
+    ]
+
+
+def _decode(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ReaderError(f"is not UTF-8 at byte {error.start}", file=file) from error

@@ -1,0 +1,179 @@
+"""`libreoffice-help`: human-translated help pages, aligned block by block by id (MPL-2.0).
+
+Two sources with one content: the installed Debian packages `libreoffice-help-*` (HTML), or a Parquet file with the
+columns `page`, `block`, `tag` and one column per language (null = not translated). A heading is a query and the text
+under it until the next heading its passage. A heading that several pages use ("Example") is preceded by its page's
+title, in every language alike. British English, which differs from American in a few letters, is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
+from babelmix.errors import ReaderError, require
+
+DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
+SOURCE = "en-US"
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+MIN_COVERED = 0.5
+"""A passage is kept in a language whose translated blocks make up this share of the English characters."""
+
+_SPACE = re.compile(r"\s+")
+
+
+def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corpus:
+    """Read LibreOffice's help.
+
+    Args:
+        path: `blocks.parquet`, or the folder that holds one folder a language; by default Debian's.
+        langs: the languages wanted (`en` is American English); by default all there are.
+
+    Raises:
+        ReaderError: there is no such file or folder, or it lacks a column, a language or English.
+    """
+    source = Path(path) if path is not None else DEBIAN_FOLDER
+    if source.is_dir():
+        blocks = blocks_from_html(source)
+    elif source.is_file():
+        blocks = _blocks_from_parquet(source)
+    elif path is None:
+        raise ReaderError(
+            "LibreOffice's help is not installed: run  apt install libreoffice-help-en-us libreoffice-help-de  (and "
+            "other languages), or give a blocks.parquet",
+            file=source,
+        )
+    else:
+        raise ReaderError("there is no such file or folder", file=source)
+    return parse(blocks, langs=langs, file=str(source))
+
+
+def _blocks_from_parquet(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except Exception as error:  # polars raises several unrelated types for a damaged file
+        raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+
+
+def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str = "blocks") -> Corpus:
+    """Turn blocks into a corpus (a pure function).
+
+    Args:
+        blocks: string columns `page`, `block`, `tag` and one per language, in reading order within a page.
+        langs: see `read`.
+        file: what to call the source in an error.
+    """
+    for column in ("page", "block", "tag", SOURCE):
+        if column not in blocks.columns:
+            raise ReaderError("is missing", file=file, field=column)
+    available = [name for name in blocks.columns if name not in ("page", "block", "tag", "en-GB")]
+    if unknown := [name for name in available if not is_language_tag(name)]:
+        raise ReaderError("is not a BCP 47 language tag", file=file, field=unknown[0])
+    columns = {("en" if name == SOURCE else name): name for name in available}
+    if langs is not None:
+        if missing := sorted(set(langs) - set(columns)):
+            raise ReaderError(f"has no {', '.join(missing)}; it has {', '.join(sorted(columns))}", file=file)
+        columns = {lang: name for lang, name in columns.items() if lang in langs or lang == "en"}
+    # A few pages hold a block id twice; the second cannot be aligned and is left out with the text under it.
+    sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[::-1]
+    shared = _headings_of_several_pages(sections)
+    pairs = (_pair(section, title, columns, shared) for section, title in sections)
+    corpus = corpus_from_pairs(
+        (pair for pair in pairs if pair is not None),
+        name="libreoffice-help",
+        source_lang="en",
+        meta={"source": "LibreOffice help", "licence": "MPL-2.0", "machine_made": []},
+    )
+    return corpus if langs is None or "en" in langs else corpus.only_langs(sorted(langs))
+
+
+Row = dict[str, str | None]
+
+
+def _sections(blocks: pl.DataFrame) -> list[tuple[list[Row], Row]]:
+    """Heading and the blocks under it, with the first heading of the page."""
+    sections: list[tuple[list[Row], Row]] = []
+    page: str | None = None
+    title: Row = {}
+    for row in blocks.iter_rows(named=True):
+        if row["page"] != page:
+            page, title = row["page"], {}
+        if row["tag"] in HEADINGS:
+            title = title or row
+            sections.append(([row], title))
+        elif title:
+            sections[-1][0].append(row)
+    return sections
+
+
+def _headings_of_several_pages(sections: list[tuple[list[Row], Row]]) -> set[str | None]:
+    pages: dict[str | None, set[str | None]] = {}
+    for section, _ in sections:
+        pages.setdefault(section[0][SOURCE], set()).add(section[0]["page"])
+    return {heading for heading, where in pages.items() if len(where) > 1}
+
+
+def _pair(section: list[Row], title: Row, columns: dict[str, str], shared: set[str | None]) -> ParallelPair | None:
+    heading, *body = section
+    total = sum(len(block[SOURCE] or "") for block in body)
+    if not total or not heading[SOURCE]:
+        return None
+    prefixed = heading[SOURCE] in shared and title is not heading
+    query: dict[str, str] = {}
+    passage: dict[str, str] = {}
+    for lang, column in columns.items():
+        head, first = heading[column], title[column]
+        if head and not prefixed:
+            query[lang] = head
+        elif head and first:
+            query[lang] = f"{first}: {head}"
+        covered = sum(len(block[SOURCE] or "") for block in body if block[column])
+        if covered >= MIN_COVERED * total:
+            passage[lang] = " ".join(text for block in body if (text := block[column]))
+    return ParallelPair(f"{heading['page']}#{heading['block']}", str(heading["page"]), query, passage)
+
+
+def blocks_from_html(root: Path) -> pl.DataFrame:
+    """Read the pages of the installed Debian packages into the columns of `blocks.parquet`.
+
+    Args:
+        root: the folder that holds `en-US` and other languages, each with `text/**/*.html`.
+
+    Raises:
+        ReaderError: there is no English, without which nothing can be aligned.
+    """
+    html = require("lxml.html", "offline", "Reading LibreOffice's HTML help")
+    if not (root / SOURCE / "text").is_dir():
+        raise ReaderError(f"holds no {SOURCE}/text: install libreoffice-help-en-us too", file=root)
+    langs = sorted(folder.name for folder in root.iterdir() if (folder / "text").is_dir() and is_language_tag(folder.name))
+    columns: dict[str, list[str | None]] = {name: [] for name in ("page", "block", "tag", *langs)}
+    for file in sorted((root / SOURCE / "text").rglob("*.html")):
+        page = file.relative_to(root / SOURCE / "text").as_posix()
+        parsed = {lang: _blocks_of(root / lang / "text" / page, html) for lang in langs}
+        for block, (tag, english) in parsed[SOURCE].items():
+            columns["page"].append(page)
+            columns["block"].append(block)
+            columns["tag"].append(tag)
+            for lang in langs:
+                text = parsed[lang].get(block, ("", ""))[1]
+                columns[lang].append(text if text and (lang == SOURCE or text != english) else None)
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _blocks_of(file: Path, html: object) -> dict[str, tuple[str, str]]:
+    if not file.is_file():
+        return {}
+    tree = html.fromstring(file.read_bytes(), parser=html.HTMLParser(encoding="utf-8"))  # type: ignore[attr-defined]
+    blocks: dict[str, tuple[str, str]] = {}
+    for node in tree.iter("p", *HEADINGS):
+        name = node.get("id")
+        text = _SPACE.sub(" ", node.text_content()).strip()
+        if name and text and name not in blocks:
+            blocks[name] = (node.tag, text)
+    return blocks

@@ -1,0 +1,242 @@
+"""`table`: the user's own CSV, TSV, JSONL or Parquet file, wide or long.
+
+Wide, a row an item:
+
+- `query_de`, `passage_de`, `query_fr`, `passage_fr`, ...: a query and a passage column per language;
+- `de`, `fr`, ...: one text per language, which serves as query and as passage (parallel sentences);
+- the same with a column `side` holding `query` or `passage`: two rows an item.
+
+Long, a row a rendering: `item`, `lang`, `query`, `passage`; or `item`, `lang`, `side`, `text`.
+
+`item` (or `id`) names the meaning; a wide file without it numbers its rows. `group` is optional. An empty cell of a CSV
+and a null elsewhere mean "not in this language"; a text of white space alone is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.errors import CorpusError, ReaderError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_SIDE_COLUMN = re.compile(r"^(query|passage)[_.:](.+)$")
+_RESERVED = ("item", "id", "group", "lang", "side", "text", "query", "passage")
+
+
+def read(path: str) -> Corpus:
+    """Read one file.
+
+    Raises:
+        ReaderError: the file cannot be read or breaks the layout above; the message names file, row and column.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ReaderError("there is no such file", file=file)
+    if file.suffix not in SUFFIXES:
+        raise ReaderError(f"has the suffix {file.suffix!r}; babelmix reads {', '.join(SUFFIXES)}", file=file)
+    frame = _frame(file)
+    return parse(frame, str(file), first_row=2 if file.suffix in (".csv", ".tsv") else 1)
+
+
+def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
+    """Turn a table of strings into a corpus (a pure function).
+
+    Args:
+        frame: string columns as described above.
+        file: what to call the source in an error.
+        first_row: the number of the first data row, as a person counts.
+    """
+    if frame.height == 0:
+        raise ReaderError("holds no rows", file=file)
+    frame = frame.rename({"id": "item"}) if "id" in frame.columns and "item" not in frame.columns else frame
+    rows = list(_long_rows(frame, file, first_row) if "lang" in frame.columns else _wide_rows(frame, file, first_row))
+    sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
+    seen: dict[tuple[str, str, str, str], int] = {}
+    groups: dict[str, str] = {}
+    for number, side, row, column in rows:
+        if not row["text"].strip():
+            raise ReaderError("is empty; leave it out or write the text", file=file, row=number, field=column)
+        key = (side, row["item"], row["lang"], row["text"])
+        if key in seen:
+            raise ReaderError(
+                f"repeats row {seen[key]}: the same item, language and text", file=file, row=number, field=column
+            )
+        seen[key] = number
+        if groups.setdefault(row["item"], row["group"]) != row["group"]:
+            raise ReaderError(
+                f"item {row['item']!r} is in group {row['group']!r} here and {groups[row['item']]!r} elsewhere",
+                file=file, row=number, field="group",
+            )  # fmt: skip
+        sides[side].append(row)
+    items = [{row["item"] for row in sides[side]} for side in ("query", "passage")]
+    for this, other, have in (("query", "passage", items[0] - items[1]), ("passage", "query", items[1] - items[0])):
+        if have:
+            orphan = next(entry for entry in rows if entry[1] == this and entry[2]["item"] in have)
+            raise ReaderError(
+                f"item {orphan[2]['item']!r} has a {this} but no {other} in any language", file=file, row=orphan[0]
+            )
+    try:
+        return Corpus.from_rows(
+            sides["query"], sides["passage"], [(item, item) for item in dict.fromkeys(r["item"] for r in sides["query"])],
+            name=Path(file).stem, meta={"source": file, "one_text_per_language": _is_parallel_text(frame)},
+        )  # fmt: skip
+    except CorpusError as error:
+        raise ReaderError(str(error), file=file) from error
+
+
+def _is_parallel_text(frame: pl.DataFrame) -> bool:
+    return "lang" not in frame.columns and "side" not in frame.columns and not any(map(_SIDE_COLUMN.match, frame.columns))
+
+
+Entry = tuple[int, str, dict[str, str], str]
+
+
+def _wide_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry]:
+    columns: list[tuple[str, tuple[str, ...], str]] = []
+    unknown: list[str] = []
+    for name in frame.columns:
+        match = _SIDE_COLUMN.match(name)
+        lang = match.group(2) if match else name
+        if name in _RESERVED and not match:
+            continue
+        if not is_language_tag(lang):
+            unknown.append(name)
+            continue
+        columns.append((name, (match.group(1),) if match else ("query", "passage"), lang))
+    if unknown:
+        raise ReaderError(
+            "is neither a language tag (de, pt-BR) nor query_<tag> or passage_<tag>; rename the column or remove it",
+            file=file, field=unknown[0],
+        )  # fmt: skip
+    if not columns:
+        raise ReaderError(
+            "there is no language column: name columns query_en, passage_en, ... (wide), or item, lang, query, passage "
+            f"(long); the columns are {', '.join(frame.columns)}",
+            file=file,
+        )
+    has_side = "side" in frame.columns
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(frame.iter_rows(named=True), first_row):
+        item = _item(row, file, number) if "item" in frame.columns else str(number - first_row + 1)
+        side = _side(row, file, number) if has_side else ""
+        if (item, side) in seen:
+            raise ReaderError(
+                f"{item!r} is already the item of row {seen[item, side]}; an item has one row in a wide file",
+                file=file, row=number, field="item",
+            )  # fmt: skip
+        seen[item, side] = number
+        for name, sides, lang in columns:
+            if row[name] is None:
+                continue
+            for one in (side,) if has_side else sides:
+                yield number, one, _rendering(item, lang, row[name], row), name
+
+
+def _long_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry]:
+    by_side = "side" in frame.columns
+    for needed in ("item", "side", "text") if by_side else ("item", "query", "passage"):
+        if needed not in frame.columns:
+            raise ReaderError(f"is missing; the columns are {', '.join(frame.columns)}", file=file, field=needed)
+    for number, row in enumerate(frame.iter_rows(named=True), first_row):
+        item, lang = _item(row, file, number), row["lang"]
+        if lang is None or not is_language_tag(lang):
+            raise ReaderError(
+                f"{lang or ''!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'", file=file, row=number, field="lang"
+            )
+        texts = {_side(row, file, number): "text"} if by_side else {"query": "query", "passage": "passage"}
+        found = {side: column for side, column in texts.items() if row[column] is not None}
+        if not found:
+            raise ReaderError("has no text", file=file, row=number, field=next(iter(texts.values())))
+        for side, column in found.items():
+            yield number, side, _rendering(item, lang, row[column], row), column
+
+
+def _rendering(item: str, lang: str, text: str, row: dict[str, Any]) -> dict[str, str]:
+    return {"item": item, "lang": lang, "text": text, "group": row.get("group") or item}
+
+
+def _item(row: dict[str, Any], file: str, number: int) -> str:
+    if row["item"] is None or not row["item"].strip():
+        raise ReaderError("is empty", file=file, row=number, field="item")
+    return str(row["item"])
+
+
+def _side(row: dict[str, Any], file: str, number: int) -> str:
+    if row["side"] not in ("query", "passage"):
+        raise ReaderError(f"{row['side']!r} is neither 'query' nor 'passage'", file=file, row=number, field="side")
+    return str(row["side"])
+
+
+def _frame(file: Path) -> pl.DataFrame:
+    if file.suffix == ".parquet":
+        try:
+            frame = pl.read_parquet(file)
+        except Exception as error:  # polars raises several unrelated types for a damaged file
+            raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+        for name, kind in frame.schema.items():
+            if not (kind == pl.String or kind.is_integer()):
+                raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=name)
+        return frame.cast(pl.String)
+    text = read_utf8(file)
+    if file.suffix in (".jsonl", ".ndjson"):
+        return _frame_of_records(list(json_lines(text, file)), file)
+    try:
+        return pl.read_csv(
+            text.encode(), separator="\t" if file.suffix == ".tsv" else ",", infer_schema=False, missing_utf8_is_empty_string=False
+        )
+    except Exception as error:  # polars raises several unrelated types for a malformed file
+        raise ReaderError(f"is not a well-formed {file.suffix[1:].upper()} file ({str(error).splitlines()[0]})", file=file) from error
+
+
+def _frame_of_records(records: list[tuple[int, dict[str, Any]]], file: Path) -> pl.DataFrame:
+    names = list(dict.fromkeys(name for _, record in records for name in record))
+    for number, record in records:
+        for name, value in record.items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                record[name] = str(value)
+            elif value is not None and not isinstance(value, str):
+                raise ReaderError(f"holds {value!r}, but a text is needed", file=file, row=number, field=name)
+    return pl.DataFrame({name: [record.get(name) for _, record in records] for name in names}, schema=dict.fromkeys(names, pl.String))
+
+
+def read_utf8(file: Path) -> str:
+    """The text of a UTF-8 file, byte-order mark removed.
+
+    Raises:
+        ReaderError: it is not UTF-8; the message names the line and the byte.
+    """
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ReaderError(
+            f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8",
+            file=file, row=line,
+        ) from error  # fmt: skip
+
+
+def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a JSON-lines text with their line numbers; blank lines are passed over.
+
+    Raises:
+        ReaderError: a line is not a JSON object.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ReaderError(f"is not JSON ({error.msg})", file=file, row=number) from error
+        if not isinstance(record, dict):
+            raise ReaderError("is not a JSON object", file=file, row=number)
+        yield number, record

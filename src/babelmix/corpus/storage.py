@@ -1,0 +1,118 @@
+"""A corpus as a folder (Parquet or Arrow) and as a Hugging Face dataset, both ways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from babelmix._files import replacing_folder, write_json
+from babelmix.corpus.model import QREL_SCHEMA, ROW_SCHEMA, Corpus
+from babelmix.errors import ConfigError, CorpusError, ReaderError
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+TABLES = ("queries", "passages", "qrels")
+
+
+def save_corpus(corpus: Corpus, folder: Path, format: str) -> None:
+    """See `Corpus.save`."""
+    if format not in ("parquet", "arrow"):
+        raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
+    with replacing_folder(folder) as temporary:
+        for name in TABLES:
+            table: pa.Table = getattr(corpus, name)
+            if format == "parquet":
+                pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
+            else:
+                with pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+                    out.write_table(table)
+        write_json(
+            temporary / "corpus.json",
+            {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)},
+        )
+
+
+def is_corpus_folder(folder: Path) -> bool:
+    """Whether `folder` looks like one that `Corpus.save` wrote."""
+    return (folder / "corpus.json").is_file()
+
+
+def load_corpus(folder: Path) -> Corpus:
+    """See `Corpus.load`."""
+    if not is_corpus_folder(folder):
+        raise ReaderError("is not a babelmix corpus: there is no corpus.json", file=folder)
+    try:
+        about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        tables = [_load_table(folder, name) for name in TABLES]
+        return Corpus(*tables, name=about["name"], meta=about["meta"])
+    except CorpusError as error:
+        raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+        raise ReaderError(f"cannot be read as a corpus ({error})", file=folder) from error
+
+
+def _load_table(folder: Path, name: str) -> pa.Table:
+    arrow, parquet = folder / f"{name}.arrow", folder / f"{name}.parquet"
+    if arrow.is_file():
+        return pa.ipc.open_file(pa.memory_map(str(arrow))).read_all()
+    if parquet.is_file():
+        return pq.read_table(parquet)
+    raise ReaderError(f"{name}.parquet or {name}.arrow is missing", file=folder)
+
+
+def to_datasets(corpus: Corpus) -> DatasetDict:
+    """The corpus as a Hugging Face `DatasetDict` with the splits `queries`, `passages` and `qrels`.
+
+    The Arrow tables are shared, not copied. Name, meta and fingerprint are not part of a `DatasetDict`.
+    """
+    from datasets import Dataset, DatasetDict
+
+    return DatasetDict({name: Dataset(getattr(corpus, name)) for name in TABLES})
+
+
+def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
+    """A corpus from a `DatasetDict` that has the splits `queries`, `passages` and `qrels`.
+
+    Raises:
+        ReaderError: a split is missing.
+        CorpusError: a split breaks the data model.
+    """
+    for split in TABLES:
+        if split not in datasets:
+            raise ReaderError(f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name)
+    columns = {split: datasets[split].with_format("arrow")[:] for split in TABLES}
+    for split, schema in zip(TABLES, (ROW_SCHEMA, ROW_SCHEMA, QREL_SCHEMA), strict=True):
+        absent = [column for column in schema.names if column not in columns[split].column_names]
+        if absent:
+            raise ReaderError("is missing", file=f"{name}/{split}", field=absent[0])
+    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name)
+
+
+def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> None:
+    """Upload the corpus to the Hugging Face hub, one configuration a table."""
+    for name, dataset in to_datasets(corpus).items():
+        dataset.push_to_hub(repository, config_name=name, split=name, private=private)
+
+
+def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
+    """Download a corpus that `push_to_hub` uploaded.
+
+    Raises:
+        ReaderError: the hub has no such data set, does not answer, or the data set is not a corpus.
+    """
+    from datasets import DatasetDict, load_dataset
+
+    try:
+        splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in TABLES}
+    except Exception as error:
+        raise ReaderError(
+            f"cannot be loaded from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            "check the name and the network, or give a local path",
+            file=repository,
+        ) from error
+    return from_datasets(DatasetDict(splits), name=repository)

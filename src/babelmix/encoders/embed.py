@@ -1,0 +1,165 @@
+"""Encoding every text once: embeddings are kept by encoder, prompt and text, so that nothing is encoded twice."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import cache_folder, replacing_file
+from babelmix._progress import progress_bar
+from babelmix.encoders.loading import fingerprint
+from babelmix.errors import EncoderError
+
+KINDS = ("query", "document")
+_FLUSH_SECONDS = 10.0
+_CHUNK = 256
+
+Embeddings = npt.NDArray[np.float32]
+
+
+class EmbeddingStore:
+    """Embeddings of one encoder and one kind of text on disk, added to in shards that are whole or absent.
+
+    Args:
+        folder: where; several processes may share it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self) -> tuple[pl.DataFrame, list[Path]]:
+        """What is stored: columns `high`, `low` (the text's key), `shard`, `row`; and the shards' vector files."""
+        frames, files = [], []
+        for number, key_file in enumerate(sorted(self.folder.glob("*.keys.npy"))):
+            keys = np.load(key_file, allow_pickle=False)
+            files.append(key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy")))
+            frames.append(
+                pl.DataFrame(
+                    {"high": keys[:, 0], "low": keys[:, 1], "shard": np.full(len(keys), number), "row": np.arange(len(keys))}
+                )
+            )
+        empty = pl.DataFrame(schema={"high": pl.UInt64, "low": pl.UInt64, "shard": pl.Int64, "row": pl.Int64})
+        return (pl.concat(frames) if frames else empty).unique(["high", "low"], keep="first"), files
+
+    def add(self, keys: npt.NDArray[np.uint64], vectors: Embeddings) -> None:
+        """Add a shard; the key file is written last and makes it count."""
+        name = uuid.uuid4().hex
+        for kind, array in (("vectors", vectors), ("keys", keys)):
+            with replacing_file(self.folder / f"{name}.{kind}.npy") as temporary, temporary.open("wb") as sink:
+                np.save(sink, array, allow_pickle=False)
+
+
+def text_keys(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """128-bit keys of texts, uint64, shape (texts, 2)."""
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
+    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+
+def encode(
+    encoder: SentenceTransformer,
+    texts: Sequence[str],
+    kind: str,
+    *,
+    batch_size: int = 32,
+    store: bool = True,
+    label: str = "encoding",
+) -> Embeddings:
+    """Embed texts, each distinct one once.
+
+    With `store`, what is encoded is kept in the user's cache under the encoder's fingerprint, every ten seconds and on
+    any interruption; another call goes on from there.
+
+    Args:
+        encoder: the encoder; its prompt for `kind` is used.
+        texts: what to embed.
+        kind: `"query"` or `"document"`.
+        batch_size: texts a forward pass.
+        store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
+        label: the words before the progress bar.
+
+    Returns:
+        float32, shape (texts, dimension), as the encoder gives them (not normalised again).
+
+    Raises:
+        EncoderError: the encoder gave something that is not one vector a text.
+    """
+    if kind not in KINDS:
+        raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
+    keys = text_keys(texts)
+    frame = pl.DataFrame({"high": keys[:, 0], "low": keys[:, 1]}).with_row_index("at")
+    unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
+    shelf = EmbeddingStore(cache_folder() / "embeddings" / fingerprint(encoder)[:32] / kind) if store else None
+    known, files = shelf.load() if shelf else EmbeddingStore(Path("/nonexistent")).load()
+    wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
+    missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
+    fresh = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique))
+    dimension = fresh.shape[1] if len(fresh) else np.load(files[0], mmap_mode="r").shape[1]
+    vectors = np.empty((len(unique), dimension), dtype=np.float32)
+    is_missing = wanted["shard"].is_null().to_numpy()
+    vectors[is_missing] = fresh
+    for (shard,), part in wanted.with_row_index("place").filter(pl.col("shard").is_not_null()).group_by("shard"):
+        stored = np.load(files[int(str(shard))], mmap_mode="r", allow_pickle=False)
+        vectors[part["place"].to_numpy()] = stored[part["row"].to_numpy()]
+    if len(unique) == len(texts):
+        return vectors
+    place = frame.join(unique.select("high", "low").with_row_index("place"), on=["high", "low"], maintain_order="left")
+    return vectors[place["place"].to_numpy()]
+
+
+def _encode_missing(
+    encoder: SentenceTransformer,
+    texts: Sequence[str],
+    keys: npt.NDArray[np.uint64],
+    missing: npt.NDArray[np.integer],
+    kind: str,
+    batch_size: int,
+    shelf: EmbeddingStore | None,
+    label: str,
+    total: int,
+) -> Embeddings:
+    """Embeddings of `texts[missing]`, in that order."""
+    if len(missing) == 0:
+        return np.empty((0, 0), dtype=np.float32)
+    result: Embeddings | None = None
+    # Chunks of one length are padded least; a fixed shuffle of the chunks keeps the ETA honest.
+    by_length = np.argsort([len(texts[i]) for i in missing], kind="stable")
+    chunks = [by_length[i : i + _CHUNK] for i in range(0, len(by_length), _CHUNK)]
+    np.random.default_rng(0).shuffle(chunks)  # type: ignore[arg-type]
+    unsaved: list[npt.NDArray[np.integer]] = []
+    last = time.monotonic()
+    method = encoder.encode_query if kind == "query" else encoder.encode_document
+
+    def flush() -> None:
+        nonlocal last
+        if shelf and unsaved and result is not None:
+            places = np.concatenate(unsaved)
+            shelf.add(keys[missing[places]], result[places])
+        unsaved.clear()
+        last = time.monotonic()
+
+    try:
+        with progress_bar(label, total, "texts", done=total - len(missing)) as bar:
+            for chunk in chunks:
+                batch = [texts[missing[i]] for i in chunk]
+                vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+                if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
+                    raise EncoderError("the encoder does not give one vector a text")
+                if result is None:
+                    result = np.empty((len(missing), vectors.shape[1]), dtype=np.float32)
+                result[chunk] = vectors
+                unsaved.append(chunk)
+                if time.monotonic() - last > _FLUSH_SECONDS:
+                    flush()
+                bar.advance(len(batch))
+    finally:
+        flush()
+    assert result is not None
+    return result

