@@ -18,7 +18,7 @@ from babelmix.audit.metrics import DEFAULT
 from babelmix.audit.ranks import RankTable, rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.corpus import Corpus
-from babelmix.encoders import encode
+from babelmix.encoders import encode, fingerprint
 from babelmix.errors import AuditError
 
 SHARE_AT = 10
@@ -94,8 +94,9 @@ def is_finished(folder: Path, about: dict[str, Any]) -> bool:
     if not file.is_file():
         return False
     try:
-        return bool(json.loads(file.read_text(encoding="utf-8"))["about"] == json.loads(json.dumps(about)))
-    except (ValueError, KeyError):
+        found = json.loads(file.read_text(encoding="utf-8"))["about"]
+        return all(found.get(key) == value for key, value in json.loads(json.dumps(about)).items())
+    except (ValueError, KeyError, AttributeError):
         return False
 
 
@@ -139,6 +140,7 @@ def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str) -> dict[st
     """The facts by which a finished audit is recognised."""
     return {
         "encoder": name,
+        "encoder_fingerprint": fingerprint(encoder),
         "prompts": dict(encoder.prompts),
         "max_seq_length": None if encoder.max_seq_length in (None, float("inf")) else int(encoder.max_seq_length),
         "similarity": str(encoder.similarity_fn_name or "cosine"),

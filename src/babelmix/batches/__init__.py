@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babelmix.batches.index import CorpusIndex, PairIndex, RowIndex, classes_of
-from babelmix.batches.plan import Batch, BatchPlan
+from babelmix.batches.plan import Batch, BatchPlan, largest_batch
 from babelmix.batches.sampler import PlanBatchSampler, batch_sampler
 from babelmix.batches.strategies import STRATEGIES, Strategy, strategy
 
@@ -18,5 +18,6 @@ __all__ = [
     "Strategy",
     "batch_sampler",
     "classes_of",
+    "largest_batch",
     "strategy",
 ]

@@ -139,3 +139,21 @@ class BatchPlan:
                 f"{what}{where}: {len(pool)} distinct items are fewer than a batch of {self.batch_size}; use a smaller "
                 "batch size, more data, or leave the language out"
             )
+
+
+def largest_batch(index: PairIndex, strategy: Strategy, limit: int = 1 << 16) -> int:
+    """The largest batch size, up to `limit`, that every batch of a strategy can be filled to.
+
+    Raises:
+        PlanError: not even two rows fit.
+    """
+    low, high = 2, limit
+    BatchPlan(index, strategy, low)
+    while low < high:
+        middle = (low + high + 1) // 2
+        try:
+            BatchPlan(index, strategy, middle)
+            low = middle
+        except PlanError:
+            high = middle - 1
+    return low

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class TrainingSettings(BaseModel):
@@ -17,14 +13,14 @@ class TrainingSettings(BaseModel):
     strategy: str = Field("hybrid", description="batch strategy: english, mixed, mono, cross, hybrid or hybrid(ALPHA)")
     steps: int = Field(200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=2, description="pairs in the global batch, over all ranks")
-    learning_rate: float | None = Field(None, gt=0, description="default: 2e-5, and 5e-3 for static encoders")
+    learning_rate: float = Field(0.0, ge=0, description="0: the default, 2e-5, and 5e-3 for static encoders")
     temperature: float = Field(0.05, gt=0, le=1, description="of the InfoNCE loss")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
-    max_seq_length: int | None = Field(128, ge=8, description="tokens a text; no effect on static encoders")
+    max_seq_length: int = Field(128, ge=0, description="tokens a text; 0: the encoder's own limit; no effect on static encoders")
     language_temperature: float = Field(0.0, ge=0, description="0: languages uniform, 1: by size")
-    mini_batch_size: int | None = Field(None, ge=1, description="with GradCache: texts a forward pass")
-    lora_rank: int | None = Field(None, ge=1, description="train low-rank adapters of this rank, merged on saving")
+    mini_batch_size: int = Field(0, ge=0, description="texts a forward pass with GradCache; 0: no GradCache")
+    lora_rank: int = Field(0, ge=0, description="train low-rank adapters of this rank, merged on saving; 0: all weights")
     bf16: bool = Field(False, description="bfloat16 mixed precision")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, description="of the plan and the weights")

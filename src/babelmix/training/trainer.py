@@ -122,7 +122,7 @@ def is_static(encoder: torch.nn.Module) -> bool:
 
 def resolved(settings: TrainingSettings, encoder: SentenceTransformer) -> TrainingSettings:
     """The settings with defaults that depend on the encoder filled in."""
-    if settings.learning_rate is not None:
+    if settings.learning_rate > 0:
         return settings
     rate = STATIC_LEARNING_RATE if is_static(encoder) else LEARNING_RATE
     return settings.model_copy(update={"learning_rate": rate})
@@ -167,7 +167,7 @@ def train(
         for module in encoder.children():
             if isinstance(module, StaticEmbedding):
                 module.embedding.sparse = True
-    elif settings.max_seq_length is not None and encoder.max_seq_length is not None:
+    elif settings.max_seq_length and encoder.max_seq_length is not None:
         encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
     if settings.lora_rank:
         _add_adapters(encoder, settings.lora_rank)

@@ -1,0 +1,42 @@
+"""The command line: thin. It parses, calls and prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+BAD_INPUT, INTERRUPTED = 1, 130
+
+
+def main() -> None:
+    """Run the command line; exit with 0, 1 (bad input) or 130 (interrupted)."""
+    # Read by the libraries when they are imported, which happens inside the commands.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import click
+
+    from babelmix.cli.app import app
+    from babelmix.errors import BabelmixError
+
+    try:
+        code = app(standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted: run the same command again to go on where it was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except BabelmixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is no one to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,286 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from babelmix.corpus import Corpus
+
+PARTS = {"train": 0.8, "test": 0.2}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Measure and mend language bias in multilingual retrieval encoders.",
+)
+
+CorpusOption = Annotated[
+    str, typer.Option("--corpus", "-c", help="NAME, NAME=PATH or PATH: see `babelmix data`.", metavar="CORPUS")
+]
+LangsOption = Annotated[str, typer.Option(help="Only these languages, separated by commas.", metavar="de,fr,...")]
+PartOption = Annotated[
+    str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        import importlib.metadata
+
+        typer.echo(f"babelmix {importlib.metadata.version('babelmix')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    del version
+
+
+def _corpus(spec: str, langs: str, part: str) -> Corpus:
+    from babelmix.corpus import open_corpus, split
+    from babelmix.errors import ConfigError
+
+    if part not in ("all", *PARTS):
+        raise ConfigError(f"--part {part!r} is unknown; use all, train or test")
+    corpus = open_corpus(spec)
+    if langs:
+        corpus = corpus.only_langs([lang.strip() for lang in langs.split(",") if lang.strip()])
+    return corpus if part == "all" else split(corpus, PARTS)[part]
+
+
+def _slug(text: str) -> str:
+    import re
+
+    return re.sub(r"[^\w.]+", "-", text.rstrip("/").replace("/", "-")).strip("-")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "`babelmix audit e5-small-offline -c xquad-r=path/to/xquad-r`\n\n"
+    "`babelmix audit my-model -c my.csv --part test --out before`"
+)
+def audit(
+    model: Annotated[str, typer.Argument(help="An encoder: see `babelmix encoders`.")],
+    corpus: CorpusOption,
+    out: Annotated[Path | None, typer.Option(help="The audit's folder.  [default: runs/audit-MODEL-CORPUS]")] = None,
+    langs: LangsOption = "",
+    part: PartOption = "all",
+    metrics: Annotated[str, typer.Option(help="Ranking metrics, separated by commas.", metavar="mAP,R@1,...")] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
+
+    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was.
+    """
+    from babelmix.audit import Audit
+    from babelmix.audit import audit as run_audit
+    from babelmix.audit.metrics import DEFAULT, metric
+    from babelmix.audit.run import about_of, is_finished
+    from babelmix.cli.tables import print_audit
+    from babelmix.encoders import load_encoder
+    from babelmix.experiment import write_audit_report
+    from babelmix.training import is_static
+
+    wanted = [name.strip() for name in metrics.split(",") if name.strip()] or list(DEFAULT)
+    for name in wanted:
+        metric(name)
+    data = _corpus(corpus, langs, part)
+    encoder = load_encoder(model, max_seq_length=max_seq_length or None)
+    folder = out or Path("runs") / f"audit-{_slug(model)}-{_slug(data.name)}"
+    if is_finished(folder, about_of(encoder, data, model)):
+        done = Audit.load(folder, wanted)
+    else:
+        done = run_audit(encoder, data, name=model, batch_size=batch_size, store=not is_static(encoder), metrics=wanted)
+    done.save(folder)
+    write_audit_report(done, folder / "report.html")
+    if json_output:
+        typer.echo(json.dumps(done.summary(), ensure_ascii=False))
+    else:
+        print_audit(done, folder)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "`babelmix train -c my.csv --strategy hybrid --out my-model`\n\n"
+    "`babelmix train -c comfyui-docs --part train --model static-e5 --strategy 'hybrid(0.25)' --steps 300`"
+)
+def train(
+    corpus: CorpusOption,
+    strategy: Annotated[str, typer.Option(help="english, mixed, mono, cross, hybrid or hybrid(ALPHA).")] = "hybrid",
+    model: Annotated[str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")] = "e5-small-offline",
+    out: Annotated[Path | None, typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY]")] = None,
+    langs: LangsOption = "",
+    part: PartOption = "all",
+    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps; 0: three passes, 30 to 500 steps.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=0, help="Pairs a batch; 0: 64, or what the smallest language has.")] = 0,
+    learning_rate: Annotated[float, typer.Option(min=0, help="0: 2e-5, and 5e-3 for static encoders.")] = 0.0,
+    temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.05,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
+    language_temperature: Annotated[float, typer.Option(min=0, help="0: languages uniform; 1: by size.")] = 0.0,
+    mini_batch_size: Annotated[int, typer.Option(min=0, help="GradCache: texts a forward pass; 0: off.")] = 0,
+    lora_rank: Annotated[int, typer.Option(min=0, help="LoRA adapters of this rank; 0: all weights.")] = 0,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 mixed precision.")] = False,
+    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: none.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches.
+
+    The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run goes on from its last
+    checkpoint with the same batches.
+    """
+    from pydantic import ValidationError
+
+    from babelmix.batches import CorpusIndex, largest_batch
+    from babelmix.batches import strategy as parse_strategy
+    from babelmix.cli.tables import print_training
+    from babelmix.encoders import load_encoder, static
+    from babelmix.errors import ConfigError
+    from babelmix.experiment.config import describe
+    from babelmix.training import TrainingSettings, is_static
+    from babelmix.training import train as run_training
+
+    parsed = parse_strategy(strategy)
+    data = _corpus(corpus, langs, part)
+    size = batch_size or min(64, largest_batch(CorpusIndex(data), parsed))
+    enough = max(30, min(500, -(-3 * data.qrels.num_rows // size)))
+    texts = [*data.queries["text"].to_pylist(), *data.passages["text"].to_pylist()]
+    if model == static.FROM_SCRATCH:
+        encoder = static.from_scratch(texts, seed=seed)
+    elif model == static.FROM_E5:
+        encoder = static.from_e5(None)
+    else:
+        encoder = load_encoder(model)
+    try:
+        settings = TrainingSettings(
+            strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
+            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
+            mini_batch_size=mini_batch_size, lora_rank=lora_rank, bf16=bf16,
+            checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
+        )  # fmt: skip
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
+    folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
+    result = run_training(encoder, data, settings, folder, base=model)
+    if json_output:
+        typer.echo(json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses}))
+    else:
+        print_training(result, folder, data)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "`babelmix compare demo`\n\n"
+    "`babelmix compare my-experiment.toml --out runs/mine`\n\n"
+    "`babelmix compare demo --print > my-experiment.toml`"
+)
+def compare(
+    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled experiment: demo.")],
+    out: Annotated[Path | None, typer.Option(help="The experiment's folder.  [default: runs/NAME]")] = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the experiment with every default, and stop.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train with several batch strategies over several seeds, audit each, test the differences, write a report.
+
+    Finished runs are kept and not run again: after an interruption the same command does what is left.
+    """
+    from babelmix._progress import console
+    from babelmix.cli.tables import print_comparison
+    from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
+    from babelmix.experiment.compare import results_as_json
+    from babelmix.experiment.recipes import recipe
+
+    plan = load_experiment(recipe(experiment) or Path(experiment))
+    if show:
+        typer.echo(plan.to_toml())
+        return
+    folder = out or Path("runs") / plan.name
+    results = run_experiment(plan, folder, lambda line: console.print(line, highlight=False))
+    write_comparison_report(results, folder / "report.html")
+    if json_output:
+        typer.echo(json.dumps(results_as_json(results), ensure_ascii=False))
+    else:
+        print_comparison(results, folder)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "`babelmix data`\n\n"
+    "`babelmix data my.csv`\n\n"
+    "`babelmix data libreoffice-help=blocks.parquet --langs en,de,ja --to corpora/help`"
+)
+def data(
+    corpus: Annotated[str, typer.Argument(help="A corpus to check and describe; none: list the readers.")] = "",
+    langs: LangsOption = "",
+    part: PartOption = "all",
+    to: Annotated[Path | None, typer.Option(help="Save the corpus as a folder of Parquet files.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the readers, or check a corpus and show what is in it."""
+    from babelmix.cli.tables import print_corpus, print_readers
+    from babelmix.corpus import READERS
+
+    if not corpus:
+        if json_output:
+            typer.echo(json.dumps({name: reader.summary for name, reader in READERS.items()}))
+        else:
+            print_readers()
+        return
+    found = _corpus(corpus, langs, part)
+    if to is not None:
+        found.save(to)
+    if json_output:
+        facts: dict[str, Any] = {
+            "name": found.name,
+            "fingerprint": found.fingerprint(),
+            "langs": {row["lang"]: row for row in found.counts().to_dicts()},
+            "qrels": found.qrels.num_rows,
+            "meta": dict(found.meta),
+        }
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_corpus(found, to)
+
+
+@app.command(epilog="Examples:\n\n`babelmix encoders`\n\n`babelmix encoders e5-small-offline`")
+def encoders(
+    model: Annotated[str, typer.Argument(help="An encoder to load and describe; none: list the known ones.")] = "",
+    json_output: JsonOption = False,
+) -> None:
+    """List the known encoders, or load one and describe it."""
+    from babelmix.cli.tables import print_encoder, print_encoders
+    from babelmix.encoders import KNOWN, fingerprint, load_encoder
+
+    if not model:
+        if json_output:
+            typer.echo(json.dumps({name: known.summary for name, known in KNOWN.items()}))
+        else:
+            print_encoders()
+        return
+    encoder = load_encoder(model)
+    limit = encoder.max_seq_length
+    facts = {
+        "name": model,
+        "dimension": encoder.get_embedding_dimension(),
+        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+        "max_seq_length": None if limit in (None, float("inf")) else int(limit),
+        "prompts": dict(encoder.prompts),
+        "similarity": str(encoder.similarity_fn_name or "cosine"),
+        "fingerprint": fingerprint(encoder),
+    }
+    if json_output:
+        typer.echo(json.dumps(facts))
+    else:
+        print_encoder(facts)

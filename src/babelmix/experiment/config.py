@@ -1,0 +1,165 @@
+"""An experiment as a TOML file: checked before anything runs, saved with every default visible."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from babelmix.audit.metrics import DEFAULT, metric
+from babelmix.batches import strategy
+from babelmix.errors import BabelmixError, ConfigError
+from babelmix.training import TrainingSettings
+
+RESERVED = ("strategy", "seed")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """What is trained on and what is tested on."""
+
+    corpus: str = Field(description="a corpus as `babelmix data` names it, or a path")
+    train_options: dict[str, Any] = Field({}, description="reader options for the training part only")
+    test: str = Field("", description="another corpus to test on; empty: the test part of `corpus`")
+    split: dict[str, float] = Field(
+        {"train": 0.7, "validation": 0.1, "test": 0.2}, description="shares of the parts, cut by group"
+    )
+    split_seed: int = Field(0, ge=0)
+    langs: list[str] = Field([], description="only these languages; empty: all")
+
+    @model_validator(mode="after")
+    def _parts(self) -> Data:
+        needed = ["train"] if self.test else ["train", "test"]
+        if missing := [part for part in needed if part not in self.split]:
+            raise ValueError(f"split has no part {missing[0]!r}")
+        return self
+
+
+class Encoder(_Section):
+    """The encoder that every run starts from."""
+
+    name: str = Field("e5-small-offline", description="as `babelmix encoders` names it, or a folder")
+    vocabulary: Literal["train", "full"] = Field("train", description="static-e5: pieces of the training texts, or all")
+    size: int = Field(32_000, ge=100, description="static: pieces of the learned vocabulary at most")
+    dimension: int = Field(256, ge=2, description="static: of the vectors")
+
+
+class References(_Section):
+    """Encoders that are audited as they are."""
+
+    encoders: list[str] = Field([])
+    groups: int = Field(0, ge=0, description="test on at most so many groups of the test part; 0: all")
+    max_seq_length: int = Field(0, ge=0, description="tokens a text; 0: each encoder's own limit")
+
+
+class Compare(_Section):
+    """What is compared, and how it is judged."""
+
+    strategies: list[str] = Field(["english", "mixed", "mono", "cross", "hybrid"], min_length=1)
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    against: str = Field("hybrid", description="every other strategy is tested against this one")
+    metrics: list[str] = Field(list(DEFAULT))
+    tests: list[str] = Field(["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"])
+    keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")
+
+    @field_validator("strategies")
+    @classmethod
+    def _known_strategies(cls, value: list[str]) -> list[str]:
+        for spec in value:
+            strategy(spec)
+        if len(set(value)) < len(value):
+            raise ValueError("a strategy is listed twice")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, value: list[str]) -> list[str]:
+        for name in value:
+            metric(name)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value) or any(seed < 0 for seed in value):
+            raise ValueError("seeds must be distinct and not negative")
+        return value
+
+    @model_validator(mode="after")
+    def _against_is_listed(self) -> Compare:
+        if self.against not in self.strategies:
+            raise ValueError(f"against = {self.against!r} is not among the strategies")
+        return self
+
+
+class Experiment(_Section):
+    """A comparison of batch strategies: the whole of a TOML file."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    data: Data
+    encoder: Encoder = Encoder()
+    references: References = References()
+    training: dict[str, Any] = Field({}, description="see `babelmix.training.TrainingSettings`")
+    compare: Compare = Compare()
+
+    @field_validator("training")
+    @classmethod
+    def _training_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in RESERVED:
+            if name in value:
+                raise ValueError(f"{name!r} is set by [compare], not by [training]")
+        full = TrainingSettings(**value).model_dump()
+        return {key: entry for key, entry in full.items() if key not in RESERVED}
+
+    def run_settings(self, strategy: str, seed: int) -> TrainingSettings:
+        """The settings of one run."""
+        return TrainingSettings(**self.training, strategy=strategy, seed=seed)
+
+    def to_toml(self) -> str:
+        """The experiment with every default written out."""
+        return tomli_w.dumps(self.model_dump())
+
+
+def load_experiment(file: Path) -> Experiment:
+    """Read and check a TOML file.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a setting is unknown or wrong; the message names the setting.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from error
+    return parse_experiment(values, str(file))
+
+
+def parse_experiment(values: dict[str, Any], file: str) -> Experiment:
+    """Check the parsed values of a TOML file; see `load_experiment`."""
+    try:
+        return Experiment(**values)
+    except BabelmixError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{file}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error in a sentence: which setting, what is wrong."""
+    parts = []
+    for entry in error.errors():
+        where = ".".join(map(str, entry["loc"])) or "the settings"
+        message = {"extra_forbidden": "there is no such setting", "missing": "is missing"}.get(
+            entry["type"], entry["msg"].removeprefix("Value error, ")
+        )
+        parts.append(f"{where}: {message}")
+    return "; ".join(parts)

@@ -1,0 +1,178 @@
+"""Reports: one self-contained HTML file for an audit or a comparison."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from babelmix._files import write_text
+from babelmix.audit import Audit
+from babelmix.audit.run import SHARE_AT
+from babelmix.experiment.compare import Entry, Results, finding
+from babelmix.experiment.report import figures, sections
+from babelmix.experiment.report.page import Section, Table, render
+
+
+def audit_lead(audit: Audit) -> str:
+    """What an audit found, in a sentence."""
+    name = str(audit.table.about.get("encoder", "the encoder"))
+    parts = []
+    for setting, words in (("mono", "within a language"), ("cross", "across two languages"), ("multi", "in a pool of all")):
+        key = f"{setting}/mAP"
+        if key in audit.measures:
+            parts.append(f"{audit.macro(key):.3f} {words}")
+    share, excess = f"bias/same-language share@{SHARE_AT}", f"bias/same-language excess@{SHARE_AT}"
+    text = f"{name} retrieves with mAP {', '.join(parts)}"
+    if "bias/rank distance" in audit.measures:
+        text += f"; {audit.macro('bias/rank distance'):,.0f} places lie between translations of the same answer"
+    if share in audit.measures:
+        fair = audit.macro(share) / max(audit.macro(excess), 1e-12)
+        text += f"; {audit.macro(share):.0%} of its first {SHARE_AT} answers are in the query's own language (fair: about {fair:.0%})"
+    return text + "."
+
+
+def write_audit_report(audit: Audit, file: Path) -> None:
+    """Write the report of one audit."""
+    about = audit.table.about
+    name = str(about.get("encoder", "encoder"))
+    one = {name: audit}
+    parts = [sections.settings_section(audit), sections.bias_section(audit)]
+    if len(audit.table.passage_langs) > 1:
+        parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
+    parts.append(sections.languages_section(audit))
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items()]
+    write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
+
+
+def write_comparison_report(results: Results, file: Path) -> None:
+    """Write the report of a comparison, and its headline figure as `headline.svg` beside it."""
+    entries = results.entries
+    headline = headline_figure(results)
+    same_corpus = [entry for entry in entries if entry.corpus == results.strategies()[0].corpus]
+    audits = {entry.name: entry.audits[0] for entry in same_corpus}
+    parts = [
+        Section(
+            "The headline",
+            "Points are means over seeds, bars 95 % bootstrap intervals over groups. Rows above the line of the start were "
+            "not trained here; a reference may have been tested on fewer groups, which the table says.",
+            headline,
+            "Points with intervals for each encoder in the three settings and rank distance.",
+            [headline_table(results)],
+        )
+    ]
+    if results.tests:
+        parts.append(Section("Are the differences real?", tables=[sections.tests_table(results.tests, results.experiment.compare.against)]))
+    if alpha := _alpha_section(results):
+        parts.append(alpha)
+    references = {entry.name: entry.audits[0] for entry in entries if entry.kind == "reference"}
+    for name, audit in references.items():
+        if len(audit.table.passage_langs) > 1:
+            parts.append(_renamed(sections.shares_section({name: audit}), f"{name}: whose language are its answers in?"))
+    parts += [
+        sections.shares_section(audits),
+        sections.pairs_section(audits),
+        sections.crowding_section(audits),
+    ]
+    losses = {entry.name: entry.losses for entry in results.strategies() if entry.losses and entry.losses[0]}
+    if losses:
+        parts.append(_curves_section(losses))
+    experiment = results.experiment
+    facts = [
+        ("experiment", experiment.name),
+        ("trained on", experiment.data.corpus),
+        ("tested on", same_corpus[-1].corpus),
+        ("start", experiment.encoder.name),
+        ("seeds", ", ".join(map(str, experiment.compare.seeds))),
+        *((f"training.{key}", str(value)) for key, value in experiment.training.items()),
+        ("machine-made texts, by the source's word", _fact(audits[same_corpus[-1].name].table.about.get("machine_made"))),
+        ("training time, all runs", f"{results.seconds:.0f} s"),
+    ]
+    write_text(file.with_name("headline.svg"), headline)
+    write_text(file, render(f"Batch strategies compared: {experiment.name}", finding(results), facts, parts))
+
+
+def headline_figure(results: Results) -> str:
+    """The headline as an SVG."""
+    rows = [
+        (entry.name, {key: (e.value, e.low, e.high) for key, e in entry.means.items() if key in sections.HEADLINE})
+        for entry in results.entries
+    ]
+    return figures.settings_overview(rows)
+
+
+def headline_table(results: Results) -> Table:
+    """The headline's numbers: mean over seeds, interval over groups, and the deviation over seeds."""
+    names = [name for name in sections.HEADLINE if any(name in entry.means for entry in results.entries)]
+    rows = [[entry.name, entry.corpus, *(_cell(entry, name) for name in names)] for entry in results.entries]
+    return Table(
+        ["encoder", "tested on", *map(sections.title_of, names)], rows,
+        "value [95 % interval over groups] ± standard deviation over seeds",
+    )  # fmt: skip
+
+
+def _cell(entry: Entry, name: str) -> str:
+    if name not in entry.means:
+        return ""
+    text = sections.with_interval(name, entry.means[name])
+    return f"{text} ± {sections.shown(name, entry.seed_deviation[name])}" if len(entry.audits) > 1 else text
+
+
+def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section:
+    steps = [step for step, _ in next(iter(losses.values()))[0]]
+    every = max(1, len(steps) // 10)
+    rows = [
+        [str(step), *(f"{sum(run[i][1] for run in runs) / len(runs):.3f}" for runs in losses.values())]
+        for i, step in list(enumerate(steps))[every - 1 :: every]
+    ]
+    return Section(
+        "Training",
+        "Loss by step: the mean over seeds, the band from the lowest to the highest. Losses of different strategies are not "
+        "comparable with each other: telling negatives of another language apart is easier.",
+        figures.curves(losses, x_label="step", y_label="loss"),
+        "Lines of training loss by step for each strategy.",
+        [Table(["step", *losses], rows)],
+    )
+
+
+_HYBRID = re.compile(r"^hybrid\(([\d.]+)\)$")
+
+
+def _alpha_of(name: str) -> float | None:
+    if name in ("mono", "cross", "hybrid"):
+        return {"mono": 1.0, "cross": 0.0, "hybrid": 0.5}[name]
+    match = _HYBRID.match(name)
+    return float(match.group(1)) if match else None
+
+
+def _alpha_section(results: Results) -> Section | None:
+    points = {alpha: entry for entry in results.strategies() if (alpha := _alpha_of(entry.name)) is not None}
+    if len(points) < 4:
+        return None
+    alphas = sorted(points)
+    names = [name for name in sections.HEADLINE[:4] if all(name in points[a].means for a in alphas)]
+    series = {
+        sections.title_of(name): [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)] for name in names
+    }
+    rows = [[f"{a:g}", *(sections.with_interval(name, points[a].means[name]) for name in names)] for a in alphas]
+    return Section(
+        "How much of either: alpha",
+        "A batch is monolingual with probability alpha. Bands are 95 % intervals over groups.",
+        figures.alpha_curves(alphas, series),
+        "Lines of the headline measures against alpha.",
+        [Table(["alpha", *series], rows)],
+    )
+
+
+def _renamed(section: Section, title: str) -> Section:
+    return Section(title, section.text, section.figure, section.alt, section.tables)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry!r}" for key, entry in value.items()) or "none"
+    return "" if value is None else str(value)
+
+
+__all__ = ["audit_lead", "headline_table", "write_audit_report", "write_comparison_report"]

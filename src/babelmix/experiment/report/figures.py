@@ -1,0 +1,195 @@
+"""Figures: SVG, readable in print, safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+# Okabe and Ito (2008): distinguishable with any colour vision.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = "osD^vPX*"
+_SEQUENTIAL = "cividis"
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "babelmix",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
+
+
+def _new(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_STYLE):
+        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+
+
+def _svg(figure: Figure) -> str:
+    import matplotlib.pyplot as plt
+
+    sink = io.StringIO()
+    with plt.rc_context(_STYLE):
+        # Without a date the same numbers make the same bytes.
+        figure.savefig(sink, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return sink.getvalue()
+
+
+def _text_colour(value: float, low: float, high: float) -> str:
+    return "white" if high <= low or (value - low) / (high - low) < 0.55 else "black"
+
+
+def heatmaps(
+    planes: Mapping[str, Floats],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    row_label: str,
+    column_label: str,
+    digits: int = 2,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    """One heatmap a plane, all on one colour scale, each cell with its number where there is room.
+
+    Args:
+        planes: by title, float64, shape (rows, columns); NaN cells stay empty.
+        rows: tick labels.
+        columns: tick labels.
+        row_label: of the vertical axis.
+        column_label: of the horizontal axis.
+        digits: after the decimal point.
+        low: bottom of the colour scale; by default the smallest value.
+        high: top of the colour scale; by default the largest value.
+    """
+    across = min(3, len(planes))
+    down = -(-len(planes) // across)
+    cell = 0.42 if across == 1 else 0.26
+    width = max(3.0, cell * len(columns) + 1.2) * across + 0.6
+    figure, axes = _new(width, max(2.6, cell * len(rows) + 1.1) * down, down, across)
+    bottom = min(float(np.nanmin(p)) for p in planes.values()) if low is None else low
+    top = max(float(np.nanmax(p)) for p in planes.values()) if high is None else high
+    image = None
+    for axis, (title, plane) in zip(axes.ravel(), planes.items(), strict=False):
+        image = axis.imshow(plane, cmap=_SEQUENTIAL, vmin=bottom, vmax=top, aspect="auto")
+        axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
+        axis.set_yticks(range(len(rows)), rows, fontsize=8)
+        axis.set_title(title)
+        axis.spines[:].set_visible(False)
+        if across == 1 and plane.size <= 500:
+            for (i, j), value in np.ndenumerate(plane):
+                if not np.isnan(value):
+                    text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+                    axis.text(j, i, text, ha="center", va="center", fontsize=7, color=_text_colour(value, bottom, top))
+    for axis in axes.ravel()[len(planes) :]:
+        axis.set_visible(False)
+    figure.supxlabel(column_label, fontsize=9)
+    figure.supylabel(row_label, fontsize=9)
+    if image is not None:
+        figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.7)
+    return _svg(figure)
+
+
+def grouped_bars(
+    series: Mapping[str, Sequence[float]], labels: Sequence[str], *, value_label: str, fair: Sequence[float] | None = None
+) -> str:
+    """Bars side by side for each label; `fair` draws what an unbiased encoder would have."""
+    figure, axes = _new(max(6.0, 0.16 * len(series) * len(labels) + 1.5), 3.0)
+    axis: Axes = axes[0, 0]
+    width = 0.8 / max(1, len(series))
+    for number, (name, values) in enumerate(series.items()):
+        at = np.arange(len(labels)) + (number - (len(series) - 1) / 2) * width
+        axis.bar(at, values, width, label=name, color=PALETTE[number % len(PALETTE)], edgecolor="white", linewidth=0.4)
+    if fair is not None:
+        for i, value in enumerate(fair):
+            axis.plot([i - 0.45, i + 0.45], [value, value], color="black", linewidth=1.4, label="fair share" if i == 0 else None)
+    axis.set_xticks(range(len(labels)), labels)
+    axis.set_ylabel(value_label)
+    axis.set_ylim(0, max(1.0, max(max(v) for v in series.values())) if value_label.startswith("share") else None)
+    if len(series) > 1 or fair is not None:
+        figure.legend(loc="outside upper center", ncols=min(6, len(series) + 1), fontsize=8)
+    return _svg(figure)
+
+
+def settings_overview(rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]]) -> str:
+    """The headline as points with intervals: three mAPs side by side, and rank distance on a logarithmic axis.
+
+    Args:
+        rows: name, and by measure (value, low, high).
+    """
+    panels = [("mono/mAP", "monolingual mAP"), ("cross/mAP", "cross-lingual mAP"), ("multi/mAP", "multilingual mAP"),
+              ("bias/rank distance", "rank distance (log, lower is better)")]  # fmt: skip
+    panels = [(key, title) for key, title in panels if any(key in values for _, values in rows)]
+    figure, axes = _new(2.6 * len(panels) + 1.2, 0.36 * len(rows) + 1.1, 1, len(panels))
+    for column, (key, title) in enumerate(panels):
+        axis: Axes = axes[0, column]
+        for i, (_, values) in enumerate(rows):
+            if key not in values:
+                continue
+            value, low, high = values[key]
+            colour = PALETTE[i % len(PALETTE)]
+            axis.plot([low, high], [i, i], color=colour, linewidth=2.5, solid_capstyle="butt", alpha=0.6)
+            axis.plot(value, i, _MARKERS[i % len(_MARKERS)], color=colour, markersize=7)
+            shown = f"{value:,.0f}" if key.startswith("bias") else f"{value:.3f}".replace("0.", ".", 1)
+            axis.annotate(shown, (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+        axis.set_title(title, fontsize=9)
+        axis.set_yticks(range(len(rows)), [name for name, _ in rows] if column == 0 else [""] * len(rows))
+        axis.set_ylim(len(rows) - 0.4, -0.8)
+        axis.grid(axis="x", linewidth=0.4, alpha=0.5)
+        if key.startswith("bias"):
+            axis.set_xscale("log")
+        else:
+            axis.set_xlim(0, 1)
+    return _svg(figure)
+
+
+def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_label: str, y_label: str) -> str:
+    """A line a name (the mean over its runs) with a band from the lowest to the highest run."""
+    figure, axes = _new(6.5, 3.2)
+    axis: Axes = axes[0, 0]
+    for number, (name, runs) in enumerate(series.items()):
+        steps = [step for step, _ in runs[0]]
+        values = np.array([[value for _, value in run][: len(steps)] for run in runs])
+        colour = PALETTE[number % len(PALETTE)]
+        axis.plot(steps, values.mean(axis=0), color=colour, label=name, linewidth=1.6)
+        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    axis.set_ylim(bottom=0)
+    axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+    figure.legend(loc="outside right upper", fontsize=8)
+    return _svg(figure)
+
+
+def alpha_curves(alphas: Sequence[float], series: Mapping[str, Sequence[tuple[float, float, float]]]) -> str:
+    """A panel a measure against alpha, with intervals; alpha 0 is `cross`, 1 is `mono`."""
+    figure, axes = _new(2.7 * len(series) + 0.4, 2.8, 1, len(series))
+    for column, (name, points) in enumerate(series.items()):
+        axis: Axes = axes[0, column]
+        value, low, high = np.array(points).T
+        axis.fill_between(alphas, low, high, color=PALETTE[0], alpha=0.2, linewidth=0)
+        axis.plot(alphas, value, "o-", color=PALETTE[0])
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("alpha (0 cross, 1 mono)")
+        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+    return _svg(figure)

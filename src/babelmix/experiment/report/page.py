@@ -1,0 +1,57 @@
+"""One HTML file that opens offline: sections of text, figures and the tables of the same numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+import jinja2
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of strings; the first column names the row."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what to look at, a figure, and its numbers.
+
+    Args:
+        title: of the section.
+        text: how to read it, in a sentence or two.
+        figure: SVG, or empty.
+        alt: the figure in words, for those who do not see it.
+        tables: the first is shown; with a figure they fold under it.
+    """
+
+    title: str
+    text: str = ""
+    figure: str = ""
+    alt: str = ""
+    tables: Sequence[Table] = field(default_factory=list)
+
+    @property
+    def figure_uri(self) -> str:
+        """The figure as a data URI."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.figure.encode()).decode()
+
+
+def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """The whole page.
+
+    Args:
+        title: of the page.
+        lead: the finding, in a sentence.
+        facts: what was measured on what: name and value.
+        sections: in order.
+    """
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    source = resources.files("babelmix.experiment.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(title=title, lead=lead, facts=facts, sections=sections)

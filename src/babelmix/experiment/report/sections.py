@@ -1,0 +1,207 @@
+"""The sections that an audit's and a comparison's report are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.audit import Audit, Comparison, Estimate, crowding, language_shares
+from babelmix.audit.run import SHARE_AT
+from babelmix.experiment.report import figures
+from babelmix.experiment.report.page import Section, Table
+
+HEADLINE = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance", f"bias/same-language share@{SHARE_AT}")
+TITLES = {
+    "mono": "monolingual",
+    "cross": "cross-lingual",
+    "multi": "multilingual",
+    "bias": "bias",
+}
+
+Floats = npt.NDArray[np.float64]
+
+
+def shown(name: str, value: float) -> str:
+    """A number as reports print it: ranks without decimals, shares and scores with three."""
+    if np.isnan(value):
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) >= 10 or (name.startswith("bias/rank") and abs(value) >= 1):
+        return f"{value:.1f}"
+    return f"{value:.3f}"
+
+
+def with_interval(name: str, estimate: Estimate) -> str:
+    """`value [low, high]`."""
+    return f"{shown(name, estimate.value)} [{shown(name, estimate.low)}, {shown(name, estimate.high)}]"
+
+
+def title_of(name: str) -> str:
+    """`multi/mAP` as words."""
+    setting, _, metric = name.partition("/")
+    return metric if setting == "bias" else f"{TITLES[setting]} {metric}"
+
+
+def settings_section(audit: Audit) -> Section:
+    """Every ranking metric in the three settings, with intervals."""
+    settings = [s for s in ("mono", "cross", "multi") if any(name.startswith(f"{s}/") for name in audit.estimates)]
+    metrics = list(dict.fromkeys(name.partition("/")[2] for name in audit.estimates if not name.startswith("bias/")))
+    rows = [
+        [metric, *(with_interval(f"{s}/{metric}", audit.estimates[f"{s}/{metric}"][0]) for s in settings)]
+        for metric in metrics
+    ]
+    return Section(
+        "Three settings",
+        "Monolingual: the pool holds the query's language only. Cross-lingual: one other language. Multilingual: all "
+        "languages at once, as in a real mixed collection. Macro-averages, 95 % bootstrap intervals over groups.",
+        tables=[Table(["metric", *(TITLES[s] for s in settings)], rows)],
+    )
+
+
+def bias_section(audit: Audit) -> Section:
+    """Every bias metric, with intervals."""
+    names = [name for name in audit.estimates if name.startswith("bias/")]
+    rows = [[title_of(name), with_interval(name, audit.estimates[name][0])] for name in names]
+    note = (
+        "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
+        "Same-language preference: how often the answer in the query's own language stands before a translation of it "
+        "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
+    )
+    return Section("Language bias", note, tables=[Table(["measure", "all query languages"], rows)])
+
+
+def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
+    """Mean of a metric by query language and passage language; the diagonal is the monolingual setting."""
+    rows, columns = list(audit.table.query_langs), list(audit.table.passage_langs)
+    matrix = np.full((len(rows), len(columns)), np.nan)
+    for cell, estimate in audit.estimates.get(f"cross/{metric}", (None, {}))[1].items():
+        query, _, passage = cell.partition(" > ")
+        matrix[rows.index(query), columns.index(passage)] = estimate.value
+    for lang, estimate in audit.estimates.get(f"mono/{metric}", (None, {}))[1].items():
+        matrix[rows.index(lang), columns.index(lang)] = estimate.value
+    return matrix, rows, columns
+
+
+def matrix_table(matrix: Floats, rows: Sequence[str], columns: Sequence[str], corner: str, name: str = "") -> Table:
+    """A matrix as a table."""
+    body = [[row, *(shown(name, value) for value in matrix[i])] for i, row in enumerate(rows)]
+    return Table([corner, *columns], body)
+
+
+def pairs_section(audits: Mapping[str, Audit]) -> Section:
+    """Heatmap query language x passage language."""
+    matrices = {name: pair_matrix(audit) for name, audit in audits.items()}
+    _, rows, columns = next(iter(matrices.values()))
+    planes = {name: matrix for name, (matrix, _, _) in matrices.items()}
+    tables = [matrix_table(plane, rows, columns, f"{name}: query \\ passage") for name, plane in planes.items()]
+    return Section(
+        "Each pair of languages",
+        "mAP of queries in one language (row) against passages of one language (column). The diagonal is monolingual.",
+        figures.heatmaps(planes, rows, columns, row_label="query language", column_label="passage language", low=0, high=1),
+        "Heatmap of mAP by query language and passage language; the table below holds the numbers.",
+        tables,
+    )
+
+
+def shares_section(audits: Mapping[str, Audit]) -> Section:
+    """Bars: how many of the first answers are in the query's own language."""
+    first = next(iter(audits.values()))
+    langs = [lang for lang in first.table.query_langs if lang in first.table.passage_langs]
+    sizes = first.table.pool_sizes
+    fair = [float(sizes[first.table.passage_langs.index(lang)] / sizes.sum()) for lang in langs]
+    series: dict[str, list[float]] = {}
+    for name, audit in audits.items():
+        shares = language_shares(audit.table, SHARE_AT)
+        series[name] = [
+            float(shares[audit.table.query_langs.index(lang), audit.table.passage_langs.index(lang)]) for lang in langs
+        ]
+    table = Table(
+        ["query language", "fair share", *series],
+        [[lang, f"{fair[i]:.3f}", *(f"{values[i]:.3f}" for values in series.values())] for i, lang in enumerate(langs)],
+    )
+    details = [
+        matrix_table(language_shares(a.table, SHARE_AT), a.table.query_langs, a.table.passage_langs, f"{n}: query \\ answer")
+        for n, a in audits.items()
+    ]
+    return Section(
+        f"Whose language are the first {SHARE_AT} answers in?",
+        f"Share of the first {SHARE_AT} answers, out of a pool of all languages, that are in the query's own language. The "
+        "black line is that language's share of the pool.",
+        figures.grouped_bars(series, langs, value_label=f"share of the first {SHARE_AT}", fair=fair),
+        "Bars of the same-language share by query language, with the fair share as a line.",
+        [table, *details],
+    )
+
+
+def crowding_section(audits: Mapping[str, Audit]) -> Section:
+    """Heatmap: which languages stand before the answer, by query language."""
+    planes: dict[str, Floats] = {}
+    tables: list[Table] = []
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    for name, audit in audits.items():
+        full = crowding(audit.table)
+        rows, columns = audit.table.query_langs, audit.table.passage_langs
+        with np.errstate(invalid="ignore"):
+            known = ~np.isnan(full)
+            planes[name] = np.where(known, full, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        tables.append(matrix_table(planes[name], rows, columns, f"{name}: query \\ crowding"))
+        if len(audits) == 1:
+            tables += [
+                matrix_table(full[i], columns, columns, f"queries in {lang}: answer in \\ crowded by")
+                for i, lang in enumerate(rows)
+            ]
+    return Section(
+        "Which languages crowd the answer out?",
+        "How many passages of a language (column) stand before a relevant passage, on average over the languages that the "
+        "relevant passage may be in, for queries in one language (row). A bright diagonal: the query's own language crowds "
+        "out answers in other languages.",
+        figures.heatmaps(planes, rows, columns, row_label="query language", column_label="crowding language", digits=0),
+        "Heatmap of the number of passages before the answer by query language and crowding language.",
+        tables,
+    )
+
+
+def languages_section(audit: Audit) -> Section:
+    """Per query language: the headline measures."""
+    names = [name for name in HEADLINE if name in audit.estimates]
+    per_lang: dict[str, dict[str, str]] = {lang: {} for lang in audit.table.query_langs}
+    for name in names:
+        cells = audit.estimates[name][1]
+        for lang in per_lang:
+            if name.startswith("cross/"):
+                values = [e.value for cell, e in cells.items() if cell.split(" > ")[0] == lang]
+                per_lang[lang][name] = shown(name, float(np.mean(values))) if values else ""
+            else:
+                per_lang[lang][name] = with_interval(name, cells[lang]) if lang in cells else ""
+    rows = [[lang, *(values[name] for name in names)] for lang, values in per_lang.items()]
+    return Section(
+        "Each query language",
+        "The cross-lingual column is the mean over the other languages.",
+        tables=[Table(["query language", *map(title_of, names)], rows)],
+    )
+
+
+def tests_table(tests: Mapping[str, Sequence[Comparison]], against: str) -> Table:
+    """Differences, effect sizes and p-values."""
+    rows = [
+        [
+            f"{against} - {other}",
+            title_of(c.measure),
+            with_interval(c.measure, c.difference),
+            f"{c.effect:+.2f}",
+            f"{c.p:.4f}",
+            "" if c.p_holm is None else f"{c.p_holm:.4f}",
+        ]
+        for other, comparisons in tests.items()
+        for c in comparisons
+    ]
+    return Table(
+        ["difference", "measure", "value [95 % interval]", "effect size", "p", "p after Holm"],
+        rows,
+        "Paired randomisation tests that swap whole groups, two-sided, Holm's correction over all rows. Values are averaged "
+        "over seeds before pairing. Effect size: mean over standard deviation of the groups' differences.",
+    )
