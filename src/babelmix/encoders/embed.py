@@ -104,7 +104,8 @@ def encode(
     dimension = fresh.shape[1] if len(fresh) else np.load(files[0], mmap_mode="r").shape[1]
     vectors = np.empty((len(unique), dimension), dtype=np.float32)
     is_missing = wanted["shard"].is_null().to_numpy()
-    vectors[is_missing] = fresh
+    if len(fresh):
+        vectors[is_missing] = fresh
     for (shard,), part in wanted.with_row_index("place").filter(pl.col("shard").is_not_null()).group_by("shard"):
         stored = np.load(files[int(str(shard))], mmap_mode="r", allow_pickle=False)
         vectors[part["place"].to_numpy()] = stored[part["row"].to_numpy()]

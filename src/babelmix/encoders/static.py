@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,57 @@ FROM_SCRATCH = "static"
 FROM_E5 = "static-e5"
 
 _RARITY = 1e-3
+
+
+class TokenMemory:
+    """Token ids of texts already seen, so that runs over the same texts tokenise them once.
+
+    Args:
+        limit: bytes of ids to hold at most; what comes after is tokenised anew each time.
+    """
+
+    def __init__(self, limit: int = 256 << 20) -> None:
+        self._ids: dict[str, npt.NDArray[np.int32]] = {}
+        self._room = limit
+
+    def add(self, text: str, ids: Sequence[int]) -> None:
+        """Keep a text's ids if there is room."""
+        if self._room > 0 and text not in self._ids:
+            self._ids[text] = np.array(ids, dtype=np.int32)
+            self._room -= 4 * len(ids) + len(text)
+
+    def renumber(self, number: npt.NDArray[np.int64]) -> None:
+        """Replace every id by `number[id]`."""
+        self._ids = {text: number[ids].astype(np.int32) for text, ids in self._ids.items()}
+
+    def ids(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """The ids of each text, without special tokens."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._ids]
+        encodings = tokenizer.encode_batch_fast(missing, add_special_tokens=False)
+        fresh = {text: np.array(encoding.ids, dtype=np.int32) for text, encoding in zip(missing, encodings, strict=True)}
+        for text, ids in fresh.items():
+            self.add(text, ids.tolist())
+        return [fresh[text] if text in fresh else self._ids[text] for text in texts]
+
+
+def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
+    """Let a static encoder, and every copy of it, look its tokens up in `memory`.
+
+    The stock module tokenises each text at each use, which is most of a static encoder's time. Nothing of this is saved
+    with the encoder.
+    """
+    for module in encoder.children():
+        if isinstance(module, StaticEmbedding):
+            tokenizer = module.tokenizer
+
+            def preprocess(inputs: list[str], prompt: str | None = None, **_: Any) -> dict[str, torch.Tensor]:
+                texts = [prompt + text for text in inputs] if prompt else inputs
+                ids = memory.ids(tokenizer, texts)  # noqa: B023  # an encoder has one such module
+                offsets = np.cumsum([0, *(len(one) for one in ids[:-1])])
+                flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
+                return {"input_ids": torch.from_numpy(flat.astype(np.int64)), "offsets": torch.from_numpy(offsets)}
+
+            module.preprocess = preprocess  # type: ignore[method-assign,assignment,unused-ignore]
 
 
 def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0) -> SentenceTransformer:
@@ -44,7 +95,7 @@ def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: i
     return _encoder(tokenizer, weights)
 
 
-def from_e5(texts: Iterable[str] | None) -> SentenceTransformer:
+def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> SentenceTransformer:
     """A static encoder that starts from the token vectors of `e5-small-offline`, centred and weighted by rarity.
 
     The weight of a piece is a / (a + p) with a = 1e-3 and p its probability in the vocabulary's own Unigram model: the
@@ -53,6 +104,7 @@ def from_e5(texts: Iterable[str] | None) -> SentenceTransformer:
     Args:
         texts: keep only the pieces that these texts use (and all single characters), which makes the encoder about ten
             times smaller and segments these texts as before; None keeps all 250,002.
+        memory: filled with the token ids of `texts`, if given.
 
     Raises:
         MissingExtraError: the extra `offline` is not installed.
@@ -68,11 +120,13 @@ def from_e5(texts: Iterable[str] | None) -> SentenceTransformer:
     vectors = (vectors * (_RARITY / (_RARITY + probability))[:, None]).astype(np.float32)
     if texts is None:
         return _encoder(tokenizer, torch.from_numpy(np.ascontiguousarray(vectors)))
-    keep = _used(tokenizer, texts, len(pieces))
+    keep = _used(tokenizer, texts, len(pieces), memory)
     keep |= np.fromiter((len(piece.lstrip("▁")) <= 1 for piece, _ in pieces), dtype=bool, count=len(pieces))
     # Special tokens stay, so that the tokenizer's own references to them hold.
     keep[[token_id for token_id in tokenizer.get_added_tokens_decoder() if token_id < len(pieces)]] = True
     kept = np.flatnonzero(keep)
+    if memory is not None:
+        memory.renumber(np.cumsum(keep) - 1)
     return _encoder(_pruned(tokenizer, kept), torch.from_numpy(vectors[kept]))
 
 
@@ -81,11 +135,13 @@ def _encoder(tokenizer: Tokenizer, weights: torch.Tensor) -> SentenceTransformer
     return SentenceTransformer(modules=[embedding, Normalize()], device="cpu")
 
 
-def _used(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> npt.NDArray[np.bool_]:
+def _used(tokenizer: Tokenizer, texts: Iterable[str], size: int, memory: TokenMemory | None) -> npt.NDArray[np.bool_]:
     used = np.zeros(size, dtype=bool)
     for batch in _batches(texts, 4096):
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+        for text, encoding in zip(batch, tokenizer.encode_batch_fast(batch, add_special_tokens=False), strict=True):
             used[encoding.ids] = True
+            if memory is not None:
+                memory.add(text, encoding.ids)
     return used
 
 

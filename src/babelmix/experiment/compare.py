@@ -178,7 +178,9 @@ def _audited(
 ) -> Audit:
     if is_finished(folder, about_of(encoder, corpus, name)):
         return Audit.load(folder, experiment.compare.metrics)
-    done = audit(encoder, corpus, name=name, store=not is_static(encoder), metrics=experiment.compare.metrics)
+    fast = is_static(encoder)
+    metrics = experiment.compare.metrics
+    done = audit(encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=metrics)
     done.save(folder)
     return done
 
@@ -200,17 +202,20 @@ def _start(
     if settings.name not in (static.FROM_SCRATCH, static.FROM_E5):
         return load_encoder(settings.name)
     folder = output / "start" / "model"
+    memory = static.TokenMemory()
     if not (folder / "modules.json").is_file():
         say(f"making the starting encoder {settings.name}")
         texts = [*training.queries["text"].to_pylist(), *training.passages["text"].to_pylist()]
         if settings.name == static.FROM_E5:
-            made = static.from_e5(texts if settings.vocabulary == "train" else None)
+            made = static.from_e5(texts if settings.vocabulary == "train" else None, memory)
         else:
             made = static.from_scratch(texts, vocabulary=settings.size, dimension=settings.dimension)
         with replacing_folder(folder) as place, quiet_transformers():
             made.save_pretrained(str(place), create_model_card=False)
     with quiet_transformers():
-        return SentenceTransformer(str(folder), device="cpu")
+        encoder = SentenceTransformer(str(folder), device="cpu")
+    static.remember_tokens(encoder, memory)
+    return encoder
 
 
 def _run(
