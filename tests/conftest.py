@@ -1,0 +1,114 @@
+"""Small corpora and encoders that tests build themselves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from babelmix.corpus import Corpus
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+WORDS = {
+    "en": ["cat", "dog", "house", "river", "bread", "light", "stone", "paper", "green", "seven", "wind", "salt"],
+    "de": ["Katze", "Hund", "Haus", "Fluss", "Brot", "Licht", "Stein", "Papier", "grün", "sieben", "Wind", "Salz"],
+    "fr": ["chat", "chien", "maison", "fleuve", "pain", "lumière", "pierre", "papier", "vert", "sept", "vent", "sel"],
+    "ja": ["猫", "犬", "家", "川", "パン", "光", "石", "紙", "緑", "七", "風", "塩"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings of a test stay with the test; unpacked encoders are shared, for they take long."""
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp() / "matplotlib"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ.setdefault("BABELMIX_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def shared(path: str) -> Path:
+    """A file of the development data, or skip."""
+    found = SHARED / path
+    if not found.exists():
+        pytest.skip(f"development data {path} is not on this machine")
+    return found
+
+
+def parallel_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr", "ja"), group_size: int = 2) -> Corpus:
+    """A fully parallel corpus: item i is three words, its query two of them."""
+    queries, passages = [], []
+    for i in range(items):
+        picks = [i % 12, (i // 12 + 5) % 12, (7 * i + 3) % 12]
+        for lang in langs:
+            words = [WORDS[lang][p] for p in picks]
+            group = f"g{i // group_size}"
+            queries.append({"item": f"i{i}", "lang": lang, "text": f"{words[0]} {words[2]} {i}", "group": group})
+            passages.append({"item": f"i{i}", "lang": lang, "text": f"{' '.join(words)} {i} .", "group": group})
+    return Corpus.from_rows(queries, passages, [(f"i{i}", f"i{i}") for i in range(items)], name="toy")
+
+
+def sparse_corpus(rng: np.random.Generator, items: int, langs: tuple[str, ...], keep: float) -> Corpus:
+    """A corpus of random coverage, with some items that share a text and some queries with two passages."""
+    queries, passages, qrels = [], [], []
+    for i in range(items):
+        for lang in langs:
+            if rng.random() < keep:
+                queries.append({"item": f"q{i}", "lang": lang, "text": f"query {i if rng.random() > 0.1 else 0} {lang}"})
+            for copy in range(1 + (rng.random() < 0.2)):
+                if rng.random() < keep:
+                    text = f"passage {i if rng.random() > 0.1 else 0} {lang} {copy}"
+                    passages.append({"item": f"p{i}", "lang": lang, "text": text})
+    have_q, have_p = {q["item"] for q in queries}, {p["item"] for p in passages}
+    for i in range(items):
+        targets = {i, int(rng.integers(items))} if rng.random() < 0.2 else {i}
+        qrels += [(f"q{i}", f"p{j}") for j in sorted(targets) if f"q{i}" in have_q and f"p{j}" in have_p]
+    return Corpus.from_rows(queries, passages, qrels, name="sparse")
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    return parallel_corpus()
+
+
+@pytest.fixture(scope="session")
+def tiny_static(tmp_path_factory: pytest.TempPathFactory):
+    """A static encoder from scratch over the toy corpus."""
+    from babelmix.encoders import static
+
+    toy = parallel_corpus()
+    texts = [*toy.queries["text"].to_pylist(), *toy.passages["text"].to_pylist()]
+    return static.from_scratch(texts, vocabulary=200, dimension=16)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer transformers BERT with a word-level tokenizer, as a hub model's folder."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(w for words in WORDS.values() for w in words), *map(str, range(60))]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(vocabulary))}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    fast.save_pretrained(str(folder))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(str(folder))
+    return folder

@@ -1,0 +1,257 @@
+"""Batch plans against their definitions, by brute force."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import scipy.stats
+from conftest import parallel_corpus, sparse_corpus
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
+from babelmix.batches.index import choose
+from babelmix.batches.keyed import Permutation, derive_key, mix, uniforms
+from babelmix.corpus import Corpus
+from babelmix.errors import ConfigError, PlanError
+
+SPECS = ("english", "mixed", "mono", "cross", "hybrid", "hybrid(0.25)")
+
+
+def facts(corpus: Corpus):
+    return [
+        {name: table[name].to_pylist() for name in ("item", "lang", "text")} for table in (corpus.queries, corpus.passages)
+    ]
+
+
+def check_batch(corpus: Corpus, batch, spec: str) -> None:
+    """Everything that must hold of one global batch, from the corpus alone."""
+    queries, passages = facts(corpus)
+    qrels = set(zip(corpus.qrels["query_item"].to_pylist(), corpus.qrels["passage_item"].to_pylist(), strict=True))
+    rows = [
+        (queries["item"][q], queries["lang"][q], passages["item"][p], passages["lang"][p])
+        for q, p in zip(batch.query_rows, batch.passage_rows, strict=True)
+    ]
+    for query_item, query_lang, passage_item, passage_lang in rows:
+        assert (query_item, passage_item) in qrels
+        assert (query_lang == passage_lang) == (batch.kind != "cross")
+    if batch.kind == "mono":
+        assert {lang for _, *langs in rows for lang in (langs[0], langs[2])} == {batch.lang}
+    if spec == "english":
+        assert batch.lang == "en"
+    texts = {}
+    for side, table in (("q", queries), ("p", passages)):
+        for item, lang, text in zip(table["item"], table["lang"], table["text"], strict=True):
+            texts.setdefault((side, item), set()).add((lang, text.strip()))
+    for (q1, _, p1, _), (q2, _, p2, _) in itertools.combinations(rows, 2):
+        # No translation of a positive, no copy of one in any language, and nothing relevant is a negative.
+        assert q1 != q2
+        assert p1 != p2
+        assert (q1, p2) not in qrels
+        assert (q2, p1) not in qrels
+        assert not texts["p", p1] & texts["p", p2]
+        assert not texts["q", q1] & texts["q", q2]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_batches_obey_their_definition_on_every_rank(spec: str, world_size: int) -> None:
+    corpus = parallel_corpus(40)
+    plan = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=3, world_size=world_size)
+    kinds = Counter()
+    for step in range(60):
+        whole = plan[step]
+        assert len(whole) == 8
+        check_batch(corpus, whole, spec)
+        parts = [whole.slice(rank, world_size) for rank in range(world_size)]
+        assert {(p.kind, p.lang, p.step) for p in parts} == {(whole.kind, whole.lang, step)}
+        assert np.array_equal(np.concatenate([p.query_rows for p in parts]), whole.query_rows)
+        assert np.array_equal(np.concatenate([p.passage_rows for p in parts]), whole.passage_rows)
+        kinds[whole.kind] += 1
+    expected = {"english": {"mono"}, "mono": {"mono"}, "mixed": {"mixed"}, "cross": {"cross"}}
+    assert set(kinds) == expected.get(spec, {"mono", "cross"})
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_plan_is_pure_in_seed_and_step(spec: str) -> None:
+    corpus = parallel_corpus(40)
+
+    def rows(plan: BatchPlan, step: int) -> list[int]:
+        batch = plan[step]
+        return [*batch.query_rows.tolist(), *batch.passage_rows.tolist()]
+
+    plan = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1)
+    forward = [rows(plan, step) for step in range(30)]
+    again = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1)
+    assert [rows(again, step) for step in reversed(range(30))] == forward[::-1]
+    resumed = [[*b.query_rows.tolist(), *b.passage_rows.tolist()] for b in itertools.islice(plan.batches(first=17), 13)]
+    assert resumed == forward[17:]
+    shared_by_four = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1, world_size=4)
+    assert [rows(shared_by_four, step) for step in range(30)] == forward
+    other = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=2)
+    assert [rows(other, step) for step in range(30)] != forward
+
+
+@pytest.mark.parametrize("spec", ["mono", "cross", "hybrid", "mixed"])
+def test_each_item_once_a_turn_and_the_same_items_for_all_strategies(spec: str) -> None:
+    corpus = parallel_corpus(40)
+    items = corpus.queries["item"].to_pylist()
+    plans = [BatchPlan(CorpusIndex(corpus), strategy(s), 8, seed=5) for s in (spec, "english")]
+    seen = Counter(items[row] for step in range(5) for row in plans[0][step].query_rows)
+    assert set(seen.values()) == {1}
+    assert len(seen) == 40
+    for step in range(12):
+        assert [items[r] for r in plans[0][step].query_rows] == [items[r] for r in plans[1][step].query_rows]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 100_000),
+    items=st.integers(3, 25),
+    langs=st.sampled_from([("en",), ("de", "en"), ("de", "en", "fr", "ja")]),
+    keep=st.sampled_from([0.3, 0.6, 1.0]),
+    spec=st.sampled_from(SPECS),
+)
+def test_random_corpora_give_lawful_batches_or_a_clear_error(seed, items, langs, keep, spec) -> None:
+    corpus = sparse_corpus(np.random.default_rng(seed), items, langs, keep)
+    if corpus.qrels.num_rows == 0:
+        return
+    index = CorpusIndex(corpus)
+    try:
+        size = largest_batch(index, strategy(spec))
+    except PlanError as error:
+        assert str(error)
+        return
+    plan = BatchPlan(index, strategy(spec), size, seed=seed)
+    for step in range(8):
+        check_batch(corpus, plan[step], spec)
+    with pytest.raises(PlanError, match="fewer than a batch"):
+        BatchPlan(index, strategy(spec), size + 1)
+
+
+def test_hybrid_is_monolingual_with_probability_alpha() -> None:
+    index = CorpusIndex(parallel_corpus(40))
+    for alpha in (0.0, 0.25, 0.5, 1.0):
+        plan = BatchPlan(index, strategy(f"hybrid({alpha})"), 8, seed=0)
+        share = np.mean([plan[step].kind == "mono" for step in range(1000)])
+        assert share == pytest.approx(alpha, abs=0.05)
+
+
+def test_languages_are_uniform_or_by_size() -> None:
+    corpus = parallel_corpus(40)
+    few = corpus.queries["lang"].to_pylist()
+    rows = [row for row in corpus.queries.to_pylist() if row["lang"] != "ja" or int(row["item"][1:]) < 10]
+    smaller = Corpus.from_rows(rows, corpus.passages.to_pylist(), [(f"i{i}", f"i{i}") for i in range(40)])
+    assert len(few) > smaller.queries.num_rows
+    for temperature, expected in ((0.0, 0.25), (1.0, 10 / 130)):
+        plan = BatchPlan(CorpusIndex(smaller), strategy("mono"), 8, language_temperature=temperature)
+        share = np.mean([plan[step].lang == "ja" for step in range(800)])
+        assert share == pytest.approx(expected, abs=0.04)
+    plan = BatchPlan(CorpusIndex(corpus), strategy("cross"), 8)
+    queries, passages = facts(corpus)
+    pairs = Counter(
+        (queries["lang"][q], passages["lang"][p])
+        for step in range(2000)
+        for q, p in zip(plan[step].query_rows, plan[step].passage_rows, strict=True)
+    )
+    assert len(pairs) == 12
+    assert scipy.stats.chisquare(list(pairs.values())).pvalue > 0.001
+
+
+@pytest.mark.parametrize(
+    ("spec", "corpus", "message"),
+    [
+        ("cross", parallel_corpus(20, ("en",)), "need two languages"),
+        ("english", parallel_corpus(20, ("de", "fr")), "has no English"),
+        ("mono", parallel_corpus(5), "5 distinct items are fewer than a batch of 8"),
+    ],
+)
+def test_impossible_plans_say_why(spec: str, corpus: Corpus, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        BatchPlan(CorpusIndex(corpus), strategy(spec), 8)
+
+
+def test_bad_settings_say_why() -> None:
+    index = CorpusIndex(parallel_corpus(20))
+    with pytest.raises(PlanError, match="cannot be shared by 3 ranks"):
+        BatchPlan(index, strategy("mono"), 8, world_size=3)
+    with pytest.raises(PlanError, match="language temperature"):
+        BatchPlan(index, strategy("mono"), 8, language_temperature=-1)
+    with pytest.raises(PlanError, match="probability"):
+        strategy("hybrid(1.5)")
+    for spec in ("hybrd", "hybrid(x)", "mono(0.5)", ""):
+        with pytest.raises(ConfigError):
+            strategy(spec)
+    with pytest.raises(PlanError, match="has no xx"):
+        CorpusIndex(parallel_corpus(5), langs=["xx"])
+
+
+def test_classes_join_qrels_and_copies() -> None:
+    rows = lambda side, texts: [{"item": f"{side}{i}", "lang": "en", "text": t} for i, t in enumerate(texts)]  # noqa: E731
+    corpus = Corpus.from_rows(
+        rows("q", ["a", "b", "c", "d"]), rows("p", ["x", "y", "y ", "z"]), [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q3", "p3")]
+    )
+    query_class, passage_class = classes_of(corpus)
+    assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]
+    assert len({query_class[0], query_class[1], query_class[3]}) == 3
+
+
+def test_row_index_for_ready_pairs() -> None:
+    langs = ("de", "en", "fr")
+    rows = [(f"i{i}", a, b) for i in range(12) for a in langs for b in langs]
+    item, query_lang, passage_lang = map(list, zip(*rows, strict=True))
+    index = RowIndex(item, query_lang, passage_lang)
+    for spec in ("mono", "cross", "hybrid", "mixed", "english"):
+        plan = BatchPlan(index, strategy(spec), 6, seed=1)
+        for step in range(20):
+            batch = plan[step]
+            assert np.array_equal(batch.query_rows, batch.passage_rows)
+            chosen = [rows[row] for row in batch.query_rows]
+            assert len({i for i, _, _ in chosen}) == 6
+            assert all((a == b) == (batch.kind != "cross") for _, a, b in chosen)
+            if batch.kind == "mono":
+                assert {a for _, a, _ in chosen} == {batch.lang}
+    copies = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], ["q", "q2"], ["same", "same"])
+    assert copies.row_class[0] == copies.row_class[1]
+    with pytest.raises(PlanError, match="one length"):
+        RowIndex(["a"], ["en", "de"], ["en", "de"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(1, 5000), key=st.integers(0, 2**64 - 1))
+def test_permutation_is_one(size: int, key: int) -> None:
+    permutation = Permutation(size, key)
+    image = permutation(np.arange(size))
+    assert sorted(image.tolist()) == list(range(size))
+    assert permutation(np.array([size - 1]))[0] == image[-1]
+
+
+def test_permutations_look_random() -> None:
+    images = np.array([Permutation(50, derive_key("t", k))(np.arange(50)) for k in range(2000)])
+    counts = np.array([np.bincount(images[:, i], minlength=50) for i in range(50)])
+    chi = ((counts - 40) ** 2 / 40).sum(axis=1)
+    assert 30 < chi.mean() < 70  # 49 degrees of freedom
+
+
+def test_keyed_numbers_are_stable() -> None:
+    """A change here changes every saved plan: it needs a note in the changelog."""
+    assert derive_key(0, "kind", 5) == derive_key(0, "kind", 5) != derive_key("0", "kind", 5)
+    assert mix(np.array([1], dtype=np.uint64))[0] == 0x5692161D100B05E5
+    values = uniforms(derive_key(1), 4000)
+    assert 0 <= values.min() < values.max() < 1
+    assert values.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_choose_never_takes_a_weight_of_zero() -> None:
+    weights = np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    for chance in (0.0, 0.4999, 0.5, 0.9999999999999999):
+        chosen = choose(weights, np.full(3, chance))
+        assert (weights[np.arange(3), chosen] > 0).all()
+
+
+def test_every_strategy_is_listed() -> None:
+    assert list(STRATEGIES) == ["english", "mixed", "mono", "cross", "hybrid"]
+    assert str(strategy("hybrid")) == "hybrid(0.5)"

@@ -1,0 +1,159 @@
+"""The data model, its storage and its splits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import parallel_corpus, sparse_corpus
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from babelmix.corpus import Corpus, find_language, from_datasets, is_language_tag, open_corpus, split, to_datasets
+from babelmix.errors import ConfigError, CorpusError, ReaderError
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_saved_corpus_is_the_same(tmp_path, corpus: Corpus, format: str) -> None:
+    corpus = corpus.named("toy", licence="none")
+    corpus.save(tmp_path / "c", format=format)
+    loaded = Corpus.load(tmp_path / "c")
+    assert loaded.fingerprint() == corpus.fingerprint()
+    assert (loaded.name, loaded.meta) == ("toy", {"licence": "none"})
+    assert open_corpus(str(tmp_path / "c")).fingerprint() == corpus.fingerprint()
+    corpus.only_langs(["de"]).save(tmp_path / "c", format=format)
+    assert Corpus.load(tmp_path / "c").langs == ("de",)
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]  # nothing temporary is left
+
+
+def test_arrow_files_are_memory_mapped(tmp_path, corpus: Corpus) -> None:
+    corpus.save(tmp_path / "c", format="arrow")
+    before = pa.total_allocated_bytes()
+    table = pa.ipc.open_file(pa.memory_map(str(tmp_path / "c" / "passages.arrow"))).read_all()
+    assert pa.total_allocated_bytes() == before
+    assert table.equals(corpus.passages)
+
+
+def test_datasets_both_ways(tmp_path, corpus: Corpus) -> None:
+    datasets = to_datasets(corpus)
+    assert set(datasets) == {"queries", "passages", "qrels"}
+    assert from_datasets(datasets).fingerprint() == corpus.fingerprint()
+    datasets.save_to_disk(str(tmp_path / "d"))
+    from datasets import load_from_disk
+
+    assert from_datasets(load_from_disk(str(tmp_path / "d"))).fingerprint() == corpus.fingerprint()
+    del datasets["qrels"]
+    with pytest.raises(ReaderError, match="no split 'qrels'"):
+        from_datasets(datasets)
+
+
+def test_a_damaged_folder_is_named(tmp_path, corpus: Corpus) -> None:
+    corpus.save(tmp_path / "c")
+    (tmp_path / "c" / "qrels.parquet").unlink()
+    with pytest.raises(ReaderError, match=r"qrels\.parquet or qrels\.arrow is missing"):
+        Corpus.load(tmp_path / "c")
+    (tmp_path / "c" / "qrels.parquet").write_bytes(b"not parquet")
+    with pytest.raises(ReaderError, match="cannot be read as a corpus"):
+        Corpus.load(tmp_path / "c")
+    (tmp_path / "c" / "corpus.json").write_text("{")
+    with pytest.raises(ReaderError, match="cannot be read as a corpus"):
+        Corpus.load(tmp_path / "c")
+    with pytest.raises(ReaderError, match="not a babelmix corpus"):
+        Corpus.load(tmp_path)
+
+
+ROW = {"item": "a", "lang": "en", "text": "x"}
+
+
+@pytest.mark.parametrize(
+    ("queries", "passages", "qrels", "message"),
+    [
+        ([ROW], [ROW], [("a", "b")], "qrels, row 1, column 'passage_item': item 'b' has no row in passages"),
+        ([ROW], [ROW], [("b", "a")], "qrels, row 1, column 'query_item': item 'b' has no row in queries"),
+        ([ROW], [ROW], [("a", "a"), ("a", "a")], "listed more than once"),
+        ([ROW | {"lang": "english"}], [ROW], [("a", "a")], "'english' is not a BCP 47"),
+        ([ROW | {"lang": "pt_BR"}], [ROW], [("a", "a")], "did you mean 'pt-BR'"),
+        ([ROW | {"text": " \n "}], [ROW], [("a", "a")], "queries, row 1, column 'text': is empty"),
+        ([ROW], [ROW, ROW | {"text": None}], [("a", "a")], "passages, row 2, column 'text': is empty"),
+    ],
+)
+def test_broken_corpora_are_refused(queries, passages, qrels, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        Corpus.from_rows(queries, passages, qrels)
+
+
+def test_a_missing_column_is_named(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match="queries: column 'group' is missing"):
+        Corpus(corpus.queries.drop_columns(["group"]), corpus.passages, corpus.qrels)
+    with pytest.raises(CorpusError, match="qrels: column 'query_item' is missing"):
+        Corpus(corpus.queries, corpus.passages, corpus.qrels.drop_columns(["query_item"]))
+
+
+def test_reversed_swaps_the_sides(corpus: Corpus) -> None:
+    back = corpus.reversed()
+    assert back.queries.equals(corpus.passages)
+    assert back.qrels["query_item"].to_pylist() == corpus.qrels["passage_item"].to_pylist()
+    assert back.reversed().queries.equals(corpus.queries)
+    assert back.reversed().fingerprint() == corpus.fingerprint()
+
+
+def test_only_some_languages(corpus: Corpus) -> None:
+    assert corpus.only_langs(["de", "ja"]).langs == ("de", "ja")
+    with pytest.raises(CorpusError, match="has no xx"):
+        corpus.only_langs(["xx"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), items=st.integers(30, 80))
+def test_a_split_keeps_groups_whole_and_loses_nothing(seed: int, items: int) -> None:
+    corpus = parallel_corpus(items, group_size=3)
+    try:
+        parts = split(corpus, {"train": 0.5, "test": 0.5}, seed=seed)
+    except ConfigError:
+        return  # all groups fell on one side
+    groups = [{*p.queries["group"].to_pylist(), *p.passages["group"].to_pylist()} for p in parts.values()]
+    assert not groups[0] & groups[1]
+    assert sum(p.queries.num_rows for p in parts.values()) == corpus.queries.num_rows
+    assert sum(p.qrels.num_rows for p in parts.values()) == corpus.qrels.num_rows
+
+
+def test_a_split_keeps_groups_that_a_qrel_joins() -> None:
+    queries = [{"item": f"q{i}", "lang": "en", "text": f"q {i}", "group": f"q{i}"} for i in range(60)]
+    passages = [{"item": f"p{i}", "lang": "en", "text": f"p {i}", "group": f"p{i}"} for i in range(60)]
+    qrels = [(f"q{i}", f"p{i}") for i in range(60)] + [(f"q{i}", f"p{i + 1}") for i in range(0, 60, 4)]
+    corpus = Corpus.from_rows(queries, passages, qrels)
+    parts = split(corpus, {"a": 0.4, "b": 0.3, "c": 0.3})
+    assert sum(p.qrels.num_rows for p in parts.values()) == len(qrels)
+
+
+def test_a_growing_corpus_moves_no_group() -> None:
+    small, large = parallel_corpus(40), parallel_corpus(80)
+    before = split(small, {"train": 0.7, "test": 0.3})["test"].queries["group"].to_pylist()
+    after = split(large, {"train": 0.7, "test": 0.3})["test"].queries["group"].to_pylist()
+    assert set(before) == {g for g in after if int(g[1:]) < 20}
+
+
+@pytest.mark.parametrize("parts", [{}, {"a": 0.5}, {"a": 1.5, "b": -0.5}])
+def test_bad_shares_are_refused(corpus: Corpus, parts: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="sum to 1"):
+        split(corpus, parts)
+
+
+def test_an_empty_part_is_refused() -> None:
+    with pytest.raises(ConfigError, match="came out empty"):
+        split(parallel_corpus(2), {"a": 0.001, "b": 0.999})
+
+
+def test_fingerprints_tell_corpora_apart(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    others = [corpus.only_langs(["de", "en"]), corpus.reversed(), sparse_corpus(rng, 10, ("de", "en"), 1.0)]
+    assert len({c.fingerprint() for c in [corpus, *others]}) == 4
+
+
+def test_languages() -> None:
+    assert is_language_tag("zh-TW")
+    assert is_language_tag("zxx")
+    assert not is_language_tag("xx-notalang")
+    assert find_language("en", ["de", "en-US"]) == "en-US"
+    assert find_language("en", ["en", "en-US"]) == "en"
+    assert find_language("en", ["en-GB", "en-US"]) is None

@@ -1,0 +1,113 @@
+"""Intervals and tests against definitions, exhaustive enumeration and simulation."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from babelmix.audit import Measure, compare, estimates, holm
+from babelmix.audit.significance import Comparison, Estimate
+from babelmix.errors import AuditError
+
+
+def measure(values: np.ndarray, groups: np.ndarray, cells: np.ndarray, names: tuple[str, ...] = ("a", "b")) -> Measure:
+    return Measure("multi", "mAP", names, cells, groups, values)
+
+
+def random_measure(rng: np.random.Generator, shift: float = 0.0, groups: int = 12, per_group: int = 6) -> Measure:
+    n = groups * per_group
+    return measure(
+        rng.random(n) + shift, np.repeat(np.arange(groups), per_group), np.tile([0, 1, 0, 1, 0, 0], groups)
+    )
+
+
+def test_macro_average_weighs_cells_alike() -> None:
+    one = measure(np.array([1.0, 1.0, 1.0, 0.0]), np.arange(4), np.array([0, 0, 0, 1]))
+    assert one.macro() == 0.5
+
+
+def test_bootstrap_interval_equals_a_loop() -> None:
+    one = random_measure(np.random.default_rng(0))
+    macro, cells = estimates({"m": one}, resamples=500, seed=3)["m"]
+    rng = np.random.default_rng(3)
+    drawn = rng.integers(0, 12, size=(500, 12))
+    loop = []
+    for groups in drawn:
+        by_cell = []
+        for cell in (0, 1):
+            values = [v for g in groups for v in one.values[(one.group == g) & (one.cell == cell)]]
+            by_cell.append(np.mean(values))
+        loop.append(np.mean(by_cell))
+    assert (macro.low, macro.high) == pytest.approx(tuple(np.quantile(loop, [0.025, 0.975])))
+    assert macro.value == pytest.approx(one.macro())
+    assert set(cells) == {"a", "b"}
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(200):
+        groups = rng.normal(0.5, 0.1, size=40)
+        values = np.repeat(groups, 5) + rng.normal(0, 0.05, size=200)
+        one = measure(values, np.repeat(np.arange(40), 5), np.zeros(200, dtype=np.int64), ("a",))
+        estimate, _ = estimates({"m": one}, resamples=300)["m"]
+        hits += estimate.low <= 0.5 <= estimate.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_randomisation_p_equals_enumeration() -> None:
+    rng = np.random.default_rng(2)
+    a, b = random_measure(rng, 0.1, groups=8), random_measure(rng, groups=8)
+    found = compare([{"m": a}], [{"m": b}], ["m"], flips=40_000)[0]
+    difference = a.values - b.values
+    sizes = np.bincount(a.cell)
+    parts = np.array([
+        sum(difference[(a.group == g) & (a.cell == c)].sum() / sizes[c] for c in (0, 1)) / 2 for g in range(8)
+    ])  # fmt: skip
+    sums = [abs(np.dot(signs, parts)) for signs in itertools.product((1, -1), repeat=8)]
+    exact = np.mean(np.array(sums) >= abs(parts.sum()) - 1e-12)
+    assert found.p == pytest.approx(exact, abs=0.01)
+    assert found.difference.value == pytest.approx(a.macro() - b.macro())
+
+
+def test_no_difference_is_not_significant_and_a_large_one_is() -> None:
+    one = random_measure(np.random.default_rng(4))
+    assert compare([{"m": one}], [{"m": one}], ["m"])[0].p == 1.0
+    other = measure(one.values - 0.5, one.group, one.cell)
+    found = compare([{"m": one}], [{"m": other}], ["m"])[0]
+    assert found.p < 0.001
+    assert found.difference.low == pytest.approx(0.5)
+
+
+def test_p_values_under_the_null_are_uniform() -> None:
+    rng = np.random.default_rng(6)
+    p = [
+        compare([{"m": random_measure(rng)}], [{"m": random_measure(rng)}], ["m"], flips=400, resamples=5)[0].p
+        for _ in range(150)
+    ]
+    assert scipy.stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_seeds_are_averaged_before_pairing() -> None:
+    rng = np.random.default_rng(7)
+    runs = [random_measure(rng) for _ in range(4)]
+    found = compare([{"m": runs[0]}, {"m": runs[1]}], [{"m": runs[2]}, {"m": runs[3]}], ["m"])[0]
+    expected = np.mean([runs[0].macro(), runs[1].macro()]) - np.mean([runs[2].macro(), runs[3].macro()])
+    assert found.difference.value == pytest.approx(expected)
+
+
+def test_holm_equals_its_definition() -> None:
+    comparisons = [Comparison(str(p), Estimate(0, 0, 0), 0.0, p) for p in (0.04, 0.001, 0.03, 0.5)]
+    corrected = {c.p: c.p_holm for c in holm(comparisons)}
+    assert corrected == pytest.approx({0.001: 0.004, 0.03: 0.09, 0.04: 0.09, 0.5: 0.5})
+
+
+def test_audits_of_different_corpora_are_refused() -> None:
+    rng = np.random.default_rng(8)
+    with pytest.raises(AuditError, match="not of the same corpus"):
+        compare([{"m": random_measure(rng)}], [{"m": random_measure(rng, groups=5)}], ["m"])
+    with pytest.raises(AuditError, match="not in every audit"):
+        compare([{"m": random_measure(rng)}], [{}], ["m"])
