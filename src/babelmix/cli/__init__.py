@@ -14,19 +14,12 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    import click
-
-    from babelmix.cli.app import app
     from babelmix.errors import BabelmixError
 
     try:
-        code = app(standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted: run the same command again to go on where it was", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(BAD_INPUT)
+        code = _run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except BabelmixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
@@ -39,4 +32,23 @@ def main() -> None:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
+    if code == INTERRUPTED:
+        print("interrupted: run the same command again to go on where it was", file=sys.stderr)
+    sys.exit(code)
+
+
+def _run() -> int:
+    import typer
+
+    from babelmix.cli.app import app
+
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except typer.TyperException as error:
+        # A usage error words itself by `format_message`; its plain text lacks the option's name.
+        message = getattr(error, "format_message", error.__str__)().rstrip(".")
+        print(f"error: {message}; see  babelmix --help", file=sys.stderr)
+        return BAD_INPUT
+    return code if isinstance(code, int) else 0

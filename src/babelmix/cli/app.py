@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 PARTS = {"train": 0.8, "test": 0.2}
 
 app = typer.Typer(
-    no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,11 +38,14 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def _corpus(spec: str, langs: str, part: str) -> Corpus:
@@ -229,7 +231,7 @@ def data(
     json_output: JsonOption = False,
 ) -> None:
     """List the readers, or check a corpus and show what is in it."""
-    from babelmix.cli.tables import print_corpus, print_readers
+    from babelmix.cli.listing import print_corpus, print_readers
     from babelmix.corpus import READERS
 
     if not corpus:
@@ -260,8 +262,8 @@ def encoders(
     json_output: JsonOption = False,
 ) -> None:
     """List the known encoders, or load one and describe it."""
-    from babelmix.cli.tables import print_encoder, print_encoders
-    from babelmix.encoders import KNOWN, fingerprint, load_encoder
+    from babelmix.cli.listing import print_encoder, print_encoders
+    from babelmix.encoders.known import KNOWN
 
     if not model:
         if json_output:
@@ -269,6 +271,8 @@ def encoders(
         else:
             print_encoders()
         return
+    from babelmix.encoders import fingerprint, load_encoder
+
     encoder = load_encoder(model)
     limit = encoder.max_seq_length
     facts = {

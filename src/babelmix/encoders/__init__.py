@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from babelmix.encoders.embed import encode
-from babelmix.encoders.loading import KNOWN, fingerprint, load_encoder
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from babelmix.encoders.known import KNOWN
+
+if TYPE_CHECKING:
+    from babelmix.encoders.embed import encode
+    from babelmix.encoders.loading import fingerprint, load_encoder
 
 __all__ = ["KNOWN", "encode", "fingerprint", "load_encoder"]
+
+# Loaded on first use: sentence-transformers takes seconds to import, and `babelmix data` does without it.
+_HOMES = {"encode": "embed", "fingerprint": "loading", "load_encoder": "loading"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.encoders.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import struct
 import tempfile
@@ -21,12 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from tokenizers import AddedToken, Tokenizer, processors
 
 from babelmix._files import cache_folder, replacing_folder
 from babelmix._progress import console, quiet_transformers
+from babelmix.encoders.known import E5_OFFLINE
+from babelmix.encoders.unigram import compile_map, unigram_tokenizer
 from babelmix.errors import EncoderError, require
 
-NAME = "e5-small-offline"
+NAME = E5_OFFLINE
 LAYOUT = 1
 """Raised when the conversion below changes, so that older cached folders are not used."""
 PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
@@ -196,21 +198,9 @@ def _check_shapes(model: FourBitModel, file: Path) -> None:
             raise EncoderError(f"{file}: the tensor {name!r} has another size than {shape}, or values that are no numbers")
 
 
-def tokenizer_of(vocabulary: Vocabulary) -> Any:
-    """The vocabulary as a `tokenizers.Tokenizer`: character map, Metaspace, Unigram, `<s> ... </s>`.
-
-    The character map is compiled by sentencepiece's own trainer, whose compiled form `tokenizers` reads.
-    """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.Unigram(vocabulary.pieces, unk_id=vocabulary.unk, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Precompiled(_compiled_map(vocabulary.normalisation)), normalizers.Replace(Regex(" {2,}"), " ")]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
-    )
-    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+def tokenizer_of(vocabulary: Vocabulary) -> Tokenizer:
+    """The vocabulary as a tokenizer that puts `<s>` before and `</s>` after a text."""
+    tokenizer = unigram_tokenizer(vocabulary.pieces, vocabulary.unk, compile_map(vocabulary.normalisation))
     names = {role: vocabulary.pieces[getattr(vocabulary, role)][0] for role in ("bos", "eos", "pad", "unk")}
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{names['bos']} $A {names['eos']}",
@@ -219,32 +209,6 @@ def tokenizer_of(vocabulary: Vocabulary) -> Any:
     )
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names.values()])
     return tokenizer
-
-
-def _compiled_map(normalisation: dict[str, str]) -> bytes:
-    sentencepiece = require("sentencepiece", "offline", "Building the tokenizer of e5-small-offline")
-    model = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder:
-        rules = Path(folder) / "rules.tsv"
-
-        def hexadecimal(text: str) -> str:
-            return " ".join(f"{ord(character):X}" for character in text)
-
-        # U+0000 cannot stand in a rule file.
-        lines = [f"{hexadecimal(a)}\t{hexadecimal(b)}" for a, b in sorted(normalisation.items()) if a != "\0"]
-        rules.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(["a b c"] * 4),
-            model_writer=model,
-            vocab_size=16,
-            hard_vocab_limit=False,
-            normalization_rule_tsv=str(rules),
-            minloglevel=3,
-        )
-    proto = require("sentencepiece.sentencepiece_model_pb2", "offline", "Building the tokenizer of e5-small-offline")
-    parsed = proto.ModelProto()
-    parsed.ParseFromString(model.getvalue())
-    return bytes(parsed.normalizer_spec.precompiled_charsmap)
 
 
 def weight_file() -> Path:

@@ -12,13 +12,14 @@ import torch
 from safetensors import safe_open
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-from babelmix.encoders import e5_offline
+from babelmix.encoders import e5_offline, unigram
+from babelmix.encoders.known import STATIC_FROM_E5, STATIC_FROM_SCRATCH
 from babelmix.errors import EncoderError
 
-FROM_SCRATCH = "static"
-FROM_E5 = "static-e5"
+FROM_SCRATCH = STATIC_FROM_SCRATCH
+FROM_E5 = STATIC_FROM_E5
 
 _RARITY = 1e-3
 
@@ -83,13 +84,7 @@ def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: i
         dimension: of the vectors.
         seed: of the vectors.
     """
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=["<pad>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = unigram.learn(texts, vocabulary)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=generator) / dimension**0.5
     return _encoder(tokenizer, weights)

@@ -301,37 +301,34 @@ def finding(results: Results) -> str:
     words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
              "bias/rank distance": "rank distance"}  # fmt: skip
     shown = [name for name in words if name in chosen.means]
-    own = ", ".join(f"{words[name]} {number(chosen.means[name].value)}" for name in shown)
-    clauses = [_clause(other, comparisons, words) for other, comparisons in results.tests.items()]
-    compared = "; ".join(clauses)
+    own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
+    verdicts: dict[str, list[str]] = {}
+    for other, comparisons in results.tests.items():
+        verdicts.setdefault(_verdict(comparisons, words), []).append(other)
+    compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
     seeds = len(results.experiment.compare.seeds)
     return (
         f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}"
-        + (f"; {compared}." if compared else ".")
+        + (f": {compared} (p < .05 after Holm's correction)." if compared else ".")
     )
 
 
-def _clause(other: str, comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:
-    better, worse, level = [], [], []
+def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:
+    kinds: dict[str, list[str]] = {"better": [], "worse": [], "not significantly different": []}
     for c in comparisons:
         if c.measure not in words:
             continue
-        lower = c.measure == "bias/rank distance"
-        if c.p_holm is None or c.p_holm >= 0.05:
-            level.append(words[c.measure])
-        elif (c.difference.value < 0) == lower:
-            better.append(words[c.measure])
-        else:
-            worse.append(words[c.measure])
-    if better and not worse and not level:
-        return f"that is better than {other} in all of them"
-    if worse and not better and not level:
-        return f"that is worse than {other} in all of them"
-    parts = []
-    for kind, names in (("better", better), ("worse", worse), ("not significantly different", level)):
-        if names:
-            parts.append(f"{kind} in {' and '.join(names)}")
-    return f"against {other} it is " + ", ".join(parts)
+        better = (c.difference.value < 0) == (c.measure == "bias/rank distance")
+        significant = c.p_holm is not None and c.p_holm < 0.05
+        kinds["not significantly different" if not significant else "better" if better else "worse"].append(words[c.measure])
+    found = {kind: names for kind, names in kinds.items() if names}
+    if len(found) == 1 and len(comparisons) > 1:
+        return f"{next(iter(found))} in everything"
+    return ", ".join(f"{kind} in {_listed(names)}" for kind, names in found.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def number(value: float) -> str:

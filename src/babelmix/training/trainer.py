@@ -83,7 +83,11 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
                 return trainer.args.max_steps
 
         # Not prepared by accelerate: the plan has already cut the global batch for this rank.
-        return DataLoader(self.steps_of_texts, batch_size=None, sampler=FromHere(), collate_fn=self.data_collator)
+        # Its own generator: a loader draws from it when it starts, which would shift dropout after a resume.
+        return DataLoader(
+            self.steps_of_texts, batch_size=None, sampler=FromHere(), collate_fn=self.data_collator,
+            generator=torch.Generator(),
+        )  # fmt: skip
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """SparseAdam for static encoders: a step costs what its tokens cost, whatever the vocabulary."""

@@ -53,8 +53,8 @@ def write_comparison_report(results: Results, file: Path) -> None:
     parts = [
         Section(
             "The headline",
-            "Points are means over seeds, bars 95 % bootstrap intervals over groups. Rows above the line of the start were "
-            "not trained here; a reference may have been tested on fewer groups, which the table says.",
+            "Points are means over seeds, bars 95 % bootstrap intervals over groups. References and the start are audited as "
+            "they are; a reference may be tested on a smaller pool, which the table says, and is then not comparable.",
             headline,
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],

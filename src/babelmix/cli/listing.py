@@ -1,0 +1,78 @@
+"""What `data` and `encoders` print on a terminal; imports nothing slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from babelmix.corpus import READERS, Corpus
+from babelmix.encoders.known import KNOWN
+
+out = Console()
+
+
+def new_table(*columns: str, title: str = "") -> Table:
+    """A plain table: the first column left, the others right."""
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0, overflow="fold")
+    return table
+
+
+def print_corpus(corpus: Corpus, saved: Path | None) -> None:
+    """Rows per language, sizes, and what the source says of itself."""
+    table = new_table("language", "queries", "passages", title=corpus.name)
+    for lang, queries, passages in corpus.counts().iter_rows():
+        table.add_row(lang, f"{queries:,}", f"{passages:,}")
+    out.print(table)
+    groups = len({*corpus.queries["group"].to_pylist(), *corpus.passages["group"].to_pylist()})
+    out.print(
+        f"{corpus.queries.num_rows:,} queries, {corpus.passages.num_rows:,} passages, {corpus.qrels.num_rows:,} relevant "
+        f"pairs of items, {groups:,} groups",
+        highlight=False,
+    )
+    if corpus.meta.get("one_text_per_language"):
+        out.print("one text per language: in the monolingual setting every text finds itself", highlight=False)
+    for key, value in corpus.meta.items():
+        if value not in ([], {}, "", None):
+            out.print(f"  {key.replace('_', ' ')}: {_plain(value)}", highlight=False)
+    if saved is not None:
+        out.print(f"saved: {saved}", highlight=False, soft_wrap=True)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def print_readers() -> None:
+    """The readers by name."""
+    table = new_table("reader", "path", "what it reads")
+    for name, reader in READERS.items():
+        table.add_row(name, reader.takes_path, reader.summary)
+    table.columns[2].justify = "left"
+    out.print(table)
+    out.print("Write  NAME,  NAME=PATH  or just a path. Show one with  babelmix data CORPUS.", highlight=False)
+
+
+def print_encoders() -> None:
+    """The known encoders by name."""
+    table = new_table("encoder", "needs", "what it is")
+    for name, known in KNOWN.items():
+        table.add_row(name, known.needs, known.summary)
+    table.columns[2].justify = "left"
+    out.print(table)
+    out.print("Any sentence-transformers or transformers encoder works too: a hub name or a folder.", highlight=False)
+
+
+def print_encoder(facts: Mapping[str, Any]) -> None:
+    """One encoder's facts."""
+    for key, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _plain(value)
+        out.print(f"{key.replace('_', ' ')}: {shown}", highlight=False, soft_wrap=True)

@@ -1,0 +1,156 @@
+"""The command line as a person uses it, in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+
+from babelmix.cli import main
+
+COMMANDS = ("audit", "train", "compare", "data", "encoders")
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "babelmix", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's small wide file, a query and a passage column per language."""
+    corpus = parallel_corpus(40)
+    rows: dict[str, dict[str, str]] = {}
+    for side, table in (("query", corpus.queries), ("passage", corpus.passages)):
+        for row in table.to_pylist():
+            rows.setdefault(row["item"], {"item": row["item"], "group": row["group"]})[f"{side}_{row['lang']}"] = row["text"]
+    names = ["item", "group", *(f"{side}_{lang}" for side in ("query", "passage") for lang in corpus.langs)]
+    lines = [",".join(names), *(",".join(f'"{row[name]}"' for name in names) for row in rows.values())]
+    file = tmp_path_factory.mktemp("user") / "my.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"babelmix {command}" in done.stdout
+    assert "Examples" in done.stdout
+
+
+def test_a_user_trains_on_a_csv_and_sees_before_and_after(csv: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    done = run(
+        "train", "--corpus", csv, "--strategy", "hybrid", "--model", tiny_bert, "--out", model,
+        "--steps", 40, "--learning-rate", "3e-3", "--batch-size", 16,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"SentenceTransformer('{model}')" in done.stdout.replace("\n", "")
+    assert SentenceTransformer(str(model)).encode(["Katze"]).shape == (1, 32)
+    audits = {}
+    for name, encoder in (("before", tiny_bert), ("after", model)):
+        shown = run("audit", encoder, "-c", csv, "--out", tmp_path / name)
+        assert shown.returncode == 0, shown.stderr
+        assert "Three settings" in shown.stdout
+        assert {p.name for p in (tmp_path / name).iterdir()} == {"ranks.parquet", "queries.parquet", "metrics.json", "report.html"}
+        printed = run("audit", encoder, "-c", csv, "--out", tmp_path / name, "--json")
+        audits[name] = json.loads(printed.stdout)["macro"]
+        assert "encoding" not in printed.stderr  # a finished audit is not computed again
+    assert audits["after"]["multi/mAP"]["value"] > audits["before"]["multi/mAP"]["value"] + 0.1
+
+
+def test_defaults_fit_a_small_file(csv: Path, tmp_path: Path) -> None:
+    done = run("train", "-c", csv, "--part", "train", "--model", "static", "--json", "--out", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(done.stdout)["settings"]
+    assert 2 <= settings["batch_size"] <= 40
+    assert settings["steps"] >= 30
+
+
+def test_data_shows_checks_and_saves(csv: Path, tmp_path: Path) -> None:
+    done = run("data", csv, "--langs", "de,en", "--to", tmp_path / "saved")
+    assert done.returncode == 0, done.stderr
+    assert "80 queries, 80 passages, 40 relevant pairs of items, 20 groups" in done.stdout
+    again = json.loads(run("data", tmp_path / "saved", "--json").stdout)
+    assert again["langs"]["de"]["queries"] == 40
+    assert "comfyui-docs" in run("data").stdout
+    assert "xquad-r" in json.loads(run("data", "--json").stdout)
+
+
+def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
+    assert "e5-small-offline" in run("encoders").stdout
+    assert "LaBSE" in json.dumps(json.loads(run("encoders", "--json").stdout))
+    assert json.loads(run("encoders", tiny_bert, "--json").stdout)["dimension"] == 32
+    assert "dimension: 32" in run("encoders", tiny_bert).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit", "e5-small-offline"], "Missing option '--corpus'"),
+        (["audit", "no-such/encoder", "-c", "CSV"], "neither a folder nor a model that the hub gave"),
+        (["audit", "x", "-c", "absent.csv"], "absent.csv: there is no such corpus"),
+        (["audit", "x", "-c", "CSV", "--part", "dev"], "--part 'dev' is unknown"),
+        (["audit", "x", "-c", "CSV", "--langs", "xx"], "has no xx"),
+        (["audit", "x", "-c", "CSV", "--metrics", "accuracy"], "there is no metric 'accuracy'"),
+        (["audit", "x", "-c", "CSV", "--colour"], "No such option"),
+        (["train", "-c", "CSV", "--strategy", "hybrid(2)"], "probability between 0 and 1"),
+        (["train", "-c", "CSV", "--strategy", "mingled"], "no batch strategy 'mingled'"),
+        (["train", "-c", "CSV", "--model", "static", "--temperature", "0"], "temperature"),
+        (["train", "-c", "CSV", "--model", "static", "--langs", "de", "--strategy", "cross"], "need two languages"),
+        (["train", "-c", "CSV", "--model", "static", "--langs", "de,fr", "--strategy", "english"], "no English"),
+        (["train", "-c", "CSV", "--model", "static", "--batch-size", "500"], "fewer than a batch of 500"),
+        (["compare", "absent.toml"], "absent.toml: there is no such file"),
+        (["data", "xquad-r"], "needs a path"),
+        (["encoders", "."], "not an encoder's folder"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_one(
+    csv: Path, tmp_path: Path, arguments: list[str], message: str, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["babelmix", *[str(csv) if a == "CSV" else a for a in arguments]])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = [line for line in printed.err.splitlines() if "error: " in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_audit_exits_130_and_goes_on(csv: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "babelmix", "audit", str(tiny_bert), "-c", str(csv), "--out", str(tmp_path / "a")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(4)  # somewhere in the imports, the loading or the encoding
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode != 0:  # a fast machine may have finished
+        assert process.returncode == 130, errors
+        assert "Traceback" not in errors
+        assert "go on where it was" in errors
+    assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0
+
+
+def test_compare_prints_its_settings() -> None:
+    done = run("compare", "demo", "--print")
+    assert done.returncode == 0
+    assert 'against = "hybrid"' in done.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout.startswith("babelmix 0.")

