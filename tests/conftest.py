@@ -60,7 +60,9 @@ def sparse_corpus(rng: np.random.Generator, items: int, langs: tuple[str, ...], 
     for i in range(items):
         for lang in langs:
             if rng.random() < keep:
-                queries.append({"item": f"q{i}", "lang": lang, "text": f"query {i if rng.random() > 0.1 else 0} {lang}"})
+                queries.append(
+                    {"item": f"q{i}", "lang": lang, "text": f"query {i if rng.random() > 0.1 else 0} {lang}"}
+                )
             for copy in range(1 + (rng.random() < 0.2)):
                 if rng.random() < keep:
                     text = f"passage {i if rng.random() > 0.1 else 0} {lang} {copy}"
@@ -95,7 +97,14 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny-bert")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(w for words in WORDS.values() for w in words), *map(str, range(60))]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *(w for words in WORDS.values() for w in words),
+        *map(str, range(60)),
+    ]
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(vocabulary))}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -23,7 +23,8 @@ SPECS = ("english", "mixed", "mono", "cross", "hybrid", "hybrid(0.25)")
 
 def facts(corpus: Corpus):
     return [
-        {name: table[name].to_pylist() for name in ("item", "lang", "text")} for table in (corpus.queries, corpus.passages)
+        {name: table[name].to_pylist() for name in ("item", "lang", "text")}
+        for table in (corpus.queries, corpus.passages)
     ]
 
 
@@ -87,7 +88,9 @@ def test_a_plan_is_pure_in_seed_and_step(spec: str) -> None:
     forward = [rows(plan, step) for step in range(30)]
     again = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1)
     assert [rows(again, step) for step in reversed(range(30))] == forward[::-1]
-    resumed = [[*b.query_rows.tolist(), *b.passage_rows.tolist()] for b in itertools.islice(plan.batches(first=17), 13)]
+    resumed = [
+        [*b.query_rows.tolist(), *b.passage_rows.tolist()] for b in itertools.islice(plan.batches(first=17), 13)
+    ]
     assert resumed == forward[17:]
     shared_by_four = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1, world_size=4)
     assert [rows(shared_by_four, step) for step in range(30)] == forward
@@ -190,9 +193,11 @@ def test_bad_settings_say_why() -> None:
 
 
 def test_classes_join_qrels_and_copies() -> None:
-    rows = lambda side, texts: [{"item": f"{side}{i}", "lang": "en", "text": t} for i, t in enumerate(texts)]  # noqa: E731
+    rows = lambda side, texts: [{"item": f"{side}{i}", "lang": "en", "text": t} for i, t in enumerate(texts)]
     corpus = Corpus.from_rows(
-        rows("q", ["a", "b", "c", "d"]), rows("p", ["x", "y", "y ", "z"]), [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q3", "p3")]
+        rows("q", ["a", "b", "c", "d"]),
+        rows("p", ["x", "y", "y ", "z"]),
+        [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q3", "p3")],
     )
     query_class, passage_class = classes_of(corpus)
     assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]

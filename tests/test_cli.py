@@ -32,7 +32,9 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows: dict[str, dict[str, str]] = {}
     for side, table in (("query", corpus.queries), ("passage", corpus.passages)):
         for row in table.to_pylist():
-            rows.setdefault(row["item"], {"item": row["item"], "group": row["group"]})[f"{side}_{row['lang']}"] = row["text"]
+            rows.setdefault(row["item"], {"item": row["item"], "group": row["group"]})[f"{side}_{row['lang']}"] = row[
+                "text"
+            ]
     names = ["item", "group", *(f"{side}_{lang}" for side in ("query", "passage") for lang in corpus.langs)]
     lines = [",".join(names), *(",".join(f'"{row[name]}"' for name in names) for row in rows.values())]
     file = tmp_path_factory.mktemp("user") / "my.csv"
@@ -62,7 +64,12 @@ def test_a_user_trains_on_a_csv_and_sees_before_and_after(csv: Path, tiny_bert: 
         shown = run("audit", encoder, "-c", csv, "--out", tmp_path / name)
         assert shown.returncode == 0, shown.stderr
         assert "Three settings" in shown.stdout
-        assert {p.name for p in (tmp_path / name).iterdir()} == {"ranks.parquet", "queries.parquet", "metrics.json", "report.html"}
+        assert {p.name for p in (tmp_path / name).iterdir()} == {
+            "ranks.parquet",
+            "queries.parquet",
+            "metrics.json",
+            "report.html",
+        }
         printed = run("audit", encoder, "-c", csv, "--out", tmp_path / name, "--json")
         audits[name] = json.loads(printed.stdout)["macro"]
         assert "encoding" not in printed.stderr  # a finished audit is not computed again

@@ -10,8 +10,8 @@ import torch
 from conftest import WORDS, parallel_corpus, shared
 
 from babelmix.audit.run import about_of
-from babelmix.encoders import encode, fingerprint, load_encoder, static
 from babelmix.encoders import e5_offline as e5
+from babelmix.encoders import encode, fingerprint, load_encoder, static
 from babelmix.encoders.embed import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
 
@@ -28,32 +28,55 @@ def four_bit(values: np.ndarray) -> bytes:
     return out
 
 
-def weight_bytes(rng: np.random.Generator, hidden: int = 32, layers: int = 1, feed: int = 64, positions: int = 40) -> bytes:
+def weight_bytes(
+    rng: np.random.Generator, hidden: int = 32, layers: int = 1, feed: int = 64, positions: int = 40
+) -> bytes:
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *[f"▁{w}" for w in WORDS["en"]], *"abcdefghijklmnopqrstuvwxyz"]
     vocabulary = len(pieces) + 3
     blob = "".join(pieces).encode()
     offsets = np.cumsum([0, *(len(p.encode()) for p in pieces)]).astype("<u4")
     mapping = {"Ａ": "a", "ﬁ": "fi"}
-    table = b"".join(struct.pack("<IB", ord(a), len(b)) + np.array([ord(c) for c in b], "<u4").tobytes() for a, b in mapping.items())
+    table = b"".join(
+        struct.pack("<IB", ord(a), len(b)) + np.array([ord(c) for c in b], "<u4").tobytes() for a, b in mapping.items()
+    )
     head = b"E5S1" + struct.pack("<I7ifi", 1, hidden, layers, 2, feed, vocabulary, positions, 2, 1e-12, 32)
     vocab = struct.pack("<5iQ", len(pieces), 0, 2, 1, 3, len(blob)) + offsets.tobytes()
     vocab += np.linspace(-1, -9, len(pieces)).astype("<f4").tobytes() + blob
     norm = struct.pack("<iI", len(mapping), len(table)) + table
-    sizes = {"emb.word": vocabulary * hidden, "emb.pos": positions * hidden, "emb.type": 2 * hidden, "emb.ln.w": hidden, "emb.ln.b": hidden}
+    sizes = {
+        "emb.word": vocabulary * hidden,
+        "emb.pos": positions * hidden,
+        "emb.type": 2 * hidden,
+        "emb.ln.w": hidden,
+        "emb.ln.b": hidden,
+    }
     for i in range(layers):
-        for name, out, into in (("q", hidden, hidden), ("k", hidden, hidden), ("v", hidden, hidden), ("ao", hidden, hidden), ("fi", feed, hidden), ("fo", hidden, feed)):
+        for name, out, into in (
+            ("q", hidden, hidden),
+            ("k", hidden, hidden),
+            ("v", hidden, hidden),
+            ("ao", hidden, hidden),
+            ("fi", feed, hidden),
+            ("fo", hidden, feed),
+        ):
             sizes |= {f"l{i}.{name}.w": out * into, f"l{i}.{name}.b": out}
         sizes |= {f"l{i}.{ln}.{p}": hidden for ln in ("aln", "oln") for p in "wb"}
     payloads = {}
     for name, size in sizes.items():
         values = rng.standard_normal(size).astype(np.float32) * 0.1
-        payloads[name] = (1, four_bit(values)) if name.endswith(".w") and "ln" not in name else (0, values.astype("<f4").tobytes())
+        payloads[name] = (
+            (1, four_bit(values)) if name.endswith(".w") and "ln" not in name else (0, values.astype("<f4").tobytes())
+        )
     directory_size = 4 + sum(2 + len(n) + 1 + 4 + 8 + 8 for n in sizes)
     at = len(head) + len(vocab) + len(norm) + directory_size
     directory = struct.pack("<i", len(sizes))
     body = b""
     for name, (kind, data) in payloads.items():
-        directory += struct.pack("<H", len(name)) + name.encode() + struct.pack("<BIQQ", kind, sizes[name], at + len(body), len(data))
+        directory += (
+            struct.pack("<H", len(name))
+            + name.encode()
+            + struct.pack("<BIQQ", kind, sizes[name], at + len(body), len(data))
+        )
         body += data
     return head + vocab + norm + directory + body
 
@@ -127,7 +150,9 @@ def test_the_real_file_agrees_with_the_packages_own_engine() -> None:
     for lang in TEN_SCRIPTS:
         document = json.loads((folder / f"{lang}.json").read_text(encoding="utf-8"))
         paragraphs = [p for article in document["data"] for p in article["paragraphs"]]
-        texts += [p["qas"][0]["question"].strip() for p in paragraphs[:20]] + [p["sentences"][0].strip() for p in paragraphs[:8]]
+        texts += [p["qas"][0]["question"].strip() for p in paragraphs[:20]] + [
+            p["sentences"][0].strip() for p in paragraphs[:8]
+        ]
     assert len(texts) >= 200
     for ours, theirs, is_query in (
         (encoder.encode_query(texts), engine.query(texts), True),
@@ -304,5 +329,3 @@ def test_fingerprints_tell_encoders_apart(tiny_static, tiny_bert) -> None:
 def test_unknown_kind_is_refused(tiny_static) -> None:
     with pytest.raises(EncoderError, match="neither 'query' nor 'document'"):
         encode(tiny_static, ["a"], "passage")
-
-

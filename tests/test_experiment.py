@@ -27,7 +27,7 @@ from babelmix.experiment import (
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.recipes import names, recipe
 
-SILENT = lambda line: None  # noqa: E731
+SILENT = lambda line: None
 
 
 def settings(folder: Path, **compare) -> dict:
@@ -176,14 +176,24 @@ def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
     experiment = parse_experiment(settings(tmp_path), "x.toml")
     (tmp_path / "x.toml").write_text(experiment.to_toml())
     run_experiment(experiment, tmp_path / "straight", SILENT)
-    command = [sys.executable, "-m", "babelmix", "compare", str(tmp_path / "x.toml"), "--out", str(tmp_path / "killed")]
+    command = [
+        sys.executable,
+        "-m",
+        "babelmix",
+        "compare",
+        str(tmp_path / "x.toml"),
+        "--out",
+        str(tmp_path / "killed"),
+    ]
     runs = tmp_path / "killed" / "runs"
     stamps: dict[Path, int] = {}
     for wanted in (0, 1, 3, 5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            if len(list(runs.glob("*/*/training.json"))) > wanted or (wanted == 0 and (runs.parent / "start").exists()):
+            if len(list(runs.glob("*/*/training.json"))) > wanted or (
+                wanted == 0 and (runs.parent / "start").exists()
+            ):
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.01)

@@ -43,7 +43,10 @@ def test_table_equals_sorting_with_ties(seed: int, items: int, keep: float) -> N
     qrels = set(zip(corpus.qrels["query_item"].to_pylist(), corpus.qrels["passage_item"].to_pylist(), strict=True))
     query_items, passage_items = corpus.queries["item"].to_pylist(), corpus.passages["item"].to_pylist()
     expected_pairs = [
-        (q, p) for q in range(len(queries)) for p in range(len(passages)) if (query_items[q], passage_items[p]) in qrels
+        (q, p)
+        for q in range(len(queries))
+        for p in range(len(passages))
+        if (query_items[q], passage_items[p]) in qrels
     ]
     assert pairs == expected_pairs
     for n, (q, p) in enumerate(pairs):
@@ -129,7 +132,9 @@ def test_metrics_equal_pytrec_eval_and_ranx() -> None:
     for name, theirs in (("mAP", "map"), ("MRR", "recip_rank"), ("nDCG@10", "ndcg_cut_10"), ("R@10", "recall_10")):
         expected = [evaluated[f"q{q}"][theirs] for q in range(len(queries))]
         assert found[f"multi/{name}"].values == pytest.approx(expected, abs=1e-6)
-    theirs = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), ["map", "mrr", "ndcg@10", "recall@10"], make_comparable=True)
+    theirs = ranx.evaluate(
+        ranx.Qrels(qrels), ranx.Run(run), ["map", "mrr", "ndcg@10", "recall@10"], make_comparable=True
+    )
     for name, key in (("mAP", "map"), ("MRR", "mrr"), ("nDCG@10", "ndcg@10"), ("R@10", "recall@10")):
         assert found[f"multi/{name}"].values.mean() == pytest.approx(theirs[key], abs=1e-6)
 

@@ -14,7 +14,9 @@ from babelmix.corpus.readers import comfyui_docs, libreoffice_help, xquad_r
 from babelmix.errors import ReaderError
 
 WIDE = "item,query_en,query_de,passage_en,passage_de\n1,cat?,Katze?,a cat,eine Katze\n2,dog?,,a dog,ein Hund\n"
-LONG = "item,lang,query,passage,group\n1,en,cat?,a cat,animals\n1,de,Katze?,eine Katze,animals\n2,en,dog?,a dog,animals\n"
+LONG = (
+    "item,lang,query,passage,group\n1,en,cat?,a cat,animals\n1,de,Katze?,eine Katze,animals\n2,en,dog?,a dog,animals\n"
+)
 
 
 def write(folder: Path, name: str, content: str | bytes) -> str:
@@ -74,10 +76,18 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
         ("a.csv", "item,lang,query,passage\n1,en,a,b\n1,en,a,c\n", "row 3, field 'query': repeats row 2"),
         ("a.csv", "item,lang,query,passage\n1,en,,\n", "row 2, field 'query': has no text"),
         ("a.csv", "item,lang,side,text\n1,en,left,a\n", "row 2, field 'side': 'left' is neither"),
-        ("a.csv", "item,lang,query,passage,group\n1,en,a,b,g\n1,de,c,d,h\n", "row 3, field 'group': item '1' is in group 'h'"),
+        (
+            "a.csv",
+            "item,lang,query,passage,group\n1,en,a,b,g\n1,de,c,d,h\n",
+            "row 3, field 'group': item '1' is in group 'h'",
+        ),
         ("a.jsonl", '{"item": "1", "query_en": "a", "passage_en": "b"}\n{"item": \n', "row 2: is not JSON"),
         ("a.jsonl", "[1, 2]\n", "row 1: is not a JSON object"),
-        ("a.jsonl", '{"item": "1", "query_en": ["a"], "passage_en": "b"}\n', r"row 1, field 'query_en': holds \['a'\]"),
+        (
+            "a.jsonl",
+            '{"item": "1", "query_en": ["a"], "passage_en": "b"}\n',
+            r"row 1, field 'query_en': holds \['a'\]",
+        ),
         ("a.jsonl", '{"item": "1", "query_en": "", "passage_en": "b"}\n', "row 1, field 'query_en': is empty"),
         ("a.parquet", b"PAR1 broken", "not a readable Parquet"),
         ("a.xlsx", "x", "suffix '.xlsx'"),
@@ -326,4 +336,7 @@ def test_libreoffice_real_data() -> None:
     counts = {lang: passages for lang, _, passages in corpus.counts().iter_rows()}
     assert counts["en"] > 9_000
     assert counts["de"] > 8_000
-    assert len(set(zip(corpus.passages["lang"].to_pylist(), corpus.passages["text"].to_pylist(), strict=True))) == corpus.passages.num_rows
+    assert (
+        len(set(zip(corpus.passages["lang"].to_pylist(), corpus.passages["text"].to_pylist(), strict=True)))
+        == corpus.passages.num_rows
+    )

@@ -19,9 +19,7 @@ def measure(values: np.ndarray, groups: np.ndarray, cells: np.ndarray, names: tu
 
 def random_measure(rng: np.random.Generator, shift: float = 0.0, groups: int = 12, per_group: int = 6) -> Measure:
     n = groups * per_group
-    return measure(
-        rng.random(n) + shift, np.repeat(np.arange(groups), per_group), np.tile([0, 1, 0, 1, 0, 0], groups)
-    )
+    return measure(rng.random(n) + shift, np.repeat(np.arange(groups), per_group), np.tile([0, 1, 0, 1, 0, 0], groups))
 
 
 def test_macro_average_weighs_cells_alike() -> None:

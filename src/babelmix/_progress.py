@@ -49,6 +49,7 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
         total: how many units there are in all.
         unit: the plural name of one unit, for the rate.
         done: how many were finished before (by an earlier, interrupted call).
+
     """
     progress = Progress(
         TextColumn("{task.description}"),

@@ -39,6 +39,7 @@ class ReaderError(CorpusError):
         file: the file at fault.
         row: the one-based row (line, record or data row) at fault.
         field: the column, key or language at fault.
+
     """
 
     def __init__(
@@ -87,6 +88,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 
     Raises:
         MissingExtraError: the module is not installed.
+
     """
     try:
         return importlib.import_module(module)

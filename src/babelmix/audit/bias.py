@@ -27,6 +27,7 @@ def per_query(table: RankTable) -> PerQuery:
       the query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have none.
     - `same-language share@k`: the share of the first k answers that are in the query's language.
     - `same-language excess@k`: that share over the share of that language in the pool; 1 is no preference.
+
     """
     result: PerQuery = {}
     query, ranks = _best_rank_by_language(table)
@@ -76,6 +77,7 @@ def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
 
     Returns:
         float64, shape (query languages, passage languages); rows sum to 1.
+
     """
     counts = np.zeros((len(table.query_langs), len(table.passage_langs)))
     np.add.at(counts, table.query_lang, table.top[:, table.cutoffs.index(k)])
@@ -89,6 +91,7 @@ def crowding(table: RankTable) -> npt.NDArray[np.float64]:
         float64, shape (query languages, relevant languages, crowding languages); NaN where a query language has no
         relevant passage in a language. `[a, b, c]` is read: "queries in a, looking for their answer in b, find this many
         passages in c before it".
+
     """
     shape = (len(table.query_langs), len(table.passage_langs), len(table.passage_langs))
     sums, counts = np.zeros(shape), np.zeros(shape[:2])

@@ -38,6 +38,7 @@ class Measure:
         group: group of each value, int64, shape (values,), the same numbering in all measures of one table.
         values: float64, shape (values,).
         lower_is_better: whether less is better; None where neither is.
+
     """
 
     setting: str
@@ -72,6 +73,7 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
 
     Raises:
         ConfigError: there is no such metric.
+
     """
     functions = {name: metric(name) for name in metrics}
     _, group_of_query = np.unique(table.query_group.astype(str), return_inverse=True)

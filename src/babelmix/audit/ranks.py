@@ -49,6 +49,7 @@ class RankTable:
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
         about: corpus and encoder as facts for reports.
+
     """
 
     query_langs: tuple[str, ...]
@@ -103,6 +104,7 @@ class RankTable:
 
         Raises:
             AuditError: the folder is no audit, or its files are damaged.
+
         """
         for name in ("ranks.parquet", "queries.parquet"):
             if not (folder / name).is_file():
@@ -134,7 +136,9 @@ class RankTable:
                 about=facts["about"],
             )
         except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
-            raise AuditError(f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again") from error
+            raise AuditError(
+                f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again"
+            ) from error
 
 
 def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray]:
@@ -142,6 +146,7 @@ def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray]:
 
     Returns:
         Query rows and passage rows, int64, shape (pairs,), sorted by query row, then passage row.
+
     """
 
     def rows(table: pa.Table, item: str, row: str) -> pl.DataFrame:
@@ -184,6 +189,7 @@ def rank_table(
 
     Raises:
         AuditError: shapes disagree, a value is not finite, or nothing is relevant to anything.
+
     """
     _check_embeddings(query_embeddings, corpus.queries.num_rows, "query")
     _check_embeddings(passage_embeddings, corpus.passages.num_rows, "passage")
@@ -260,7 +266,9 @@ class _Layout:
             at += sizes[i]
         column_of = np.empty(len(lang), dtype=np.int64)
         column_of[row_at[row_at >= 0]] = np.flatnonzero(row_at >= 0)
-        return cls(row_at, column_of, np.repeat(np.arange(count), padded), np.flatnonzero(row_at < 0), starts[:-1] // _WORD)
+        return cls(
+            row_at, column_of, np.repeat(np.arange(count), padded), np.flatnonzero(row_at < 0), starts[:-1] // _WORD
+        )
 
     def arrange(self, embeddings: npt.NDArray[np.float32], similarity: str) -> torch.Tensor:
         """The embeddings in column order, scaled, padding zero: float32, shape (columns, dimension)."""
@@ -287,7 +295,9 @@ def _check_embeddings(embeddings: npt.NDArray[np.float32], rows: int, side: str)
         finite = np.isfinite(embeddings[first : first + 65536]).all(axis=1)
         if not finite.all():
             row = first + int(np.argmin(finite)) + 1
-            raise AuditError(f"the embedding of {side} row {row} is not finite (NaN or infinity): the encoder is broken")
+            raise AuditError(
+                f"the embedding of {side} row {row} is not finite (NaN or infinity): the encoder is broken"
+            )
 
 
 def _count_above(

@@ -33,6 +33,7 @@ class Audit:
         table: the rank table.
         measures: all measures by `setting/metric`.
         estimates: by measure, the macro-average and the cells, with intervals.
+
     """
 
     table: RankTable
@@ -51,6 +52,7 @@ class Audit:
 
         Raises:
             AuditError: the folder is no audit, or damaged.
+
         """
         return cls.of(RankTable.load(folder), metrics)
 
@@ -59,6 +61,7 @@ class Audit:
 
         Raises:
             AuditError: the corpus does not have this setting.
+
         """
         if name not in self.measures:
             raise AuditError(f"this audit has no {name}: the corpus has no such pool")
@@ -72,7 +75,7 @@ class Audit:
             "about": self.table.about,
             "level": LEVEL,
             "resamples": RESAMPLES,
-            "groups": int(len(np.unique(self.table.query_group.astype(str)))),
+            "groups": len(np.unique(self.table.query_group.astype(str))),
             "query_langs": list(self.table.query_langs),
             "passage_langs": list(self.table.passage_langs),
             "pool_sizes": self.table.pool_sizes.tolist(),
@@ -123,8 +126,9 @@ def audit(
 
     Raises:
         AuditError: the encoder's similarity is neither cosine nor dot product, or its embeddings are not finite.
+
     """
-    similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name or "cosine"))
+    similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name))
     if similarity is None:
         raise AuditError(f"{name} scores by {encoder.similarity_fn_name}; only cosine and dot product are supported")
     facts = about_of(encoder, corpus, name) | (about or {})
@@ -143,7 +147,7 @@ def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str) -> dict[st
         "encoder_fingerprint": fingerprint(encoder),
         "prompts": dict(encoder.prompts),
         "max_seq_length": None if encoder.max_seq_length in (None, float("inf")) else int(encoder.max_seq_length),
-        "similarity": str(encoder.similarity_fn_name or "cosine"),
+        "similarity": str(encoder.similarity_fn_name),
         "corpus": corpus.name,
         "fingerprint": corpus.fingerprint(),
         "queries": corpus.queries.num_rows,

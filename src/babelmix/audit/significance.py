@@ -43,6 +43,7 @@ class Comparison:
             for paired samples).
         p: two-sided paired randomisation test over groups.
         p_holm: after Holm's correction over all comparisons shown together; None before it.
+
     """
 
     measure: str
@@ -64,6 +65,7 @@ def estimates(
 
     Returns:
         By measure name: the macro-average, and the cells by name.
+
     """
     names = list(measures)
     draws = {name: [] for name in names}  # type: dict[str, list[Floats]]
@@ -108,6 +110,7 @@ def compare(
 
     Raises:
         AuditError: the audits are not of the same corpus.
+
     """
     comparisons = []
     for name in names:
@@ -153,10 +156,9 @@ def _group_sums(measure: Measure, groups: int) -> tuple[Floats, Floats]:
     key = measure.group * len(measure.cells) + measure.cell
     size = groups * len(measure.cells)
     shape = (groups, len(measure.cells))
-    return (
-        np.bincount(key, measure.values, minlength=size).reshape(shape),
-        np.bincount(key, minlength=size).reshape(shape).astype(np.float64),
-    )
+    total: Floats = np.bincount(key, measure.values, minlength=size).astype(np.float64)
+    count: Floats = np.bincount(key, minlength=size).astype(np.float64)
+    return total.reshape(shape), count.reshape(shape)
 
 
 def _resampled_weights(groups: int, resamples: int, seed: int) -> Iterator[Floats]:

@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 import scipy.sparse
 
 from babelmix.corpus import Corpus
@@ -41,6 +40,7 @@ class Pool(Protocol):
 
         Returns:
             Query rows and passage rows, int64, shape (batch,).
+
         """
         ...
 
@@ -64,6 +64,7 @@ def classes_of(corpus: Corpus) -> tuple[Ints, Ints]:
 
     Returns:
         int64, shape (query items,), and int64, shape (passage items,); one numbering for both.
+
     """
     return _classes(*_coded(corpus))
 
@@ -114,8 +115,8 @@ def _classes(queries: _Coded, passages: _Coded, pair_query: Ints, pair_passage: 
 def _components(left: Ints, right: Ints, split: int, size: int) -> tuple[Ints, Ints]:
     graph = scipy.sparse.coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
     _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    labels = labels.astype(np.int64)
-    return labels[:split], labels[split:]
+    classes: Ints = np.asarray(labels, dtype=np.int64)
+    return classes[:split], classes[split:]
 
 
 class CorpusIndex:
@@ -127,6 +128,7 @@ class CorpusIndex:
 
     Raises:
         PlanError: a language is not in the corpus, or no pair is left.
+
     """
 
     def __init__(self, corpus: Corpus, langs: Sequence[str] | None = None) -> None:
@@ -156,7 +158,9 @@ class CorpusIndex:
         # There is an ordered pair of different languages unless both sides have one and the same language only.
         count_query, count_passage = query.sum(axis=1), passage.sum(axis=1)
         only_one = (count_query == 1) & (count_passage == 1) & (query & passage).any(axis=1)
-        return _CorpusPool(self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), "different", None)
+        return _CorpusPool(
+            self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), "different", None
+        )
 
 
 class _RowsByLanguage:
@@ -203,7 +207,9 @@ class _CorpusPool:
                 query_lang = choose(query_has * partners, chance[1])
                 passage_has[np.arange(len(pair)), query_lang] = 0.0
                 passage_lang = choose(passage_has, chance[2])
-        return index.query_rows.pick(query, query_lang, chance[3]), index.passage_rows.pick(passage, passage_lang, chance[4])
+        return index.query_rows.pick(query, query_lang, chance[3]), index.passage_rows.pick(
+            passage, passage_lang, chance[4]
+        )
 
 
 def choose(weights: Floats, chance: Floats) -> Ints:
@@ -215,6 +221,7 @@ def choose(weights: Floats, chance: Floats) -> Ints:
 
     Returns:
         int64, shape (rows,).
+
     """
     edges = np.cumsum(weights, axis=1)
     target = chance * edges[:, -1]
@@ -238,6 +245,7 @@ class RowIndex:
 
     Raises:
         PlanError: the columns differ in length or are empty.
+
     """
 
     def __init__(
@@ -256,10 +264,16 @@ class RowIndex:
         self.passage_lang = np.array([code[lang] for lang in passage_lang], dtype=np.int64)
         left, right = [], []
         rows = np.arange(len(item))
-        for name, texts, langs in (("item", item, None), ("query", query, query_lang), ("passage", passage, passage_lang)):
+        for name, texts, langs in (
+            ("item", item, None),
+            ("query", query, query_lang),
+            ("passage", passage, passage_lang),
+        ):
             if texts is None:
                 continue
-            frame = pl.DataFrame({"key": list(texts), "lang": list(langs) if langs else [name] * len(rows), "row": rows})
+            frame = pl.DataFrame(
+                {"key": list(texts), "lang": list(langs) if langs else [name] * len(rows), "row": rows}
+            )
             first = frame.group_by("key", "lang").agg(pl.col("row").min().alias("first"))
             joined = frame.join(first, on=["key", "lang"])
             left.append(joined["row"].to_numpy().astype(np.int64))

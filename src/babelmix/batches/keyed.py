@@ -42,6 +42,7 @@ class Permutation:
     Args:
         size: of the domain, at least 1.
         key: 64 bits; another key gives another permutation.
+
     """
 
     def __init__(self, size: int, key: int) -> None:

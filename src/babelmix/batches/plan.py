@@ -25,6 +25,7 @@ class Batch:
         lang: the language of a `mono` batch, else None.
         query_rows: rows of the corpus's queries, int64, shape (batch,).
         passage_rows: rows of its passages, int64, shape (batch,).
+
     """
 
     kind: str
@@ -61,6 +62,7 @@ class BatchPlan:
 
     Raises:
         PlanError: the batch cannot be shared or filled; the message says by which language.
+
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class BatchPlan:
 
         Raises:
             PlanError: it holds fewer distinct classes than a batch has rows.
+
         """
         if len(pool) < self.batch_size:
             where = f" in {', '.join(langs)}" if langs else ""
@@ -146,6 +149,7 @@ def largest_batch(index: PairIndex, strategy: Strategy, limit: int = 1 << 16) ->
 
     Raises:
         PlanError: not even two rows fit.
+
     """
     low, high = 2, limit
     BatchPlan(index, strategy, low)

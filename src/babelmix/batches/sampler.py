@@ -31,6 +31,7 @@ class PlanBatchSampler(DefaultBatchSampler):
         plan: a plan over a `RowIndex`; its batch size is the global one.
         steps: how many global batches an epoch has.
         first: the step to begin with.
+
     """
 
     def __init__(self, plan: BatchPlan, steps: int, first: int = 0) -> None:
@@ -59,6 +60,7 @@ def row_index(dataset: Dataset) -> RowIndex:
 
     Raises:
         PlanError: a column is missing.
+
     """
     for column in COLUMNS:
         if column not in dataset.column_names:
@@ -86,6 +88,7 @@ def batch_sampler(
 
     Raises:
         PlanError: a column is missing. An unfillable batch raises when the trainer makes its data loader.
+
     """
     index = row_index(dataset)
     ranks = world_size or int(os.environ.get("WORLD_SIZE", "1"))
@@ -100,7 +103,9 @@ def batch_sampler(
     ) -> PlanBatchSampler:
         del drop_last, valid_label_columns, generator
         if len(dataset) != len(index.row_class):
-            raise PlanError(f"the sampler indexed {len(index.row_class)} rows, but the trainer's data set has {len(dataset)}")
+            raise PlanError(
+                f"the sampler indexed {len(index.row_class)} rows, but the trainer's data set has {len(dataset)}"
+            )
         plan = BatchPlan(
             index, parse_strategy(strategy), batch_size * ranks,
             seed=seed, language_temperature=language_temperature, world_size=ranks,

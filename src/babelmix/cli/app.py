@@ -41,7 +41,9 @@ def _version(value: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
     if context.invoked_subcommand is None:
@@ -104,7 +106,9 @@ def audit(
     if is_finished(folder, about_of(encoder, data, model)):
         done = Audit.load(folder, wanted)
     else:
-        done = run_audit(encoder, data, name=model, batch_size=batch_size, store=not is_static(encoder), metrics=wanted)
+        done = run_audit(
+            encoder, data, name=model, batch_size=batch_size, store=not is_static(encoder), metrics=wanted
+        )
     done.save(folder)
     write_audit_report(done, folder / "report.html")
     if json_output:
@@ -121,12 +125,16 @@ def audit(
 def train(
     corpus: CorpusOption,
     strategy: Annotated[str, typer.Option(help="english, mixed, mono, cross, hybrid or hybrid(ALPHA).")] = "hybrid",
-    model: Annotated[str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")] = "e5-small-offline",
+    model: Annotated[
+        str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")
+    ] = "e5-small-offline",
     out: Annotated[Path | None, typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY]")] = None,
     langs: LangsOption = "",
     part: PartOption = "all",
     steps: Annotated[int, typer.Option(min=0, help="Optimiser steps; 0: three passes, 30 to 500 steps.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=0, help="Pairs a batch; 0: 64, or what the smallest language has.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Pairs a batch; 0: 64, or what the smallest language has.")
+    ] = 0,
     learning_rate: Annotated[float, typer.Option(min=0, help="0: 2e-5, and 5e-3 for static encoders.")] = 0.0,
     temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.05,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
@@ -177,7 +185,9 @@ def train(
     folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
     result = run_training(encoder, data, settings, folder, base=model)
     if json_output:
-        typer.echo(json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses}))
+        typer.echo(
+            json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses})
+        )
     else:
         print_training(result, folder, data)
 
@@ -281,7 +291,7 @@ def encoders(
         "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "max_seq_length": None if limit in (None, float("inf")) else int(limit),
         "prompts": dict(encoder.prompts),
-        "similarity": str(encoder.similarity_fn_name or "cosine"),
+        "similarity": str(encoder.similarity_fn_name),
         "fingerprint": fingerprint(encoder),
     }
     if json_output:

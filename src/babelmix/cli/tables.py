@@ -55,7 +55,9 @@ def print_training(result: TrainingResult, folder: Path, corpus: Corpus) -> None
         f"loss {result.losses[0][1]:.3f} at first, {result.losses[-1][1]:.3f} at last",
         highlight=False,
     )
-    out.print(f"encoder: {folder}   load it with  SentenceTransformer({str(folder)!r})", highlight=False, soft_wrap=True)
+    out.print(
+        f"encoder: {folder}   load it with  SentenceTransformer({str(folder)!r})", highlight=False, soft_wrap=True
+    )
 
 
 def print_comparison(results: Results, folder: Path) -> None:
@@ -73,11 +75,16 @@ def print_comparison(results: Results, folder: Path) -> None:
                 text += f" ± {sections.shown(name, entry.seed_deviation[name])}"
             cells.append(text)
         mark = "" if entry.corpus == results.strategies()[0].corpus else " *"
-        table.add_row(entry.name + mark, *cells, style="bold" if entry.name == results.experiment.compare.against else None)
+        table.add_row(
+            entry.name + mark, *cells, style="bold" if entry.name == results.experiment.compare.against else None
+        )
     out.print(table)
     for entry in results.entries:
         if entry.corpus != results.strategies()[0].corpus:
-            out.print(f"* tested on {entry.corpus}: a smaller pool, so not to be compared with the rows below", highlight=False)
+            out.print(
+                f"* tested on {entry.corpus}: a smaller pool, so not to be compared with the rows below",
+                highlight=False,
+            )
     if len(results.experiment.compare.seeds) > 1:
         out.print("± is the standard deviation over seeds; intervals over groups are in the report", highlight=False)
     out.print(LEGEND, style="dim", highlight=False)

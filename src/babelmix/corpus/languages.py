@@ -23,6 +23,7 @@ def check_language_tags(tags: Iterable[str], where: str) -> None:
 
     Raises:
         CorpusError: a tag is unknown; the message names it and, where there is one, the likely intention.
+
     """
     for tag in tags:
         if is_language_tag(tag):

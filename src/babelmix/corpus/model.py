@@ -38,6 +38,7 @@ class Corpus:
 
     Raises:
         CorpusError: a table breaks the data model; the message names table, row and column.
+
     """
 
     queries: pa.Table
@@ -82,7 +83,9 @@ class Corpus:
     @property
     def langs(self) -> tuple[str, ...]:
         """All languages of either side, sorted."""
-        return tuple(sorted({*pc.unique(self.queries["lang"]).to_pylist(), *pc.unique(self.passages["lang"]).to_pylist()}))
+        return tuple(
+            sorted({*pc.unique(self.queries["lang"]).to_pylist(), *pc.unique(self.passages["lang"]).to_pylist()})
+        )
 
     def __repr__(self) -> str:
         return (
@@ -100,6 +103,7 @@ class Corpus:
 
         Raises:
             CorpusError: a language is not in the corpus.
+
         """
         if missing := sorted(set(langs) - set(self.langs)):
             raise CorpusError(f"{self.name} has no {', '.join(missing)}; it has {', '.join(self.langs)}")
@@ -148,6 +152,7 @@ class Corpus:
         Args:
             folder: where to; an existing corpus there is replaced.
             format: `"parquet"` (small) or `"arrow"` (uncompressed, memory-mapped on load).
+
         """
         from babelmix.corpus.storage import save_corpus
 
@@ -159,6 +164,7 @@ class Corpus:
 
         Raises:
             ReaderError: the folder is not a corpus.
+
         """
         from babelmix.corpus.storage import load_corpus
 

@@ -31,6 +31,7 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
 
     Raises:
         ConfigError: shares are not positive or do not sum to 1, or a part came out empty.
+
     """
     shares = np.array(list(parts.values()), dtype=np.float64)
     if len(shares) == 0 or (shares <= 0).any() or not np.isclose(shares.sum(), 1.0):

@@ -29,7 +29,10 @@ def save_corpus(corpus: Corpus, folder: Path, format: str) -> None:
             if format == "parquet":
                 pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
             else:
-                with pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+                with (
+                    pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
+                    pa.ipc.new_file(sink, table.schema) as out,
+                ):
                     out.write_table(table)
         write_json(
             temporary / "corpus.json",
@@ -48,8 +51,8 @@ def load_corpus(folder: Path) -> Corpus:
         raise ReaderError("is not a babelmix corpus: there is no corpus.json", file=folder)
     try:
         about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-        tables = [_load_table(folder, name) for name in TABLES]
-        return Corpus(*tables, name=about["name"], meta=about["meta"])
+        queries, passages, qrels = (_load_table(folder, name) for name in TABLES)
+        return Corpus(queries, passages, qrels, about["name"], about["meta"])
     except CorpusError as error:
         raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
@@ -81,10 +84,13 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
     Raises:
         ReaderError: a split is missing.
         CorpusError: a split breaks the data model.
+
     """
     for split in TABLES:
         if split not in datasets:
-            raise ReaderError(f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name)
+            raise ReaderError(
+                f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name
+            )
     columns = {split: datasets[split].with_format("arrow")[:] for split in TABLES}
     for split, schema in zip(TABLES, (ROW_SCHEMA, ROW_SCHEMA, QREL_SCHEMA), strict=True):
         absent = [column for column in schema.names if column not in columns[split].column_names]
@@ -104,6 +110,7 @@ def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
 
     Raises:
         ReaderError: the hub has no such data set, does not answer, or the data set is not a corpus.
+
     """
     from datasets import DatasetDict, load_dataset
 

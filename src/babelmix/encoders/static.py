@@ -29,6 +29,7 @@ class TokenMemory:
 
     Args:
         limit: bytes of ids to hold at most; what comes after is tokenised anew each time.
+
     """
 
     def __init__(self, limit: int = 256 << 20) -> None:
@@ -49,7 +50,9 @@ class TokenMemory:
         """The ids of each text, without special tokens."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._ids]
         encodings = tokenizer.encode_batch_fast(missing, add_special_tokens=False)
-        fresh = {text: np.array(encoding.ids, dtype=np.int32) for text, encoding in zip(missing, encodings, strict=True)}
+        fresh = {
+            text: np.array(encoding.ids, dtype=np.int32) for text, encoding in zip(missing, encodings, strict=True)
+        }
         for text, ids in fresh.items():
             self.add(text, ids.tolist())
         return [fresh[text] if text in fresh else self._ids[text] for text in texts]
@@ -75,7 +78,9 @@ def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
             module.preprocess = preprocess  # type: ignore[method-assign,assignment,unused-ignore]
 
 
-def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0) -> SentenceTransformer:
+def from_scratch(
+    texts: Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0
+) -> SentenceTransformer:
     """A static encoder with random vectors whose Unigram vocabulary is learned from `texts`.
 
     Args:
@@ -83,6 +88,7 @@ def from_scratch(texts: Iterable[str], *, vocabulary: int = 32_000, dimension: i
         vocabulary: pieces at most.
         dimension: of the vectors.
         seed: of the vectors.
+
     """
     tokenizer = unigram.learn(texts, vocabulary)
     generator = torch.Generator().manual_seed(seed)
@@ -103,6 +109,7 @@ def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> S
 
     Raises:
         MissingExtraError: the extra `offline` is not installed.
+
     """
     folder = e5_offline.folder()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -26,6 +26,7 @@ def unigram_tokenizer(pieces: Sequence[tuple[str, float]], unk: int, character_m
         pieces: with their log-probabilities; the position is the id.
         unk: id of the unknown piece.
         character_map: in sentencepiece's compiled form.
+
     """
     tokenizer = Tokenizer(models.Unigram(list(pieces), unk_id=unk, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
@@ -77,8 +78,13 @@ def _train(texts: Iterable[str], **options: Any) -> Any:
     sink = io.BytesIO()
     sentencepiece.set_random_generator_seed(0)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts), model_writer=sink, hard_vocab_limit=False, minloglevel=3, num_threads=1, **options
+        sentence_iterator=iter(texts),
+        model_writer=sink,
+        hard_vocab_limit=False,
+        minloglevel=3,
+        num_threads=1,
+        **options,
     )
-    parsed = sentencepiece_model_pb2.ModelProto()
+    parsed = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     parsed.ParseFromString(sink.getvalue())
     return parsed

@@ -43,6 +43,7 @@ class Entry:
         losses: training loss by step, one list a seed.
         means: macro-averages over seeds with intervals over groups, by measure.
         seed_deviation: standard deviation of the macro-averages over seeds; 0 for a single audit.
+
     """
 
     name: str
@@ -54,7 +55,9 @@ class Entry:
     seed_deviation: dict[str, float]
 
     @classmethod
-    def of(cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None) -> Entry:
+    def of(
+        cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None
+    ) -> Entry:
         """Average the audits of one entry."""
         first = audits[0].measures
         averaged = {
@@ -96,6 +99,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     Raises:
         ConfigError: `output` holds another experiment, or training and test data share a group.
         BabelmixError: data, encoder or plan do not fit.
+
     """
     _claim(output, experiment)
     training, test = corpora(experiment)
@@ -126,6 +130,7 @@ def corpora(experiment: Experiment) -> tuple[Corpus, Corpus]:
 
     Raises:
         ConfigError: the two share a group.
+
     """
     data = experiment.data
     whole = open_corpus(data.corpus)
@@ -148,7 +153,9 @@ def _claim(output: Path, experiment: Experiment) -> None:
     record = output / "config.toml"
     text = experiment.to_toml()
     if record.is_file() and record.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out")
+        raise ConfigError(
+            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
+        )
     output.mkdir(parents=True, exist_ok=True)
     if not record.is_file():
         write_text(record, text)
@@ -173,9 +180,7 @@ def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
     }
 
 
-def _audited(
-    encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment
-) -> Audit:
+def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
     if is_finished(folder, about_of(encoder, corpus, name)):
         return Audit.load(folder, experiment.compare.metrics)
     fast = is_static(encoder)
@@ -191,12 +196,12 @@ def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, sa
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
     say(f"reference {name} as it is, on {_size(part)}")
     encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
-    return Entry.of(name, "reference", [_audited(encoder, part, name, output / "references" / _slug(name), experiment)])
+    return Entry.of(
+        name, "reference", [_audited(encoder, part, name, output / "references" / _slug(name), experiment)]
+    )
 
 
-def _start(
-    experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]
-) -> SentenceTransformer:
+def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]) -> SentenceTransformer:
     """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
     settings = experiment.encoder
     if settings.name not in (static.FROM_SCRATCH, static.FROM_E5):
@@ -307,9 +312,8 @@ def finding(results: Results) -> str:
         verdicts.setdefault(_verdict(comparisons, words), []).append(other)
     compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
     seeds = len(results.experiment.compare.seeds)
-    return (
-        f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}"
-        + (f": {compared} (p < .05 after Holm's correction)." if compared else ".")
+    return f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}" + (
+        f": {compared} (p < .05 after Holm's correction)." if compared else "."
     )
 
 
@@ -320,7 +324,9 @@ def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str
             continue
         better = (c.difference.value < 0) == (c.measure == "bias/rank distance")
         significant = c.p_holm is not None and c.p_holm < 0.05
-        kinds["not significantly different" if not significant else "better" if better else "worse"].append(words[c.measure])
+        kinds["not significantly different" if not significant else "better" if better else "worse"].append(
+            words[c.measure]
+        )
     found = {kind: names for kind, names in kinds.items() if names}
     if len(found) == 1 and len(comparisons) > 1:
         return f"{next(iter(found))} in everything"
@@ -333,4 +339,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def number(value: float) -> str:
     """A score with three digits, a rank without."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}".replace("0.", ".", 1)
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 100
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3f}".replace("0.", ".", 1)
+    )

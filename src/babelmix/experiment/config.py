@@ -45,7 +45,9 @@ class Encoder(_Section):
     """The encoder that every run starts from."""
 
     name: str = Field("e5-small-offline", description="as `babelmix encoders` names it, or a folder")
-    vocabulary: Literal["train", "full"] = Field("train", description="static-e5: pieces of the training texts, or all")
+    vocabulary: Literal["train", "full"] = Field(
+        "train", description="static-e5: pieces of the training texts, or all"
+    )
     size: int = Field(32_000, ge=100, description="static: pieces of the learned vocabulary at most")
     dimension: int = Field(256, ge=2, description="static: of the vectors")
 
@@ -131,6 +133,7 @@ def load_experiment(file: Path) -> Experiment:
 
     Raises:
         ConfigError: the file is missing, is not TOML, or a setting is unknown or wrong; the message names the setting.
+
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))

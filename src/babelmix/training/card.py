@@ -35,7 +35,11 @@ scores = encoder.similarity(queries, passages)
 def write_card(folder: Path, base: str, corpus: Corpus, settings: TrainingSettings) -> None:
     """Write `README.md`: what the encoder is, how to use it, and how it was trained."""
     machine_made = corpus.meta.get("machine_made") or []
-    notes = f"\nMachine-made training texts, by the source's own word: {', '.join(machine_made)}.\n" if machine_made else ""
+    notes = (
+        f"\nMachine-made training texts, by the source's own word: {', '.join(machine_made)}.\n"
+        if machine_made
+        else ""
+    )
     card = _CARD.format(
         base=base,
         strategy=settings.strategy,

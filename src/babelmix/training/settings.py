@@ -17,10 +17,14 @@ class TrainingSettings(BaseModel):
     temperature: float = Field(0.05, gt=0, le=1, description="of the InfoNCE loss")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
-    max_seq_length: int = Field(128, ge=0, description="tokens a text; 0: the encoder's own limit; no effect on static encoders")
+    max_seq_length: int = Field(
+        128, ge=0, description="tokens a text; 0: the encoder's own limit; no effect on static encoders"
+    )
     language_temperature: float = Field(0.0, ge=0, description="0: languages uniform, 1: by size")
     mini_batch_size: int = Field(0, ge=0, description="texts a forward pass with GradCache; 0: no GradCache")
-    lora_rank: int = Field(0, ge=0, description="train low-rank adapters of this rank, merged on saving; 0: all weights")
+    lora_rank: int = Field(
+        0, ge=0, description="train low-rank adapters of this rank, merged on saving; 0: all weights"
+    )
     bf16: bool = Field(False, description="bfloat16 mixed precision")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, description="of the plan and the weights")

@@ -45,6 +45,7 @@ class TrainingResult:
         settings: with every default filled in.
         losses: (step, mean loss since the last entry).
         seconds: of training, without loading and saving.
+
     """
 
     settings: TrainingSettings
@@ -95,13 +96,12 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             self.optimizer = torch.optim.SparseAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
-
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """No callback: babelmix writes its own card, and the stock one asks the hub."""
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # torch has no norm of sparse gradients.
-        return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)
+        return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
 
 class _Report(TrainerCallback):
@@ -157,6 +157,7 @@ def train(
     Raises:
         PlanError: the corpus cannot fill such batches.
         TrainingError: the loss is not finite, or checkpoints there belong to other settings.
+
     """
     settings = resolved(settings, encoder)
     plan = BatchPlan(
@@ -223,7 +224,9 @@ def train(
     seconds = time.perf_counter() - started
     losses = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e] or report.losses
     if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
-        raise TrainingError("training diverged: a weight is not finite; use a smaller learning rate or a higher temperature")
+        raise TrainingError(
+            "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
+        )
     if settings.lora_rank:
         _merge_adapters(encoder)
     result = TrainingResult(settings, losses, seconds)
@@ -253,7 +256,9 @@ def _loss(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.
 
 def _example(corpus: Corpus) -> Dataset:
     """A data set of one row that shows the trainer the columns; batches come from the plan."""
-    return Dataset.from_dict({"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py()]})
+    return Dataset.from_dict(
+        {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py()]}
+    )
 
 
 def _resumable(checkpoints: Path, settings: TrainingSettings) -> str | None:
@@ -262,7 +267,9 @@ def _resumable(checkpoints: Path, settings: TrainingSettings) -> str | None:
     record = checkpoints / "settings.json"
     if checkpoints.is_dir():
         if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != mine:
-            raise TrainingError(f"{checkpoints}: belongs to a run with other settings; delete it or choose another output")
+            raise TrainingError(
+                f"{checkpoints}: belongs to a run with other settings; delete it or choose another output"
+            )
         last = get_last_checkpoint(str(checkpoints))
         if last is not None and (Path(last) / "trainer_state.json").is_file():
             return str(last)
@@ -275,14 +282,16 @@ def _add_adapters(encoder: SentenceTransformer, rank: int) -> None:
     from peft import LoraConfig, TaskType
 
     encoder.add_adapter(
-        LoraConfig(TaskType.FEATURE_EXTRACTION, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
+        LoraConfig(
+            TaskType.FEATURE_EXTRACTION, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear"
+        )
     )
 
 
 def _merge_adapters(encoder: SentenceTransformer) -> None:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    transformer = encoder[0].auto_model
+    transformer: Any = encoder[0].auto_model
     for name, module in list(transformer.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()

@@ -29,6 +29,7 @@ def metric(name: str) -> Callable[[RankedLists], Floats]:
 
     Raises:
         ConfigError: there is no such metric, or recall was named without a cut-off.
+
     """
     match = _NAME.match(name)
     if not match or match.group(1) not in METRICS or (match.group(1) == "R" and not match.group(2)):

@@ -15,6 +15,7 @@ def average_precision(lists: RankedLists, k: int | None = None) -> Floats:
 
     Returns:
         float64, shape (lists,).
+
     """
     precision = (lists.position + 1) / (lists.ranks + 1)
     if k is None:

@@ -17,6 +17,7 @@ class RankedLists:
     Args:
         ranks: int64, shape (pairs,).
         starts: index of each list's first rank, int64, shape (lists,); no list is empty.
+
     """
 
     ranks: npt.NDArray[np.int64]

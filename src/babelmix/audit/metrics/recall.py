@@ -14,5 +14,6 @@ def recall(lists: RankedLists, k: int | None = None) -> Floats:
 
     Returns:
         float64, shape (lists,).
+
     """
     return lists.sum((lists.ranks < (np.inf if k is None else k)).astype(np.float64)) / lists.sizes

@@ -12,6 +12,7 @@ def reciprocal_rank(lists: RankedLists, k: int | None = None) -> Floats:
 
     Returns:
         float64, shape (lists,).
+
     """
     first = lists.ranks[lists.starts]
     value = 1.0 / (first + 1)

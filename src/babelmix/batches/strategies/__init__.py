@@ -30,6 +30,7 @@ def strategy(spec: str) -> Strategy:
     Raises:
         ConfigError: there is no such strategy, or its argument is not a number.
         PlanError: alpha is not between 0 and 1.
+
     """
     match = _SPEC.match(spec.strip())
     if not match or match.group(1) not in STRATEGIES:
@@ -40,7 +41,9 @@ def strategy(spec: str) -> Strategy:
     try:
         return STRATEGIES[name](float(argument))
     except (ValueError, TypeError):
-        raise ConfigError(f"the strategy {name!r} does not take {argument!r}; hybrid takes a number, as in hybrid(0.5)") from None
+        raise ConfigError(
+            f"the strategy {name!r} does not take {argument!r}; hybrid takes a number, as in hybrid(0.5)"
+        ) from None
 
 
 __all__ = ["STRATEGIES", "Cross", "English", "Hybrid", "Mixed", "Mono", "Strategy", "strategy"]

@@ -21,6 +21,7 @@ class Hybrid(Strategy):
 
     Raises:
         PlanError: alpha is not between 0 and 1.
+
     """
 
     name: ClassVar[str] = "hybrid"

@@ -44,6 +44,7 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
 
     Raises:
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
+
     """
     name, _, path = spec.partition("=")
     if name in READERS:

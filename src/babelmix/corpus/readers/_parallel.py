@@ -33,6 +33,7 @@ def corpus_from_pairs(
         name: the corpus's name.
         source_lang: the language the others were translated from.
         meta: facts about the source; `dropped` is added.
+
     """
     queries: list[dict[str, str]] = []
     passages: list[dict[str, str]] = []

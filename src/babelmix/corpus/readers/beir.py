@@ -24,6 +24,7 @@ def read(path: str, *, split: str = "test") -> Corpus:
 
     Raises:
         ReaderError: a file, a field or an id is missing, repeated or malformed; the message names file, row and field.
+
     """
     folder = Path(path)
     queries, query_items = _rows(folder / "queries.jsonl")

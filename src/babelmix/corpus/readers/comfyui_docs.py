@@ -116,6 +116,7 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
     Raises:
         MissingExtraError: the package is not installed.
         ReaderError: the folder holds no pages.
+
     """
     if path is not None:
         return _parse(Path(path), rows, version="unknown")

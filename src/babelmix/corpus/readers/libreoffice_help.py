@@ -37,6 +37,7 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
 
     Raises:
         ReaderError: there is no such file or folder, or it lacks a column, a language or English.
+
     """
     source = Path(path) if path is not None else DEBIAN_FOLDER
     if source.is_dir():
@@ -68,6 +69,7 @@ def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str
         blocks: string columns `page`, `block`, `tag` and one per language, in reading order within a page.
         langs: see `read`.
         file: what to call the source in an error.
+
     """
     for column in ("page", "block", "tag", SOURCE):
         if column not in blocks.columns:
@@ -81,7 +83,9 @@ def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str
             raise ReaderError(f"has no {', '.join(missing)}; it has {', '.join(sorted(columns))}", file=file)
         columns = {lang: name for lang, name in columns.items() if lang in langs or lang == "en"}
     # A few pages hold a block id twice; the second cannot be aligned and is left out with the text under it.
-    sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[::-1]
+    sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[
+        ::-1
+    ]
     shared = _headings_of_several_pages(sections)
     pairs = (_pair(section, title, columns, shared) for section, title in sections)
     corpus = corpus_from_pairs(
@@ -147,11 +151,14 @@ def blocks_from_html(root: Path) -> pl.DataFrame:
 
     Raises:
         ReaderError: there is no English, without which nothing can be aligned.
+
     """
     html = require("lxml.html", "offline", "Reading LibreOffice's HTML help")
     if not (root / SOURCE / "text").is_dir():
         raise ReaderError(f"holds no {SOURCE}/text: install libreoffice-help-en-us too", file=root)
-    langs = sorted(folder.name for folder in root.iterdir() if (folder / "text").is_dir() and is_language_tag(folder.name))
+    langs = sorted(
+        folder.name for folder in root.iterdir() if (folder / "text").is_dir() and is_language_tag(folder.name)
+    )
     columns: dict[str, list[str | None]] = {name: [] for name in ("page", "block", "tag", *langs)}
     for file in sorted((root / SOURCE / "text").rglob("*.html")):
         page = file.relative_to(root / SOURCE / "text").as_posix()

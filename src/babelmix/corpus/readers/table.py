@@ -38,6 +38,7 @@ def read(path: str) -> Corpus:
 
     Raises:
         ReaderError: the file cannot be read or breaks the layout above; the message names file, row and column.
+
     """
     file = Path(path)
     if not file.is_file():
@@ -55,6 +56,7 @@ def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
         frame: string columns as described above.
         file: what to call the source in an error.
         first_row: the number of the first data row, as a person counts.
+
     """
     if frame.height == 0:
         raise ReaderError("holds no rows", file=file)
@@ -95,7 +97,9 @@ def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
 
 
 def _is_parallel_text(frame: pl.DataFrame) -> bool:
-    return "lang" not in frame.columns and "side" not in frame.columns and not any(map(_SIDE_COLUMN.match, frame.columns))
+    return (
+        "lang" not in frame.columns and "side" not in frame.columns and not any(map(_SIDE_COLUMN.match, frame.columns))
+    )
 
 
 Entry = tuple[int, str, dict[str, str], str]
@@ -151,7 +155,10 @@ def _long_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry
         item, lang = _item(row, file, number), row["lang"]
         if lang is None or not is_language_tag(lang):
             raise ReaderError(
-                f"{lang or ''!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'", file=file, row=number, field="lang"
+                f"{lang or ''!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'",
+                file=file,
+                row=number,
+                field="lang",
             )
         texts = {_side(row, file, number): "text"} if by_side else {"query": "query", "passage": "passage"}
         found = {side: column for side, column in texts.items() if row[column] is not None}
@@ -227,7 +234,9 @@ def _frame_of_records(records: list[tuple[int, dict[str, Any]]], file: Path) -> 
                 record[name] = str(value)
             elif value is not None and not isinstance(value, str):
                 raise ReaderError(f"holds {value!r}, but a text is needed", file=file, row=number, field=name)
-    return pl.DataFrame({name: [record.get(name) for _, record in records] for name in names}, schema=dict.fromkeys(names, pl.String))
+    return pl.DataFrame(
+        {name: [record.get(name) for _, record in records] for name in names}, schema=dict.fromkeys(names, pl.String)
+    )
 
 
 def read_utf8(file: Path) -> str:
@@ -235,6 +244,7 @@ def read_utf8(file: Path) -> str:
 
     Raises:
         ReaderError: it is not UTF-8; the message names the line and the byte.
+
     """
     data = file.read_bytes()
     try:
@@ -252,6 +262,7 @@ def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises:
         ReaderError: a line is not a JSON object.
+
     """
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

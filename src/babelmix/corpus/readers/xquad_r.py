@@ -34,6 +34,7 @@ def read(path: str | None = None, *, check: bool = True) -> Corpus:
 
     Raises:
         ReaderError: no path was given, a file is malformed, or a count differs from the published one.
+
     """
     if path is None:
         raise ReaderError("xquad-r needs its folder: write  --corpus xquad-r=PATH  (LAReQA's xquad-r folder)")
@@ -60,6 +61,7 @@ def parse(documents: dict[str, Any], files: dict[str, str] | None = None) -> Cor
 
     Raises:
         ReaderError: a field is missing, sentences and breaks disagree, or an answer lies in no sentence.
+
     """
     files = files or {lang: f"{lang}.json" for lang in documents}
     queries: list[dict[str, str]] = []
@@ -129,7 +131,9 @@ def _load(file: Path) -> Any:
 def _check_counts(corpus: Corpus, folder: Path) -> None:
     for lang, queries, passages in corpus.counts().iter_rows():
         if lang not in CANDIDATES:
-            raise ReaderError(f"XQuAD-R has no language {lang!r}; its languages are {', '.join(CANDIDATES)}", file=folder)
+            raise ReaderError(
+                f"XQuAD-R has no language {lang!r}; its languages are {', '.join(CANDIDATES)}", file=folder
+            )
         if (queries, passages) != (QUESTIONS, CANDIDATES[lang]):
             raise ReaderError(
                 f"has {queries} questions and {passages} candidates, but XQuAD-R has {QUESTIONS} and "

@@ -17,7 +17,11 @@ def audit_lead(audit: Audit) -> str:
     """What an audit found, in a sentence."""
     name = str(audit.table.about.get("encoder", "the encoder"))
     parts = []
-    for setting, words in (("mono", "within a language"), ("cross", "across two languages"), ("multi", "in a pool of all")):
+    for setting, words in (
+        ("mono", "within a language"),
+        ("cross", "across two languages"),
+        ("multi", "in a pool of all"),
+    ):
         key = f"{setting}/mAP"
         if key in audit.measures:
             parts.append(f"{audit.macro(key):.3f} {words}")
@@ -27,7 +31,8 @@ def audit_lead(audit: Audit) -> str:
         text += f"; {audit.macro('bias/rank distance'):,.0f} places lie between translations of the same answer"
     if share in audit.measures:
         fair = audit.macro(share) / max(audit.macro(excess), 1e-12)
-        text += f"; {audit.macro(share):.0%} of its first {SHARE_AT} answers are in the query's own language (fair: about {fair:.0%})"
+        own = f"{audit.macro(share):.0%} of its first {SHARE_AT} answers are in the query's own language"
+        text += f"; {own} (fair: about {fair:.0%})"
     return text + "."
 
 
@@ -61,13 +66,20 @@ def write_comparison_report(results: Results, file: Path) -> None:
         )
     ]
     if results.tests:
-        parts.append(Section("Are the differences real?", tables=[sections.tests_table(results.tests, results.experiment.compare.against)]))
+        parts.append(
+            Section(
+                "Are the differences real?",
+                tables=[sections.tests_table(results.tests, results.experiment.compare.against)],
+            )
+        )
     if alpha := _alpha_section(results):
         parts.append(alpha)
     references = {entry.name: entry.audits[0] for entry in entries if entry.kind == "reference"}
     for name, audit in references.items():
         if len(audit.table.passage_langs) > 1:
-            parts.append(_renamed(sections.shares_section({name: audit}), f"{name}: whose language are its answers in?"))
+            parts.append(
+                _renamed(sections.shares_section({name: audit}), f"{name}: whose language are its answers in?")
+            )
     parts += [
         sections.shares_section(audits),
         sections.pairs_section(audits),
@@ -84,7 +96,10 @@ def write_comparison_report(results: Results, file: Path) -> None:
         ("start", experiment.encoder.name),
         ("seeds", ", ".join(map(str, experiment.compare.seeds))),
         *((f"training.{key}", str(value)) for key, value in experiment.training.items()),
-        ("machine-made texts, by the source's word", _fact(audits[same_corpus[-1].name].table.about.get("machine_made"))),
+        (
+            "machine-made texts, by the source's word",
+            _fact(audits[same_corpus[-1].name].table.about.get("machine_made")),
+        ),
         ("training time, all runs", f"{results.seconds:.0f} s"),
     ]
     write_text(file.with_name("headline.svg"), headline)
@@ -151,7 +166,8 @@ def _alpha_section(results: Results) -> Section | None:
     alphas = sorted(points)
     names = [name for name in sections.HEADLINE[:4] if all(name in points[a].means for a in alphas)]
     series = {
-        sections.title_of(name): [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)] for name in names
+        sections.title_of(name): [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)]
+        for name in names
     }
     rows = [[f"{a:g}", *(sections.with_interval(name, points[a].means[name]) for name in names)] for a in alphas]
     return Section(

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = "osD^vPX*"
 _SEQUENTIAL = "cividis"
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "babelmix",
     "font.family": "sans-serif",
@@ -81,6 +81,7 @@ def heatmaps(
         digits: after the decimal point.
         low: bottom of the colour scale; by default the smallest value.
         high: top of the colour scale; by default the largest value.
+
     """
     across = min(3, len(planes))
     down = -(-len(planes) // across)
@@ -111,7 +112,11 @@ def heatmaps(
 
 
 def grouped_bars(
-    series: Mapping[str, Sequence[float]], labels: Sequence[str], *, value_label: str, fair: Sequence[float] | None = None
+    series: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    *,
+    value_label: str,
+    fair: Sequence[float] | None = None,
 ) -> str:
     """Bars side by side for each label; `fair` draws what an unbiased encoder would have."""
     figure, axes = _new(max(6.0, 0.16 * len(series) * len(labels) + 1.5), 3.0)
@@ -122,7 +127,13 @@ def grouped_bars(
         axis.bar(at, values, width, label=name, color=PALETTE[number % len(PALETTE)], edgecolor="white", linewidth=0.4)
     if fair is not None:
         for i, value in enumerate(fair):
-            axis.plot([i - 0.45, i + 0.45], [value, value], color="black", linewidth=1.4, label="fair share" if i == 0 else None)
+            axis.plot(
+                [i - 0.45, i + 0.45],
+                [value, value],
+                color="black",
+                linewidth=1.4,
+                label="fair share" if i == 0 else None,
+            )
     axis.set_xticks(range(len(labels)), labels)
     axis.set_ylabel(value_label)
     axis.set_ylim(0, max(1.0, max(max(v) for v in series.values())) if value_label.startswith("share") else None)
@@ -136,6 +147,7 @@ def settings_overview(rows: Sequence[tuple[str, Mapping[str, tuple[float, float,
 
     Args:
         rows: name, and by measure (value, low, high).
+
     """
     panels = [("mono/mAP", "monolingual mAP"), ("cross/mAP", "cross-lingual mAP"), ("multi/mAP", "multilingual mAP"),
               ("bias/rank distance", "rank distance (log, lower is better)")]  # fmt: skip

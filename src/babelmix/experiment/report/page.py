@@ -29,6 +29,7 @@ class Section:
         figure: SVG, or empty.
         alt: the figure in words, for those who do not see it.
         tables: the first is shown; with a figure they fold under it.
+
     """
 
     title: str
@@ -51,7 +52,10 @@ def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Se
         lead: the finding, in a sentence.
         facts: what was measured on what: name and value.
         sections: in order.
+
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     source = resources.files("babelmix.experiment.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(title=title, lead=lead, facts=facts, sections=sections)

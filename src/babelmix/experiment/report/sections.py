@@ -100,7 +100,9 @@ def pairs_section(audits: Mapping[str, Audit]) -> Section:
     return Section(
         "Each pair of languages",
         "mAP of queries in one language (row) against passages of one language (column). The diagonal is monolingual.",
-        figures.heatmaps(planes, rows, columns, row_label="query language", column_label="passage language", low=0, high=1),
+        figures.heatmaps(
+            planes, rows, columns, row_label="query language", column_label="passage language", low=0, high=1
+        ),
         "Heatmap of mAP by query language and passage language; the table below holds the numbers.",
         tables,
     )
@@ -120,10 +122,15 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
         ]
     table = Table(
         ["query language", "fair share", *series],
-        [[lang, f"{fair[i]:.3f}", *(f"{values[i]:.3f}" for values in series.values())] for i, lang in enumerate(langs)],
+        [
+            [lang, f"{fair[i]:.3f}", *(f"{values[i]:.3f}" for values in series.values())]
+            for i, lang in enumerate(langs)
+        ],
     )
     details = [
-        matrix_table(language_shares(a.table, SHARE_AT), a.table.query_langs, a.table.passage_langs, f"{n}: query \\ answer")
+        matrix_table(
+            language_shares(a.table, SHARE_AT), a.table.query_langs, a.table.passage_langs, f"{n}: query \\ answer"
+        )
         for n, a in audits.items()
     ]
     return Section(
@@ -159,7 +166,9 @@ def crowding_section(audits: Mapping[str, Audit]) -> Section:
         "How many passages of a language (column) stand before a relevant passage, on average over the languages that the "
         "relevant passage may be in, for queries in one language (row). A bright diagonal: the query's own language crowds "
         "out answers in other languages.",
-        figures.heatmaps(planes, rows, columns, row_label="query language", column_label="crowding language", digits=0),
+        figures.heatmaps(
+            planes, rows, columns, row_label="query language", column_label="crowding language", digits=0
+        ),
         "Heatmap of the number of passages before the answer by query language and crowding language.",
         tables,
     )

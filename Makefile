@@ -1,0 +1,33 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer and no model hub.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint types install clean
+
+demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
+	$(BIN)/babelmix compare demo
+
+test: install ## The whole test suite.
+	$(BIN)/pytest
+
+check: lint types test ## What CI runs.
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+install: $(VENV)/.installed
+
+# torch comes first and alone, so that no other package pulls a build with CUDA.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs

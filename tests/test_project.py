@@ -1,0 +1,71 @@
+"""The project holds to its own rules."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "src" / "babelmix").rglob("*.py"))
+LEVELS = {
+    "errors": 0, "_files": 0, "_progress": 0,
+    "corpus": 1, "encoders": 2, "batches": 2, "audit": 3, "training": 3, "experiment": 4, "cli": 5,
+}  # fmt: skip
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: str(f.relative_to(ROOT / "src")))
+def test_imports_point_downward(file: Path) -> None:
+    here = file.relative_to(ROOT / "src" / "babelmix").parts[0].removesuffix(".py")
+    if here not in LEVELS:
+        return
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            if not name.startswith("babelmix.") or room(name) == here:
+                continue
+            assert LEVELS[room(name)] < LEVELS[here], f"{file.name} imports {name}"
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: str(f.relative_to(ROOT / "src")))
+def test_files_are_short(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 430
+
+
+@pytest.mark.parametrize("name", ["corpus", "encoders", "batches", "audit", "training", "experiment"])
+def test_public_names_exist_and_are_sorted(name: str) -> None:
+    module = importlib.import_module(f"babelmix.{name}")
+    for public in module.__all__:
+        assert getattr(module, public).__doc__ or isinstance(getattr(module, public), (str, dict)), public
+    upper, other = [n for n in module.__all__ if n.isupper()], [n for n in module.__all__ if not n.isupper()]
+    assert module.__all__ == sorted(upper) + sorted(other, key=lambda n: (n[0].islower(), n))
+    with pytest.raises(AttributeError):
+        _ = module.not_there
+
+
+def test_listing_is_light() -> None:
+    """`babelmix data` and `babelmix encoders` must not wait for torch."""
+    code = "import sys, babelmix.cli.app, babelmix.cli.listing; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_nothing_of_the_machine_is_written_down() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in listed:
+        file = ROOT / name
+        if file.suffix in (".svg", ".png") or not file.is_file() or file.name == Path(__file__).name:
+            continue
+        text = file.read_text(encoding="utf-8")
+        for forbidden in ("/work/", "/root/", "/home/", "index-url"):
+            assert forbidden not in text, f"{name} mentions {forbidden}"
