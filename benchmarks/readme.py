@@ -1,0 +1,85 @@
+"""Writes the README's tables and pictures from finished runs, so that no number there is typed by hand.
+
+    babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
+    babelmix compare demo
+    python benchmarks/readme.py --audit runs/xquad-r --demo runs/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (("mono/mAP", "within a language"), ("cross/mAP", "across two languages"), ("multi/mAP", "in a pool of all"))
+COLUMNS = (
+    ("mono/mAP", "mono mAP"), ("cross/mAP", "cross mAP"), ("multi/mAP", "multi mAP"), ("bias/rank distance", "rank distance"),
+    ("bias/same-language share@10", "own language in first 10"),
+)  # fmt: skip
+
+
+def shown(name: str, value: float) -> str:
+    """Ranks without decimals, scores with three, shares in per cent."""
+    if "share" in name:
+        return f"{value:.0%}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3f}"
+
+
+def row(cells: list[str]) -> str:
+    """A Markdown table row."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def audit_table(folder: Path) -> str:
+    """The audit of one encoder: the headline measures with their intervals."""
+    summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    macro = summary["macro"]
+    cells, bounds = [], []
+    for name, _ in COLUMNS:
+        cells.append(f"**{shown(name, macro[name]['value'])}**")
+        bounds.append(f"{shown(name, macro[name]['low'])} to {shown(name, macro[name]['high'])}")
+    about = summary["about"]
+    head = [f"`{about['encoder']}` on {about['corpus']}", *(title for _, title in COLUMNS)]
+    lines = [row(head), row(["---"] + ["---:"] * len(COLUMNS)), row(["as it is", *cells]), row(["95 % interval", *bounds])]
+    return "\n".join(lines)
+
+
+def demo_table(folder: Path) -> str:
+    """The demo: means over seeds with their standard deviations."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    lines = [row(["", *(title for _, title in COLUMNS)]), row(["---"] + ["---:"] * len(COLUMNS))]
+    own = results["entries"][-1]["corpus"]
+    for entry in results["entries"]:
+        cells = []
+        for name, _ in COLUMNS:
+            value = entry["macro"][name]
+            spread = f" ± {shown(name, value['seed_deviation'])}" if entry["seeds"] else ""
+            cells.append(shown(name, value["value"]) + spread)
+        label = entry["name"] + ("" if entry["corpus"] == own else " \\*")
+        lines.append(row([f"**{label}**" if entry["name"] == results["against"] else label, *cells]))
+    return "\n".join(lines) + f"\n\n{results['finding']}"
+
+
+def main() -> None:
+    """Rewrite the marked parts of the README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audit", type=Path, required=True, help="folder of the audit on XQuAD-R")
+    parser.add_argument("--demo", type=Path, required=True, help="folder of the demo")
+    arguments = parser.parse_args()
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for name, content in (("audit", audit_table(arguments.audit)), ("demo", demo_table(arguments.demo))):
+        pattern = re.compile(f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"README.md has no part marked {name!r}")
+        text = pattern.sub(lambda match, content=content: match.group(1) + content + match.group(2), text)
+    readme.write_text(text, encoding="utf-8")
+    shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
+    print("README.md and docs/images/demo.svg are up to date")
+
+
+if __name__ == "__main__":
+    main()
