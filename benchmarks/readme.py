@@ -1,8 +1,8 @@
 """Writes the README's tables and pictures from finished runs, so that no number there is typed by hand.
 
-    babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
-    babelmix compare demo
-    python benchmarks/readme.py --audit runs/xquad-r --demo runs/demo
+babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
+babelmix compare demo
+python benchmarks/readme.py --audit runs/xquad-r --demo runs/demo
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = (("mono/mAP", "within a language"), ("cross/mAP", "across two languages"), ("multi/mAP", "in a pool of all"))
+SETTINGS = (
+    ("mono/mAP", "within a language"),
+    ("cross/mAP", "across two languages"),
+    ("multi/mAP", "in a pool of all"),
+)
 COLUMNS = (
     ("mono/mAP", "mono mAP"), ("cross/mAP", "cross mAP"), ("multi/mAP", "multi mAP"), ("bias/rank distance", "rank distance"),
     ("bias/same-language share@10", "own language in first 10"),
@@ -43,7 +47,12 @@ def audit_table(folder: Path) -> str:
         bounds.append(f"{shown(name, macro[name]['low'])} to {shown(name, macro[name]['high'])}")
     about = summary["about"]
     head = [f"`{about['encoder']}` on {about['corpus']}", *(title for _, title in COLUMNS)]
-    lines = [row(head), row(["---"] + ["---:"] * len(COLUMNS)), row(["as it is", *cells]), row(["95 % interval", *bounds])]
+    lines = [
+        row(head),
+        row(["---"] + ["---:"] * len(COLUMNS)),
+        row(["as it is", *cells]),
+        row(["95 % interval", *bounds]),
+    ]
     return "\n".join(lines)
 
 

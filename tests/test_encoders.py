@@ -202,6 +202,20 @@ def test_a_learned_vocabulary_is_the_same_each_time() -> None:
     )
 
 
+def test_a_static_start_from_any_transformer(tiny_bert) -> None:
+    encoder = load_encoder(f"static:{tiny_bert}")
+    bert = load_encoder(str(tiny_bert))
+    vectors = bert[0].auto_model.get_input_embeddings().weight.detach().numpy()
+    tokens = [bert.tokenizer.convert_tokens_to_ids(word) for word in ("cat", "dog")]
+    rank = np.arange(1, len(vectors) + 1)
+    probability = 1 / (rank * (1 / rank).sum())
+    centred = (vectors - vectors.mean(axis=0)) * (1e-3 / (1e-3 + probability))[:, None]
+    expected = centred[tokens].mean(axis=0)
+    assert np.allclose(encoder.encode("cat dog"), expected / np.linalg.norm(expected), atol=1e-5)
+    with pytest.raises(EncoderError, match="WordLevel cannot be pruned"):
+        static.from_encoder(bert, ["cat"])
+
+
 # --- loading
 
 

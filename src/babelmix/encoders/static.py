@@ -96,40 +96,81 @@ def from_scratch(
     return _encoder(tokenizer, weights)
 
 
-def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> SentenceTransformer:
-    """A static encoder that starts from the token vectors of `e5-small-offline`, centred and weighted by rarity.
+def from_transformer(
+    tokenizer: Tokenizer,
+    vectors: npt.NDArray[np.float32],
+    texts: Iterable[str] | None,
+    memory: TokenMemory | None = None,
+) -> SentenceTransformer:
+    """A static encoder that starts from a transformer's token vectors, centred and weighted by rarity.
 
-    The weight of a piece is a / (a + p) with a = 1e-3 and p its probability in the vocabulary's own Unigram model: the
-    smooth inverse frequency of Arora et al. (ICLR 2017).
+    The weight of a piece is a / (a + p) with a = 1e-3: the smooth inverse frequency of Arora et al. (ICLR 2017). p is the
+    piece's probability in the vocabulary's own Unigram model; for other vocabularies, which are ordered by frequency, by
+    Zipf's law.
 
     Args:
+        tokenizer: the transformer's.
+        vectors: its input embeddings, float32, shape (vocabulary, dimension).
         texts: keep only the pieces that these texts use (and all single characters), which makes the encoder about ten
-            times smaller and segments these texts as before; None keeps all 250,002.
+            times smaller and segments these texts as before; None keeps all.
         memory: filled with the token ids of `texts`, if given.
+
+    Raises:
+        EncoderError: the vocabulary is to be pruned and is not a Unigram one.
+
+    """
+    tokenizer.no_truncation()
+    model = json.loads(tokenizer.to_str())["model"]
+    if model["type"] == "Unigram":
+        names = [piece for piece, _ in model["vocab"]]
+        probability = np.exp(np.array([score for _, score in model["vocab"]], dtype=np.float64))
+    else:
+        names = [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
+        rank = np.arange(1, len(names) + 1)
+        probability = 1.0 / (rank * (1.0 / rank).sum())
+    vectors = vectors[: len(names)]
+    vectors = vectors - vectors.mean(axis=0)
+    vectors = (vectors * (_RARITY / (_RARITY + probability))[:, None]).astype(np.float32)
+    if texts is None:
+        return _encoder(tokenizer, torch.from_numpy(vectors))
+    keep = _used(tokenizer, texts, len(names), memory)
+    keep |= np.fromiter((len(piece.lstrip("▁")) <= 1 for piece in names), dtype=bool, count=len(names))
+    # Special tokens stay, so that the tokenizer's own references to them hold.
+    keep[[token_id for token_id in tokenizer.get_added_tokens_decoder() if token_id < len(names)]] = True
+    kept = np.flatnonzero(keep)
+    if memory is not None:
+        memory.renumber(np.cumsum(keep) - 1)
+    return _encoder(_pruned(tokenizer, kept), torch.from_numpy(vectors[kept]))
+
+
+def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> SentenceTransformer:
+    """`from_transformer` with `e5-small-offline`.
 
     Raises:
         MissingExtraError: the extra `offline` is not installed.
 
     """
     folder = e5_offline.folder()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    pieces: list[tuple[str, float]] = json.loads(tokenizer.to_str())["model"]["vocab"]
     with safe_open(str(folder / "model.safetensors"), framework="np") as weights:
-        vectors = weights.get_tensor("embeddings.word_embeddings.weight")[: len(pieces)]
-    vectors = vectors - vectors.mean(axis=0)
-    probability = np.exp(np.array([score for _, score in pieces], dtype=np.float64))
-    vectors = (vectors * (_RARITY / (_RARITY + probability))[:, None]).astype(np.float32)
-    if texts is None:
-        return _encoder(tokenizer, torch.from_numpy(np.ascontiguousarray(vectors)))
-    keep = _used(tokenizer, texts, len(pieces), memory)
-    keep |= np.fromiter((len(piece.lstrip("▁")) <= 1 for piece, _ in pieces), dtype=bool, count=len(pieces))
-    # Special tokens stay, so that the tokenizer's own references to them hold.
-    keep[[token_id for token_id in tokenizer.get_added_tokens_decoder() if token_id < len(pieces)]] = True
-    kept = np.flatnonzero(keep)
-    if memory is not None:
-        memory.renumber(np.cumsum(keep) - 1)
-    return _encoder(_pruned(tokenizer, kept), torch.from_numpy(vectors[kept]))
+        vectors = weights.get_tensor("embeddings.word_embeddings.weight")
+    return from_transformer(Tokenizer.from_file(str(folder / "tokenizer.json")), vectors, texts, memory)
+
+
+def from_encoder(
+    encoder: SentenceTransformer, texts: Iterable[str] | None, memory: TokenMemory | None = None
+) -> SentenceTransformer:
+    """`from_transformer` with any encoder that has a fast tokenizer and input embeddings.
+
+    Raises:
+        EncoderError: it has not.
+
+    """
+    transformer: Any = getattr(encoder[0], "auto_model", None)
+    tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", None)
+    if transformer is None or not isinstance(tokenizer, Tokenizer):
+        raise EncoderError("a static encoder can start only from a transformer with a fast tokenizer")
+    vectors = transformer.get_input_embeddings().weight.detach().cpu().numpy()
+    return from_transformer(Tokenizer.from_str(tokenizer.to_str()), vectors, texts, memory)
 
 
 def _encoder(tokenizer: Tokenizer, weights: torch.Tensor) -> SentenceTransformer:

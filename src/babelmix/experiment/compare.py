@@ -23,6 +23,7 @@ from babelmix.audit import Audit, Comparison, Estimate, audit, compare, estimate
 from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder, static
+from babelmix.encoders.loading import is_made, make_static
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.training import TrainingSettings, is_static, train
@@ -204,17 +205,17 @@ def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, sa
 def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]) -> SentenceTransformer:
     """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
     settings = experiment.encoder
-    if settings.name not in (static.FROM_SCRATCH, static.FROM_E5):
+    if not is_made(settings.name):
         return load_encoder(settings.name)
     folder = output / "start" / "model"
     memory = static.TokenMemory()
     if not (folder / "modules.json").is_file():
         say(f"making the starting encoder {settings.name}")
         texts = [*training.queries["text"].to_pylist(), *training.passages["text"].to_pylist()]
-        if settings.name == static.FROM_E5:
-            made = static.from_e5(texts if settings.vocabulary == "train" else None, memory)
-        else:
-            made = static.from_scratch(texts, vocabulary=settings.size, dimension=settings.dimension)
+        whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
+        made = make_static(
+            settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
+        )
         with replacing_folder(folder) as place, quiet_transformers():
             made.save_pretrained(str(place), create_model_card=False)
     with quiet_transformers():
