@@ -26,6 +26,7 @@ MIN_COVERED = 0.5
 """A passage is kept in a language whose translated blocks make up this share of the English characters."""
 
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 
 
 def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corpus:
@@ -181,6 +182,9 @@ def _blocks_of(file: Path, html: object) -> dict[str, tuple[str, str]]:
     for node in tree.iter("p", *HEADINGS):
         name = node.get("id")
         text = _SPACE.sub(" ", node.text_content()).strip()
+        # Program text is the same in every language, and so are numbers in table cells.
+        if "code" in (node.get("class") or "") or not _WORD.search(text):
+            continue
         if name and text and name not in blocks:
             blocks[name] = (node.tag, text)
     return blocks
