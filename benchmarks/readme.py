@@ -29,7 +29,7 @@ def shown(name: str, value: float) -> str:
     """Ranks without decimals, scores with three, shares in per cent."""
     if "share" in name:
         return f"{value:.0%}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3f}"
+    return f"{value:,.0f}" if "rank" in name else f"{value:.3f}"
 
 
 def row(cells: list[str]) -> str:
@@ -81,10 +81,10 @@ def main() -> None:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name, content in (("audit", audit_table(arguments.audit)), ("demo", demo_table(arguments.demo))):
-        pattern = re.compile(f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no part marked {name!r}")
-        text = pattern.sub(lambda match, content=content: match.group(1) + content + match.group(2), text)
+        text = pattern.sub(lambda match, content=content: match.group(1) + content + "\n" + match.group(2), text)
     readme.write_text(text, encoding="utf-8")
     shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
     print("README.md and docs/images/demo.svg are up to date")

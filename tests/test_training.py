@@ -127,6 +127,19 @@ def test_lora_is_merged_into_a_plain_encoder(tiny_bert, tmp_path) -> None:
     assert not np.allclose(loaded.encode(texts), load_encoder(str(tiny_bert)).encode(texts), atol=1e-3)
 
 
+def test_frozen_embeddings_stay(tiny_bert, tmp_path) -> None:
+    encoder = load_encoder(str(tiny_bert))
+    before = state(encoder)
+    train(
+        encoder, parallel_corpus(), SETTINGS.model_copy(update={"steps": 3, "freeze_embeddings": True}), tmp_path / "m"
+    )
+    after = state(encoder)
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed
+    assert not any("word_embeddings" in name for name in changed)
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def test_bad_training_is_refused(tiny_static, tmp_path) -> None:
     with pytest.raises(TrainingError, match="no layers for LoRA"):
         train(

@@ -141,6 +141,9 @@ def train(
     language_temperature: Annotated[float, typer.Option(min=0, help="0: languages uniform; 1: by size.")] = 0.0,
     mini_batch_size: Annotated[int, typer.Option(min=0, help="GradCache: texts a forward pass; 0: off.")] = 0,
     lora_rank: Annotated[int, typer.Option(min=0, help="LoRA adapters of this rank; 0: all weights.")] = 0,
+    freeze_embeddings: Annotated[
+        bool, typer.Option(help="Leave a transformer's token vectors as they are: faster on a CPU.")
+    ] = False,
     bf16: Annotated[bool, typer.Option(help="bfloat16 mixed precision.")] = False,
     checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: none.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
@@ -153,6 +156,7 @@ def train(
     """
     from pydantic import ValidationError
 
+    from babelmix._progress import console
     from babelmix.batches import CorpusIndex, largest_batch
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
@@ -176,12 +180,14 @@ def train(
         settings = TrainingSettings(
             strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
             temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
-            mini_batch_size=mini_batch_size, lora_rank=lora_rank, bf16=bf16,
+            mini_batch_size=mini_batch_size, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings, bf16=bf16,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
     folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
+    if str(encoder.device) == "cpu" and not (is_static(encoder) or freeze_embeddings or lora_rank):
+        console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
     result = run_training(encoder, data, settings, folder, base=model)
     if json_output:
         typer.echo(

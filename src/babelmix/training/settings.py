@@ -25,6 +25,9 @@ class TrainingSettings(BaseModel):
     lora_rank: int = Field(
         0, ge=0, description="train low-rank adapters of this rank, merged on saving; 0: all weights"
     )
+    freeze_embeddings: bool = Field(
+        False, description="leave the token vectors of a transformer as they are: several times faster on a CPU"
+    )
     bf16: bool = Field(False, description="bfloat16 mixed precision")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, description="of the plan and the weights")

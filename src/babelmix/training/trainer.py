@@ -176,6 +176,7 @@ def train(
         encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
     if settings.lora_rank:
         _add_adapters(encoder, settings.lora_rank)
+    frozen = _freeze_embeddings(encoder) if settings.freeze_embeddings and not static else []
     checkpoints = output.with_name(output.name + ".checkpoints")
     resume = _resumable(checkpoints, settings)
     done = int(json.loads((Path(resume) / "trainer_state.json").read_text())["global_step"]) if resume else 0
@@ -227,6 +228,8 @@ def train(
         raise TrainingError(
             "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
         )
+    for parameter in frozen:
+        parameter.requires_grad_(True)
     if settings.lora_rank:
         _merge_adapters(encoder)
     result = TrainingResult(settings, losses, seconds)
@@ -286,6 +289,15 @@ def _add_adapters(encoder: SentenceTransformer, rank: int) -> None:
             TaskType.FEATURE_EXTRACTION, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear"
         )
     )
+
+
+def _freeze_embeddings(encoder: SentenceTransformer) -> list[torch.nn.Parameter]:
+    """Freeze the token vectors: most of a multilingual encoder's weights, of which a batch uses few."""
+    transformer: Any = encoder[0].auto_model
+    parameters = [p for p in transformer.get_input_embeddings().parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return parameters
 
 
 def _merge_adapters(encoder: SentenceTransformer) -> None:
