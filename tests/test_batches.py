@@ -45,8 +45,8 @@ def check_batch(corpus: Corpus, batch, spec: str) -> None:
         assert batch.lang == "en"
     texts = {}
     for side, table in (("q", queries), ("p", passages)):
-        for item, lang, text in zip(table["item"], table["lang"], table["text"], strict=True):
-            texts.setdefault((side, item), set()).add((lang, text.strip()))
+        for item, text in zip(table["item"], table["text"], strict=True):
+            texts.setdefault((side, item), set()).add(text.strip())
     for (q1, _, p1, _), (q2, _, p2, _) in itertools.combinations(rows, 2):
         # No translation of a positive, no copy of one in any language, and nothing relevant is a negative.
         assert q1 != q2
@@ -55,6 +55,7 @@ def check_batch(corpus: Corpus, batch, spec: str) -> None:
         assert (q2, p1) not in qrels
         assert not texts["p", p1] & texts["p", p2]
         assert not texts["q", q1] & texts["q", q2]
+        assert len({q1, q2}) == len({p1, p2}) == 2
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -202,6 +203,33 @@ def test_classes_join_qrels_and_copies() -> None:
     query_class, passage_class = classes_of(corpus)
     assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]
     assert len({query_class[0], query_class[1], query_class[3]}) == 3
+
+
+def test_an_untranslated_name_is_a_copy_in_another_language_too() -> None:
+    rows = [
+        ("0", "en", "Bluetooth"),
+        ("0", "de", "Funk"),
+        ("1", "en", "radio"),
+        ("1", "de", "Bluetooth"),
+        ("2", "en", "x"),
+    ]
+    passages = [{"item": i, "lang": lang, "text": text} for i, lang, text in rows]
+    queries = [{"item": i, "lang": "en", "text": f"q{i}"} for i in "012"]
+    query_class, _ = classes_of(Corpus.from_rows(queries, passages, [(i, i) for i in "012"]))
+    assert query_class[0] == query_class[1] != query_class[2]
+
+
+@pytest.mark.parametrize("kind", ["rows", "corpus"])
+def test_mixed_batches_draw_languages_by_their_weight(kind: str) -> None:
+    corpus = parallel_corpus(60, ("de", "en"))
+    small = [row for row in corpus.queries.to_pylist() if row["lang"] == "en" or int(row["item"][1:]) < 20]
+    corpus = Corpus.from_rows(small, corpus.passages.to_pylist(), [(f"i{i}", f"i{i}") for i in range(60)])
+    langs = corpus.queries["lang"].to_pylist()
+    item = corpus.queries["item"].to_pylist()
+    index = CorpusIndex(corpus) if kind == "corpus" else RowIndex(item, langs, langs)
+    plan = BatchPlan(index, strategy("mixed"), 10, language_temperature=1.0)
+    both = [langs[r] for s in range(300) for r in plan[s].query_rows if int(item[r][1:]) < 20]
+    assert np.mean([lang == "en" for lang in both]) == pytest.approx(0.75, abs=0.03)
 
 
 def test_row_index_for_ready_pairs() -> None:

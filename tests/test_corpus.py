@@ -9,8 +9,9 @@ from conftest import parallel_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from babelmix._files import replacing_folder
 from babelmix.corpus import Corpus, find_language, from_datasets, is_language_tag, open_corpus, split, to_datasets
-from babelmix.errors import ConfigError, CorpusError, ReaderError
+from babelmix.errors import BabelmixError, ConfigError, CorpusError, ReaderError
 
 
 @pytest.mark.parametrize("format", ["parquet", "arrow"])
@@ -142,6 +143,31 @@ def test_bad_shares_are_refused(corpus: Corpus, parts: dict[str, float]) -> None
 def test_an_empty_part_is_refused() -> None:
     with pytest.raises(ConfigError, match="came out empty"):
         split(parallel_corpus(2), {"a": 0.001, "b": 0.999})
+
+
+def test_other_files_are_not_replaced(tmp_path, corpus: Corpus) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years")
+    (tmp_path / "file").write_text("x")
+    for place, message in ((tmp_path / "precious", "holds other files"), (tmp_path / "file", "is a file")):
+        with pytest.raises(BabelmixError, match=message):
+            corpus.save(place)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
+    (tmp_path / "empty").mkdir()
+    corpus.save(tmp_path / "empty")
+    assert Corpus.load(tmp_path / "empty").fingerprint() == corpus.fingerprint()
+
+
+def test_two_processes_make_one_cached_folder(tmp_path) -> None:
+    with replacing_folder(tmp_path / "c", ["m"], keep_existing=True) as slow:
+        (slow / "m").write_text("slow")
+        with replacing_folder(tmp_path / "c", ["m"], keep_existing=True) as fast:
+            (fast / "m").write_text("fast")
+    assert (tmp_path / "c" / "m").read_text() == "fast"
+    with replacing_folder(tmp_path / "c", ["m"]) as later:
+        (later / "m").write_text("later")
+    assert (tmp_path / "c" / "m").read_text() == "later"
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
 
 
 def test_fingerprints_tell_corpora_apart(corpus: Corpus) -> None:

@@ -318,6 +318,40 @@ def test_every_text_is_encoded_once_even_after_an_interruption(tiny_static, monk
     assert len(third.seen) == 5
 
 
+def test_encoding_leaves_the_fingerprint_as_it_is(tiny_bert, monkeypatch, tmp_path) -> None:
+    """Encoding writes truncation and padding into a fast tokenizer; a resumed audit must still find its texts."""
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    first = load_encoder(str(tiny_bert))
+    before = fingerprint(first)
+    encode(first, ["cat", "dog house"], "query")
+    encode(first, ["river"], "document")
+    assert fingerprint(first) == before
+    again = Counting(load_encoder(str(tiny_bert)))
+    encode(again, ["river"], "document")
+    encode(again, ["dog house", "cat"], "query")
+    assert again.seen == []
+
+
+@pytest.mark.parametrize("damage", ["keys", "vectors", "gone"])
+def test_a_damaged_shard_is_encoded_again(tiny_static, monkeypatch, tmp_path, damage: str) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    expected = encode(tiny_static, ["cat", "dog"], "query")
+    kind = "keys" if damage == "keys" else "vectors"
+    (file,) = tmp_path.rglob(f"*.{kind}.npy")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-5])
+    counting = Counting(tiny_static)
+    assert np.allclose(encode(counting, ["cat", "dog"], "query"), expected)
+    assert counting.seen == ["cat", "dog"]
+
+
+def test_nothing_to_encode_is_refused(tiny_static) -> None:
+    with pytest.raises(EncoderError, match="no text to encode"):
+        encode(tiny_static, [], "query")
+
+
 def test_a_shard_without_its_keys_does_not_count(tmp_path) -> None:
     store = EmbeddingStore(tmp_path)
     store.add(text_keys(["a", "b"]), np.eye(2, dtype=np.float32))

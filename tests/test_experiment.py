@@ -16,9 +16,11 @@ import pytest
 from conftest import parallel_corpus
 
 from babelmix.audit import audit
-from babelmix.errors import ConfigError
+from babelmix.corpus import Corpus
+from babelmix.errors import AuditError, ConfigError, TrainingError
 from babelmix.experiment import (
     Experiment,
+    audit_lead,
     load_experiment,
     run_experiment,
     write_audit_report,
@@ -66,6 +68,8 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"compare": {"metrics": ["accuracy"]}}, "no metric 'accuracy'"),
         ({"data": {"corpus": "x", "split": {"train": 1.0}}}, "no part 'test'"),
         ({"name": "a/b"}, "name"),
+        ({"compare": {"tests": ["accuracy"]}}, "'accuracy' is not SETTING/METRIC"),
+        ({"compare": {"metrics": ["R@1"]}}, "'mAP' is not among the metrics"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, change: dict, message: str) -> None:
@@ -154,7 +158,7 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     assert "How much of either: alpha" in text
     assert "hybrid - mono" in text
     environment = json.loads((tmp_path / "out" / "environment.json").read_text())
-    assert environment["packages"]["babelmix"]
+    assert environment["sessions"][0]["packages"]["babelmix"]
     assert len(environment["data"]["train"]["fingerprint"]) == 64
     train, test = (set(c.queries["group"].to_pylist()) for c in corpora_of(experiment))
     assert not train & test
@@ -208,6 +212,42 @@ def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
     assert json.loads(finished.stdout) == straight
     left = [p.name for p in (tmp_path / "killed").rglob("*") if p.name.endswith((".part", ".old"))]
     assert all(name.startswith(".") for name in left)
+
+
+def test_changed_data_and_leaks_are_refused(tmp_path) -> None:
+    values = settings(tmp_path, strategies=["hybrid"], seeds=[0])
+    values["training"]["steps"] = 2
+    run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    parallel_corpus(118).save(tmp_path / "corpus")
+    with pytest.raises(ConfigError, match="the data have changed"):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    values["data"]["test"] = values["data"]["corpus"]
+    with pytest.raises(ConfigError, match="passages are in the training and in the test part"):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "leak", SILENT)
+    parallel_corpus(60).named("bench", evaluation_only=True).save(tmp_path / "corpus")
+    del values["data"]["test"]
+    with pytest.raises(TrainingError, match="for evaluation only"):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "bench", SILENT)
+
+
+def test_queries_and_passages_in_disjoint_languages(tiny_static, tmp_path) -> None:
+    both = parallel_corpus(20)
+    queries = [r for r in both.queries.to_pylist() if r["lang"] == "en"]
+    passages = [r for r in both.passages.to_pylist() if r["lang"] in ("de", "fr")]
+    corpus = Corpus.from_rows(queries, passages, [(f"i{i}", f"i{i}") for i in range(20)])
+    done = audit(tiny_static, corpus, name="tiny", store=False)
+    write_audit_report(done, tmp_path / "report.html")
+    assert "monolingual" not in audit_lead(done)
+    assert "fair" not in audit_lead(done)
+    with pytest.raises(AuditError, match="there is no query in de"):
+        audit(tiny_static, corpus.only_langs(["de"]), name="tiny", store=False)
+
+
+def test_the_lead_names_the_fair_share_of_uneven_pools(tiny_static) -> None:
+    both = parallel_corpus(40, ("de", "en"))
+    passages = [r for r in both.passages.to_pylist() if r["lang"] == "en" or int(r["item"][1:]) < 10]
+    corpus = Corpus.from_rows(both.queries.to_pylist(), passages, [(f"i{i}", f"i{i}") for i in range(40)])
+    assert "(fair: about 50%)" in audit_lead(audit(tiny_static, corpus, name="tiny", store=False))
 
 
 def test_an_audit_report_says_what_was_found(tiny_static, tmp_path) -> None:

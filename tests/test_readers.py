@@ -48,7 +48,7 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
     assert corpus.queries["text"].to_pylist() == corpus.passages["text"].to_pylist() == ["cat", "Katze", "dog", "Hund"]
     assert corpus.queries["item"].to_pylist() == ["1", "1", "2", "2"]
     assert corpus.meta["one_text_per_language"]
-    sides = open_corpus(write(tmp_path, "s.csv", "id,side,en,de\n1,query,cat?,Katze?\n1,passage,a cat,eine Katze\n"))
+    sides = open_corpus(write(tmp_path, "s.csv", "item,side,en,de\n1,query,cat?,Katze?\n1,passage,a cat,eine Katze\n"))
     assert (sides.queries.num_rows, sides.passages.num_rows) == (2, 2)
     long = open_corpus(write(tmp_path, "l.csv", "item,lang,side,text\n1,en,query,a\n1,de,passage,b\n"))
     assert (long.queries["lang"].to_pylist(), long.passages["lang"].to_pylist()) == (["en"], ["de"])
@@ -82,6 +82,16 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
             "row 3, field 'group': item '1' is in group 'h'",
         ),
         ("a.jsonl", '{"item": "1", "query_en": "a", "passage_en": "b"}\n{"item": \n', "row 2: is not JSON"),
+        ("a.csv", "id,en,de\n1,a,b\n", "field 'id': may be the item or Indonesian"),
+        ("a.csv", "item,query,passage,query_de\n1,a,b,c\n", "field 'query': stands for no language"),
+        ("a.csv", "item,query_EN,passage_en\n1,a,b\n", "field 'query_EN'"),
+        (
+            "a.jsonl",
+            '{"item": "1", "query_en": "\\ud800", "passage_en": "b"}\n',
+            "field 'query_en': holds half a character",
+        ),
+        ("a.jsonl", "[" * 100_000, "row 1: is not JSON"),
+        ("a.jsonl", '{"item": ' + "1" * 5000 + "}\n", "row 1: is not JSON"),
         ("a.jsonl", "[1, 2]\n", "row 1: is not a JSON object"),
         (
             "a.jsonl",
@@ -120,8 +130,17 @@ def test_unknown_sources_are_named(tmp_path) -> None:
     ):
         with pytest.raises(ReaderError, match=message):
             open_corpus(spec)
-    with pytest.raises(ReaderError, match="no such option"):
-        open_corpus("comfyui-docs", colour="red")
+    for options, message in (
+        ({"colour": "red"}, "no such option: colour; it has rows"),
+        ({"rows": "no"}, "true or false, not 'no'"),
+        ({"path": "x"}, "no such option: path"),
+    ):
+        with pytest.raises(ReaderError, match=message):
+            open_corpus("comfyui-docs", **options)
+    with pytest.raises(ReaderError, match="no such option: rows; it has none"):
+        open_corpus(write(tmp_path, "w.csv", WIDE), rows=True)
+    with pytest.raises(ReaderError, match="list of language tags, not 'de'"):
+        open_corpus("libreoffice-help", langs="de")
 
 
 # --- BEIR
@@ -151,6 +170,8 @@ def test_beir_folder(tmp_path) -> None:
         ({"queries": '{"_id": 5, "text": "a", "lang": "en"}\n'}, "field '_id': holds 5"),
         ({"corpus": '{"_id": "d1", "text": "a", "lang": "en"}\n' * 2}, "row 2, field '_id': 'd1' occurs twice"),
         ({"corpus": '{"_id": "d1", "text": "a", "lang": "xyz9"}\n'}, "row 1, field 'lang': 'xyz9'"),
+        ({"corpus": '{"_id": "d1", "text": "a", "lang": "en", "item": null}\n'}, "field 'item': holds None"),
+        ({"corpus": '{"_id": "d1", "text": "a", "lang": "en", "title": ["l"]}\n'}, "field 'title': holds"),
         ({"corpus": '{"_id": "d1", "text": " ", "lang": "en"}\n'}, "row 1, field 'text': is empty"),
         ({"qrels": "query-id\tcorpus-id\tscore\nq1\td9\t1\n"}, "row 2, field 'corpus-id': 'd9' is nowhere"),
         ({"qrels": "q1\td1\n"}, "row 1: has 2 columns"),
@@ -201,6 +222,8 @@ def test_bad_lareqa_files(tmp_path) -> None:
 
     for change, message in (
         (lambda p: p["sentences"].pop(), "1 sentences but 2 breaks"),
+        (lambda p: p.update(sentence_breaks=[5, 6]), "its break two numbers"),
+        (lambda p: p.update(sentences=[1, "Two."]), "a sentence is a text"),
         (lambda p: p.pop("qas"), "field 'qas': missing"),
         (lambda p: p["qas"][0]["answers"][0].update(answer_start=99), "lies in no sentence"),
         (lambda p: p["qas"][0]["answers"].clear(), "field 'answer_start': missing"),

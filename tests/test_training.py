@@ -92,8 +92,9 @@ def test_a_transformer_resumes_to_the_same_weights(tiny_bert, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         train(load_encoder(str(tiny_bert)), corpus, settings, tmp_path / "b")
     assert not (tmp_path / "b").exists()
-    with pytest.raises(TrainingError, match="other settings"):
-        train(load_encoder(str(tiny_bert)), corpus, settings.model_copy(update={"seed": 9}), tmp_path / "b")
+    for other, data in ((settings.model_copy(update={"seed": 9}), corpus), (settings, parallel_corpus(30))):
+        with pytest.raises(TrainingError, match="other settings, another start or other data"):
+            train(load_encoder(str(tiny_bert)), data, other, tmp_path / "b")
     resumed = load_encoder(str(tiny_bert))
     train(resumed, corpus, settings, tmp_path / "b")
     assert steps == [*range(7), *range(4, 12)]
@@ -141,7 +142,7 @@ def test_frozen_embeddings_stay(tiny_bert, tmp_path) -> None:
 
 
 def test_bad_training_is_refused(tiny_static, tmp_path) -> None:
-    with pytest.raises(TrainingError, match="no layers for LoRA"):
+    with pytest.raises(TrainingError, match="LoRA, GradCache and frozen embeddings are not for it"):
         train(
             copy.deepcopy(tiny_static), parallel_corpus(), SETTINGS.model_copy(update={"lora_rank": 2}), tmp_path / "m"
         )

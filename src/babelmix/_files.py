@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,25 +42,65 @@ def replacing_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_output_folder(path: Path, markers: Sequence[str]) -> None:
+    """Raise unless a folder can be written at `path`: before hours of work, not after.
+
+    Args:
+        path: where the folder is to be.
+        markers: what a folder of the same kind holds; an existing folder with none of them is not ours to replace.
+
+    Raises:
+        BabelmixError: `path` is a file, holds other files, or cannot be written to.
+
+    """
+    if path.exists() and not path.is_dir():
+        raise BabelmixError(f"{path}: is a file, but a folder is to be written there; choose another place")
+    if path.is_dir() and any(path.iterdir()) and not any((path / marker).exists() for marker in markers):
+        raise BabelmixError(f"{path}: holds other files, which would be lost; choose a new folder")
+    parent = path.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise BabelmixError(f"{parent}: cannot be written to ({error.strerror}); choose another place") from error
+
+
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        raise BabelmixError(f"{path} is a file, but a folder is to be written there: name another place")
+def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    Args:
+        path: where the folder is to be.
+        markers: see `check_output_folder`.
+        keep_existing: if another process was faster, leave its folder (for caches).
+
+    Raises:
+        BabelmixError: see `check_output_folder`.
+
+    """
+    path = path.resolve()
+    check_output_folder(path, markers)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
-        if path.exists():
+        if keep_existing and path.exists():
+            return
+        while True:
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.replace(path)
+            try:
+                if path.exists():
+                    path.replace(old)
+                temporary.replace(path)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

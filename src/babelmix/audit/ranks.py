@@ -135,7 +135,7 @@ class RankTable:
                 cutoffs=tuple(facts["cutoffs"]),
                 about=facts["about"],
             )
-        except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
+        except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise AuditError(
                 f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again"
             ) from error

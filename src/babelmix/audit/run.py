@@ -87,6 +87,8 @@ class Audit:
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet`, `queries.parquet` and, last, `metrics.json`."""
+        # Without it the folder is unfinished: a kill in between never mixes two audits.
+        (folder / "metrics.json").unlink(missing_ok=True)
         self.table.save(folder)
         write_json(folder / "metrics.json", self.summary())
 
@@ -99,7 +101,7 @@ def is_finished(folder: Path, about: dict[str, Any]) -> bool:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))["about"]
         return all(found.get(key) == value for key, value in json.loads(json.dumps(about)).items())
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         return False
 
 
@@ -131,10 +133,16 @@ def audit(
     similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name))
     if similarity is None:
         raise AuditError(f"{name} scores by {encoder.similarity_fn_name}; only cosine and dot product are supported")
+    for side, rows in (("query", corpus.queries.num_rows), ("passage", corpus.passages.num_rows)):
+        if rows == 0:
+            raise AuditError(f"{corpus.name}: there is no {side} in {', '.join(corpus.langs) or 'it'}")
     facts = about_of(encoder, corpus, name) | (about or {})
+    key = facts["encoder_fingerprint"]
     texts = [table["text"].to_pylist() for table in (corpus.queries, corpus.passages)]
-    queries = encode(encoder, texts[0], "query", batch_size=batch_size, store=store, label="encoding queries")
-    passages = encode(encoder, texts[1], "document", batch_size=batch_size, store=store, label="encoding passages")
+    queries = encode(encoder, texts[0], "query", batch_size=batch_size, store=store, key=key, label="encoding queries")
+    passages = encode(
+        encoder, texts[1], "document", batch_size=batch_size, store=store, key=key, label="encoding passages"
+    )
     zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
     table = rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
     return Audit.of(table, metrics)

@@ -1,7 +1,7 @@
 """What a plan draws from: classes of items that may not be each other's negatives, and their pairs by language.
 
 A *class* joins items that a batch must not hold together: the two sides of a qrel, all passages of one query, and items
-that share a text in some language. A batch draws distinct classes, so neither a translation nor a copy of a row's
+that share a text. A batch draws distinct classes, so neither a translation nor a copy of a row's
 positive is ever one of its negatives.
 """
 
@@ -102,11 +102,11 @@ def _coded(corpus: Corpus) -> tuple[_Coded, _Coded, Ints, Ints]:
 def _classes(queries: _Coded, passages: _Coded, pair_query: Ints, pair_passage: Ints) -> tuple[Ints, Ints]:
     offset = len(queries.items)
     left, right = [pair_query], [pair_passage + offset]
-    # Items with one text in one language are joined, on either side and across sides of different pairs.
+    # Items that share a text on one side are joined, in whatever languages they have it: names stay untranslated.
     for side, start in ((queries, 0), (passages, offset)):
-        numbered = side.frame.select("lang", pl.col("text").str.strip_chars()).with_columns(node=side.item + start)
-        first = numbered.group_by("lang", "text").agg(pl.col("node").min().alias("first"))
-        repeated = numbered.join(first, on=["lang", "text"]).filter(pl.col("node") != pl.col("first"))
+        numbered = side.frame.select(pl.col("text").str.strip_chars()).with_columns(node=side.item + start)
+        first = numbered.group_by("text").agg(pl.col("node").min().alias("first"))
+        repeated = numbered.join(first, on="text").filter(pl.col("node") != pl.col("first"))
         left.append(repeated["node"].to_numpy().astype(np.int64))
         right.append(repeated["first"].to_numpy().astype(np.int64))
     return _components(np.concatenate(left), np.concatenate(right), offset, offset + len(passages.items))
@@ -264,18 +264,12 @@ class RowIndex:
         self.passage_lang = np.array([code[lang] for lang in passage_lang], dtype=np.int64)
         left, right = [], []
         rows = np.arange(len(item))
-        for name, texts, langs in (
-            ("item", item, None),
-            ("query", query, query_lang),
-            ("passage", passage, passage_lang),
-        ):
+        for texts in (item, query, passage):
             if texts is None:
                 continue
-            frame = pl.DataFrame(
-                {"key": list(texts), "lang": list(langs) if langs else [name] * len(rows), "row": rows}
-            )
-            first = frame.group_by("key", "lang").agg(pl.col("row").min().alias("first"))
-            joined = frame.join(first, on=["key", "lang"])
+            frame = pl.DataFrame({"key": list(texts), "row": rows})
+            first = frame.group_by("key").agg(pl.col("row").min().alias("first"))
+            joined = frame.join(first, on="key")
             left.append(joined["row"].to_numpy().astype(np.int64))
             right.append(joined["first"].to_numpy().astype(np.int64))
         self.row_class, _ = _components(np.concatenate(left), np.concatenate(right), len(rows), len(rows))
@@ -283,30 +277,38 @@ class RowIndex:
     def same(self, lang: int | None) -> Pool:
         """See `PairIndex.same`."""
         keep = self.query_lang == self.passage_lang
-        return _RowPool(self, np.flatnonzero(keep if lang is None else keep & (self.query_lang == lang)))
+        rows = np.flatnonzero(keep if lang is None else keep & (self.query_lang == lang))
+        return _RowPool(self, rows, same=True)
 
     def different(self) -> Pool:
         """See `PairIndex.different`."""
-        return _RowPool(self, np.flatnonzero(self.query_lang != self.passage_lang))
+        return _RowPool(self, np.flatnonzero(self.query_lang != self.passage_lang), same=False)
 
 
 class _RowPool:
     """Rows of a `RowIndex`, gathered by class."""
 
-    def __init__(self, index: RowIndex, rows: Ints) -> None:
+    def __init__(self, index: RowIndex, rows: Ints, same: bool) -> None:
         order = np.argsort(index.row_class[rows], kind="stable")
-        self._index, self._rows = index, rows[order]
+        self._index, self._rows, self._same = index, rows[order], same
         classes = index.row_class[self._rows]
         _, self._first, self._count = np.unique(classes, return_index=True, return_counts=True)
+        # Several rows of a class in one pair of languages share that pair's weight.
+        pair = (classes * len(index.langs) + index.query_lang[self._rows]) * len(index.langs)
+        _, place, size = np.unique(pair + index.passage_lang[self._rows], return_inverse=True, return_counts=True)
+        self._share = 1.0 / size[place]
 
     def __len__(self) -> int:
         return len(self._first)
 
     def pick(self, classes: Ints, chance: Floats, weights: Floats) -> tuple[Ints, Ints]:
-        """See `Pool.pick`; rows of a class are drawn in proportion to the product of their languages' weights."""
-        index, first, count = self._index, self._first[classes], self._count[classes]
-        ragged = np.arange(int(count.max()))[None, :]
-        rows = self._rows[np.minimum(first[:, None] + ragged, len(self._rows) - 1)]
-        weight = weights[index.query_lang[rows]] * weights[index.passage_lang[rows]] * (ragged < count[:, None])
-        chosen = rows[np.arange(len(rows)), choose(weight, chance[1])]
+        """See `Pool.pick`; a row is drawn by its language's weight, or by the product of its two languages'."""
+        index = self._index
+        chosen = np.empty(len(classes), dtype=np.int64)
+        for i, (first, count) in enumerate(zip(self._first[classes], self._count[classes], strict=True)):
+            rows = self._rows[first : first + count]
+            weight = self._share[first : first + count] * weights[index.query_lang[rows]]
+            if not self._same:
+                weight = weight * weights[index.passage_lang[rows]]
+            chosen[i] = rows[choose(weight[None, :], chance[1, i : i + 1])[0]]
         return chosen, chosen

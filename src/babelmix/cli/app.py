@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,12 +89,14 @@ def audit(
 
     Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was.
     """
+    from babelmix._files import check_output_folder
     from babelmix.audit import Audit
     from babelmix.audit import audit as run_audit
     from babelmix.audit.metrics import DEFAULT, metric
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
     from babelmix.encoders import load_encoder
+    from babelmix.errors import AuditError
     from babelmix.experiment import write_audit_report
     from babelmix.training import is_static
 
@@ -103,9 +106,12 @@ def audit(
     data = _corpus(corpus, langs, part)
     encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     folder = out or Path("runs") / f"audit-{_slug(model)}-{_slug(data.name)}"
+    check_output_folder(folder, ["metrics.json", "ranks.parquet"])
+    done = None
     if is_finished(folder, about_of(encoder, data, model)):
-        done = Audit.load(folder, wanted)
-    else:
+        with contextlib.suppress(AuditError):  # a damaged audit is made again
+            done = Audit.load(folder, wanted)
+    if done is None:
         done = run_audit(
             encoder, data, name=model, batch_size=batch_size, store=not is_static(encoder), metrics=wanted
         )
@@ -156,6 +162,7 @@ def train(
     """
     from pydantic import ValidationError
 
+    from babelmix._files import check_output_folder
     from babelmix._progress import console
     from babelmix.batches import CorpusIndex, largest_batch
     from babelmix.batches import strategy as parse_strategy
@@ -167,9 +174,13 @@ def train(
     from babelmix.experiment.config import describe
     from babelmix.training import TrainingSettings, is_static
     from babelmix.training import train as run_training
+    from babelmix.training.trainer import MARKERS, refuse_evaluation_only
 
     parsed = parse_strategy(strategy)
+    folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
+    check_output_folder(folder, MARKERS)
     data = _corpus(corpus, langs, part)
+    refuse_evaluation_only(data)
     size = batch_size or min(64, largest_batch(CorpusIndex(data), parsed))
     enough = max(30, min(500, -(-3 * data.qrels.num_rows // size)))
     if model == STATIC_FROM_SCRATCH:
@@ -185,7 +196,6 @@ def train(
         )  # fmt: skip
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
-    folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
     if str(encoder.device) == "cpu" and not (is_static(encoder) or freeze_embeddings or lora_rank):
         console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
     result = run_training(encoder, data, settings, folder, base=model)
@@ -213,6 +223,7 @@ def compare(
 
     Finished runs are kept and not run again: after an interruption the same command does what is left.
     """
+    from babelmix._files import check_output_folder
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
     from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
@@ -224,6 +235,7 @@ def compare(
         typer.echo(plan.to_toml())
         return
     folder = out or Path("runs") / plan.name
+    check_output_folder(folder, ["config.toml"])
     results = run_experiment(plan, folder, lambda line: console.print(line, highlight=False))
     write_comparison_report(results, folder / "report.html")
     if json_output:
@@ -246,8 +258,10 @@ def data(
     json_output: JsonOption = False,
 ) -> None:
     """List the readers, or check a corpus and show what is in it."""
+    from babelmix._files import check_output_folder
     from babelmix.cli.listing import print_corpus, print_readers
     from babelmix.corpus import READERS
+    from babelmix.corpus.storage import MARKER
 
     if not corpus:
         if json_output:
@@ -255,6 +269,8 @@ def data(
         else:
             print_readers()
         return
+    if to is not None:
+        check_output_folder(to, [MARKER])
     found = _corpus(corpus, langs, part)
     if to is not None:
         found.save(to)

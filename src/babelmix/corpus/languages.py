@@ -14,8 +14,8 @@ IMAGE = "zxx"
 
 def is_language_tag(tag: str) -> bool:
     """Whether `tag` is a well-formed BCP 47 tag made of registered subtags."""
-    # langcodes also accepts `en_US`; the data model wants one spelling.
-    return "_" not in tag and langcodes.tag_is_valid(tag)
+    # langcodes also accepts `en_US` and `EN`; the data model wants one spelling of a language.
+    return langcodes.tag_is_valid(tag) and tag == langcodes.Language.get(tag, normalize=False).to_tag()
 
 
 def check_language_tags(tags: Iterable[str], where: str) -> None:
@@ -28,7 +28,10 @@ def check_language_tags(tags: Iterable[str], where: str) -> None:
     for tag in tags:
         if is_language_tag(tag):
             continue
-        hint = tag.replace("_", "-")
+        try:
+            hint = langcodes.Language.get(tag, normalize=False).to_tag()
+        except ValueError:
+            hint = tag
         suggestion = f"; did you mean {hint!r}?" if hint != tag and is_language_tag(hint) else ""
         raise CorpusError(f"{where}: {tag!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'{suggestion}")
 

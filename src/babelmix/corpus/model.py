@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -131,6 +132,10 @@ class Corpus:
 
     def fingerprint(self) -> str:
         """SHA-256 over all rows in order: two corpora with the same fingerprint hold the same data."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for table in (self.queries, self.passages, self.qrels):
             for column in table.column_names:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 TABLES = ("queries", "passages", "qrels")
+MARKER = "corpus.json"
+"""The file that makes a folder a corpus."""
 
 
-def save_corpus(corpus: Corpus, folder: Path, format: str) -> None:
-    """See `Corpus.save`."""
+def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: bool = False) -> None:
+    """See `Corpus.save`; with `keep_existing` a folder that another process made meanwhile stays."""
     if format not in ("parquet", "arrow"):
         raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, [MARKER], keep_existing=keep_existing) as temporary:
         for name in TABLES:
             table: pa.Table = getattr(corpus, name)
             if format == "parquet":
@@ -35,14 +37,14 @@ def save_corpus(corpus: Corpus, folder: Path, format: str) -> None:
                 ):
                     out.write_table(table)
         write_json(
-            temporary / "corpus.json",
+            temporary / MARKER,
             {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)},
         )
 
 
 def is_corpus_folder(folder: Path) -> bool:
     """Whether `folder` looks like one that `Corpus.save` wrote."""
-    return (folder / "corpus.json").is_file()
+    return (folder / MARKER).is_file()
 
 
 def load_corpus(folder: Path) -> Corpus:
@@ -50,12 +52,12 @@ def load_corpus(folder: Path) -> Corpus:
     if not is_corpus_folder(folder):
         raise ReaderError("is not a babelmix corpus: there is no corpus.json", file=folder)
     try:
-        about = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         queries, passages, qrels = (_load_table(folder, name) for name in TABLES)
         return Corpus(queries, passages, qrels, about["name"], about["meta"])
     except CorpusError as error:
         raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise ReaderError(f"cannot be read as a corpus ({error})", file=folder) from error
 
 

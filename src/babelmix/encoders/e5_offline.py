@@ -108,14 +108,15 @@ def read_four_bit(file: Path) -> FourBitModel:
     for name, value in sizes.items():
         if not 0 < value <= _MAX[name]:
             raise EncoderError(f"{file}: {name} is {value}, which cannot be (layout version {version})")
+    if version != 1:
+        raise EncoderError(f"{file}: is of layout version {version}; babelmix reads version 1")
     if hidden % heads or block != 32 or not 0 < types <= 16 or not 0 < eps < 1:
         raise EncoderError(f"{file}: the header contradicts itself (layout version {version})")
     vocabulary = _read_vocabulary(source, vocabulary_size)
-    tensors = dict(_read_tensors(source))
-    model = FourBitModel(
-        hidden, layers, heads, feed_forward, vocabulary_size, positions, types, eps, vocabulary, tensors
+    model = FourBitModel(hidden, layers, heads, feed_forward, vocabulary_size, positions, types, eps, vocabulary, {})
+    model.tensors.update(
+        _read_tensors(source, {name: int(np.prod(shape)) for name, (_, shape) in _names(model).items()})
     )
-    _check_shapes(model, file)
     return model
 
 
@@ -144,17 +145,28 @@ def _read_vocabulary(source: _Bytes, vocabulary_size: int) -> Vocabulary:
     return Vocabulary(list(zip(pieces, scores.astype(float).tolist(), strict=True)), bos, eos, pad, unk, normalisation)
 
 
-def _read_tensors(source: _Bytes) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+def _read_tensors(source: _Bytes, sizes: dict[str, int]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The tensors of the directory, which must be those of `sizes`: nothing else is dequantised."""
     (count,) = source.fields("i", "the directory")
+    wanted = dict(sizes)
+    if count != len(wanted):
+        raise EncoderError(f"{source.file}: holds {count} tensors, but such an encoder has {len(wanted)}")
     for _ in range(count):
         (length,) = source.fields("H", "the directory")
         name = bytes(source.take(length, "the directory")).decode("ascii", "replace")
         kind, size, offset, nbytes = source.fields("BIQQ", "the directory")
+        if wanted.pop(name, None) != size:
+            raise EncoderError(
+                f"{source.file}: the tensor {name!r} is unknown, repeated, or of another size than it must be"
+            )
         expected = size * 4 if kind == _FLOAT32 else -(-size // 32) * _BLOCK_BYTES
         if kind not in (_FLOAT32, _FOUR_BIT) or nbytes != expected or offset + nbytes > len(source.data):
             raise EncoderError(f"{source.file}: the directory entry of {name!r} is out of bounds")
         raw = np.frombuffer(source.data[offset : offset + nbytes], dtype=np.uint8)
-        yield name, raw.view("<f4").astype(np.float32) if kind == _FLOAT32 else _dequantise(raw, size)
+        tensor = raw.view("<f4").astype(np.float32) if kind == _FLOAT32 else _dequantise(raw, size)
+        if not np.isfinite(tensor).all():
+            raise EncoderError(f"{source.file}: the tensor {name!r} holds values that are no numbers")
+        yield name, tensor
 
 
 def _dequantise(raw: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
@@ -185,18 +197,6 @@ def _names(model: FourBitModel) -> dict[str, tuple[str, tuple[int, ...]]]:
             names[f"l{layer}.{short}.w"] = (f"encoder.layer.{layer}.{long}.weight", shape)
             names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{long}.bias", shape[:1])
     return names
-
-
-def _check_shapes(model: FourBitModel, file: Path) -> None:
-    names = _names(model)
-    if different := sorted(set(names) ^ set(model.tensors)):
-        raise EncoderError(f"{file}: holds another set of tensors than a BERT encoder, for example {different[0]!r}")
-    for name, (_, shape) in names.items():
-        tensor = model.tensors[name]
-        if tensor.size != np.prod(shape) or not np.isfinite(tensor).all():
-            raise EncoderError(
-                f"{file}: the tensor {name!r} has another size than {shape}, or values that are no numbers"
-            )
 
 
 def tokenizer_of(vocabulary: Vocabulary) -> Tokenizer:
@@ -268,7 +268,10 @@ def save(model: FourBitModel, target: Path, version: str) -> None:
     if unexpected or any("_ids" not in name for name in missing):
         raise EncoderError(f"transformers' BertModel does not take these tensors: {missing + unexpected}")
     names = {f"{role}_token": vocabulary.pieces[getattr(vocabulary, role)][0] for role in ("bos", "eos", "pad", "unk")}
-    with replacing_folder(target) as place, tempfile.TemporaryDirectory() as scratch:
+    with (
+        replacing_folder(target, ["modules.json"], keep_existing=True) as place,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         bert.save_pretrained(scratch)
         fast = PreTrainedTokenizerFast(
             tokenizer_object=tokenizer_of(vocabulary), model_max_length=model.positions,

@@ -24,6 +24,8 @@ _CHUNK = 256
 
 Embeddings = npt.NDArray[np.float32]
 
+_NOTHING_STORED = pl.DataFrame(schema={"high": pl.UInt64, "low": pl.UInt64, "shard": pl.Int64, "row": pl.Int64})
+
 
 class EmbeddingStore:
     """Embeddings of one encoder and one kind of text on disk, added to in shards that are whole or absent.
@@ -38,10 +40,25 @@ class EmbeddingStore:
 
     def load(self) -> tuple[pl.DataFrame, list[Path]]:
         """What is stored: columns `high`, `low` (the text's key), `shard`, `row`; and the shards' vector files."""
-        frames, files = [], []
-        for number, key_file in enumerate(sorted(self.folder.glob("*.keys.npy"))):
-            keys = np.load(key_file, allow_pickle=False)
-            files.append(key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy")))
+        frames = [_NOTHING_STORED]
+        files: list[Path] = []
+        for key_file in sorted(self.folder.glob("*.keys.npy")):
+            vector_file = key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy"))
+            try:
+                keys = np.load(key_file, allow_pickle=False)
+                vectors = np.load(vector_file, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError):
+                continue  # a damaged shard is encoded again
+            if (
+                keys.dtype != np.uint64
+                or keys.ndim != 2
+                or keys.shape[1] != 2
+                or vectors.ndim != 2
+                or len(keys) != len(vectors)
+            ):
+                continue
+            number = len(files)
+            files.append(vector_file)
             frames.append(
                 pl.DataFrame(
                     {
@@ -52,8 +69,7 @@ class EmbeddingStore:
                     }
                 )
             )
-        empty = pl.DataFrame(schema={"high": pl.UInt64, "low": pl.UInt64, "shard": pl.Int64, "row": pl.Int64})
-        return (pl.concat(frames) if frames else empty).unique(["high", "low"], keep="first"), files
+        return pl.concat(frames).unique(["high", "low"], keep="first"), files
 
     def add(self, keys: npt.NDArray[np.uint64], vectors: Embeddings) -> None:
         """Add a shard; the key file is written last and makes it count."""
@@ -76,6 +92,7 @@ def encode(
     *,
     batch_size: int = 32,
     store: bool = True,
+    key: str | None = None,
     label: str = "encoding",
 ) -> Embeddings:
     """Embed texts, each distinct one once.
@@ -88,6 +105,7 @@ def encode(
         texts: what to embed.
         kind: `"query"` or `"document"`.
         batch_size: texts a forward pass.
+        key: the encoder's fingerprint, if it is known already.
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
 
@@ -100,11 +118,15 @@ def encode(
     """
     if kind not in KINDS:
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
+    if not texts:
+        raise EncoderError("there is no text to encode")
     keys = text_keys(texts)
     frame = pl.DataFrame({"high": keys[:, 0], "low": keys[:, 1]}).with_row_index("at")
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
-    shelf = EmbeddingStore(cache_folder() / "embeddings" / fingerprint(encoder)[:32] / kind) if store else None
-    known, files = shelf.load() if shelf else EmbeddingStore(Path("/nonexistent")).load()
+    shelf = None
+    if store:
+        shelf = EmbeddingStore(cache_folder() / "embeddings" / (key or fingerprint(encoder))[:32] / kind)
+    known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
     fresh = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique))

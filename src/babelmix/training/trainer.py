@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,17 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from transformers import TrainerCallback, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
-from babelmix._files import replacing_folder, write_json
+from babelmix._files import check_output_folder, replacing_folder, write_json
 from babelmix._progress import Ticker, progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training.card import write_card
 from babelmix.training.settings import TrainingSettings
+
+MARKERS = ("training.json",)
+"""What a folder that `train` wrote holds."""
 
 STATIC_LEARNING_RATE = 5e-3
 LEARNING_RATE = 2e-5
@@ -57,7 +60,8 @@ class StepTexts(TorchDataset[list[dict[str, str]]]):
     """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`."""
 
     def __init__(self, corpus: Corpus, plan: BatchPlan, rank: int = 0) -> None:
-        self.queries, self.passages = corpus.queries["text"], corpus.passages["text"]
+        # One chunk: taking rows from many costs the whole table each time.
+        self.queries, self.passages = (table["text"].combine_chunks() for table in (corpus.queries, corpus.passages))
         self.plan, self.rank = plan, rank
 
     def __getitem__(self, step: int) -> list[dict[str, str]]:
@@ -124,6 +128,17 @@ def is_static(encoder: torch.nn.Module) -> bool:
     return any(isinstance(module, StaticEmbedding) for module in encoder.children())
 
 
+def refuse_evaluation_only(corpus: Corpus) -> None:
+    """Raise if a corpus is a benchmark.
+
+    Raises:
+        TrainingError: its reader says that it is for evaluation only.
+
+    """
+    if corpus.meta.get("evaluation_only"):
+        raise TrainingError(f"{corpus.name} is a benchmark: it is for evaluation only and is never trained on")
+
+
 def resolved(settings: TrainingSettings, encoder: SentenceTransformer) -> TrainingSettings:
     """The settings with defaults that depend on the encoder filled in."""
     if settings.learning_rate > 0:
@@ -140,6 +155,8 @@ def train(
     *,
     base: str = "an encoder",
     label: str | None = None,
+    loss: Callable[[SentenceTransformer], torch.nn.Module] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainingResult:
     """Train an encoder on a corpus and save it as a sentence-transformers folder.
 
@@ -153,6 +170,8 @@ def train(
         output: the folder to write, whole or not at all; checkpoints go to `<output>.checkpoints` until it is done.
         base: the starting encoder's name, for the card.
         label: the words before the progress bar.
+        loss: makes another loss of sentence-transformers for (query, passage) pairs; by default InfoNCE.
+        callbacks: of transformers' trainer.
 
     Raises:
         PlanError: the corpus cannot fill such batches.
@@ -160,6 +179,10 @@ def train(
 
     """
     settings = resolved(settings, encoder)
+    check_output_folder(output, MARKERS)
+    refuse_evaluation_only(corpus)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError("training over several processes is not there yet: start one process")
     plan = BatchPlan(
         CorpusIndex(corpus), strategy(settings.strategy), settings.batch_size,
         seed=settings.seed, language_temperature=settings.language_temperature,
@@ -167,8 +190,10 @@ def train(
     set_seed(settings.seed)
     static = is_static(encoder)
     if static:
-        if settings.lora_rank or settings.mini_batch_size:
-            raise TrainingError("a static encoder has no layers for LoRA and needs no GradCache: leave both out")
+        if settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings:
+            raise TrainingError(
+                "a static encoder is its token vectors: LoRA, GradCache and frozen embeddings are not for it"
+            )
         for module in encoder.children():
             if isinstance(module, StaticEmbedding):
                 module.embedding.sparse = True
@@ -178,7 +203,8 @@ def train(
         _add_adapters(encoder, settings.lora_rank)
     frozen = _freeze_embeddings(encoder) if settings.freeze_embeddings and not static else []
     checkpoints = output.with_name(output.name + ".checkpoints")
-    resume = _resumable(checkpoints, settings)
+    run = {"settings": settings.model_dump(), "base": base, "corpus": corpus.fingerprint()}
+    resume = _resumable(checkpoints, run, settings.checkpoint_every > 0)
     done = int(json.loads((Path(resume) / "trainer_state.json").read_text())["global_step"]) if resume else 0
     prompts = {"query": encoder.prompts.get("query"), "passage": encoder.prompts.get("document")}
     arguments = SentenceTransformerTrainingArguments(
@@ -214,8 +240,8 @@ def train(
             model=encoder,
             args=arguments,
             train_dataset=_example(corpus),
-            loss=_loss(encoder, settings),
-            callbacks=[report],
+            loss=loss(encoder) if loss else _loss(encoder, settings),
+            callbacks=[report, *callbacks],
         )
         for callback in ("PrinterCallback", "ProgressCallback"):
             for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
@@ -233,7 +259,7 @@ def train(
     if settings.lora_rank:
         _merge_adapters(encoder)
     result = TrainingResult(settings, losses, seconds)
-    with replacing_folder(output) as place, quiet_transformers():
+    with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
         write_card(place, base, corpus, settings)
         write_json(
@@ -264,20 +290,20 @@ def _example(corpus: Corpus) -> Dataset:
     )
 
 
-def _resumable(checkpoints: Path, settings: TrainingSettings) -> str | None:
-    """The last checkpoint of an interrupted run with the same settings, if there is one."""
-    mine = settings.model_dump()
-    record = checkpoints / "settings.json"
-    if checkpoints.is_dir():
-        if record.is_file() and json.loads(record.read_text(encoding="utf-8")) != mine:
+def _resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | None:
+    """The last whole checkpoint of an interrupted run of the same settings, base and corpus, if there is one."""
+    record = checkpoints / "run.json"
+    if record.is_file():
+        if json.loads(record.read_text(encoding="utf-8")) != run:
             raise TrainingError(
-                f"{checkpoints}: belongs to a run with other settings; delete it or choose another output"
+                f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
+                "another output"
             )
-        last = get_last_checkpoint(str(checkpoints))
-        if last is not None and (Path(last) / "trainer_state.json").is_file():
-            return str(last)
-    if settings.checkpoint_every:
-        write_json(record, mine)
+        whole = [folder for folder in checkpoints.glob("checkpoint-*") if (folder / "trainer_state.json").is_file()]
+        if whole:
+            return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2])))
+    if will_save:
+        write_json(record, run)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,22 +52,33 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
         reader = READERS[name]
         if not path and reader.takes_path == "required":
             raise ReaderError(f"the reader {name!r} needs a path: write  {name}=PATH")
-        try:
-            return reader.read(path or None, **options)
-        except TypeError as error:
-            if options and "unexpected keyword argument" in str(error):
-                raise ReaderError(f"the reader {name!r} has no such option: {error}") from error
-            raise
+        return _read(name, reader.read, path or None, options)
     file = Path(spec)
     if file.is_dir():
         if is_corpus_folder(file):
-            return load_corpus(file)
+            return _read("corpus folder", lambda path: load_corpus(Path(path)), spec, options)
         if (file / "corpus.jsonl").is_file():
-            return beir.read(spec, **options)
+            return _read("beir", beir.read, spec, options)
         raise ReaderError("is neither a babelmix corpus (corpus.json) nor a BEIR folder (corpus.jsonl)", file=file)
     if file.is_file():
-        return table.read(spec, **options)
+        return _read("table", table.read, spec, options)
     raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
+
+
+def _read(name: str, function: Callable[..., Corpus], path: str | None, options: dict[str, Any]) -> Corpus:
+    known = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option, value in options.items():
+        parameter = next((p for p in known if p.name == option), None)
+        if parameter is None:
+            there = ", ".join(p.name for p in known) or "none"
+            raise ReaderError(f"the reader {name!r} has no such option: {option}; it has {there}")
+        if isinstance(parameter.default, bool) and not isinstance(value, bool):
+            raise ReaderError(f"the option {option} of the reader {name!r} is true or false, not {value!r}")
+        if option == "langs" and not (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
+            raise ReaderError(f"the option langs of the reader {name!r} is a list of language tags, not {value!r}")
+        if isinstance(parameter.default, str) and not isinstance(value, str):
+            raise ReaderError(f"the option {option} of the reader {name!r} is a text, not {value!r}")
+    return function(path, **options)
 
 
 __all__ = ["READERS", "Reader", "open_corpus"]

@@ -50,7 +50,11 @@ def _rows(file: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
             raise ReaderError(
                 f"{lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'", file=file, row=number, field="lang"
             )
-        text = " ".join(part for part in (str(record.get("title") or ""), record["text"]) if part.strip())
+        for name in ("title", "item", "group"):
+            if name in record and not isinstance(record[name], str):
+                raise ReaderError(f"holds {record[name]!r}, but a text is needed", file=file, row=number, field=name)
+        name = record["_id"]
+        text = " ".join(part for part in (record.get("title", ""), record["text"]) if part.strip())
         if not text:
             raise ReaderError("is empty", file=file, row=number, field="text")
         items[name] = str(record.get("item", name))

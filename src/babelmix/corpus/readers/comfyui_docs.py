@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from babelmix._files import cache_folder
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
-from babelmix.corpus.storage import is_corpus_folder, load_corpus
+from babelmix.corpus.storage import is_corpus_folder, load_corpus, save_corpus
 from babelmix.errors import ReaderError, require
 
 LAYOUT = 2
@@ -127,9 +128,9 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
         try:
             return load_corpus(folder)
         except ReaderError:
-            pass  # a damaged cache is made again
+            shutil.rmtree(folder)  # a damaged cache is made again
     corpus = _parse(Path(str(package.__file__)).parent / "docs", rows, version)
-    corpus.save(folder)
+    save_corpus(corpus, folder, "parquet", keep_existing=True)
     return corpus
 
 

@@ -75,6 +75,9 @@ def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str
     for column in ("page", "block", "tag", SOURCE):
         if column not in blocks.columns:
             raise ReaderError("is missing", file=file, field=column)
+    for column, kind in blocks.schema.items():
+        if kind not in (pl.String, pl.Null):
+            raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=column)
     available = [name for name in blocks.columns if name not in ("page", "block", "tag", "en-GB")]
     if unknown := [name for name in available if not is_language_tag(name)]:
         raise ReaderError("is not a BCP 47 language tag", file=file, field=unknown[0])

@@ -60,7 +60,10 @@ def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
     """
     if frame.height == 0:
         raise ReaderError("holds no rows", file=file)
-    frame = frame.rename({"id": "item"}) if "id" in frame.columns and "item" not in frame.columns else frame
+    if "id" in frame.columns and "item" not in frame.columns:
+        if any(len(name) == 2 and name != "id" and is_language_tag(name) for name in frame.columns):
+            raise ReaderError("may be the item or Indonesian: name the item's column 'item'", file=file, field="id")
+        frame = frame.rename({"id": "item"})
     rows = list(_long_rows(frame, file, first_row) if "lang" in frame.columns else _wide_rows(frame, file, first_row))
     sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
     seen: dict[tuple[str, str, str, str], int] = {}
@@ -111,8 +114,13 @@ def _wide_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry
     for name in frame.columns:
         match = _SIDE_COLUMN.match(name)
         lang = match.group(2) if match else name
-        if name in _RESERVED and not match:
+        if name in ("item", "group", "side") and not match:
             continue
+        if name in _RESERVED and not match:
+            raise ReaderError(
+                f"stands for no language; a wide file has {name}_<tag> or <tag> columns, a long one has a column lang",
+                file=file, field=name,
+            )  # fmt: skip
         if not is_language_tag(lang):
             unknown.append(name)
             continue
@@ -257,6 +265,14 @@ def read_utf8(file: Path) -> str:
         ) from error  # fmt: skip
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The records of a JSON-lines text with their line numbers; blank lines are passed over.
 
@@ -269,8 +285,11 @@ def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ReaderError(f"is not JSON ({error.msg})", file=file, row=number) from error
+        except (ValueError, RecursionError) as error:
+            raise ReaderError(f"is not JSON ({getattr(error, 'msg', error)})", file=file, row=number) from error
         if not isinstance(record, dict):
             raise ReaderError("is not a JSON object", file=file, row=number)
+        for name, value in record.items():
+            if isinstance(value, str) and not _is_unicode(value):
+                raise ReaderError("holds half a character (a lone surrogate)", file=file, row=number, field=name)
         yield number, record

@@ -81,6 +81,14 @@ def parse(documents: dict[str, Any], files: dict[str, str] | None = None) -> Cor
                         f"paragraph has {len(sentences)} sentences but {len(breaks)} breaks",
                         file=files[lang], row=number, field="sentence_breaks",
                     )  # fmt: skip
+                for sentence, span in zip(sentences, breaks, strict=True):
+                    if not isinstance(sentence, str) or not (
+                        isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+                    ):
+                        raise ReaderError(
+                            f"a sentence is a text and its break two numbers, not {sentence!r} and {span!r}",
+                            file=files[lang], row=number, field="sentence_breaks",
+                        )  # fmt: skip
                 names = [f"{lang}/{number}/{i}" for i in range(len(sentences))]
                 passages += [
                     {"item": name, "lang": lang, "text": text, "group": group}

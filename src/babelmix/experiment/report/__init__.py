@@ -25,12 +25,15 @@ def audit_lead(audit: Audit) -> str:
         key = f"{setting}/mAP"
         if key in audit.measures:
             parts.append(f"{audit.macro(key):.3f} {words}")
-    share, excess = f"bias/same-language share@{SHARE_AT}", f"bias/same-language excess@{SHARE_AT}"
-    text = f"{name} retrieves with mAP {', '.join(parts)}"
+    share = f"bias/same-language share@{SHARE_AT}"
+    text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited"
     if "bias/rank distance" in audit.measures:
         text += f"; {audit.macro('bias/rank distance'):,.0f} places lie between translations of the same answer"
     if share in audit.measures:
-        fair = audit.macro(share) / max(audit.macro(excess), 1e-12)
+        table = audit.table
+        pool_share = table.pool_sizes / table.pool_sizes.sum()
+        cells = audit.measures[share].cells
+        fair = sum(float(pool_share[table.passage_langs.index(lang)]) for lang in cells) / len(cells)
         own = f"{audit.macro(share):.0%} of its first {SHARE_AT} answers are in the query's own language"
         text += f"; {own} (fair: about {fair:.0%})"
     return text + "."

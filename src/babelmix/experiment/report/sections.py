@@ -127,6 +127,9 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
             for i, lang in enumerate(langs)
         ],
     )
+    figure = ""
+    if langs:
+        figure = figures.grouped_bars(series, langs, value_label=f"share of the first {SHARE_AT}", fair=fair)
     details = [
         matrix_table(
             language_shares(a.table, SHARE_AT), a.table.query_langs, a.table.passage_langs, f"{n}: query \\ answer"
@@ -137,9 +140,9 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
         f"Whose language are the first {SHARE_AT} answers in?",
         f"Share of the first {SHARE_AT} answers, out of a pool of all languages, that are in the query's own language. The "
         "black line is that language's share of the pool.",
-        figures.grouped_bars(series, langs, value_label=f"share of the first {SHARE_AT}", fair=fair),
+        figure,
         "Bars of the same-language share by query language, with the fair share as a line.",
-        [table, *details],
+        [table, *details] if langs else details,
     )
 
 
