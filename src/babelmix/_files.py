@@ -58,8 +58,9 @@ def check_output_folder(path: Path, markers: Sequence[str]) -> None:
     if path.is_dir() and any(path.iterdir()) and not any((path / marker).exists() for marker in markers):
         raise BabelmixError(f"{path}: holds other files, which would be lost; choose a new folder")
     parent = path.resolve().parent
+    while not parent.exists():
+        parent = parent.parent
     try:
-        parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
@@ -81,6 +82,7 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
     """
     path = path.resolve()
     check_output_folder(path, markers)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         yield temporary

@@ -104,9 +104,9 @@ def audit(
     for name in wanted:
         metric(name)
     data = _corpus(corpus, langs, part)
-    encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     folder = out or Path("runs") / f"audit-{_slug(model)}-{_slug(data.name)}"
     check_output_folder(folder, ["metrics.json", "ranks.parquet"])
+    encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     done = None
     if is_finished(folder, about_of(encoder, data, model)):
         with contextlib.suppress(AuditError):  # a damaged audit is made again
