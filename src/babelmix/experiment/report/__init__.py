@@ -62,7 +62,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
         Section(
             "The headline",
             "Points are means over seeds, bars 95 % bootstrap intervals over groups. References and the start are audited as "
-            "they are; a reference may be tested on a smaller pool, which the table says, and is then not comparable.",
+            "they are. A row with * was tested on another pool, which the table names: not to be compared with the others.",
             headline,
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],
@@ -111,8 +111,12 @@ def write_comparison_report(results: Results, file: Path) -> None:
 
 def headline_figure(results: Results) -> str:
     """The headline as an SVG."""
+    own = results.strategies()[0].corpus
     rows = [
-        (entry.name, {key: (e.value, e.low, e.high) for key, e in entry.means.items() if key in sections.HEADLINE})
+        (
+            entry.name + ("" if entry.corpus == own else " *"),
+            {key: (e.value, e.low, e.high) for key, e in entry.means.items() if key in sections.HEADLINE},
+        )
         for entry in results.entries
     ]
     return figures.settings_overview(rows)
