@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ SHARE_CUTOFFS = (1, 5, 10, 20)
 
 _WORD = 64
 """Bits counted at once; each language's columns are padded to a multiple of it."""
+
+_SHARE = 32
+"""Query rows compared at once by one thread: few enough that their scores stay in its cache."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -209,17 +213,29 @@ def rank_table(
     above = np.empty((len(pair_query), len(passage_langs)), dtype=np.int32)
     top = np.zeros((len(query_lang), len(cutoffs), len(passage_langs)), dtype=np.int32)
     block = int(np.clip(memory // (passages.shape[0] * 6), 8, 256))
-    starts = np.searchsorted(pair_query, np.arange(0, len(query_lang) + block, block))
-    with torch.inference_mode(), progress_bar("scoring", len(query_lang), "queries") as bar:
+    workers = torch.get_num_threads()
+    with (
+        torch.inference_mode(),
+        ThreadPoolExecutor(workers) as threads,
+        progress_bar("scoring", len(query_lang), "queries") as bar,
+    ):
         scores = torch.empty((block, passages.shape[0]), dtype=torch.float32)
-        for number, first in enumerate(range(0, len(query_lang), block)):
+        for first in range(0, len(query_lang), block):
             queries = _scaled(query_embeddings[first : first + block], similarity)
             here = scores[: len(queries)]
             torch.mm(torch.from_numpy(queries), passages.T, out=here)
             grid = here.numpy()
             grid[:, layout.padding] = -np.inf
-            pairs = slice(int(starts[number]), int(starts[number + 1]))
-            above[pairs] = _count_above(grid, pair_query[pairs] - first, pair_passage[pairs], layout)
+            # numpy lets go of the interpreter while it compares, so rows are shared out among threads.
+            edges = first + np.linspace(0, len(queries), -(-len(queries) // _SHARE) + 1).astype(np.int64)
+            bounds = np.searchsorted(pair_query, edges)
+            jobs = [
+                threads.submit(
+                    _count_above, grid[a - first : b - first], pair_query[i:j] - a, pair_passage[i:j], layout
+                )
+                for a, b, i, j in zip(edges[:-1], edges[1:], bounds[:-1], bounds[1:], strict=True)
+            ]
+            above[bounds[0] : bounds[-1]] = np.concatenate([job.result() for job in jobs])
             top[first : first + block] = _languages_of_first(here, cutoffs, layout)
             bar.advance(len(queries))
     return RankTable(
@@ -312,12 +328,19 @@ def _count_above(
     own = scores[query, column]
     # The n-th relevant passages of all queries of the block are compared in one pass.
     turn = np.arange(len(query)) - np.searchsorted(query, query)
+    mask = np.empty(scores.shape, dtype=np.bool_)
     for n in range(int(turn.max(initial=-1)) + 1):
         mine = np.flatnonzero(turn == n)
         rows, threshold = query[mine], own[mine, None]
         block = scores if len(rows) == len(scores) else scores[rows]
-        counts[mine] = np.add.reduceat(_count_words(block > threshold), layout.word_starts, axis=1, dtype=np.int32)
-        ties = _count_words(block >= threshold).sum(axis=1, dtype=np.int64) - counts[mine].sum(axis=1) - 1
+        here = mask[: len(block)]
+        outranking = _count_words(np.greater(block, threshold, out=here))
+        counts[mine] = np.add.reduceat(outranking, layout.word_starts, axis=1, dtype=np.int32)
+        ties = (
+            _count_words(np.greater_equal(block, threshold, out=here)).sum(axis=1, dtype=np.int64)
+            - counts[mine].sum(axis=1)
+            - 1
+        )
         for i in np.flatnonzero(ties):
             equal = np.flatnonzero(block[i] == threshold[i])
             lower = equal[layout.row_at[equal] < passage[mine[i]]]
