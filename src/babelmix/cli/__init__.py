@@ -33,6 +33,11 @@ def main() -> None:
         sys.exit(BAD_INPUT)
     if code == INTERRUPTED:
         print("interrupted: run the same command again to go on where it was", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # An interrupt inside exec(), as in a dataclass being made during an import, is remembered by CPython even when it
+        # was caught, and an ordinary exit would then end as if killed by the signal instead of with our status.
+        os._exit(INTERRUPTED)
     sys.exit(code)
 
 
