@@ -104,12 +104,17 @@ def _classes(queries: _Coded, passages: _Coded, pair_query: Ints, pair_passage: 
     left, right = [pair_query], [pair_passage + offset]
     # Items that share a text on one side are joined, in whatever languages they have it: names stay untranslated.
     for side, start in ((queries, 0), (passages, offset)):
-        numbered = side.frame.select(pl.col("text").str.strip_chars()).with_columns(node=side.item + start)
-        first = numbered.group_by("text").agg(pl.col("node").min().alias("first"))
-        repeated = numbered.join(first, on="text").filter(pl.col("node") != pl.col("first"))
-        left.append(repeated["node"].to_numpy().astype(np.int64))
-        right.append(repeated["first"].to_numpy().astype(np.int64))
+        nodes, firsts = _links(side.frame["text"].str.strip_chars(), side.item + start)
+        left.append(nodes)
+        right.append(firsts)
     return _components(np.concatenate(left), np.concatenate(right), offset, offset + len(passages.items))
+
+
+def _links(key: pl.Series, node: Ints) -> tuple[Ints, Ints]:
+    """Each node with the first node of its key: the edges that join all nodes of one key."""
+    frame = pl.DataFrame({"key": key, "node": node})
+    linked = frame.with_columns(first=pl.col("node").min().over("key"))
+    return linked["node"].to_numpy().astype(np.int64), linked["first"].to_numpy().astype(np.int64)
 
 
 def _components(left: Ints, right: Ints, split: int, size: int) -> tuple[Ints, Ints]:
@@ -267,11 +272,9 @@ class RowIndex:
         for texts in (item, query, passage):
             if texts is None:
                 continue
-            frame = pl.DataFrame({"key": list(texts), "row": rows})
-            first = frame.group_by("key").agg(pl.col("row").min().alias("first"))
-            joined = frame.join(first, on="key")
-            left.append(joined["row"].to_numpy().astype(np.int64))
-            right.append(joined["first"].to_numpy().astype(np.int64))
+            nodes, firsts = _links(pl.Series(list(texts)), rows)
+            left.append(nodes)
+            right.append(firsts)
         self.row_class, _ = _components(np.concatenate(left), np.concatenate(right), len(rows), len(rows))
 
     def same(self, lang: int | None) -> Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from babelmix._files import write_text
@@ -81,7 +82,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
     for name, audit in references.items():
         if len(audit.table.passage_langs) > 1:
             parts.append(
-                _renamed(sections.shares_section({name: audit}), f"{name}: whose language are its answers in?")
+                replace(sections.shares_section({name: audit}), title=f"{name}: whose language are its answers in?")
             )
     parts += [
         sections.shares_section(audits),
@@ -184,10 +185,6 @@ def _alpha_section(results: Results) -> Section | None:
         "Lines of the headline measures against alpha.",
         [Table(["alpha", *series], rows)],
     )
-
-
-def _renamed(section: Section, title: str) -> Section:
-    return Section(title, section.text, section.figure, section.alt, section.tables)
 
 
 def _fact(value: object) -> str:
