@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,11 @@ def replacing_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def slug(text: str) -> str:
+    """A text as a file name: everything but letters, digits, `_` and `.` becomes a dash."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-")
 
 
 def check_output_folder(path: Path, markers: Sequence[str]) -> None:

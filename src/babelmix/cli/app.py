@@ -63,12 +63,6 @@ def _corpus(spec: str, langs: str, part: str) -> Corpus:
     return corpus if part == "all" else split(corpus, PARTS)[part]
 
 
-def _slug(text: str) -> str:
-    import re
-
-    return re.sub(r"[^\w.]+", "-", text.rstrip("/").replace("/", "-")).strip("-")
-
-
 @app.command(
     epilog="Examples:\n\n"
     "`babelmix audit e5-small-offline -c xquad-r=path/to/xquad-r`\n\n"
@@ -89,7 +83,7 @@ def audit(
 
     Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was.
     """
-    from babelmix._files import check_output_folder
+    from babelmix._files import check_output_folder, slug
     from babelmix.audit import Audit
     from babelmix.audit import audit as run_audit
     from babelmix.audit.metrics import DEFAULT, metric
@@ -104,7 +98,7 @@ def audit(
     for name in wanted:
         metric(name)
     data = _corpus(corpus, langs, part)
-    folder = out or Path("runs") / f"audit-{_slug(model)}-{_slug(data.name)}"
+    folder = out or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
     check_output_folder(folder, ["metrics.json", "ranks.parquet"])
     encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     done = None
@@ -162,7 +156,7 @@ def train(
     """
     from pydantic import ValidationError
 
-    from babelmix._files import check_output_folder
+    from babelmix._files import check_output_folder, slug
     from babelmix._progress import console
     from babelmix.batches import CorpusIndex, largest_batch
     from babelmix.batches import strategy as parse_strategy
@@ -177,7 +171,7 @@ def train(
     from babelmix.training.trainer import MARKERS, refuse_evaluation_only
 
     parsed = parse_strategy(strategy)
-    folder = out or Path("runs") / f"{_slug(model)}-{_slug(strategy)}"
+    folder = out or Path("runs") / f"{slug(model)}-{slug(strategy)}"
     check_output_folder(folder, MARKERS)
     data = _corpus(corpus, langs, part)
     refuse_evaluation_only(data)

@@ -7,7 +7,6 @@ import copy
 import importlib.metadata
 import json
 import platform
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from babelmix._files import replacing_folder, write_json, write_text
+from babelmix._files import replacing_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, Estimate, audit, compare, estimates, holm
 from babelmix.audit.run import about_of, is_finished
@@ -233,9 +232,7 @@ def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, sa
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
     say(f"reference {name} as it is, on {_size(part)}")
     encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
-    return Entry.of(
-        name, "reference", [_audited(encoder, part, name, output / "references" / _slug(name), experiment)]
-    )
+    return Entry.of(name, "reference", [_audited(encoder, part, name, output / "references" / slug(name), experiment)])
 
 
 def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]) -> SentenceTransformer:
@@ -269,7 +266,7 @@ def _run(
     test: Corpus,
     output: Path,
 ) -> tuple[Audit, list[tuple[int, float]], float]:
-    folder = output / "runs" / _slug(strategy) / f"seed-{seed}"
+    folder = output / "runs" / slug(strategy) / f"seed-{seed}"
     name = f"{strategy}, seed {seed}"
     record = folder / "training.json"
     if not (folder / "audit" / "metrics.json").is_file() or not record.is_file():
@@ -289,10 +286,6 @@ def _run(
     about = json.loads(record.read_text(encoding="utf-8"))
     losses = [(int(step), float(loss)) for step, loss in about["losses"]]
     return Audit.load(folder / "audit", experiment.compare.metrics), losses, float(about["seconds"])
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.]+", "-", name).strip("-")
 
 
 def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[Comparison]]:
