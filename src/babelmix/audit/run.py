@@ -130,13 +130,41 @@ def audit(
         AuditError: the encoder's similarity is neither cosine nor dot product, or its embeddings are not finite.
 
     """
+    facts = about_of(encoder, corpus, name) | (about or {})
+    table = ranks_of(encoder, corpus, batch_size=batch_size, store=store, about=facts)
+    return Audit.of(table, metrics)
+
+
+def ranks_of(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    *,
+    batch_size: int = 32,
+    store: bool = True,
+    about: dict[str, Any] | None = None,
+) -> RankTable:
+    """Encode a corpus and rank it: the rank table of an audit, without metrics and intervals.
+
+    Args:
+        encoder: see `audit`.
+        corpus: see `audit`.
+        batch_size: see `audit`.
+        store: see `audit`.
+        about: facts kept with the table; by default those of `about_of`.
+
+    Raises:
+        AuditError: see `audit`.
+
+    """
+    facts = about if about is not None else about_of(encoder, corpus, "the encoder")
     similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name))
     if similarity is None:
-        raise AuditError(f"{name} scores by {encoder.similarity_fn_name}; only cosine and dot product are supported")
+        raise AuditError(
+            f"{facts['encoder']} scores by {encoder.similarity_fn_name}; only cosine and dot product are supported"
+        )
     for side, rows in (("query", corpus.queries.num_rows), ("passage", corpus.passages.num_rows)):
         if rows == 0:
             raise AuditError(f"{corpus.name}: there is no {side} in {', '.join(corpus.langs) or 'it'}")
-    facts = about_of(encoder, corpus, name) | (about or {})
     key = facts["encoder_fingerprint"]
     texts = [table["text"].to_pylist() for table in (corpus.queries, corpus.passages)]
     queries = encode(encoder, texts[0], "query", batch_size=batch_size, store=store, key=key, label="encoding queries")
@@ -144,8 +172,7 @@ def audit(
         encoder, texts[1], "document", batch_size=batch_size, store=store, key=key, label="encoding passages"
     )
     zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
-    table = rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
-    return Audit.of(table, metrics)
+    return rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
 
 
 def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str) -> dict[str, Any]:

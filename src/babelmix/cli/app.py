@@ -209,6 +209,9 @@ def train(
 )
 def compare(
     experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled experiment: demo.")],
+    corpus: Annotated[
+        str, typer.Option("--corpus", "-c", help="Another corpus than the experiment's, or the path of it.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="The experiment's folder.  [default: runs/NAME]")] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the experiment with every default, and stop.")] = False,
     json_output: JsonOption = False,
@@ -225,6 +228,8 @@ def compare(
     from babelmix.experiment.recipes import recipe
 
     plan = load_experiment(recipe(experiment) or Path(experiment))
+    if corpus:
+        plan = plan.model_copy(update={"data": plan.data.model_copy(update={"corpus": corpus})})
     if show:
         typer.echo(plan.to_toml())
         return

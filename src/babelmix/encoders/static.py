@@ -91,9 +91,18 @@ def from_scratch(
 
     """
     tokenizer = unigram.learn(texts, vocabulary)
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=generator) / dimension**0.5
-    return _encoder(tokenizer, weights)
+    encoder = _encoder(tokenizer, torch.empty(tokenizer.get_vocab_size(), dimension))
+    initialise(encoder, seed)
+    return encoder
+
+
+def initialise(encoder: SentenceTransformer, seed: int) -> None:
+    """Give a static encoder new random vectors: normal, of expected length one."""
+    for module in encoder.children():
+        if isinstance(module, StaticEmbedding):
+            weight = module.embedding.weight
+            generator = torch.Generator().manual_seed(seed)
+            weight.data = torch.randn(weight.shape, generator=generator) / weight.shape[1] ** 0.5
 
 
 def from_transformer(

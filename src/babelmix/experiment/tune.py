@@ -1,0 +1,140 @@
+"""Tuning on the validation part: every strategy gets the same grid, the same steps and the same seed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import slug, write_json
+from babelmix.audit import Measure, measures
+from babelmix.audit.run import ranks_of
+from babelmix.corpus import Corpus
+from babelmix.errors import AuditError, TrainingError
+from babelmix.experiment.config import Experiment
+from babelmix.training import is_static, train
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid.
+
+    Args:
+        settings: what was varied.
+        measures: macro-averages on the validation part; empty if training diverged.
+        score: their mean, by which the trials are ranked; 0 if training diverged.
+
+    """
+
+    settings: dict[str, float]
+    measures: dict[str, float]
+    score: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All trials of a strategy.
+
+    Args:
+        strategy: as the experiment names it.
+        trials: in the order of the grid.
+
+    """
+
+    strategy: str
+    trials: list[Trial]
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the highest score; of equal ones the first."""
+        return max(self.trials, key=lambda trial: trial.score)
+
+    def at_edge(self) -> list[str]:
+        """The settings whose best value is the lowest or the highest that was tried: there may be a better one beyond."""
+        edges = []
+        for name, value in self.best.settings.items():
+            tried = sorted({trial.settings[name] for trial in self.trials})
+            if len(tried) > 1 and value in (tried[0], tried[-1]):
+                edges.append(name)
+        return edges
+
+
+def tune(
+    experiment: Experiment,
+    start: SentenceTransformer,
+    training: Corpus,
+    validation: Corpus,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, Tuning]:
+    """Try the grid for each strategy, or what is left of it.
+
+    Args:
+        experiment: with `tune` and `compare.strategies`.
+        start: the encoder that every trial starts from; it is not changed.
+        training: what the trials are trained on.
+        validation: what they are measured on.
+        folder: where finished trials are kept, a JSON file each.
+        say: told what happens, in a line.
+
+    Returns:
+        By strategy, all its trials.
+
+    """
+    grid, strategies = experiment.tune.grid, experiment.compare.strategies
+    found: dict[str, Tuning] = {}
+    for i, strategy in enumerate(strategies):
+        trials = []
+        for j, point in enumerate(grid):
+            file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
+            if not file.is_file():
+                number = i * len(grid) + j + 1
+                say(f"trial {number} of {len(grid) * len(strategies)}: {strategy}, {described(point)}")
+                write_json(file, asdict(_trial(experiment, strategy, point, start, training, validation)))
+            trials.append(Trial(**json.loads(file.read_text(encoding="utf-8"))))
+        found[strategy] = Tuning(strategy, trials)
+        best = found[strategy].best
+        say(f"{strategy}: {described(best.settings)} (validation score {best.score:.3f})")
+    return found
+
+
+def described(point: Mapping[str, float]) -> str:
+    """Settings in words."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
+
+
+def _trial(
+    experiment: Experiment,
+    strategy: str,
+    point: dict[str, float],
+    start: SentenceTransformer,
+    training: Corpus,
+    validation: Corpus,
+) -> Trial:
+    encoder = copy.deepcopy(start)
+    settings = experiment.run_settings(strategy, experiment.tune.seed, point)
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            train(encoder, training, settings, Path(place) / "model", label=f"trying {strategy}")
+    except TrainingError as error:
+        if "diverged" not in str(error):
+            raise
+        return Trial(point, {}, 0.0)
+    table = ranks_of(encoder, validation, batch_size=256 if is_static(encoder) else 32, store=False)
+    values = _macros(measures(table, _metrics(experiment.tune.measures)), experiment.tune.measures)
+    return Trial(point, values, sum(values.values()) / len(values))
+
+
+def _metrics(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name.partition("/")[2] for name in names))
+
+
+def _macros(found: Mapping[str, Measure], names: Sequence[str]) -> dict[str, float]:
+    if missing := [name for name in names if name not in found]:
+        raise AuditError(f"tune.measures: {missing[0]} is not measured on the validation part")
+    return {name: found[name].macro() for name in names}
