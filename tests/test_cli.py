@@ -73,6 +73,14 @@ def test_a_user_trains_on_a_csv_and_sees_before_and_after(csv: Path, tiny_bert: 
         printed = run("audit", encoder, "-c", csv, "--out", tmp_path / name, "--json")
         audits[name] = json.loads(printed.stdout)["macro"]
         assert "encoding" not in printed.stderr  # a finished audit is not computed again
+    side_by_side = run("compare", tmp_path / "after", tmp_path / "before", "--out", tmp_path / "both")
+    assert side_by_side.returncode == 0, side_by_side.stderr
+    assert "p Holm" in side_by_side.stdout
+    assert "model - " in side_by_side.stdout
+    assert "2 audits of my: " in side_by_side.stdout
+    tests = json.loads((tmp_path / "both" / "comparison.json").read_text())["tests"]
+    gain = audits["after"]["multi/mAP"]["value"] - audits["before"]["multi/mAP"]["value"]
+    assert next(t for t in tests if t["measure"] == "multi/mAP")["difference"]["value"] == pytest.approx(gain)
     assert audits["after"]["multi/mAP"]["value"] > audits["before"]["multi/mAP"]["value"] + 0.1
 
 
@@ -120,6 +128,9 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
         (["train", "-c", "CSV", "--out", "CSV"], "is a file, but a folder is to be written there"),
         (["data", "CSV", "--to", "CSV"], "is a file, but a folder is to be written there"),
         (["audit", "x", "-c", "CSV", "--out", "/proc/nowhere/x"], "cannot be written to"),
+        (["compare", "absent", "gone"], "absent: is not a finished audit"),
+        (["compare", "demo", "--tests", "multi/mAP"], "--tests and --against are for audits"),
+        (["compare", "absent", "gone", "--print"], "--corpus and --print are for experiments"),
         (["compare", "absent.toml"], "absent.toml: there is no such file"),
         (["data", "xquad-r"], "needs a path"),
         (["encoders", "."], "not an encoder's folder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
@@ -19,15 +20,18 @@ from babelmix.audit import audit
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError, TrainingError
 from babelmix.experiment import (
-    Experiment,
     audit_lead,
+    compare_audits,
     load_experiment,
     run_experiment,
     write_audit_report,
+    write_audits_report,
     write_comparison_report,
 )
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.recipes import names, recipe
+from babelmix.experiment.setup import corpora as corpora_of
+from babelmix.experiment.tune import Trial, Tuning
 
 SILENT = lambda line: None
 
@@ -69,13 +73,19 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"data": {"corpus": "x", "split": {"train": 1.0}}}, "no part 'test'"),
         ({"name": "a/b"}, "name"),
         ({"compare": {"tests": ["accuracy"]}}, "'accuracy' is not SETTING/METRIC"),
+        ({"tune": {"temperatures": [0.1]}}, "tune needs a part 'validation'"),
+        ({"tune": {"temperatures": [0.1, 0.1]}}, "positive and distinct"),
+        ({"tune": {"learning_rates": [0.0]}}, "positive and distinct"),
+        ({"tune": {"measures": ["bias/rank distance"]}}, "'bias/rank distance' is not SETTING/METRIC"),
         ({"compare": {"metrics": ["R@1"]}}, "'mAP' is not among the metrics"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, change: dict, message: str) -> None:
     values = settings(tmp_path)
     for key, value in change.items():
-        values[key] = {**values[key], **value} if isinstance(value, dict) and value and key != "data" else value
+        values[key] = (
+            {**values.get(key, {}), **value} if isinstance(value, dict) and value and key != "data" else value
+        )
     with pytest.raises(ConfigError, match=message) as caught:
         parse_experiment(values, "x.toml")
     assert str(caught.value).startswith("x.toml: ")
@@ -160,18 +170,13 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     environment = json.loads((tmp_path / "out" / "environment.json").read_text())
     assert environment["sessions"][0]["packages"]["babelmix"]
     assert len(environment["data"]["train"]["fingerprint"]) == 64
-    train, test = (set(c.queries["group"].to_pylist()) for c in corpora_of(experiment))
+    parts = corpora_of(experiment)
+    train, test = (set(c.queries["group"].to_pylist()) for c in (parts.train, parts.test))
     assert not train & test
     kept = sorted(p.parent.parent.name + "/" + p.parent.name for p in (tmp_path / "out" / "runs").glob("*/*/model"))
     assert kept == ["cross/seed-0", "hybrid-0.25/seed-0", "hybrid/seed-0", "mono/seed-0"]
     with pytest.raises(ConfigError, match="holds an experiment with other settings"):
         run_experiment(parse_experiment(settings(tmp_path), "x.toml"), tmp_path / "out", SILENT)
-
-
-def corpora_of(experiment: Experiment):
-    from babelmix.experiment.compare import corpora
-
-    return corpora(experiment)
 
 
 @pytest.mark.slow
@@ -212,6 +217,74 @@ def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
     assert json.loads(finished.stdout) == straight
     left = [p.name for p in (tmp_path / "killed").rglob("*") if p.name.endswith((".part", ".old"))]
     assert all(name.startswith(".") for name in left)
+
+
+def test_each_strategy_is_tuned_on_the_validation_part_alike(tmp_path) -> None:
+    values = settings(tmp_path, strategies=["mono", "hybrid"], seeds=[0])
+    values["data"]["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
+    values["tune"] = {"learning_rates": [0.05, 1e-6], "temperatures": [0.05, 0.2], "measures": ["multi/mAP"]}
+    experiment = parse_experiment(values, "x.toml")
+    results = run_experiment(experiment, tmp_path / "out", SILENT)
+    found = numbers(tmp_path / "out")["tuning"]
+    assert set(found) == {"mono", "hybrid"}
+    for strategy, tuning in found.items():
+        tried = [tuple(trial["settings"].values()) for trial in tuning["trials"]]
+        assert tried == [(1e-6, 0.05), (1e-6, 0.2), (0.05, 0.05), (0.05, 0.2)]
+        assert tuning["best"]["score"] == max(trial["score"] for trial in tuning["trials"])
+        assert tuning["best"]["settings"]["learning_rate"] == 0.05  # next to nothing is learned with the other
+        assert tuning["at_edge"] == ["learning_rate", "temperature"]
+        record = json.loads((tmp_path / "out" / "runs" / strategy / "seed-0" / "training.json").read_text())
+        assert tuning["best"]["settings"].items() <= record["settings"].items()
+    parts = corpora_of(experiment)
+    groups = [set(c.queries["group"].to_pylist()) for c in (parts.train, parts.validation, parts.test)]
+    assert all(not a & b for a, b in itertools.combinations(groups, 2))
+    write_comparison_report(results, tmp_path / "out" / "report.html")
+    assert "What was tuned" in (tmp_path / "out" / "report.html").read_text()
+    stamps = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "tuning").rglob("*.json")}
+    run_experiment(experiment, tmp_path / "out", SILENT)
+    assert len(stamps) == 8
+    assert all(file.stat().st_mtime_ns == stamp for file, stamp in stamps.items())
+
+
+def test_the_best_trial_and_the_edge() -> None:
+    trials = [Trial({"temperature": t}, {}, score) for t, score in ((0.1, 0.2), (0.2, 0.5), (0.3, 0.5))]
+    assert Tuning("mono", trials).best.settings == {"temperature": 0.2}
+    assert Tuning("mono", trials).at_edge() == []
+    assert Tuning("mono", trials[:2]).at_edge() == ["temperature"]
+    assert Tuning("mono", trials[:1]).at_edge() == []
+
+
+def test_audits_side_by_side(tiny_static, tmp_path) -> None:
+    import copy
+
+    corpus = parallel_corpus()
+    better = copy.deepcopy(tiny_static)
+    for name, encoder in (("one", tiny_static), ("two", better)):
+        audit(encoder, corpus, name=name, store=False).save(tmp_path / name)
+        better[0].embedding.weight.data += 0.5
+    audit(tiny_static, corpus.only_langs(["de", "en"]), name="other", store=False).save(tmp_path / "other")
+    found = compare_audits([tmp_path / "one", tmp_path / "two"])
+    assert list(found.audits) == ["one", "two"]
+    assert [c.measure for c in found.comparisons] == ["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"]
+    one, two = found.audits.values()
+    for c in found.comparisons:
+        assert c.difference.value == pytest.approx(one.macro(c.measure) - two.macro(c.measure))
+    write_audits_report(found, tmp_path / "report.html")
+    text = check_page(tmp_path / "report.html", images=4)
+    assert "one - two" in text
+    chosen = compare_audits([tmp_path / "one", tmp_path / "two"], tests=["multi/R@7", "bias/median rank distance"])
+    assert [c.measure for c in chosen.comparisons] == ["multi/R@7", "bias/median rank distance"]
+    assert chosen.as_json()["tests"][1]["effect"] is None
+    with pytest.raises(AuditError, match="other was audited on toy, but one on toy"):
+        compare_audits([tmp_path / "one", tmp_path / "other"])
+    with pytest.raises(AuditError, match="'bias/colour' is not measured on this corpus"):
+        compare_audits([tmp_path / "one", tmp_path / "two"], tests=["bias/colour"])
+    with pytest.raises(AuditError, match="is named twice"):
+        compare_audits([tmp_path / "one", tmp_path / "one"])
+    audit(better, corpus, name="one", store=False).save(tmp_path / "third")
+    assert list(compare_audits([tmp_path / "one", tmp_path / "third"]).audits) == ["one", "third"]
+    audit(better, corpus, name="/models/five", store=False).save(tmp_path / "fourth")
+    assert list(compare_audits([tmp_path / "one", tmp_path / "fourth"]).audits) == ["one", "five"]
 
 
 def test_changed_data_and_leaks_are_refused(tmp_path) -> None:

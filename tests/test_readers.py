@@ -160,7 +160,7 @@ def beir(folder: Path, queries: str | None = None, corpus: str | None = None, qr
 def test_beir_folder(tmp_path) -> None:
     corpus = open_corpus(beir(tmp_path))
     assert corpus.passages["text"].to_pylist() == ["Cat a cat", "eine Katze"]
-    assert corpus.qrels.to_pylist() == [{"query_item": "1", "passage_item": "1"}]
+    assert corpus.qrels.to_pylist() == [{"query_item": "1", "passage_item": "1", "grade": 1}]
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def lareqa(lang: str) -> dict:
 def test_lareqa_rows() -> None:
     corpus = xquad_r.parse({lang: lareqa(lang) for lang in ("de", "en")})
     assert corpus.qrels.to_pylist() == [
-        {"query_item": "x", "passage_item": "de/1/1"},
-        {"query_item": "x", "passage_item": "en/1/1"},
+        {"query_item": "x", "passage_item": "de/1/1", "grade": 1},
+        {"query_item": "x", "passage_item": "en/1/1", "grade": 1},
     ]
     assert corpus.passages.num_rows == 4
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from babelmix.audit import Measure, compare, estimates, holm
+from babelmix.audit import Measure, compare, compare_all, estimates, holm
 from babelmix.audit.significance import Comparison, Estimate
 from babelmix.errors import AuditError
 
@@ -98,9 +98,100 @@ def test_seeds_are_averaged_before_pairing() -> None:
 
 
 def test_holm_equals_its_definition() -> None:
-    comparisons = [Comparison(str(p), Estimate(0, 0, 0), 0.0, p) for p in (0.04, 0.001, 0.03, 0.5)]
+    comparisons = [Comparison(str(p), Estimate(0, 0, 0), 0.0, p, p) for p in (0.04, 0.001, 0.03, 0.5)]
     corrected = {c.p: c.p_holm for c in holm(comparisons)}
     assert corrected == pytest.approx({0.001: 0.004, 0.03: 0.09, 0.04: 0.09, 0.5: 0.5})
+
+
+def test_the_bootstrap_test_equals_a_loop() -> None:
+    rng = np.random.default_rng(9)
+    a, b = random_measure(rng, 0.05), random_measure(rng)
+    found = compare([{"m": a}], [{"m": b}], ["m"], resamples=500, seed=4)[0]
+    draws = np.random.default_rng(4).integers(0, 12, size=(500, 12))
+    difference = a.values - b.values
+    loop = [
+        np.mean([
+            np.mean([d for g in groups for d in difference[(a.group == g) & (a.cell == c)]]) for c in (0, 1)
+        ])
+        for groups in draws
+    ]  # fmt: skip
+    observed = a.macro() - b.macro()
+    extremes = sum(abs(value - observed) >= abs(observed) for value in loop)
+    assert found.p_bootstrap == pytest.approx((1 + extremes) / 501)
+    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(np.quantile(loop, [0.025, 0.975])))
+    assert 0.01 < found.p_bootstrap < 1
+
+
+def test_the_two_tests_agree_on_many_groups() -> None:
+    rng = np.random.default_rng(10)
+    for shift in (0.0, 0.02, 0.05):
+        a, b = random_measure(rng, shift, groups=80), random_measure(rng, groups=80)
+        found = compare([{"m": a}], [{"m": b}], ["m"], resamples=5000)[0]
+        assert found.p_bootstrap == pytest.approx(found.p, abs=0.05)
+
+
+def test_bootstrap_p_values_under_the_null_are_uniform() -> None:
+    rng = np.random.default_rng(11)
+    p = [
+        compare(
+            [{"m": random_measure(rng, groups=40)}],
+            [{"m": random_measure(rng, groups=40)}],
+            ["m"],
+            flips=5,
+            resamples=400,
+        )[0].p_bootstrap
+        for _ in range(150)
+    ]
+    assert scipy.stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def median_measure(one: Measure) -> Measure:
+    return Measure("bias", "median", one.cells, one.cell, one.group, one.values, True, "median")
+
+
+@pytest.mark.parametrize("per_group", [6, 7])
+def test_medians_are_resampled_as_a_loop_would(per_group: int) -> None:
+    rng = np.random.default_rng(12)
+    n = 12 * per_group
+    one = median_measure(measure(rng.random(n), np.repeat(np.arange(12), per_group), rng.integers(0, 2, n)))
+    assert one.macro() == pytest.approx(np.mean([np.median(one.values[one.cell == c]) for c in (0, 1)]))
+    macro, cells = estimates({"m": one}, resamples=300, seed=3)["m"]
+    drawn = np.random.default_rng(3).integers(0, 12, size=(300, 12))
+    loop = np.array([
+        [np.median([v for g in groups for v in one.values[(one.group == g) & (one.cell == c)]]) for c in (0, 1)]
+        for groups in drawn
+    ])  # fmt: skip
+    assert (macro.low, macro.high) == pytest.approx(tuple(np.quantile(loop.mean(axis=1), [0.025, 0.975])))
+    assert cells["b"].low == pytest.approx(np.quantile(loop[:, 1], 0.025))
+
+
+def test_medians_are_compared_by_the_bootstrap() -> None:
+    rng = np.random.default_rng(13)
+    a, b = random_measure(rng, groups=40), random_measure(rng, groups=40)
+    higher = median_measure(measure(a.values + 0.3, a.group, a.cell))
+    found = compare([{"m": higher}], [{"m": median_measure(b)}], ["m"])[0]
+    assert found.difference.value == pytest.approx(higher.macro() - median_measure(b).macro())
+    assert found.p == found.p_bootstrap < 0.01
+    assert np.isnan(found.effect)
+
+
+def test_holm_spans_everything_shown_together() -> None:
+    rng = np.random.default_rng(14)
+    shifts = {"x": 0.0, "y": 0.1, "z": 0.2}
+    systems = {name: [{"m": random_measure(rng, shift), "n": random_measure(rng)}] for name, shift in shifts.items()}
+    found = compare_all(systems, ["m", "n"])
+    assert [(c.first, c.second, c.measure) for c in found] == [
+        (a, b, name) for a, b in (("x", "y"), ("x", "z"), ("y", "z")) for name in ("m", "n")
+    ]
+    alone = [compare(systems[c.first], systems[c.second], [c.measure])[0] for c in found]
+    assert [c.p for c in found] == [c.p for c in alone]
+    assert [c.p_holm for c in found] == [c.p_holm for c in holm(alone)]
+    one = compare_all(systems, ["m"], against="y")
+    assert [(c.first, c.second) for c in one] == [("y", "x"), ("y", "z")]
+    with pytest.raises(AuditError, match="there is no audit 'w'"):
+        compare_all(systems, ["m"], against="w")
+    with pytest.raises(AuditError, match="two audits or more"):
+        compare_all({"x": systems["x"]}, ["m"])
 
 
 def test_audits_of_different_corpora_are_refused() -> None:

@@ -7,7 +7,7 @@ from babelmix.audit.measures import SETTINGS, Measure, measures
 from babelmix.audit.metrics import METRICS, metric
 from babelmix.audit.ranks import RankTable, rank_table
 from babelmix.audit.run import Audit, audit
-from babelmix.audit.significance import Comparison, Estimate, compare, estimates, holm
+from babelmix.audit.significance import Comparison, Estimate, compare, compare_all, estimates, holm
 
 __all__ = [
     "METRICS",
@@ -19,6 +19,7 @@ __all__ = [
     "RankTable",
     "audit",
     "compare",
+    "compare_all",
     "crowding",
     "estimates",
     "holm",

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from babelmix.audit.ranks import RankTable
 
-PerQuery = dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], bool | None]]
+
+class BiasValues(NamedTuple):
+    """A bias metric with one value a query.
+
+    Args:
+        query: query rows, int64, shape (values,).
+        values: float64, shape (values,).
+        lower_is_better: None where neither is.
+        aggregate: how the values of a language are put together, `mean` or `median`.
+
+    """
+
+    query: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    lower_is_better: bool | None
+    aggregate: Literal["mean", "median"] = "mean"
 
 
-def per_query(table: RankTable) -> PerQuery:
-    """Bias metrics with one value a query.
-
-    Returns:
-        For each metric: query rows, int64, shape (values,); values, float64; whether lower is better (None: neither).
+def per_query(table: RankTable) -> dict[str, BiasValues]:
+    """Bias metrics with one value a query, by name.
 
     The metrics, for a query with relevant passages in languages l = 1..L, L >= 2, and r_l the rank in the pool of all
     languages of the best relevant passage in language l:
 
     - `rank distance`: max_l r_l - min_l r_l (arXiv 2408.10536, footnotes 5 and 6, after Huang et al. 2023). Best is
       L - 1. Unbounded by any top-k; a model that ranks everything equally low scores well, so read it beside mAP.
+    - `median rank distance`: the same, with the median over the queries of a language in place of the mean: a few
+      queries that find nothing decide the mean.
+    - `log rank distance`: log2 of (max_l r_l + 1) / (min_l r_l + 1), ranks from 0: how often the list must be doubled to get
+      from the best to the worst. Best is log2 L.
+    - `relative rank distance`: rank distance over the number of passages in the pool, so that pools of different sizes
+      can be compared.
     - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
     - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
     - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in
@@ -29,22 +49,27 @@ def per_query(table: RankTable) -> PerQuery:
     - `same-language excess@k`: that share over the share of that language in the pool; 1 is no preference.
 
     """
-    result: PerQuery = {}
+    result: dict[str, BiasValues] = {}
     query, ranks = _best_rank_by_language(table)
     known = ranks >= 0
     several = known.sum(axis=1) >= 2
     spread, rows = np.where(known, ranks, np.nan)[several], query[several]
     if len(rows):
-        result["rank distance"] = (rows, np.nanmax(spread, axis=1) - np.nanmin(spread, axis=1), True)
-        result["rank std"] = (rows, np.nanstd(spread, axis=1), True)
-        result["rank variance"] = (rows, np.nanvar(spread, axis=1), True)
+        worst, best = np.nanmax(spread, axis=1), np.nanmin(spread, axis=1)
+        result["rank distance"] = BiasValues(rows, worst - best, True)
+        result["median rank distance"] = BiasValues(rows, worst - best, True, "median")
+        result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)), True)
+        result["relative rank distance"] = BiasValues(rows, (worst - best) / table.pool_sizes.sum(), True)
+        result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1), True)
+        result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1), True)
         own = own_language(table)[table.query_lang[rows]]
         has_own = (own >= 0) & known[several][np.arange(len(rows)), own]
         if has_own.any():
             mine = spread[has_own]
             rank_of_own = mine[np.arange(len(mine)), own[has_own]][:, None]
             others = (~np.isnan(mine)).sum(axis=1) - 1
-            result["same-language preference"] = (rows[has_own], (rank_of_own < mine).sum(axis=1) / others, None)
+            preference = (rank_of_own < mine).sum(axis=1) / others
+            result["same-language preference"] = BiasValues(rows[has_own], preference, None)
     own = own_language(table)[table.query_lang]
     present = np.flatnonzero(own >= 0)
     pool_share = table.pool_sizes / table.pool_sizes.sum()
@@ -52,8 +77,8 @@ def per_query(table: RankTable) -> PerQuery:
         counted = table.top[present, c]
         if len(present):
             share = counted[np.arange(len(present)), own[present]] / counted.sum(axis=1)
-            result[f"same-language share@{k}"] = (present, share, None)
-            result[f"same-language excess@{k}"] = (present, share / pool_share[own[present]], None)
+            result[f"same-language share@{k}"] = BiasValues(present, share, None)
+            result[f"same-language excess@{k}"] = BiasValues(present, share / pool_share[own[present]], None)
     return result
 
 

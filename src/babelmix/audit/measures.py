@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ class Measure:
         group: group of each value, int64, shape (values,), the same numbering in all measures of one table.
         values: float64, shape (values,).
         lower_is_better: whether less is better; None where neither is.
+        aggregate: what stands for the values of a cell: their `mean` or their `median`.
 
     """
 
@@ -48,20 +50,23 @@ class Measure:
     group: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     lower_is_better: bool | None = False
+    aggregate: Literal["mean", "median"] = "mean"
 
     @property
     def name(self) -> str:
         """`setting/metric`."""
         return f"{self.setting}/{self.metric}"
 
-    def cell_means(self) -> npt.NDArray[np.float64]:
-        """Mean per cell, shape (cells,); cells without a query are not part of a measure."""
+    def cell_values(self) -> npt.NDArray[np.float64]:
+        """Mean (or median) per cell, shape (cells,); cells without a query are not part of a measure."""
+        if self.aggregate == "median":
+            return np.array([np.median(self.values[self.cell == cell]) for cell in range(len(self.cells))])
         counts = np.bincount(self.cell, minlength=len(self.cells))
         return np.bincount(self.cell, self.values, minlength=len(self.cells)) / counts
 
     def macro(self) -> float:
-        """Mean of the cell means: every language (or ordered pair) counts the same."""
-        return float(self.cell_means().mean())
+        """Mean over the cells: every language (or ordered pair) counts the same."""
+        return float(self.cell_values().mean())
 
 
 def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Measure]:
@@ -94,7 +99,7 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
         order = np.lexsort((ranks[keep], key))
         key = key[order]
         starts = np.flatnonzero(np.diff(key, prepend=-1))
-        lists = RankedLists(ranks[keep][order], starts)
+        lists = RankedLists(ranks[keep][order], starts, table.pair_grade[keep][order])
         query = key[starts] // width
         cell = table.query_lang[query] * width + (key[starts] % width)
         used, cell = np.unique(cell, return_inverse=True)
@@ -105,8 +110,10 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
         for name, function in functions.items():
             measure = Measure(setting, name, cells, cell, group_of_query[query], function(lists))
             result[measure.name] = measure
-    for name, (query, values, lower) in bias.per_query(table).items():
-        used, cell = np.unique(table.query_lang[query], return_inverse=True)
+    for name, found in bias.per_query(table).items():
+        used, cell = np.unique(table.query_lang[found.query], return_inverse=True)
         cells = tuple(table.query_langs[c] for c in used)
-        result[f"bias/{name}"] = Measure("bias", name, cells, cell, group_of_query[query], values, lower)
+        group = group_of_query[found.query]
+        measure = Measure("bias", name, cells, cell, group, found.values, found.lower_is_better, found.aggregate)
+        result[measure.name] = measure
     return result

@@ -49,6 +49,7 @@ class RankTable:
         pair_query: query row of each pair of a query row and a relevant passage row, int64, shape (pairs,), ascending.
         pair_passage: passage row of each pair, int64, shape (pairs,).
         pair_lang: language of the passage of each pair, int64, shape (pairs,).
+        pair_grade: how relevant the passage is, from 1 on, int64, shape (pairs,).
         above: int32, shape (pairs, languages): how many passages of a language outrank the pair's passage.
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
@@ -65,6 +66,7 @@ class RankTable:
     pair_query: IntArray
     pair_passage: IntArray
     pair_lang: IntArray
+    pair_grade: IntArray
     above: npt.NDArray[np.int32]
     top: npt.NDArray[np.int32]
     cutoffs: tuple[int, ...]
@@ -85,6 +87,8 @@ class RankTable:
             "passage_row": self.pair_passage,
             "passage_lang": pa.DictionaryArray.from_arrays(self.pair_lang.astype(np.int32), list(self.passage_langs)),
         }
+        if (self.pair_grade != 1).any():
+            pairs["grade"] = self.pair_grade
         pairs |= {f"above:{lang}": self.above[:, i] for i, lang in enumerate(self.passage_langs)}
         queries: dict[str, Any] = {
             "item": pa.array(self.query_item, pa.large_string()),
@@ -134,6 +138,11 @@ class RankTable:
                 pair_query=pairs["query_row"].to_numpy(),
                 pair_passage=pairs["passage_row"].to_numpy(),
                 pair_lang=np.array([passage_index[n] for n in pairs["passage_lang"].to_pylist()], dtype=np.int64),
+                pair_grade=(
+                    pairs["grade"].to_numpy()
+                    if "grade" in pairs.column_names
+                    else np.ones(pairs.num_rows, dtype=np.int64)
+                ),
                 above=np.stack([pairs[f"above:{lang}"].to_numpy() for lang in passage_langs], axis=1),
                 top=top.astype(np.int32),
                 cutoffs=tuple(facts["cutoffs"]),
@@ -145,11 +154,11 @@ class RankTable:
             ) from error
 
 
-def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray]:
+def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray, IntArray]:
     """All pairs of a query row and a relevant passage row.
 
     Returns:
-        Query rows and passage rows, int64, shape (pairs,), sorted by query row, then passage row.
+        Query rows, passage rows and grades, int64, shape (pairs,), sorted by query row, then passage row.
 
     """
 
@@ -160,11 +169,11 @@ def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray]:
         pl.DataFrame(pl.from_arrow(corpus.qrels))
         .join(rows(corpus.queries, "query_item", "query"), on="query_item")
         .join(rows(corpus.passages, "passage_item", "passage"), on="passage_item")
-        .select("query", "passage")
-        .unique()
+        .select("query", "passage", "grade")
         .sort("query", "passage")
     )
-    return joined["query"].to_numpy().astype(np.int64), joined["passage"].to_numpy().astype(np.int64)
+    query, passage, grade = (joined[name].to_numpy().astype(np.int64) for name in ("query", "passage", "grade"))
+    return query, passage, grade
 
 
 def rank_table(
@@ -205,7 +214,7 @@ def rank_table(
         raise AuditError(f"the similarity {similarity!r} is not supported; use 'cosine' or 'dot'")
     query_langs, query_lang = np.unique(np.array(corpus.queries["lang"].to_pylist()), return_inverse=True)
     passage_langs, passage_lang = np.unique(np.array(corpus.passages["lang"].to_pylist()), return_inverse=True)
-    pair_query, pair_passage = relevant_pairs(corpus)
+    pair_query, pair_passage, pair_grade = relevant_pairs(corpus)
     if len(pair_query) == 0:
         raise AuditError(f"{corpus.name}: no passage is relevant to any query")
     layout = _Layout.of(passage_lang.astype(np.int64), len(passage_langs))
@@ -248,6 +257,7 @@ def rank_table(
         pair_query=pair_query,
         pair_passage=pair_passage,
         pair_lang=passage_lang[pair_passage].astype(np.int64),
+        pair_grade=pair_grade,
         above=above,
         top=top,
         cutoffs=tuple(cutoffs),

@@ -7,6 +7,7 @@ training seed would change is shown separately, as the spread over seeds.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,9 +41,13 @@ class Comparison:
         measure: `setting/metric`.
         difference: with its bootstrap interval.
         effect: the difference in units of the standard deviation over groups of the groups' own differences (Cohen's d
-            for paired samples).
-        p: two-sided paired randomisation test over groups.
-        p_holm: after Holm's correction over all comparisons shown together; None before it.
+            for paired samples); NaN for medians, which are not sums over groups.
+        p: two-sided paired randomisation test over groups; for medians, the bootstrap test.
+        p_bootstrap: two-sided paired bootstrap test over groups: the share of resamples whose difference is as far from
+            the observed one as that is from zero (Efron and Tibshirani 1993, ch. 16; Berg-Kirkpatrick et al. 2012).
+        p_holm: `p` after Holm's correction over all comparisons shown together; None before it.
+        first: name of A, where several audits are compared.
+        second: name of B.
 
     """
 
@@ -50,13 +55,16 @@ class Comparison:
     difference: Estimate
     effect: float
     p: float
+    p_bootstrap: float
     p_holm: float | None = None
+    first: str = ""
+    second: str = ""
 
 
 def estimates(
     measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
-    """Macro-average and cell means of every measure, with intervals from one and the same set of resamples.
+    """Macro-average and cells of every measure, with intervals from one and the same set of resamples.
 
     Args:
         measures: measures of one table.
@@ -67,22 +75,13 @@ def estimates(
         By measure name: the macro-average, and the cells by name.
 
     """
-    names = list(measures)
-    draws = {name: [] for name in names}  # type: dict[str, list[Floats]]
-    groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
-    sums = {name: _group_sums(measures[name], groups) for name in names}
-    for weights in _resampled_weights(groups, resamples, seed):
-        for name in names:
-            total, count = sums[name]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                draws[name].append((weights @ total) / (weights @ count))
     result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
-    for name, measure in measures.items():
-        cells = np.concatenate(draws[name]) if draws[name] else np.empty((0, len(measure.cells)))
-        means = measure.cell_means()
+    for name, cells in _drawn_cells(measures, resamples, seed).items():
+        measure = measures[name]
+        values = measure.cell_values()
         # A resample may miss every group of a small cell; the macro-average is then over the cells it has.
         macro = _interval(_nanmean(cells), measure.macro())
-        by_cell = {cell: _interval(cells[:, i], float(means[i])) for i, cell in enumerate(measure.cells)}
+        by_cell = {cell: _interval(cells[:, i], float(values[i])) for i, cell in enumerate(measure.cells)}
         result[name] = (macro, by_cell)
     return result
 
@@ -98,36 +97,84 @@ def compare(
 ) -> list[Comparison]:
     """Compare two systems, each given as its audits over seeds; values are averaged over seeds before pairing.
 
-    The randomisation test swaps the two systems within whole groups; its p-value is (1 + extremes) / (1 + flips).
+    The randomisation test swaps the two systems within whole groups; its p-value is (1 + extremes) / (1 + flips). The
+    bootstrap draws the same groups for both; its p-value is (1 + extremes) / (1 + resamples).
 
     Args:
         first: measures of system A, one mapping a seed, all on one corpus.
         second: the same for system B.
         names: which measures to compare, as `setting/metric`.
-        resamples: for the interval.
-        flips: for the test.
+        resamples: for the interval and the bootstrap test.
+        flips: for the randomisation test.
         seed: of both.
 
     Raises:
         AuditError: the audits are not of the same corpus.
 
     """
-    comparisons = []
+    pairs = {}
     for name in names:
         a, b = _averaged(first, name), _averaged(second, name)
         if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
             raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")
-        difference = replace(a, values=a.values - b.values)
-        value, _ = estimates({name: difference}, resamples=resamples, seed=seed)[name]
-        total, _ = _group_sums(difference, int(difference.group.max()) + 1)
-        cell_sizes = np.bincount(difference.cell, minlength=len(difference.cells))
-        # The macro-average is a sum of one contribution a group, so swapping a group flips one sign.
-        parts = (total / cell_sizes).sum(axis=1) / len(difference.cells)
-        parts = parts[np.bincount(difference.group, minlength=len(parts)) > 0]
-        spread = float(parts.std(ddof=1)) if len(parts) > 1 else 0.0
-        effect = float(parts.mean()) / spread if spread > 0 else 0.0
-        comparisons.append(Comparison(name, value, effect, _randomisation_p(parts, flips, seed)))
+        pairs[name] = (a, b)
+    drawn = [_drawn_cells({name: pair[i] for name, pair in pairs.items()}, resamples, seed) for i in (0, 1)]
+    comparisons = []
+    for name, (a, b) in pairs.items():
+        observed = a.macro() - b.macro()
+        draws = _nanmean(drawn[0][name]) - _nanmean(drawn[1][name])
+        p_bootstrap = _bootstrap_p(draws, observed)
+        if a.aggregate == "mean":
+            parts = _parts(replace(a, values=a.values - b.values))
+            spread = float(parts.std(ddof=1)) if len(parts) > 1 else 0.0
+            effect = float(parts.mean()) / spread if spread > 0 else 0.0
+            p = _randomisation_p(parts, flips, seed)
+        else:
+            effect, p = float("nan"), p_bootstrap
+        comparisons.append(Comparison(name, _interval(draws, observed), effect, p, p_bootstrap))
     return comparisons
+
+
+def compare_all(
+    systems: Mapping[str, Sequence[Mapping[str, Measure]]],
+    names: Sequence[str],
+    *,
+    against: str | None = None,
+    resamples: int = RESAMPLES,
+    flips: int = FLIPS,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare two or more systems pairwise, with Holm's correction over all comparisons returned.
+
+    Args:
+        systems: by name, the measures of each, one mapping a seed; all on one corpus.
+        names: which measures to compare.
+        against: compare this system with every other one; by default every two, each with those named after it.
+        resamples: see `compare`.
+        flips: see `compare`.
+        seed: see `compare`.
+
+    Returns:
+        The comparisons, pair after pair, each with the names of its two systems.
+
+    Raises:
+        AuditError: there are not two systems, `against` is none of them, or they are not of the same corpus.
+
+    """
+    if len(systems) < 2:
+        raise AuditError("a comparison needs two audits or more")
+    if against is not None and against not in systems:
+        raise AuditError(f"there is no audit {against!r} to compare with; there are {', '.join(systems)}")
+    if against is not None:
+        pairs = [(against, other) for other in systems if other != against]
+    else:
+        pairs = list(itertools.combinations(systems, 2))
+    found = [
+        replace(comparison, first=a, second=b)
+        for a, b in pairs
+        for comparison in compare(systems[a], systems[b], names, resamples=resamples, flips=flips, seed=seed)
+    ]
+    return holm(found)
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -149,6 +196,54 @@ def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
         if run[name].cells != first.cells or not np.array_equal(run[name].cell, first.cell):
             raise AuditError(f"{name}: the audits of the seeds are not of the same corpus")
     return replace(first, values=np.mean([run[name].values for run in runs], axis=0))
+
+
+def _drawn_cells(measures: Mapping[str, Measure], resamples: int, seed: int) -> dict[str, Floats]:
+    """The cells of every measure in every resample, float64, shape (resamples, cells); NaN for a cell without a query."""
+    groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
+    sums = {name: _group_sums(measure, groups) for name, measure in measures.items() if measure.aggregate == "mean"}
+    draws: dict[str, list[Floats]] = {name: [] for name in measures}
+    for weights in _resampled_weights(groups, resamples, seed):
+        for name, measure in measures.items():
+            if measure.aggregate == "median":
+                draws[name].append(_weighted_medians(measure, weights))
+                continue
+            total, count = sums[name]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                draws[name].append((weights @ total) / (weights @ count))
+    return {
+        name: np.concatenate(parts) if parts else np.empty((0, len(measures[name].cells)))
+        for name, parts in draws.items()
+    }
+
+
+def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
+    """Median of each cell when its queries count as often as their groups were drawn, shape (resamples, cells)."""
+    medians = np.full((len(weights), len(measure.cells)), np.nan)
+    for cell in range(len(measure.cells)):
+        mine = np.flatnonzero(measure.cell == cell)
+        mine = mine[np.argsort(measure.values[mine], kind="stable")]
+        values = measure.values[mine]
+        block = max(1, 8_000_000 // len(mine))
+        for first in range(0, len(weights), block):
+            running = np.cumsum(weights[first : first + block, measure.group[mine]], axis=1)
+            total = running[:, -1:]
+            known = np.flatnonzero(total[:, 0] > 0)
+            # The two middle ones of n values are those at (n - 1) // 2 and n // 2, counted from 0.
+            lower, upper = ((running[known] <= middle[known]).sum(axis=1) for middle in ((total - 1) // 2, total // 2))
+            medians[first + known, cell] = (values[lower] + values[upper]) / 2
+    return medians
+
+
+def _parts(difference: Measure) -> Floats:
+    """What each group adds to the macro-average of a difference, shape (groups with queries,).
+
+    The macro-average is their sum, so swapping the two systems within a group flips one sign.
+    """
+    total, _ = _group_sums(difference, int(difference.group.max()) + 1)
+    cell_sizes = np.bincount(difference.cell, minlength=len(difference.cells))
+    parts = (total / cell_sizes).sum(axis=1) / len(difference.cells)
+    return parts[np.bincount(difference.group, minlength=len(parts)) > 0]
 
 
 def _group_sums(measure: Measure, groups: int) -> tuple[Floats, Floats]:
@@ -183,6 +278,13 @@ def _interval(draws: Floats, value: float) -> Estimate:
         return Estimate(value, value, value)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
+
+
+def _bootstrap_p(draws: Floats, observed: float) -> float:
+    draws = draws[~np.isnan(draws)]
+    # Rounding must not make a difference of nothing look like one.
+    extremes = int((np.abs(draws - observed) >= abs(observed) - 1e-12 * max(1.0, abs(observed))).sum())
+    return (1 + extremes) / (1 + len(draws))
 
 
 def _randomisation_p(parts: Floats, flips: int, seed: int) -> float:

@@ -205,21 +205,70 @@ def train(
     epilog="Examples:\n\n"
     "`babelmix compare demo`\n\n"
     "`babelmix compare my-experiment.toml --out runs/mine`\n\n"
-    "`babelmix compare demo --print > my-experiment.toml`"
+    "`babelmix compare demo --print > my-experiment.toml`\n\n"
+    "`babelmix compare before after --tests multi/mAP,bias/rank\\ distance`"
 )
 def compare(
-    experiment: Annotated[str, typer.Argument(help="A TOML file, or the name of a bundled experiment: demo.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="A TOML file, a bundled experiment (demo, libreoffice-scratch, libreoffice-pretrained), or the folders "
+            "of two or more audits.",
+            metavar="EXPERIMENT | AUDIT AUDIT...",
+        ),
+    ],
     corpus: Annotated[
-        str, typer.Option("--corpus", "-c", help="Another corpus than the experiment's, or the path of it.")
+        str, typer.Option("--corpus", "-c", help="An experiment's corpus, in place of the one it names.")
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="The experiment's folder.  [default: runs/NAME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The comparison's folder.  [default: runs/NAME, runs/compare-AUDIT-AUDIT]")
+    ] = None,
+    tests: Annotated[
+        str, typer.Option(help="Of audits: measures to test, separated by commas.", metavar="multi/mAP,...")
+    ] = "",
+    against: Annotated[
+        str, typer.Option(help="Of audits: test this encoder against every other; none: every two.", metavar="NAME")
+    ] = "",
     show: Annotated[bool, typer.Option("--print", help="Print the experiment with every default, and stop.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Train with several batch strategies over several seeds, audit each, test the differences, write a report.
+    """Run an experiment over batch strategies and seeds, or compare audits that are there; test the differences.
 
-    Finished runs are kept and not run again: after an interruption the same command does what is left.
+    An experiment trains with each strategy, audits, tests and writes a report. Finished runs are kept and not run again:
+    after an interruption the same command does what is left.
     """
+    from babelmix.errors import ConfigError
+
+    folders = [Path(name) for name in what]
+    if len(folders) > 1 or (folders[0] / "ranks.parquet").is_file():
+        if corpus or show:
+            raise ConfigError("--corpus and --print are for experiments; audits keep the corpus they were made on")
+        _compare_audits(folders, tests, against, out, json_output)
+        return
+    if tests or against:
+        raise ConfigError("--tests and --against are for audits; an experiment names its own under [compare]")
+    _run_experiment(what[0], corpus, out, show, json_output)
+
+
+def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | None, json_output: bool) -> None:
+    from babelmix._files import check_output_folder, slug, write_json
+    from babelmix.cli.tables import print_audit_comparison
+    from babelmix.experiment import compare_audits, write_audits_report
+
+    folder = out or Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
+    check_output_folder(folder, ["comparison.json"])
+    names = [name.strip() for name in tests.split(",") if name.strip()]
+    found = compare_audits(folders, tests=names, against=against or None)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "comparison.json", found.as_json())
+    write_audits_report(found, folder / "report.html")
+    if json_output:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print_audit_comparison(found, folder)
+
+
+def _run_experiment(name: str, corpus: str, out: Path | None, show: bool, json_output: bool) -> None:
     from babelmix._files import check_output_folder
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
@@ -227,7 +276,7 @@ def compare(
     from babelmix.experiment.compare import results_as_json
     from babelmix.experiment.recipes import recipe
 
-    plan = load_experiment(recipe(experiment) or Path(experiment))
+    plan = load_experiment(recipe(name) or Path(name))
     if corpus:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update={"corpus": corpus})})
     if show:

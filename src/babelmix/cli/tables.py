@@ -8,7 +8,7 @@ from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
 from babelmix.cli.listing import new_table, out
 from babelmix.corpus import Corpus
-from babelmix.experiment import Results, audit_lead, finding
+from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import sections
 from babelmix.training import TrainingResult
 
@@ -58,6 +58,25 @@ def print_training(result: TrainingResult, folder: Path, corpus: Corpus) -> None
     out.print(
         f"encoder: {folder}   load it with  SentenceTransformer({str(folder)!r})", highlight=False, soft_wrap=True
     )
+
+
+def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
+    """The headline of each audit, the tests, and where the report is."""
+    head = [name for name in sections.HEADLINE if any(name in a.estimates for a in comparison.audits.values())]
+    table = new_table("", *(SHORT[name] for name in head))
+    for label, audit in comparison.audits.items():
+        values = (audit.estimates[name][0].value if name in audit.estimates else float("nan") for name in head)
+        table.add_row(label, *(sections.shown(name, value) for name, value in zip(head, values, strict=True)))
+    out.print(table)
+    content = sections.tests_table(comparison.comparisons)
+    tests = new_table("", "measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm")
+    for row in content.rows:
+        tests.add_row(*row)
+    out.print(tests)
+    out.print(LEGEND, style="dim", highlight=False)
+    out.print()
+    out.print(comparison_lead(comparison), highlight=False)
+    out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(results: Results, folder: Path) -> None:

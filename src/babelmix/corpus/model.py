@@ -18,8 +18,9 @@ from babelmix.errors import CorpusError
 
 ROW_COLUMNS = ("item", "lang", "text", "group")
 QREL_COLUMNS = ("query_item", "passage_item")
+GRADE = "grade"
 ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
-QREL_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
+QREL_SCHEMA = pa.schema([*((name, pa.large_string()) for name in QREL_COLUMNS), (GRADE, pa.int32())])
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Corpus:
     Args:
         queries: Arrow table with string columns `item`, `lang` (BCP 47), `text` and `group`.
         passages: the same columns.
-        qrels: Arrow table with string columns `query_item` and `passage_item`.
+        qrels: Arrow table with string columns `query_item` and `passage_item`, and optionally `grade`, a whole number
+            from 1 on: how relevant the passage is, as in TREC's qrels (1 where the column is missing).
         name: what reports call the corpus.
         meta: JSON-serialisable facts about the source (licence, version, machine-made translations, split).
 
@@ -66,19 +68,23 @@ class Corpus:
         cls,
         queries: Sequence[Mapping[str, str]],
         passages: Sequence[Mapping[str, str]],
-        qrels: Sequence[tuple[str, str]],
+        qrels: Sequence[tuple[str, str] | tuple[str, str, int]],
         *,
         name: str = "corpus",
         meta: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Build a corpus from plain rows; a row without `group` is its own group."""
+        """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1."""
 
         def table(rows: Sequence[Mapping[str, str]]) -> pa.Table:
             columns = {key: [row.get(key) for row in rows] for key in ("item", "lang", "text")}
             columns["group"] = [row.get("group", row["item"]) for row in rows]
             return pa.table(columns, schema=ROW_SCHEMA)
 
-        pairs = {"query_item": [q for q, _ in qrels], "passage_item": [p for _, p in qrels]}
+        pairs = {
+            "query_item": [pair[0] for pair in qrels],
+            "passage_item": [pair[1] for pair in qrels],
+            GRADE: [pair[2] if len(pair) > 2 else 1 for pair in qrels],
+        }
         return cls(table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}))
 
     @property
@@ -88,6 +94,11 @@ class Corpus:
             sorted({*pc.unique(self.queries["lang"]).to_pylist(), *pc.unique(self.passages["lang"]).to_pylist()})
         )
 
+    @property
+    def is_graded(self) -> bool:
+        """Whether some passages are more relevant than others."""
+        return bool(pc.any(pc.not_equal(self.qrels[GRADE], 1), min_count=0).as_py())
+
     def __repr__(self) -> str:
         return (
             f"Corpus({self.name!r}: {self.queries.num_rows:,} queries, {self.passages.num_rows:,} passages, "
@@ -96,7 +107,7 @@ class Corpus:
 
     def reversed(self) -> Corpus:
         """The corpus with its sides swapped: passages look for queries (image to text, answer to question)."""
-        qrels = self.qrels.select(["passage_item", "query_item"]).rename_columns(list(QREL_COLUMNS))
+        qrels = self.qrels.select(["passage_item", "query_item", GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
         return Corpus(self.passages, self.queries, qrels, f"{self.name} (reversed)", self.meta)
 
     def only_langs(self, langs: Sequence[str]) -> Corpus:
@@ -139,8 +150,10 @@ class Corpus:
         digest = hashlib.sha256()
         for table in (self.queries, self.passages, self.qrels):
             for column in table.column_names:
+                if column == GRADE and not self.is_graded:
+                    continue
                 digest.update(f"\x1e{column}\x1e".encode())
-                digest.update("\x1f".join(table[column].to_pylist()).encode())
+                digest.update("\x1f".join(map(str, table[column].to_pylist())).encode())
         return digest.hexdigest()
 
     def counts(self) -> pl.DataFrame:
@@ -198,11 +211,23 @@ def _qrels_table(table: pa.Table) -> pa.Table:
     missing = [name for name in QREL_COLUMNS if name not in table.column_names]
     if missing:
         raise CorpusError(f"qrels: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
-    table = table.select(list(QREL_COLUMNS)).cast(QREL_SCHEMA)
+    if GRADE not in table.column_names:
+        table = table.append_column(GRADE, pa.array([1] * table.num_rows, pa.int32()))
+    try:
+        table = table.select([*QREL_COLUMNS, GRADE]).cast(QREL_SCHEMA)
+    except pa.ArrowInvalid as error:
+        raise CorpusError(f"qrels: cannot be read as two items and a whole number ({error})") from error
+    good = pc.fill_null(pc.greater_equal(table[GRADE], 1), False)
+    if not pc.all(good, min_count=0).as_py():
+        row = int(pc.index(good, False).as_py())
+        raise CorpusError(
+            f"qrels, row {row + 1}, column {GRADE!r}: {table[GRADE][row].as_py()} is not a whole number from 1 on; leave out "
+            "what is not relevant"
+        )
     unique = table.group_by(list(QREL_COLUMNS), use_threads=False).aggregate([])
     if unique.num_rows != table.num_rows:
         frame = pl.DataFrame(pl.from_arrow(table))
-        row = int(frame.is_duplicated().arg_true()[0])
+        row = int(frame.select(QREL_COLUMNS).is_duplicated().arg_true()[0])
         pair = frame.row(row)
         raise CorpusError(f"qrels, row {row + 1}: the pair {pair[0]!r}, {pair[1]!r} is listed more than once")
     return table

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelmix._files import replacing_folder, write_json
-from babelmix.corpus.model import QREL_SCHEMA, ROW_SCHEMA, Corpus
+from babelmix.corpus.model import QREL_COLUMNS, ROW_COLUMNS, Corpus
 from babelmix.errors import ConfigError, CorpusError, ReaderError
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
                 f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name
             )
     columns = {split: datasets[split].with_format("arrow")[:] for split in TABLES}
-    for split, schema in zip(TABLES, (ROW_SCHEMA, ROW_SCHEMA, QREL_SCHEMA), strict=True):
-        absent = [column for column in schema.names if column not in columns[split].column_names]
+    for split, needed in zip(TABLES, (ROW_COLUMNS, ROW_COLUMNS, QREL_COLUMNS), strict=True):
+        absent = [column for column in needed if column not in columns[split].column_names]
         if absent:
             raise ReaderError("is missing", file=f"{name}/{split}", field=absent[0])
     return Corpus(columns["queries"], columns["passages"], columns["qrels"], name)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from babelmix.experiment.audits import AuditComparison, compare_audits
 from babelmix.experiment.compare import Entry, Results, finding, run_experiment
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.experiment.report import audit_lead, headline_table, write_audit_report, write_comparison_report
+from babelmix.experiment.report.audits import comparison_lead, write_audits_report
 
 __all__ = [
+    "AuditComparison",
     "Entry",
     "Experiment",
     "Results",
     "audit_lead",
+    "compare_audits",
+    "comparison_lead",
     "finding",
     "headline_table",
     "load_experiment",
     "run_experiment",
     "write_audit_report",
+    "write_audits_report",
     "write_comparison_report",
 ]

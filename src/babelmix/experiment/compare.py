@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._files import replacing_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
-from babelmix.audit import Audit, Comparison, Estimate, audit, compare, estimates, holm
+from babelmix.audit import Audit, Comparison, Estimate, audit, compare_all, estimates
 from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder, static
@@ -207,19 +207,18 @@ def _run(
 def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[Comparison]]:
     """Every other strategy against the one named, Holm over all tests of the experiment."""
     by_name = {entry.name: entry for entry in entries if entry.kind == "strategy"}
-    against = [a.measures for a in by_name[experiment.compare.against].audits]
-    names = experiment.compare.tests
-    if absent := [name for name in names if name not in against[0]]:
+    systems = {name: [a.measures for a in entry.audits] for name, entry in by_name.items()}
+    against, names = experiment.compare.against, experiment.compare.tests
+    measured = systems[against][0]
+    if absent := [name for name in names if name not in measured]:
         raise ConfigError(
-            f"compare.tests: {absent[0]} is not measured on this corpus; there are {', '.join(against[0])}"
+            f"compare.tests: {absent[0]} is not measured on this corpus; there are {', '.join(measured)}"
         )
-    found = {
-        other: compare(against, [a.measures for a in entry.audits], names)
-        for other, entry in by_name.items()
-        if other != experiment.compare.against
-    }
-    corrected = iter(holm([c for comparisons in found.values() for c in comparisons]))
-    return {other: [next(corrected) for _ in comparisons] for other, comparisons in found.items()}
+    found: dict[str, list[Comparison]] = {}
+    if len(systems) > 1:
+        for comparison in compare_all(systems, names, against=against):
+            found.setdefault(comparison.second, []).append(comparison)
+    return found
 
 
 def results_as_json(results: Results) -> dict[str, Any]:

@@ -17,11 +17,13 @@ class RankedLists:
     Args:
         ranks: int64, shape (pairs,).
         starts: index of each list's first rank, int64, shape (lists,); no list is empty.
+        grades: how relevant each passage is, from 1 on, int64, shape (pairs,).
 
     """
 
     ranks: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
+    grades: npt.NDArray[np.int64]
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -32,6 +34,11 @@ class RankedLists:
     def position(self) -> npt.NDArray[np.int64]:
         """Zero-based position of each rank within its list, shape (pairs,)."""
         return np.arange(len(self.ranks)) - np.repeat(self.starts, self.sizes)
+
+    def best_grades(self) -> npt.NDArray[np.int64]:
+        """The grades of each list from the highest down, shape (pairs,)."""
+        list_of_pair = np.repeat(np.arange(len(self.starts)), self.sizes)
+        return self.grades[np.lexsort((-self.grades, list_of_pair))]
 
     def sum(self, values: npt.NDArray[np.floating]) -> Floats:
         """Sum of a value per pair over each list, shape (lists,)."""

@@ -2,7 +2,8 @@
 
 `queries.jsonl` and `corpus.jsonl` hold one JSON object a line: `_id`, `text`, `lang`, and optionally `title` (put before
 the text), `item` (the meaning, the same for all translations; by default `_id`) and `group` (by default the item).
-`qrels/<split>.tsv` has the columns `query-id`, `corpus-id`, `score`; rows with a score of 0 are not relevant.
+`qrels/<split>.tsv` has the columns `query-id`, `corpus-id`, `score`; rows with a score of 0 or less are not relevant,
+and higher scores are grades. Where translations of one pair have different scores, the highest counts.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def _rows(file: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
     return rows, items
 
 
-def _qrels(file: Path, queries: dict[str, str], passages: dict[str, str]) -> list[tuple[str, str]]:
+def _qrels(file: Path, queries: dict[str, str], passages: dict[str, str]) -> list[tuple[str, str, int]]:
     if not file.is_file():
         raise ReaderError("is missing from the BEIR folder", file=file)
-    pairs: dict[tuple[str, str], None] = {}
+    pairs: dict[tuple[str, str], int] = {}
     for number, line in enumerate(read_utf8(file).splitlines(), 1):
         cells = line.split("\t")
         if number == 1 and cells[0] == "query-id":
@@ -82,8 +83,11 @@ def _qrels(file: Path, queries: dict[str, str], passages: dict[str, str]) -> lis
             score = float(cells[2])
         except ValueError:
             raise ReaderError(f"{cells[2]!r} is not a number", file=file, row=number, field="score") from None
+        if not (score.is_integer() and abs(score) < 2**31):
+            raise ReaderError(f"{cells[2]!r} is not a whole number", file=file, row=number, field="score")
         if score > 0:
-            pairs[queries[cells[0]], passages[cells[1]]] = None
+            pair = queries[cells[0]], passages[cells[1]]
+            pairs[pair] = max(int(score), pairs.get(pair, 1))
     if not pairs:
         raise ReaderError("holds no relevant pair", file=file)
-    return list(pairs)
+    return [(query, passage, grade) for (query, passage), grade in pairs.items()]

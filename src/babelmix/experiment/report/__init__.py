@@ -73,9 +73,11 @@ def write_comparison_report(results: Results, file: Path) -> None:
         parts.append(
             Section(
                 "Are the differences real?",
-                tables=[sections.tests_table(results.tests, results.experiment.compare.against)],
+                tables=[sections.tests_table([c for found in results.tests.values() for c in found])],
             )
         )
+    if results.tuning:
+        parts.append(_tuning_section(results))
     if alpha := _alpha_section(results):
         parts.append(alpha)
     references = {entry.name: entry.audits[0] for entry in entries if entry.kind == "reference"}
@@ -154,6 +156,47 @@ def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section
         figures.curves(losses, x_label="step", y_label="loss"),
         "Lines of training loss by step for each strategy.",
         [Table(["step", *losses], rows)],
+    )
+
+
+def _tuning_section(results: Results) -> Section:
+    settings = results.experiment.tune
+    varied = list(next(iter(results.tuning.values())).best.settings)
+    names = [
+        name
+        for name in settings.measures
+        if any(name in t.measures for x in results.tuning.values() for t in x.trials)
+    ]
+    rows = [
+        [
+            strategy,
+            *(
+                f"{value:g}" + (" (edge)" if name in tuning.at_edge() else "")
+                for name, value in tuning.best.settings.items()
+            ),
+            *(sections.shown(name, tuning.best.measures.get(name, float("nan"))) for name in names),
+            f"{tuning.best.score:.3f}",
+            f"{min(trial.score for trial in tuning.trials):.3f}",
+        ]
+        for strategy, tuning in results.tuning.items()
+    ]
+    return Section(
+        "What was tuned",
+        f"Every strategy was tried with the same {len(settings.grid)} settings, steps and seed, and measured on the "
+        "validation part. The settings with the highest mean of the measures shown were taken. Edge: the best value is the "
+        "lowest or the highest that was tried.",
+        tables=[
+            Table(
+                [
+                    "strategy",
+                    *(name.replace("_", " ") for name in varied),
+                    *map(sections.title_of, names),
+                    "mean",
+                    "worst mean",
+                ],
+                rows,
+            )
+        ],
     )
 
 

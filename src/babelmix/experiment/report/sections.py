@@ -67,6 +67,8 @@ def bias_section(audit: Audit) -> Section:
     rows = [[title_of(name), with_interval(name, audit.estimates[name][0])] for name in names]
     note = (
         "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
+        "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
+        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool. "
         "Same-language preference: how often the answer in the query's own language stands before a translation of it "
         "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
     )
@@ -197,23 +199,24 @@ def languages_section(audit: Audit) -> Section:
     )
 
 
-def tests_table(tests: Mapping[str, Sequence[Comparison]], against: str) -> Table:
+def tests_table(comparisons: Sequence[Comparison]) -> Table:
     """Differences, effect sizes and p-values."""
     rows = [
         [
-            f"{against} - {other}",
+            f"{c.first} - {c.second}",
             title_of(c.measure),
             with_interval(c.measure, c.difference),
-            f"{c.effect:+.2f}",
+            "" if np.isnan(c.effect) else f"{c.effect:+.2f}",
+            f"{c.p_bootstrap:.4f}",
             f"{c.p:.4f}",
             "" if c.p_holm is None else f"{c.p_holm:.4f}",
         ]
-        for other, comparisons in tests.items()
         for c in comparisons
     ]
     return Table(
-        ["difference", "measure", "value [95 % interval]", "effect size", "p", "p after Holm"],
+        ["difference", "measure", "value [95 % interval]", "effect size", "p, bootstrap", "p", "p after Holm"],
         rows,
-        "Paired randomisation tests that swap whole groups, two-sided, Holm's correction over all rows. Values are averaged "
-        "over seeds before pairing. Effect size: mean over standard deviation of the groups' differences.",
+        "p: paired randomisation tests that swap whole groups, two-sided (medians: the paired bootstrap over groups); Holm's "
+        "correction over all rows. Values are averaged over seeds before pairing. Effect size: mean over standard deviation "
+        "of the groups' differences.",
     )
