@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -31,6 +31,7 @@ from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training.card import write_card
+from babelmix.training.rows import RowAdam, row_gradients
 from babelmix.training.settings import TrainingSettings
 
 MARKERS = ("training.json",)
@@ -95,9 +96,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         )  # fmt: skip
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """SparseAdam for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
+        """By rows for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
         if self.optimizer is None and is_static(self.model):
-            self.optimizer = torch.optim.SparseAdam(list(self.model.parameters()), lr=self.args.learning_rate)
+            self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
@@ -194,9 +195,6 @@ def train(
             raise TrainingError(
                 "a static encoder is its token vectors: LoRA, GradCache and frozen embeddings are not for it"
             )
-        for module in encoder.children():
-            if isinstance(module, StaticEmbedding):
-                module.embedding.sparse = True
     elif settings.max_seq_length and encoder.max_seq_length is not None:
         encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
     if settings.lora_rank:
@@ -234,6 +232,7 @@ def train(
         quiet_transformers(),
         progress_bar(label or f"training {settings.strategy}", settings.steps, "steps", done=done) as bar,
         _known_warnings(),
+        row_gradients(encoder),
     ):
         report = _Report(bar)
         trainer = PlanTrainer(
@@ -246,6 +245,9 @@ def train(
         for callback in ("PrinterCallback", "ProgressCallback"):
             for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
                 trainer.remove_callback(known)
+        if static:
+            # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
+            trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
         trainer.steps_of_texts = StepTexts(corpus, plan)
         trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - started
