@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
-from babelmix.batches.index import choose
 from babelmix.batches.keyed import Permutation, derive_key, mix, uniforms
+from babelmix.batches.pool import choose
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
