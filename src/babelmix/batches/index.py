@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ import polars as pl
 import scipy.sparse
 
 from babelmix.batches.keyed import uniforms
-from babelmix.batches.pool import Floats, Ints, Pool, choose
+from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, choose
 from babelmix.errors import PlanError
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ class CorpusIndex:
 
     def mono_sizes(self) -> Ints:
         """See `PairIndex.mono_sizes`."""
+        return self._mono_sizes
+
+    @cached_property
+    def _mono_sizes(self) -> Ints:
         return _classes_by_language(self.pair_class, self._both)
 
     def same(self, lang: int | None, weights: Floats) -> Pool:
@@ -167,7 +172,7 @@ class _RowsByLanguage:
         return self.order[self.first[item, lang] + offset]
 
 
-class _CorpusPool(Pool):
+class _CorpusPool(ClassPool):
     """Pairs of a `CorpusIndex`, gathered by class."""
 
     def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
@@ -178,7 +183,7 @@ class _CorpusPool(Pool):
         return len(self._first)
 
     def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `Pool.pick`: any pair of the class, its languages by weight, and any row of those."""
+        """See `ClassPool.pick`: any pair of the class, its languages by weight, and any row of those."""
         index = self._index
         # Chance for the pair, the query's and the passage's row, the query's and the passage's language.
         chance = uniforms(key, 5 * len(classes)).reshape(5, -1)
@@ -305,7 +310,7 @@ class RowIndex:
         return _RowPool(self, rows, weights[self.query_lang[rows]] * weights[self.passage_lang[rows]])
 
 
-class _RowPool(Pool):
+class _RowPool(ClassPool):
     """Rows of a `RowIndex`, gathered by class.
 
     Args:
@@ -333,7 +338,7 @@ class _RowPool(Pool):
         return len(self._first)
 
     def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `Pool.pick`; a row is drawn by its language's weight, or by the product of its two languages'."""
+        """See `ClassPool.pick`; a row is drawn by its language's weight, or by the product of its two languages'."""
         first, last = self._first[classes], self._last[classes]
         # Class c ends at the edge c + 1, so its rows share the numbers from c on.
         found = np.searchsorted(self._edges, classes + uniforms(key, len(classes)), side="right")

@@ -158,10 +158,6 @@ class _MixedPool(Pool):
         drawn = pool.draw(derive_key(seed, "source", name), own_step, size)
         return Drawn(drawn.query_rows + query, drawn.passage_rows + passage, name)
 
-    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """Not for a mixture: its sources number their classes apart."""
-        raise NotImplementedError("classes are of a source")
-
     def _able(self, size: int) -> list[int]:
         return [place for place, pool in self._pools.items() if len(pool) >= size]
 

@@ -34,11 +34,36 @@ class Drawn(NamedTuple):
 
 
 class Pool(ABC):
-    """Classes that can fill one kind of batch."""
+    """What can fill one kind of batch."""
 
     @abstractmethod
     def __len__(self) -> int:
         """The largest batch that it can fill."""
+
+    @abstractmethod
+    def draw(self, seed: int, step: int, size: int) -> Drawn:
+        """A batch of `size` rows, at most as many as the pool can fill; pure in (seed, step)."""
+
+    def sources(self, size: int) -> frozenset[str]:
+        """Names of the sources that can fill a batch of `size` rows; none unless the index has several."""
+        del size
+        return frozenset()
+
+    @property
+    def largest_source(self) -> str | None:
+        """The source that can fill the largest batch, if the index has several."""
+        return None
+
+
+class ClassPool(Pool):
+    """Classes of one index; its length is their number."""
+
+    def draw(self, seed: int, step: int, size: int) -> Drawn:
+        """See `Pool.draw`: the window of the step in the permutation of its turn through the classes."""
+        turn, window = divmod(step, len(self) // size)
+        shuffled = permutation(len(self), derive_key(seed, "classes", turn))
+        classes = shuffled(np.arange(window * size, (window + 1) * size))
+        return Drawn(*self.pick(classes, derive_key(seed, "rows", step)))
 
     @abstractmethod
     def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
@@ -52,23 +77,6 @@ class Pool(ABC):
             Query rows and passage rows, int64, shape (batch,).
 
         """
-
-    def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """A batch of `size` rows: the window of a step in the permutation of its turn through the classes."""
-        turn, window = divmod(step, len(self) // size)
-        shuffled = permutation(len(self), derive_key(seed, "classes", turn))
-        classes = shuffled(np.arange(window * size, (window + 1) * size))
-        return Drawn(*self.pick(classes, derive_key(seed, "rows", step)))
-
-    def sources(self, size: int) -> frozenset[str]:
-        """Names of the sources that can fill a batch of `size` rows; none unless the index has several."""
-        del size
-        return frozenset()
-
-    @property
-    def largest_source(self) -> str | None:
-        """The source that can fill the largest batch, if the index has several."""
-        return None
 
 
 class PairIndex(Protocol):

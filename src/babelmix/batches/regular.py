@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix.batches.keyed import derive_key, integers, uniforms
-from babelmix.batches.pool import Floats, Ints, Pool, Wheel
+from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, Wheel
 from babelmix.errors import PlanError
 
 ROUNDS = 64
@@ -148,7 +148,7 @@ class RegularIndex:
         return first
 
 
-class _RegularPool(Pool):
+class _RegularPool(ClassPool):
     """All pairs, in some of the ordered pairs of languages."""
 
     def __init__(self, index: RegularIndex, lang_pairs: Ints, weights: Floats) -> None:
@@ -163,7 +163,7 @@ class _RegularPool(Pool):
         return self._index.pairs if len(self._starts[0]) else 0
 
     def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `Pool.pick`."""
+        """See `ClassPool.pick`."""
         pairs = self._index.without_clashes(classes, derive_key(key, "substitutes"))
         if self._wheel is None:
             rows = pairs + self._starts[0][0]
