@@ -126,7 +126,8 @@ def measure(name: str, pairs: int, items: Path) -> dict[str, float]:
     rate = count / (time.process_time() - start)
     return {
         "imports": imports, "first": first, "peak_first": at_first, "peak": status_mb("VmHWM"),
-        "above": status_mb("VmHWM") - base, "file": max(0.0, status_mb("RssFile") - mapped), "own": status_mb("RssAnon"), "rate": rate,
+        "above": status_mb("VmHWM") - base, "file": max(0.0, status_mb("RssFile") - mapped), "own": status_mb("RssAnon"),
+        "rate": rate,
     }  # fmt: skip
 
 
