@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
-from babelmix.batches.index import choose
-from babelmix.batches.keyed import Permutation, derive_key, mix, uniforms
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
@@ -118,8 +116,9 @@ def test_each_item_once_a_turn_and_the_same_items_for_all_strategies(spec: str) 
     langs=st.sampled_from([("en",), ("de", "en"), ("de", "en", "fr", "ja")]),
     keep=st.sampled_from([0.3, 0.6, 1.0]),
     spec=st.sampled_from(SPECS),
+    ranks=st.integers(2, 40),
 )
-def test_random_corpora_give_lawful_batches_or_a_clear_error(seed, items, langs, keep, spec) -> None:
+def test_random_corpora_give_lawful_batches_or_a_clear_error(seed, items, langs, keep, spec, ranks) -> None:
     corpus = sparse_corpus(np.random.default_rng(seed), items, langs, keep)
     if corpus.qrels.num_rows == 0:
         return
@@ -132,8 +131,50 @@ def test_random_corpora_give_lawful_batches_or_a_clear_error(seed, items, langs,
     plan = BatchPlan(index, strategy(spec), size, seed=seed)
     for step in range(8):
         check_batch(corpus, plan[step], spec)
+    again = BatchPlan(index, strategy(spec), size, seed=seed)
+    for step in (7, 0, 3):
+        assert np.array_equal(again[step].query_rows, plan[step].query_rows)
+        assert np.array_equal(again[step].passage_rows, plan[step].passage_rows)
     with pytest.raises(PlanError, match="fewer than a batch"):
         BatchPlan(index, strategy(spec), size + 1)
+    # A row a rank at least: more ranks than a batch can have rows cannot be served.
+    whole = ranks * max(1, size // ranks)
+    if whole > size:
+        with pytest.raises(PlanError, match="fewer than a batch"):
+            BatchPlan(index, strategy(spec), whole, world_size=ranks)
+        with pytest.raises(PlanError, match=f"cannot be shared by {ranks} ranks"):
+            BatchPlan(index, strategy(spec), size, world_size=ranks)
+        return
+    batch = BatchPlan(index, strategy(spec), whole, seed=seed, world_size=ranks)[5]
+    check_batch(corpus, batch, spec)
+    parts = [batch.slice(rank, ranks) for rank in range(ranks)]
+    assert [row for part in parts for row in part.query_rows] == batch.query_rows.tolist()
+    assert [row for part in parts for row in part.passage_rows] == batch.passage_rows.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 100_000), count=st.integers(1, 60), langs=st.integers(1, 3), spec=st.sampled_from(SPECS))
+def test_random_ready_pairs_give_lawful_batches_or_a_clear_error(seed, count, langs, spec) -> None:
+    rng = np.random.default_rng(seed)
+    tags = ["en", "de", "fr"][:langs]
+    item, query, passage = (rng.integers(high, size=count).astype(str) for high in (20, 40, 40))
+    query_lang, passage_lang = (rng.choice(tags, size=count) for _ in range(2))
+    index = RowIndex(*map(list, (item, query_lang, passage_lang, query, passage)))
+    try:
+        size = largest_batch(index, strategy(spec))
+    except PlanError as error:
+        assert str(error)
+        return
+    plan = BatchPlan(index, strategy(spec), size, seed=seed, language_temperature=0.5)
+    for step in range(8):
+        batch = plan[step]
+        assert np.array_equal(batch.query_rows, batch.passage_rows)
+        for column in (item, query, passage):
+            assert len(set(column[batch.query_rows])) == size
+        same = query_lang[batch.query_rows] == passage_lang[batch.query_rows]
+        assert same.all() if batch.kind != "cross" else not same.any()
+        if batch.kind == "mono":
+            assert set(query_lang[batch.query_rows]) == {batch.lang}
 
 
 def test_hybrid_is_monolingual_with_probability_alpha() -> None:
@@ -251,38 +292,6 @@ def test_row_index_for_ready_pairs() -> None:
     assert copies.row_class[0] == copies.row_class[1]
     with pytest.raises(PlanError, match="one length"):
         RowIndex(["a"], ["en", "de"], ["en", "de"])
-
-
-@settings(max_examples=60, deadline=None)
-@given(size=st.integers(1, 5000), key=st.integers(0, 2**64 - 1))
-def test_permutation_is_one(size: int, key: int) -> None:
-    permutation = Permutation(size, key)
-    image = permutation(np.arange(size))
-    assert sorted(image.tolist()) == list(range(size))
-    assert permutation(np.array([size - 1]))[0] == image[-1]
-
-
-def test_permutations_look_random() -> None:
-    images = np.array([Permutation(50, derive_key("t", k))(np.arange(50)) for k in range(2000)])
-    counts = np.array([np.bincount(images[:, i], minlength=50) for i in range(50)])
-    chi = ((counts - 40) ** 2 / 40).sum(axis=1)
-    assert 30 < chi.mean() < 70  # 49 degrees of freedom
-
-
-def test_keyed_numbers_are_stable() -> None:
-    """A change here changes every saved plan: it needs a note in the changelog."""
-    assert derive_key(0, "kind", 5) == derive_key(0, "kind", 5) != derive_key("0", "kind", 5)
-    assert mix(np.array([1], dtype=np.uint64))[0] == 0x5692161D100B05E5
-    values = uniforms(derive_key(1), 4000)
-    assert 0 <= values.min() < values.max() < 1
-    assert values.mean() == pytest.approx(0.5, abs=0.02)
-
-
-def test_choose_never_takes_a_weight_of_zero() -> None:
-    weights = np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
-    for chance in (0.0, 0.4999, 0.5, 0.9999999999999999):
-        chosen = choose(weights, np.full(3, chance))
-        assert (weights[np.arange(3), chosen] > 0).all()
 
 
 def test_every_strategy_is_listed() -> None:

@@ -1,62 +1,27 @@
-"""What a plan draws from: classes of items that may not be each other's negatives, and their pairs by language.
+"""Indexes over what is listed row by row: a corpus of any coverage, or a table of ready pairs.
 
-A *class* joins items that a batch must not hold together: the two sides of a qrel, all passages of one query, and items
-that share a text. A batch draws distinct classes, so neither a translation nor a copy of a row's
-positive is ever one of its negatives.
+Here a class joins the two sides of a qrel, all passages of one query, and items that share a text.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse
 
-from babelmix.corpus import Corpus
+from babelmix.batches.keyed import uniforms
+from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, choose
 from babelmix.errors import PlanError
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-
-class Pool(Protocol):
-    """Classes that can fill one kind of batch."""
-
-    def __len__(self) -> int:
-        """How many classes there are."""
-        ...
-
-    def pick(self, classes: Ints, chance: Floats, weights: Floats) -> tuple[Ints, Ints]:
-        """Choose a query row and a passage row for each class.
-
-        Args:
-            classes: positions in this pool, int64, shape (batch,).
-            chance: uniform numbers, shape (5, batch): for the pair, the query's and the passage's language, their rows.
-            weights: of the languages, shape (languages,).
-
-        Returns:
-            Query rows and passage rows, int64, shape (batch,).
-
-        """
-        ...
-
-
-class PairIndex(Protocol):
-    """An index over training pairs by language."""
-
-    langs: tuple[str, ...]
-
-    def same(self, lang: int | None) -> Pool:
-        """Pairs with query and passage in one language: that of index `lang`, or each row its own if None."""
-        ...
-
-    def different(self) -> Pool:
-        """Pairs with query and passage in different languages, each row its own ordered pair."""
-        ...
+if TYPE_CHECKING:
+    from babelmix.corpus import Corpus
 
 
 def classes_of(corpus: Corpus) -> tuple[Ints, Ints]:
@@ -151,21 +116,43 @@ class CorpusIndex:
         self.pair_class = query_class[self.pair_query]
         self.query_rows = _RowsByLanguage(queries.item, queries.lang, len(queries.items), len(self.langs))
         self.passage_rows = _RowsByLanguage(passages.item, passages.lang, len(passages.items), len(self.langs))
+        self._both = self.query_rows.has[self.pair_query] & self.passage_rows.has[self.pair_passage]
 
-    def same(self, lang: int | None) -> Pool:
+    @property
+    def classes(self) -> int:
+        """See `PairIndex.classes`."""
+        return len(np.unique(self.pair_class))
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """See `PairIndex.rows`."""
+        return len(self.query_rows.order), len(self.passage_rows.order)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """See `PairIndex.sources`: none."""
+        return ()
+
+    def mono_sizes(self) -> Ints:
+        """See `PairIndex.mono_sizes`."""
+        return self._mono_sizes
+
+    @cached_property
+    def _mono_sizes(self) -> Ints:
+        return _classes_by_language(self.pair_class, self._both)
+
+    def same(self, lang: int | None, weights: Floats) -> Pool:
         """See `PairIndex.same`."""
-        both = self.query_rows.has[self.pair_query] & self.passage_rows.has[self.pair_passage]
-        return _CorpusPool(self, np.flatnonzero(both.any(axis=1) if lang is None else both[:, lang]), "same", lang)
+        keep = self._both.any(axis=1) if lang is None else self._both[:, lang]
+        return _SamePool(self, np.flatnonzero(keep), weights, lang)
 
-    def different(self) -> Pool:
+    def different(self, weights: Floats) -> Pool:
         """See `PairIndex.different`."""
         query, passage = self.query_rows.has[self.pair_query], self.passage_rows.has[self.pair_passage]
         # There is an ordered pair of different languages unless both sides have one and the same language only.
         count_query, count_passage = query.sum(axis=1), passage.sum(axis=1)
         only_one = (count_query == 1) & (count_passage == 1) & (query & passage).any(axis=1)
-        return _CorpusPool(
-            self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), "different", None
-        )
+        return _DifferentPool(self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), weights)
 
 
 class _RowsByLanguage:
@@ -179,61 +166,72 @@ class _RowsByLanguage:
         self.count = count.reshape(items, langs)
         self.has = self.count > 0
 
-    def pick(self, item: Ints, lang: Ints, chance: Floats) -> Ints:
+    def pick(self, item: Ints, lang: Ints | int, chance: Floats) -> Ints:
         """A row of each (item, language), any of several with equal chance."""
         offset = (chance * self.count[item, lang]).astype(np.int64)
         return self.order[self.first[item, lang] + offset]
 
 
-class _CorpusPool:
+class _CorpusPool(ClassPool):
     """Pairs of a `CorpusIndex`, gathered by class."""
 
-    def __init__(self, index: CorpusIndex, pairs: Ints, kind: str, lang: int | None) -> None:
-        self._index, self._pairs, self._kind, self._lang = index, pairs, kind, lang
+    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
+        self._index, self._pairs, self._weights = index, pairs, weights
         _, self._first, self._count = np.unique(index.pair_class[pairs], return_index=True, return_counts=True)
 
     def __len__(self) -> int:
         return len(self._first)
 
-    def pick(self, classes: Ints, chance: Floats, weights: Floats) -> tuple[Ints, Ints]:
-        """See `Pool.pick`."""
+    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
+        """See `ClassPool.pick`: any pair of the class, its languages by weight, and any row of those."""
         index = self._index
+        # Chance for the pair, the query's and the passage's row, the query's and the passage's language.
+        chance = uniforms(key, 5 * len(classes)).reshape(5, -1)
         pair = self._pairs[self._first[classes] + (chance[0] * self._count[classes]).astype(np.int64)]
         query, passage = index.pair_query[pair], index.pair_passage[pair]
+        query_lang, passage_lang = self._langs(query, passage, chance[3:])
+        query_rows = index.query_rows.pick(query, query_lang, chance[1])
+        return query_rows, index.passage_rows.pick(passage, passage_lang, chance[2])
+
+    @abstractmethod
+    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
+        """Languages of both sides of pairs, or one for all; chance has shape (2, batch)."""
+
+
+class _SamePool(_CorpusPool):
+    """Pairs with both sides in one language: one for all, or each its own."""
+
+    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats, lang: int | None) -> None:
+        super().__init__(index, pairs, weights)
+        self._lang = lang
+
+    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
         if self._lang is not None:
-            query_lang = passage_lang = np.full(len(pair), self._lang)
-        else:
-            query_has, passage_has = index.query_rows.has[query] * weights, index.passage_rows.has[passage] * weights
-            if self._kind == "same":
-                query_lang = passage_lang = choose(query_has * (passage_has > 0), chance[1])
-            else:
-                # P(a, b) ~ w_a w_b for a != b: draw a by its share, then b among the others.
-                partners = passage_has.sum(axis=1, keepdims=True) - passage_has
-                query_lang = choose(query_has * partners, chance[1])
-                passage_has[np.arange(len(pair)), query_lang] = 0.0
-                passage_lang = choose(passage_has, chance[2])
-        return index.query_rows.pick(query, query_lang, chance[3]), index.passage_rows.pick(
-            passage, passage_lang, chance[4]
-        )
+            return self._lang, self._lang
+        both = self._index.query_rows.has[query] & self._index.passage_rows.has[passage]
+        lang = choose(np.where(both, self._weights, 0.0), chance[0])
+        return lang, lang
 
 
-def choose(weights: Floats, chance: Floats) -> Ints:
-    """A column of each row, drawn in proportion to non-negative weights.
+class _DifferentPool(_CorpusPool):
+    """Pairs with the sides in different languages."""
 
-    Args:
-        weights: shape (rows, columns); no row is all zero.
-        chance: uniform numbers, shape (rows,).
+    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
+        super().__init__(index, pairs, weights)
+        # Weights of the languages that differ from one, shape (one, languages).
+        self._others = np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
 
-    Returns:
-        int64, shape (rows,).
+    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
+        # P(a, b) ~ w_a w_b for a != b: draw a by its share, then b among the others.
+        has = self._index.passage_rows.has[passage]
+        share = self._index.query_rows.has[query] * self._weights * (has @ self._others.T)
+        query_lang = choose(share, chance[0])
+        return query_lang, choose(np.where(has, self._others[query_lang], 0.0), chance[1])
 
-    """
-    edges = np.cumsum(weights, axis=1)
-    target = chance * edges[:, -1]
-    chosen = (edges <= target[:, None]).sum(axis=1)
-    # Rounding may carry the target to the last edge; the last column of positive weight is then meant.
-    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    return np.minimum(chosen, last)
+
+def _classes_by_language(classes: Ints, has: npt.NDArray[np.bool_]) -> Ints:
+    """How many distinct classes have each language, given the classes and languages of pairs; shape (languages,)."""
+    return np.array([len(np.unique(classes[column])) for column in has.T], dtype=np.int64)
 
 
 class RowIndex:
@@ -264,9 +262,11 @@ class RowIndex:
         if not len(item) == len(query_lang) == len(passage_lang) or not len(item):
             raise PlanError("the columns item, query_lang and passage_lang must have one length, and some rows")
         self.langs = tuple(sorted({*query_lang, *passage_lang}))
-        code = {lang: i for i, lang in enumerate(self.langs)}
-        self.query_lang = np.array([code[lang] for lang in query_lang], dtype=np.int64)
-        self.passage_lang = np.array([code[lang] for lang in passage_lang], dtype=np.int64)
+        tags = pl.Enum(self.langs)
+        self.query_lang, self.passage_lang = (
+            pl.Series(list(column), dtype=tags).to_physical().to_numpy().astype(np.int64)
+            for column in (query_lang, passage_lang)
+        )
         left, right = [], []
         rows = np.arange(len(item))
         for texts in (item, query, passage):
@@ -277,41 +277,70 @@ class RowIndex:
             right.append(firsts)
         self.row_class, _ = _components(np.concatenate(left), np.concatenate(right), len(rows), len(rows))
 
-    def same(self, lang: int | None) -> Pool:
+    @property
+    def classes(self) -> int:
+        """See `PairIndex.classes`."""
+        return len(np.unique(self.row_class))
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """See `PairIndex.rows`: the same table twice."""
+        return len(self.row_class), len(self.row_class)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """See `PairIndex.sources`: none."""
+        return ()
+
+    def mono_sizes(self) -> Ints:
+        """See `PairIndex.mono_sizes`."""
+        same = self.query_lang == self.passage_lang
+        has = same[:, None] & (self.query_lang[:, None] == np.arange(len(self.langs)))
+        return _classes_by_language(self.row_class, has)
+
+    def same(self, lang: int | None, weights: Floats) -> Pool:
         """See `PairIndex.same`."""
         keep = self.query_lang == self.passage_lang
         rows = np.flatnonzero(keep if lang is None else keep & (self.query_lang == lang))
-        return _RowPool(self, rows, same=True)
+        return _RowPool(self, rows, weights[self.query_lang[rows]])
 
-    def different(self) -> Pool:
+    def different(self, weights: Floats) -> Pool:
         """See `PairIndex.different`."""
-        return _RowPool(self, np.flatnonzero(self.query_lang != self.passage_lang), same=False)
+        rows = np.flatnonzero(self.query_lang != self.passage_lang)
+        return _RowPool(self, rows, weights[self.query_lang[rows]] * weights[self.passage_lang[rows]])
 
 
-class _RowPool:
-    """Rows of a `RowIndex`, gathered by class."""
+class _RowPool(ClassPool):
+    """Rows of a `RowIndex`, gathered by class.
 
-    def __init__(self, index: RowIndex, rows: Ints, same: bool) -> None:
+    Args:
+        index: of the rows.
+        rows: the pool's, int64, shape (rows,).
+        weights: positive, of the languages of each row, shape (rows,).
+
+    """
+
+    def __init__(self, index: RowIndex, rows: Ints, weights: Floats) -> None:
         order = np.argsort(index.row_class[rows], kind="stable")
-        self._index, self._rows, self._same = index, rows[order], same
+        self._rows = rows[order]
         classes = index.row_class[self._rows]
-        _, self._first, self._count = np.unique(classes, return_index=True, return_counts=True)
+        _, self._first, count = np.unique(classes, return_index=True, return_counts=True)
         # Several rows of a class in one pair of languages share that pair's weight.
         pair = (classes * len(index.langs) + index.query_lang[self._rows]) * len(index.langs)
         _, place, size = np.unique(pair + index.passage_lang[self._rows], return_inverse=True, return_counts=True)
-        self._share = 1.0 / size[place]
+        share = weights[order] / size[place]
+        # Scaled to one a class, so that the running sum loses nothing however much weights differ between classes.
+        whole = np.repeat(np.add.reduceat(share, self._first), count) if len(rows) else share
+        self._edges = np.cumsum(share / whole)
+        self._last = self._first + count - 1
 
     def __len__(self) -> int:
         return len(self._first)
 
-    def pick(self, classes: Ints, chance: Floats, weights: Floats) -> tuple[Ints, Ints]:
-        """See `Pool.pick`; a row is drawn by its language's weight, or by the product of its two languages'."""
-        index = self._index
-        chosen = np.empty(len(classes), dtype=np.int64)
-        for i, (first, count) in enumerate(zip(self._first[classes], self._count[classes], strict=True)):
-            rows = self._rows[first : first + count]
-            weight = self._share[first : first + count] * weights[index.query_lang[rows]]
-            if not self._same:
-                weight = weight * weights[index.passage_lang[rows]]
-            chosen[i] = rows[choose(weight[None, :], chance[1, i : i + 1])[0]]
+    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
+        """See `ClassPool.pick`; a row is drawn by its language's weight, or by the product of its two languages'."""
+        first, last = self._first[classes], self._last[classes]
+        # Class c ends at the edge c + 1, so its rows share the numbers from c on.
+        found = np.searchsorted(self._edges, classes + uniforms(key, len(classes)), side="right")
+        chosen = self._rows[np.clip(found, first, last)]
         return chosen, chosen

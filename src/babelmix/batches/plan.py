@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.batches.index import Ints, PairIndex, Pool
-from babelmix.batches.keyed import Permutation, derive_key, uniforms
+from babelmix.batches.keyed import derive_key, uniform
+from babelmix.batches.pool import Ints, PairIndex, Pool, Wheel
 from babelmix.batches.strategies import Strategy
 from babelmix.errors import PlanError
 
@@ -25,6 +25,7 @@ class Batch:
         lang: the language of a `mono` batch, else None.
         query_rows: rows of the corpus's queries, int64, shape (batch,).
         passage_rows: rows of its passages, int64, shape (batch,).
+        source: the source that all rows are of, if the plan has several.
 
     """
 
@@ -33,6 +34,7 @@ class Batch:
     lang: str | None
     query_rows: Ints
     passage_rows: Ints
+    source: str | None = None
 
     def __len__(self) -> int:
         return len(self.query_rows)
@@ -47,7 +49,7 @@ class Batch:
 class BatchPlan:
     """`plan[step] -> Batch`: deterministic in (seed, step), in any order, with no state.
 
-    The classes of a pool (see `index`) are permuted by a key; step s takes the window of the batch's size at s modulo the
+    The classes of a pool (see `pool`) are permuted by a key; step s takes the window of the batch's size at s modulo the
     number of whole windows, and every turn through the pool has another permutation. On fully parallel data all pools
     have the same classes, so every strategy sees the same items at the same step, and each item once per turn.
 
@@ -83,6 +85,12 @@ class BatchPlan:
         self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
         self._pools: dict[tuple[str, int | None], Pool] = {}
         strategy.check(self)
+        able = {name for pool in self._pools.values() for name in pool.sources(batch_size)}
+        if idle := [name for name in index.sources if name not in able]:
+            raise PlanError(
+                f"the source {idle[0]!r} can fill no {strategy} batch of {batch_size}; use a smaller batch size, another "
+                "strategy, or leave the source out"
+            )
 
     def __getitem__(self, step: int) -> Batch:
         if step < 0:
@@ -99,27 +107,31 @@ class BatchPlan:
     def pool(self, kind: str, lang: int | None = None) -> Pool:
         """The pool of one kind: `same` (of one language, or of each row's own) or `different`."""
         if (kind, lang) not in self._pools:
-            self._pools[kind, lang] = self.index.same(lang) if kind == "same" else self.index.different()
+            self._pools[kind, lang] = (
+                self.index.same(lang, self.language_weights)
+                if kind == "same"
+                else self.index.different(self.language_weights)
+            )
         return self._pools[kind, lang]
 
     def chance(self, step: int, what: str) -> float:
         """A uniform number of this step, by purpose."""
-        return float(uniforms(derive_key(self.seed, what, step), 1)[0])
+        return uniform(derive_key(self.seed, what, step))
+
+    def language(self, step: int) -> int:
+        """The number of the language of this step, drawn by weight among those with same-language pairs."""
+        return self._languages.one(self.chance(step, "language"))
 
     def fill(self, kind: str, step: int, pool: Pool, lang: int | None = None) -> Batch:
         """Draw the batch of a step from a pool."""
-        windows = len(pool) // self.batch_size
-        turn, window = divmod(step, windows)
-        permutation = Permutation(len(pool), derive_key(self.seed, "classes", turn))
-        classes = permutation(np.arange(window * self.batch_size, (window + 1) * self.batch_size))
-        chance = uniforms(derive_key(self.seed, "rows", step), 5 * self.batch_size).reshape(5, self.batch_size)
-        query_rows, passage_rows = pool.pick(classes, chance, self.language_weights)
-        return Batch(kind, step, None if lang is None else self.index.langs[lang], query_rows, passage_rows)
+        drawn = pool.draw(self.seed, step, self.batch_size)
+        tag = None if lang is None else self.index.langs[lang]
+        return Batch(kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source)
 
     @cached_property
     def mono_sizes(self) -> Ints:
         """Classes with a same-language pair, by language, int64, shape (languages,)."""
-        return np.array([len(self.pool("same", lang)) for lang in range(len(self.index.langs))], dtype=np.int64)
+        return self.index.mono_sizes()
 
     @cached_property
     def language_weights(self) -> npt.NDArray[np.float64]:
@@ -128,6 +140,10 @@ class BatchPlan:
             return np.ones(len(self.index.langs))
         # A language without same-language pairs can still stand in a cross-lingual row.
         return np.maximum(self.mono_sizes, 1).astype(np.float64) ** self.language_temperature
+
+    @cached_property
+    def _languages(self) -> Wheel:
+        return Wheel(self.language_weights * (self.mono_sizes > 0))
 
     def require(self, pool: Pool, what: str, langs: Sequence[str] = ()) -> None:
         """Raise unless a pool can fill a batch.
@@ -138,8 +154,9 @@ class BatchPlan:
         """
         if len(pool) < self.batch_size:
             where = f" in {', '.join(langs)}" if langs else ""
+            have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
             raise PlanError(
-                f"{what}{where}: {len(pool)} distinct items are fewer than a batch of {self.batch_size}; use a smaller "
+                f"{what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {self.batch_size}; use a smaller "
                 "batch size, more data, or leave the language out"
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from babelmix.batches.strategies.base import Strategy
-from babelmix.corpus import find_language
 from babelmix.errors import PlanError
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ class English(Strategy):
         return plan.fill("mono", step, plan.pool("same", lang), lang)
 
     def _lang(self, plan: BatchPlan) -> int:
+        # Here, as a corpus's libraries are many, and a plan over other indexes does without them.
+        from babelmix.corpus import find_language
+
         tag = find_language("en", plan.index.langs)
         if tag is None:
             raise PlanError(f"the corpus has no English; its languages are {', '.join(plan.index.langs)}")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from babelmix.batches.index import choose
 from babelmix.batches.strategies.base import Strategy
 from babelmix.errors import PlanError
 
@@ -29,6 +28,5 @@ class Mono(Strategy):
 
     def draw(self, plan: BatchPlan, step: int) -> Batch:
         """See `Strategy.draw`."""
-        weights = plan.language_weights * (plan.mono_sizes > 0)
-        lang = int(choose(weights[None, :], np.array([plan.chance(step, "language")]))[0])
+        lang = plan.language(step)
         return plan.fill("mono", step, plan.pool("same", lang), lang)

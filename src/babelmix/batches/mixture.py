@@ -1,0 +1,219 @@
+"""Several sources in one plan, each drawn by its weight; a batch is of one source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from babelmix.batches.keyed import Permutation, derive_key
+from babelmix.batches.pool import Drawn, Floats, Ints, PairIndex, Pool
+from babelmix.errors import PlanError
+
+if TYPE_CHECKING:
+    from babelmix.batches.plan import Batch
+
+BLOCK = 1000
+"""Batches in which every source has its exact quota."""
+
+
+class Mixture:
+    """An index over several sources, for batches that hold one source each.
+
+    A strategy draws the kind and the language of a batch first, so alpha and the language weights hold whatever the
+    sources are. Then the source is drawn by weight among those that can fill such a batch: a source in one language only
+    ever enters monolingual batches. In every 1,000 steps the sources that compete for a kind of batch have their exact
+    shares, in an order that is a keyed permutation. So the number of steps that a source had before is arithmetic,
+    and it walks through its classes by that number, each class once before any twice, as if it were alone.
+
+    Rows are those of the sources' own tables put end to end in the order given; `local` turns a batch's back.
+
+    Args:
+        sources: an index by name, at least one.
+        weights: a positive number by name, one for every source; by default from the sizes.
+        temperature: where no weights are given, a source weighs its number of classes to this power: 1 is by size, 0
+            weighs all alike.
+
+    Raises:
+        PlanError: there is no source, a weight is missing, has no source or is not positive, or the temperature is not 0
+            or more.
+
+    """
+
+    def __init__(
+        self, sources: Mapping[str, PairIndex], weights: Mapping[str, float] | None = None, *, temperature: float = 1.0
+    ) -> None:
+        if not sources:
+            raise PlanError("a mixture needs at least one source")
+        if weights is not None and set(weights) != set(sources):
+            raise PlanError(
+                f"the source weights are for {', '.join(sorted(weights)) or 'nothing'}, but the sources are "
+                f"{', '.join(sorted(sources))}: give every source one weight"
+            )
+        if not np.isfinite(temperature) or temperature < 0:
+            raise PlanError(f"the source temperature must be 0 (all alike) or more, not {temperature}")
+        self.parts = dict(sources)
+        if weights is None:
+            weights = {name: float(index.classes) ** temperature for name, index in self.parts.items()}
+        for name, weight in weights.items():
+            if not np.isfinite(weight) or weight <= 0:
+                raise PlanError(
+                    f"the weight of the source {name!r} must be a positive number, not {weight}; leave out a source "
+                    "that is not wanted"
+                )
+        self.weights = np.array([float(weights[name]) for name in self.parts])
+        self.langs = tuple(sorted({lang for index in self.parts.values() for lang in index.langs}))
+        sizes = np.array([index.rows for index in self.parts.values()], dtype=np.int64)
+        self._starts: Ints = np.cumsum(sizes, axis=0) - sizes
+
+    @property
+    def classes(self) -> int:
+        """See `PairIndex.classes`: the sum over the sources."""
+        return sum(index.classes for index in self.parts.values())
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """See `PairIndex.rows`: the sums over the sources."""
+        queries, passages = zip(*(index.rows for index in self.parts.values()), strict=True)
+        return sum(queries), sum(passages)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources."""
+        return tuple(self.parts)
+
+    def local(self, batch: Batch) -> Batch:
+        """A batch with the row numbers that its source's own tables have.
+
+        Raises:
+            PlanError: the batch names no source of this mixture.
+
+        """
+        if batch.source not in self.parts:
+            raise PlanError(f"the batch is of {batch.source!r}, but the sources are {', '.join(self.parts)}")
+        query, passage = self._starts[self.sources.index(batch.source)]
+        return replace(batch, query_rows=batch.query_rows - query, passage_rows=batch.passage_rows - passage)
+
+    def mono_sizes(self) -> Ints:
+        """See `PairIndex.mono_sizes`: the sums over the sources."""
+        sizes = np.zeros(len(self.langs), dtype=np.int64)
+        for index in self.parts.values():
+            sizes[self._numbers(index)] += index.mono_sizes()
+        return sizes
+
+    def same(self, lang: int | None, weights: Floats) -> Pool:
+        """See `PairIndex.same`."""
+        pools = {}
+        for place, index in enumerate(self.parts.values()):
+            if lang is None or self.langs[lang] in index.langs:
+                own = None if lang is None else index.langs.index(self.langs[lang])
+                pools[place] = index.same(own, weights[self._numbers(index)])
+        return _MixedPool(self, pools)
+
+    def different(self, weights: Floats) -> Pool:
+        """See `PairIndex.different`."""
+        pools = {
+            place: index.different(weights[self._numbers(index)]) for place, index in enumerate(self.parts.values())
+        }
+        return _MixedPool(self, pools)
+
+    def start(self, place: int) -> tuple[int, int]:
+        """The first query row and the first passage row of the source at a place."""
+        query, passage = self._starts[place]
+        return int(query), int(passage)
+
+    def _numbers(self, index: PairIndex) -> Ints:
+        """The numbers in the mixture of a source's languages, shape (its languages,)."""
+        return np.array([self.langs.index(lang) for lang in index.langs], dtype=np.int64)
+
+
+class _MixedPool(Pool):
+    """One kind of batch, by the place of the source."""
+
+    def __init__(self, mixture: Mixture, pools: Mapping[int, Pool]) -> None:
+        self._mixture, self._pools = mixture, pools
+
+    def __len__(self) -> int:
+        return max((len(pool) for pool in self._pools.values()), default=0)
+
+    def sources(self, size: int) -> frozenset[str]:
+        """See `Pool.sources`."""
+        return frozenset(self._mixture.sources[place] for place in self._able(size))
+
+    @property
+    def largest_source(self) -> str | None:
+        """See `Pool.largest_source`."""
+        place = max(self._pools, key=lambda place: len(self._pools[place]), default=None)
+        return None if place is None else self._mixture.sources[place]
+
+    def draw(self, seed: int, step: int, size: int) -> Drawn:
+        """See `Pool.draw`: the batch that the step's source would have, alone, at its own step."""
+        able = self._able(size)
+        number, own_step = turn_of(self._mixture.weights[able], seed, step)
+        name, pool = self._mixture.sources[able[number]], self._pools[able[number]]
+        query, passage = self._mixture.start(able[number])
+        drawn = pool.draw(derive_key(seed, "source", name), own_step, size)
+        return Drawn(drawn.query_rows + query, drawn.passage_rows + passage, name)
+
+    def _able(self, size: int) -> list[int]:
+        return [place for place, pool in self._pools.items() if len(pool) >= size]
+
+
+def quotas(weights: Floats) -> Ints:
+    """Steps of each source in a block, in proportion to weights by the largest remainder, at least one.
+
+    Args:
+        weights: positive, shape (sources,).
+
+    Returns:
+        int64, shape (sources,); the sum is `BLOCK`, or the number of sources if that is more.
+
+    """
+    length = max(BLOCK, len(weights))
+    exact = weights / weights.sum() * length
+    quota: Ints = np.maximum(np.floor(exact).astype(np.int64), 1)
+    while quota.sum() != length:
+        # Rounding down leaves steps over; lifting a tiny weight to one step takes some from the others.
+        missing = exact - quota
+        if quota.sum() < length:
+            quota[np.argmax(missing)] += 1
+        else:
+            quota[np.argmin(np.where(quota > 1, missing, np.inf))] -= 1
+    return quota
+
+
+def turn_of(weights: Floats, seed: int, step: int) -> tuple[int, int]:
+    """Which source has a step, and how many earlier steps it had.
+
+    Args:
+        weights: positive, of the sources that compete, shape (sources,).
+        seed: of the plan.
+        step: of the plan.
+
+    Returns:
+        The number of the source and its own step.
+
+    """
+    if len(weights) == 1:
+        return 0, step
+    quota, length = _quotas(weights.tobytes())
+    block, place = divmod(step, length)
+    order = _order(quota, derive_key(seed, "sources", block))
+    source = int(order[place])
+    return source, block * quota[source] + int(np.count_nonzero(order[:place] == source))
+
+
+@lru_cache(maxsize=256)
+def _quotas(weights: bytes) -> tuple[tuple[int, ...], int]:
+    quota = quotas(np.frombuffer(weights))
+    return tuple(quota.tolist()), int(quota.sum())
+
+
+@lru_cache(maxsize=64)
+def _order(quota: tuple[int, ...], key: int) -> Ints:
+    """The source of each step of a block; kept for the steps that follow."""
+    places = np.repeat(np.arange(len(quota)), quota)
+    return places[Permutation(len(places), key)(np.arange(len(places)))]
