@@ -279,15 +279,22 @@ class _Block:
 
 @contextmanager
 def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose matrix products keep to one core each; numpy lets go of the interpreter, so they work side by side."""
-    before = torch.get_num_threads()
+    """Threads whose float32 products keep to one core each; numpy lets go of the interpreter, so they work side by side."""
+    threads_before = torch.get_num_threads()
+    # A process may let products be rounded to bfloat16, which moves metrics; torch before 2.9 has no such setting here.
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    precision_before = getattr(products, "fp32_precision", None)
     torch.set_num_threads(1)
+    if products is not None:
+        products.fp32_precision = "ieee"
     threads = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield threads
     finally:
         threads.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
+        if products is not None:
+            products.fp32_precision = precision_before
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], IntArray]:
