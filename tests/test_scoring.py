@@ -229,7 +229,7 @@ def test_what_a_row_becomes_does_not_depend_on_the_others() -> None:
 
 def test_layout_of_a_chunk() -> None:
     lang = np.array([4, 1, 4, 1, 1, 2])
-    chunk = Chunk.of(lang, 100, 3)
+    chunk = Chunk.of(lang, 100)
     assert chunk.langs.tolist() == [1, 2, 4]
     assert len(chunk.row_at) == 64
     assert chunk.row_at[:3].tolist() == [101, 103, 104]

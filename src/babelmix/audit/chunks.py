@@ -36,7 +36,6 @@ class Chunk:
         runs: where runs of columns of one language start, in units of eight columns and never longer than can be added
             up; int64, shape (runs,).
         first_run: the first run of each of `langs`, int64, shape (languages of the chunk,).
-        vectors: float32, shape (columns, dimension), zero until `load` has read them.
 
     """
 
@@ -47,10 +46,9 @@ class Chunk:
     langs: IntArray
     runs: IntArray
     first_run: IntArray
-    vectors: torch.Tensor
 
     @classmethod
-    def of(cls, lang: IntArray, first: int, dimension: int) -> Chunk:
+    def of(cls, lang: IntArray, first: int) -> Chunk:
         """Lay out the passages from corpus row `first` on, whose languages are `lang`."""
         langs, sizes = np.unique(lang, return_counts=True)
         padded = -(-sizes // _BYTES) * _BYTES
@@ -65,18 +63,19 @@ class Chunk:
         in_run = _BYTES * _ADDENDS
         runs = [np.arange(s, s + n, in_run) // _BYTES for s, n in zip(starts, padded, strict=True)]
         first_run = np.cumsum([0, *map(len, runs[:-1])])
-        vectors = torch.zeros((len(row_at), dimension), dtype=torch.float32)
-        return cls(first, row_at, column_of, np.repeat(langs, padded), langs, np.concatenate(runs), first_run, vectors)
+        return cls(first, row_at, column_of, np.repeat(langs, padded), langs, np.concatenate(runs), first_run)
 
-    def load(self, embeddings: npt.NDArray[np.floating], similarity: str, start: int, end: int) -> None:
-        """Read the vectors of the corpus rows from `start` to `end`, which are of this chunk.
+    def read(
+        self, embeddings: npt.NDArray[np.floating], similarity: str, start: int, end: int, out: torch.Tensor
+    ) -> None:
+        """Read the vectors of corpus rows from `start` to `end`, which are of this chunk, to their columns' rows of `out`.
 
         Raises:
             AuditError: a value is not finite.
 
         """
         columns = self.column_of[start - self.first : end - self.first]
-        self.vectors.numpy()[columns] = read(embeddings, np.arange(start, end), "passage", similarity)
+        out.numpy()[columns] = read(embeddings, np.arange(start, end), "passage", similarity)
 
     def hold(self, passage: IntArray) -> npt.NDArray[np.bool_]:
         """Which corpus rows are of this chunk, shape of `passage`."""
