@@ -119,6 +119,27 @@ def test_chunks_do_not_change_the_table(dimension: int) -> None:
         assert same(rank_table(corpus, queries, passages, memory=memory), whole)
 
 
+@pytest.mark.parametrize("dimension", [3, 24, 384, 1000])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_score_depends_on_its_two_vectors_alone(dimension: int, onednn: bool, monkeypatch) -> None:
+    """What counting ties and chunks rests on: neither place nor size of a padded product changes a score's last bit."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
+    rng = np.random.default_rng(dimension)
+    queries, passages = (torch.from_numpy(rng.standard_normal((n, dimension), np.float32)) for n in (256, 1024))
+    with scoring._single_threaded(1) as threads:
+
+        def product(left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
+            return threads.submit(lambda: scoring._product(left, scoring._factor(right))).result()
+
+        whole = product(queries, passages)
+        assert np.allclose(whole, queries.numpy() @ passages.numpy().T, atol=1e-3)
+        for rows in (16, 48, 256):
+            for first, end in ((0, 64), (64, 256), (320, 1024)):
+                assert np.array_equal(product(queries[:rows], passages[first:end]), whole[:rows, first:end])
+        order = rng.permutation(1024)
+        assert np.array_equal(product(queries, passages[order]), whole[:, order])
+
+
 @pytest.mark.parametrize("chunk", [None, 1, 30])
 def test_equal_passages_stand_in_row_order(chunk: int | None) -> None:
     corpus = parallel_corpus(20)
@@ -260,6 +281,29 @@ def test_settings_of_the_process_are_left_as_they_were() -> None:
     finally:
         torch.set_float32_matmul_precision(precision)
     assert torch.get_num_threads() == threads
+
+
+def test_embeddings_without_dimensions_are_refused() -> None:
+    corpus = parallel_corpus(3)
+    with pytest.raises(AuditError, match="embeddings of shape"):
+        rank_table(corpus, np.ones((12, 0), np.float32), np.ones((12, 0), np.float32))
+
+
+def test_the_bound_on_memory_keeps_workers_and_chunks_few(monkeypatch) -> None:
+    corpus = parallel_corpus(100)
+    vectors = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32)
+    seen = []
+    run = scoring._Scoring.run
+    monkeypatch.setattr(scoring._Scoring, "run", lambda self, n: seen.append((n, self.chunk)) or run(self, n))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    for memory in (1, 6 * 4 * 16 * 100, 4 << 20, 1 << 30):
+        rank_table(corpus, vectors, vectors, memory=memory)
+    assert seen[0] == (1, 64)
+    assert seen[1] == (1, 100)
+    assert seen[2][1] == seen[3][1] == 400
+    assert seen[2][0] == (4 * 2**20 - 2 * 4 * 16 * (400 + 4 * 8 + 64)) // (2 * 4 * 256 * (400 + 4 * 8 + 64))
+    assert 1 < seen[2][0] < seen[3][0] == 8
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ matrix of scores that exists. A worker multiplies and counts on one core while t
 
 A count is exact only if the score of a pair is one number wherever it is computed. A matrix product rounds the same dot
 product differently when a matrix is very narrow or ends in an odd number of columns, so the rows of a block and the
-columns of a chunk are padded to whole multiples, and on the processors measured a score then depends on its two vectors
-alone. That is not left to trust: with several chunks each relevant passage's score is computed beforehand and compared
-with what the block's own product gives, and the pass is made again with the latter should any differ.
+columns of a chunk are padded to whole multiples: with oneDNN and MKL a score then depends on its two vectors alone, and
+a test holds the library at hand to it. With several chunks each relevant passage's score is computed beforehand; it is
+compared with what the block's own product gives, and the pass is made again with the latter should any differ.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def rank_table(
     """Score every query against every passage and reduce at once to counts.
 
     Scores are float32. Of two passages with equal scores the one in the lower row of the corpus stands first, as in a
-    stable sort; passages with equal vectors always have equal scores. A zero vector has cosine 0 with everything (and
+    stable sort; passages with equal vectors have equal scores. A zero vector has cosine 0 with everything (and
     dot product 0), so it ties with every passage orthogonal to the query. NaN and infinity are refused.
 
     Neither the scores nor, where they are memory-mapped, the embeddings are ever held as a whole; what grows with the
@@ -73,8 +73,8 @@ def rank_table(
         similarity: `"cosine"` or `"dot"`.
         cutoffs: the k for which the languages of the first k answers are counted.
         about: facts kept with the table.
-        memory: bytes for chunks of passages (a third) and for blocks of scores (another; more of it keeps more cores
-            busy); the least that works is taken if this is less.
+        memory: bytes for chunks of passages, at most a third, and blocks of scores: more of it keeps more cores busy.
+            If this is less than one chunk of 64 passages and one block take, it is exceeded.
         chunk: passages taken at once; by default what `memory` allows, at most 16,384.
 
     Raises:
@@ -95,7 +95,7 @@ def rank_table(
     query_langs, query_lang = _coded(corpus.queries["lang"])
     passage_langs, passage_lang = _coded(corpus.passages["lang"])
     passages = len(passage_lang)
-    allowed = int(np.clip(memory // 6 // (4 * max(1, query_embeddings.shape[1])), COLUMNS, _CHUNK))
+    allowed = int(np.clip(memory // 6 // (4 * query_embeddings.shape[1]), COLUMNS, _CHUNK))
     scoring = _Scoring(
         query_embeddings,
         passage_embeddings,
@@ -107,7 +107,8 @@ def rank_table(
         min(max(cutoffs), passages),
         min(chunk or allowed, passages),
     )
-    above, first = scoring.run(int(np.clip(memory // 3 // scoring.buffer, 1, torch.get_num_threads())))
+    workers = int(np.clip((memory - scoring.held) // scoring.buffer, 1, torch.get_num_threads()))
+    above, first = scoring.run(workers)
     return RankTable(
         query_langs=query_langs,
         passage_langs=passage_langs,
@@ -143,6 +144,11 @@ class _Scoring:
     def widest(self) -> int:
         """Columns that a chunk has at most, with padding."""
         return self.chunk + 8 * min(self.languages, self.chunk) + COLUMNS
+
+    @property
+    def held(self) -> int:
+        """Bytes of two chunks: one is read while the other is multiplied."""
+        return 2 * 4 * self.widest * self.passages.shape[1]
 
     @property
     def buffer(self) -> int:
@@ -311,7 +317,7 @@ def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], IntArray]:
 
 def _check_shapes(corpus: Corpus, queries: npt.NDArray[np.floating], passages: npt.NDArray[np.floating]) -> None:
     for side, table, embeddings in (("query", corpus.queries, queries), ("passage", corpus.passages, passages)):
-        if embeddings.ndim != 2 or len(embeddings) != table.num_rows:
+        if embeddings.ndim != 2 or len(embeddings) != table.num_rows or embeddings.shape[1] == 0:
             raise AuditError(f"there are {table.num_rows} {side} rows, but embeddings of shape {embeddings.shape}")
     if queries.shape[1] != passages.shape[1]:
         raise AuditError(f"queries have {queries.shape[1]} dimensions but passages {passages.shape[1]}")
