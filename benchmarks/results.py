@@ -213,8 +213,8 @@ def main() -> None:
     for label in ("scratch", "pretrained", "long"):
         experiment = Experiment(runs / f"libreoffice-{label}")
         parts |= {f"{label}-headline": headline(experiment), f"{label}-best": best(experiment)}
-        pictures(experiment, label)
         if label != "long":
+            pictures(experiment, label)
             parts |= {
                 f"{label}-tests": differences(experiment), f"{label}-tuning": tuned(experiment),
                 f"{label}-scripts": scripts(experiment), f"{label}-finding": experiment.results["finding"],
