@@ -158,7 +158,7 @@ def against_peers(data: Corpus, vectors: Embeddings, names: list[str], rounds: i
             total = Cost(*(a + weight * b for a, b in zip(total, times_one, strict=True)))
             for m in METRICS:
                 measure = found[f"{setting}/{m}"]
-                expected[f"{cell} {m}"] = (float(measure.cell_means()[measure.cells.index(cell)]), values[m])
+                expected[f"{cell} {m}"] = (float(measure.cell_values()[measure.cells.index(cell)]), values[m])
         difference = max(abs(a - b) for a, b in expected.values())
         row(name, times.clock, total.clock, total.clock / mine.clock, total.cores / mine.cores, f"{difference:.1e}")
 
