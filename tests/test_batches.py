@@ -91,6 +91,7 @@ def test_a_plan_is_pure_in_seed_and_step(spec: str) -> None:
         [*b.query_rows.tolist(), *b.passage_rows.tolist()] for b in itertools.islice(plan.batches(first=17), 13)
     ]
     assert resumed == forward[17:]
+    assert next(plan.batches()).step == 0
     shared_by_four = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1, world_size=4)
     assert [rows(shared_by_four, step) for step in range(30)] == forward
     other = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=2)
@@ -211,7 +212,8 @@ def test_languages_are_uniform_or_by_size() -> None:
     [
         ("cross", parallel_corpus(20, ("en",)), "need two languages"),
         ("english", parallel_corpus(20, ("de", "fr")), "has no English"),
-        ("mono", parallel_corpus(5), "5 distinct items are fewer than a batch of 8"),
+        ("mono", parallel_corpus(5), "^monolingual batches in de: 5 distinct items are fewer than a batch of 8"),
+        ("cross", parallel_corpus(5), "^cross-lingual batches: 5 distinct items are fewer than a batch of 8"),
     ],
 )
 def test_impossible_plans_say_why(spec: str, corpus: Corpus, message: str) -> None:
@@ -223,6 +225,9 @@ def test_bad_settings_say_why() -> None:
     index = CorpusIndex(parallel_corpus(20))
     with pytest.raises(PlanError, match="cannot be shared by 3 ranks"):
         BatchPlan(index, strategy("mono"), 8, world_size=3)
+    for size, ranks in ((0, 1), (-8, 1), (8, 0), (8, -1)):
+        with pytest.raises(PlanError, match=f"a batch of {size} cannot be shared by {ranks} ranks"):
+            BatchPlan(index, strategy("mono"), size, world_size=ranks)
     with pytest.raises(PlanError, match="language temperature"):
         BatchPlan(index, strategy("mono"), 8, language_temperature=-1)
     with pytest.raises(PlanError, match="probability"):

@@ -72,6 +72,7 @@ def test_rows_are_the_sources_tables_put_end_to_end() -> None:
     assert mixture.rows == (160 + 48, 160 + 48)
     assert mixture.classes == 64
     assert mixture.mono_sizes().tolist() == [64, 64, 40, 40]
+    assert mixture.mono_sizes().dtype == np.int64
     queries = [*corpora["news"].queries["text"].to_pylist(), *corpora["help"].queries["text"].to_pylist()]
     plan = BatchPlan(mixture, strategy("hybrid"), 8, seed=1)
     for step in range(20):
@@ -196,6 +197,8 @@ def test_random_sources_give_lawful_batches_or_a_clear_error(seed, sizes, keep, 
         ([1.0, 1.0, 1.0], [334, 333, 333]),
         ([2.0, 2.0, 3.0], [286, 286, 428]),
         ([1.0, 1e-9, 1e-9], [998, 1, 1]),
+        ([1e-9, 1e-9, 1.0], [1, 1, 998]),
+        ([0.9985] * 999 + [2.5], [1] * 1000),
         ([0.4996, 0.4996, 0.0004, 0.0004], [499, 499, 1, 1]),
     ],
 )
