@@ -1,4 +1,4 @@
-"""Writes the README's tables and pictures from finished runs, so that no number there is typed by hand.
+"""Writes the README's tables and pictures from finished runs, so that no number there is typed by hand; either or both.
 
 babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
 babelmix compare demo
@@ -75,19 +75,24 @@ def demo_table(folder: Path) -> str:
 def main() -> None:
     """Rewrite the marked parts of the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--audit", type=Path, required=True, help="folder of the audit on XQuAD-R")
-    parser.add_argument("--demo", type=Path, required=True, help="folder of the demo")
+    parser.add_argument("--audit", type=Path, help="folder of the audit on XQuAD-R")
+    parser.add_argument("--demo", type=Path, help="folder of the demo")
     arguments = parser.parse_args()
+    parts = {}
+    if arguments.audit:
+        parts["audit"] = audit_table(arguments.audit)
+    if arguments.demo:
+        parts["demo"] = demo_table(arguments.demo)
+        shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for name, content in (("audit", audit_table(arguments.audit)), ("demo", demo_table(arguments.demo))):
+    for name, content in parts.items():
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has no part marked {name!r}")
         text = pattern.sub(lambda match, content=content: match.group(1) + content + "\n" + match.group(2), text)
     readme.write_text(text, encoding="utf-8")
-    shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
-    print("README.md and docs/images/demo.svg are up to date")
+    print(f"README.md is up to date: {', '.join(parts) or 'nothing'} written")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from babelmix._progress import quiet_transformers
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
@@ -119,6 +119,8 @@ def theirs(data: Corpus, vocabulary: int, steps: int) -> Clock:
             model=model, args=arguments, train_dataset=Dataset.from_dict(rows), callbacks=[clock],
             loss=MultipleNegativesRankingLoss(model, scale=1 / TrainingSettings().temperature),
         )  # fmt: skip
+        # It prints every loss to standard output, which is for the table.
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return clock
 

@@ -11,7 +11,7 @@ from conftest import WORDS, parallel_corpus, shared
 
 from babelmix.audit.run import about_of
 from babelmix.encoders import e5_offline as e5
-from babelmix.encoders import encode, fingerprint, load_encoder, static
+from babelmix.encoders import embed, encode, fingerprint, load_encoder, static
 from babelmix.encoders.embed import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
 
@@ -330,6 +330,36 @@ def test_encoding_leaves_the_fingerprint_as_it_is(tiny_bert, monkeypatch, tmp_pa
     encode(again, ["river"], "document")
     encode(again, ["dog house", "cat"], "query")
     assert again.seen == []
+
+
+def test_large_results_are_mapped_from_a_file_that_does_not_stay(tiny_static, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    texts = [f"cat {i % 500} dog" for i in range(900)]
+    expected = tiny_static.encode_query(texts)
+    encode(tiny_static, texts[:300], "query")
+    monkeypatch.setattr(embed, "_FLUSH_BYTES", 0)
+    monkeypatch.setattr(embed, "_COPIED", 7)
+    size = 900 * expected.shape[1] * 4
+    for found, mapped in (
+        (encode(tiny_static, texts, "query", memory=size - 1), True),  # some texts are stored, the rest is new
+        (encode(tiny_static, texts, "query", memory=0), True),  # all are stored
+        (encode(tiny_static, texts, "query", memory=size), False),
+        (encode(tiny_static, texts, "document", memory=0, store=False), True),
+    ):
+        assert isinstance(found, np.memmap) is mapped
+        assert found.dtype == np.float32
+        assert np.allclose(found, expected)
+    assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".npy"}
+    assert len(list(tmp_path.rglob("*.keys.npy"))) == 2
+
+
+def test_shards_are_written_as_soon_as_they_are_large(tiny_static, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    monkeypatch.setattr(embed, "_FLUSH_BYTES", 256 * 16 * 4)
+    encode(tiny_static, [f"cat {i}" for i in range(1200)], "query")
+    shards = [len(np.load(file)) for file in tmp_path.rglob("*.keys.npy")]
+    assert sum(shards) == 1200
+    assert max(shards) == 512
 
 
 @pytest.mark.parametrize("damage", ["keys", "vectors", "gone"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from babelmix.audit.bias import crowding, language_shares
 from babelmix.audit.measures import SETTINGS, Measure, measures
 from babelmix.audit.metrics import METRICS, metric
-from babelmix.audit.ranks import RankTable, rank_table
+from babelmix.audit.ranks import RankTable
 from babelmix.audit.run import Audit, audit
+from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import Comparison, Estimate, compare, compare_all, estimates, holm
 
 __all__ = [

@@ -15,7 +15,8 @@ from babelmix._files import write_json
 from babelmix.audit import bias
 from babelmix.audit.measures import Measure, measures
 from babelmix.audit.metrics import DEFAULT
-from babelmix.audit.ranks import RankTable, rank_table
+from babelmix.audit.ranks import RankTable
+from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.corpus import Corpus
 from babelmix.encoders import encode, fingerprint

@@ -18,6 +18,8 @@ from babelmix.audit.measures import Measure
 from babelmix.errors import AuditError
 
 RESAMPLES = 1000
+TEST_RESAMPLES = 10_000
+"""More than an interval needs: a p-value cannot be smaller than one over their number."""
 FLIPS = 10_000
 LEVEL = 0.95
 
@@ -91,7 +93,7 @@ def compare(
     second: Sequence[Mapping[str, Measure]],
     names: Sequence[str],
     *,
-    resamples: int = RESAMPLES,
+    resamples: int = TEST_RESAMPLES,
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[Comparison]:
@@ -140,7 +142,7 @@ def compare_all(
     names: Sequence[str],
     *,
     against: str | None = None,
-    resamples: int = RESAMPLES,
+    resamples: int = TEST_RESAMPLES,
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[Comparison]:

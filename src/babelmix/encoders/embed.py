@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from babelmix.errors import EncoderError
 
 KINDS = ("query", "document")
 _FLUSH_SECONDS = 10.0
+_FLUSH_BYTES = 64 << 20
 _CHUNK = 256
+_COPIED = 65536
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -94,6 +97,7 @@ def encode(
     store: bool = True,
     key: str | None = None,
     label: str = "encoding",
+    memory: int = 1 << 30,
 ) -> Embeddings:
     """Embed texts, each distinct one once.
 
@@ -108,6 +112,7 @@ def encode(
         key: the encoder's fingerprint, if it is known already.
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
+        memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.
 
     Returns:
         float32, shape (texts, dimension), as the encoder gives them (not normalised again).
@@ -129,19 +134,38 @@ def encode(
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
-    fresh = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique))
-    dimension = fresh.shape[1] if len(fresh) else np.load(files[0], mmap_mode="r").shape[1]
-    vectors = np.empty((len(unique), dimension), dtype=np.float32)
-    is_missing = wanted["shard"].is_null().to_numpy()
-    if len(fresh):
-        vectors[is_missing] = fresh
-    for (shard,), part in wanted.with_row_index("place").filter(pl.col("shard").is_not_null()).group_by("shard"):
-        stored = np.load(files[int(str(shard))], mmap_mode="r", allow_pickle=False)
-        vectors[part["place"].to_numpy()] = stored[part["row"].to_numpy()]
-    if len(unique) == len(texts):
-        return vectors
-    place = frame.join(unique.select("high", "low").with_row_index("place"), on=["high", "low"], maintain_order="left")
-    return vectors[place["place"].to_numpy()]
+    stored = wanted.filter(pl.col("shard").is_not_null())
+
+    def rows(dimension: int) -> Embeddings:
+        return _empty((len(texts), dimension), memory)
+
+    # Everything is written to its place at once: a second copy would take as much memory again.
+    if len(missing):
+        vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
+    else:
+        vectors = rows(np.load(files[0], mmap_mode="r").shape[1])
+    for (shard,), part in stored.group_by("shard"):
+        known_vectors = np.load(files[int(str(shard))], mmap_mode="r", allow_pickle=False)
+        vectors[part["at"].to_numpy()] = known_vectors[part["row"].to_numpy()]
+    if len(unique) < len(texts):
+        first = frame.join(unique.rename({"at": "first"}), on=["high", "low"], maintain_order="left")[
+            "first"
+        ].to_numpy()
+        copies = np.flatnonzero(first != np.arange(len(texts)))
+        for start in range(0, len(copies), _COPIED):
+            some = copies[start : start + _COPIED]
+            vectors[some] = vectors[first[some]]
+    return vectors
+
+
+def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
+    """A float32 array, in memory or, above `memory` bytes, mapped from a file without a name."""
+    if 4 * shape[0] * shape[1] <= memory:
+        return np.empty(shape, dtype=np.float32)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    # The mapping keeps the file's contents after it is closed and removed.
+    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
 def _encode_missing(
@@ -154,10 +178,9 @@ def _encode_missing(
     shelf: EmbeddingStore | None,
     label: str,
     total: int,
+    rows: Callable[[int], Embeddings],
 ) -> Embeddings:
-    """Embeddings of `texts[missing]`, in that order."""
-    if len(missing) == 0:
-        return np.empty((0, 0), dtype=np.float32)
+    """What `rows` gives for the encoder's dimension, with the embeddings of `texts[missing]` written to rows `missing`."""
     result: Embeddings | None = None
     # Chunks of one length are padded least; a fixed shuffle of the chunks keeps the ETA honest.
     by_length = np.argsort([len(texts[i]) for i in missing], kind="stable")
@@ -170,8 +193,8 @@ def _encode_missing(
     def flush() -> None:
         nonlocal last
         if shelf and unsaved and result is not None:
-            places = np.concatenate(unsaved)
-            shelf.add(keys[missing[places]], result[places])
+            places = missing[np.concatenate(unsaved)]
+            shelf.add(keys[places], result[places])
         unsaved.clear()
         last = time.monotonic()
 
@@ -183,10 +206,11 @@ def _encode_missing(
                 if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
                     raise EncoderError("the encoder does not give one vector a text")
                 if result is None:
-                    result = np.empty((len(missing), vectors.shape[1]), dtype=np.float32)
-                result[chunk] = vectors
+                    result = rows(vectors.shape[1])
+                result[missing[chunk]] = vectors
                 unsaved.append(chunk)
-                if time.monotonic() - last > _FLUSH_SECONDS:
+                full = len(unsaved) * vectors.nbytes > _FLUSH_BYTES
+                if full or time.monotonic() - last > _FLUSH_SECONDS:
                     flush()
                 bar.advance(len(batch))
     finally:

@@ -1,0 +1,126 @@
+"""Consecutive passages, read, checked, scaled and ordered by language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from babelmix.errors import AuditError
+
+Floats = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+COLUMNS = 64
+"""A chunk's columns are padded to a multiple of it: in a narrower or odd product a score may be rounded differently."""
+
+_BYTES = 8
+"""Each language's columns are padded to a multiple of it, so that eight comparisons are added up as one number."""
+
+_ADDENDS = 255
+"""How many comparisons fit in each byte of that number."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive passages as columns: ordered by language, each language padded with columns that stand for nothing.
+
+    Args:
+        first: corpus row of its first passage.
+        row_at: corpus row of each column, -1 for padding, int64, shape (columns,).
+        column_of: column of each passage, int64, shape (passages of the chunk,).
+        lang_at: language of each column, int64, shape (columns,).
+        langs: languages it has, ascending, int64, shape (languages of the chunk,).
+        runs: where runs of columns of one language start, in units of eight columns and never longer than can be added
+            up; int64, shape (runs,).
+        first_run: the first run of each of `langs`, int64, shape (languages of the chunk,).
+
+    """
+
+    first: int
+    row_at: IntArray
+    column_of: IntArray
+    lang_at: IntArray
+    langs: IntArray
+    runs: IntArray
+    first_run: IntArray
+
+    @classmethod
+    def of(cls, lang: IntArray, first: int) -> Chunk:
+        """Lay out the passages from corpus row `first` on, whose languages are `lang`."""
+        langs, sizes = np.unique(lang, return_counts=True)
+        padded = -(-sizes // _BYTES) * _BYTES
+        # What is missing from whole multiples is padded as part of the last language.
+        padded[-1] += -padded.sum() % COLUMNS
+        starts = np.cumsum(padded) - padded
+        order = np.argsort(lang, kind="stable")
+        column_of = np.empty(len(lang), dtype=np.int64)
+        column_of[order] = np.arange(len(lang)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+        row_at = np.full(int(padded.sum()), -1, dtype=np.int64)
+        row_at[column_of] = first + np.arange(len(lang))
+        in_run = _BYTES * _ADDENDS
+        runs = [np.arange(s, s + n, in_run) // _BYTES for s, n in zip(starts, padded, strict=True)]
+        first_run = np.cumsum([0, *map(len, runs[:-1])])
+        return cls(first, row_at, column_of, np.repeat(langs, padded), langs, np.concatenate(runs), first_run)
+
+    def read(
+        self, embeddings: npt.NDArray[np.floating], similarity: str, start: int, end: int, out: torch.Tensor
+    ) -> None:
+        """Read the vectors of corpus rows from `start` to `end`, which are of this chunk, to their columns' rows of `out`.
+
+        Raises:
+            AuditError: a value is not finite.
+
+        """
+        columns = self.column_of[start - self.first : end - self.first]
+        out.numpy()[columns] = read(embeddings, np.arange(start, end), "passage", similarity)
+
+    def hold(self, passage: IntArray) -> npt.NDArray[np.bool_]:
+        """Which corpus rows are of this chunk, shape of `passage`."""
+        return (passage >= self.first) & (passage < self.first + len(self.column_of))
+
+    def add_up(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+        """Eight partial counts in each number, uint64, shape (rows, runs); `by_language` takes them apart."""
+        return np.add.reduceat(mask.view(np.uint64), self.runs, axis=1)
+
+    def by_language(self, partial: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        """Counts per language of the chunk, int32, shape (rows, languages of the chunk)."""
+        counts = partial.view(np.uint8).reshape(*partial.shape, _BYTES).sum(axis=2, dtype=np.int32)
+        return np.add.reduceat(counts, self.first_run, axis=1)
+
+
+def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, similarity: str) -> Floats:
+    """Some rows as float32, checked, and of length 1 for cosine; what a row becomes does not depend on the others.
+
+    Args:
+        embeddings: floating, shape (rows of the corpus, dimension); may be memory-mapped.
+        rows: corpus rows, ascending, int64.
+        side: what the message calls a row.
+        similarity: `"cosine"` or `"dot"`.
+
+    Raises:
+        AuditError: a value is not finite, or not within float32.
+
+    """
+    consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+    with np.errstate(over="ignore"):
+        vectors = np.array(embeddings[rows[0] : rows[-1] + 1] if consecutive else embeddings[rows], dtype=np.float32)
+    # NaN is both the least and the greatest value of an array that has one.
+    if vectors.size and not (np.isfinite(vectors.min()) and np.isfinite(vectors.max())):
+        row = int(rows[np.argmin(np.isfinite(vectors).all(axis=1))]) + 1
+        raise AuditError(f"the embedding of {side} row {row} is not finite (NaN or infinity): the encoder is broken")
+    if similarity == "dot":
+        return vectors
+    with np.errstate(over="ignore", under="ignore"):
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    # Squares of very small and very large values leave float32.
+    unsafe = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
+    if len(unsafe):
+        exact = vectors[unsafe].astype(np.float64)
+        lengths = np.linalg.norm(exact, axis=1)
+        vectors[unsafe] = exact / np.where(lengths > 0, lengths, 1.0)[:, None]
+        norms[unsafe] = 1.0
+    vectors /= norms[:, None]
+    return vectors
