@@ -186,6 +186,17 @@ def test_hybrid_is_monolingual_with_probability_alpha() -> None:
         assert share == pytest.approx(alpha, abs=0.05)
 
 
+def test_hybrid_asks_only_for_what_it_draws() -> None:
+    one_language = CorpusIndex(parallel_corpus(10, ("en",)))
+    assert BatchPlan(one_language, strategy("hybrid(1)"), 8)[0].kind == "mono"
+    with pytest.raises(PlanError, match="need two languages"):
+        BatchPlan(one_language, strategy("hybrid(0.99)"), 8)
+    never_the_same = RowIndex(["a", "b"], ["de", "en"], ["en", "de"])
+    assert BatchPlan(never_the_same, strategy("hybrid(0)"), 2)[0].kind == "cross"
+    with pytest.raises(PlanError, match="no item has a query and a passage in one language"):
+        BatchPlan(never_the_same, strategy("hybrid(0.01)"), 2)
+
+
 def test_languages_are_uniform_or_by_size() -> None:
     corpus = parallel_corpus(40)
     few = corpus.queries["lang"].to_pylist()
@@ -212,6 +223,8 @@ def test_languages_are_uniform_or_by_size() -> None:
     [
         ("cross", parallel_corpus(20, ("en",)), "need two languages"),
         ("english", parallel_corpus(20, ("de", "fr")), "has no English"),
+        ("english", parallel_corpus(5), "^monolingual batches in en: 5 distinct items are fewer than a batch of 8"),
+        ("mixed", parallel_corpus(5), "^batches of same-language rows: 5 distinct items are fewer than a batch of 8"),
         ("mono", parallel_corpus(5), "^monolingual batches in de: 5 distinct items are fewer than a batch of 8"),
         ("cross", parallel_corpus(5), "^cross-lingual batches: 5 distinct items are fewer than a batch of 8"),
     ],
