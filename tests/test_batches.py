@@ -261,6 +261,9 @@ def test_classes_join_qrels_and_copies() -> None:
     )
     query_class, passage_class = classes_of(corpus)
     assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]
+    assert query_class.tolist() == passage_class.tolist()
+    assert query_class.shape == (4,)
+    assert query_class.dtype == passage_class.dtype == np.int64
     assert len({query_class[0], query_class[1], query_class[3]}) == 3
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.audit import Audit, RankTable, crowding, language_shares, measures, rank_table
-from babelmix.audit.metrics import RankedLists, metric
+from babelmix.audit.metrics import RankedLists, metric, recall
 from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
@@ -122,6 +122,7 @@ def test_metrics_of_one_list_and_of_none(name: str, value: float) -> None:
     second, nothing = np.array([1]), np.zeros(0, dtype=np.int64)
     assert metric(name)(RankedLists(second, np.array([0]), second)).tolist() == pytest.approx([value])
     assert metric(name)(RankedLists(nothing, nothing, nothing)).tolist() == []
+    assert recall(RankedLists(second, np.array([0]), second)).tolist() == [1]
 
 
 @pytest.mark.filterwarnings("ignore:unsafe cast")
