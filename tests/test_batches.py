@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
+from babelmix.batches.keyed import derive_key
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
@@ -311,6 +312,8 @@ def test_row_index_for_ready_pairs() -> None:
                 assert {a for _, a, _ in chosen} == {batch.lang}
     copies = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], ["q", "q2"], ["same", "same"])
     assert copies.row_class[0] == copies.row_class[1]
+    passages_only = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], passage=["same", "same"])
+    assert passages_only.row_class[0] == passages_only.row_class[1]
     with pytest.raises(PlanError, match="one length"):
         RowIndex(["a"], ["en", "de"], ["en", "de"])
 
@@ -318,3 +321,40 @@ def test_row_index_for_ready_pairs() -> None:
 def test_every_strategy_is_listed() -> None:
     assert list(STRATEGIES) == ["english", "mixed", "mono", "cross", "hybrid"]
     assert str(strategy("hybrid")) == "hybrid(0.5)"
+
+
+@pytest.mark.parametrize("kind", ["same", "different"])
+def test_what_a_row_draws_is_independent_of_the_rest_of_its_batch(kind: str) -> None:
+    # Two queries, each with two relevant passages, and each of these twice in two languages.
+    copies = list(itertools.product(("de", "en"), "xy"))
+    queries = [{"item": f"q{i}", "lang": lang, "text": f"{i} {lang} {c}"} for i in "01" for lang, c in copies]
+    passages = [
+        {"item": f"p{i}{n}", "lang": lang, "text": f"{i} {n} {lang} {c}"}
+        for i in "01" for n in "ab" for lang, c in copies
+    ]  # fmt: skip
+    qrels = [(f"q{i}", f"p{i}{n}") for i in "01" for n in "ab"]
+    index = CorpusIndex(Corpus.from_rows(queries, passages, qrels))
+    pool = index.same(None, np.ones(2)) if kind == "same" else index.different(np.ones(2))
+    drawn = Counter()
+    for key in range(4000):
+        rows = zip(*pool.pick(np.array([0, 1]), derive_key("draw", key)), strict=True)
+        drawn[tuple((queries[q]["text"], passages[p]["text"]) for q, p in rows)] += 1
+    # The passage, the language and both copies: 16 ways for each of the two rows, whatever the other drew.
+    assert len(drawn) == 16 * 16
+    assert scipy.stats.chisquare(list(drawn.values())).pvalue > 0.001
+
+
+def test_a_corpus_has_cross_lingual_pairs_where_the_two_sides_differ() -> None:
+    sides = {"a": ("de", "en"), "b": ("de", "de"), "c": ("de en", "de"), "d": ("de", "de en")}
+    queries, passages = (
+        [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i, both in sides.items() for lang in both[side].split()]
+        for side in (0, 1)
+    )
+    index = CorpusIndex(Corpus.from_rows(queries, passages, [(i, i) for i in sides]))
+    pool = index.different(np.ones(2))
+    assert len(pool) == 3
+    assert len(index.same(None, np.ones(2))) == 3
+    drawn = {(int(q), int(p)) for key in range(30) for q, p in zip(*pool.pick(np.arange(3), key), strict=True)}
+    assert {(queries[q]["text"], passages[p]["text"]) for q, p in drawn} == {
+        ("a de", "a en"), ("c en", "c de"), ("d de", "d en"),
+    }  # fmt: skip

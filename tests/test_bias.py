@@ -14,39 +14,6 @@ LESS_IS_BETTER = (
     "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank std", "rank variance",
 )  # fmt: skip
 
-# Query row, language of the relevant passage, and how many passages in de, en, it outrank it. Query 1 has a relevant
-# passage in one language only, 2 asks in a language without passages, 3 has two in its own, 4 none at all, and 5 none in
-# its own.
-PAIRS = [
-    (0, "de", (1, 0, 0)), (0, "en", (2, 1, 1)),
-    (1, "en", (0, 0, 0)),
-    (2, "de", (2, 1, 0)), (2, "en", (1, 0, 0)),
-    (3, "de", (3, 1, 1)), (3, "de", (1, 1, 0)), (3, "en", (0, 0, 0)), (3, "it", (4, 2, 1)),
-    (5, "en", (1, 1, 0)), (5, "it", (3, 3, 0)),
-]  # fmt: skip
-
-
-@pytest.fixture
-def table() -> RankTable:
-    query, langs, above = zip(*PAIRS, strict=True)
-    first_three = [(2, 1, 0), (1, 1, 1), (0, 3, 0), (0, 0, 3), (3, 0, 0), (1, 2, 0)]
-    return RankTable(
-        query_langs=("de", "en", "fr"),
-        passage_langs=("de", "en", "it"),
-        pool_sizes=np.array([6, 4, 2]),
-        query_item=np.array([f"i{q}" for q in range(6)], dtype=object),
-        query_group=np.array(list("bacbac"), dtype=object),
-        query_lang=np.array([0, 1, 2, 0, 0, 0]),
-        pair_query=np.array(query),
-        pair_passage=np.arange(len(PAIRS)),
-        pair_lang=np.array([("de", "en", "it").index(lang) for lang in langs]),
-        pair_grade=np.ones(len(PAIRS), dtype=np.int64),
-        above=np.array(above, dtype=np.int32),
-        top=np.array([[first, (6, 4, 2)] for first in first_three], dtype=np.int32),
-        cutoffs=(3, 20),
-        about={},
-    )
-
 
 def test_ranks_in_the_whole_pool_and_in_the_passages_own_language(table: RankTable) -> None:
     assert table.rank_in_all().tolist() == [1, 4, 0, 3, 1, 5, 2, 0, 7, 2, 6]

@@ -250,7 +250,9 @@ def test_without_spread_there_is_no_effect() -> None:
 def test_a_resample_without_a_cell_counts_the_others(aggregate: str) -> None:
     # Cell b has a query in each of the first two of four groups, and one resample in sixteen misses both.
     rng = np.random.default_rng(17)
-    one = measure(rng.random(20), np.repeat(np.arange(4), 5), (np.arange(20) % 5 + np.arange(20) // 10 == 0).astype(int))
+    one = measure(
+        rng.random(20), np.repeat(np.arange(4), 5), (np.arange(20) % 5 + np.arange(20) // 10 == 0).astype(int)
+    )
     one = one if aggregate == "mean" else median_measure(one)
     middle = np.mean if aggregate == "mean" else np.median
     macro, cells = estimates({"m": one}, resamples=200, seed=3)["m"]
@@ -280,6 +282,7 @@ def test_many_groups_are_resampled_in_blocks_that_lose_nothing() -> None:
 def test_the_same_call_gives_the_same_numbers() -> None:
     rng = np.random.default_rng(19)
     a, b = {"m": random_measure(rng)}, {"m": random_measure(rng)}
+    assert estimates({}) == {}
     assert estimates(a) == estimates(a, seed=0) != estimates(a, seed=1)
     once = compare([a], [b], ["m"])
     assert once == compare([a], [b], ["m"], seed=0)
