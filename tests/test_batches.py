@@ -18,6 +18,12 @@ from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
 SPECS = ("english", "mixed", "mono", "cross", "hybrid", "hybrid(0.25)")
+# Of the plans in `test_the_sequence_of_a_seed_is_pinned_over_listed_rows`.
+LISTED = [
+    ([14, 102, 122, 71, 8, 146], [15, 103, 121, 70, 11, 147]),
+    ([157, 116, 62, 68, 134, 91], [158, 119, 63, 70, 132, 89]),
+]
+READY = [[119, 349, 357, 355, 112, 96], [300, 246, 281, 355, 71, 127]]
 
 
 def facts(corpus: Corpus):
@@ -177,6 +183,19 @@ def test_random_ready_pairs_give_lawful_batches_or_a_clear_error(seed, count, la
         assert same.all() if batch.kind != "cross" else not same.any()
         if batch.kind == "mono":
             assert set(query_lang[batch.query_rows]) == {batch.lang}
+
+
+def test_the_sequence_of_a_seed_is_pinned_over_listed_rows() -> None:
+    """A change here changes every saved plan: it needs a note in the changelog."""
+    corpus = parallel_corpus(40)
+    rows = list(itertools.product(range(40), ("de", "en", "fr"), ("de", "en", "fr")))
+    # Rows of an item far apart, so that gathering them has to keep their order.
+    order = np.random.default_rng(0).permutation(len(rows))
+    index = RowIndex(*map(list, zip(*[map(str, rows[i]) for i in order], strict=True)))
+    assert index.row_class.dtype == np.int64
+    listed, ready = BatchPlan(CorpusIndex(corpus), strategy("cross"), 6), BatchPlan(index, strategy("mixed"), 6)
+    assert [(listed[s].query_rows.tolist(), listed[s].passage_rows.tolist()) for s in (0, 10**9)] == LISTED
+    assert [ready[s].query_rows.tolist() for s in (0, 10**9)] == READY
 
 
 def test_hybrid_is_monolingual_with_probability_alpha() -> None:

@@ -297,6 +297,26 @@ def test_the_batch_sampler_keeps_sources_apart(ranks: int) -> None:
     assert shares["faq"] / shares.total() == pytest.approx(0.75, abs=0.12)
 
 
+def test_the_batch_sampler_is_the_plan_from_its_first_step_on(monkeypatch) -> None:
+    dataset = Dataset.from_list(pairs_dataset("faq", 12, ("de", "en")))
+    sampler = batch_sampler(dataset, world_size=1)(dataset, 4, seed=5)
+    assert str(sampler.plan.strategy) == "hybrid(0.5)"
+    assert (sampler.plan.seed, sampler.plan.language_temperature, len(sampler)) == (5, 0.0, 12)
+    assert list(sampler) == [sampler.plan[step].query_rows.tolist() for step in range(12)]
+    later = PlanBatchSampler(sampler.plan, steps=2, first=3)
+    later.set_epoch(2)
+    assert list(later) == [sampler.plan[step].query_rows.tolist() for step in (7, 8)]
+    assert batch_sampler(dataset)(dataset, 4).plan.seed == 0
+    by_size = batch_sampler(dataset, "mono", language_temperature=0.5, world_size=1)(dataset, 4)
+    assert (str(by_size.plan.strategy), by_size.plan.language_temperature) == ("mono", 0.5)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert batch_sampler(dataset)(dataset, 4).plan.world_size == 3
+    assert batch_sampler(dataset)(dataset, 4).plan.batch_size == 12
+    assert batch_sampler(dataset, world_size=2)(dataset, 4).plan.world_size == 2
+    monkeypatch.delenv("WORLD_SIZE")
+    assert batch_sampler(dataset)(dataset, 4).plan.world_size == 1
+
+
 def test_the_batch_sampler_refuses_bad_sources() -> None:
     dataset = Dataset.from_list(pairs_dataset("faq", 4, ("de", "en")))
     with pytest.raises(PlanError, match="weights are for blog, but the sources are faq"):

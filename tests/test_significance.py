@@ -267,6 +267,15 @@ def test_a_resample_without_a_cell_counts_the_others(aggregate: str) -> None:
     assert cells["b"].value == pytest.approx(middle(one.values[[0, 5]]))
 
 
+def test_an_interval_is_of_the_resamples_there_are() -> None:
+    one = random_measure(np.random.default_rng(22))
+    macro, cells = estimates({"m": one}, resamples=1)["m"]
+    assert macro.low == macro.high != macro.value
+    macro, cells = estimates({"m": one}, resamples=0)["m"]
+    assert macro == Estimate(one.macro(), one.macro(), one.macro())
+    assert cells["b"].low == cells["b"].value == cells["b"].high
+
+
 def test_many_groups_are_resampled_in_blocks_that_lose_nothing() -> None:
     count = 3000
     one = measure(np.random.default_rng(18).random(count), np.arange(count), np.zeros(count, dtype=np.int64), ("a",))
