@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from babelmix.corpus import Corpus
 
+if TYPE_CHECKING:
+    from babelmix.audit import RankTable
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 WORDS = {
     "en": ["cat", "dog", "house", "river", "bread", "light", "stone", "paper", "green", "seven", "wind", "salt"],
@@ -20,6 +24,17 @@ WORDS = {
     "fr": ["chat", "chien", "maison", "fleuve", "pain", "lumière", "pierre", "papier", "vert", "sept", "vent", "sel"],
     "ja": ["猫", "犬", "家", "川", "パン", "光", "石", "紙", "緑", "七", "風", "塩"],
 }
+
+# Query row, language of the relevant passage, and how many passages in de, en, it outrank it. Query 1 has a relevant
+# passage in one language only, 2 asks in a language without passages, 3 has two in its own, 4 none at all, and 5 none in
+# its own.
+SPARSE_PAIRS = [
+    (0, "de", (1, 0, 0)), (0, "en", (2, 1, 1)),
+    (1, "en", (0, 0, 0)),
+    (2, "de", (2, 1, 0)), (2, "en", (1, 0, 0)),
+    (3, "de", (3, 1, 1)), (3, "de", (1, 1, 0)), (3, "en", (0, 0, 0)), (3, "it", (4, 2, 1)),
+    (5, "en", (1, 1, 0)), (5, "it", (3, 3, 0)),
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +92,31 @@ def sparse_corpus(rng: np.random.Generator, items: int, langs: tuple[str, ...], 
 @pytest.fixture
 def corpus() -> Corpus:
     return parallel_corpus()
+
+
+@pytest.fixture
+def table() -> RankTable:
+    """A small rank table of sparse coverage: six queries in three languages, passages in de, en and it."""
+    from babelmix.audit import RankTable
+
+    query, langs, above = zip(*SPARSE_PAIRS, strict=True)
+    first_three = [(2, 1, 0), (1, 1, 1), (0, 3, 0), (0, 0, 3), (3, 0, 0), (1, 2, 0)]
+    return RankTable(
+        query_langs=("de", "en", "fr"),
+        passage_langs=("de", "en", "it"),
+        pool_sizes=np.array([6, 4, 2]),
+        query_item=np.array([f"i{q}" for q in range(6)], dtype=object),
+        query_group=np.array(list("bacbac"), dtype=object),
+        query_lang=np.array([0, 1, 2, 0, 0, 0]),
+        pair_query=np.array(query),
+        pair_passage=np.arange(len(SPARSE_PAIRS)),
+        pair_lang=np.array([("de", "en", "it").index(lang) for lang in langs]),
+        pair_grade=np.ones(len(SPARSE_PAIRS), dtype=np.int64),
+        above=np.array(above, dtype=np.int32),
+        top=np.array([[first, (6, 4, 2)] for first in first_three], dtype=np.int32),
+        cutoffs=(3, 20),
+        about={},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
+from babelmix.batches.keyed import derive_key
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
 SPECS = ("english", "mixed", "mono", "cross", "hybrid", "hybrid(0.25)")
+# Of the plans in `test_the_sequence_of_a_seed_is_pinned_over_listed_rows`.
+LISTED = [
+    ([14, 102, 122, 71, 8, 146], [15, 103, 121, 70, 11, 147]),
+    ([157, 116, 62, 68, 134, 91], [158, 119, 63, 70, 132, 89]),
+]
+READY = [[119, 349, 357, 355, 112, 96], [300, 246, 281, 355, 71, 127]]
 
 
 def facts(corpus: Corpus):
@@ -91,6 +98,7 @@ def test_a_plan_is_pure_in_seed_and_step(spec: str) -> None:
         [*b.query_rows.tolist(), *b.passage_rows.tolist()] for b in itertools.islice(plan.batches(first=17), 13)
     ]
     assert resumed == forward[17:]
+    assert next(plan.batches()).step == 0
     shared_by_four = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=1, world_size=4)
     assert [rows(shared_by_four, step) for step in range(30)] == forward
     other = BatchPlan(CorpusIndex(corpus), strategy(spec), 8, seed=2)
@@ -177,12 +185,36 @@ def test_random_ready_pairs_give_lawful_batches_or_a_clear_error(seed, count, la
             assert set(query_lang[batch.query_rows]) == {batch.lang}
 
 
+def test_the_sequence_of_a_seed_is_pinned_over_listed_rows() -> None:
+    """A change here changes every saved plan: it needs a note in the changelog."""
+    corpus = parallel_corpus(40)
+    rows = list(itertools.product(range(40), ("de", "en", "fr"), ("de", "en", "fr")))
+    # Rows of an item far apart, so that gathering them has to keep their order.
+    order = np.random.default_rng(0).permutation(len(rows))
+    index = RowIndex(*map(list, zip(*[map(str, rows[i]) for i in order], strict=True)))
+    assert index.row_class.dtype == np.int64
+    listed, ready = BatchPlan(CorpusIndex(corpus), strategy("cross"), 6), BatchPlan(index, strategy("mixed"), 6)
+    assert [(listed[s].query_rows.tolist(), listed[s].passage_rows.tolist()) for s in (0, 10**9)] == LISTED
+    assert [ready[s].query_rows.tolist() for s in (0, 10**9)] == READY
+
+
 def test_hybrid_is_monolingual_with_probability_alpha() -> None:
     index = CorpusIndex(parallel_corpus(40))
     for alpha in (0.0, 0.25, 0.5, 1.0):
         plan = BatchPlan(index, strategy(f"hybrid({alpha})"), 8, seed=0)
         share = np.mean([plan[step].kind == "mono" for step in range(1000)])
         assert share == pytest.approx(alpha, abs=0.05)
+
+
+def test_hybrid_asks_only_for_what_it_draws() -> None:
+    one_language = CorpusIndex(parallel_corpus(10, ("en",)))
+    assert BatchPlan(one_language, strategy("hybrid(1)"), 8)[0].kind == "mono"
+    with pytest.raises(PlanError, match="need two languages"):
+        BatchPlan(one_language, strategy("hybrid(0.99)"), 8)
+    never_the_same = RowIndex(["a", "b"], ["de", "en"], ["en", "de"])
+    assert BatchPlan(never_the_same, strategy("hybrid(0)"), 2)[0].kind == "cross"
+    with pytest.raises(PlanError, match="no item has a query and a passage in one language"):
+        BatchPlan(never_the_same, strategy("hybrid(0.01)"), 2)
 
 
 def test_languages_are_uniform_or_by_size() -> None:
@@ -211,7 +243,10 @@ def test_languages_are_uniform_or_by_size() -> None:
     [
         ("cross", parallel_corpus(20, ("en",)), "need two languages"),
         ("english", parallel_corpus(20, ("de", "fr")), "has no English"),
-        ("mono", parallel_corpus(5), "5 distinct items are fewer than a batch of 8"),
+        ("english", parallel_corpus(5), "^monolingual batches in en: 5 distinct items are fewer than a batch of 8"),
+        ("mixed", parallel_corpus(5), "^batches of same-language rows: 5 distinct items are fewer than a batch of 8"),
+        ("mono", parallel_corpus(5), "^monolingual batches in de: 5 distinct items are fewer than a batch of 8"),
+        ("cross", parallel_corpus(5), "^cross-lingual batches: 5 distinct items are fewer than a batch of 8"),
     ],
 )
 def test_impossible_plans_say_why(spec: str, corpus: Corpus, message: str) -> None:
@@ -223,6 +258,9 @@ def test_bad_settings_say_why() -> None:
     index = CorpusIndex(parallel_corpus(20))
     with pytest.raises(PlanError, match="cannot be shared by 3 ranks"):
         BatchPlan(index, strategy("mono"), 8, world_size=3)
+    for size, ranks in ((0, 1), (-8, 1), (8, 0), (8, -1)):
+        with pytest.raises(PlanError, match=f"a batch of {size} cannot be shared by {ranks} ranks"):
+            BatchPlan(index, strategy("mono"), size, world_size=ranks)
     with pytest.raises(PlanError, match="language temperature"):
         BatchPlan(index, strategy("mono"), 8, language_temperature=-1)
     with pytest.raises(PlanError, match="probability"):
@@ -243,6 +281,9 @@ def test_classes_join_qrels_and_copies() -> None:
     )
     query_class, passage_class = classes_of(corpus)
     assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]
+    assert query_class.tolist() == passage_class.tolist()
+    assert query_class.shape == (4,)
+    assert query_class.dtype == passage_class.dtype == np.int64
     assert len({query_class[0], query_class[1], query_class[3]}) == 3
 
 
@@ -290,6 +331,8 @@ def test_row_index_for_ready_pairs() -> None:
                 assert {a for _, a, _ in chosen} == {batch.lang}
     copies = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], ["q", "q2"], ["same", "same"])
     assert copies.row_class[0] == copies.row_class[1]
+    passages_only = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], passage=["same", "same"])
+    assert passages_only.row_class[0] == passages_only.row_class[1]
     with pytest.raises(PlanError, match="one length"):
         RowIndex(["a"], ["en", "de"], ["en", "de"])
 
@@ -297,3 +340,40 @@ def test_row_index_for_ready_pairs() -> None:
 def test_every_strategy_is_listed() -> None:
     assert list(STRATEGIES) == ["english", "mixed", "mono", "cross", "hybrid"]
     assert str(strategy("hybrid")) == "hybrid(0.5)"
+
+
+@pytest.mark.parametrize("kind", ["same", "different"])
+def test_what_a_row_draws_is_independent_of_the_rest_of_its_batch(kind: str) -> None:
+    # Two queries, each with two relevant passages, and each of these twice in two languages.
+    copies = list(itertools.product(("de", "en"), "xy"))
+    queries = [{"item": f"q{i}", "lang": lang, "text": f"{i} {lang} {c}"} for i in "01" for lang, c in copies]
+    passages = [
+        {"item": f"p{i}{n}", "lang": lang, "text": f"{i} {n} {lang} {c}"}
+        for i in "01" for n in "ab" for lang, c in copies
+    ]  # fmt: skip
+    qrels = [(f"q{i}", f"p{i}{n}") for i in "01" for n in "ab"]
+    index = CorpusIndex(Corpus.from_rows(queries, passages, qrels))
+    pool = index.same(None, np.ones(2)) if kind == "same" else index.different(np.ones(2))
+    drawn = Counter()
+    for key in range(4000):
+        rows = zip(*pool.pick(np.array([0, 1]), derive_key("draw", key)), strict=True)
+        drawn[tuple((queries[q]["text"], passages[p]["text"]) for q, p in rows)] += 1
+    # The passage, the language and both copies: 16 ways for each of the two rows, whatever the other drew.
+    assert len(drawn) == 16 * 16
+    assert scipy.stats.chisquare(list(drawn.values())).pvalue > 0.001
+
+
+def test_a_corpus_has_cross_lingual_pairs_where_the_two_sides_differ() -> None:
+    sides = {"a": ("de", "en"), "b": ("de", "de"), "c": ("de en", "de"), "d": ("de", "de en")}
+    queries, passages = (
+        [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i, both in sides.items() for lang in both[side].split()]
+        for side in (0, 1)
+    )
+    index = CorpusIndex(Corpus.from_rows(queries, passages, [(i, i) for i in sides]))
+    pool = index.different(np.ones(2))
+    assert len(pool) == 3
+    assert len(index.same(None, np.ones(2))) == 3
+    drawn = {(int(q), int(p)) for key in range(30) for q, p in zip(*pool.pick(np.arange(3), key), strict=True)}
+    assert {(queries[q]["text"], passages[p]["text"]) for q, p in drawn} == {
+        ("a de", "a en"), ("c en", "c de"), ("d de", "d en"),
+    }  # fmt: skip

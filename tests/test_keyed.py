@@ -14,6 +14,7 @@ from babelmix.batches.keyed import Permutation, derive_key, integers, mix, permu
 from babelmix.batches.pool import Wheel, choose
 
 PERMUTED = [0, 5, 9, 4, 6, 2, 8, 1, 7, 3]
+PERMUTED_SQUARE = [0, 2, 7, 4, 6, 3, 1, 5, 8]
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,6 +47,8 @@ def test_choose_never_takes_a_weight_of_zero() -> None:
     for chance in (0.0, 0.4999, 0.5, 0.9999999999999999):
         chosen = choose(weights, np.full(3, chance))
         assert (weights[np.arange(3), chosen] > 0).all()
+    # Chance times the smallest number there is rounds up to that number itself.
+    assert choose(np.array([[0.0, 5e-324]]), np.array([0.9])).tolist() == [1]
 
 
 def test_the_first_images_of_a_permutation_are_even_together() -> None:
@@ -73,6 +76,8 @@ def test_a_large_permutation_is_one_on_what_it_is_asked() -> None:
 def test_permutations_are_pinned_and_kept() -> None:
     """A change here changes every saved plan: it needs a note in the changelog."""
     assert Permutation(10, 3)(np.arange(10)).tolist() == PERMUTED
+    # 9 is 3 x 3, so that no value ever falls outside.
+    assert Permutation(9, 3)(np.arange(9)).tolist() == PERMUTED_SQUARE
     assert permutation(10, 3) is permutation(10, 3)
     positions = np.array([[3, 1], [4, 1]])
     assert permutation(10, 3)(positions).tolist() == [[PERMUTED[3], PERMUTED[1]], [PERMUTED[4], PERMUTED[1]]]
@@ -85,6 +90,7 @@ def test_a_stream_has_random_access(key: int) -> None:
     assert stream(key, 40, first=60).tolist() == whole[60:].tolist()
     assert uniform(key) == uniforms(key, 5)[0]
     assert integers(key, 7, 40, first=60).tolist() == (whole[60:] % np.uint64(7)).tolist()
+    assert integers(key, 7, 60).tolist() == (whole[:60] % np.uint64(7)).tolist()
     assert np.array_equal(uniforms(key, 100), (whole >> np.uint64(11)) / 2**53)
 
 

@@ -72,6 +72,7 @@ def test_rows_are_the_sources_tables_put_end_to_end() -> None:
     assert mixture.rows == (160 + 48, 160 + 48)
     assert mixture.classes == 64
     assert mixture.mono_sizes().tolist() == [64, 64, 40, 40]
+    assert mixture.mono_sizes().dtype == np.int64
     queries = [*corpora["news"].queries["text"].to_pylist(), *corpora["help"].queries["text"].to_pylist()]
     plan = BatchPlan(mixture, strategy("hybrid"), 8, seed=1)
     for step in range(20):
@@ -196,6 +197,8 @@ def test_random_sources_give_lawful_batches_or_a_clear_error(seed, sizes, keep, 
         ([1.0, 1.0, 1.0], [334, 333, 333]),
         ([2.0, 2.0, 3.0], [286, 286, 428]),
         ([1.0, 1e-9, 1e-9], [998, 1, 1]),
+        ([1e-9, 1e-9, 1.0], [1, 1, 998]),
+        ([0.9985] * 999 + [2.5], [1] * 1000),
         ([0.4996, 0.4996, 0.0004, 0.0004], [499, 499, 1, 1]),
     ],
 )
@@ -292,6 +295,26 @@ def test_the_batch_sampler_keeps_sources_apart(ranks: int) -> None:
         else:
             assert rows[0]["source"] == "mmarco"
     assert shares["faq"] / shares.total() == pytest.approx(0.75, abs=0.12)
+
+
+def test_the_batch_sampler_is_the_plan_from_its_first_step_on(monkeypatch) -> None:
+    dataset = Dataset.from_list(pairs_dataset("faq", 12, ("de", "en")))
+    sampler = batch_sampler(dataset, world_size=1)(dataset, 4, seed=5)
+    assert str(sampler.plan.strategy) == "hybrid(0.5)"
+    assert (sampler.plan.seed, sampler.plan.language_temperature, len(sampler)) == (5, 0.0, 12)
+    assert list(sampler) == [sampler.plan[step].query_rows.tolist() for step in range(12)]
+    later = PlanBatchSampler(sampler.plan, steps=2, first=3)
+    later.set_epoch(2)
+    assert list(later) == [sampler.plan[step].query_rows.tolist() for step in (7, 8)]
+    assert batch_sampler(dataset)(dataset, 4).plan.seed == 0
+    by_size = batch_sampler(dataset, "mono", language_temperature=0.5, world_size=1)(dataset, 4)
+    assert (str(by_size.plan.strategy), by_size.plan.language_temperature) == ("mono", 0.5)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert batch_sampler(dataset)(dataset, 4).plan.world_size == 3
+    assert batch_sampler(dataset)(dataset, 4).plan.batch_size == 12
+    assert batch_sampler(dataset, world_size=2)(dataset, 4).plan.world_size == 2
+    monkeypatch.delenv("WORLD_SIZE")
+    assert batch_sampler(dataset)(dataset, 4).plan.world_size == 1
 
 
 def test_the_batch_sampler_refuses_bad_sources() -> None:

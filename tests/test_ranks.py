@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.audit import Audit, RankTable, crowding, language_shares, measures, rank_table
+from babelmix.audit.metrics import RankedLists, metric, recall
 from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
@@ -110,6 +111,18 @@ def test_metrics_equal_slow_references_in_all_settings(seed: int) -> None:
         means = dict(zip(found[name].cells, found[name].cell_values(), strict=True))
         assert means == pytest.approx({cell: np.mean(values) for cell, values in cells.items()}, abs=1e-6)
         assert found[name].macro() == pytest.approx(np.mean([np.mean(v) for v in cells.values()]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mAP", 1 / 2), ("mAP@1", 0), ("mAP@2", 1 / 2), ("MRR", 1 / 2), ("MRR@1", 0), ("MRR@2", 1 / 2),
+     ("nDCG", 1 / np.log2(3)), ("nDCG@1", 0), ("nDCG@2", 1 / np.log2(3)), ("R@1", 0), ("R@2", 1)],
+)  # fmt: skip
+def test_metrics_of_one_list_and_of_none(name: str, value: float) -> None:
+    second, nothing = np.array([1]), np.zeros(0, dtype=np.int64)
+    assert metric(name)(RankedLists(second, np.array([0]), second)).tolist() == pytest.approx([value])
+    assert metric(name)(RankedLists(nothing, nothing, nothing)).tolist() == []
+    assert recall(RankedLists(second, np.array([0]), second)).tolist() == [1]
 
 
 @pytest.mark.filterwarnings("ignore:unsafe cast")

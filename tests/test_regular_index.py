@@ -25,6 +25,11 @@ LANGS = ("de", "en", "fr", "ja")
 KINDS = [("cross", None), ("cross", None), ("cross", None), ("cross", None), ("mono", "ja"), ("cross", None)]
 FIRST = ([882, 3785, 1180, 2800], [2882, 2785, 2180, 1800])
 SECOND = ([1324, 1829, 107, 3428], [3324, 829, 1107, 2428])
+# Pairs of the first two steps where ten pairs share each query: some are substitutes.
+SUBSTITUTED = [
+    [41, 186, 169, 193, 75, 51, 175, 2, 98, 153, 80, 26, 105, 12, 121, 36, 141, 68, 130, 113],
+    [123, 117, 36, 145, 45, 72, 14, 52, 103, 168, 185, 91, 28, 136, 4, 83, 155, 199, 177, 68],
+]
 FAR = ([556, 3808, 1977, 2933], [1556, 1808, 977, 1933])
 
 
@@ -116,6 +121,9 @@ def test_the_sequence_of_a_seed_is_pinned() -> None:
     assert rows(plan[0]) == FIRST
     assert rows(plan[1]) == SECOND
     assert rows(plan[10**9]) == FAR
+    shared = RegularIndex(200, LANGS, query=np.arange(200) // 10)
+    plan = BatchPlan(shared, strategy("mono"), 20, seed=7)
+    assert [shared.locate(plan[step].query_rows)[0].tolist() for step in (0, 1)] == SUBSTITUTED
 
 
 def test_rows_are_one_file_per_language_put_end_to_end() -> None:
@@ -133,6 +141,8 @@ def test_rows_are_one_file_per_language_put_end_to_end() -> None:
     )
     assert len(RegularIndex(10, ("fr",)).different(np.ones(1))) == 0
     assert largest_batch(index, strategy("hybrid")) == 10
+    assert largest_batch(index, strategy("hybrid"), limit=7) == 7
+    assert largest_batch(RegularIndex(2, ("fr", "de")), strategy("hybrid")) == 2
 
 
 @pytest.mark.parametrize("spec", ["cross", "mixed", "mono"])
@@ -163,6 +173,18 @@ def test_weights_of_languages_are_kept_in_cross_lingual_rows() -> None:
     assert set(drawn) == set(expected)
     chi = scipy.stats.chisquare([drawn[k] for k in expected], [15000 * expected[k] / total for k in expected])
     assert chi.pvalue > 0.001
+
+
+def test_weights_of_languages_are_kept_in_same_language_rows() -> None:
+    index = RegularIndex(100, ("de", "en", "fr"))
+    weights = np.array([1.0, 2.0, 5.0])
+    pool = index.same(None, weights)
+    drawn = np.zeros(3, dtype=int)
+    for step in range(200):
+        query, passage, _ = pool.draw(1, step, 50)
+        assert query.tolist() == passage.tolist()
+        drawn += np.bincount(index.locate(query)[1], minlength=3)
+    assert scipy.stats.chisquare(drawn, 10000 * weights / weights.sum()).pvalue > 0.001
 
 
 def test_memory_does_not_grow_with_the_pairs() -> None:
@@ -231,6 +253,14 @@ def test_one_side_alone_may_share_items() -> None:
         assert sorted(query[plan[step].query_rows % 100].tolist()) == list(range(10))
     passage = BatchPlan(RegularIndex(100, LANGS, passage=query), strategy("mono"), 10)
     assert all(rows(passage[step]) == rows(plan[step]) for step in range(5))
+
+
+def test_the_last_items_are_found_after_many_rounds() -> None:
+    # A batch of all 80 queries: the last ones take several times 64 substitutes.
+    query = np.arange(800) // 10
+    plan = BatchPlan(RegularIndex(800, ("en",), query=query), strategy("mono"), 80)
+    for step in range(20):
+        assert sorted(query[plan[step].query_rows].tolist()) == list(range(80))
 
 
 def test_substitutes_are_drawn_evenly() -> None:

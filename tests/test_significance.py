@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,8 @@ def test_holm_equals_its_definition() -> None:
     comparisons = [Comparison(str(p), Estimate(0, 0, 0), 0.0, p, p) for p in (0.04, 0.001, 0.03, 0.5)]
     corrected = {c.p: c.p_holm for c in holm(comparisons)}
     assert corrected == pytest.approx({0.001: 0.004, 0.03: 0.09, 0.04: 0.09, 0.5: 0.5})
+    large = [Comparison("m", Estimate(0, 0, 0), 0.0, p, p) for p in (0.9, 0.4, 0.6)]
+    assert [c.p_holm for c in holm(large)] == [1.0, 1.0, 1.0]
 
 
 def test_the_bootstrap_test_equals_a_loop() -> None:
@@ -200,3 +203,113 @@ def test_audits_of_different_corpora_are_refused() -> None:
         compare([{"m": random_measure(rng)}], [{"m": random_measure(rng, groups=5)}], ["m"])
     with pytest.raises(AuditError, match="not in every audit"):
         compare([{"m": random_measure(rng)}], [{}], ["m"])
+
+
+def parts_of(a: Measure, b: Measure) -> np.ndarray:
+    """What each group adds to the difference of the macro-averages."""
+    difference, sizes = a.values - b.values, np.bincount(a.cell)
+    return np.array([
+        np.mean([difference[(a.group == g) & (a.cell == c)].sum() / sizes[c] for c in range(len(sizes))])
+        for g in np.unique(a.group)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("groups", [2, 3, 12])
+def test_the_effect_is_cohens_d_over_groups(groups: int) -> None:
+    rng = np.random.default_rng(15)
+    a, b = random_measure(rng, 0.1, groups=groups), random_measure(rng, groups=groups)
+    parts = parts_of(a, b)
+    for first, second, sign in ((a, b, 1), (b, a, -1)):
+        found = compare([{"m": first}], [{"m": second}], ["m"], resamples=10, flips=10)[0]
+        assert found.effect == pytest.approx(sign * parts.mean() / parts.std(ddof=1))
+
+
+def test_a_group_without_queries_is_no_part_of_the_effect() -> None:
+    rng = np.random.default_rng(21)
+    a, b = (
+        replace(m, values=m.values[keep], group=m.group[keep], cell=m.cell[keep])
+        for m in (random_measure(rng, 0.1), random_measure(rng))
+        for keep in [m.group != 5]
+    )
+    parts = parts_of(a, b)
+    assert len(parts) == 11
+    found = compare([{"m": a}], [{"m": b}], ["m"], resamples=10, flips=10)[0]
+    assert found.effect == pytest.approx(parts.mean() / parts.std(ddof=1))
+
+
+def test_without_spread_there_is_no_effect() -> None:
+    one = random_measure(np.random.default_rng(16))
+    assert compare([{"m": one}], [{"m": one}], ["m"])[0].effect == 0.0
+    lone = random_measure(np.random.default_rng(16), groups=1)
+    other = measure(lone.values - 0.5, lone.group, lone.cell)
+    found = compare([{"m": lone}], [{"m": other}], ["m"])[0]
+    assert (found.effect, found.p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "median"])
+def test_a_resample_without_a_cell_counts_the_others(aggregate: str) -> None:
+    # Cell b has a query in each of the first two of four groups, and one resample in sixteen misses both.
+    rng = np.random.default_rng(17)
+    one = measure(
+        rng.random(20), np.repeat(np.arange(4), 5), (np.arange(20) % 5 + np.arange(20) // 10 == 0).astype(int)
+    )
+    one = one if aggregate == "mean" else median_measure(one)
+    middle = np.mean if aggregate == "mean" else np.median
+    macro, cells = estimates({"m": one}, resamples=200, seed=3)["m"]
+    loop, of_b = [], []
+    for groups in np.random.default_rng(3).integers(0, 4, size=(200, 4)):
+        values = [[v for g in groups for v in one.values[(one.group == g) & (one.cell == c)]] for c in (0, 1)]
+        loop.append(np.mean([middle(v) for v in values if v]))
+        of_b += [middle(values[1])] if values[1] else []
+    assert 150 < len(of_b) < 200
+    assert (macro.low, macro.high) == pytest.approx(tuple(np.quantile(loop, [0.025, 0.975])))
+    assert (cells["b"].low, cells["b"].high) == pytest.approx(tuple(np.quantile(of_b, [0.025, 0.975])))
+    assert cells["b"].value == pytest.approx(middle(one.values[[0, 5]]))
+
+
+def test_an_interval_is_of_the_resamples_there_are() -> None:
+    one = random_measure(np.random.default_rng(22))
+    macro, cells = estimates({"m": one}, resamples=1)["m"]
+    assert macro.low == macro.high != macro.value
+    macro, cells = estimates({"m": one}, resamples=0)["m"]
+    assert macro == Estimate(one.macro(), one.macro(), one.macro())
+    assert cells["b"].low == cells["b"].value == cells["b"].high
+
+
+def test_many_groups_are_resampled_in_blocks_that_lose_nothing() -> None:
+    count = 3000
+    one = measure(np.random.default_rng(18).random(count), np.arange(count), np.zeros(count, dtype=np.int64), ("a",))
+    drawn = one.values[np.random.default_rng(0).integers(0, count, size=(count, count))]
+    found = estimates({"mean": one, "median": median_measure(one)}, resamples=count)
+    for name, values in (("mean", drawn.mean(axis=1)), ("median", np.median(drawn, axis=1))):
+        macro, _ = found[name]
+        assert (macro.low, macro.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    same = compare([{"m": one}], [{"m": one}], ["m"], resamples=10)[0]
+    assert same.p == same.p_bootstrap == 1.0
+
+
+def test_the_same_call_gives_the_same_numbers() -> None:
+    rng = np.random.default_rng(19)
+    a, b = {"m": random_measure(rng)}, {"m": random_measure(rng)}
+    assert estimates({}) == {}
+    assert estimates(a) == estimates(a, seed=0) != estimates(a, seed=1)
+    once = compare([a], [b], ["m"])
+    assert once == compare([a], [b], ["m"], seed=0)
+    other = compare([a], [b], ["m"], seed=1)[0]
+    assert (other.p, other.p_bootstrap) != (once[0].p, once[0].p_bootstrap)
+    assert compare_all({"a": [a], "b": [b]}, ["m"])[0].p == once[0].p
+
+
+@pytest.mark.parametrize("changed", ["cells", "cell", "group"])
+def test_queries_that_cannot_be_paired_are_refused(changed: str) -> None:
+    one = random_measure(np.random.default_rng(20))
+    new = {"cells": ("a", "c"), "cell": one.cell[::-1].copy(), "group": one.group[::-1].copy()}[changed]
+    other = replace(one, **{changed: new})
+    with pytest.raises(AuditError, match="m: the two audits are not of the same corpus"):
+        compare([{"m": one}], [{"m": other}], ["m"])
+    with pytest.raises(AuditError, match="m: the audits of the seeds are not of the same corpus"):
+        compare([{"m": one}, {"m": other}], [{"m": one}], ["m"])
+    with pytest.raises(AuditError, match="'m' is not in every audit"):
+        compare([], [{"m": one}], ["m"])
+    with pytest.raises(AuditError, match="'m' is not in every audit"):
+        compare([{"m": one}, {}], [{"m": one}], ["m"])

@@ -195,7 +195,8 @@ def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
         raise AuditError(f"the measure {name!r} is not in every audit to be compared")
     first = runs[0][name]
     for run in runs[1:]:
-        if run[name].cells != first.cells or not np.array_equal(run[name].cell, first.cell):
+        same = run[name].cells == first.cells and np.array_equal(run[name].cell, first.cell)
+        if not same or not np.array_equal(run[name].group, first.group):
             raise AuditError(f"{name}: the audits of the seeds are not of the same corpus")
     return replace(first, values=np.mean([run[name].values for run in runs], axis=0))
 

@@ -1,0 +1,139 @@
+"""An audit's folder: what is written, what is read again, and when it counts as finished."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+
+from babelmix.audit import Audit, RankTable, audit
+from babelmix.audit.run import about_of, is_finished, ranks_of
+from babelmix.corpus import Corpus
+from babelmix.errors import AuditError
+
+
+@pytest.mark.parametrize("grades", [[1], [3], [1, 2]])
+def test_a_loaded_table_is_the_saved_one(table: RankTable, tmp_path: Path, grades: list[int]) -> None:
+    # Languages in an order that their queries do not have.
+    saved = replace(
+        table,
+        pair_grade=np.resize(np.array(grades), len(table.pair_query)),
+        query_lang=np.array([2, 1, 2, 0, 0, 1]),
+        about={"encoder": "Käse", "n": 1},
+    )
+    saved.save(tmp_path)
+    assert ("grade" in pq.read_schema(tmp_path / "ranks.parquet").names) == (grades != [1])
+    loaded = RankTable.load(tmp_path)
+    for field in fields(RankTable):
+        was, found = getattr(saved, field.name), getattr(loaded, field.name)
+        assert type(was) is type(found), field.name
+        assert np.array_equal(was, found), field.name
+        assert getattr(was, "dtype", None) == getattr(found, "dtype", None), field.name
+
+
+def test_folders_that_are_no_audit_say_so(table: RankTable, tmp_path: Path) -> None:
+    for missing in ("ranks.parquet", "queries.parquet"):
+        table.save(tmp_path)
+        (tmp_path / missing).unlink()
+        with pytest.raises(AuditError, match=f"is not a finished audit \\(there is no {missing}\\)"):
+            RankTable.load(tmp_path)
+    table.save(tmp_path)
+    other = pq.read_table(tmp_path / "queries.parquet").drop(["group"])
+    pq.write_table(other, tmp_path / "queries.parquet")
+    with pytest.raises(AuditError, match="files are damaged"):
+        RankTable.load(tmp_path)
+
+
+def test_the_summary_says_what_the_audit_found(table: RankTable, tmp_path: Path) -> None:
+    done = Audit.of(replace(table, top=table.top[:, [0, 0, 1]], cutoffs=(3, 10, 20), about={"encoder": "x"}), ["MRR"])
+    done.save(tmp_path)
+    summary = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert summary == json.loads(json.dumps(done.summary()))
+    assert {key: summary[key] for key in ("about", "level", "resamples", "groups")} == {
+        "about": {"encoder": "x"}, "level": 0.95, "resamples": 1000, "groups": 3,
+    }  # fmt: skip
+    assert (summary["query_langs"], summary["passage_langs"]) == (["de", "en", "fr"], ["de", "en", "it"])
+    assert summary["pool_sizes"] == [6, 4, 2]
+    assert summary["language_share@10"] == [[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3], [0, 1, 0]]
+    assert summary["crowding"][2] == [[2, 1, 0], [1, 0, 0], [None, None, None]]
+    assert set(summary["macro"]) == set(summary["cells"]) == set(done.measures)
+    macro = summary["macro"]["multi/MRR"]
+    assert macro["value"] == done.macro("multi/MRR") == pytest.approx((11 / 18 + 1 + 1 / 2) / 3)
+    assert macro["low"] <= macro["value"] <= macro["high"]
+    assert {cell: e["value"] for cell, e in summary["cells"]["mono/MRR"].items()} == {"de": 0.5, "en": 1.0}
+    with pytest.raises(AuditError, match="this audit has no mono/mAP"):
+        done.macro("mono/mAP")
+    assert "mono/R@1" in Audit.load(tmp_path, ["R@1"]).measures
+    assert "mono/nDCG@10" in Audit.load(tmp_path).measures
+
+
+def test_an_audit_is_finished_if_all_its_facts_are_those_asked_for(table: RankTable, tmp_path: Path) -> None:
+    about = {"encoder": "x", "prompts": {"query": "q: "}, "langs": ("de", "en")}
+    assert not is_finished(tmp_path, about)
+    Audit.of(replace(table, cutoffs=(3, 10), about=about | {"more": 1})).save(tmp_path)
+    assert is_finished(tmp_path, about)
+    assert is_finished(tmp_path, {})
+    for other in ({"encoder": "y"}, {"prompts": {}}, {"langs": ["de"]}, {"new": 1}):
+        assert not is_finished(tmp_path, about | other)
+    for text in ("{", "[]", "{}", '{"about": 1}', '{"about": null}'):
+        (tmp_path / "metrics.json").write_text(text)
+        assert not is_finished(tmp_path, about)
+
+
+def test_a_kill_while_writing_leaves_no_finished_audit(table: RankTable, tmp_path: Path, monkeypatch) -> None:
+    done = Audit.of(replace(table, cutoffs=(3, 10)))
+    done.save(tmp_path)
+    assert is_finished(tmp_path, {})
+
+    def killed(self: RankTable, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RankTable, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        done.save(tmp_path)
+    assert not is_finished(tmp_path, {})
+
+
+def test_an_audit_keeps_its_facts(tiny_static, tmp_path: Path) -> None:
+    corpus = parallel_corpus(6)
+    corpus = Corpus(corpus.queries, corpus.passages, corpus.qrels, name="toy", meta={"machine_made": ["de", "fr"]})
+    about = about_of(tiny_static, corpus, "tiny")
+    assert about == {
+        "encoder": "tiny", "encoder_fingerprint": about["encoder_fingerprint"], "prompts": dict(tiny_static.prompts),
+        "max_seq_length": None, "similarity": "cosine", "corpus": "toy", "fingerprint": corpus.fingerprint(),
+        "queries": 24, "passages": 24, "machine_made": ["de", "fr"],
+    }  # fmt: skip
+    done = audit(tiny_static, corpus, name="tiny", store=False, metrics=["MRR"], about={"note": "n"})
+    assert done.table.about == about | {"note": "n", "zero_vectors": {"queries": 0, "passages": 0}}
+    assert "multi/MRR" in done.measures
+    assert "multi/mAP" not in done.measures
+    assert ranks_of(tiny_static, corpus, store=False).about["encoder"] == "the encoder"
+
+
+def test_the_encoders_own_similarity_counts(tiny_static) -> None:
+    corpus = parallel_corpus(6)
+    lengths_differ = copy.deepcopy(tiny_static[0])
+    lengths_differ.embedding.weight.data[::2] *= 9
+    other = SentenceTransformer(modules=[lengths_differ], similarity_fn_name="cosine")
+    cosine = ranks_of(other, corpus, store=False)
+    other.similarity_fn_name = "dot"
+    dot = ranks_of(other, corpus, store=False)
+    assert dot.about["similarity"] == "dot"
+    assert not np.array_equal(cosine.above, dot.above)
+    other.similarity_fn_name = "euclidean"
+    with pytest.raises(AuditError, match="the encoder scores by euclidean; only cosine and dot product"):
+        ranks_of(other, corpus, store=False)
+
+
+def test_vectors_of_nothing_are_counted(tiny_static) -> None:
+    other = copy.deepcopy(tiny_static)
+    other[0].embedding.weight.data[:] = 0
+    found = ranks_of(other, parallel_corpus(3), store=False)
+    assert found.about["zero_vectors"] == {"queries": 12, "passages": 12}
