@@ -137,3 +137,10 @@ def test_vectors_of_nothing_are_counted(tiny_static) -> None:
     other[0].embedding.weight.data[:] = 0
     found = ranks_of(other, parallel_corpus(3), store=False)
     assert found.about["zero_vectors"] == {"queries": 12, "passages": 12}
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_embeddings_are_kept_if_asked_for(tiny_static, tmp_path: Path, monkeypatch, store: bool) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    audit(tiny_static, parallel_corpus(3), name="tiny", store=store)
+    assert bool(list(tmp_path.rglob("*.npy"))) == store

@@ -168,6 +168,15 @@ def test_medians_are_resampled_as_a_loop_would(per_group: int) -> None:
     assert cells["b"].low == pytest.approx(np.quantile(loop[:, 1], 0.025))
 
 
+def test_a_resample_with_one_query_or_none_of_a_cell() -> None:
+    one = median_measure(measure(np.array([5.0, 7.0]), np.array([0, 1]), np.array([0, 1])))
+    drawn = np.random.default_rng(0).integers(0, 2, size=(200, 2))
+    expected = [5.0 if set(groups) == {0} else 7.0 if set(groups) == {1} else 6.0 for groups in drawn.tolist()]
+    macro, cells = estimates({"m": one}, resamples=200)["m"]
+    assert (macro.low, macro.high) == tuple(np.quantile(expected, [0.025, 0.975]))
+    assert (cells["a"].low, cells["a"].high, cells["b"].low) == (5.0, 5.0, 7.0)
+
+
 def test_medians_are_compared_by_the_bootstrap() -> None:
     rng = np.random.default_rng(13)
     a, b = random_measure(rng, groups=40), random_measure(rng, groups=40)
