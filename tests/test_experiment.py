@@ -18,7 +18,7 @@ from conftest import parallel_corpus
 
 from babelmix.audit import audit
 from babelmix.corpus import Corpus
-from babelmix.errors import AuditError, ConfigError, TrainingError
+from babelmix.errors import AuditError, ConfigError, ReaderError, TrainingError
 from babelmix.experiment import (
     audit_lead,
     compare_audits,
@@ -285,6 +285,14 @@ def test_audits_side_by_side(tiny_static, tmp_path) -> None:
     assert list(compare_audits([tmp_path / "one", tmp_path / "third"]).audits) == ["one", "third"]
     audit(better, corpus, name="/models/five", store=False).save(tmp_path / "fourth")
     assert list(compare_audits([tmp_path / "one", tmp_path / "fourth"]).audits) == ["one", "five"]
+
+
+def test_a_corpus_that_is_not_there_leaves_no_folder(tmp_path) -> None:
+    values = settings(tmp_path)
+    values["data"]["corpus"] = str(tmp_path / "absent")
+    with pytest.raises(ReaderError, match="absent"):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    assert not (tmp_path / "out").exists()
 
 
 def test_changed_data_and_leaks_are_refused(tmp_path) -> None:

@@ -23,7 +23,7 @@ from babelmix.encoders import load_encoder, static
 from babelmix.encoders.loading import is_made, make_static
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment
-from babelmix.experiment.setup import claim, corpora, record_environment, size_of
+from babelmix.experiment.setup import claim, corpora, record_environment, refuse_another, size_of
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.training import TrainingSettings, is_static, train
 
@@ -99,8 +99,10 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         BabelmixError: data, encoder or plan do not fit.
 
     """
-    claim(output, experiment)
+    refuse_another(output, experiment)
     parts = corpora(experiment)
+    # Only now: a corpus that was not found must not keep the folder from the next try.
+    claim(output, experiment)
     training, test = parts.train, parts.test
     record_environment(output / "environment.json", parts)
     say(f"train on {size_of(training)}; test on {size_of(test)}")

@@ -74,22 +74,25 @@ def size_of(corpus: Corpus) -> str:
     return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
 
 
-def claim(output: Path, experiment: Experiment) -> None:
-    """Make the experiment's folder, and write its settings there.
+def refuse_another(output: Path, experiment: Experiment) -> None:
+    """Raise if the folder is of another experiment.
 
     Raises:
-        ConfigError: the folder holds an experiment with other settings.
+        ConfigError: it holds an experiment with other settings.
 
     """
     record = output / "config.toml"
-    text = experiment.to_toml()
-    if record.is_file() and record.read_text(encoding="utf-8") != text:
+    if record.is_file() and record.read_text(encoding="utf-8") != experiment.to_toml():
         raise ConfigError(
             f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
         )
+
+
+def claim(output: Path, experiment: Experiment) -> None:
+    """Make the experiment's folder, and write its settings there."""
     output.mkdir(parents=True, exist_ok=True)
-    if not record.is_file():
-        write_text(record, text)
+    if not (output / "config.toml").is_file():
+        write_text(output / "config.toml", experiment.to_toml())
 
 
 def record_environment(file: Path, parts: Parts) -> None:
