@@ -114,27 +114,7 @@ def compare(
         AuditError: the audits are not of the same corpus.
 
     """
-    pairs = {}
-    for name in names:
-        a, b = _averaged(first, name), _averaged(second, name)
-        if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
-            raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")
-        pairs[name] = (a, b)
-    drawn = [_drawn_cells({name: pair[i] for name, pair in pairs.items()}, resamples, seed) for i in (0, 1)]
-    comparisons = []
-    for name, (a, b) in pairs.items():
-        observed = a.macro() - b.macro()
-        draws = _nanmean(drawn[0][name]) - _nanmean(drawn[1][name])
-        p_bootstrap = _bootstrap_p(draws, observed)
-        if a.aggregate == "mean":
-            parts = _parts(replace(a, values=a.values - b.values))
-            spread = float(parts.std(ddof=1)) if len(parts) > 1 else 0.0
-            effect = float(parts.mean()) / spread if spread > 0 else 0.0
-            p = _randomisation_p(parts, flips, seed)
-        else:
-            effect, p = float("nan"), p_bootstrap
-        comparisons.append(Comparison(name, _interval(draws, observed), effect, p, p_bootstrap))
-    return comparisons
+    return _compared(_prepared(first, names, resamples, seed), _prepared(second, names, resamples, seed), flips, seed)
 
 
 def compare_all(
@@ -171,10 +151,11 @@ def compare_all(
         pairs = [(against, other) for other in systems if other != against]
     else:
         pairs = list(itertools.combinations(systems, 2))
+    prepared = {name: _prepared(runs, names, resamples, seed) for name, runs in systems.items()}
     found = [
         replace(comparison, first=a, second=b)
         for a, b in pairs
-        for comparison in compare(systems[a], systems[b], names, resamples=resamples, flips=flips, seed=seed)
+        for comparison in _compared(prepared[a], prepared[b], flips, seed)
     ]
     return holm(found)
 
@@ -188,6 +169,37 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
         running = max(running, min(1.0, (len(order) - step) * comparisons[i].p))
         corrected[i] = running
     return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
+
+
+def _prepared(
+    runs: Sequence[Mapping[str, Measure]], names: Sequence[str], resamples: int, seed: int
+) -> dict[str, tuple[Measure, Floats]]:
+    """A system's measures averaged over its seeds, each with its macro-average in every resample, shape (resamples,)."""
+    averaged = {name: _averaged(runs, name) for name in names}
+    drawn = _drawn_cells(averaged, resamples, seed)
+    return {name: (measure, _nanmean(drawn[name])) for name, measure in averaged.items()}
+
+
+def _compared(
+    first: Mapping[str, tuple[Measure, Floats]], second: Mapping[str, tuple[Measure, Floats]], flips: int, seed: int
+) -> list[Comparison]:
+    comparisons = []
+    for name, (a, drawn_a) in first.items():
+        b, drawn_b = second[name]
+        if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
+            raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")
+        observed = a.macro() - b.macro()
+        draws = drawn_a - drawn_b
+        p_bootstrap = _bootstrap_p(draws, observed)
+        if a.aggregate == "mean":
+            parts = _parts(replace(a, values=a.values - b.values))
+            spread = float(parts.std(ddof=1)) if len(parts) > 1 else 0.0
+            effect = float(parts.mean()) / spread if spread > 0 else 0.0
+            p = _randomisation_p(parts, flips, seed)
+        else:
+            effect, p = float("nan"), p_bootstrap
+        comparisons.append(Comparison(name, _interval(draws, observed), effect, p, p_bootstrap))
+    return comparisons
 
 
 def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
