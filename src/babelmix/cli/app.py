@@ -51,6 +51,10 @@ def _options(
         typer.echo(context.get_help())
 
 
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _corpus(spec: str, langs: str, part: str) -> Corpus:
     from babelmix.corpus import open_corpus, split
     from babelmix.errors import ConfigError
@@ -59,7 +63,7 @@ def _corpus(spec: str, langs: str, part: str) -> Corpus:
         raise ConfigError(f"--part {part!r} is unknown; use all, train or test")
     corpus = open_corpus(spec)
     if langs:
-        corpus = corpus.only_langs([lang.strip() for lang in langs.split(",") if lang.strip()])
+        corpus = corpus.only_langs(_listed(langs))
     return corpus if part == "all" else split(corpus, PARTS)[part]
 
 
@@ -94,7 +98,7 @@ def audit(
     from babelmix.experiment import write_audit_report
     from babelmix.training import is_static
 
-    wanted = [name.strip() for name in metrics.split(",") if name.strip()] or list(DEFAULT)
+    wanted = _listed(metrics) or list(DEFAULT)
     for name in wanted:
         metric(name)
     data = _corpus(corpus, langs, part)
@@ -257,7 +261,7 @@ def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | N
 
     folder = out or Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
     check_output_folder(folder, ["comparison.json"])
-    names = [name.strip() for name in tests.split(",") if name.strip()]
+    names = _listed(tests)
     found = compare_audits(folders, tests=names, against=against or None)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", found.as_json())
