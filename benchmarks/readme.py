@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
+
+from marked import write
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = (
@@ -84,14 +85,7 @@ def main() -> None:
     if arguments.demo:
         parts["demo"] = demo_table(arguments.demo)
         shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, content in parts.items():
-        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise SystemExit(f"README.md has no part marked {name!r}")
-        text = pattern.sub(lambda match, content=content: match.group(1) + content + "\n" + match.group(2), text)
-    readme.write_text(text, encoding="utf-8")
+    write(ROOT / "README.md", parts)
     print(f"README.md is up to date: {', '.join(parts) or 'nothing'} written")
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
+from marked import write
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
@@ -32,12 +33,7 @@ def main() -> None:
     # Under a heading of its own each, whatever level the benchmark printed.
     printed = re.sub(r"^#+ ", "### ", printed, flags=re.MULTILINE)
     note = f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {datetime.date.today()}."
-    text = FILE.read_text(encoding="utf-8")
-    pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"{FILE.name} has no part marked {name!r}")
-    text = pattern.sub(lambda match: f"{match.group(1)}{printed}\n\n{note}\n{match.group(2)}", text)
-    FILE.write_text(text, encoding="utf-8")
+    write(FILE, {name: f"{printed}\n\n{note}"})
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from marked import write
 
+from babelmix._files import slug
 from babelmix.audit import Measure, RankTable, compare_all, crowding, measures
 from babelmix.experiment.report import figures
 
@@ -56,9 +59,10 @@ class Experiment:
 
     def tables(self, strategy: str) -> list[RankTable]:
         """The rank tables of a strategy, one a seed."""
-        place = strategy.replace("(", "-").replace(")", "")
-        return [RankTable.load(folder / "audit") for folder in sorted((self.folder / "runs" / place).glob("seed-*"))]
+        folders = sorted((self.folder / "runs" / slug(strategy)).glob("seed-*"))
+        return [RankTable.load(folder / "audit") for folder in folders]
 
+    @cached_property
     def measures(self) -> dict[str, list[dict[str, Measure]]]:
         """The measures of every strategy, one mapping a seed."""
         return {name: [measures(one, ["mAP"]) for one in self.tables(name)] for name in self.strategies}
@@ -83,7 +87,7 @@ def headline(experiment: Experiment) -> str:
 
 def best(experiment: Experiment) -> str:
     """For each measure the best strategy and those that are not significantly worse."""
-    systems = experiment.measures()
+    systems = experiment.measures
     rows = []
     tests = compare_all(systems, TESTED)
     for measure in TESTED:
@@ -142,7 +146,7 @@ def tuned(experiment: Experiment) -> str:
 def scripts(experiment: Experiment) -> str:
     """Cross-lingual mAP of pairs in one script and of pairs in two."""
     rows = []
-    for name, runs in experiment.measures().items():
+    for name, runs in experiment.measures.items():
         same, other = [], []
         for run in runs:
             found = run["cross/mAP"]
@@ -191,17 +195,6 @@ def bias_table(experiment: Experiment) -> str:
         f"{table(head, rows)}\n\nMeans of {seeds} seeds on {experiment.entries['cross']['corpus']}; a fair share of the "
         f"question's language would be about {fair:.0%}."
     )
-
-
-def write(file: Path, parts: dict[str, str]) -> None:
-    """Replace the marked parts of a document."""
-    text = file.read_text(encoding="utf-8")
-    for name, content in parts.items():
-        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise SystemExit(f"{file.name} has no part marked {name!r}")
-        text = pattern.sub(lambda match, content=content: match.group(1) + content + "\n" + match.group(2), text)
-    file.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
