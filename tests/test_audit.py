@@ -108,7 +108,7 @@ def test_an_audit_keeps_its_facts(tiny_static, tmp_path: Path) -> None:
     assert about == {
         "encoder": "tiny", "encoder_fingerprint": about["encoder_fingerprint"], "prompts": dict(tiny_static.prompts),
         "max_seq_length": None, "similarity": "cosine", "corpus": "toy", "fingerprint": corpus.fingerprint(),
-        "queries": 24, "passages": 24, "machine_made": ["de", "fr"],
+        "queries": 24, "passages": 24, "machine_made": ["de", "fr"], "precision": None,
     }  # fmt: skip
     done = audit(tiny_static, corpus, name="tiny", store=False, metrics=["MRR"], about={"note": "n"})
     assert done.table.about == about | {"note": "n", "zero_vectors": {"queries": 0, "passages": 0}}

@@ -277,8 +277,8 @@ def _run_experiment(name: str, corpus: str, out: Path | None, show: bool, json_o
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
     from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
-    from babelmix.experiment.compare import results_as_json
     from babelmix.experiment.recipes import recipe
+    from babelmix.experiment.results import results_as_json
 
     plan = load_experiment(recipe(name) or Path(name))
     if corpus:

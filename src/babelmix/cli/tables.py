@@ -80,9 +80,22 @@ def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
 
 
 def print_comparison(results: Results, folder: Path) -> None:
-    """The headline, the finding in one sentence, and where the report is."""
+    """The headline and the finding in one sentence, on the test part and on each benchmark, and where the report is."""
+    for on in (results, *results.benchmarks.values()):
+        _print_headline(on, titled=bool(results.benchmarks))
+    if len(results.experiment.compare.seeds) > 1:
+        out.print("± is the standard deviation over seeds; intervals over groups are in the report", highlight=False)
+    out.print(LEGEND, style="dim", highlight=False)
+    out.print()
+    for on in (results, *results.benchmarks.values()):
+        out.print(finding(on), highlight=False)
+    out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _print_headline(results: Results, titled: bool) -> None:
     head = [name for name in sections.HEADLINE if any(name in entry.means for entry in results.entries)]
-    table = new_table("", *(SHORT[name] for name in head))
+    corpus = results.strategies()[0].corpus
+    table = new_table("", *(SHORT[name] for name in head), title=f"on {corpus}" if titled else "")
     for entry in results.entries:
         cells = []
         for name in head:
@@ -93,20 +106,14 @@ def print_comparison(results: Results, folder: Path) -> None:
             if len(entry.audits) > 1:
                 text += f" ± {sections.shown(name, entry.seed_deviation[name])}"
             cells.append(text)
-        mark = "" if entry.corpus == results.strategies()[0].corpus else " *"
+        mark = "" if entry.corpus == corpus else " *"
         table.add_row(
             entry.name + mark, *cells, style="bold" if entry.name == results.experiment.compare.against else None
         )
     out.print(table)
     for entry in results.entries:
-        if entry.corpus != results.strategies()[0].corpus:
+        if entry.corpus != corpus:
             out.print(
                 f"* tested on {entry.corpus}: a smaller pool, so not to be compared with the rows below",
                 highlight=False,
             )
-    if len(results.experiment.compare.seeds) > 1:
-        out.print("± is the standard deviation over seeds; intervals over groups are in the report", highlight=False)
-    out.print(LEGEND, style="dim", highlight=False)
-    out.print()
-    out.print(finding(results), highlight=False)
-    out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

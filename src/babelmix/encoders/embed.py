@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import cache_folder, replacing_file
@@ -98,6 +99,7 @@ def encode(
     key: str | None = None,
     label: str = "encoding",
     memory: int = 1 << 30,
+    bf16: bool = False,
 ) -> Embeddings:
     """Embed texts, each distinct one once.
 
@@ -113,6 +115,7 @@ def encode(
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
         memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.
+        bf16: run the encoder in bfloat16 mixed precision; such embeddings are stored apart.
 
     Returns:
         float32, shape (texts, dimension), as the encoder gives them (not normalised again).
@@ -130,7 +133,8 @@ def encode(
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
     shelf = None
     if store:
-        shelf = EmbeddingStore(cache_folder() / "embeddings" / (key or fingerprint(encoder))[:32] / kind)
+        name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "")
+        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / kind)
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
@@ -141,7 +145,8 @@ def encode(
 
     # Everything is written to its place at once: a second copy would take as much memory again.
     if len(missing):
-        vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
+        with torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16):
+            vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
     else:
         vectors = rows(np.load(files[0], mmap_mode="r").shape[1])
     for (shard,), part in stored.group_by("shard"):

@@ -6,88 +6,42 @@ import contextlib
 import copy
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import replacing_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
-from babelmix.audit import Audit, Comparison, Estimate, audit, compare_all, estimates
+from babelmix.audit import Audit, Comparison, audit, compare_all, holm
 from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder, static
 from babelmix.encoders.loading import is_made, make_static
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment
-from babelmix.experiment.setup import claim, corpora, record_environment, refuse_another, size_of
+from babelmix.experiment.results import Entry, Results, results_as_json
+from babelmix.experiment.setup import claim, corpora, record_environment, refuse_another, shared, size_of
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.training import TrainingSettings, is_static, train
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A row of the comparison: an encoder audited as it is, or a strategy over its seeds.
+class _Run(NamedTuple):
+    """A finished run: an audit a corpus, the losses by step, and the seconds of training."""
 
-    Args:
-        name: of the encoder or the strategy.
-        kind: `reference`, `start` or `strategy`.
-        corpus: what it was tested on.
-        audits: one, or one a seed.
-        losses: training loss by step, one list a seed.
-        means: macro-averages over seeds with intervals over groups, by measure.
-        seed_deviation: standard deviation of the macro-averages over seeds; 0 for a single audit.
-
-    """
-
-    name: str
-    kind: str
-    corpus: str
     audits: list[Audit]
-    losses: list[list[tuple[int, float]]]
-    means: dict[str, Estimate]
-    seed_deviation: dict[str, float]
-
-    @classmethod
-    def of(
-        cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None
-    ) -> Entry:
-        """Average the audits of one entry."""
-        first = audits[0].measures
-        averaged = {
-            key: replace(measure, values=np.mean([a.measures[key].values for a in audits], axis=0))
-            for key, measure in first.items()
-        }
-        means = {key: macro for key, (macro, _) in estimates(averaged).items()}
-        spread = {
-            key: float(np.std([a.measures[key].macro() for a in audits], ddof=1)) if len(audits) > 1 else 0.0
-            for key in first
-        }
-        return cls(name, kind, str(audits[0].table.about["corpus"]), audits, losses or [], means, spread)
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """Everything a comparison found."""
-
-    experiment: Experiment
-    entries: list[Entry]
-    tests: dict[str, list[Comparison]]
+    losses: list[tuple[int, float]]
     seconds: float
-    tuning: dict[str, Tuning]
-
-    def strategies(self) -> list[Entry]:
-        """The entries that are strategies, in the order of the experiment."""
-        return [entry for entry in self.entries if entry.kind == "strategy"]
 
 
 def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], None]) -> Results:
     """Run an experiment, or what is left of it.
 
-    Every finished training and audit is kept in `output` and not done again; a run that was killed starts over.
+    Every finished training and audit is kept in `output` and not done again; a run that was killed starts over. Several
+    processes may run one experiment together: each takes what no other is at, and all give the same results.
 
     Args:
         experiment: what to run.
@@ -103,53 +57,95 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     parts = corpora(experiment)
     # Only now: a corpus that was not found must not keep the folder from the next try.
     claim(output, experiment)
-    training, test = parts.train, parts.test
+    training, tested = parts.train, (parts.test, *parts.benchmarks)
     record_environment(output / "environment.json", parts)
-    say(f"train on {size_of(training)}; test on {size_of(test)}")
-    entries = [_reference(name, experiment, test, output, say) for name in experiment.references.encoders]
-    start = _start(experiment, training, output, say)
+    say(f"train on {size_of(training)}; test on {'; '.join(map(size_of, tested))}")
+    locks = output / "locks"
+    start = shared(locks, {"start": lambda: _start(experiment, training, output, say)})["start"]
+    as_they_are: dict[str, Callable[[], list[Entry]]] = {
+        name: partial(_reference, name, experiment, tested, output, say) for name in experiment.references.encoders
+    }
     label = f"{experiment.encoder.name} (start)"
-    entries.append(Entry.of(label, "start", [_audited(start, test, label, output / "start" / "audit", experiment)]))
+    as_they_are[label] = lambda: [
+        Entry.of(label, "start", [done]) for done in _audits(start, tested, label, output / "start", experiment)
+    ]
+    before = shared(locks, as_they_are)
     tuning: dict[str, Tuning] = {}
     if parts.validation is not None:
         say(f"tune on {size_of(parts.validation)}")
         tuning = tune(experiment, start, training, parts.validation, output / "tuning", say)
-    runs: dict[str, list[tuple[Audit, list[tuple[int, float]], float]]] = {}
-    total = len(experiment.compare.strategies) * len(experiment.compare.seeds)
-    number = 0
-    for seed in experiment.compare.seeds:
-        for strategy in experiment.compare.strategies:
-            number += 1
-            say(f"run {number} of {total}: {strategy}, seed {seed}")
-            tuned = tuning[strategy].best.settings if tuning else {}
-            settings = experiment.run_settings(strategy, seed, tuned)
-            runs.setdefault(strategy, []).append(_run(experiment, settings, start, training, test, output))
-    for strategy, done in runs.items():
-        entries.append(Entry.of(strategy, "strategy", [a for a, _, _ in done], [losses for _, losses, _ in done]))
-    seconds = sum(s for done in runs.values() for _, _, s in done)
-    results = Results(experiment, entries, _tests(experiment, entries), seconds, tuning)
+    chosen = [(strategy, seed) for seed in experiment.compare.seeds for strategy in experiment.compare.strategies]
+
+    def run(number: int, strategy: str, seed: int) -> _Run:
+        say(f"run {number} of {len(chosen)}: {strategy}, seed {seed}")
+        settings = experiment.run_settings(strategy, seed, tuning[strategy].best.settings if tuning else {})
+        return _run(experiment, settings, start, training, tested, output)
+
+    jobs = {f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)}
+    runs: dict[str, list[_Run]] = {}
+    for (strategy, _), done in zip(chosen, shared(locks, jobs).values(), strict=True):
+        runs.setdefault(strategy, []).append(done)
+    seconds = sum(run.seconds for done in runs.values() for run in done)
+    found: list[Results] = []
+    for place in range(len(tested)):
+        entries = [entries[place] for entries in before.values()]
+        entries += [
+            Entry.of(strategy, "strategy", [run.audits[place] for run in done], [run.losses for run in done])
+            for strategy, done in runs.items()
+        ]
+        found.append(Results(experiment, entries, _tests(experiment, entries), seconds, tuning))
+    first, *others = _corrected(found)
+    results = replace(first, benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)})
     write_json(output / "results.json", results_as_json(results))
     return results
 
 
+def _corrected(found: Sequence[Results]) -> list[Results]:
+    """Holm's correction over the tests on all corpora together."""
+    whole = iter(holm([c for results in found for comparisons in results.tests.values() for c in comparisons]))
+    return [
+        replace(
+            results, tests={name: [next(whole) for _ in comparisons] for name, comparisons in results.tests.items()}
+        )
+        for results in found
+    ]
+
+
+def _audits(
+    encoder: SentenceTransformer, corpora: Sequence[Corpus], name: str, folder: Path, experiment: Experiment
+) -> list[Audit]:
+    """An audit on each corpus: in the folder `audit`, and for the second and further ones in `audit-CORPUS`."""
+    return [
+        _audited(encoder, corpus, name, folder / (f"audit-{slug(corpus.name)}" if number else "audit"), experiment)
+        for number, corpus in enumerate(corpora)
+    ]
+
+
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
-    if is_finished(folder, about_of(encoder, corpus, name)):
+    bf16 = experiment.compare.bf16
+    if is_finished(folder, about_of(encoder, corpus, name, bf16=bf16)):
         with contextlib.suppress(AuditError):  # a damaged audit is made again
             return Audit.load(folder, experiment.compare.metrics)
     fast = is_static(encoder)
     metrics = experiment.compare.metrics
-    done = audit(encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=metrics)
+    done = audit(
+        encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=metrics, bf16=bf16
+    )
     done.save(folder)
     return done
 
 
-def _reference(name: str, experiment: Experiment, test: Corpus, output: Path, say: Callable[[str], None]) -> Entry:
+def _reference(
+    name: str, experiment: Experiment, tested: Sequence[Corpus], output: Path, say: Callable[[str], None]
+) -> list[Entry]:
+    test = tested[0]
     groups = sorted({*test.queries["group"].to_pylist()})
     limit = experiment.references.groups
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
     say(f"reference {name} as it is, on {size_of(part)}")
     encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
-    return Entry.of(name, "reference", [_audited(encoder, part, name, output / "references" / slug(name), experiment)])
+    folder = output / "references" / slug(name)
+    return [Entry.of(name, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), name, folder, experiment)]
 
 
 def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]) -> SentenceTransformer:
@@ -179,15 +175,15 @@ def _run(
     settings: TrainingSettings,
     start: SentenceTransformer,
     training: Corpus,
-    test: Corpus,
+    tested: Sequence[Corpus],
     output: Path,
-) -> tuple[Audit, list[tuple[int, float]], float]:
+) -> _Run:
     strategy, seed = settings.strategy, settings.seed
     folder = output / "runs" / slug(strategy) / f"seed-{seed}"
+    record, model = folder / "training.json", folder / "model"
     name = f"{strategy}, seed {seed}"
-    record = folder / "training.json"
-    if not (folder / "audit" / "metrics.json").is_file() or not record.is_file():
-        model = folder / "model"
+    places = (folder / "audit", *(folder / f"audit-{slug(corpus.name)}" for corpus in tested[1:]))
+    if not (record.is_file() and all((place / "metrics.json").is_file() for place in places)):
         if (model / "training.json").is_file():
             with quiet_transformers():
                 encoder = SentenceTransformer(str(model))
@@ -196,14 +192,15 @@ def _run(
             if experiment.encoder.name == static.FROM_SCRATCH:
                 static.initialise(encoder, seed)
             train(encoder, training, settings, model, base=experiment.encoder.name, label=f"training {strategy}")
-        _audited(encoder, test, name, folder / "audit", experiment)
+        audits = _audits(encoder, tested, name, folder, experiment)
         write_text(record, (model / "training.json").read_text(encoding="utf-8"))
         keep = experiment.compare.keep_models
         if keep == "none" or (keep == "first" and seed != experiment.compare.seeds[0]):
             shutil.rmtree(model)
+    else:
+        audits = [Audit.load(place, experiment.compare.metrics) for place in places]
     about = json.loads(record.read_text(encoding="utf-8"))
-    losses = [(int(step), float(loss)) for step, loss in about["losses"]]
-    return Audit.load(folder / "audit", experiment.compare.metrics), losses, float(about["seconds"])
+    return _Run(audits, [(int(step), float(loss)) for step, loss in about["losses"]], float(about["seconds"]))
 
 
 def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[Comparison]]:
@@ -221,88 +218,3 @@ def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[C
         for comparison in compare_all(systems, names, against=against):
             found.setdefault(comparison.second, []).append(comparison)
     return found
-
-
-def results_as_json(results: Results) -> dict[str, Any]:
-    """The results as JSON-serialisable values."""
-    return {
-        "name": results.experiment.name,
-        "entries": [
-            {
-                "name": entry.name,
-                "kind": entry.kind,
-                "corpus": entry.corpus,
-                "seeds": results.experiment.compare.seeds if entry.kind == "strategy" else [],
-                "macro": {
-                    name: {
-                        **asdict(mean),
-                        "by_seed": [a.measures[name].macro() for a in entry.audits],
-                        "seed_deviation": entry.seed_deviation[name],
-                    }
-                    for name, mean in entry.means.items()
-                },
-            }
-            for entry in results.entries
-        ],
-        "tuning": {
-            name: {
-                "best": asdict(tuning.best),
-                "at_edge": tuning.at_edge(),
-                "trials": [asdict(t) for t in tuning.trials],
-            }
-            for name, tuning in results.tuning.items()
-        },
-        "against": results.experiment.compare.against,
-        "tests": {other: [asdict(c) for c in comparisons] for other, comparisons in results.tests.items()},
-        "finding": finding(results),
-    }
-
-
-def finding(results: Results) -> str:
-    """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
-    strategies = {entry.name: entry for entry in results.strategies()}
-    chosen = strategies[results.experiment.compare.against]
-    words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
-             "bias/rank distance": "rank distance"}  # fmt: skip
-    shown = [name for name in words if name in chosen.means]
-    own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
-    verdicts: dict[str, list[str]] = {}
-    for other, comparisons in results.tests.items():
-        if verdict := _verdict(comparisons, words):
-            verdicts.setdefault(verdict, []).append(other)
-    compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
-    seeds = len(results.experiment.compare.seeds)
-    return f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}" + (
-        f": {compared} (p < .05 after Holm's correction)." if compared else "."
-    )
-
-
-def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:
-    kinds: dict[str, list[str]] = {"better": [], "worse": [], "not significantly different": []}
-    for c in comparisons:
-        if c.measure not in words:
-            continue
-        better = (c.difference.value < 0) == (c.measure == "bias/rank distance")
-        significant = c.p_holm is not None and c.p_holm < 0.05
-        kinds["not significantly different" if not significant else "better" if better else "worse"].append(
-            words[c.measure]
-        )
-    found = {kind: names for kind, names in kinds.items() if names}
-    if len(found) == 1 and sum(map(len, found.values())) == len(comparisons) > 1:
-        return f"{next(iter(found))} in everything"
-    return ", ".join(f"{kind} in {_listed(names)}" for kind, names in found.items())
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def number(value: float) -> str:
-    """A score with three digits, a rank without."""
-    return (
-        f"{value:,.0f}"
-        if abs(value) >= 100
-        else f"{value:.1f}"
-        if abs(value) >= 10
-        else f"{value:.3f}".replace("0.", ".", 1)
-    )

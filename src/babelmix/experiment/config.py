@@ -30,6 +30,7 @@ class Data(_Section):
     corpus: str = Field(description="a corpus as `babelmix data` names it, or a path")
     train_options: dict[str, Any] = Field({}, description="reader options for the training part only")
     test: str = Field("", description="another corpus to test on; empty: the test part of `corpus`")
+    benchmarks: list[str] = Field([], description="further corpora to test on, each with its own table and tests")
     split: dict[str, float] = Field(
         {"train": 0.7, "validation": 0.1, "test": 0.2}, description="shares of the parts, cut by group"
     )
@@ -108,6 +109,7 @@ class Compare(_Section):
     against: str = Field("hybrid", description="every other strategy is tested against this one")
     metrics: list[str] = Field(list(DEFAULT))
     tests: list[str] = Field(["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"])
+    bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
     keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")
 
     @field_validator("strategies")

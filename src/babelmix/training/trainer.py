@@ -190,13 +190,13 @@ def train(
     )  # fmt: skip
     set_seed(settings.seed)
     static = is_static(encoder)
-    if static:
-        if settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings:
-            raise TrainingError(
-                "a static encoder is its token vectors: LoRA, GradCache and frozen embeddings are not for it"
-            )
-    elif settings.max_seq_length and encoder.max_seq_length is not None:
-        encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
+    if static and (settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings):
+        raise TrainingError(
+            "a static encoder is its token vectors: LoRA, GradCache and frozen embeddings are not for it"
+        )
+    own_limit = None if static else encoder.max_seq_length
+    if settings.max_seq_length and own_limit is not None:
+        encoder.max_seq_length = min(settings.max_seq_length, int(own_limit))
     if settings.lora_rank:
         _add_adapters(encoder, settings.lora_rank)
     frozen = _freeze_embeddings(encoder) if settings.freeze_embeddings and not static else []
@@ -260,6 +260,9 @@ def train(
         parameter.requires_grad_(True)
     if settings.lora_rank:
         _merge_adapters(encoder)
+    if own_limit is not None:
+        # Cutting texts saved time in training; the encoder can still read longer ones.
+        encoder.max_seq_length = own_limit
     result = TrainingResult(settings, losses, seconds)
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)

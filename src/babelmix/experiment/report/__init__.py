@@ -9,9 +9,9 @@ from pathlib import Path
 from babelmix._files import write_text
 from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
-from babelmix.experiment.compare import Entry, Results, finding
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
+from babelmix.experiment.results import Entry, Results, finding
 
 
 def audit_lead(audit: Audit) -> str:
@@ -76,6 +76,8 @@ def write_comparison_report(results: Results, file: Path) -> None:
                 tables=[sections.tests_table([c for found in results.tests.values() for c in found])],
             )
         )
+    for name, on in results.benchmarks.items():
+        parts += _benchmark_sections(name, on)
     if results.tuning:
         parts.append(_tuning_section(results))
     if alpha := _alpha_section(results):
@@ -133,6 +135,25 @@ def headline_table(results: Results) -> Table:
         ["encoder", "tested on", *map(sections.title_of, names)], rows,
         "value [95 % interval over groups] ± standard deviation over seeds",
     )  # fmt: skip
+
+
+def _benchmark_sections(name: str, results: Results) -> list[Section]:
+    """The headline and the tests on a further corpus, and the crowding of the first seeds."""
+    tests = [c for found in results.tests.values() for c in found]
+    parts = [
+        Section(
+            f"On {name}",
+            finding(results),
+            headline_figure(results),
+            "Points with intervals for each encoder in the three settings and rank distance.",
+            [headline_table(results), *([sections.tests_table(tests)] if tests else [])],
+        )
+    ]
+    if alpha := _alpha_section(results):
+        parts.append(replace(alpha, title=f"{alpha.title}, on {name}"))
+    audits = {entry.name: entry.audits[0] for entry in results.entries}
+    crowding = sections.crowding_section(audits)
+    return [*parts, replace(crowding, title=f"{crowding.title}, on {name}")]
 
 
 def _cell(entry: Entry, name: str) -> str:

@@ -217,6 +217,6 @@ def tests_table(comparisons: Sequence[Comparison]) -> Table:
         ["difference", "measure", "value [95 % interval]", "effect size", "p, bootstrap", "p", "p after Holm"],
         rows,
         "p: paired randomisation tests that swap whole groups, two-sided (medians: the paired bootstrap over groups); Holm's "
-        "correction over all rows. Values are averaged over seeds before pairing. Effect size: mean over standard deviation "
-        "of the groups' differences.",
+        "correction over all tests of this page. Values are averaged over seeds before pairing. Effect size: mean over "
+        "standard deviation of the groups' differences.",
     )

@@ -1,0 +1,166 @@
+"""What a comparison found: entries, tests, and one plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from babelmix.audit import Audit, Comparison, Estimate, estimates
+from babelmix.experiment.config import Experiment
+from babelmix.experiment.tune import Tuning
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A row of the comparison: an encoder audited as it is, or a strategy over its seeds.
+
+    Args:
+        name: of the encoder or the strategy.
+        kind: `reference`, `start` or `strategy`.
+        corpus: what it was tested on.
+        audits: one, or one a seed.
+        losses: training loss by step, one list a seed.
+        means: macro-averages over seeds with intervals over groups, by measure.
+        seed_deviation: standard deviation of the macro-averages over seeds; 0 for a single audit.
+
+    """
+
+    name: str
+    kind: str
+    corpus: str
+    audits: list[Audit]
+    losses: list[list[tuple[int, float]]]
+    means: dict[str, Estimate]
+    seed_deviation: dict[str, float]
+
+    @classmethod
+    def of(
+        cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None
+    ) -> Entry:
+        """Average the audits of one entry."""
+        first = audits[0].measures
+        averaged = {
+            key: replace(measure, values=np.mean([a.measures[key].values for a in audits], axis=0))
+            for key, measure in first.items()
+        }
+        means = {key: macro for key, (macro, _) in estimates(averaged).items()}
+        spread = {
+            key: float(np.std([a.measures[key].macro() for a in audits], ddof=1)) if len(audits) > 1 else 0.0
+            for key in first
+        }
+        return cls(name, kind, str(audits[0].table.about["corpus"]), audits, losses or [], means, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a comparison found on one corpus.
+
+    Args:
+        experiment: what was run.
+        entries: all audits of the corpus.
+        tests: by strategy, its comparisons with the one under test; Holm's correction is over all corpora together.
+        seconds: of training, all runs.
+        tuning: by strategy.
+        benchmarks: the same on each further corpus, by its name.
+
+    """
+
+    experiment: Experiment
+    entries: list[Entry]
+    tests: dict[str, list[Comparison]]
+    seconds: float
+    tuning: dict[str, Tuning]
+    benchmarks: dict[str, Results] = field(default_factory=dict)
+
+    def strategies(self) -> list[Entry]:
+        """The entries that are strategies, in the order of the experiment."""
+        return [entry for entry in self.entries if entry.kind == "strategy"]
+
+
+def results_as_json(results: Results) -> dict[str, Any]:
+    """The results as JSON-serialisable values."""
+    return {
+        "name": results.experiment.name,
+        "entries": [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "corpus": entry.corpus,
+                "seeds": results.experiment.compare.seeds if entry.kind == "strategy" else [],
+                "macro": {
+                    name: {
+                        **asdict(mean),
+                        "by_seed": [a.measures[name].macro() for a in entry.audits],
+                        "seed_deviation": entry.seed_deviation[name],
+                    }
+                    for name, mean in entry.means.items()
+                },
+            }
+            for entry in results.entries
+        ],
+        "tuning": {
+            name: {
+                "best": asdict(tuning.best),
+                "at_edge": tuning.at_edge(),
+                "trials": [asdict(t) for t in tuning.trials],
+            }
+            for name, tuning in results.tuning.items()
+        },
+        "against": results.experiment.compare.against,
+        "tests": {other: [asdict(c) for c in comparisons] for other, comparisons in results.tests.items()},
+        "finding": finding(results),
+        "benchmarks": {name: results_as_json(on) for name, on in results.benchmarks.items()},
+    }
+
+
+def finding(results: Results) -> str:
+    """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
+    strategies = {entry.name: entry for entry in results.strategies()}
+    chosen = strategies[results.experiment.compare.against]
+    words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
+             "bias/rank distance": "rank distance"}  # fmt: skip
+    shown = [name for name in words if name in chosen.means]
+    own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
+    verdicts: dict[str, list[str]] = {}
+    for other, comparisons in results.tests.items():
+        if verdict := _verdict(comparisons, words):
+            verdicts.setdefault(verdict, []).append(other)
+    compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
+    seeds = len(results.experiment.compare.seeds)
+    return f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}" + (
+        f": {compared} (p < .05 after Holm's correction)." if compared else "."
+    )
+
+
+def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:
+    kinds: dict[str, list[str]] = {"better": [], "worse": [], "not significantly different": []}
+    for c in comparisons:
+        if c.measure not in words:
+            continue
+        better = (c.difference.value < 0) == (c.measure == "bias/rank distance")
+        significant = c.p_holm is not None and c.p_holm < 0.05
+        kinds["not significantly different" if not significant else "better" if better else "worse"].append(
+            words[c.measure]
+        )
+    found = {kind: names for kind, names in kinds.items() if names}
+    if len(found) == 1 and sum(map(len, found.values())) == len(comparisons) > 1:
+        return f"{next(iter(found))} in everything"
+    return ", ".join(f"{kind} in {_listed(names)}" for kind, names in found.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def number(value: float) -> str:
+    """A score with three digits, a rank without."""
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 100
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3f}".replace("0.", ".", 1)
+    )
