@@ -17,10 +17,13 @@ import polars as pl
 import scipy.sparse
 
 from babelmix.batches.keyed import uniforms
+from babelmix.batches.negatives import HardNegatives, RowsByLanguage
 from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, choose
 from babelmix.errors import PlanError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from babelmix.corpus import Corpus
 
 
@@ -50,18 +53,20 @@ def _coded(corpus: Corpus) -> tuple[_Coded, _Coded, Ints, Ints]:
     for table in (corpus.queries, corpus.passages):
         frame = pl.DataFrame(pl.from_arrow(table.select(["item", "lang", "text"])))
         items = frame["item"].unique(maintain_order=True)
-        codes = frame.select("item").join(
-            pl.DataFrame({"item": items, "code": np.arange(len(items))}), on="item", how="left", maintain_order="left"
-        )["code"]
         lang = frame["lang"].replace_strict(lang_code, return_dtype=pl.Int64).to_numpy()
-        sides.append(_Coded(codes.to_numpy().astype(np.int64), lang.astype(np.int64), items, frame))
-    qrels = pl.DataFrame(pl.from_arrow(corpus.qrels))
-    ends = []
-    for column, side in zip(("query_item", "passage_item"), sides, strict=True):
-        numbers = pl.DataFrame({column: side.items, "code": np.arange(len(side.items))})
-        joined = qrels.select(column).join(numbers, on=column, how="left", maintain_order="left")
-        ends.append(joined["code"].to_numpy().astype(np.int64))
+        sides.append(_Coded(_numbers_of(table["item"], items), lang.astype(np.int64), items, frame))
+    ends = [
+        _numbers_of(corpus.qrels[column], side.items)
+        for column, side in zip(("query_item", "passage_item"), sides, strict=True)
+    ]
     return sides[0], sides[1], ends[0], ends[1]
+
+
+def _numbers_of(names: pa.ChunkedArray, items: pl.Series) -> Ints:
+    """The position in `items` of each name, int64, the same length."""
+    numbers = pl.DataFrame({"item": items, "code": np.arange(len(items))})
+    named = pl.DataFrame({"item": pl.from_arrow(names)})
+    return named.join(numbers, on="item", how="left", maintain_order="left")["code"].to_numpy().astype(np.int64)
 
 
 def _classes(queries: _Coded, passages: _Coded, pair_query: Ints, pair_passage: Ints) -> tuple[Ints, Ints]:
@@ -95,13 +100,14 @@ class CorpusIndex:
     Args:
         corpus: the training corpus.
         langs: the languages to draw; by default all.
+        hard_negatives: give every row a hard negative, if the corpus has any; see `batches.negatives`.
 
     Raises:
         PlanError: a language is not in the corpus, or no pair is left.
 
     """
 
-    def __init__(self, corpus: Corpus, langs: Sequence[str] | None = None) -> None:
+    def __init__(self, corpus: Corpus, langs: Sequence[str] | None = None, *, hard_negatives: bool = False) -> None:
         if langs is not None and (missing := sorted(set(langs) - set(corpus.langs))):
             raise PlanError(f"{corpus.name} has no {', '.join(missing)}; it has {', '.join(corpus.langs)}")
         corpus = corpus if langs is None else corpus.only_langs(langs)
@@ -110,13 +116,23 @@ class CorpusIndex:
         queries, passages, pair_query, pair_passage = _coded(corpus)
         if len(pair_query) == 0:
             raise PlanError(f"{corpus.name}: there is no training pair in {', '.join(self.langs)}")
-        query_class, _ = _classes(queries, passages, pair_query, pair_passage)
+        query_class, passage_class = _classes(queries, passages, pair_query, pair_passage)
         order = np.argsort(query_class[pair_query], kind="stable")
         self.pair_query, self.pair_passage = pair_query[order], pair_passage[order]
         self.pair_class = query_class[self.pair_query]
-        self.query_rows = _RowsByLanguage(queries.item, queries.lang, len(queries.items), len(self.langs))
-        self.passage_rows = _RowsByLanguage(passages.item, passages.lang, len(passages.items), len(self.langs))
+        self.query_rows = RowsByLanguage(queries.item, queries.lang, len(queries.items), len(self.langs))
+        self.passage_rows = RowsByLanguage(passages.item, passages.lang, len(passages.items), len(self.langs))
         self._both = self.query_rows.has[self.pair_query] & self.passage_rows.has[self.pair_passage]
+        self.hard_negatives: HardNegatives | None = None
+        if hard_negatives and corpus.negatives.num_rows:
+            pairs = [
+                _numbers_of(corpus.negatives[column], side.items)
+                for column, side in zip(("query_item", "passage_item"), (queries, passages), strict=True)
+            ]
+            self.hard_negatives = HardNegatives(
+                query_item=queries.item, query_class=query_class, passage_lang=passages.lang, passage_class=passage_class,
+                rows=self.passage_rows, negatives=(pairs[0], pairs[1]), name=corpus.name,
+            )  # fmt: skip
 
     @property
     def classes(self) -> int:
@@ -155,23 +171,6 @@ class CorpusIndex:
         return _DifferentPool(self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), weights)
 
 
-class _RowsByLanguage:
-    """Rows of one side by (item, language): `order[first[item, lang] : + count[item, lang]]`."""
-
-    def __init__(self, item: Ints, lang: Ints, items: int, langs: int) -> None:
-        key = item * langs + lang
-        self.order = np.argsort(key, kind="stable")
-        count = np.bincount(key, minlength=items * langs)
-        self.first = (np.cumsum(count) - count).reshape(items, langs)
-        self.count = count.reshape(items, langs)
-        self.has = self.count > 0
-
-    def pick(self, item: Ints, lang: Ints | int, chance: Floats) -> Ints:
-        """A row of each (item, language), any of several with equal chance."""
-        offset = (chance * self.count[item, lang]).astype(np.int64)
-        return self.order[self.first[item, lang] + offset]
-
-
 class _CorpusPool(ClassPool):
     """Pairs of a `CorpusIndex`, gathered by class."""
 
@@ -192,6 +191,11 @@ class _CorpusPool(ClassPool):
         query_lang, passage_lang = self._langs(query, passage, chance[3:])
         query_rows = index.query_rows.pick(query, query_lang, chance[1])
         return query_rows, index.passage_rows.pick(passage, passage_lang, chance[2])
+
+    def negatives(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
+        """See `ClassPool.negatives`."""
+        hard = self._index.hard_negatives
+        return None if hard is None else hard.draw(query_rows, passage_rows, key)
 
     @abstractmethod
     def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:

@@ -95,7 +95,13 @@ class Mixture:
         if batch.source not in self.parts:
             raise PlanError(f"the batch is of {batch.source!r}, but the sources are {', '.join(self.parts)}")
         query, passage = self._starts[self.sources.index(batch.source)]
-        return replace(batch, query_rows=batch.query_rows - query, passage_rows=batch.passage_rows - passage)
+        negatives = None if batch.negative_rows is None else batch.negative_rows - passage
+        return replace(
+            batch,
+            query_rows=batch.query_rows - query,
+            passage_rows=batch.passage_rows - passage,
+            negative_rows=negatives,
+        )
 
     def mono_sizes(self) -> Ints:
         """See `PairIndex.mono_sizes`: the sums over the sources."""
@@ -156,7 +162,8 @@ class _MixedPool(Pool):
         name, pool = self._mixture.sources[able[number]], self._pools[able[number]]
         query, passage = self._mixture.start(able[number])
         drawn = pool.draw(derive_key(seed, "source", name), own_step, size)
-        return Drawn(drawn.query_rows + query, drawn.passage_rows + passage, name)
+        negatives = None if drawn.negative_rows is None else drawn.negative_rows + passage
+        return Drawn(drawn.query_rows + query, drawn.passage_rows + passage, name, negatives)
 
     def _able(self, size: int) -> list[int]:
         return [place for place, pool in self._pools.items() if len(pool) >= size]

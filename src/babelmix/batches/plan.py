@@ -26,6 +26,7 @@ class Batch:
         query_rows: rows of the corpus's queries, int64, shape (batch,).
         passage_rows: rows of its passages, int64, shape (batch,).
         source: the source that all rows are of, if the plan has several.
+        negative_rows: rows of the passages that are hard negatives of the queries, int64, shape (batch,), or None.
 
     """
 
@@ -35,6 +36,7 @@ class Batch:
     query_rows: Ints
     passage_rows: Ints
     source: str | None = None
+    negative_rows: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.query_rows)
@@ -43,7 +45,10 @@ class Batch:
         """The part of one rank: the same kind, consecutive rows."""
         share = len(self) // world_size
         mine = slice(rank * share, (rank + 1) * share)
-        return replace(self, query_rows=self.query_rows[mine], passage_rows=self.passage_rows[mine])
+        negatives = None if self.negative_rows is None else self.negative_rows[mine]
+        return replace(
+            self, query_rows=self.query_rows[mine], passage_rows=self.passage_rows[mine], negative_rows=negatives
+        )
 
 
 class BatchPlan:
@@ -126,7 +131,7 @@ class BatchPlan:
         """Draw the batch of a step from a pool."""
         drawn = pool.draw(self.seed, step, self.batch_size)
         tag = None if lang is None else self.index.langs[lang]
-        return Batch(kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source)
+        return Batch(kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source, drawn.negative_rows)
 
     @cached_property
     def mono_sizes(self) -> Ints:

@@ -25,12 +25,14 @@ class Drawn(NamedTuple):
         query_rows: int64, shape (batch,).
         passage_rows: int64, shape (batch,).
         source: the source that they come from, if the index has several.
+        negative_rows: a hard negative of each row, if the index has them, int64, shape (batch,).
 
     """
 
     query_rows: Ints
     passage_rows: Ints
     source: str | None = None
+    negative_rows: Ints | None = None
 
 
 class Pool(ABC):
@@ -63,7 +65,21 @@ class ClassPool(Pool):
         turn, window = divmod(step, len(self) // size)
         shuffled = permutation(len(self), derive_key(seed, "classes", turn))
         classes = shuffled(np.arange(window * size, (window + 1) * size))
-        return Drawn(*self.pick(classes, derive_key(seed, "rows", step)))
+        query_rows, passage_rows = self.pick(classes, derive_key(seed, "rows", step))
+        negative_rows = self.negatives(query_rows, passage_rows, derive_key(seed, "negatives", step))
+        return Drawn(query_rows, passage_rows, negative_rows=negative_rows)
+
+    def negatives(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
+        """A hard negative for each pair of a batch; None if the index has none.
+
+        Args:
+            query_rows: what `pick` gave, int64, shape (batch,).
+            passage_rows: likewise.
+            key: of the chance to use, 64 bits.
+
+        """
+        del query_rows, passage_rows, key
+        return None
 
     @abstractmethod
     def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
