@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix._files import replacing_folder
-from babelmix.corpus import Corpus, find_language, from_datasets, is_language_tag, open_corpus, split, to_datasets
+from babelmix.corpus import (
+    Corpus,
+    find_language,
+    from_datasets,
+    from_hub,
+    is_language_tag,
+    open_corpus,
+    push_to_hub,
+    split,
+    to_datasets,
+)
 from babelmix.errors import BabelmixError, ConfigError, CorpusError, ReaderError
 
 
@@ -88,6 +100,111 @@ def test_a_missing_column_is_named(corpus: Corpus) -> None:
         Corpus(corpus.queries.drop_columns(["group"]), corpus.passages, corpus.qrels)
     with pytest.raises(CorpusError, match="qrels: column 'query_item' is missing"):
         Corpus(corpus.queries, corpus.passages, corpus.qrels.drop_columns(["query_item"]))
+
+
+@pytest.mark.parametrize(
+    ("negatives", "message"),
+    [
+        ([("a", "c")], "negatives, row 1, column 'passage_item': item 'c' has no row in passages"),
+        ([("a", "b"), ("c", "b")], "negatives, row 2, column 'query_item': item 'c' has no row in queries"),
+        ([("a", "b"), ("a", "b")], "negatives, row 1: the pair 'a', 'b' is listed more than once"),
+        ([("a", "b"), ("a", "a")], "negatives, row 2: the pair 'a', 'a' is also in qrels"),
+    ],
+)
+def test_broken_negatives_are_refused(negatives, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        Corpus.from_rows([ROW], [ROW, ROW | {"item": "b"}], [("a", "a")], negatives=negatives)
+
+
+def test_negatives_are_a_table_of_two_texts(corpus: Corpus) -> None:
+    assert corpus.negatives.num_rows == 0
+    assert corpus.negatives.column_names == ["query_item", "passage_item"]
+    with pytest.raises(CorpusError, match="negatives: column 'passage_item' is missing"):
+        Corpus(corpus.queries, corpus.passages, corpus.qrels, negatives=corpus.negatives.select(["query_item"]))
+    numbers = pa.table({"query_item": [[1]], "passage_item": [[2]]})
+    with pytest.raises(CorpusError, match="negatives: cannot be read as two items"):
+        Corpus(corpus.queries, corpus.passages, corpus.qrels, negatives=numbers)
+
+
+def with_negatives(corpus: Corpus, pairs: list[tuple[int, int]]) -> Corpus:
+    """The corpus with the negatives (item of the query, item of the passage), its own pairs and repetitions left out."""
+    kept = dict.fromkeys(pair for pair in pairs if pair[0] != pair[1])
+    columns = {name: [f"i{pair[i]}" for pair in kept] for i, name in enumerate(("query_item", "passage_item"))}
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    return Corpus(
+        corpus.queries, corpus.passages, corpus.qrels, corpus.name, corpus.meta, pa.table(columns, schema=schema)
+    )
+
+
+def test_negatives_go_where_the_corpus_goes(corpus: Corpus) -> None:
+    some = with_negatives(corpus, [(0, 1), (0, 7), (3, 0)])
+    assert some.fingerprint() != corpus.fingerprint()
+    assert "3 negatives" in repr(some)
+    assert some.named("other", note=1).negatives.equals(some.negatives)
+    assert some.only_langs(["de"]).negatives.equals(some.negatives)
+    assert some.only_groups(["g0"]).negatives.to_pylist() == [{"query_item": "i0", "passage_item": "i1"}]
+    assert some.reversed().negatives["query_item"].to_pylist() == ["i1", "i7", "i0"]
+    assert some.reversed().reversed().fingerprint() == some.fingerprint()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=30),
+    format=st.sampled_from(["parquet", "arrow"]),
+    seed=st.integers(0, 1000),
+)
+def test_negatives_survive_storage_and_splits(tmp_path_factory, pairs, format: str, seed: int) -> None:
+    plain = parallel_corpus()
+    corpus = with_negatives(plain, pairs)
+    folder = tmp_path_factory.mktemp("negatives") / "c"
+    corpus.save(folder, format=format)
+    assert (folder / f"negatives.{format}").exists() == (corpus.negatives.num_rows > 0)
+    assert (corpus.fingerprint() == plain.fingerprint()) == (corpus.negatives.num_rows == 0)
+    assert Corpus.load(folder).negatives.equals(corpus.negatives)
+    assert Corpus.load(folder).fingerprint() == corpus.fingerprint()
+    assert from_datasets(to_datasets(corpus)).fingerprint() == corpus.fingerprint()
+    try:
+        parts = split(corpus, {"train": 0.5, "test": 0.5}, seed=seed)
+    except ConfigError:
+        return  # all groups fell on one side
+    for name, part in split(plain, {"train": 0.5, "test": 0.5}, seed=seed).items():
+        assert parts[name].queries.equals(part.queries)  # negatives tie no groups together
+        items = set(part.queries["item"].to_pylist())
+        expected = [row for row in corpus.negatives.to_pylist() if {*row.values()} <= items]
+        assert parts[name].negatives.to_pylist() == expected
+
+
+@pytest.mark.parametrize("pairs", [[], [(0, 1)]])
+def test_a_hub_repository_holds_negatives_or_not(tmp_path, monkeypatch, corpus: Corpus, pairs) -> None:
+    corpus = with_negatives(corpus, pairs)
+    pushed: list[str] = []
+    removed: list[str] = []
+
+    def push(dataset, repository: str, *, config_name: str, split: str, private: bool) -> None:
+        pushed.append(config_name)
+        dataset.to_parquet(f"{repository}/{config_name}/{split}.parquet")
+
+    monkeypatch.setattr("datasets.Dataset.push_to_hub", push)
+    hub = importlib.import_module("datasets.hub")  # not what the attribute `datasets.hub` is
+    monkeypatch.setattr(hub, "delete_from_hub", lambda repository, name: removed.append(name))
+    tables = ["queries", "passages", "qrels", *(["negatives"] if pairs else [])]
+    configurations = [
+        f"- config_name: {name}\n  data_files:\n  - split: {name}\n    path: {name}/*.parquet\n" for name in tables
+    ]
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{''.join(configurations)}---\n")
+    for name in tables:
+        (tmp_path / name).mkdir()
+    push_to_hub(corpus, str(tmp_path))
+    assert (pushed, removed) == (tables, [])
+    assert from_hub(str(tmp_path)).fingerprint() == corpus.fingerprint()
+    monkeypatch.setattr("datasets.get_dataset_config_names", lambda repository: [*tables, "negatives"])
+    push_to_hub(corpus, str(tmp_path))
+    assert removed == ([] if pairs else ["negatives"])
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence() -> None:
+    with pytest.raises(ReaderError, match="nobody/nothing: cannot be loaded from the hub"):
+        from_hub("nobody/nothing")
 
 
 def test_reversed_swaps_the_sides(corpus: Corpus) -> None:

@@ -1,4 +1,4 @@
-"""The data model: queries, passages and qrels with items, languages and groups."""
+"""The data model: queries, passages, qrels and hard negatives with items, languages and groups."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ QREL_COLUMNS = ("query_item", "passage_item")
 GRADE = "grade"
 ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
 QREL_SCHEMA = pa.schema([*((name, pa.large_string()) for name in QREL_COLUMNS), (GRADE, pa.int32())])
+NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Corpus:
             from 1 on: how relevant the passage is, as in TREC's qrels (1 where the column is missing).
         name: what reports call the corpus.
         meta: JSON-serialisable facts about the source (licence, version, machine-made translations, split).
+        negatives: Arrow table with string columns `query_item` and `passage_item`: hard negatives, passages judged or
+            mined as not relevant to a query. Given None, it is an empty table.
 
     Raises:
         CorpusError: a table breaks the data model; the message names table, row and column.
@@ -49,19 +52,24 @@ class Corpus:
     qrels: pa.Table
     name: str = "corpus"
     meta: Mapping[str, Any] = field(default_factory=dict)
+    negatives: pa.Table = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "queries", _rows_table(self.queries, "queries"))
         object.__setattr__(self, "passages", _rows_table(self.passages, "passages"))
         object.__setattr__(self, "qrels", _qrels_table(self.qrels))
-        for column, side in zip(QREL_COLUMNS, (self.queries, self.passages), strict=True):
-            known = pc.is_in(self.qrels[column], value_set=pc.unique(side["item"]))
-            if not pc.all(known, min_count=0).as_py():
-                row = int(pc.index(known, False).as_py())
-                raise CorpusError(
-                    f"qrels, row {row + 1}, column {column!r}: item {self.qrels[column][row].as_py()!r} has no row in "
-                    f"{column.split('_')[0].replace('query', 'queries').replace('passage', 'passages')}"
-                )
+        object.__setattr__(self, "negatives", _negatives_table(self.negatives, self.qrels))
+        for column, side in zip(QREL_COLUMNS, ("queries", "passages"), strict=True):
+            items = pc.unique(getattr(self, side)["item"])
+            for name in ("qrels", "negatives"):
+                pairs = getattr(self, name)
+                known = pc.is_in(pairs[column], value_set=items)
+                if not pc.all(known, min_count=0).as_py():
+                    row = int(pc.index(known, False).as_py())
+                    raise CorpusError(
+                        f"{name}, row {row + 1}, column {column!r}: item {pairs[column][row].as_py()!r} has no row in "
+                        f"{side}"
+                    )
 
     @classmethod
     def from_rows(
@@ -72,6 +80,7 @@ class Corpus:
         *,
         name: str = "corpus",
         meta: Mapping[str, Any] | None = None,
+        negatives: Sequence[tuple[str, str]] = (),
     ) -> Self:
         """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1."""
 
@@ -85,7 +94,11 @@ class Corpus:
             "passage_item": [pair[1] for pair in qrels],
             GRADE: [pair[2] if len(pair) > 2 else 1 for pair in qrels],
         }
-        return cls(table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}))
+        not_relevant = {column: [pair[i] for pair in negatives] for i, column in enumerate(QREL_COLUMNS)}
+        return cls(
+            table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}),
+            pa.table(not_relevant, schema=NEGATIVE_SCHEMA),
+        )  # fmt: skip
 
     @property
     def langs(self) -> tuple[str, ...]:
@@ -100,15 +113,18 @@ class Corpus:
         return bool(pc.any(pc.not_equal(self.qrels[GRADE], 1), min_count=0).as_py())
 
     def __repr__(self) -> str:
+        negatives = f"{self.negatives.num_rows:,} negatives, " if self.negatives.num_rows else ""
         return (
             f"Corpus({self.name!r}: {self.queries.num_rows:,} queries, {self.passages.num_rows:,} passages, "
-            f"{self.qrels.num_rows:,} qrels, {len(self.langs)} languages)"
+            f"{self.qrels.num_rows:,} qrels, {negatives}{len(self.langs)} languages)"
         )
 
     def reversed(self) -> Corpus:
         """The corpus with its sides swapped: passages look for queries (image to text, answer to question)."""
-        qrels = self.qrels.select(["passage_item", "query_item", GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
-        return Corpus(self.passages, self.queries, qrels, f"{self.name} (reversed)", self.meta)
+        swapped = list(reversed(QREL_COLUMNS))
+        qrels = self.qrels.select([*swapped, GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
+        negatives = self.negatives.select(swapped).rename_columns(list(QREL_COLUMNS))
+        return Corpus(self.passages, self.queries, qrels, f"{self.name} (reversed)", self.meta, negatives)
 
     def only_langs(self, langs: Sequence[str]) -> Corpus:
         """The corpus restricted to some languages.
@@ -123,7 +139,7 @@ class Corpus:
         return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
 
     def only_groups(self, groups: Sequence[str], name: str | None = None) -> Corpus:
-        """The corpus restricted to rows of some groups; a qrel needs both of its sides."""
+        """The corpus restricted to rows of some groups; a qrel or a negative needs both of its sides."""
         keep = pa.array(list(groups), pa.large_string())
         return self._subset(
             pc.is_in(self.queries["group"], keep), pc.is_in(self.passages["group"], keep), name or self.name
@@ -131,11 +147,12 @@ class Corpus:
 
     def _subset(self, query_mask: pa.ChunkedArray, passage_mask: pa.ChunkedArray, name: str) -> Corpus:
         queries, passages = self.queries.filter(query_mask), self.passages.filter(passage_mask)
-        keep = pc.and_(
-            pc.is_in(self.qrels["query_item"], pc.unique(queries["item"])),
-            pc.is_in(self.qrels["passage_item"], pc.unique(passages["item"])),
-        )
-        return Corpus(queries, passages, self.qrels.filter(keep), name, self.meta)
+        left, right = pc.unique(queries["item"]), pc.unique(passages["item"])
+
+        def both_there(pairs: pa.Table) -> pa.Table:
+            return pairs.filter(pc.and_(pc.is_in(pairs["query_item"], left), pc.is_in(pairs["passage_item"], right)))
+
+        return Corpus(queries, passages, both_there(self.qrels), name, self.meta, both_there(self.negatives))
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same tables under another name, with facts added to `meta`."""
@@ -148,7 +165,9 @@ class Corpus:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for table in (self.queries, self.passages, self.qrels):
+        # A corpus without negatives keeps the fingerprint it had before there were any.
+        negatives = (self.negatives,) if self.negatives.num_rows else ()
+        for table in (self.queries, self.passages, self.qrels, *negatives):
             for column in table.column_names:
                 if column == GRADE and not self.is_graded:
                     continue
@@ -165,7 +184,9 @@ class Corpus:
         return sides[0].join(sides[1], on="lang", how="full", coalesce=True).fill_null(0).sort("lang")
 
     def save(self, folder: str | Path, *, format: str = "parquet") -> None:
-        """Write the corpus as a folder: three Parquet or Arrow files and `corpus.json`, whole or not at all.
+        """Write the corpus as a folder: a Parquet or Arrow file a table and `corpus.json`, whole or not at all.
+
+        An empty table of negatives has no file.
 
         Args:
             folder: where to; an existing corpus there is replaced.
@@ -208,14 +229,12 @@ def _rows_table(table: pa.Table, side: str) -> pa.Table:
 
 
 def _qrels_table(table: pa.Table) -> pa.Table:
-    missing = [name for name in QREL_COLUMNS if name not in table.column_names]
-    if missing:
-        raise CorpusError(f"qrels: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
+    _check_pair_columns(table, "qrels")
     if GRADE not in table.column_names:
         table = table.append_column(GRADE, pa.array([1] * table.num_rows, pa.int32()))
     try:
         table = table.select([*QREL_COLUMNS, GRADE]).cast(QREL_SCHEMA)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CorpusError(f"qrels: cannot be read as two items and a whole number ({error})") from error
     good = pc.fill_null(pc.greater_equal(table[GRADE], 1), False)
     if not pc.all(good, min_count=0).as_py():
@@ -224,10 +243,42 @@ def _qrels_table(table: pa.Table) -> pa.Table:
             f"qrels, row {row + 1}, column {GRADE!r}: {table[GRADE][row].as_py()} is not a whole number from 1 on; leave out "
             "what is not relevant"
         )
+    _check_pairs_differ(table, "qrels")
+    return table
+
+
+def _negatives_table(table: pa.Table | None, qrels: pa.Table) -> pa.Table:
+    if table is None:
+        return NEGATIVE_SCHEMA.empty_table()
+    _check_pair_columns(table, "negatives")
+    try:
+        table = table.select(list(QREL_COLUMNS)).cast(NEGATIVE_SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CorpusError(f"negatives: cannot be read as two items ({error})") from error
+    _check_pairs_differ(table, "negatives")
+    if not table.num_rows:
+        return table
+    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index("row")
+    both = frame.join(pl.DataFrame(pl.from_arrow(qrels)), on=QREL_COLUMNS, how="semi").sort("row")
+    if both.height:
+        row, query, passage = both.row(0)
+        raise CorpusError(
+            f"negatives, row {row + 1}: the pair {query!r}, {passage!r} is also in qrels; a passage is relevant to a "
+            "query or it is not, so leave one of the two out"
+        )
+    return table
+
+
+def _check_pair_columns(table: pa.Table, name: str) -> None:
+    missing = [column for column in QREL_COLUMNS if column not in table.column_names]
+    if missing:
+        raise CorpusError(f"{name}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
+
+
+def _check_pairs_differ(table: pa.Table, name: str) -> None:
     unique = table.group_by(list(QREL_COLUMNS), use_threads=False).aggregate([])
     if unique.num_rows != table.num_rows:
         frame = pl.DataFrame(pl.from_arrow(table))
         row = int(frame.select(QREL_COLUMNS).is_duplicated().arg_true()[0])
         pair = frame.row(row)
-        raise CorpusError(f"qrels, row {row + 1}: the pair {pair[0]!r}, {pair[1]!r} is listed more than once")
-    return table
+        raise CorpusError(f"{name}, row {row + 1}: the pair {pair[0]!r}, {pair[1]!r} is listed more than once")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 TABLES = ("queries", "passages", "qrels")
+NEGATIVES = "negatives"
+"""The table that is stored only if it has rows."""
 MARKER = "corpus.json"
 """The file that makes a folder a corpus."""
 
@@ -26,7 +28,7 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
     if format not in ("parquet", "arrow"):
         raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
     with replacing_folder(folder, [MARKER], keep_existing=keep_existing) as temporary:
-        for name in TABLES:
+        for name in _tables_of(corpus):
             table: pa.Table = getattr(corpus, name)
             if format == "parquet":
                 pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
@@ -42,6 +44,10 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
         )
 
 
+def _tables_of(corpus: Corpus) -> tuple[str, ...]:
+    return (*TABLES, NEGATIVES) if corpus.negatives.num_rows else TABLES
+
+
 def is_corpus_folder(folder: Path) -> bool:
     """Whether `folder` looks like one that `Corpus.save` wrote."""
     return (folder / MARKER).is_file()
@@ -54,7 +60,9 @@ def load_corpus(folder: Path) -> Corpus:
     try:
         about = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         queries, passages, qrels = (_load_table(folder, name) for name in TABLES)
-        return Corpus(queries, passages, qrels, about["name"], about["meta"])
+        stored = any((folder / f"{NEGATIVES}.{format}").is_file() for format in ("arrow", "parquet"))
+        negatives = _load_table(folder, NEGATIVES) if stored else None
+        return Corpus(queries, passages, qrels, about["name"], about["meta"], negatives)
     except CorpusError as error:
         raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -71,17 +79,17 @@ def _load_table(folder: Path, name: str) -> pa.Table:
 
 
 def to_datasets(corpus: Corpus) -> DatasetDict:
-    """The corpus as a Hugging Face `DatasetDict` with the splits `queries`, `passages` and `qrels`.
+    """The corpus as a Hugging Face `DatasetDict` with a split a table; `negatives` only if there are any.
 
     The Arrow tables are shared, not copied. Name, meta and fingerprint are not part of a `DatasetDict`.
     """
     from datasets import Dataset, DatasetDict
 
-    return DatasetDict({name: Dataset(getattr(corpus, name)) for name in TABLES})
+    return DatasetDict({name: Dataset(getattr(corpus, name)) for name in _tables_of(corpus)})
 
 
 def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
-    """A corpus from a `DatasetDict` that has the splits `queries`, `passages` and `qrels`.
+    """A corpus from a `DatasetDict` that has the splits `queries`, `passages`, `qrels` and optionally `negatives`.
 
     Raises:
         ReaderError: a split is missing.
@@ -93,18 +101,29 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
             raise ReaderError(
                 f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name
             )
-    columns = {split: datasets[split].with_format("arrow")[:] for split in TABLES}
-    for split, needed in zip(TABLES, (ROW_COLUMNS, ROW_COLUMNS, QREL_COLUMNS), strict=True):
+    splits = (*TABLES, NEGATIVES) if NEGATIVES in datasets else TABLES
+    columns = {split: datasets[split].with_format("arrow")[:] for split in splits}
+    for split in splits:
+        needed = ROW_COLUMNS if split in ("queries", "passages") else QREL_COLUMNS
         absent = [column for column in needed if column not in columns[split].column_names]
         if absent:
             raise ReaderError("is missing", file=f"{name}/{split}", field=absent[0])
-    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name)
+    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name, negatives=columns.get(NEGATIVES))
 
 
 def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> None:
-    """Upload the corpus to the Hugging Face hub, one configuration a table."""
-    for name, dataset in to_datasets(corpus).items():
+    """Upload the corpus to the Hugging Face hub, one configuration a table.
+
+    Negatives that an earlier corpus left in the repository are removed if this one has none.
+    """
+    from datasets import get_dataset_config_names
+    from datasets.hub import delete_from_hub
+
+    tables = to_datasets(corpus)
+    for name, dataset in tables.items():
         dataset.push_to_hub(repository, config_name=name, split=name, private=private)
+    if NEGATIVES not in tables and NEGATIVES in get_dataset_config_names(repository):
+        delete_from_hub(repository, NEGATIVES)
 
 
 def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
@@ -114,10 +133,12 @@ def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
         ReaderError: the hub has no such data set, does not answer, or the data set is not a corpus.
 
     """
-    from datasets import DatasetDict, load_dataset
+    from datasets import DatasetDict, get_dataset_config_names, load_dataset
 
     try:
-        splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in TABLES}
+        there = get_dataset_config_names(repository, revision=revision)
+        names = (*TABLES, NEGATIVES) if NEGATIVES in there else TABLES
+        splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in names}
     except Exception as error:
         raise ReaderError(
             f"cannot be loaded from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); "
