@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "babelmix").rglob("*.py"))
 LEVELS = {
-    "errors": -1, "_files": 0, "_progress": 0,
-    "corpus": 1, "encoders": 2, "batches": 2, "audit": 3, "training": 3, "experiment": 4, "cli": 5,
+    "errors": -1, "_files": 0, "_processes": 0, "_progress": 1,
+    "corpus": 2, "encoders": 3, "batches": 3, "audit": 4, "training": 5, "experiment": 6, "cli": 7,
 }  # fmt: skip
 
 

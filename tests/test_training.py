@@ -18,8 +18,7 @@ from babelmix.audit import audit
 from babelmix.batches import BatchPlan, CorpusIndex, PlanBatchSampler, RowIndex, batch_sampler, strategy
 from babelmix.encoders import load_encoder
 from babelmix.errors import PlanError, TrainingError
-from babelmix.training import TrainingSettings, train
-from babelmix.training.trainer import StepTexts
+from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
 
 SETTINGS = TrainingSettings(strategy="hybrid", steps=30, batch_size=8, learning_rate=0.05)
 
@@ -68,7 +67,7 @@ def test_a_static_step_touches_only_its_tokens(tiny_static, tmp_path) -> None:
     train(encoder, corpus, settings, tmp_path / "m")
     changed = set(np.flatnonzero((state(encoder)["0.embedding.weight"] != before).any(axis=1)).tolist())
     plan = BatchPlan(CorpusIndex(corpus), strategy("english"), 8)
-    texts = [t for step in (0, 1) for row in StepTexts(corpus, plan)[step] for t in row.values()]
+    texts = [t for step in (0, 1) for row in StepTexts(TrainingData(corpus), plan)[step] for t in row.values()]
     used = {i for e in encoder[0].tokenizer.encode_batch(texts, add_special_tokens=False) for i in e.ids}
     assert changed
     assert changed <= used
@@ -142,7 +141,7 @@ def test_frozen_embeddings_stay(tiny_bert, tmp_path) -> None:
 
 
 def test_bad_training_is_refused(tiny_static, tmp_path) -> None:
-    with pytest.raises(TrainingError, match="LoRA, GradCache and frozen embeddings are not for it"):
+    with pytest.raises(TrainingError, match="frozen embeddings and gradient checkpointing are not for it"):
         train(
             copy.deepcopy(tiny_static), parallel_corpus(), SETTINGS.model_copy(update={"lora_rank": 2}), tmp_path / "m"
         )
@@ -220,10 +219,12 @@ def test_sharded_by_accelerate_all_ranks_hold_one_kind(world_size: int) -> None:
 def test_a_plain_dataloader_takes_a_plan() -> None:
     corpus = parallel_corpus()
     plan = BatchPlan(CorpusIndex(corpus), strategy("hybrid"), 8, seed=1)
-    loader = DataLoader(StepTexts(corpus, plan), batch_size=None, sampler=range(3, 6), collate_fn=lambda batch: batch)
+    loader = DataLoader(
+        StepTexts(TrainingData(corpus), plan), batch_size=None, sampler=range(3, 6), collate_fn=lambda batch: batch
+    )
     batches = list(loader)
     assert [len(b) for b in batches] == [8, 8, 8]
-    assert batches[0] == StepTexts(corpus, plan)[3]
+    assert batches[0] == StepTexts(TrainingData(corpus), plan)[3]
     dataset = pairs_dataset()
     index = RowIndex(dataset["item"], dataset["query_lang"], dataset["passage_lang"])
     sampler = PlanBatchSampler(BatchPlan(index, strategy("cross"), 8), steps=5)

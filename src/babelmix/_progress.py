@@ -18,7 +18,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-console = Console(stderr=True)
+from babelmix._processes import is_main
+
+# Of several processes one speaks.
+console = Console(stderr=True, quiet=not is_main())
 
 
 class _RateColumn(ProgressColumn):

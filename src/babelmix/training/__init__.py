@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from babelmix.training.card import add_audit
+from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
 from babelmix.training.settings import TrainingSettings
-from babelmix.training.trainer import TrainingResult, is_static, refuse_evaluation_only, resolved, train
+from babelmix.training.stopping import Evaluation
+from babelmix.training.trainer import TrainingResult, resolved, train
+from babelmix.training.weights import is_static
 
-__all__ = ["TrainingResult", "TrainingSettings", "is_static", "refuse_evaluation_only", "resolved", "train"]
+__all__ = [
+    "Evaluation",
+    "StepTexts",
+    "TrainingData",
+    "TrainingResult",
+    "TrainingSettings",
+    "add_audit",
+    "is_static",
+    "refuse_evaluation_only",
+    "resolved",
+    "train",
+]

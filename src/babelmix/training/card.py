@@ -1,22 +1,37 @@
-"""The model card of a trained encoder."""
+"""The model card of a trained encoder: what it is, how it was trained, and what audits found."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from babelmix.corpus import Corpus
-from babelmix.training.settings import TrainingSettings
+from huggingface_hub import EvalResult, ModelCardData
+
+from babelmix._files import slug, write_json, write_text
+from babelmix.audit import Audit
+from babelmix.audit.run import SHARE_AT
+from babelmix.errors import TrainingError
+
+AUDITS = "audits"
+"""The folder beside the weights that holds what audits found, a JSON file a corpus."""
+
+_SHOWN = {
+    "mono/mAP": "mAP within a language",
+    "cross/mAP": "mAP across two languages",
+    "multi/mAP": "mAP in a pool of all languages",
+    "bias/rank distance": "rank distance",
+    f"bias/same-language share@{SHARE_AT}": f"share of the first {SHARE_AT} answers in the query's language",
+}
 
 _CARD = """---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
-tags: [sentence-transformers, babelmix, multilingual, retrieval]
-language: [{langs}]
+{metadata}
 ---
 # {base}, trained with {strategy} batches
 
-An encoder trained with [babelmix](https://pypi.org/project/babelmix) on `{corpus}` ({pairs:,} pairs of items,
-{count} languages).
+An encoder trained with [babelmix](https://pypi.org/project/babelmix) on `{corpus}` ({pairs:,} pairs of items, {count}
+languages: {langs}).
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -25,6 +40,10 @@ encoder = SentenceTransformer("path/to/this/folder")
 queries, passages = encoder.encode_query(["..."]), encoder.encode_document(["..."])
 scores = encoder.similarity(queries, passages)
 ```
+{audits}
+## How it was trained
+
+Seed {seed}; {processes}; {seconds:,.0f} seconds.{stopped}
 
 | setting | value |
 |---|---|
@@ -32,22 +51,113 @@ scores = encoder.similarity(queries, passages)
 {notes}"""
 
 
-def write_card(folder: Path, base: str, corpus: Corpus, settings: TrainingSettings) -> None:
-    """Write `README.md`: what the encoder is, how to use it, and how it was trained."""
-    machine_made = corpus.meta.get("machine_made") or []
+def write_card(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `README.md` from what is known of the training, and from the audits that lie in the folder.
+
+    Args:
+        folder: of the encoder.
+        record: what `training.json` holds.
+
+    """
+    corpus, settings = record["corpus"], record["settings"]
+    audits = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((folder / AUDITS).glob("*.json"))]
+    data = ModelCardData(
+        language=list(corpus["langs"]),
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "babelmix", "multilingual", "retrieval"],
+        model_name=folder.name,
+        eval_results=[result for audit in audits for result in _results(audit)] or None,
+    )
+    processes = record.get("processes", 1)
     notes = (
-        f"\nMachine-made training texts, by the source's own word: {', '.join(machine_made)}.\n"
-        if machine_made
+        f"\nMachine-made training texts, by the source's own word: {', '.join(corpus['machine_made'])}.\n"
+        if corpus["machine_made"]
         else ""
     )
     card = _CARD.format(
-        base=base,
-        strategy=settings.strategy,
-        corpus=corpus.name,
-        pairs=corpus.qrels.num_rows,
-        count=len(corpus.langs),
-        langs=", ".join(f'"{lang}"' for lang in corpus.langs),
-        settings="\n".join(f"| {name} | {value} |" for name, value in settings.model_dump().items()),
+        metadata=data.to_yaml().strip(),
+        base=record["base"],
+        strategy=settings["strategy"],
+        corpus=corpus["name"],
+        pairs=corpus["pairs"],
+        count=len(corpus["langs"]),
+        langs=", ".join(corpus["langs"]),
+        audits=_audited(audits) if audits else "",
+        seed=settings["seed"],
+        processes=f"{processes} processes" if processes > 1 else "one process",
+        seconds=record["seconds"],
+        stopped=f" The weights are those of step {record['best_step']}, the best on the validation corpus by "
+        f"{settings['stop_on']}." if record.get("best_step") else "",
+        settings="\n".join(f"| {name} | {value} |" for name, value in settings.items() if value not in ("", {})),
         notes=notes,
-    )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    )  # fmt: skip
+    write_text(folder / "README.md", card)
+
+
+def add_audit(folder: Path, audit: Audit) -> None:
+    """Put what an audit found into the card of an encoder that babelmix trained.
+
+    Raises:
+        TrainingError: the folder is no such encoder.
+
+    """
+    file = folder / "training.json"
+    if not file.is_file():
+        raise TrainingError(f"{folder}: was not written by babelmix train, so there is no card to put the audit into")
+    summary = audit.summary()
+    kept = {key: summary[key] for key in ("about", "level", "groups", "query_langs", "macro", "cells")}
+    kept["macro"] = {name: kept["macro"][name] for name in _SHOWN if name in kept["macro"]}
+    kept["cells"] = {name: kept["cells"][name] for name in _SHOWN if name in kept["cells"] and name != "cross/mAP"}
+    write_json(folder / AUDITS / f"{slug(str(summary['about']['corpus']))}.json", kept)
+    write_card(folder, json.loads(file.read_text(encoding="utf-8")))
+
+
+def _audited(audits: Sequence[Mapping[str, Any]]) -> str:
+    """The audits as tables: all languages together, and each by itself."""
+    parts = ["\n## What audits found\n\nMacro-averages with 95 % bootstrap intervals over groups.\n"]
+    head = [name for name in _SHOWN if any(name in audit["macro"] for audit in audits)]
+    rows = [
+        [f"{audit['about']['corpus']} ({len(audit['query_langs'])} languages)", *(_cell(audit, name) for name in head)]
+        for audit in audits
+    ]
+    parts.append(_table(["corpus", *(_SHOWN[name] for name in head)], rows))
+    for audit in audits:
+        own = [name for name in head if name in audit["cells"]]
+        rows = [
+            [lang, *(_number(name, audit["cells"][name].get(lang, {}).get("value")) for name in own)]
+            for lang in audit["query_langs"]
+        ]
+        title = f"\nQueries by language, on {audit['about']['corpus']}:\n"
+        parts += [title, _table(["language", *(_SHOWN[name] for name in own)], rows)]
+    return "\n".join(parts) + "\n"
+
+
+def _results(audit: Mapping[str, Any]) -> list[EvalResult]:
+    corpus = str(audit["about"]["corpus"])
+    return [
+        EvalResult(
+            task_type="retrieval", dataset_type=slug(corpus), dataset_name=corpus, metric_type=slug(name),
+            metric_name=_SHOWN[name], metric_value=round(estimate["value"], 4),
+        )
+        for name, estimate in audit["macro"].items()
+    ]  # fmt: skip
+
+
+def _cell(audit: Mapping[str, Any], name: str) -> str:
+    estimate = audit["macro"].get(name)
+    if estimate is None:
+        return ""
+    value, low, high = (_number(name, estimate[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if name == "bias/rank distance" else f"{value:.3f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

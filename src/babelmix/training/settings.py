@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from babelmix.audit import SETTINGS
+from babelmix.audit.metrics import metric
 
 
 class TrainingSettings(BaseModel):
@@ -31,5 +36,32 @@ class TrainingSettings(BaseModel):
         False, description="leave the token vectors of a transformer as they are: several times faster on a CPU"
     )
     bf16: bool = Field(False, description="bfloat16 mixed precision")
+    gradient_checkpointing: bool = Field(
+        False, description="keep fewer activations and compute them again: less memory"
+    )
+    pooling: Literal["", "mean", "cls"] = Field("", description="of token vectors; empty: the encoder's own")
+    query_prompt: str = Field(
+        "", description="put before queries and saved with the encoder; empty: the encoder's own"
+    )
+    passage_prompt: str = Field("", description="the same for passages")
+    hard_negatives: bool = Field(True, description="a hard negative for each row, where its corpus has any")
+    source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
+    source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")
+    start_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the starting weights in the average with the trained ones that is saved"
+    )
+    evaluate_every: int = Field(0, ge=0, description="steps between audits on a validation corpus; 0: none")
+    stop_on: str = Field("multi/mAP", description="the measure of those audits whose best weights are kept")
+    patience: int = Field(0, ge=0, description="stop after so many audits without a better one; 0: never")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, description="of the plan and the weights")
+
+    @field_validator("stop_on")
+    @classmethod
+    def _a_measure(cls, value: str) -> str:
+        setting, _, what = value.partition("/")
+        if setting not in (*SETTINGS, "bias") or not what:
+            raise ValueError(f"{value!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
+        if setting != "bias":
+            metric(what)
+        return value

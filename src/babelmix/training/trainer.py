@@ -1,15 +1,14 @@
-"""A thin trainer: sentence-transformers' own, fed by a batch plan."""
+"""A thin trainer: sentence-transformers' own, fed by a batch plan, in one process or several."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,23 +21,28 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 from transformers import TrainerCallback, set_seed
 
+from babelmix import _processes
 from babelmix._files import check_output_folder, replacing_folder, write_json
 from babelmix._progress import Ticker, progress_bar, quiet_transformers
-from babelmix.batches import BatchPlan, CorpusIndex, strategy
+from babelmix.batches import BatchPlan, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
+from babelmix.training import weights
 from babelmix.training.card import write_card
+from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
 from babelmix.training.rows import RowAdam, row_gradients
 from babelmix.training.settings import TrainingSettings
+from babelmix.training.stopping import EarlyStopping, Evaluation
+from babelmix.training.weights import is_static
 
 MARKERS = ("training.json",)
 """What a folder that `train` wrote holds."""
 
 STATIC_LEARNING_RATE = 5e-3
 LEARNING_RATE = 2e-5
+_TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,27 +53,16 @@ class TrainingResult:
         settings: with every default filled in.
         losses: (step, mean loss since the last entry).
         seconds: of training, without loading and saving.
+        evaluations: on the validation corpus, if there was one.
+        best: the evaluation whose weights were kept; None if there was none.
 
     """
 
     settings: TrainingSettings
     losses: list[tuple[int, float]]
     seconds: float
-
-
-class StepTexts(TorchDataset[list[dict[str, str]]]):
-    """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`."""
-
-    def __init__(self, corpus: Corpus, plan: BatchPlan, rank: int = 0) -> None:
-        # One chunk: taking rows from many costs the whole table each time.
-        self.queries, self.passages = (table["text"].combine_chunks() for table in (corpus.queries, corpus.passages))
-        self.plan, self.rank = plan, rank
-
-    def __getitem__(self, step: int) -> list[dict[str, str]]:
-        batch = self.plan[step].slice(self.rank, self.plan.world_size)
-        queries = self.queries.take(batch.query_rows).to_pylist()
-        passages = self.passages.take(batch.passage_rows).to_pylist()
-        return [{"query": q, "passage": p} for q, p in zip(queries, passages, strict=True)]
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: Evaluation | None = None
 
 
 class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
@@ -108,6 +101,13 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         # torch has no norm of sparse gradients.
         return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # What is trained and nothing else: it loads into any kind of encoder, adapters included.
+        weights.save_trained(self.model, Path(str(output_dir or self.args.output_dir)) / _TRAINED)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        weights.load_trained(self.model, Path(resume_from_checkpoint) / _TRAINED)
+
 
 class _Report(TrainerCallback):
     """Feeds the progress bar and keeps the losses."""
@@ -124,22 +124,6 @@ class _Report(TrainerCallback):
             self.losses.append((int(state.global_step), float(logs["loss"])))
 
 
-def is_static(encoder: torch.nn.Module) -> bool:
-    """Whether an encoder only averages token vectors."""
-    return any(isinstance(module, StaticEmbedding) for module in encoder.children())
-
-
-def refuse_evaluation_only(corpus: Corpus) -> None:
-    """Raise if a corpus is a benchmark.
-
-    Raises:
-        TrainingError: its reader says that it is for evaluation only.
-
-    """
-    if corpus.meta.get("evaluation_only"):
-        raise TrainingError(f"{corpus.name} is a benchmark: it is for evaluation only and is never trained on")
-
-
 def resolved(settings: TrainingSettings, encoder: SentenceTransformer) -> TrainingSettings:
     """The settings with defaults that depend on the encoder filled in."""
     if settings.learning_rate > 0:
@@ -150,7 +134,7 @@ def resolved(settings: TrainingSettings, encoder: SentenceTransformer) -> Traini
 
 def train(
     encoder: SentenceTransformer,
-    corpus: Corpus,
+    corpus: Corpus | Mapping[str, Corpus],
     settings: TrainingSettings,
     output: Path,
     *,
@@ -158,64 +142,179 @@ def train(
     label: str | None = None,
     loss: Callable[[SentenceTransformer], torch.nn.Module] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    validation: Corpus | None = None,
 ) -> TrainingResult:
-    """Train an encoder on a corpus and save it as a sentence-transformers folder.
+    """Train an encoder and save it as a sentence-transformers folder.
 
-    The loss is InfoNCE with in-batch negatives (arXiv 2408.10536, Eq. 1, with a temperature). A run that was interrupted
-    after a checkpoint goes on from there with the identical batch sequence.
+    The loss is InfoNCE with in-batch negatives, and a hard negative a row where the corpus has any (arXiv 2408.10536, Eq. 1,
+    with a temperature). A run that was interrupted after a checkpoint goes on from there with the identical batch sequence.
+    Under `torchrun` or `accelerate launch` the processes share each global batch, and every row has the negatives of the
+    whole of it.
 
     Args:
         encoder: trained in place.
-        corpus: training pairs.
+        corpus: training pairs, or several corpora by name, of which each batch holds one.
         settings: see `TrainingSettings`.
         output: the folder to write, whole or not at all; checkpoints go to `<output>.checkpoints` until it is done.
         base: the starting encoder's name, for the card.
         label: the words before the progress bar.
         loss: makes another loss of sentence-transformers for (query, passage) pairs; by default InfoNCE.
         callbacks: of transformers' trainer.
+        validation: what `evaluate_every` audits on; the weights that are best there are kept.
 
     Raises:
         PlanError: the corpus cannot fill such batches.
-        TrainingError: the loss is not finite, or checkpoints there belong to other settings.
+        TrainingError: the loss is not finite, checkpoints there belong to other settings, or another process ended.
 
     """
     settings = resolved(settings, encoder)
     check_output_folder(output, MARKERS)
-    refuse_evaluation_only(corpus)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise TrainingError("training over several processes is not there yet: start one process")
-    plan = BatchPlan(
-        CorpusIndex(corpus), strategy(settings.strategy), settings.batch_size,
-        seed=settings.seed, language_temperature=settings.language_temperature,
+    data = TrainingData(
+        corpus, weights=settings.source_weights, temperature=settings.source_temperature,
+        hard_negatives=settings.hard_negatives,
     )  # fmt: skip
+    ranks = _processes.world_size()
+    _refuse_what_does_not_fit(encoder, settings, validation, ranks)
+    plan = BatchPlan(
+        data.index, strategy(settings.strategy), settings.batch_size,
+        seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
+    )  # fmt: skip
+    cpu = str(encoder.device) == "cpu"
+    _processes.join(cpu)
     set_seed(settings.seed)
     static = is_static(encoder)
-    if static and (settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings):
-        raise TrainingError(
-            "a static encoder is its token vectors: LoRA, GradCache and frozen embeddings are not for it"
-        )
     own_limit = None if static else encoder.max_seq_length
-    if settings.max_seq_length and own_limit is not None:
-        encoder.max_seq_length = min(settings.max_seq_length, int(own_limit))
-    if settings.lora_rank:
-        _add_adapters(encoder, settings.lora_rank)
-    frozen = _freeze_embeddings(encoder) if settings.freeze_embeddings and not static else []
+    prepare(encoder, settings)
+    start = weights.copied(weights.trained(encoder)) if settings.start_share else {}
     checkpoints = output.with_name(output.name + ".checkpoints")
-    run = {"settings": settings.model_dump(), "base": base, "corpus": corpus.fingerprint()}
+    run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
+    if validation is not None:
+        run["validation"] = validation.fingerprint()
     resume = _resumable(checkpoints, run, settings.checkpoint_every > 0)
     done = int(json.loads((Path(resume) / "trainer_state.json").read_text())["global_step"]) if resume else 0
-    prompts = {"query": encoder.prompts.get("query"), "passage": encoder.prompts.get("document")}
-    arguments = SentenceTransformerTrainingArguments(
+    stopping = None
+    if settings.evaluate_every and validation is not None:
+        stopping = EarlyStopping(encoder, validation, settings, checkpoints)
+        stopping.resume(done)
+    started = time.perf_counter()
+
+    def advice() -> str:
+        kept = sorted(checkpoints.glob("checkpoint-*"), key=lambda place: int(place.name.rpartition("-")[2]))
+        place = f"from step {kept[-1].name.rpartition('-')[2]}" if kept else "over, as there is no checkpoint yet"
+        return f"start the same command again: it goes on {place}"
+
+    with (
+        quiet_transformers(),
+        progress_bar(label or f"training {settings.strategy}", settings.steps, "steps", done=done) as bar,
+        _known_warnings(),
+        row_gradients(encoder),
+        _processes.losing_a_process(advice),
+    ):
+        report = _Report(bar)
+        trainer = PlanTrainer(
+            model=encoder,
+            args=_arguments(encoder, settings, checkpoints, ranks, cpu),
+            train_dataset=Dataset.from_dict(data.example()),
+            loss=loss(encoder) if loss else info_nce(encoder, settings),
+            callbacks=[report, *([stopping] if stopping else []), *callbacks],
+        )
+        for callback in ("PrinterCallback", "ProgressCallback"):
+            for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
+                trainer.remove_callback(known)
+        if static:
+            # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
+            trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
+        trainer.steps_of_texts = StepTexts(data, plan, _processes.rank())
+        trainer.train(resume_from_checkpoint=resume)
+    seconds = time.perf_counter() - started
+    losses = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e] or report.losses
+    if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
+        raise TrainingError(
+            "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
+        )
+    if stopping is not None:
+        stopping.restore()
+    _finish(encoder, settings, start, own_limit)
+    evaluations, best = (stopping.evaluations, stopping.best) if stopping else ([], None)
+    result = TrainingResult(settings, losses, seconds, evaluations, best)
+    _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
+    return result
+
+
+def _refuse_what_does_not_fit(
+    encoder: SentenceTransformer, settings: TrainingSettings, validation: Corpus | None, ranks: int
+) -> None:
+    if bool(settings.evaluate_every) != (validation is not None):
+        raise TrainingError(
+            "evaluate_every is set, but there is no validation corpus; name one, or leave it at 0"
+            if settings.evaluate_every
+            else "there is a validation corpus, but evaluate_every is 0; say after how many steps it is to be looked at"
+        )
+    if not is_static(encoder):
+        return
+    if settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings or settings.gradient_checkpointing:
+        raise TrainingError(
+            "a static encoder is its token vectors: LoRA, GradCache, frozen embeddings and gradient checkpointing are not "
+            "for it"
+        )
+    if ranks > 1:
+        raise TrainingError("a static encoder trains in one process: it is faster than processes can agree")
+
+
+def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
+    """Set an encoder up for training: prompts, pooling, length limit, and which weights are trained."""
+    prompts = {"query": settings.query_prompt, "document": settings.passage_prompt}
+    encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
+    if settings.pooling:
+        weights.set_pooling(encoder, settings.pooling)
+    if not is_static(encoder) and settings.max_seq_length and encoder.max_seq_length is not None:
+        encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
+    if settings.lora_rank:
+        weights.add_adapters(encoder, settings.lora_rank)
+    if settings.freeze_embeddings:
+        weights.freeze_embeddings(encoder)
+    if settings.gradient_checkpointing:
+        # On the model itself: the trainer's argument for it changes its name between releases.
+        weights.transformer_of(encoder).gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def _finish(
+    encoder: SentenceTransformer,
+    settings: TrainingSettings,
+    start: Mapping[str, torch.Tensor],
+    own_limit: int | None,
+) -> None:
+    """Make of a trained encoder a plain one."""
+    if settings.start_share:
+        weights.average_with(weights.trained(encoder), start, settings.start_share)
+    if settings.lora_rank:
+        weights.merge_adapters(encoder)
+    if settings.gradient_checkpointing:
+        weights.transformer_of(encoder).gradient_checkpointing_disable()
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(True)
+    if own_limit is not None:
+        # Cutting texts saved time in training; the encoder can still read longer ones.
+        encoder.max_seq_length = own_limit
+
+
+def _arguments(
+    encoder: SentenceTransformer, settings: TrainingSettings, checkpoints: Path, ranks: int, cpu: bool
+) -> SentenceTransformerTrainingArguments:
+    static = is_static(encoder)
+    document = encoder.prompts.get("document")
+    prompts = {"query": encoder.prompts.get("query"), "passage": document, "negative": document}
+    return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size // ranks,
         learning_rate=settings.learning_rate,
         warmup_steps=round(settings.warmup * settings.steps),
         weight_decay=settings.weight_decay,
         # Clipping does not know sparse gradients.
         max_grad_norm=0.0 if static else 1.0,
         bf16=settings.bf16,
-        use_cpu=str(encoder.device) == "cpu",
+        use_cpu=cpu,
         seed=settings.seed,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
         logging_steps=max(1, settings.steps // 50),
@@ -227,120 +326,68 @@ def train(
         disable_tqdm=True,
         report_to="none",
     )
-    started = time.perf_counter()
-    with (
-        quiet_transformers(),
-        progress_bar(label or f"training {settings.strategy}", settings.steps, "steps", done=done) as bar,
-        _known_warnings(),
-        row_gradients(encoder),
-    ):
-        report = _Report(bar)
-        trainer = PlanTrainer(
-            model=encoder,
-            args=arguments,
-            train_dataset=_example(corpus),
-            loss=loss(encoder) if loss else _loss(encoder, settings),
-            callbacks=[report, *callbacks],
-        )
-        for callback in ("PrinterCallback", "ProgressCallback"):
-            for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
-                trainer.remove_callback(known)
-        if static:
-            # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
-            trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
-        trainer.steps_of_texts = StepTexts(corpus, plan)
-        trainer.train(resume_from_checkpoint=resume)
-    seconds = time.perf_counter() - started
-    losses = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e] or report.losses
-    if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
-        raise TrainingError(
-            "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
-        )
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    if settings.lora_rank:
-        _merge_adapters(encoder)
-    if own_limit is not None:
-        # Cutting texts saved time in training; the encoder can still read longer ones.
-        encoder.max_seq_length = own_limit
-    result = TrainingResult(settings, losses, seconds)
-    with replacing_folder(output, MARKERS) as place, quiet_transformers():
-        encoder.save_pretrained(str(place), create_model_card=False)
-        write_card(place, base, corpus, settings)
-        write_json(
-            place / "training.json",
-            {
-                "base": base,
-                "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint(), "langs": list(corpus.langs)},
-                "settings": settings.model_dump(),
-                "losses": losses,
-                "seconds": seconds,
-            },
-        )
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return result
 
 
-def _loss(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:
+def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:
+    """InfoNCE over the global batch: every rank's passages are negatives, with gradients (arXiv 2408.10536, Eq. 1)."""
+    gather = _processes.world_size() > 1
     scale = 1.0 / settings.temperature
     if settings.mini_batch_size:
-        return CachedMultipleNegativesRankingLoss(encoder, scale=scale, mini_batch_size=settings.mini_batch_size)
-    return MultipleNegativesRankingLoss(encoder, scale=scale)
+        return CachedMultipleNegativesRankingLoss(
+            encoder, scale=scale, mini_batch_size=settings.mini_batch_size, gather_across_devices=gather
+        )
+    return MultipleNegativesRankingLoss(encoder, scale=scale, gather_across_devices=gather)
 
 
-def _example(corpus: Corpus) -> Dataset:
-    """A data set of one row that shows the trainer the columns; batches come from the plan."""
-    return Dataset.from_dict(
-        {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py()]}
-    )
+def _save(
+    encoder: SentenceTransformer,
+    base: str,
+    data: TrainingData,
+    result: TrainingResult,
+    output: Path,
+    checkpoints: Path,
+) -> None:
+    with replacing_folder(output, MARKERS) as place, quiet_transformers():
+        encoder.save_pretrained(str(place), create_model_card=False)
+        record = {
+            "base": base,
+            "corpus": {
+                "name": data.name, "fingerprint": data.fingerprint(), "langs": list(data.langs), "pairs": data.pairs,
+                "machine_made": data.machine_made, "sources": {n: c.fingerprint() for n, c in data.sources.items()},
+            },
+            "settings": result.settings.model_dump(),
+            "losses": result.losses,
+            "seconds": result.seconds,
+            "processes": _processes.world_size(),
+            "evaluations": [(one.step, one.score) for one in result.evaluations],
+            "best_step": result.best.step if result.best else None,
+        }  # fmt: skip
+        write_json(place / "training.json", record)
+        write_card(place, record)
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | None:
     """The last whole checkpoint of an interrupted run of the same settings, base and corpus, if there is one."""
-    record = checkpoints / "run.json"
-    if record.is_file():
-        if json.loads(record.read_text(encoding="utf-8")) != run:
-            raise TrainingError(
-                f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
-                "another output"
-            )
-        whole = [folder for folder in checkpoints.glob("checkpoint-*") if (folder / "trainer_state.json").is_file()]
-        if whole:
-            return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2])))
-    if will_save:
-        write_json(record, run)
-    return None
 
+    def look() -> str | None:
+        record = checkpoints / "run.json"
+        if record.is_file():
+            if json.loads(record.read_text(encoding="utf-8")) != run:
+                raise TrainingError(
+                    f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
+                    "another output"
+                )
+            whole = [place for place in checkpoints.glob("checkpoint-*") if (place / "trainer_state.json").is_file()]
+            if whole:
+                return str(max(whole, key=lambda place: int(place.name.rpartition("-")[2])))
+        if will_save:
+            write_json(record, run)
+        return None
 
-def _add_adapters(encoder: SentenceTransformer, rank: int) -> None:
-    from peft import LoraConfig, TaskType
-
-    encoder.add_adapter(
-        LoraConfig(
-            TaskType.FEATURE_EXTRACTION, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear"
-        )
-    )
-
-
-def _freeze_embeddings(encoder: SentenceTransformer) -> list[torch.nn.Parameter]:
-    """Freeze the token vectors: most of a multilingual encoder's weights, of which a batch uses few."""
-    transformer: Any = encoder[0].auto_model
-    parameters = [p for p in transformer.get_input_embeddings().parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    return parameters
-
-
-def _merge_adapters(encoder: SentenceTransformer) -> None:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    transformer: Any = encoder[0].auto_model
-    for name, module in list(transformer.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-            parent = transformer.get_submodule(name.rpartition(".")[0]) if "." in name else transformer
-            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
-    transformer._hf_peft_config_loaded = False
+    found: list[str | None] = []
+    _processes.main_only(lambda: found.append(look()))
+    return _processes.share(found[0] if found else None)
 
 
 @contextlib.contextmanager
@@ -350,3 +397,6 @@ def _known_warnings() -> Iterator[None]:
         # No GPU: there is nothing to pin.
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         yield
+
+
+__all__ = ["PlanTrainer", "TrainingResult", "info_nce", "prepare", "refuse_evaluation_only", "resolved", "train"]

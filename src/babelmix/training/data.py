@@ -1,0 +1,127 @@
+"""What is trained on: one corpus, or several sources by weight, as texts by step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from babelmix.batches import BatchPlan, CorpusIndex, Mixture, PairIndex
+from babelmix.corpus import Corpus
+from babelmix.errors import TrainingError
+
+
+class TrainingData:
+    """One or several corpora to train on.
+
+    Args:
+        sources: a corpus, or corpora by name; with several every batch is of one of them.
+        weights: of the sources, by name; empty: from their sizes.
+        temperature: without weights a source weighs its size to this power.
+        hard_negatives: give rows a hard negative where their source has any.
+
+    Raises:
+        TrainingError: there is no source, or one is a benchmark.
+        PlanError: a weight or the temperature is wrong, or a source has no training pair.
+
+    """
+
+    def __init__(
+        self,
+        sources: Corpus | Mapping[str, Corpus],
+        *,
+        weights: Mapping[str, float] | None = None,
+        temperature: float = 1.0,
+        hard_negatives: bool = True,
+    ) -> None:
+        self.sources = {sources.name: sources} if isinstance(sources, Corpus) else dict(sources)
+        if not self.sources:
+            raise TrainingError("there is nothing to train on: name at least one corpus")
+        for corpus in self.sources.values():
+            refuse_evaluation_only(corpus)
+        parts = {name: CorpusIndex(corpus, hard_negatives=hard_negatives) for name, corpus in self.sources.items()}
+        self.index: PairIndex
+        if len(parts) == 1:
+            (self.index,) = parts.values()
+        else:
+            self.index = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
+
+    @property
+    def name(self) -> str:
+        """The corpora's names."""
+        return " + ".join(corpus.name for corpus in self.sources.values())
+
+    @property
+    def langs(self) -> tuple[str, ...]:
+        """All languages, sorted."""
+        return self.index.langs
+
+    @property
+    def pairs(self) -> int:
+        """Relevant pairs of items, of all sources."""
+        return sum(corpus.qrels.num_rows for corpus in self.sources.values())
+
+    @property
+    def machine_made(self) -> list[str]:
+        """Languages of machine-made texts, by the sources' own words."""
+        return sorted({lang for corpus in self.sources.values() for lang in corpus.meta.get("machine_made") or []})
+
+    def fingerprint(self) -> str:
+        """Of all sources, with their names; of a single one its own."""
+        prints = {name: corpus.fingerprint() for name, corpus in self.sources.items()}
+        if len(prints) == 1:
+            return next(iter(prints.values()))
+        return hashlib.sha256(repr(sorted(prints.items())).encode()).hexdigest()
+
+    def example(self) -> dict[str, list[str]]:
+        """A row that shows a trainer the columns."""
+        corpus = next(iter(self.sources.values()))
+        return {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py()]}
+
+
+class StepTexts(Dataset[list[dict[str, str]]]):
+    """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`.
+
+    Rows of a source with hard negatives have a third text, `negative`.
+
+    Args:
+        data: what the plan draws from.
+        plan: over `data.index`.
+        rank: whose part of each batch.
+
+    """
+
+    def __init__(self, data: TrainingData, plan: BatchPlan, rank: int = 0) -> None:
+        # One chunk: taking rows from many costs the whole table each time.
+        self._texts = {
+            name: tuple(table["text"].combine_chunks() for table in (corpus.queries, corpus.passages))
+            for name, corpus in data.sources.items()
+        }
+        self._mixture = data.index if isinstance(data.index, Mixture) else None
+        self.plan, self.rank = plan, rank
+
+    def __getitem__(self, step: int) -> list[dict[str, str]]:
+        batch = self.plan[step].slice(self.rank, self.plan.world_size)
+        if self._mixture is not None:
+            batch = self._mixture.local(batch)
+        queries, passages = self._texts[batch.source] if batch.source else next(iter(self._texts.values()))
+        columns: dict[str, list[Any]] = {
+            "query": queries.take(batch.query_rows).to_pylist(),
+            "passage": passages.take(batch.passage_rows).to_pylist(),
+        }
+        if batch.negative_rows is not None:
+            columns["negative"] = passages.take(batch.negative_rows).to_pylist()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def refuse_evaluation_only(corpus: Corpus) -> None:
+    """Raise if a corpus is a benchmark.
+
+    Raises:
+        TrainingError: its reader says that it is for evaluation only.
+
+    """
+    if corpus.meta.get("evaluation_only"):
+        raise TrainingError(f"{corpus.name} is a benchmark: it is for evaluation only and is never trained on")

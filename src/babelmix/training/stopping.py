@@ -1,0 +1,143 @@
+"""Early stopping: audit on a validation corpus now and then, and keep the best weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from transformers import TrainerCallback
+
+from babelmix._files import write_json
+from babelmix._processes import main_only, share
+from babelmix._progress import console
+from babelmix.audit import measures
+from babelmix.audit.measures import Measure
+from babelmix.audit.run import ranks_of
+from babelmix.corpus import Corpus
+from babelmix.errors import TrainingError
+from babelmix.training.settings import TrainingSettings
+from babelmix.training.weights import is_static, load_trained, save_trained
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A look at the validation corpus.
+
+    Args:
+        step: after which.
+        score: of the measure that is watched.
+
+    """
+
+    step: int
+    score: float
+
+
+class EarlyStopping(TrainerCallback):
+    """Audits every so many steps, keeps the best weights, and ends training that has stopped to get better.
+
+    Args:
+        encoder: in training.
+        corpus: the validation corpus.
+        settings: `evaluate_every`, `stop_on`, `patience` and `bf16` are used.
+        folder: for the best weights and the list of evaluations, so that a resumed run knows of them.
+
+    """
+
+    def __init__(self, encoder: SentenceTransformer, corpus: Corpus, settings: TrainingSettings, folder: Path) -> None:
+        self.encoder, self.corpus, self.settings, self.folder = encoder, corpus, settings, folder
+        self.evaluations: list[Evaluation] = []
+        self._lower_is_better = False
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best evaluation, of equal ones the first; None before there is any."""
+        sign = 1 if self._lower_is_better else -1
+        return min(self.evaluations, key=lambda one: sign * one.score, default=None)
+
+    def resume(self, step: int) -> None:
+        """Know again what was found up to a step.
+
+        Raises:
+            TrainingError: the record is damaged.
+
+        """
+        file = self.folder / "evaluations.json"
+        if step and file.is_file():
+            try:
+                record = json.loads(file.read_text(encoding="utf-8"))
+                found = [Evaluation(int(one["step"]), float(one["score"])) for one in record["evaluations"]]
+                self._lower_is_better = bool(record["lower_is_better"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise TrainingError(f"{file}: is damaged; delete {self.folder} to start over") from error
+            self.evaluations = [one for one in found if one.step <= step]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate if it is time; of several processes rank 0 does."""
+        step = int(state.global_step)
+        every = self.settings.evaluate_every
+        if (step % every and step != state.max_steps) or any(one.step == step for one in self.evaluations):
+            return
+        main_only(lambda: self._evaluate(step))
+        self.evaluations, self._lower_is_better = share((self.evaluations, self._lower_is_better))
+        assert self.best is not None
+        waited = (step - self.best.step) // every
+        if self.settings.patience and waited >= self.settings.patience:
+            control.should_training_stop = True
+
+    def restore(self) -> None:
+        """Put the best weights back into the encoder."""
+        if self.best is not None:
+            load_trained(self.encoder, self._weights(self.best.step))
+
+    def _evaluate(self, step: int) -> None:
+        training = self.encoder.training
+        self.encoder.eval()
+        limit = self.encoder.max_seq_length
+        batch_size = 256 if is_static(self.encoder) else 32
+        table = ranks_of(self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16)
+        self.encoder.train(training)
+        self.encoder.max_seq_length = limit
+        measure = watched(
+            measures(table, metrics_of([self.settings.stop_on])), self.settings.stop_on, self.corpus.name
+        )
+        self._lower_is_better = bool(measure.lower_is_better)
+        before = self.best
+        self.evaluations.append(Evaluation(step, measure.macro()))
+        console.print(
+            f"step {step}: {self.settings.stop_on} {measure.macro():.4f} on {self.corpus.name}", highlight=False
+        )
+        if self.best is not before:
+            save_trained(self.encoder, self._weights(step))
+        write_json(
+            self.folder / "evaluations.json",
+            {"lower_is_better": self._lower_is_better, "evaluations": [asdict(one) for one in self.evaluations]},
+        )
+        if before is not None and self.best is not before:
+            self._weights(before.step).unlink(missing_ok=True)
+
+    def _weights(self, step: int) -> Path:
+        return self.folder / f"best-{step}.safetensors"
+
+
+def metrics_of(names: list[str]) -> list[str]:
+    """The ranking metrics that measures such as `multi/mAP` need."""
+    return list(dict.fromkeys(name.partition("/")[2] for name in names if not name.startswith("bias/")))
+
+
+def watched(found: Mapping[str, Measure], name: str, corpus: str) -> Measure:
+    """The measure of a name.
+
+    Raises:
+        TrainingError: the corpus does not have it, or neither more nor less of it is better.
+
+    """
+    if name not in found:
+        raise TrainingError(f"{name} is not measured on {corpus}; there are {', '.join(found)}")
+    if found[name].lower_is_better is None:
+        raise TrainingError(f"{name}: neither more nor less of it is better, so training cannot stop on it")
+    return found[name]

@@ -1,0 +1,135 @@
+"""Which weights of an encoder are trained, how they are kept, and how they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+
+from babelmix._files import replacing_file
+from babelmix.errors import TrainingError
+
+
+def is_static(encoder: torch.nn.Module) -> bool:
+    """Whether an encoder only averages token vectors."""
+    return any(isinstance(module, StaticEmbedding) for module in encoder.children())
+
+
+def trained(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that training changes, by name."""
+    return {name: parameter for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+
+
+def copied(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
+    """Values of parameters as they are now."""
+    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+
+def save_trained(encoder: torch.nn.Module, file: Path) -> None:
+    """Keep the trained parameters, whole or not at all; the others are the starting encoder's."""
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in trained(encoder).items()}
+    with replacing_file(file) as temporary:
+        save_file(tensors, str(temporary))
+
+
+def load_trained(encoder: torch.nn.Module, file: Path) -> None:
+    """Put back what `save_trained` kept.
+
+    Raises:
+        TrainingError: the file is damaged, or of an encoder with other parameters.
+
+    """
+    try:
+        tensors = load_file(str(file))
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{file}: is damaged ({error}); delete {file.parent} to go on from an earlier one"
+        ) from error
+    parameters = trained(encoder)
+    wrong = sorted(set(tensors) ^ set(parameters)) or [
+        name for name, parameter in parameters.items() if tensors[name].shape != parameter.shape
+    ]
+    if wrong:
+        raise TrainingError(
+            f"{file}: is of another encoder (they differ in {wrong[0]}); delete {file.parent.parent} or choose another output"
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def average_with(
+    parameters: Mapping[str, torch.nn.Parameter], start: Mapping[str, torch.Tensor], share: float
+) -> None:
+    """Move parameters to `(1 - share)` of what they are and `share` of what they were (Wortsman et al., CVPR 2022)."""
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.lerp_(start[name].to(parameter.device), share)
+
+
+def transformer_of(encoder: SentenceTransformer) -> Any:
+    """The transformers model inside.
+
+    Raises:
+        TrainingError: there is none.
+
+    """
+    model = getattr(encoder[0], "auto_model", None)
+    if model is None:
+        raise TrainingError("this encoder holds no transformer, so LoRA and frozen embeddings are not for it")
+    return model
+
+
+def freeze_embeddings(encoder: SentenceTransformer) -> None:
+    """Freeze the token vectors: most of a multilingual encoder's weights, of which a batch uses few."""
+    for parameter in transformer_of(encoder).get_input_embeddings().parameters():
+        parameter.requires_grad_(False)
+
+
+def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
+    """Put low-rank adapters (Hu et al., ICLR 2022) beside all linear layers, and train nothing else."""
+    from peft import LoraConfig, TaskType, inject_adapter_in_model
+
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+    )
+    # Into the model itself, not by transformers' `add_adapter`, which wants a peft newer than the newest there is.
+    inject_adapter_in_model(config, transformer_of(encoder))
+    for module in list(encoder)[1:]:
+        module.requires_grad_(False)
+
+
+def merge_adapters(encoder: SentenceTransformer) -> None:
+    """Add the adapters to the layers they stand beside, which leaves a plain encoder."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    transformer = transformer_of(encoder)
+    for name, module in list(transformer.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent = transformer.get_submodule(name.rpartition(".")[0]) if "." in name else transformer
+            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
+
+
+def set_pooling(encoder: SentenceTransformer, mode: str) -> None:
+    """Pool token vectors by their `mean`, or take the first one's, `cls`.
+
+    Raises:
+        TrainingError: the encoder has no pooling.
+
+    """
+    for module in encoder.children():
+        if isinstance(module, Pooling):
+            module.pooling_mode = cast(Any, mode)
+            return
+    raise TrainingError(f"the pooling cannot be {mode}: this encoder has none to set")

@@ -1,0 +1,72 @@
+"""What a process of a data-parallel test does: trains a tiny encoder, and keeps what it saw.
+
+Started by `tests/test_processes.py`, alone or by torchrun, with one argument: a JSON file of jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import parallel_corpus
+from test_negatives import with_negatives
+from transformers import TrainerCallback
+
+from babelmix.encoders import load_encoder
+from babelmix.errors import BabelmixError
+from babelmix.training import StepTexts, TrainingSettings, train
+
+RANK = int(os.environ.get("RANK", "0"))
+
+
+class Spy(TrainerCallback):
+    """Keeps the gradients of the first step, and the texts of every step."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[str, torch.Tensor] = {}
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        if not self.gradients:
+            model = getattr(model, "module", model)
+            self.gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    corpus = parallel_corpus()
+    if job["negatives"]:
+        corpus = with_negatives(corpus, np.random.default_rng(0))
+    original = StepTexts.__getitem__
+
+    def seen(self, step):
+        rows = original(self, step)
+        with Path(f"{job['out']}.steps-{RANK}.jsonl").open("a") as file:
+            file.write(json.dumps([step, rows]) + "\n")
+        if job.get("kill") == [RANK, step] and not Path(f"{job['out']}.killed").exists():
+            Path(f"{job['out']}.killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rows
+
+    StepTexts.__getitem__ = seen
+    for name, settings in job["runs"].items():
+        encoder = load_encoder(job["encoder"])
+        for module in encoder.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        spy = Spy()
+        try:
+            result = train(encoder, corpus, TrainingSettings(**settings), Path(job["out"]) / name, callbacks=[spy])
+        except BabelmixError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        torch.save((result.losses, spy.gradients), f"{job['out']}.{name}-{RANK}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

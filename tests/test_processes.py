@@ -1,0 +1,126 @@
+"""Data-parallel training: two processes do what one would have done, and survive the loss of one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+
+from babelmix import _processes
+from babelmix.encoders import load_encoder
+from babelmix.errors import TrainingError
+from babelmix.training import TrainingSettings, train
+
+WORKER = Path(__file__).with_name("process_worker.py")
+BASE = {"strategy": "hybrid", "steps": 3, "batch_size": 8, "learning_rate": 1e-3}
+
+
+def run(
+    out: Path, encoder: Path, runs: dict[str, Any], processes: int, **job: Any
+) -> subprocess.CompletedProcess[str]:
+    file = out.with_suffix(".json")
+    file.write_text(json.dumps({"out": str(out), "encoder": str(encoder), "runs": runs, "negatives": False} | job))
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, *launcher, str(WORKER), str(file)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def steps_of(out: Path, rank: int) -> list[tuple[int, list[dict[str, str]]]]:
+    lines = Path(f"{out}.steps-{rank}.jsonl").read_text().splitlines()
+    return [(step, rows) for step, rows in map(json.loads, lines)]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
+    runs = {
+        "plain": BASE,
+        "cached": BASE | {"mini_batch_size": 3},
+        "cross": BASE | {"strategy": "cross", "seed": 3},
+    }
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    for out, processes in ((alone, 1), (two, 2)):
+        done = run(out, tiny_bert, runs, processes, negatives=True)
+        assert done.returncode == 0, done.stderr
+    for name in runs:
+        losses, gradients = torch.load(f"{alone}.{name}-0.pt")
+        halves = [torch.load(f"{two}.{name}-{rank}.pt") for rank in (0, 1)]
+        for _, found in halves:
+            assert found.keys() == gradients.keys()
+            for parameter, gradient in gradients.items():
+                assert torch.allclose(found[parameter], gradient, atol=1e-6, rtol=1e-4), (name, parameter)
+        assert max(g.abs().max() for g in gradients.values()) > 1e-3
+        # The loss that is logged is the mean over the ranks.
+        assert halves[0][0] == [pytest.approx(entry, abs=1e-5) for entry in losses]
+        weights = [SentenceTransformer(str(out / name)).state_dict() for out in (alone, two)]
+        assert all(torch.allclose(a, weights[1][key], atol=2e-4) for key, a in weights[0].items())
+    # Each step's halves make the batch of one process, negatives included, and both are of one kind.
+    whole, parts = steps_of(alone, 0), [steps_of(two, rank) for rank in (0, 1)]
+    assert [(step, rows) for step, rows in whole] == [
+        (step, [*first, *second]) for (step, first), (_, second) in zip(*parts, strict=True)
+    ]
+    assert {len(row) for _, rows in whole for row in rows} == {3}
+    assert sorted(path.name for path in two.iterdir()) == ["cached", "cross", "plain"]
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_named_and_the_run_goes_on(tiny_bert, tmp_path) -> None:
+    runs = {"model": BASE | {"steps": 10, "checkpoint_every": 3}}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    assert run(straight, tiny_bert, runs, 2).returncode == 0
+    first = run(killed, tiny_bert, runs, 2, kill=[1, 7])
+    assert first.returncode != 0
+    assert "error: rank 0: " in first.stderr
+    assert "start the same command again: it goes on from step 6" in first.stderr
+    assert not (killed / "model").exists()
+    assert run(killed, tiny_bert, runs, 2, kill=[1, 7]).returncode == 0
+    for rank in (0, 1):
+        expected, found = dict(steps_of(straight, rank)), steps_of(killed, rank)
+        assert all(rows == expected[step] for step, rows in found)
+        assert set(Counter(step for step, _ in found)) == set(range(10))
+    weights = [SentenceTransformer(str(out / "model")).state_dict() for out in (straight, killed)]
+    assert all(torch.allclose(a, weights[1][key], atol=1e-6) for key, a in weights[0].items())
+    record = json.loads((killed / "model" / "training.json").read_text())
+    assert record["processes"] == 2
+
+
+def test_what_does_not_fit_several_processes_is_refused(tiny_static, tiny_bert, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="a static encoder trains in one process"):
+        train(tiny_static, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "m")
+    with pytest.raises(Exception, match="a batch of 7 cannot be shared by 2 ranks"):
+        train(
+            load_encoder(str(tiny_bert)),
+            parallel_corpus(),
+            TrainingSettings(**BASE | {"batch_size": 7}),
+            tmp_path / "m",
+        )
+
+
+def test_a_lost_process_is_one_sentence(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(TrainingError, match="rank 1: lost another process of the run; do this"), \
+            _processes.losing_a_process(lambda: "do this"):  # fmt: skip
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="out of memory"), _processes.losing_a_process(lambda: "do this"):
+        raise RuntimeError("out of memory")
+    with pytest.raises(TrainingError, match="ended by the launcher"), _processes.losing_a_process(lambda: "x"):
+        signal.raise_signal(signal.SIGTERM)
