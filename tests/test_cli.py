@@ -130,7 +130,7 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
         (["audit", "x", "-c", "CSV", "--out", "/proc/nowhere/x"], "cannot be written to"),
         (["compare", "absent", "gone"], "absent: is not a finished audit"),
         (["compare", "demo", "--tests", "multi/mAP"], "--tests and --against are for audits"),
-        (["compare", "absent", "gone", "--print"], "--corpus and --print are for experiments"),
+        (["compare", "absent", "gone", "--print"], "--corpus, --benchmark and --print are for experiments"),
         (["compare", "absent.toml"], "absent.toml: there is no such file"),
         (["data", "xquad-r"], "needs a path"),
         (["encoders", "."], "not an encoder's folder"),

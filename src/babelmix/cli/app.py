@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from babelmix.corpus import Corpus
-
-PARTS = {"train": 0.8, "test": 0.2}
+from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.training import train
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -20,15 +18,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Measure and mend language bias in multilingual retrieval encoders.",
 )
-
-CorpusOption = Annotated[
-    str, typer.Option("--corpus", "-c", help="NAME, NAME=PATH or PATH: see `babelmix data`.", metavar="CORPUS")
-]
-LangsOption = Annotated[str, typer.Option(help="Only these languages, separated by commas.", metavar="de,fr,...")]
-PartOption = Annotated[
-    str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
 
 
 def _version(value: bool) -> None:
@@ -51,22 +40,6 @@ def _options(
         typer.echo(context.get_help())
 
 
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _corpus(spec: str, langs: str, part: str) -> Corpus:
-    from babelmix.corpus import open_corpus, split
-    from babelmix.errors import ConfigError
-
-    if part not in ("all", *PARTS):
-        raise ConfigError(f"--part {part!r} is unknown; use all, train or test")
-    corpus = open_corpus(spec)
-    if langs:
-        corpus = corpus.only_langs(_listed(langs))
-    return corpus if part == "all" else split(corpus, PARTS)[part]
-
-
 @app.command(
     epilog="Examples:\n\n"
     "`babelmix audit e5-small-offline -c xquad-r=path/to/xquad-r`\n\n"
@@ -81,6 +54,10 @@ def audit(
     metrics: Annotated[str, typer.Option(help="Ranking metrics, separated by commas.", metavar="mAP,R@1,...")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
+    bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    card: Annotated[
+        bool, typer.Option(help="Put the result into the card of an encoder that babelmix trained.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -94,115 +71,49 @@ def audit(
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
     from babelmix.encoders import load_encoder
-    from babelmix.errors import AuditError
+    from babelmix.errors import AuditError, ConfigError
     from babelmix.experiment import write_audit_report
-    from babelmix.training import is_static
+    from babelmix.training import add_audit, is_static
 
-    wanted = _listed(metrics) or list(DEFAULT)
+    data = read_corpus(corpus, langs, part)
+    wanted = listed(metrics) or list(data.meta.get("metrics") or DEFAULT)
     for name in wanted:
         metric(name)
-    data = _corpus(corpus, langs, part)
+    if card and not (Path(model) / "training.json").is_file():
+        raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
     folder = out or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
     check_output_folder(folder, ["metrics.json", "ranks.parquet"])
     encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     done = None
-    if is_finished(folder, about_of(encoder, data, model)):
+    if is_finished(folder, about_of(encoder, data, model, bf16=bf16)):
         with contextlib.suppress(AuditError):  # a damaged audit is made again
             done = Audit.load(folder, wanted)
     if done is None:
         done = run_audit(
-            encoder, data, name=model, batch_size=batch_size, store=not is_static(encoder), metrics=wanted
+            encoder,
+            data,
+            name=model,
+            batch_size=batch_size,
+            store=not is_static(encoder),
+            metrics=wanted,
+            bf16=bf16,
         )
     done.save(folder)
     write_audit_report(done, folder / "report.html")
+    if card:
+        add_audit(Path(model), done)
     if json_output:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
     else:
         print_audit(done, folder)
 
 
-@app.command(
+app.command(
     epilog="Examples:\n\n"
     "`babelmix train -c my.csv --strategy hybrid --out my-model`\n\n"
-    "`babelmix train -c comfyui-docs --part train --model static-e5 --strategy 'hybrid(0.25)' --steps 300`"
-)
-def train(
-    corpus: CorpusOption,
-    strategy: Annotated[str, typer.Option(help="english, mixed, mono, cross, hybrid or hybrid(ALPHA).")] = "hybrid",
-    model: Annotated[
-        str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")
-    ] = "e5-small-offline",
-    out: Annotated[Path | None, typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY]")] = None,
-    langs: LangsOption = "",
-    part: PartOption = "all",
-    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps; 0: three passes, 30 to 500 steps.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(min=0, help="Pairs a batch; 0: 64, or what the smallest language has.")
-    ] = 0,
-    learning_rate: Annotated[float, typer.Option(min=0, help="0: 2e-5, and 5e-3 for static encoders.")] = 0.0,
-    temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.05,
-    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
-    language_temperature: Annotated[float, typer.Option(min=0, help="0: languages uniform; 1: by size.")] = 0.0,
-    mini_batch_size: Annotated[int, typer.Option(min=0, help="GradCache: texts a forward pass; 0: off.")] = 0,
-    lora_rank: Annotated[int, typer.Option(min=0, help="LoRA adapters of this rank; 0: all weights.")] = 0,
-    freeze_embeddings: Annotated[
-        bool, typer.Option(help="Leave a transformer's token vectors as they are: faster on a CPU.")
-    ] = False,
-    bf16: Annotated[bool, typer.Option(help="bfloat16 mixed precision.")] = False,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: none.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
-    json_output: JsonOption = False,
-) -> None:
-    """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches.
-
-    The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run goes on from its last
-    checkpoint with the same batches.
-    """
-    from pydantic import ValidationError
-
-    from babelmix._files import check_output_folder, slug
-    from babelmix._progress import console
-    from babelmix.batches import CorpusIndex, largest_batch
-    from babelmix.batches import strategy as parse_strategy
-    from babelmix.cli.tables import print_training
-    from babelmix.encoders import load_encoder
-    from babelmix.encoders.known import STATIC_FROM_SCRATCH
-    from babelmix.encoders.loading import make_static
-    from babelmix.errors import ConfigError
-    from babelmix.experiment.config import describe
-    from babelmix.training import TrainingSettings, is_static
-    from babelmix.training import train as run_training
-    from babelmix.training.trainer import MARKERS, refuse_evaluation_only
-
-    parsed = parse_strategy(strategy)
-    folder = out or Path("runs") / f"{slug(model)}-{slug(strategy)}"
-    check_output_folder(folder, MARKERS)
-    data = _corpus(corpus, langs, part)
-    refuse_evaluation_only(data)
-    size = batch_size or min(64, largest_batch(CorpusIndex(data), parsed))
-    enough = max(30, min(500, -(-3 * data.qrels.num_rows // size)))
-    if model == STATIC_FROM_SCRATCH:
-        encoder = make_static(model, [*data.queries["text"].to_pylist(), *data.passages["text"].to_pylist()])
-    else:
-        encoder = load_encoder(model)
-    try:
-        settings = TrainingSettings(
-            strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
-            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
-            mini_batch_size=mini_batch_size, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings, bf16=bf16,
-            checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
-        )  # fmt: skip
-    except ValidationError as error:
-        raise ConfigError(describe(error)) from error
-    if str(encoder.device) == "cpu" and not (is_static(encoder) or freeze_embeddings or lora_rank):
-        console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
-    result = run_training(encoder, data, settings, folder, base=model)
-    if json_output:
-        typer.echo(
-            json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses})
-        )
-    else:
-        print_training(result, folder, data)
+    "`babelmix train -c comfyui-docs --part train --model static-e5 --strategy 'hybrid(0.25)' --steps 300`\n\n"
+    "`torchrun --nproc-per-node 4 -m babelmix train -c my.csv --batch-size 256 --bf16`"
+)(train)
 
 
 @app.command(
@@ -224,6 +135,10 @@ def compare(
     corpus: Annotated[
         str, typer.Option("--corpus", "-c", help="An experiment's corpus, in place of the one it names.")
     ] = "",
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(help="A further corpus to test on, in place of those the experiment names.", metavar="CORPUS"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The comparison's folder.  [default: runs/NAME, runs/compare-AUDIT-AUDIT]")
     ] = None,
@@ -245,13 +160,15 @@ def compare(
 
     folders = [Path(name) for name in what]
     if len(folders) > 1 or (folders[0] / "ranks.parquet").is_file():
-        if corpus or show:
-            raise ConfigError("--corpus and --print are for experiments; audits keep the corpus they were made on")
+        if corpus or benchmark or show:
+            raise ConfigError(
+                "--corpus, --benchmark and --print are for experiments; audits keep the corpus they were made on"
+            )
         _compare_audits(folders, tests, against, out, json_output)
         return
     if tests or against:
         raise ConfigError("--tests and --against are for audits; an experiment names its own under [compare]")
-    _run_experiment(what[0], corpus, out, show, json_output)
+    _run_experiment(what[0], corpus, benchmark or [], out, show, json_output)
 
 
 def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | None, json_output: bool) -> None:
@@ -261,7 +178,7 @@ def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | N
 
     folder = out or Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
     check_output_folder(folder, ["comparison.json"])
-    names = _listed(tests)
+    names = listed(tests)
     found = compare_audits(folders, tests=names, against=against or None)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", found.as_json())
@@ -272,7 +189,9 @@ def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | N
         print_audit_comparison(found, folder)
 
 
-def _run_experiment(name: str, corpus: str, out: Path | None, show: bool, json_output: bool) -> None:
+def _run_experiment(
+    name: str, corpus: str, benchmarks: list[str], out: Path | None, show: bool, json_output: bool
+) -> None:
     from babelmix._files import check_output_folder
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
@@ -281,8 +200,9 @@ def _run_experiment(name: str, corpus: str, out: Path | None, show: bool, json_o
     from babelmix.experiment.results import results_as_json
 
     plan = load_experiment(recipe(name) or Path(name))
-    if corpus:
-        plan = plan.model_copy(update={"data": plan.data.model_copy(update={"corpus": corpus})})
+    given = ({"corpus": corpus} if corpus else {}) | ({"benchmarks": benchmarks} if benchmarks else {})
+    if given:
+        plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
     if show:
         typer.echo(plan.to_toml())
         return
@@ -323,7 +243,7 @@ def data(
         return
     if to is not None:
         check_output_folder(to, [MARKER])
-    found = _corpus(corpus, langs, part)
+    found = read_corpus(corpus, langs, part)
     if to is not None:
         found.save(to)
     if json_output:

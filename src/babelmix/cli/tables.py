@@ -7,10 +7,9 @@ from pathlib import Path
 from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
 from babelmix.cli.listing import new_table, out
-from babelmix.corpus import Corpus
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import sections
-from babelmix.training import TrainingResult
+from babelmix.training import TrainingData, TrainingResult
 
 SHORT = {
     "mono/mAP": "mono mAP",
@@ -46,15 +45,21 @@ def print_audit(audit: Audit, folder: Path) -> None:
     out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def print_training(result: TrainingResult, folder: Path, corpus: Corpus) -> None:
+def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> None:
     """What was trained, how the loss went, and how to use it."""
     settings = result.settings
     out.print(
-        f"trained {settings.steps} steps of {settings.batch_size} pairs, {settings.strategy} batches, on {corpus.name} "
-        f"({len(corpus.langs)} languages) in {result.seconds:.0f} s; "
+        f"trained {settings.steps} steps of {settings.batch_size} pairs, {settings.strategy} batches, on {data.name} "
+        f"({len(data.langs)} languages) in {result.seconds:.0f} s; "
         f"loss {result.losses[0][1]:.3f} at first, {result.losses[-1][1]:.3f} at last",
         highlight=False,
     )
+    if result.best is not None:
+        out.print(
+            f"kept the weights of step {result.best.step}: {settings.stop_on} {result.best.score:.4f}, the best of "
+            f"{len(result.evaluations)} looks at the validation corpus",
+            highlight=False,
+        )
     out.print(
         f"encoder: {folder}   load it with  SentenceTransformer({str(folder)!r})", highlight=False, soft_wrap=True
     )

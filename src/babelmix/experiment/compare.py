@@ -152,7 +152,7 @@ def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable
     """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
     settings = experiment.encoder
     if not is_made(settings.name):
-        return load_encoder(settings.name)
+        return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
     folder = output / "start" / "model"
     memory = static.TokenMemory()
     if not (folder / "modules.json").is_file():

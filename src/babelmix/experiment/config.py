@@ -49,6 +49,7 @@ class Encoder(_Section):
     """The encoder that every run starts from."""
 
     name: str = Field("e5-small-offline", description="as `babelmix encoders` names it, or a folder")
+    max_seq_length: int = Field(0, ge=0, description="tokens a text in audits; 0: the encoder's own limit")
     vocabulary: Literal["train", "full"] = Field(
         "train", description="static-e5: pieces of the training texts, or all"
     )

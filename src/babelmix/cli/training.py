@@ -1,0 +1,133 @@
+"""`babelmix train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, read_corpus
+
+
+def train(
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            "--corpus",
+            "-c",
+            metavar="CORPUS",
+            help="NAME, NAME=PATH or PATH: see `babelmix data`. Of several each batch holds one.",
+        ),
+    ],
+    strategy: Annotated[str, typer.Option(help="english, mixed, mono, cross, hybrid or hybrid(ALPHA).")] = "hybrid",
+    model: Annotated[
+        str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")
+    ] = "e5-small-offline",
+    out: Annotated[Path | None, typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY]")] = None,
+    langs: LangsOption = "",
+    part: PartOption = "all",
+    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps; 0: three passes, 30 to 500 steps.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Pairs a batch, over all processes; 0: 64, or what the smallest language has.")
+    ] = 0,
+    learning_rate: Annotated[float, typer.Option(min=0, help="0: 2e-5, and 5e-3 for static encoders.")] = 0.0,
+    temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.05,
+    max_seq_length: Annotated[
+        int, typer.Option(min=0, help="Tokens a text in training; 0: the encoder's own limit.")
+    ] = 128,
+    language_temperature: Annotated[float, typer.Option(min=0, help="0: languages uniform; 1: by size.")] = 0.0,
+    source_temperature: Annotated[
+        float, typer.Option(min=0, help="Of several corpora: 0: all alike; 1: by size.")
+    ] = 1.0,
+    hard_negatives: Annotated[bool, typer.Option(help="A hard negative a row, where the corpus has any.")] = True,
+    pooling: Annotated[
+        Literal["", "mean", "cls"], typer.Option(help="Of token vectors.  [default: the encoder's own]")
+    ] = "",
+    query_prompt: Annotated[str, typer.Option(help="Put before queries.  [default: the encoder's own]")] = "",
+    passage_prompt: Annotated[str, typer.Option(help="Put before passages.  [default: the encoder's own]")] = "",
+    mini_batch_size: Annotated[int, typer.Option(min=0, help="GradCache: texts a forward pass; 0: off.")] = 0,
+    gradient_checkpointing: Annotated[bool, typer.Option(help="Less memory, more time.")] = False,
+    lora_rank: Annotated[int, typer.Option(min=0, help="LoRA adapters of this rank; 0: all weights.")] = 0,
+    freeze_embeddings: Annotated[
+        bool, typer.Option(help="Leave a transformer's token vectors as they are: faster on a CPU.")
+    ] = False,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 mixed precision.")] = False,
+    start_share: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Average the result with so much of the starting weights.")
+    ] = 0.0,
+    validation: Annotated[
+        str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
+    ] = "",
+    evaluate_every: Annotated[int, typer.Option(min=0, help="Steps between those audits; 0: ten in all.")] = 0,
+    stop_on: Annotated[str, typer.Option(help="The measure that is watched.", metavar="SETTING/METRIC")] = "multi/mAP",
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after so many audits without a better one; 0: never.")
+    ] = 0,
+    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: none.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches.
+
+    The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run goes on from its last
+    checkpoint with the same batches. Under `torchrun` several processes share each batch.
+    """
+    from pydantic import ValidationError
+
+    from babelmix._files import check_output_folder, slug
+    from babelmix._processes import is_main
+    from babelmix._progress import console
+    from babelmix.batches import largest_batch
+    from babelmix.batches import strategy as parse_strategy
+    from babelmix.cli.tables import print_training
+    from babelmix.encoders import load_encoder
+    from babelmix.encoders.known import STATIC_FROM_SCRATCH
+    from babelmix.encoders.loading import make_static
+    from babelmix.errors import ConfigError
+    from babelmix.experiment.config import describe
+    from babelmix.training import TrainingData, TrainingSettings, is_static
+    from babelmix.training import train as run_training
+    from babelmix.training.trainer import MARKERS
+
+    parsed = parse_strategy(strategy)
+    folder = out or Path("runs") / f"{slug(model)}-{slug(strategy)}"
+    check_output_folder(folder, MARKERS)
+    if len(set(corpus)) < len(corpus):
+        raise ConfigError("--corpus: one is named twice")
+    sources = {spec: read_corpus(spec, langs, part) for spec in corpus}
+    data = TrainingData(sources, temperature=source_temperature)
+    size = batch_size or min(64, largest_batch(data.index, parsed))
+    enough = max(30, min(500, -(-3 * data.pairs // size)))
+    held_out = read_corpus(validation, "", "all") if validation else None
+    if model == STATIC_FROM_SCRATCH:
+        encoder = make_static(
+            model, [t for c in sources.values() for side in (c.queries, c.passages) for t in side["text"].to_pylist()]
+        )
+    else:
+        encoder = load_encoder(model)
+    every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
+    try:
+        settings = TrainingSettings(
+            strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
+            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
+            source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling,
+            query_prompt=query_prompt, passage_prompt=passage_prompt, mini_batch_size=mini_batch_size,
+            gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
+            bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
+            checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
+        )  # fmt: skip
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
+    if str(encoder.device) == "cpu" and not (is_static(encoder) or freeze_embeddings or lora_rank):
+        console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
+    result = run_training(encoder, sources, settings, folder, base=model, validation=held_out)
+    if not is_main():
+        return
+    if json_output:
+        typer.echo(
+            json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses})
+        )
+    else:
+        print_training(result, folder, data)
