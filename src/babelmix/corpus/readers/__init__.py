@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers import beir, comfyui_docs, libreoffice_help, table, xquad_r
+from babelmix.corpus.readers import beir, comfyui_docs, libreoffice_help, mlqa_r, table, xquad_r
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
 from babelmix.errors import ReaderError
 
@@ -29,6 +29,7 @@ READERS: dict[str, Reader] = {
         "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", libreoffice_help.read, "optional"
     ),
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
+    "mlqa-r": Reader("LAReQA's MLQA-R, 7 languages, evaluation only", mlqa_r.read, "required"),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
     "hub": Reader("a corpus that babelmix pushed to the Hugging Face hub", lambda path: from_hub(path), "required"),
@@ -76,6 +77,8 @@ def _read(name: str, function: Callable[..., Corpus], path: str | None, options:
             raise ReaderError(f"the option {option} of the reader {name!r} is true or false, not {value!r}")
         if option == "langs" and not (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
             raise ReaderError(f"the option langs of the reader {name!r} is a list of language tags, not {value!r}")
+        if type(parameter.default) is int and not (type(value) is int and value >= 0):
+            raise ReaderError(f"the option {option} of the reader {name!r} is a whole number from 0 on, not {value!r}")
         if isinstance(parameter.default, str) and not isinstance(value, str):
             raise ReaderError(f"the option {option} of the reader {name!r} is a text, not {value!r}")
     return function(path, **options)
