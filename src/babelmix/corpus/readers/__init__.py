@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers import beir, comfyui_docs, libreoffice_help, mlqa_r, table, xquad_r
+from babelmix.corpus.readers import (
+    beir,
+    comfyui_docs,
+    libreoffice_help,
+    miracl,
+    mlqa_r,
+    mr_tydi,
+    table,
+    xquad_r,
+)
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
 from babelmix.errors import ReaderError
 
@@ -30,6 +39,14 @@ READERS: dict[str, Reader] = {
     ),
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
     "mlqa-r": Reader("LAReQA's MLQA-R, 7 languages, evaluation only", mlqa_r.read, "required"),
+    "miracl": Reader(
+        "MIRACL, 16 languages with a pool each, dev for evaluation only (a folder or miracl/miracl)",
+        miracl.read,
+        "required",
+    ),
+    "mr-tydi": Reader(
+        "Mr. TyDi, 11 languages, with hard negatives (a folder or castorini/mr-tydi)", mr_tydi.read, "required"
+    ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
     "hub": Reader("a corpus that babelmix pushed to the Hugging Face hub", lambda path: from_hub(path), "required"),

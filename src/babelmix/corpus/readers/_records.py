@@ -58,12 +58,14 @@ def text_lines(file: Path) -> Iterator[str]:
 def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """The cells of every line of a tab-separated file without a header, with the line's number.
 
+    The last cell is the rest of the line, whatever it holds.
+
     Raises:
-        ReaderError: see `text_lines`; or a line has another number of cells.
+        ReaderError: see `text_lines`; or a line has too few cells.
 
     """
     for number, line in enumerate(text_lines(file), 1):
-        cells = line.split("\t")
+        cells = line.split("\t", len(columns) - 1)
         if len(cells) != len(columns):
             raise ReaderError(f"has {len(cells)} cells, not {', '.join(columns)}", file=file, row=number)
         yield number, cells

@@ -41,8 +41,8 @@ class Rows:
 
 
 def corpus_from_tables(
-    queries: Rows,
-    passages: Rows,
+    queries: pa.Table,
+    passages: pa.Table,
     qrels: Mapping[tuple[str, str], int],
     negatives: Iterable[tuple[str, str]],
     *,
@@ -53,8 +53,8 @@ def corpus_from_tables(
     """Build a corpus, and name the source if it breaks the data model.
 
     Args:
-        queries: the queries.
-        passages: the passages.
+        queries: the queries, as `Rows.table` gives them.
+        passages: the passages likewise.
         qrels: the grade of every relevant pair of a query's and a passage's item.
         negatives: pairs that are not relevant, each once.
         name: the corpus's name.
@@ -72,7 +72,7 @@ def corpus_from_tables(
     not_relevant = {column: [pair[i] for pair in others] for i, column in enumerate(QREL_COLUMNS)}
     try:
         return Corpus(
-            queries.table(), passages.table(), pa.table({**columns, GRADE: list(qrels.values())}, schema=QREL_SCHEMA),
+            queries, passages, pa.table({**columns, GRADE: list(qrels.values())}, schema=QREL_SCHEMA),
             name, dict(meta), pa.table(not_relevant, schema=NEGATIVE_SCHEMA),
         )  # fmt: skip
     except CorpusError as error:

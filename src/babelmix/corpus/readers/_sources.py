@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,7 +52,8 @@ def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
         return Path(path)
     from huggingface_hub import snapshot_download
 
-    return ask_hub(path, lambda: Path(snapshot_download(path, repo_type="dataset", allow_patterns=list(patterns))))
+    download = partial(snapshot_download, path, repo_type="dataset", allow_patterns=list(patterns))
+    return Path(ask_hub(path, download))
 
 
 def pick_langs(langs: Sequence[str] | None, available: Sequence[str], file: str | Path) -> list[str]:
