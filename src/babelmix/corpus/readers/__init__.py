@@ -15,6 +15,7 @@ from babelmix.corpus.readers import (
     libreoffice_help,
     miracl,
     mlqa_r,
+    mmarco,
     mr_tydi,
     table,
     xquad_r,
@@ -46,6 +47,9 @@ READERS: dict[str, Reader] = {
     ),
     "mr-tydi": Reader(
         "Mr. TyDi, 11 languages, with hard negatives (a folder or castorini/mr-tydi)", mr_tydi.read, "required"
+    ),
+    "mmarco": Reader(
+        "mMARCO's training triples, 14 parallel languages (a folder or unicamp-dl/mmarco)", mmarco.read, "required"
     ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
