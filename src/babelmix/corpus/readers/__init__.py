@@ -11,12 +11,15 @@ from typing import Any
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import (
     beir,
+    belebele,
     comfyui_docs,
     libreoffice_help,
     miracl,
     mlqa_r,
     mmarco,
     mr_tydi,
+    parallel_qa,
+    squadshifts,
     table,
     xquad_r,
 )
@@ -50,6 +53,17 @@ READERS: dict[str, Reader] = {
     ),
     "mmarco": Reader(
         "mMARCO's training triples, 14 parallel languages (a folder or unicamp-dl/mmarco)", mmarco.read, "required"
+    ),
+    "belebele": Reader(
+        "Belebele, 122 parallel languages, evaluation only (a folder or facebook/belebele)", belebele.read, "required"
+    ),
+    "squadshifts": Reader(
+        "SQuADShifts, English, for early stopping (a folder or a hub name)", squadshifts.read, "required"
+    ),
+    "parallel-qa": Reader(
+        "your own translated question-answer set, a file a language (a folder or a hub name)",
+        parallel_qa.read,
+        "required",
     ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),

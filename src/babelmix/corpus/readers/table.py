@@ -194,10 +194,7 @@ def _side(row: dict[str, Any], file: str, number: int) -> str:
 
 def _frame(file: Path) -> pl.DataFrame:
     if file.suffix == ".parquet":
-        try:
-            frame = pl.read_parquet(file)
-        except Exception as error:  # polars raises several unrelated types for a damaged file
-            raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+        frame = frame_of_parquet(file)
         for name, kind in frame.schema.items():
             if not (kind == pl.String or kind.is_integer()):
                 raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=name)
@@ -205,10 +202,29 @@ def _frame(file: Path) -> pl.DataFrame:
     text = read_utf8(file)
     if file.suffix in (".jsonl", ".ndjson"):
         return _frame_of_records(list(json_lines(text.split("\n"), file)), file)
-    return _frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
+    return frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
 
 
-def _frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
+def frame_of_parquet(file: Path) -> pl.DataFrame:
+    """A Parquet file.
+
+    Raises:
+        ReaderError: it is damaged or something else.
+
+    """
+    try:
+        return pl.read_parquet(file)
+    except Exception as error:  # polars raises several unrelated types for a damaged file
+        raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+
+
+def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
+    """The cells of a CSV text as texts, an empty cell as null.
+
+    Raises:
+        ReaderError: there is no header, a name is repeated, or a row is of another width.
+
+    """
     # polars' faster reader fills or cuts rows of another width without a word.
     csv.field_size_limit(1 << 30)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
