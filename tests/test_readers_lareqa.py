@@ -133,5 +133,8 @@ def test_mlqa_r_counts_are_held_against_the_published_ones(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["xquad-r", "mlqa-r"])
 def test_a_hub_that_does_not_answer_is_one_sentence(name: str) -> None:
-    with pytest.raises(ReaderError, match=r"^nobody/nothing: cannot be loaded from the hub .*, or give a folder$"):
+    with pytest.raises(
+        ReaderError,
+        match=r"^nobody/nothing: is no folder here and cannot be loaded from the hub .*, or give a folder$",
+    ):
         open_corpus(f"{name}=nobody/nothing")

@@ -112,7 +112,7 @@ def test_bad_belebele_files(tmp_path, name: str, content: str, message: str) -> 
 def test_belebele_sources_that_are_not(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match=r"holds no file such as eng_Latn\.jsonl"):
         open_corpus(f"belebele={tmp_path}")
-    with pytest.raises(ReaderError, match=r"^facebook/belebele: cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^facebook/belebele: is no folder here and cannot be loaded from the hub"):
         open_corpus("belebele=facebook/belebele")
     belebele_folder(tmp_path)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
@@ -186,7 +186,9 @@ def test_bad_squadshifts_files(tmp_path, document, message: str) -> None:
 def test_squadshifts_sources_that_are_not(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match="holds no JSON file of new_wiki, nyt"):
         open_corpus(f"squadshifts={tmp_path}")
-    with pytest.raises(ReaderError, match=r"^ludwigschmidt/squadshifts: cannot be loaded from the hub"):
+    with pytest.raises(
+        ReaderError, match=r"^ludwigschmidt/squadshifts: is no folder here and cannot be loaded from the hub"
+    ):
         open_corpus("squadshifts=ludwigschmidt/squadshifts")
     write(tmp_path, "nyt.json", '{"data": [\n')
     with pytest.raises(ReaderError, match=r"nyt\.json, row 2: is not JSON"):
@@ -294,7 +296,7 @@ def test_parallel_qa_sources_that_are_not(tmp_path, monkeypatch) -> None:
         open_corpus(f"parallel-qa={tmp_path}")
     with pytest.raises(ReaderError, match="is not a folder; a translated set"):
         open_corpus("parallel-qa=absent")
-    with pytest.raises(ReaderError, match=r"^nobody/nothing: cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^nobody/nothing: is no folder here and cannot be loaded from the hub"):
         open_corpus("parallel-qa=nobody/nothing")
     with pytest.raises(ReaderError, match=r"the option query .* is a text, not 3"):
         open_corpus(qa_folder(tmp_path), query=3)

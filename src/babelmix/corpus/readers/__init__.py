@@ -29,7 +29,15 @@ from babelmix.errors import ReaderError
 
 @dataclass(frozen=True)
 class Reader:
-    """A named source: what it is, and the function that reads it."""
+    """A named source.
+
+    Args:
+        summary: what it is, in a line.
+        read: the function that reads it.
+        takes_path: whether it needs a path after its name, `required` or `optional`. Where its `read` says so, the path
+            may also be the name of a hub data set.
+
+    """
 
     summary: str
     read: Callable[..., Corpus]
@@ -75,8 +83,8 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     """Read a corpus from what a person types.
 
     Args:
-        spec: `NAME` or `NAME=PATH` with a name from `READERS`, or a path: a folder that `Corpus.save` wrote, a BEIR
-            folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
+        spec: `NAME` or `NAME=PATH` with a name from `READERS` (PATH may name a hub data set for some of them), or a
+            path: a folder that `Corpus.save` wrote, a BEIR folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
         options: passed to the reader.
 
     Raises:

@@ -29,7 +29,8 @@ def ask_hub(repository: str, load: Callable[[], Loaded]) -> Loaded:
         return load()
     except Exception as error:  # the hub's libraries raise many unrelated types
         raise ReaderError(
-            f"cannot be loaded from the hub ({type(error).__name__}); check the name and the network, or give a folder",
+            f"is no folder here and cannot be loaded from the hub ({type(error).__name__}); check the name and the "
+            "network, or give a folder",
             file=repository,
         ) from error
 
