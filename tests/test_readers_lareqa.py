@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 from conftest import shared
 from test_readers import write
 
+from babelmix.audit import audit
 from babelmix.corpus import open_corpus
 from babelmix.corpus.readers import _lareqa, mlqa_r
 from babelmix.errors import ReaderError
@@ -51,6 +53,8 @@ def test_bad_lareqa_files(tmp_path) -> None:
         (lambda p: p["sentences"].pop(), "1 sentences but 2 breaks"),
         (lambda p: p.update(sentence_breaks=[5, 6]), "its break two numbers"),
         (lambda p: p.update(sentences=[1, "Two."]), "a sentence is a text"),
+        (lambda p: p.update(sentences=["\ud800", "Two."]), "a sentence is a text"),
+        (lambda p: p["qas"][0].update(question="\ud800"), "field 'question': holds half a character"),
         (lambda p: p.pop("qas"), "field 'qas': is missing in paragraph 1"),
         (lambda p: p["qas"][0]["answers"][0].update(answer_start=99), "lies in no sentence"),
         (lambda p: p["qas"][0]["answers"].clear(), "field 'answer_start': is missing in paragraph 1"),
@@ -66,6 +70,10 @@ def test_bad_lareqa_files(tmp_path) -> None:
     write(tmp_path, "en.json", '{"data": [')
     with pytest.raises(ReaderError, match="is not JSON"):
         open_corpus(f"xquad-r={tmp_path}")
+    for content in ("[" * 100_000, '{"data": ' + "1" * 5000 + "}"):
+        write(tmp_path, "en.json", content)
+        with pytest.raises(ReaderError, match="is not JSON"):
+            open_corpus(f"xquad-r={tmp_path}")
     write(tmp_path, "en.json", b"\xff")
     with pytest.raises(ReaderError, match="row 1: is not UTF-8: byte 0xff"):
         open_corpus(f"xquad-r={tmp_path}")
@@ -118,6 +126,17 @@ def test_mlqa_r_has_other_questions_and_articles_in_every_language(tmp_path) -> 
     assert groups["c", "de"] == groups["c", "en"] == "article-000"
     # The Spanish article shares a question with two English ones, and so does the second German one with the first.
     assert {group for (item, _), group in groups.items() if item != "c"} == {"article-001"}
+
+
+def test_a_cross_lingual_pool_is_asked_what_both_languages_have(tmp_path, tiny_static) -> None:
+    write(tmp_path, "en.json", json.dumps({"data": [article("en", "a", "b", "c")]}))
+    write(tmp_path, "de.json", json.dumps({"data": [article("de", "c", "b")]}))
+    write(tmp_path, "es.json", json.dumps({"data": [article("es", "c")]}))
+    found = audit(tiny_static, open_corpus(f"mlqa-r={tmp_path}", check=False), name="tiny")
+    cross, mono = found.measures["cross/mAP"], found.measures["mono/mAP"]
+    asked = dict(zip(cross.cells, np.bincount(cross.cell).tolist(), strict=True))
+    assert asked == {"de > en": 2, "de > es": 1, "en > de": 2, "en > es": 1, "es > de": 1, "es > en": 1}
+    assert dict(zip(mono.cells, np.bincount(mono.cell).tolist(), strict=True)) == {"de": 2, "en": 3, "es": 1}
 
 
 def test_mlqa_r_counts_are_held_against_the_published_ones(tmp_path) -> None:

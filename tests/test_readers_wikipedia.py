@@ -182,6 +182,10 @@ def test_mr_tydi_folder(tmp_path) -> None:
     ("records", "message"),
     [
         ([record("1", ["5#1"], []), record("1", ["5#1"], [])], "row 2, field 'query_id': '1' occurs twice"),
+        (
+            [record("1", [], []) | {"positive_passages": [passage("5#1", "\udfff")]}],
+            "row 1, field 'text': holds half a character",
+        ),
         ([record("1", [], [])], "row 1, field 'positive_passages': is empty"),
         ([record("1", ["5#1"], ["5#1"])], "field 'negative_passages': '5#1' is also a positive passage"),
         ([record("1", ["5#1"], []) | {"query": " "}], "row 1, field 'query': is empty"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._records import get_field, json_document
+from babelmix.corpus.readers._records import get_field, is_unicode, json_document
 from babelmix.corpus.readers._sources import source_folder
 from babelmix.errors import ReaderError
 
@@ -109,7 +109,7 @@ def _add_sentences(
             file=file, row=number, field="sentence_breaks",
         )  # fmt: skip
     for sentence, span in zip(sentences, breaks, strict=True):
-        if not isinstance(sentence, str) or not (
+        if not (isinstance(sentence, str) and is_unicode(sentence)) or not (
             isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)
         ):
             raise ReaderError(

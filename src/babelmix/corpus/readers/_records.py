@@ -88,12 +88,13 @@ def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str
         if not isinstance(record, dict):
             raise ReaderError("is not a JSON object", file=file, row=number)
         for name, value in record.items():
-            if isinstance(value, str) and not _is_unicode(value):
+            if isinstance(value, str) and not is_unicode(value):
                 raise ReaderError("holds half a character (a lone surrogate)", file=file, row=number, field=name)
         yield number, record
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogates, which JSON can write and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -110,10 +111,9 @@ def json_document(file: Path) -> Any:
     """
     try:
         return json.loads(read_utf8(file))
-    except json.JSONDecodeError as error:
-        raise ReaderError(f"is not JSON: {error.msg}", file=file, row=error.lineno) from error
-    except RecursionError as error:
-        raise ReaderError("is not JSON: it is nested too deeply", file=file) from error
+    except (ValueError, RecursionError) as error:
+        row = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise ReaderError(f"is not JSON: {getattr(error, 'msg', error)}", file=file, row=row) from error
 
 
 def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int | None, unit: str = "") -> Any:
@@ -128,13 +128,16 @@ def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int |
         unit: what `row` counts where it is not a line: a "paragraph".
 
     Raises:
-        ReaderError: it is missing or of another type.
+        ReaderError: it is missing, of another type or half a character.
 
     """
     value = record.get(key) if isinstance(record, dict) else None
-    if isinstance(value, kind) and not isinstance(value, bool):
+    if isinstance(value, str) and not is_unicode(value):
+        found = "holds half a character (a lone surrogate)"
+    elif isinstance(value, kind) and not isinstance(value, bool):
         return value
-    found = "is missing" if value is None else f"holds {reprlib.repr(value)}, but {_KINDS[kind]} is needed"
+    else:
+        found = "is missing" if value is None else f"holds {reprlib.repr(value)}, but {_KINDS[kind]} is needed"
     raise ReaderError(f"{found} in {unit} {row}" if unit and row else found, file=file, row=row, field=key)
 
 
