@@ -293,6 +293,17 @@ def test_fingerprints_tell_corpora_apart(corpus: Corpus) -> None:
     assert len({c.fingerprint() for c in [corpus, *others]}) == 4
 
 
+def test_parts_of_a_column_change_nothing(monkeypatch, corpus: Corpus) -> None:
+    whole = with_negatives(corpus, [(0, 1), (5, 6)]).fingerprint()
+    monkeypatch.setattr("babelmix.corpus.model.PART", 7)
+    assert with_negatives(corpus, [(0, 1), (5, 6)]).fingerprint() == whole
+    texts = corpus.queries["text"].to_pylist()
+    texts[23] = " "
+    blank = corpus.queries.set_column(2, "text", pa.array(texts))
+    with pytest.raises(CorpusError, match="queries, row 24, column 'text': is empty"):
+        Corpus(blank, corpus.passages, corpus.qrels)
+
+
 def test_languages() -> None:
     assert is_language_tag("zh-TW")
     assert is_language_tag("zxx")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +9,7 @@ import pytest
 from conftest import shared
 
 from babelmix.corpus import open_corpus
-from babelmix.corpus.readers import comfyui_docs, libreoffice_help, xquad_r
+from babelmix.corpus.readers import comfyui_docs, libreoffice_help
 from babelmix.errors import ReaderError
 
 WIDE = "item,query_en,query_de,passage_en,passage_de\n1,cat?,Katze?,a cat,eine Katze\n2,dog?,,a dog,ein Hund\n"
@@ -182,73 +181,6 @@ def test_beir_folder(tmp_path) -> None:
 def test_bad_beir_folders(tmp_path, files: dict[str, str], message: str) -> None:
     with pytest.raises(ReaderError, match=message):
         open_corpus(beir(tmp_path, **files))
-
-
-# --- XQuAD-R
-
-
-def lareqa(lang: str) -> dict:
-    return {
-        "data": [
-            {
-                "title": "t",
-                "paragraphs": [
-                    {
-                        "context": "One. Two.",
-                        "sentences": [f"One {lang}.", f"Two {lang}."],
-                        "sentence_breaks": [[0, 4], [5, 9]],
-                        "qas": [{"id": "x", "question": f"q {lang}", "answers": [{"text": "Two", "answer_start": 5}]}],
-                    }
-                ],
-            }
-        ]
-    }
-
-
-def test_lareqa_rows() -> None:
-    corpus = xquad_r.parse({lang: lareqa(lang) for lang in ("de", "en")})
-    assert corpus.qrels.to_pylist() == [
-        {"query_item": "x", "passage_item": "de/1/1", "grade": 1},
-        {"query_item": "x", "passage_item": "en/1/1", "grade": 1},
-    ]
-    assert corpus.passages.num_rows == 4
-
-
-def test_bad_lareqa_files(tmp_path) -> None:
-    def broken(change) -> dict:
-        document = lareqa("en")
-        change(document["data"][0]["paragraphs"][0])
-        return {"en": document}
-
-    for change, message in (
-        (lambda p: p["sentences"].pop(), "1 sentences but 2 breaks"),
-        (lambda p: p.update(sentence_breaks=[5, 6]), "its break two numbers"),
-        (lambda p: p.update(sentences=[1, "Two."]), "a sentence is a text"),
-        (lambda p: p.pop("qas"), "field 'qas': missing"),
-        (lambda p: p["qas"][0]["answers"][0].update(answer_start=99), "lies in no sentence"),
-        (lambda p: p["qas"][0]["answers"].clear(), "field 'answer_start': missing"),
-        (lambda p: p["qas"].append(p["qas"][0]), "occurs twice"),
-        (lambda p: p["qas"][0].update(question=3), "field 'question': not a str"),
-    ):
-        with pytest.raises(ReaderError, match=message):
-            xquad_r.parse(broken(change))
-    write(tmp_path, "en.json", json.dumps(lareqa("en")))
-    with pytest.raises(ReaderError, match="has 1 questions and 2 candidates, but XQuAD-R has 1190 and 1180"):
-        open_corpus(f"xquad-r={tmp_path}")
-    assert open_corpus(f"xquad-r={tmp_path}", check=False).queries.num_rows == 1
-    write(tmp_path, "en.json", '{"data": [')
-    with pytest.raises(ReaderError, match="is not JSON"):
-        open_corpus(f"xquad-r={tmp_path}")
-    write(tmp_path, "en.json", b"\xff")
-    with pytest.raises(ReaderError, match="not UTF-8 at byte 0"):
-        open_corpus(f"xquad-r={tmp_path}")
-
-
-def test_xquad_r_has_the_published_counts() -> None:
-    corpus = open_corpus(f"xquad-r={shared('xquad-r')}")
-    assert (corpus.queries.num_rows, corpus.passages.num_rows) == (13_090, 13_014)
-    relevant = pl.DataFrame(pl.from_arrow(corpus.qrels)).group_by("query_item").len()
-    assert relevant["len"].unique().to_list() == [11]
 
 
 # --- ComfyUI

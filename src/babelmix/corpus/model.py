@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,9 @@ GRADE = "grade"
 ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
 QREL_SCHEMA = pa.schema([*((name, pa.large_string()) for name in QREL_COLUMNS), (GRADE, pa.int32())])
 NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
+
+PART = 1 << 16
+"""Rows that are looked at together where a look needs a copy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,9 @@ class Corpus:
                 if column == GRADE and not self.is_graded:
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())
-                digest.update("\x1f".join(map(str, table[column].to_pylist())).encode())
+                for start, part in _parts(table[column]):
+                    digest.update(("\x1f" if start else "").encode())
+                    digest.update("\x1f".join(map(str, part.to_pylist())).encode())
         return digest.hexdigest()
 
     def counts(self) -> pl.DataFrame:
@@ -216,16 +221,22 @@ def _rows_table(table: pa.Table, side: str) -> pa.Table:
         raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
     table = table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
     for name in ROW_COLUMNS:
-        column = table[name]
-        empty = pc.is_null(column)
-        if name == "text":
-            empty = pc.or_(empty, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0))
-            empty = pc.fill_null(empty, True)
-        if pc.any(empty, min_count=0).as_py():
-            row = int(pc.index(empty, True).as_py())
-            raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
+        for start, part in _parts(table[name]):
+            empty = pc.is_null(part)
+            if name == "text":
+                empty = pc.or_(empty, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(part)), 0))
+                empty = pc.fill_null(empty, True)
+            if pc.any(empty, min_count=0).as_py():
+                row = start + int(pc.index(empty, True).as_py())
+                raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
     check_language_tags(pc.unique(table["lang"]).to_pylist(), f"{side}, column 'lang'")
     return table
+
+
+def _parts(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.ChunkedArray]]:
+    """A column in parts, each with the number of its first row: a copy of a part fits in memory."""
+    for start in range(0, len(column), PART):
+        yield start, column.slice(start, PART)
 
 
 def _qrels_table(table: pa.Table) -> pa.Table:

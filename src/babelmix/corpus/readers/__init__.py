@@ -9,14 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers import beir, comfyui_docs, libreoffice_help, table, xquad_r
+from babelmix.corpus.readers import (
+    beir,
+    belebele,
+    comfyui_docs,
+    libreoffice_help,
+    miracl,
+    mlqa_r,
+    mmarco,
+    mr_tydi,
+    parallel_qa,
+    squadshifts,
+    table,
+    xquad_r,
+)
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
 from babelmix.errors import ReaderError
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A named source: what it is, and the function that reads it."""
+    """A named source.
+
+    Args:
+        summary: what it is, in a line.
+        read: the function that reads it.
+        takes_path: whether it needs a path after its name, `required` or `optional`. Where its `read` says so, the path
+            may also be the name of a hub data set.
+
+    """
 
     summary: str
     read: Callable[..., Corpus]
@@ -29,6 +50,29 @@ READERS: dict[str, Reader] = {
         "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", libreoffice_help.read, "optional"
     ),
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
+    "mlqa-r": Reader("LAReQA's MLQA-R, 7 languages, evaluation only", mlqa_r.read, "required"),
+    "miracl": Reader(
+        "MIRACL, 16 languages with a pool each, dev for evaluation only (a folder or miracl/miracl)",
+        miracl.read,
+        "required",
+    ),
+    "mr-tydi": Reader(
+        "Mr. TyDi, 11 languages, with hard negatives (a folder or castorini/mr-tydi)", mr_tydi.read, "required"
+    ),
+    "mmarco": Reader(
+        "mMARCO's training triples, 14 parallel languages (a folder or unicamp-dl/mmarco)", mmarco.read, "required"
+    ),
+    "belebele": Reader(
+        "Belebele, 122 parallel languages, evaluation only (a folder or facebook/belebele)", belebele.read, "required"
+    ),
+    "squadshifts": Reader(
+        "SQuADShifts, English, for early stopping (a folder or a hub name)", squadshifts.read, "required"
+    ),
+    "parallel-qa": Reader(
+        "your own translated question-answer set, a file a language (a folder or a hub name)",
+        parallel_qa.read,
+        "required",
+    ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
     "hub": Reader("a corpus that babelmix pushed to the Hugging Face hub", lambda path: from_hub(path), "required"),
@@ -39,8 +83,8 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     """Read a corpus from what a person types.
 
     Args:
-        spec: `NAME` or `NAME=PATH` with a name from `READERS`, or a path: a folder that `Corpus.save` wrote, a BEIR
-            folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
+        spec: `NAME` or `NAME=PATH` with a name from `READERS` (PATH may name a hub data set for some of them), or a
+            path: a folder that `Corpus.save` wrote, a BEIR folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
         options: passed to the reader.
 
     Raises:
@@ -76,6 +120,8 @@ def _read(name: str, function: Callable[..., Corpus], path: str | None, options:
             raise ReaderError(f"the option {option} of the reader {name!r} is true or false, not {value!r}")
         if option == "langs" and not (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
             raise ReaderError(f"the option langs of the reader {name!r} is a list of language tags, not {value!r}")
+        if type(parameter.default) is int and not (type(value) is int and value >= 0):
+            raise ReaderError(f"the option {option} of the reader {name!r} is a whole number from 0 on, not {value!r}")
         if isinstance(parameter.default, str) and not isinstance(value, str):
             raise ReaderError(f"the option {option} of the reader {name!r} is a text, not {value!r}")
     return function(path, **options)

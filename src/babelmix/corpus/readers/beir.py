@@ -12,7 +12,7 @@ from pathlib import Path
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers.table import json_lines, read_utf8
+from babelmix.corpus.readers._records import json_lines, read_utf8
 from babelmix.errors import ReaderError
 
 
@@ -39,7 +39,7 @@ def _rows(file: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
         raise ReaderError("is missing from the BEIR folder", file=file)
     rows: list[dict[str, str]] = []
     items: dict[str, str] = {}
-    for number, record in json_lines(read_utf8(file), file):
+    for number, record in json_lines(read_utf8(file).split("\n"), file):
         for name in ("_id", "text", "lang"):
             if not isinstance(record.get(name), str):
                 found = "is missing" if name not in record else f"holds {record[name]!r}, but a text is needed"

@@ -17,6 +17,7 @@ import polars as pl
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
+from babelmix.corpus.readers.table import frame_of_parquet
 from babelmix.errors import ReaderError, require
 
 DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
@@ -44,7 +45,7 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
     if source.is_dir():
         blocks = blocks_from_html(source)
     elif source.is_file():
-        blocks = _blocks_from_parquet(source)
+        blocks = frame_of_parquet(source)
     elif path is None:
         raise ReaderError(
             "LibreOffice's help is not installed: run  apt install libreoffice-help-en-us libreoffice-help-de  (and "
@@ -54,13 +55,6 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
     else:
         raise ReaderError("there is no such file or folder", file=source)
     return parse(blocks, langs=langs, file=str(source))
-
-
-def _blocks_from_parquet(file: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(file)
-    except Exception as error:  # polars raises several unrelated types for a damaged file
-        raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
 
 
 def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str = "blocks") -> Corpus:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ import polars as pl
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._records import json_lines, read_utf8
 from babelmix.errors import CorpusError, ReaderError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -194,21 +194,37 @@ def _side(row: dict[str, Any], file: str, number: int) -> str:
 
 def _frame(file: Path) -> pl.DataFrame:
     if file.suffix == ".parquet":
-        try:
-            frame = pl.read_parquet(file)
-        except Exception as error:  # polars raises several unrelated types for a damaged file
-            raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+        frame = frame_of_parquet(file)
         for name, kind in frame.schema.items():
             if not (kind == pl.String or kind.is_integer()):
                 raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=name)
         return frame.cast(pl.String)
     text = read_utf8(file)
     if file.suffix in (".jsonl", ".ndjson"):
-        return _frame_of_records(list(json_lines(text, file)), file)
-    return _frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
+        return _frame_of_records(list(json_lines(text.split("\n"), file)), file)
+    return frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
 
 
-def _frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
+def frame_of_parquet(file: Path) -> pl.DataFrame:
+    """A Parquet file.
+
+    Raises:
+        ReaderError: it is damaged or something else.
+
+    """
+    try:
+        return pl.read_parquet(file)
+    except Exception as error:  # polars raises several unrelated types for a damaged file
+        raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+
+
+def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
+    """The cells of a CSV text as texts, an empty cell as null.
+
+    Raises:
+        ReaderError: there is no header, a name is repeated, or a row is of another width.
+
+    """
     # polars' faster reader fills or cuts rows of another width without a word.
     csv.field_size_limit(1 << 30)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -245,51 +261,3 @@ def _frame_of_records(records: list[tuple[int, dict[str, Any]]], file: Path) -> 
     return pl.DataFrame(
         {name: [record.get(name) for _, record in records] for name in names}, schema=dict.fromkeys(names, pl.String)
     )
-
-
-def read_utf8(file: Path) -> str:
-    """The text of a UTF-8 file, byte-order mark removed.
-
-    Raises:
-        ReaderError: it is not UTF-8; the message names the line and the byte.
-
-    """
-    data = file.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ReaderError(
-            f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8",
-            file=file, row=line,
-        ) from error  # fmt: skip
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of a JSON-lines text with their line numbers; blank lines are passed over.
-
-    Raises:
-        ReaderError: a line is not a JSON object.
-
-    """
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ReaderError(f"is not JSON ({getattr(error, 'msg', error)})", file=file, row=number) from error
-        if not isinstance(record, dict):
-            raise ReaderError("is not a JSON object", file=file, row=number)
-        for name, value in record.items():
-            if isinstance(value, str) and not _is_unicode(value):
-                raise ReaderError("holds half a character (a lone surrogate)", file=file, row=number, field=name)
-        yield number, record

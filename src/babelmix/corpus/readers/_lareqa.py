@@ -1,0 +1,184 @@
+"""LAReQA's JSON (Roy et al., EMNLP 2020), one SQuAD-style file a language: the format of `xquad-r` and `mlqa-r`.
+
+Every sentence of every paragraph is a candidate. The relevant sentence of a question is the one whose
+[start, end) in `sentence_breaks` holds `answer_start`. Sentences are not aligned beyond that (a paragraph has another
+number of sentences in another language), so each sentence is an item of its own with one rendering, and a question,
+whose id is the same in all its languages, is relevant to one such item in each of them: exactly the paper's parallel
+answers. In a pool of one other language only the questions that both languages have find an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._records import get_field, is_unicode, json_document
+from babelmix.corpus.readers._sources import source_folder
+from babelmix.errors import ReaderError
+
+Counts = Mapping[str, tuple[int, int]]
+"""Questions and candidate sentences per language."""
+
+
+def read_folder(path: str, title: str, counts: Counts | None, *, name: str, licence: str) -> Corpus:
+    """Read a folder of LAReQA JSON files named by language.
+
+    Args:
+        path: the folder, or the name of a hub data set that holds these files.
+        title: what the data set is called in print.
+        counts: the published counts to hold it against, if any.
+        name: the corpus's name.
+        licence: the data's licence.
+
+    Raises:
+        ReaderError: there is no such folder, a file is malformed, or a count differs from the published one.
+
+    """
+    folder = source_folder(path, ["*.json"], f"{title} is a folder of files such as en.json")
+    files = {file.stem: file for file in sorted(folder.glob("*.json")) if is_language_tag(file.stem)}
+    if not files:
+        raise ReaderError("holds no JSON file named by language, such as en.json", file=folder)
+    documents = {lang: json_document(file) for lang, file in files.items()}
+    corpus = parse(documents, {lang: str(file) for lang, file in files.items()}, name=name, licence=licence)
+    if counts is not None:
+        _check_counts(corpus, title, counts, folder)
+    return corpus
+
+
+def parse(
+    documents: Mapping[str, Any],
+    files: Mapping[str, str] | None = None,
+    *,
+    name: str = "lareqa",
+    licence: str = "unknown",
+) -> Corpus:
+    """Parse LAReQA documents, one a language (a pure function over parsed JSON).
+
+    Args:
+        documents: the parsed JSON by language.
+        files: what to call each of them in an error.
+        name: the corpus's name.
+        licence: the data's licence.
+
+    Raises:
+        ReaderError: a field is missing, sentences and breaks disagree, or an answer lies in no sentence.
+
+    """
+    files = files or {lang: f"{lang}.json" for lang in documents}
+    queries: list[dict[str, str]] = []
+    passages: list[dict[str, str]] = []
+    qrels: list[tuple[str, str]] = []
+    groups = _Articles()
+    for lang, document in documents.items():
+        number = 0
+        seen: set[str] = set()
+        for article_number, article in enumerate(get_field(document, "data", list, file=files[lang], row=None)):
+            group = f"{lang}/{article_number}"
+            groups.add(group)
+            for paragraph in get_field(article, "paragraphs", list, file=files[lang], row=None):
+                number += 1
+                names, breaks = _add_sentences(paragraph, lang, number, group, files[lang], passages)
+                for question in _get(paragraph, "qas", list, files[lang], number):
+                    item = _get(question, "id", str, files[lang], number)
+                    if item in seen:
+                        raise ReaderError(f"question {item!r} occurs twice", file=files[lang], row=number, field="id")
+                    seen.add(item)
+                    text = _get(question, "question", str, files[lang], number)
+                    queries.append({"item": item, "lang": lang, "text": text, "group": group})
+                    groups.join(item, group)
+                    holder = _holder(question, item, breaks, files[lang], number)
+                    qrels.append((item, names[holder]))
+    labels = groups.labels()
+    for row in (*queries, *passages):
+        row["group"] = labels[row["group"]]
+    meta = {"source": "LAReQA", "licence": licence, "unit": "sentence", "evaluation_only": True}
+    return Corpus.from_rows(queries, passages, qrels, name=name, meta=meta)
+
+
+def _add_sentences(
+    paragraph: Any, lang: str, number: int, group: str, file: str, passages: list[dict[str, str]]
+) -> tuple[list[str], list[list[int]]]:
+    sentences = _get(paragraph, "sentences", list, file, number)
+    breaks = _get(paragraph, "sentence_breaks", list, file, number)
+    if len(sentences) != len(breaks):
+        raise ReaderError(
+            f"paragraph has {len(sentences)} sentences but {len(breaks)} breaks",
+            file=file, row=number, field="sentence_breaks",
+        )  # fmt: skip
+    for sentence, span in zip(sentences, breaks, strict=True):
+        if not (isinstance(sentence, str) and is_unicode(sentence)) or not (
+            isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)
+        ):
+            raise ReaderError(
+                f"a sentence is a text and its break two numbers, not {sentence!r} and {span!r}",
+                file=file, row=number, field="sentence_breaks",
+            )  # fmt: skip
+    names = [f"{lang}/{number}/{i}" for i in range(len(sentences))]
+    passages += [
+        {"item": name, "lang": lang, "text": text, "group": group} for name, text in zip(names, sentences, strict=True)
+    ]
+    return names, breaks
+
+
+def _holder(question: Any, item: str, breaks: list[list[int]], file: str, number: int) -> int:
+    answers = _get(question, "answers", list, file, number)
+    start = _get(answers[0] if answers else {}, "answer_start", int, file, number)
+    holders = [i for i, (first, end) in enumerate(breaks) if first <= start < end]
+    if not holders:
+        raise ReaderError(
+            f"the answer of question {item!r} at {start} lies in no sentence",
+            file=file, row=number, field="answer_start",
+        )  # fmt: skip
+    return holders[0]
+
+
+def _get(record: Any, key: str, kind: type, file: str, number: int) -> Any:
+    return get_field(record, key, kind, file=file, row=number, unit="paragraph")
+
+
+class _Articles:
+    """Articles of several languages, joined where they share a question.
+
+    In XQuAD-R an article has the same place in every file; in MLQA-R it has not, and only its questions tell.
+    """
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+        self._of_question: dict[str, str] = {}
+
+    def add(self, article: str) -> None:
+        self._parents[article] = article
+
+    def join(self, question: str, article: str) -> None:
+        other = self._of_question.setdefault(question, article)
+        self._parents[self._root(article)] = self._root(other)
+
+    def _root(self, article: str) -> str:
+        while self._parents[article] != article:
+            article = self._parents[article]
+        return article
+
+    def labels(self) -> dict[str, str]:
+        numbers: dict[str, int] = {}
+        return {
+            article: f"article-{numbers.setdefault(self._root(article), len(numbers)):03d}"
+            for article in self._parents
+        }
+
+
+def _check_counts(corpus: Corpus, title: str, published: Counts, folder: Path) -> None:
+    for lang, *found in corpus.counts().iter_rows():
+        if lang not in published:
+            raise ReaderError(
+                f"{title} has no language {lang!r}; its languages are {', '.join(published)}", file=folder
+            )
+        questions, candidates = published[lang]
+        if found != [questions, candidates]:
+            raise ReaderError(
+                f"has {found[0]} questions and {found[1]} candidates, but {title} has {questions} and {candidates} "
+                "(arXiv 2408.10536, Table 10)",
+                file=folder / f"{lang}.json",
+            )

@@ -1,0 +1,154 @@
+"""Text files line by line and JSON record by record, with errors that name file, row and field."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import reprlib
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from babelmix.errors import ReaderError
+
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
+
+
+def read_utf8(file: Path) -> str:
+    """The text of a UTF-8 file, byte-order mark removed.
+
+    Raises:
+        ReaderError: it is not UTF-8; the message names the line and the byte.
+
+    """
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ReaderError(
+            f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8",
+            file=file, row=line,
+        ) from error  # fmt: skip
+
+
+def text_lines(file: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, also one packed by gzip, without their ends; one at a time, for large files.
+
+    Raises:
+        ReaderError: there is no such file, it is not UTF-8, or what is packed is damaged or cut short.
+
+    """
+    if not file.is_file():
+        raise ReaderError("is missing", file=file)
+    number = 0
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").rstrip(b"\r\n").decode()
+    except UnicodeDecodeError as error:
+        raise ReaderError("is not UTF-8; save the file as UTF-8", file=file, row=number) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ReaderError(
+            f"is damaged or cut short after this row ({error}); download it again", file=file, row=number
+        ) from error
+
+
+def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """The cells of every line of a tab-separated file without a header, with the line's number.
+
+    The last cell is the rest of the line, whatever it holds.
+
+    Raises:
+        ReaderError: see `text_lines`; or a line has too few cells.
+
+    """
+    for number, line in enumerate(text_lines(file), 1):
+        cells = line.split("\t", len(columns) - 1)
+        if len(cells) != len(columns):
+            raise ReaderError(f"has {len(cells)} cells, not {', '.join(columns)}", file=file, row=number)
+        yield number, cells
+
+
+def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of JSON lines with their line numbers; blank lines are passed over.
+
+    Raises:
+        ReaderError: a line is not a JSON object.
+
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ReaderError(f"is not JSON ({getattr(error, 'msg', error)})", file=file, row=number) from error
+        if not isinstance(record, dict):
+            raise ReaderError("is not a JSON object", file=file, row=number)
+        for name, value in record.items():
+            if isinstance(value, str) and not is_unicode(value):
+                raise ReaderError("holds half a character (a lone surrogate)", file=file, row=number, field=name)
+        yield number, record
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogates, which JSON can write and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def json_document(file: Path) -> Any:
+    """A file that is one JSON document.
+
+    Raises:
+        ReaderError: it is not UTF-8 or not JSON.
+
+    """
+    try:
+        return json.loads(read_utf8(file))
+    except (ValueError, RecursionError) as error:
+        row = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise ReaderError(f"is not JSON: {getattr(error, 'msg', error)}", file=file, row=row) from error
+
+
+def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int | None, unit: str = "") -> Any:
+    """A field of a parsed record, which must be there and of one type.
+
+    Args:
+        record: the record.
+        key: the field's name.
+        kind: `str`, `int`, `list` or `dict`.
+        file: what to call the source in an error.
+        row: the record's number.
+        unit: what `row` counts where it is not a line: a "paragraph".
+
+    Raises:
+        ReaderError: it is missing, of another type or half a character.
+
+    """
+    value = record.get(key) if isinstance(record, dict) else None
+    if isinstance(value, str) and not is_unicode(value):
+        found = "holds half a character (a lone surrogate)"
+    elif isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    else:
+        found = "is missing" if value is None else f"holds {reprlib.repr(value)}, but {_KINDS[kind]} is needed"
+    raise ReaderError(f"{found} in {unit} {row}" if unit and row else found, file=file, row=row, field=key)
+
+
+def get_text(record: Any, key: str, *, file: str | Path, row: int | None) -> str:
+    """A text field that must be there and not be blank, white space at its ends removed.
+
+    Raises:
+        ReaderError: it is missing, not a text or blank.
+
+    """
+    text: str = get_field(record, key, str, file=file, row=row).strip()
+    if not text:
+        raise ReaderError("is empty", file=file, row=row, field=key)
+    return text

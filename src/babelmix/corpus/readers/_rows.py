@@ -1,0 +1,79 @@
+"""Rows of a corpus gathered into Arrow a batch at a time, for pools of millions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from babelmix.corpus.model import GRADE, NEGATIVE_SCHEMA, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, Corpus
+from babelmix.errors import CorpusError, ReaderError
+
+BATCH = 50_000
+
+
+class Rows:
+    """One side of a corpus, row by row: no more than a batch is held as Python objects."""
+
+    def __init__(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self._columns: tuple[list[str], ...] = tuple([] for _ in ROW_COLUMNS)
+
+    def add(self, item: str, lang: str, text: str, group: str) -> None:
+        """Add one rendering."""
+        for column, cell in zip(self._columns, (item, lang, text, group), strict=True):
+            column.append(cell)
+        if len(self._columns[0]) >= BATCH:
+            self._close()
+
+    def _close(self) -> None:
+        arrays = [pa.array(column, pa.large_string()) for column in self._columns]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=ROW_SCHEMA))
+        for column in self._columns:
+            column.clear()
+
+    def table(self) -> pa.Table:
+        """All rows added so far."""
+        self._close()
+        return pa.Table.from_batches(self._batches, schema=ROW_SCHEMA)
+
+
+def corpus_from_tables(
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: Mapping[tuple[str, str], int],
+    negatives: Iterable[tuple[str, str]],
+    *,
+    name: str,
+    meta: Mapping[str, Any],
+    file: str | Path,
+) -> Corpus:
+    """Build a corpus, and name the source if it breaks the data model.
+
+    Args:
+        queries: the queries, as `Rows.table` gives them.
+        passages: the passages likewise.
+        qrels: the grade of every relevant pair of a query's and a passage's item.
+        negatives: pairs that are not relevant, each once.
+        name: the corpus's name.
+        meta: facts about the source.
+        file: what to call the source in an error.
+
+    Raises:
+        ReaderError: the rows or pairs break the data model, or no pair is relevant.
+
+    """
+    if not qrels:
+        raise ReaderError("holds no relevant pair", file=file)
+    pairs, others = list(qrels), list(negatives)
+    columns = {column: [pair[i] for pair in pairs] for i, column in enumerate(QREL_COLUMNS)}
+    not_relevant = {column: [pair[i] for pair in others] for i, column in enumerate(QREL_COLUMNS)}
+    try:
+        return Corpus(
+            queries, passages, pa.table({**columns, GRADE: list(qrels.values())}, schema=QREL_SCHEMA),
+            name, dict(meta), pa.table(not_relevant, schema=NEGATIVE_SCHEMA),
+        )  # fmt: skip
+    except CorpusError as error:
+        raise ReaderError(str(error), file=file) from error

@@ -1,0 +1,203 @@
+"""`miracl`: MIRACL (Zhang et al., TACL 2023), Wikipedia retrieval in many languages, each with its own pool.
+
+A folder holds, as the hub's `miracl/miracl` and `miracl/miracl-corpus` do together:
+
+- `miracl-v1.0-LANG/topics/topics.miracl-v1.0-LANG-SPLIT.tsv`: a query's id and its text;
+- `miracl-v1.0-LANG/qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv`: TREC's query, Q0, passage, relevance;
+- `miracl-corpus-v1.0-LANG/docs-*.jsonl.gz`: `docid`, `title` and `text`.
+
+Nothing is parallel: items are `LANG/ID`, and only the monolingual setting means anything. The text of a passage is the
+title, a space and the text. Passages judged as not relevant (0) become hard negatives. A passage's group is its article
+and a query's the query itself, so that a query is the unit of intervals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._records import get_text, json_lines, table_lines, text_lines
+from babelmix.corpus.readers._rows import Rows, corpus_from_tables
+from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
+from babelmix.corpus.readers._wikipedia import article_of, passage_text
+from babelmix.errors import ReaderError
+
+PASSAGES = {
+    "ar": 2_061_414, "bn": 297_265, "en": 32_893_221, "es": 10_373_953, "fa": 2_207_172, "fi": 1_883_509,
+    "fr": 14_636_953, "hi": 506_264, "id": 1_446_315, "ja": 6_953_614, "ko": 1_486_752, "ru": 9_543_918,
+    "sw": 131_924, "te": 518_079, "th": 542_166, "zh": 4_934_368,
+}  # fmt: skip
+"""Passages per language (MIRACL's own table; arXiv 2408.10536, Table 11)."""
+METRICS = ["nDCG@10", "R@100"]
+"""What MIRACL is scored by."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One language: its three sources, row by row, and what to call them in an error."""
+
+    lang: str
+    topics: Iterable[tuple[int, list[str]]]
+    judgements: Iterable[tuple[int, list[str]]]
+    passages: Iterable[tuple[Path, int, dict[str, Any]]]
+    topics_file: Path
+    judgements_file: Path
+
+
+def read(path: str, *, langs: Sequence[str] | None = None, split: str = "dev", check: bool = True) -> Corpus:
+    """Read MIRACL.
+
+    Args:
+        path: the folder, or the hub's `miracl/miracl`, whose passages are in the data set of that name with `-corpus`.
+        langs: the languages wanted; by default all in the folder. Required to download.
+        split: `dev` or `train`; anything but `train` is for evaluation only.
+        check: hold the number of passages against the published one: a pool that lacks a file flatters every encoder.
+
+    Raises:
+        ReaderError: a file is missing, damaged or malformed, a judgement is of nothing that is there, or a pool is
+            not whole.
+
+    """
+    if is_hub_name(path):
+        if langs is None:
+            raise ReaderError(
+                "the pools hold 90 million passages in 16 languages: say with the option langs which to download, or "
+                "give a folder",
+                file=path,
+            )
+        picked = pick_langs(langs, list(PASSAGES), path)
+        topics = source_folder(path, [f"miracl-v1.0-{lang}/*-{split}.tsv" for lang in picked], "")
+        pools = source_folder(f"{path}-corpus", [f"miracl-corpus-v1.0-{lang}/*.jsonl.gz" for lang in picked], "")
+    else:
+        topics = pools = source_folder(path, [], "MIRACL is a folder that holds miracl-v1.0-LANG and its corpus")
+        available = sorted(folder.name.removeprefix("miracl-v1.0-") for folder in topics.glob("miracl-v1.0-*"))
+        if not available:
+            raise ReaderError("holds no folder miracl-v1.0-LANG, such as miracl-v1.0-sw", file=topics)
+        picked = pick_langs(langs, available, path)
+    corpus = parse((_source(topics, pools, lang, split) for lang in picked), split=split, file=path)
+    if check:
+        _check_counts(corpus, pools)
+    return corpus
+
+
+def _source(topics: Path, pools: Path, lang: str, split: str) -> Source:
+    folder = topics / f"miracl-v1.0-{lang}"
+    queries = folder / "topics" / f"topics.miracl-v1.0-{lang}-{split}.tsv"
+    judgements = folder / "qrels" / f"qrels.miracl-v1.0-{lang}-{split}.tsv"
+    pool = pools / f"miracl-corpus-v1.0-{lang}"
+    files = sorted(pool.glob("docs-*.jsonl.gz"), key=lambda file: (len(file.name), file.name))
+    if not files:
+        raise ReaderError("holds no passages: docs-0.jsonl.gz and so on are missing", file=pool)
+
+    def passages() -> Iterator[tuple[Path, int, dict[str, Any]]]:
+        for file in files:
+            for number, record in json_lines(text_lines(file), file):
+                yield file, number, record
+
+    cells = ((number, line.split()) for number, line in enumerate(text_lines(judgements), 1))
+    return Source(lang, table_lines(queries, ("qid", "query")), cells, passages(), queries, judgements)
+
+
+def parse(sources: Iterable[Source], *, split: str = "dev", file: str = "miracl") -> Corpus:
+    """Turn languages into a corpus (a pure function over rows; passages pass through one at a time).
+
+    Args:
+        sources: the languages, one after the other.
+        split: which queries they are.
+        file: what to call the whole in an error.
+
+    Raises:
+        ReaderError: an id is repeated or of nothing that is there, or a row is malformed.
+
+    """
+    queries = Rows()
+    pools: list[pa.Table] = []
+    qrels: dict[tuple[str, str], int] = {}
+    negatives: list[tuple[str, str]] = []
+    for source in sources:
+        asked = _add_topics(source, queries)
+        judged = _judgements(source, asked)
+        pools.append(_pool(source, {passage for _, passage in judged}))
+        for (query, passage), grade in judged.items():
+            pair = f"{source.lang}/{query}", f"{source.lang}/{passage}"
+            if grade > 0:
+                qrels[pair] = grade
+            else:
+                negatives.append(pair)
+    meta = {
+        "source": "MIRACL v1.0", "licence": "Apache-2.0", "split": split, "passage": "title and text",
+        "evaluation_only": split != "train", "metrics": METRICS,
+    }  # fmt: skip
+    return corpus_from_tables(
+        queries.table(), pa.concat_tables(pools), qrels, negatives, name=f"miracl/{split}", meta=meta, file=file
+    )
+
+
+def _add_topics(source: Source, queries: Rows) -> set[str]:
+    asked: set[str] = set()
+    for number, (query, text) in source.topics:
+        if query in asked:
+            raise ReaderError(f"{query!r} occurs twice", file=source.topics_file, row=number, field="qid")
+        if not text.strip():
+            raise ReaderError("is empty", file=source.topics_file, row=number, field="query")
+        asked.add(query)
+        item = f"{source.lang}/{query}"
+        queries.add(item, source.lang, text.strip(), item)
+    return asked
+
+
+def _judgements(source: Source, asked: set[str]) -> dict[tuple[str, str], int]:
+    judged: dict[tuple[str, str], int] = {}
+    file = source.judgements_file
+    for number, cells in source.judgements:
+        if len(cells) != 4:
+            raise ReaderError(f"has {len(cells)} cells, not qid, Q0, docid, relevance", file=file, row=number)
+        query, _, passage, grade = cells
+        if query not in asked:
+            raise ReaderError(f"{query!r} is not in {source.topics_file.name}", file=file, row=number, field="qid")
+        if (query, passage) in judged:
+            raise ReaderError(f"{query!r}, {passage!r} is judged twice", file=file, row=number)
+        if not re.fullmatch(r"-?\d{1,9}", grade, re.ASCII):
+            raise ReaderError(f"{grade!r} is not a whole number", file=file, row=number, field="relevance")
+        judged[query, passage] = int(grade)
+    return judged
+
+
+def _pool(source: Source, judged: set[str]) -> pa.Table:
+    rows = Rows()
+    missing = set(judged)
+    file: Path | None = None
+    for file, number, record in source.passages:
+        docid = get_text(record, "docid", file=file, row=number)
+        missing.discard(docid)
+        text = passage_text(record, file=file, row=number)
+        rows.add(f"{source.lang}/{docid}", source.lang, text, article_of(source.lang, docid))
+    if missing:
+        raise ReaderError(
+            f"{len(missing)} judged passages, such as {min(missing)!r}, are in no file of the pool; download it again",
+            file=source.judgements_file, field="docid",
+        )  # fmt: skip
+    table = rows.table()
+    if pc.count_distinct(table["item"]).as_py() != table.num_rows:
+        items = pl.DataFrame(pl.from_arrow(table.select(["item"])))["item"]
+        twice = items.filter(items.is_duplicated())[0].partition("/")[2]
+        raise ReaderError(f"{twice!r} occurs twice", file=file.parent if file else None, field="docid")
+    return table
+
+
+def _check_counts(corpus: Corpus, pools: Path) -> None:
+    for lang, _, passages in corpus.counts().iter_rows():
+        if passages != PASSAGES.get(lang, passages):
+            raise ReaderError(
+                f"has {passages:,} passages, but MIRACL has {PASSAGES[lang]:,}; download it again, or set the option "
+                "check to false for a pool of your own",
+                file=pools / f"miracl-corpus-v1.0-{lang}",
+            )

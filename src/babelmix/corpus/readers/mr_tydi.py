@@ -1,0 +1,144 @@
+"""`mr-tydi`: Mr. TyDi (Zhang et al., MRL 2021), questions and Wikipedia passages in 11 languages, none parallel.
+
+A folder, or the hub's `castorini/mr-tydi`, holds `mrtydi-v1.1-LANGUAGE/SPLIT.jsonl.gz`. A record is a query with its
+relevant passages and with passages that BM25 found and nobody marked, the hard negatives; dev and test have none. The
+passages here are those of the records only, not the whole of Wikipedia that Mr. TyDi is scored on. Items are
+`LANG/ID`, a passage's text is title, space and text, and its group the article; a query's group is that of its first
+relevant passage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
+from babelmix.corpus.readers._rows import Rows, corpus_from_tables
+from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
+from babelmix.corpus.readers._wikipedia import article_of, passage_text
+from babelmix.errors import ReaderError
+
+LANGUAGES = {
+    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
+    "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
+}  # fmt: skip
+"""What Mr. TyDi calls its languages."""
+SPLITS = ("train", "dev", "test")
+
+
+def read(path: str, *, langs: Sequence[str] | None = None, split: str = "train", negatives: int = 1) -> Corpus:
+    """Read Mr. TyDi.
+
+    Args:
+        path: the folder, or the hub's `castorini/mr-tydi`.
+        langs: the languages wanted; by default all there are.
+        split: `train`, `dev` or `test`; the last two are for evaluation only.
+        negatives: how many hard negatives of a query to keep, in their order; 0 for none.
+
+    Raises:
+        ReaderError: a file is missing, damaged or malformed.
+
+    """
+    if split not in SPLITS:
+        raise ReaderError(f"there is no split {split!r}; there are {', '.join(SPLITS)}", file=path)
+    if is_hub_name(path):
+        picked = pick_langs(langs, list(LANGUAGES), path)
+        folder = source_folder(path, [_file(lang, split) for lang in picked], "")
+    else:
+        folder = source_folder(path, [], "Mr. TyDi is a folder that holds mrtydi-v1.1-english and others")
+        available = [lang for lang in LANGUAGES if (folder / _file(lang, split)).is_file()]
+        if not available:
+            raise ReaderError(f"holds no file such as {_file('en', split)}", file=folder)
+        picked = pick_langs(langs, available, path)
+    files = {lang: folder / _file(lang, split) for lang in picked}
+    records = {lang: json_lines(text_lines(file), file) for lang, file in files.items()}
+    return parse(records, files, split=split, negatives=negatives, file=path)
+
+
+def _file(lang: str, split: str) -> str:
+    return f"mrtydi-v1.1-{LANGUAGES[lang]}/{split}.jsonl.gz"
+
+
+def parse(
+    records: Mapping[str, Iterable[tuple[int, dict[str, Any]]]],
+    files: Mapping[str, Path],
+    *,
+    split: str = "train",
+    negatives: int = 1,
+    file: str = "mr-tydi",
+) -> Corpus:
+    """Turn records into a corpus (a pure function).
+
+    Args:
+        records: by language, a query each, with their row numbers.
+        files: what to call each language's source in an error.
+        split: which queries they are.
+        negatives: see `read`.
+        file: what to call the whole in an error.
+
+    Raises:
+        ReaderError: a field is missing, an id is repeated, or a passage has two texts.
+
+    """
+    queries = Rows()
+    pool = _Passages()
+    qrels: dict[tuple[str, str], int] = {}
+    not_relevant: list[tuple[str, str]] = []
+    for lang, rows in records.items():
+        seen: set[str] = set()
+        for number, record in rows:
+            query = get_text(record, "query_id", file=files[lang], row=number)
+            if query in seen:
+                raise ReaderError(f"{query!r} occurs twice", file=files[lang], row=number, field="query_id")
+            seen.add(query)
+            item = f"{lang}/{query}"
+            text = get_text(record, "query", file=files[lang], row=number)
+            found = get_field(record, "positive_passages", list, file=files[lang], row=number)
+            if not found:
+                raise ReaderError("is empty", file=files[lang], row=number, field="positive_passages")
+            positives = dict.fromkeys(pool.add(passage, lang, files[lang], number) for passage in found)
+            queries.add(item, lang, text, pool.group(next(iter(positives))))
+            qrels |= {(item, passage): 1 for passage in positives}
+            kept: dict[str, None] = {}
+            for passage in get_field(record, "negative_passages", list, file=files[lang], row=number):
+                if len(kept) >= negatives:
+                    break
+                name = pool.add(passage, lang, files[lang], number)
+                if name in positives:
+                    raise ReaderError(
+                        f"{name.partition('/')[2]!r} is also a positive passage",
+                        file=files[lang], row=number, field="negative_passages",
+                    )  # fmt: skip
+                kept[name] = None
+            not_relevant += [(item, passage) for passage in kept]
+    meta = {
+        "source": "Mr. TyDi v1.1", "licence": "Apache-2.0", "split": split, "passage": "title and text",
+        "evaluation_only": split != "train",
+    }  # fmt: skip
+    return corpus_from_tables(
+        queries.table(), pool.rows.table(), qrels, not_relevant, name=f"mr-tydi/{split}", meta=meta, file=file
+    )
+
+
+class _Passages:
+    """The passages of all records, each once."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self._seen: dict[str, tuple[str, str]] = {}
+
+    def add(self, record: Any, lang: str, file: Path, number: int) -> str:
+        docid = get_text(record, "docid", file=file, row=number)
+        text = passage_text(record, file=file, row=number)
+        item, group = f"{lang}/{docid}", article_of(lang, docid)
+        if item not in self._seen:
+            self._seen[item] = text, group
+            self.rows.add(item, lang, text, group)
+        elif self._seen[item][0] != text:
+            raise ReaderError(f"passage {docid!r} has another text here than before", file=file, row=number)
+        return item
+
+    def group(self, item: str) -> str:
+        return self._seen[item][1]
