@@ -10,6 +10,7 @@ from typing import Any
 
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import beir, comfyui_docs, libreoffice_help, table, xquad_r
+from babelmix.corpus.readers import mteb as mteb_task
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
 from babelmix.errors import ReaderError
 
@@ -31,6 +32,7 @@ READERS: dict[str, Reader] = {
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
+    "mteb": Reader("a multilingual retrieval task of mteb by its name (extra: mteb)", mteb_task.read, "required"),
     "hub": Reader("a corpus that babelmix pushed to the Hugging Face hub", lambda path: from_hub(path), "required"),
 }
 
