@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections import Counter
 
@@ -11,7 +12,7 @@ from datasets import Dataset
 
 from babelmix.audit.mteb import corpus_of_task
 from babelmix.corpus import open_corpus
-from babelmix.corpus.readers.mteb import SHAPES, Shape, parse
+from babelmix.corpus.readers.mteb import Shape, parse
 from babelmix.errors import MissingExtraError, ReaderError
 
 
@@ -38,30 +39,48 @@ def rows(table) -> set[tuple[str, str, str]]:
 
 
 def test_mlqas_pairs_collapse() -> None:
-    """Subsets are context-query; ids of contexts are not the same in all subsets, and one is there twice."""
-    text = {lang: {i: f"{lang} context {i}" for i in (1, 2)} for lang in ("ara", "deu", "eng")}
-    ask = {lang: {q: f"{lang} {q}" for q in ("qa", "qb", "qc")} for lang in text}
+    """Subsets are context-query, mteb's ids are numbers by chance, and a question is only where both languages have it."""
+    langs = {"ara": "ar", "deu": "de", "eng": "en"}
+    has = {"ara": (0, 1), "deu": (0, 1, 2), "eng": (0, 1, 2)}
+    context_of = (0, 0, 1)
+    chance = random.Random(1)
     data = {}
-    for c in text:
-        for q in text:
-            shared = ("qa", "qb") if {"ara"} & {c, q} and c != q else ("qa", "qb", "qc")
-            passages = {f"d{1 + (c != q)}": text[c][1], f"d{2 - (c != q)}": text[c][2], "twin": text[c][1]}
-            doc = {"qa": f"d{1 + (c != q)}", "qb": "twin", "qc": f"d{2 - (c != q)}"}
-            data[f"{c}-{q}"] = part(passages, {k: ask[q][k] for k in shared}, {k: {doc[k]: 1} for k in shared})
+    for c in langs:
+        for q in langs:
+            shared = [i for i in has[c] if i in has[q]]
+            contexts = sorted({context_of[i] for i in shared})
+            query_id = {i: f"Q{n}" for n, i in enumerate(chance.sample(shared, len(shared)))}
+            doc_id = {i: f"C{n}" for n, i in enumerate(chance.sample(contexts, len(contexts)))}
+            data[f"{c}-{q}"] = part(
+                {doc_id[i]: f"{c} context {i}" for i in contexts},
+                {query_id[i]: f"{q} question {i}" for i in shared},
+                {query_id[i]: {doc_id[context_of[i]]: 1} for i in shared},
+            )
     corpus = corpus_of_task(task_of("MLQARetrieval", data))
-    tag = {"ara": "ar", "deu": "de", "eng": "en"}
-    assert rows(corpus.queries) == {(k, tag[lang], t) for lang, texts in ask.items() for k, t in texts.items()}
-    assert {r[1:] for r in rows(corpus.passages)} == {(tag[c], t) for c, ts in text.items() for t in ts.values()}
-    assert len(set(corpus.passages["item"].to_pylist())) == corpus.passages.num_rows == 6
-    answers = {r["item"]: r["text"] for r in corpus.passages.to_pylist()}
-    found = {(r["query_item"], answers[r["passage_item"]]) for r in corpus.qrels.to_pylist()}
-    assert found == {(q, text[c][1]) for q in ("qa", "qb") for c in text} | {("qc", text[c][2]) for c in text}
-    groups = {r["item"]: r["group"] for r in corpus.queries.to_pylist()}
-    assert groups["qa"] == groups["qb"] != groups["qc"]
+    asked = {(tag, f"{lang} question {i}") for lang, tag in langs.items() for i in has[lang]}
+    pool = {(tag, f"{lang} context {i}") for lang, tag in langs.items() for i in {context_of[j] for j in has[lang]}}
+    for table, expected in ((corpus.queries, asked), (corpus.passages, pool)):
+        assert {r[1:] for r in rows(table)} == expected
+        assert len(set(table["item"].to_pylist())) == table.num_rows == len(expected)
+    query, passage = ({r["item"]: r["text"] for r in t.to_pylist()} for t in (corpus.queries, corpus.passages))
+    found = {(query[r["query_item"]], passage[r["passage_item"]]) for r in corpus.qrels.to_pylist()}
+    assert found == {
+        (f"{q} question {i}", f"{c} context {context_of[i]}")
+        for q in langs
+        for c in langs
+        for i in has[q]
+        if i in has[c]
+    }
+    groups: dict[str, set[str]] = {}
+    for row in (*corpus.queries.to_pylist(), *corpus.passages.to_pylist()):
+        groups.setdefault(row["group"], set()).add(row["text"].split(" ", 1)[1])
+    assert sorted(map(sorted, groups.values())) == [
+        ["context 0", "question 0", "question 1"],
+        ["context 1", "question 2"],
+    ]
     assert corpus.meta["evaluation_only"] is True
     assert corpus.meta["split"] == "test"
     assert corpus.name == "MLQARetrieval"
-    assert SHAPES["MLQARetrieval"].pairs == "passage-query"
 
 
 def xquad_data() -> dict:

@@ -4,12 +4,14 @@ mteb evaluates each subset by itself and does not say what is a translation of w
 
 | task | queries | passages |
 |---|---|---|
-| MLQARetrieval | one id in all subsets is one question | equal texts of a language are one; none are parallel |
-| XQuADRetrieval | the same | paragraphs of the same questions are renderings of one item |
+| MLQARetrieval | equal texts of a language are one; none are parallel | the same |
+| XQuADRetrieval | one id in all subsets is one question | paragraphs of the same questions are renderings of one item |
 | others, with `aligned` | the same | the same: one id in all subsets is one item |
 | others, without | nothing is parallel | nothing is parallel |
 
-Belebele is refused: mteb numbers its texts by their order in each language, so its ids are no alignment.
+MLQA's ids are no alignment: mteb numbered each subset's texts by the chance order of a Python set. Since a question has its
+subset for each language of contexts, it is relevant to all of them without one. Belebele, numbered in each language's
+own order, is refused: there is a reader that has its real ids.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Shape:
 
 
 SHAPES = {
-    "MLQARetrieval": Shape(IDS, TEXTS, "passage-query"),
+    "MLQARetrieval": Shape(TEXTS, TEXTS, "passage-query"),
     "XQuADRetrieval": Shape(IDS, LINKED),
 }
 _REFUSED = {
