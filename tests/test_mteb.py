@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import mteb
 import numpy as np
@@ -210,7 +213,8 @@ def count_texts(encoder: SentenceTransformer, monkeypatch) -> Counter:
     return counted
 
 
-def test_each_text_of_a_kind_is_encoded_once(encoder, toy: Corpus, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize("store", [True, False])
+def test_each_text_of_a_kind_is_encoded_once(encoder, toy: Corpus, monkeypatch, tmp_path, store: bool) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
     # A text that is a query and a document: the two have different prompts.
     rows = [
@@ -222,7 +226,8 @@ def test_each_text_of_a_kind_is_encoded_once(encoder, toy: Corpus, monkeypatch, 
     )
     plain = evaluate(encoder, mteb_tasks(both))
     counted = count_texts(encoder, monkeypatch)
-    found = evaluate(cached_encoder(encoder, "tiny"), mteb_tasks(both))
+    found = evaluate(cached_encoder(encoder, "tiny", store=store), mteb_tasks(both))
+    assert bool(list(tmp_path.rglob("*.npy"))) == store
     answered = {q for q, _, _ in (tuple(q.values()) for q in both.qrels.to_pylist())}
     asked = {q["text"] for q in both.queries.to_pylist() if q["item"] in answered}
     assert set(counted.values()) == {1}
@@ -337,6 +342,13 @@ def test_mtebs_cache_reads_the_results(encoder, toy: Corpus, done: Audit, tmp_pa
     assert not counted
 
 
+def test_an_audit_of_something_unknown_is_refused(done: Audit, tmp_path) -> None:
+    unknown = Audit(replace(done.table, about={"encoder": "x"}), done.measures, done.estimates)
+    with pytest.raises(AuditError, match="does not say its encoder fingerprint"):
+        write_mteb_results(unknown, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_results_are_written_without_mteb(done: Audit, tmp_path) -> None:
     done.save(tmp_path / "audit")
     code = f"""if True:
@@ -375,3 +387,28 @@ def test_our_own_tasks_come_back(toy: Corpus) -> None:
     (mono,) = mteb_tasks(toy, ["mono"])
     mono.load_data()
     assert corpus_of_task(mono).is_graded
+
+
+# --- the guide
+
+GUIDE = (Path(__file__).resolve().parents[1] / "docs" / "mteb.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_runs(tiny_static, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path / "cache"))
+    lines = ["item,query_en,query_de,passage_en,passage_de"]
+    lines += [f"i{i},cat dog {i},Katze Hund {i},bread {i} salt,Brot {i} Salz" for i in range(6)]
+    (tmp_path / "my.csv").write_text("\n".join(lines), encoding="utf-8")
+    tiny_static.save_pretrained("my-encoder")
+    shown = []
+    for code in re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL):
+        exec(compile(code, "docs/mteb.md", "exec"), {"__name__": "example"})
+        shown.append(capsys.readouterr().out)
+    evaluated, collapsed, written, read = shown
+    assert "My-multi" in evaluated
+    assert not written
+    assert "de" in collapsed
+    assert read.startswith("me/my-encoder {")
+    scores = eval(read.removeprefix("me/my-encoder "))
+    assert scores == pytest.approx(eval(evaluated), abs=6e-6)

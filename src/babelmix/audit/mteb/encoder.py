@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from mteb.models import SentenceTransformerEncoderWrapper
 from mteb.types import PromptType
 
@@ -23,9 +25,9 @@ _KINDS = {PromptType.query: "query", PromptType.document: "document"}
 class CachedEncoder(SentenceTransformerEncoderWrapper):
     """A `SentenceTransformer` as mteb's `EncoderProtocol`, with embeddings kept by weights, prompt type and text.
 
-    mteb's own cache knows a text but not whether it was a query or a document (mteb#5383), and without a cache mteb
-    embeds a pool once a subset. What is no query and no document, or has a prompt for its task, goes to mteb's own
-    wrapper and is not kept.
+    Without a cache mteb embeds a pool once a subset. Its own cache knows the task's name but not the weights, and before
+    mteb#5383 was mended, not whether a text was a query or a document. What is neither, or has a prompt for its task, goes to
+    mteb's own wrapper and is not kept.
 
     Args:
         encoder: the encoder, with weights that no longer change.
@@ -42,6 +44,7 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
             super().__init__(encoder)
         self.encoder = encoder
         self.store = store
+        self._known: dict[str, dict[str, npt.NDArray[np.float32]]] = {kind: {} for kind in _KINDS.values()}
         self.key = fingerprint(encoder)
         facts = {"name": model_name(name), "revision": self.key[:40]}
         self.mteb_model_meta = self.mteb_model_meta.model_copy(update=facts)
@@ -72,14 +75,23 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
                 **kwargs,
             )
         texts = [text for batch in inputs for text in batch["text"]]
+        kind, batch_size = _KINDS[prompt_type], kwargs.get("batch_size") or 32
+        if self.store:
+            return self._encode(texts, kind, batch_size, hf_subset)
+        known = self._known[kind]
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, self._encode(new, kind, batch_size, hf_subset), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    def _encode(self, texts: list[str], kind: str, batch_size: int, label: str) -> npt.NDArray[np.float32]:
         return encode(
             self.encoder,
             texts,
-            _KINDS[prompt_type],
-            batch_size=kwargs.get("batch_size") or 32,
+            kind,
+            batch_size=batch_size,
             store=self.store,
             key=self.key,
-            label=f"encoding {hf_subset}",
+            label=f"{label}: encoding {'queries' if kind == 'query' else 'documents'}",
         )
 
     def _has_usual_prompt(self, task_metadata: TaskMetadata, prompt_type: PromptType) -> bool:
@@ -95,8 +107,8 @@ def cached_encoder(encoder: SentenceTransformer, name: str = "encoder", *, store
     Args:
         encoder: the encoder; its prompts for queries and documents are used, as mteb uses them.
         name: what results call it; `organisation/model` stays as it is.
-        store: keep embeddings in the user's cache. Without it only copies within one call are spared: for static
-            encoders, which are faster than a disk.
+        store: keep embeddings in the user's cache, where an audit and a later process find them. Without it they are kept
+            in memory as long as the result lives: for static encoders, which are faster than a disk.
 
     """
     return CachedEncoder(encoder, name, store=store)

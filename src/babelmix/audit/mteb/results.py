@@ -13,6 +13,7 @@ from babelmix.audit.measures import SETTINGS, Measure, measures
 from babelmix.audit.mteb.names import CUTOFF, K_VALUES, SPLIT, model_name, subset_codes, subset_name, task_name
 from babelmix.audit.ranks import RankTable
 from babelmix.audit.run import Audit
+from babelmix.errors import AuditError
 
 _METRICS = ("mAP", *(f"{metric}@{k}" for metric in ("nDCG", "mAP", "R", "MRR") for k in K_VALUES))
 
@@ -26,10 +27,12 @@ def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
     measures, such as `rank_distance`. Scores are not rounded. There is no mteb version: mteb computed nothing.
 
     Raises:
-        AuditError: the corpus has images or a language without an ISO 639-3 code.
+        AuditError: the audit does not say what was audited, or the corpus has images or a language without an ISO 639-3
+            code.
 
     """
     table = audit.table
+    _check_facts(table)
     found = measures(table, _METRICS)
     results: dict[str, dict[str, Any]] = {}
     for setting in SETTINGS:
@@ -83,6 +86,12 @@ def write_mteb_results(audit: Audit, folder: Path) -> list[Path]:
     for file, value in files.items():
         write_json(file, value)
     return list(files)
+
+
+def _check_facts(table: RankTable) -> None:
+    for fact in ("encoder", "encoder_fingerprint", "corpus", "fingerprint"):
+        if fact not in table.about:
+            raise AuditError(f"the audit does not say its {fact.replace('_', ' ')}; run  babelmix audit  again")
 
 
 def _ranking_scores(table: RankTable, setting: str, found: dict[str, Measure]) -> dict[str, dict[str, float]]:
@@ -147,8 +156,8 @@ def _model_meta(table: RankTable) -> dict[str, Any]:
     return {
         "name": model_name(str(about["encoder"])),
         "revision": str(about["encoder_fingerprint"])[:40],
-        "max_tokens": about["max_seq_length"],
-        "similarity_fn_name": about["similarity"],
+        "max_tokens": about.get("max_seq_length"),
+        "similarity_fn_name": about.get("similarity"),
         "framework": ["Sentence Transformers", "PyTorch"],
         **unknown,
     }
