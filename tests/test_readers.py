@@ -295,3 +295,21 @@ def test_libreoffice_real_data() -> None:
         len(set(zip(corpus.passages["lang"].to_pylist(), corpus.passages["text"].to_pylist(), strict=True)))
         == corpus.passages.num_rows
     )
+
+
+def test_options_may_follow_a_named_source(tmp_path) -> None:
+    file = tmp_path / "blocks.parquet"
+    from babelmix.corpus.readers import _options, parallel_qa, xquad_r
+
+    assert _options("xquad-r", xquad_r.read, "check=false") == {"check": False}
+    assert _options("parallel-qa", parallel_qa.read, "query=frage&passage=antwort") == {
+        "query": "frage", "passage": "antwort",
+    }  # fmt: skip
+    for spec, message in (
+        (f"xquad-r={file}?check=maybe", "the option check of the reader 'xquad-r' is true or false, not 'maybe'"),
+        (f"xquad-r={file}?nothing=1", "has no such option: nothing"),
+        (f"mmarco={file}?pairs=many", "is a whole number from 0 on, not 'many'"),
+        (f"mmarco={file}?langs", "is not written as name=value"),
+    ):
+        with pytest.raises(ReaderError, match=message):
+            open_corpus(spec)

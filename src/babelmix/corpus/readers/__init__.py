@@ -23,6 +23,7 @@ from babelmix.corpus.readers import (
     table,
     xquad_r,
 )
+from babelmix.corpus.readers import mteb as mteb_task
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
 from babelmix.errors import ReaderError
 
@@ -75,6 +76,7 @@ READERS: dict[str, Reader] = {
     ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),
     "table": Reader("your own CSV, JSONL or Parquet, wide or long", table.read, "required"),
+    "mteb": Reader("a multilingual retrieval task of mteb by its name (extra: mteb)", mteb_task.read, "required"),
     "hub": Reader("a corpus that babelmix pushed to the Hugging Face hub", lambda path: from_hub(path), "required"),
 }
 
@@ -84,19 +86,21 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
 
     Args:
         spec: `NAME` or `NAME=PATH` with a name from `READERS` (PATH may name a hub data set for some of them), or a
-            path: a folder that `Corpus.save` wrote, a BEIR folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
-        options: passed to the reader.
+            path: a folder that `Corpus.save` wrote, a BEIR folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file. After a
+            named source `?langs=de,en&pairs=1000` gives options of its reader.
+        options: passed to the reader; they come before those in `spec`.
 
     Raises:
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
 
     """
-    name, _, path = spec.partition("=")
+    source, _, query = spec.partition("?")
+    name, _, path = source.partition("=")
     if name in READERS:
         reader = READERS[name]
         if not path and reader.takes_path == "required":
             raise ReaderError(f"the reader {name!r} needs a path: write  {name}=PATH")
-        return _read(name, reader.read, path or None, options)
+        return _read(name, reader.read, path or None, _options(name, reader.read, query) | options)
     file = Path(spec)
     if file.is_dir():
         if is_corpus_folder(file):
@@ -109,8 +113,32 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
 
 
+def _options(name: str, function: Callable[..., Corpus], query: str) -> dict[str, Any]:
+    """Options written as `langs=de,en&pairs=1000`, each of the kind that the reader's own default is of."""
+    defaults = {p.name: p.default for p in _parameters(function)}
+    options: dict[str, Any] = {}
+    for part in query.split("&") if query else []:
+        option, equals, text = part.partition("=")
+        if not option or not equals:
+            raise ReaderError(f"the option {part!r} of the reader {name!r} is not written as name=value")
+        default = defaults.get(option)
+        value: Any = text
+        if option == "langs":
+            value = text.split(",")
+        elif isinstance(default, bool):
+            value = {"true": True, "false": False}.get(text, text)
+        elif type(default) is int and text.isdecimal():
+            value = int(text)
+        options[option] = value
+    return options
+
+
+def _parameters(function: Callable[..., Corpus]) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
 def _read(name: str, function: Callable[..., Corpus], path: str | None, options: dict[str, Any]) -> Corpus:
-    known = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = _parameters(function)
     for option, value in options.items():
         parameter = next((p for p in known if p.name == option), None)
         if parameter is None:

@@ -1,0 +1,43 @@
+"""The bridge to mteb, both ways: encoders that encode a text once, settings as tasks, tasks as corpora, results as files.
+
+Everything but the results needs the extra `mteb`, which is imported when one of these names is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from babelmix.audit.mteb.results import as_mteb_results, write_mteb_results
+from babelmix.errors import require
+
+if TYPE_CHECKING:
+    from babelmix.audit.mteb.encoder import CachedEncoder, cached_encoder
+    from babelmix.audit.mteb.tasks import CorpusTask, mteb_tasks
+    from babelmix.corpus.readers.mteb import corpus_of_task
+
+__all__ = [
+    "CachedEncoder",
+    "CorpusTask",
+    "as_mteb_results",
+    "cached_encoder",
+    "corpus_of_task",
+    "mteb_tasks",
+    "write_mteb_results",
+]
+
+_HOMES = {
+    "CachedEncoder": ("babelmix.audit.mteb.encoder", "Evaluating an encoder in mteb"),
+    "CorpusTask": ("babelmix.audit.mteb.tasks", "A setting as an mteb task"),
+    "cached_encoder": ("babelmix.audit.mteb.encoder", "Evaluating an encoder in mteb"),
+    "corpus_of_task": ("babelmix.corpus.readers.mteb", "An mteb task as a corpus"),
+    "mteb_tasks": ("babelmix.audit.mteb.tasks", "A setting as an mteb task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        home, purpose = _HOMES[name]
+        require("mteb", "mteb", purpose)
+        return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,114 @@
+"""An encoder for `mteb.evaluate` that embeds each text once, whatever number of subsets and tasks it occurs in."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from mteb.models import SentenceTransformerEncoderWrapper
+from mteb.types import PromptType
+
+from babelmix.audit.mteb.names import model_name
+from babelmix.encoders import encode, fingerprint
+
+if TYPE_CHECKING:
+    from mteb.abstasks.task_metadata import TaskMetadata
+    from mteb.types import Array, BatchedInput
+    from sentence_transformers import SentenceTransformer
+    from torch.utils.data import DataLoader
+
+_KINDS = {PromptType.query: "query", PromptType.document: "document"}
+
+
+class CachedEncoder(SentenceTransformerEncoderWrapper):
+    """A `SentenceTransformer` as mteb's `EncoderProtocol`, with embeddings kept by weights, prompt type and text.
+
+    Without a cache mteb embeds a pool once a subset. Its own cache knows the task's name but not the weights, and before
+    mteb#5383 was mended, not whether a text was a query or a document. What is neither, or has a prompt for its task, goes to
+    mteb's own wrapper and is not kept.
+
+    Args:
+        encoder: the encoder, with weights that no longer change.
+        name: what results call it.
+        store: see `cached_encoder`.
+
+    """
+
+    def __init__(self, encoder: SentenceTransformer, name: str, *, store: bool = True) -> None:
+        with warnings.catch_warnings():
+            # mteb calls its own deprecated parameters here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            super().__init__(encoder)
+        self.encoder = encoder
+        self.store = store
+        self._known: dict[str, dict[str, npt.NDArray[np.float32]]] = {kind: {} for kind in _KINDS.values()}
+        self.key = fingerprint(encoder)
+        facts = {"name": model_name(name), "revision": self.key[:40]}
+        self.mteb_model_meta = self.mteb_model_meta.model_copy(update=facts)
+
+    def encode(
+        self,
+        inputs: DataLoader[BatchedInput],
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: PromptType | None = None,
+        **kwargs: Any,
+    ) -> Array:
+        """Embed what mteb's loader gives: a document's title and text are already one text there.
+
+        Returns:
+            float32, shape (texts, dimension).
+
+        """
+        if prompt_type is None or not self._has_usual_prompt(task_metadata, prompt_type):
+            return super().encode(
+                inputs,
+                task_metadata=task_metadata,
+                hf_split=hf_split,
+                hf_subset=hf_subset,
+                prompt_type=prompt_type,
+                **kwargs,
+            )
+        texts = [text for batch in inputs for text in batch["text"]]
+        kind, batch_size = _KINDS[prompt_type], kwargs.get("batch_size") or 32
+        if self.store:
+            return self._encode(texts, kind, batch_size, hf_subset)
+        known = self._known[kind]
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, self._encode(new, kind, batch_size, hf_subset), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    def _encode(self, texts: list[str], kind: str, batch_size: int, label: str) -> npt.NDArray[np.float32]:
+        return encode(
+            self.encoder,
+            texts,
+            kind,
+            batch_size=batch_size,
+            store=self.store,
+            key=self.key,
+            label=f"{label}: encoding {'queries' if kind == 'query' else 'documents'}",
+        )
+
+    def _has_usual_prompt(self, task_metadata: TaskMetadata, prompt_type: PromptType) -> bool:
+        if list(task_metadata.modalities) != ["text"]:
+            return False
+        name = self.get_prompt_name(task_metadata, prompt_type)
+        return name is None or name == prompt_type.value
+
+
+def cached_encoder(encoder: SentenceTransformer, name: str = "encoder", *, store: bool = True) -> CachedEncoder:
+    """Make an encoder ready for `mteb.evaluate`: each distinct text of a kind is embedded once.
+
+    Args:
+        encoder: the encoder; its prompts for queries and documents are used, as mteb uses them.
+        name: what results call it; `organisation/model` stays as it is.
+        store: keep embeddings in the user's cache, where an audit and a later process find them. Without it they are kept
+            in memory as long as the result lives: for static encoders, which are faster than a disk.
+
+    """
+    return CachedEncoder(encoder, name, store=store)

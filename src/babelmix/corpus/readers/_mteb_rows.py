@@ -1,0 +1,246 @@
+"""From the subsets of an mteb task to items: which texts of several subsets and languages mean the same.
+
+An item is found in one of four ways:
+
+- `ids`: one id is one item, in all subsets and languages;
+- `texts`: equal texts of one language are one item, others are not related;
+- `subsets`: each row of each subset is an item of its own;
+- `linked`: as `texts`, and passages that are relevant to the same queries in different languages are one item.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from babelmix.errors import ReaderError
+
+IDS, TEXTS, SUBSETS, LINKED = "ids", "texts", "subsets", "linked"
+
+Row = dict[str, str]
+Answers = dict[tuple[str, str], dict[str, int]]
+"""By query item and its language the grades of passage items."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The queries or the passages of a subset.
+
+    Args:
+        lang: BCP 47.
+        ids: mteb's ids.
+        texts: the texts as a model in mteb would get them, in the order of `ids`.
+
+    """
+
+    lang: str
+    ids: Sequence[str]
+    texts: Sequence[str]
+
+    @classmethod
+    def of(cls, table: Any, lang: str, side: str, where: str) -> Side:
+        """Read a side: title and text, or text and instruction, are joined as mteb's loader joins them.
+
+        Raises:
+            ReaderError: it has no texts.
+
+        """
+        columns = table.column_names
+        if "text" not in columns or "id" not in columns:
+            raise ReaderError(f"{where}: {side} has the columns {', '.join(columns)}, but id and text are needed")
+        ids, texts = [str(name) for name in table["id"]], list(table["text"])
+        for row, text in enumerate(texts, 1):
+            if not isinstance(text, str | None):
+                raise ReaderError(f"{where}: {side}, row {row}, holds {type(text).__name__}, but a text is needed")
+        first = list(table["title"]) if side == "corpus" and "title" in columns else [""] * len(texts)
+        last = list(table["instruction"]) if side == "queries" and "instruction" in columns else [""] * len(texts)
+        joined = [" ".join(part for part in parts if part).strip() for parts in zip(first, texts, last, strict=True)]
+        return cls(lang, ids, joined)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A subset of a task: its sides, and query id to passage id to score."""
+
+    name: str
+    queries: Side
+    passages: Side
+    relevant: Mapping[str, Mapping[str, int]]
+
+
+class Collected:
+    """The rows of a corpus, collected from subsets.
+
+    Args:
+        subsets: in the order of the task.
+        queries: how a query's item is found.
+        passages: how a passage's item is found.
+        name: the task's name, for errors.
+
+    Raises:
+        ReaderError: an id has two texts in one language, or linked passages are two of one language.
+
+    """
+
+    def __init__(self, subsets: Sequence[Subset], queries: str, passages: str, name: str) -> None:
+        self.dropped = {"texts without words": 0, "qrels to nowhere": 0}
+        asked, answered = _Items(queries, name), _Items(passages, name)
+        answers: Answers = defaultdict(dict)
+        for subset in subsets:
+            query_items = self._items(asked, subset.queries, subset.name)
+            passage_items = self._items(answered, subset.passages, subset.name)
+            for query, found in subset.relevant.items():
+                for passage, score in found.items():
+                    if score <= 0:
+                        continue
+                    if query not in query_items or passage not in passage_items:
+                        self.dropped["qrels to nowhere"] += 1
+                        continue
+                    here = answers[query_items[query], subset.queries.lang]
+                    item = passage_items[passage]
+                    here[item] = max(int(score), here.get(item, 0))
+        if passages == LINKED:
+            names = _linked(answers, dict(answered.rows.keys()), name)
+            answered.rename(names)
+            answers = {at: {names[p]: grade for p, grade in found.items()} for at, found in answers.items()}
+            answers = asked.set_apart(answers)
+        pairs: dict[tuple[str, str], int] = {}
+        for (query, _), found in answers.items():
+            for passage, grade in found.items():
+                pairs[query, passage] = max(grade, pairs.get((query, passage), 0))
+        query_group, passage_group = _groups(asked.items(), answered.items(), pairs)
+        self.queries = asked.table(query_group)
+        self.passages = answered.table(passage_group)
+        self.qrels = [(query, passage, grade) for (query, passage), grade in pairs.items()]
+
+    def _items(self, items: _Items, side: Side, subset: str) -> dict[str, str]:
+        found = {}
+        for name, text in zip(side.ids, side.texts, strict=True):
+            if text:
+                found[name] = items.add(side.lang, name, text, subset)
+            else:
+                self.dropped["texts without words"] += 1
+        return found
+
+
+class _Items:
+    """Texts by item and language, and the item of each."""
+
+    def __init__(self, way: str, name: str) -> None:
+        self.way, self.name = way, name
+        self.rows: dict[tuple[str, str], str] = {}
+        self._by_text: dict[tuple[str, str], str] = {}
+
+    def add(self, lang: str, name: str, text: str, subset: str) -> str:
+        """The item of a row, which is new or known."""
+        if self.way == IDS:
+            item = name
+        elif self.way == SUBSETS:
+            item = f"{subset}:{name}"
+        else:
+            item = self._by_text.setdefault((lang, text), f"{lang}:{name}")
+            # Ids may be used again for other texts of the language in another subset.
+            if self.rows.get((item, lang), text) != text:
+                item = self._by_text[lang, text] = f"{lang}:{name}:{len(self._by_text)}"
+        if self.rows.setdefault((item, lang), text) != text:
+            raise ReaderError(
+                f"{self.name}: the id {name!r} has two texts in {lang}, the second in the subset {subset}; its ids do not "
+                "align the subsets"
+            )
+        return item
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Put items together; no two of them have a language in common."""
+        self.rows = {(names[item], lang): text for (item, lang), text in self.rows.items()}
+
+    def set_apart(self, answers: Answers) -> Answers:
+        """Make an item of its own of each rendering that has more answers than most of the item's renderings have.
+
+        Where mteb merges equal questions about different paragraphs, the text asks both, but its translations do not.
+        """
+        sets: dict[str, Counter[frozenset[str]]] = defaultdict(Counter)
+        for (item, _), found in answers.items():
+            sets[item][frozenset(found)] += 1
+        usual = {item: min(counts, key=lambda s: (-counts[s], len(s), sorted(s))) for item, counts in sets.items()}
+        names = {
+            (item, lang): f"{item}:{lang}"
+            for (item, lang), found in answers.items()
+            if not usual[item] >= found.keys()
+        }
+        self.rows = {(names.get(at, at[0]), at[1]): text for at, text in self.rows.items()}
+        return {(names.get(at, at[0]), at[1]): found for at, found in answers.items()}
+
+    def items(self) -> list[str]:
+        """All items, in the order of their first row."""
+        return list(dict.fromkeys(item for item, _ in self.rows))
+
+    def table(self, group_of: Mapping[str, str]) -> list[Row]:
+        return [
+            {"item": item, "lang": lang, "text": text, "group": group_of[item]}
+            for (item, lang), text in self.rows.items()
+        ]
+
+
+class _Union:
+    """Which things are connected; the first one stands for all."""
+
+    def __init__(self) -> None:
+        self.parent: dict[Any, Any] = {}
+
+    def find(self, thing: Any) -> Any:
+        self.parent.setdefault(thing, thing)
+        root = thing
+        while self.parent[root] != root:
+            root = self.parent[root]
+        while self.parent[thing] != root:
+            self.parent[thing], thing = root, self.parent[thing]
+        return root
+
+    def join(self, a: Any, b: Any) -> None:
+        a, b = self.find(a), self.find(b)
+        if a != b:
+            self.parent[b] = a
+
+
+def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, str]:
+    """For each passage item the item it is a rendering of: passages of one query in different languages.
+
+    A query that two passages of one language answer links nothing: mteb merges equal questions about different
+    paragraphs, and in another language they may not be equal.
+    """
+    passages_of: dict[str, list[str]] = defaultdict(list)
+    for (query, _), answers in found.items():
+        passages_of[query].extend(answers)
+    union = _Union()
+    for passages in passages_of.values():
+        if len({lang_of[p] for p in passages}) == len(passages):
+            for passage in passages[1:]:
+                union.join(passages[0], passage)
+    names = {passage: union.find(passage) for passage in lang_of}
+    seen: dict[tuple[str, str], str] = {}
+    for passage, item in names.items():
+        other = seen.setdefault((item, lang_of[passage]), passage)
+        if other != passage:
+            raise ReaderError(
+                f"{name}: the questions link the passages {other!r} and {passage!r} of one language to one item; its ids "
+                "do not align the subsets"
+            )
+    return names
+
+
+def _groups(
+    queries: Sequence[str], passages: Sequence[str], pairs: Iterable[tuple[str, str]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The group of each query item and of each passage item: what qrels connect, named by a passage if there is one."""
+    union = _Union()
+    for passage in passages:
+        union.find(("passage", passage))
+    for query, passage in pairs:
+        union.join(("passage", passage), ("query", query))
+
+    def named(side: str, items: Sequence[str]) -> dict[str, str]:
+        return {item: ":".join(union.find((side, item))) for item in items}
+
+    return named("query", queries), named("passage", passages)

@@ -1,0 +1,243 @@
+"""`mteb`: a multilingual retrieval task of mteb as one corpus (extra: mteb).
+
+mteb evaluates each subset by itself and does not say what is a translation of what. How a task's subsets belong together:
+
+| task | queries | passages |
+|---|---|---|
+| MLQARetrieval | equal texts of a language are one; none are parallel | the same |
+| XQuADRetrieval | one id in all subsets is one question | paragraphs of the same questions are renderings of one item |
+| others, with `aligned` | the same | the same: one id in all subsets is one item |
+| others, without | nothing is parallel | nothing is parallel |
+
+MLQA's ids are no alignment: mteb numbered each subset's texts by the chance order of a Python set. Since a question has its
+subset for each language of contexts, it is relevant to all of them without one. Belebele, numbered in each language's
+own order, is refused: there is a reader that has its real ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import langcodes
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._mteb_rows import IDS, LINKED, SUBSETS, TEXTS, Collected, Side, Subset
+from babelmix.errors import ReaderError, require
+
+PAIRS = ("passage-query", "query-passage")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the subsets of a task belong together.
+
+    Args:
+        queries: how a query's item is found: see `babelmix.corpus.readers._mteb_rows`.
+        passages: the same for passages.
+        pairs: what the two languages of a subset are, one of `PAIRS`; empty where subsets have one language.
+
+    """
+
+    queries: str
+    passages: str
+    pairs: str = ""
+
+
+SHAPES = {
+    "MLQARetrieval": Shape(TEXTS, TEXTS, "passage-query"),
+    "XQuADRetrieval": Shape(IDS, LINKED),
+}
+_REFUSED = {
+    "BelebeleRetrieval": "its ids in mteb are numbers in order, not the same in all languages; use the reader 'belebele'",
+}
+
+
+def read(
+    path: str,
+    *,
+    split: str = "",
+    langs: Sequence[str] | None = None,
+    aligned: bool = False,
+    pairs: str = "",
+) -> Corpus:
+    """Load a task as mteb does, and make a corpus of it.
+
+    Args:
+        path: the task's name, such as `MLQARetrieval`.
+        split: one of the task's splits; by default `test` or, without it, the task's first.
+        langs: BCP 47 tags; only subsets of these languages are loaded. By default all.
+        aligned: see `corpus_of_task`.
+        pairs: see `corpus_of_task`.
+
+    Raises:
+        ReaderError: there is no such task, it is not a retrieval task, or its data cannot be had.
+        MissingExtraError: mteb is not installed.
+
+    """
+    mteb = require("mteb", "mteb", "Reading an mteb task")
+    _refuse(path)
+    try:
+        task = mteb.get_task(path)
+    except KeyError as error:
+        hint = str(error.args[0]).rpartition("Did you mean: ")[2] if "Did you mean" in str(error) else ""
+        raise ReaderError(f"mteb has no task {path!r}{f'; did you mean {hint}' if hint else ''}") from error
+    if langs is not None and isinstance(task.metadata.eval_langs, dict):
+        wanted = set(langs)
+        subsets = [s for s, codes in task.metadata.eval_langs.items() if {language_tag(c) for c in codes} <= wanted]
+        if not subsets:
+            there = sorted({language_tag(code) for code in task.metadata.bcp47_codes})
+            raise ReaderError(f"{path} has no subset in {', '.join(langs)}; its languages are {', '.join(there)}")
+        task.hf_subsets = subsets
+    return corpus_of_task(task, split=split, aligned=aligned, pairs=pairs)
+
+
+def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: str = "") -> Corpus:
+    """Make a corpus of an mteb retrieval task, loaded or not.
+
+    Args:
+        task: an instance of `AbsTaskRetrieval`; `task.hf_subsets` says which subsets are used.
+        split: see `read`.
+        aligned: one id in all subsets is one item, for queries and for passages. mteb's tasks do not say so: look at the
+            ids before.
+        pairs: what the two languages of a subset are: `passage-query` or `query-passage`.
+
+    Raises:
+        ReaderError: it is no retrieval task of texts, its data cannot be had, its ids are not aligned, or the languages of
+            its subsets are not said.
+        MissingExtraError: mteb is not installed.
+
+    """
+    retrieval = require("mteb.abstasks.retrieval", "mteb", "Reading an mteb task").AbsTaskRetrieval
+    name = task.metadata.name
+    if not isinstance(task, retrieval):
+        raise ReaderError(f"the mteb task {name} is of type {task.metadata.type}; only retrieval tasks are corpora")
+    _refuse(name)
+    if pairs and pairs not in PAIRS:
+        raise ReaderError(f"pairs is {' or '.join(PAIRS)}, not {pairs!r}")
+    splits = list(task.eval_splits)
+    if split and split not in splits:
+        raise ReaderError(f"{name} has no split {split!r}; it has {', '.join(splits)}")
+    split = split or ("test" if "test" in splits else splits[0])
+    if not task.data_loaded:
+        _load(task, split)
+    task.convert_v1_dataset_format_to_v2(num_proc=None)
+    languages = {subset: task.metadata.hf_subsets_to_langscripts[subset] for subset in task.hf_subsets}
+    about = {"source": f"mteb {name}", "licence": task.metadata.license, "revision": task.metadata.revision}
+    missing = [subset for subset in task.hf_subsets if split not in task.dataset.get(subset, {})]
+    if missing:
+        raise ReaderError(f"{name}, subset {missing[0]}: mteb loaded no split {split!r}")
+    data = {subset: task.dataset[subset][split] for subset in task.hf_subsets}
+    shape = SHAPES.get(name) or _shape(languages, aligned, pairs, name)
+    return parse(data, languages, shape, name=name, meta={**about, "split": split})
+
+
+def parse(
+    data: Mapping[str, Mapping[str, Any]],
+    languages: Mapping[str, Sequence[str]],
+    shape: Shape,
+    *,
+    name: str,
+    meta: Mapping[str, Any] | None = None,
+) -> Corpus:
+    """Make a corpus of what mteb loaded (a pure function).
+
+    Passages without a text are left out with their qrels, and so are qrels to passages that are not there: `meta` says
+    how many. Queries and passages that qrels connect are one group.
+
+    Args:
+        data: by subset mteb's `corpus` and `queries` (columns `id`, `text`, optionally `title` and `instruction`) and
+            `relevant_docs` (query id to document id to score; 0 and below are not relevant, the others are grades).
+        languages: the codes of each subset, such as `deu-Latn`.
+        shape: how the subsets belong together.
+        name: the corpus's name.
+        meta: facts about the source.
+
+    Raises:
+        ReaderError: see `corpus_of_task`.
+
+    """
+    subsets = []
+    for subset, parts in data.items():
+        passage_lang, query_lang = _sides(subset, languages[subset], shape, name)
+        where = f"{name}, subset {subset}"
+        subsets.append(
+            Subset(
+                subset,
+                Side.of(parts["queries"], query_lang, "queries", where),
+                Side.of(parts["corpus"], passage_lang, "corpus", where),
+                parts["relevant_docs"],
+            )
+        )
+    rows = Collected(subsets, shape.queries, shape.passages, name)
+    if not rows.qrels:
+        raise ReaderError(f"{name} holds no relevant pair of texts")
+    facts = {**(meta or {}), "evaluation_only": True, "dropped": rows.dropped}
+    return Corpus.from_rows(rows.queries, rows.passages, rows.qrels, name=name, meta=facts)
+
+
+def language_tag(code: str) -> str:
+    """The BCP 47 tag of mteb's code, without the script where it is the usual one.
+
+    >>> language_tag("arb-Arab"), language_tag("zho-Hant"), language_tag("hin-Latn")
+    ('ar', 'zh-Hant', 'hi-Latn')
+
+    Raises:
+        ReaderError: the code is not that of a language.
+
+    """
+    try:
+        language = langcodes.Language.get(code).prefer_macrolanguage()
+        bare = langcodes.Language.make(language=language.language)
+        tag = bare.to_tag() if bare.maximize().script == language.script else language.to_tag()
+    except ValueError:
+        tag = ""
+    if not is_language_tag(tag):
+        raise ReaderError(f"mteb's language {code!r} is not one that BCP 47 knows")
+    return tag
+
+
+def _refuse(name: str) -> None:
+    if name in _REFUSED:
+        raise ReaderError(f"{name}: {_REFUSED[name]}")
+
+
+def _load(task: Any, split: str) -> None:
+    task.filter_eval_splits([split])
+    try:
+        task.load_data()
+    except Exception as error:  # the hub, datasets and mteb's own loaders raise many unrelated types
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ReaderError(
+            f"the data of the mteb task {task.metadata.name} cannot be had ({type(error).__name__}: {first}); check the "
+            "network"
+        ) from error
+
+
+def _shape(languages: Mapping[str, Sequence[str]], aligned: bool, pairs: str, name: str) -> Shape:
+    """The shape of a task that is not known: a side whose language occurs in several subsets repeats its texts."""
+    if aligned:
+        return Shape(IDS, IDS, pairs)
+    sides = [_sides(subset, codes, Shape(SUBSETS, SUBSETS, pairs), name) for subset, codes in languages.items()]
+    passages, queries = (SUBSETS if len(set(side)) == len(side) else TEXTS for side in zip(*sides, strict=True))
+    return Shape(queries, passages, pairs)
+
+
+def _sides(subset: str, codes: Sequence[str], shape: Shape, name: str) -> tuple[str, str]:
+    """The passages' and the queries' language of a subset."""
+    tags = [language_tag(code) for code in codes]
+    if len(set(tags)) == 1:
+        return tags[0], tags[0]
+    if len(tags) != 2:
+        raise ReaderError(
+            f"{name}, subset {subset}: has the languages {', '.join(codes)}, and no text says which is its"
+        )
+    if shape.pairs not in PAIRS:
+        raise ReaderError(
+            f"{name}, subset {subset}: has two languages, and mteb does not say which is the queries'; pass pairs= "
+            f"{' or '.join(PAIRS)}"
+        )
+    passage, query = tags if shape.pairs == "passage-query" else reversed(tags)
+    return passage, query
