@@ -1,0 +1,406 @@
+"""What each option of training changes: adapters, averages, pooling, prompts, lengths, precision and negatives."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.data_collator import BaseDataCollator
+from test_negatives import with_negatives
+from transformers import TrainerCallback
+
+from babelmix.batches import BatchPlan, Mixture, strategy
+from babelmix.corpus import Corpus
+from babelmix.encoders import load_encoder
+from babelmix.errors import TrainingError
+from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
+
+BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 4, "batch_size": 8, "learning_rate": 1e-2}
+
+
+def load(folder: Path, dropout: bool = False) -> SentenceTransformer:
+    encoder = load_encoder(str(folder))
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout) and not dropout:
+            module.p = 0.0
+    return encoder
+
+
+def state(encoder: SentenceTransformer) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}
+
+
+def close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], atol: float) -> bool:
+    assert a.keys() == b.keys()
+    return all(torch.allclose(tensor, b[name], atol=atol, rtol=0) for name, tensor in a.items())
+
+
+class Gradients(TrainerCallback):
+    """Keeps the gradients of the first step."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, torch.Tensor] = {}
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        self.first = self.first or {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+class Killed(TrainerCallback):
+    """Ends a run at a step, as a kill would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def collated(monkeypatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What goes into the collator and what comes out, by step."""
+    seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    original = BaseDataCollator.__call__
+
+    def spying(self, features):
+        result = original(self, features)
+        seen.append((features, result))
+        return result
+
+    monkeypatch.setattr(BaseDataCollator, "__call__", spying)
+    return seen
+
+
+# --- adapters and frozen vectors
+
+
+def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
+    settings = TrainingSettings(**BASE | {"steps": 8, "lora_rank": 4, "checkpoint_every": 3})
+    straight, resumed = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
+    train(straight, parallel_corpus(), settings, tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(load(tiny_bert, dropout=True), parallel_corpus(), settings, tmp_path / "b", callbacks=[Killed(5)])
+    train(resumed, parallel_corpus(), settings, tmp_path / "b")
+    assert close(state(straight), state(resumed), 1e-6)
+    assert not close(state(straight), state(load(tiny_bert)), 1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+# --- the average with the start
+
+
+@pytest.mark.parametrize("share", [0.25, 0.9])
+def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, share: float) -> None:
+    start = state(tiny_static)
+    whole, averaged = copy.deepcopy(tiny_static), copy.deepcopy(tiny_static)
+    train(whole, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "a")
+    train(averaged, parallel_corpus(), TrainingSettings(**BASE | {"start_share": share}), tmp_path / "b")
+    expected = {name: (1 - share) * tensor + share * start[name] for name, tensor in state(whole).items()}
+    assert close(expected, state(averaged), 1e-6)
+    assert not close(expected, state(whole), 1e-3)
+
+
+def test_the_start_is_the_start_of_the_first_session(tiny_bert, tmp_path) -> None:
+    """A resumed run averages with what it began from, not with its checkpoint."""
+    settings = TrainingSettings(**BASE | {"steps": 6, "start_share": 0.5, "checkpoint_every": 3})
+    straight, resumed = load(tiny_bert), load(tiny_bert)
+    train(straight, parallel_corpus(), settings, tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "b", callbacks=[Killed(4)])
+    train(resumed, parallel_corpus(), settings, tmp_path / "b")
+    assert close(state(straight), state(resumed), 1e-6)
+
+
+# --- pooling, prompts and lengths
+
+
+@pytest.mark.parametrize("mode", ["cls", "mean"])
+def test_pooling_is_applied_saved_and_loaded(tiny_bert, tmp_path, mode: str) -> None:
+    encoder = load(tiny_bert)
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"pooling": mode}), tmp_path / "m")
+    loaded = SentenceTransformer(str(tmp_path / "m"))
+    for one in (encoder, loaded):
+        tokens = one.encode("cat dog house 3", output_value="token_embeddings")
+        pooled = tokens[0] if mode == "cls" else tokens.mean(axis=0)
+        assert np.allclose(one.encode("cat dog house 3"), pooled, atol=1e-5)
+    assert json.loads((tmp_path / "m" / "training.json").read_text())["settings"]["pooling"] == mode
+
+
+def test_pooling_decides_what_is_learned(tiny_bert, tmp_path) -> None:
+    found = []
+    for mode in ("cls", "mean", ""):
+        encoder = load(tiny_bert)
+        train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"pooling": mode, "steps": 2}), tmp_path / "m")
+        found.append(state(encoder))
+    assert not close(found[0], found[1], 1e-4)
+    assert close(found[1], found[2], 0)  # a plain transformers model is mean-pooled as it is
+
+
+def test_pooling_of_an_encoder_without_any_is_refused(tiny_static, tmp_path) -> None:
+    with pytest.raises(TrainingError, match="the pooling cannot be cls: this encoder has none"):
+        train(
+            copy.deepcopy(tiny_static),
+            parallel_corpus(),
+            TrainingSettings(**BASE | {"pooling": "cls"}),
+            tmp_path / "m",
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_prompts_are_trained_with_saved_and_used(tiny_bert, tmp_path, collated) -> None:
+    encoder = load(tiny_bert)
+    corpus = with_negatives(parallel_corpus(), np.random.default_rng(0))
+    prompts = {"query_prompt": "cat cat cat ", "passage_prompt": "Hund Hund "}
+    train(encoder, corpus, TrainingSettings(**BASE | prompts), tmp_path / "m")
+    tokenizer = encoder.tokenizer
+    assert len(collated) == 4
+    for features, result in collated:
+        for column, prompt in (("query", "cat cat cat "), ("passage", "Hund Hund "), ("negative", "Hund Hund ")):
+            texts = [prompt + row[column] for row in features]
+            expected = tokenizer(texts, padding=True, return_tensors="pt")["input_ids"]
+            assert torch.equal(result[f"{column}_input_ids"], expected)
+    loaded = SentenceTransformer(str(tmp_path / "m"))
+    assert loaded.prompts["query"] == "cat cat cat "
+    assert loaded.prompts["document"] == "Hund Hund "
+    assert np.allclose(loaded.encode_query("house"), loaded.encode("cat cat cat house"), atol=1e-6)
+    assert np.allclose(loaded.encode_document("house"), loaded.encode("Hund Hund house"), atol=1e-6)
+    assert not np.allclose(loaded.encode_query("house"), loaded.encode("house"), atol=1e-3)
+
+
+def test_an_encoders_own_prompts_are_used_where_none_is_given(tiny_bert, tmp_path, collated) -> None:
+    encoder = load(tiny_bert)
+    encoder.prompts = {"query": "dog ", "document": "salt ", "clustering": "wind "}
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"query_prompt": "cat "}), tmp_path / "m")
+    ids = {word: encoder.tokenizer.convert_tokens_to_ids(word) for word in ("cat", "salt")}
+    for _, result in collated:
+        assert (result["query_input_ids"][:, 1] == ids["cat"]).all()
+        assert (result["passage_input_ids"][:, 1] == ids["salt"]).all()
+    assert SentenceTransformer(str(tmp_path / "m")).prompts == {
+        "query": "cat ", "document": "salt ", "clustering": "wind "
+    }  # fmt: skip
+
+
+def test_a_static_encoder_is_trained_with_its_prompts(tiny_static, tmp_path, collated) -> None:
+    encoder = copy.deepcopy(tiny_static)
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"query_prompt": "river "}), tmp_path / "m")
+    features, result = collated[0]
+    texts = [f"river {row['query']}" for row in features]
+    expected = [i for e in encoder[0].tokenizer.encode_batch(texts, add_special_tokens=False) for i in e.ids]
+    assert result["query_input_ids"].tolist() == expected
+    assert SentenceTransformer(str(tmp_path / "m")).prompts["query"] == "river "
+
+
+def test_texts_are_cut_in_training_and_not_afterwards(tiny_bert, tmp_path, collated) -> None:
+    encoder = load(tiny_bert)
+    own = encoder.max_seq_length
+    assert own > 4
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"max_seq_length": 4}), tmp_path / "m")
+    widths = {result[f"{column}_input_ids"].shape[1] for _, result in collated for column in ("query", "passage")}
+    assert widths == {4}
+    loaded = SentenceTransformer(str(tmp_path / "m"))
+    assert encoder.max_seq_length == loaded.max_seq_length == own
+    assert not np.allclose(loaded.encode("cat dog house river"), loaded.encode("cat dog house"), atol=1e-3)
+
+
+# --- memory and precision
+
+
+@pytest.mark.parametrize("change", [{}, {"lora_rank": 2}, {"mini_batch_size": 3}])
+def test_bfloat16_trains_float32_weights(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
+    exact, rough = load(tiny_bert), load(tiny_bert)
+    start = state(exact)
+    train(exact, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "a")
+    result = train(rough, parallel_corpus(), TrainingSettings(**BASE | change | {"bf16": True}), tmp_path / "b")
+    assert {tensor.dtype for tensor in state(rough).values() if tensor.is_floating_point()} == {torch.float32}
+    assert not close(state(exact), state(rough), 0)
+    moved = torch.cat([(state(exact)[n] - start[n]).flatten() for n in start if start[n].is_floating_point()])
+    roughly = torch.cat([(state(rough)[n] - start[n]).flatten() for n in start if start[n].is_floating_point()])
+    assert torch.nn.functional.cosine_similarity(moved, roughly, dim=0) > 0.8
+    assert all(np.isfinite(loss) for _, loss in result.losses)
+
+
+# --- the loss and its negatives
+
+
+def judged() -> Corpus:
+    return with_negatives(parallel_corpus(), np.random.default_rng(0))
+
+
+def hand_made_loss(encoder: SentenceTransformer, rows: list[dict[str, str]], temperature: float) -> float:
+    """InfoNCE (arXiv 2408.10536, Eq. 1) of a batch: each query's passage against all others and all hard negatives."""
+    query = torch.tensor(encoder.encode_query([row["query"] for row in rows], normalize_embeddings=True))
+    texts = [row["passage"] for row in rows] + [row["negative"] for row in rows if "negative" in row]
+    passage = torch.tensor(encoder.encode_document(texts, normalize_embeddings=True))
+    scores = query @ passage.T / temperature
+    return float((scores.logsumexp(dim=1) - scores.diagonal()).mean())
+
+
+@pytest.mark.parametrize("mini_batch_size", [0, 3])
+@pytest.mark.parametrize("hard", [True, False])
+def test_the_loss_is_info_nce_over_answers_and_hard_negatives(
+    tiny_bert, tmp_path, collated, hard: bool, mini_batch_size: int
+) -> None:
+    encoder = load(tiny_bert)
+    settings = TrainingSettings(
+        **BASE | {"steps": 2, "temperature": 0.07, "hard_negatives": hard, "mini_batch_size": mini_batch_size}
+    )
+    corpus = judged()
+    plan = BatchPlan(TrainingData(corpus, hard_negatives=hard).index, strategy("hybrid"), 8)
+    rows = StepTexts(TrainingData(corpus, hard_negatives=hard), plan)[0]
+    expected = hand_made_loss(encoder, rows, 0.07)
+    result = train(encoder, corpus, settings, tmp_path / "m")
+    columns = ["query", "passage", *(["negative"] if hard else [])]
+    assert [list(row) for row in collated[0][0]] == [columns] * 8
+    assert collated[0][0] == rows
+    assert result.losses[0] == (1, pytest.approx(expected, abs=1e-4))
+    without = [{key: row[key] for key in ("query", "passage")} for row in rows]
+    assert (abs(hand_made_loss(load(tiny_bert), without, 0.07) - expected) > 0.1) == hard
+
+
+# --- several sources
+
+
+def sources() -> dict[str, Corpus]:
+    return {
+        "toy": parallel_corpus(40).named("toy"),
+        "more": Corpus.from_rows(
+            [row | {"text": f"{row['text']} more"} for row in parallel_corpus(24, ("de", "fr")).queries.to_pylist()],
+            [row | {"text": f"{row['text']} more"} for row in parallel_corpus(24, ("de", "fr")).passages.to_pylist()],
+            [(f"i{i}", f"i{i}") for i in range(24)],
+            name="more",
+        ),
+        "alone": Corpus.from_rows(
+            [row | {"text": f"{row['text']} alone"} for row in parallel_corpus(16, ("en",)).queries.to_pylist()],
+            [row | {"text": f"{row['text']} alone"} for row in parallel_corpus(16, ("en",)).passages.to_pylist()],
+            [(f"i{i}", f"i{i}") for i in range(16)],
+            name="alone",
+        ),
+    }  # fmt: skip
+
+
+def source_of(text: str) -> str:
+    last = text.rpartition(" ")[2]
+    return last if last in ("more", "alone") else "toy"
+
+
+def test_each_step_is_of_one_source_and_a_monolingual_one_is_only_in_mono_batches(
+    tiny_static, tmp_path, collated
+) -> None:
+    settings = TrainingSettings(**BASE | {"steps": 60, "source_temperature": 0.0})
+    corpora = sources()
+    train(copy.deepcopy(tiny_static), corpora, settings, tmp_path / "m")
+    data = TrainingData(corpora, temperature=0.0)
+    plan = BatchPlan(data.index, strategy("hybrid"), 8)
+    english = {row["text"] for c in corpora.values() for row in c.queries.to_pylist() if row["lang"] == "en"}
+    kinds: dict[str, set[str]] = {}
+    assert len(collated) == 60
+    for step, (rows, _) in enumerate(collated):
+        (source,) = {source_of(text) for row in rows for text in row.values()}
+        kinds.setdefault(source, set()).add(plan[step].kind)
+        assert source == plan[step].source
+        if source == "alone":
+            assert {row["query"] for row in rows} <= english
+    assert kinds == {"toy": {"mono", "cross"}, "more": {"mono", "cross"}, "alone": {"mono"}}
+    record = json.loads((tmp_path / "m" / "training.json").read_text())["corpus"]
+    assert record["name"] == "toy + more + alone"
+    assert record["pairs"] == 80
+    assert record["sources"] == {name: corpus.fingerprint() for name, corpus in corpora.items()}
+
+
+def test_weights_and_temperature_reach_the_mixture(tiny_static, tmp_path, monkeypatch) -> None:
+    made: list[Mixture] = []
+    original = Mixture.__init__
+
+    def spying(self, *arguments, **named):
+        original(self, *arguments, **named)
+        made.append(self)
+
+    monkeypatch.setattr(Mixture, "__init__", spying)
+    given = {"toy": 1.0, "more": 5.0, "alone": 2.0}
+    for change, expected in (
+        ({"source_weights": given}, [1, 5, 2]),
+        ({"source_temperature": 0.5}, [40**0.5, 24**0.5, 16**0.5]),
+        ({}, [40, 24, 16]),
+    ):
+        settings = TrainingSettings(**BASE | {"steps": 1} | change)
+        train(copy.deepcopy(tiny_static), sources(), settings, tmp_path / "m")
+        assert np.allclose(made[-1].weights, expected)
+    assert len(made) == 3
+
+
+# --- checkpoints
+
+
+def interrupted(tiny_bert: Path, folder: Path, **change: Any) -> tuple[TrainingSettings, Path]:
+    settings = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 2} | change)
+    with pytest.raises(KeyboardInterrupt):
+        train(load(tiny_bert), parallel_corpus(), settings, folder / "m", callbacks=[Killed(5)])
+    return settings, folder / "m.checkpoints"
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tiny_bert, tmp_path) -> None:
+    settings, place = interrupted(tiny_bert, tmp_path)
+    file = place / "checkpoint-4" / "trained.safetensors"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(TrainingError, match="is damaged") as caught:
+        train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "m")
+    assert "\n" not in str(caught.value)
+    assert f"delete {place / 'checkpoint-4'} to go on from an earlier one" in str(caught.value)
+    # What the sentence says works, and gives what an uninterrupted run gives.
+    for old in sorted((place / "checkpoint-4").iterdir()):
+        old.unlink()
+    (place / "checkpoint-4").rmdir()
+    resumed, straight = load(tiny_bert), load(tiny_bert)
+    train(resumed, parallel_corpus(), settings, tmp_path / "m")
+    train(straight, parallel_corpus(), settings, tmp_path / "straight")
+    assert close(state(resumed), state(straight), 1e-6)
+
+
+def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> None:
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    settings, place = interrupted(tiny_bert, tmp_path)
+    config = BertConfig.from_pretrained(str(tiny_bert), intermediate_size=48)
+    BertModel(config).save_pretrained(str(tmp_path / "other"))
+    PreTrainedTokenizerFast.from_pretrained(str(tiny_bert)).save_pretrained(str(tmp_path / "other"))
+    with pytest.raises(TrainingError, match="is of another encoder") as caught:
+        train(load(tmp_path / "other"), parallel_corpus(), settings, tmp_path / "m")
+    assert f"delete {place} or choose another output" in str(caught.value)
+
+
+def test_a_run_killed_after_its_last_step_only_saves(tiny_bert, tmp_path, monkeypatch) -> None:
+    from babelmix.training import trainer
+
+    settings = TrainingSettings(**BASE | {"steps": 4, "checkpoint_every": 2})
+    straight, resumed = load(tiny_bert), load(tiny_bert)
+    expected = train(straight, parallel_corpus(), settings, tmp_path / "a")
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_save", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "b")
+    spy = Gradients()
+    result = train(resumed, parallel_corpus(), settings, tmp_path / "b", callbacks=[spy])
+    assert not spy.first  # not a step was done again
+    assert close(state(straight), state(resumed), 1e-6)
+    assert [step for step, _ in result.losses] == [step for step, _ in expected.losses] == [1, 2, 3, 4]
+
+
+def test_a_static_encoder_resumes_too(tiny_static, tmp_path) -> None:
+    settings = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 2})
+    straight, resumed = copy.deepcopy(tiny_static), copy.deepcopy(tiny_static)
+    train(straight, parallel_corpus(), settings, tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(copy.deepcopy(tiny_static), parallel_corpus(), settings, tmp_path / "b", callbacks=[Killed(5)])
+    train(resumed, parallel_corpus(), settings, tmp_path / "b")
+    assert close(state(straight), state(resumed), 1e-7)
