@@ -96,6 +96,18 @@ def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
 # --- the average with the start
 
 
+@pytest.mark.parametrize("change", [{}, {"lora_rank": 4}, {"freeze_embeddings": True}])
+def test_the_start_has_its_exact_share_of_every_weight(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
+    start = state(load(tiny_bert))
+    whole, averaged = load(tiny_bert), load(tiny_bert)
+    train(whole, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "a")
+    train(averaged, parallel_corpus(), TrainingSettings(**BASE | change | {"start_share": 0.25}), tmp_path / "b")
+    expected = {name: 0.75 * tensor + 0.25 * start[name] for name, tensor in state(whole).items()}
+    assert not close(expected, state(whole), 1e-3)
+    assert close(expected, state(averaged), 1e-6)
+    assert close(expected, state(SentenceTransformer(str(tmp_path / "b"))), 1e-6)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.9])
 def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, share: float) -> None:
     start = state(tiny_static)

@@ -185,7 +185,7 @@ def train(
     static = is_static(encoder)
     own_limit = None if static else encoder.max_seq_length
     prepare(encoder, settings)
-    start = weights.copied(weights.trained(encoder)) if settings.start_share else {}
+    start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
     checkpoints = output.with_name(output.name + ".checkpoints")
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
@@ -286,7 +286,7 @@ def _finish(
 ) -> None:
     """Make of a trained encoder a plain one."""
     if settings.start_share:
-        weights.average_with(weights.trained(encoder), start, settings.start_share)
+        weights.average_with(weights.averaged(encoder), start, settings.start_share)
     if settings.lora_rank:
         weights.merge_adapters(encoder)
     if settings.gradient_checkpointing:

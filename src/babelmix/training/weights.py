@@ -31,6 +31,15 @@ def copied(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tens
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
+def averaged(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The trained parameters whose average with their start is the average of the whole encoder with its start.
+
+    Of adapters only the second factor, which starts at 0: a product of two averages is not the average of the products.
+    """
+    parameters = trained(encoder)
+    return {name: one for name, one in parameters.items() if ".lora_B." in name} or parameters
+
+
 def save_trained(encoder: torch.nn.Module, file: Path) -> None:
     """Keep the trained parameters, whole or not at all; the others are the starting encoder's."""
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in trained(encoder).items()}
