@@ -93,6 +93,31 @@ def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("freeze", [False, True])
+def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_path, freeze: bool) -> None:
+    encoder = load(tiny_bert)
+    before = state(encoder)
+    spy = Gradients()
+    settings = TrainingSettings(**BASE | {"lora_rank": 2, "freeze_embeddings": freeze})
+    train(encoder, parallel_corpus(), settings, tmp_path / "m", callbacks=[spy])
+    assert spy.first
+    assert all(".lora_" in name for name in spy.first)
+    assert not any("lora" in type(module).__name__.lower() for module in encoder.modules())
+    assert not hasattr(encoder[0].auto_model, "peft_config")
+    after = state(encoder)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.endswith("weight") and "embeddings" not in name for name in changed)
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    assert close(after, state(SentenceTransformer(str(tmp_path / "m"))), 0)
+    # It can be trained again, with new adapters and without any.
+    train(encoder, parallel_corpus(), settings, tmp_path / "m")
+    again = state(encoder)
+    assert {name for name in after if not torch.equal(after[name], again[name])} == changed
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"steps": 2}), tmp_path / "m")
+    assert any("embeddings" in name for name, tensor in state(encoder).items() if not torch.equal(tensor, again[name]))
+
+
 # --- the average with the start
 
 

@@ -128,6 +128,8 @@ def merge_adapters(encoder: SentenceTransformer) -> None:
             module.merge()
             parent = transformer.get_submodule(name.rpartition(".")[0]) if "." in name else transformer
             setattr(parent, name.rpartition(".")[2], module.get_base_layer())
+    # peft would take it for adapters that are still there.
+    del transformer.peft_config
 
 
 def set_pooling(encoder: SentenceTransformer, mode: str) -> None:
