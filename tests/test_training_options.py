@@ -249,6 +249,32 @@ def test_texts_are_cut_in_training_and_not_afterwards(tiny_bert, tmp_path, colla
 # --- memory and precision
 
 
+def test_gradient_checkpointing_changes_no_gradient(tiny_bert, tmp_path) -> None:
+    spies, found = [], []
+    for change in ({}, {"gradient_checkpointing": True}):
+        encoder, spy = load(tiny_bert, dropout=True), Gradients()
+        watched = Layers(encoder)
+        train(encoder, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "m", callbacks=[spy])
+        spies.append(spy.first)
+        found.append((state(encoder), watched.count))
+        assert not encoder[0].auto_model.is_activation_checkpointing
+    assert spies[0].keys() == spies[1].keys()
+    assert close(spies[0], spies[1], 1e-7)
+    assert close(found[0][0], found[1][0], 1e-6)
+    assert found[1][1] == 2 * found[0][1] > 0  # each layer runs again in the backward pass
+
+
+class Layers:
+    """Counts the forward passes of the first layer."""
+
+    def __init__(self, encoder: SentenceTransformer) -> None:
+        self.count = 0
+        encoder[0].auto_model.encoder.layer[0].attention.register_forward_hook(self._one)
+
+    def _one(self, *_: object) -> None:
+        self.count += 1
+
+
 @pytest.mark.parametrize("change", [{}, {"lora_rank": 2}, {"mini_batch_size": 3}])
 def test_bfloat16_trains_float32_weights(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
     exact, rough = load(tiny_bert), load(tiny_bert)
@@ -299,6 +325,18 @@ def test_the_loss_is_info_nce_over_answers_and_hard_negatives(
     assert result.losses[0] == (1, pytest.approx(expected, abs=1e-4))
     without = [{key: row[key] for key in ("query", "passage")} for row in rows]
     assert (abs(hand_made_loss(load(tiny_bert), without, 0.07) - expected) > 0.1) == hard
+
+
+@pytest.mark.parametrize("change", [{}, {"gradient_checkpointing": True}])
+def test_gradcache_has_the_gradients_of_the_plain_loss_with_hard_negatives(tiny_bert, tmp_path, change) -> None:
+    spies = []
+    for mini_batch_size in (0, 3):
+        spy = Gradients()
+        settings = TrainingSettings(**BASE | change | {"steps": 1, "mini_batch_size": mini_batch_size})
+        train(load(tiny_bert), judged(), settings, tmp_path / "m", callbacks=[spy])
+        spies.append(spy.first)
+    assert max(gradient.abs().max() for gradient in spies[0].values()) > 1e-3
+    assert close(spies[0], spies[1], 1e-5)
 
 
 # --- several sources

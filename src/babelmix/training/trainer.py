@@ -275,7 +275,7 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
         weights.freeze_embeddings(encoder)
     if settings.gradient_checkpointing:
         # On the model itself: the trainer's argument for it changes its name between releases.
-        weights.transformer_of(encoder).gradient_checkpointing_enable({"use_reentrant": False})
+        weights.checkpoint_activations(encoder, True)
 
 
 def _finish(
@@ -290,7 +290,7 @@ def _finish(
     if settings.lora_rank:
         weights.merge_adapters(encoder)
     if settings.gradient_checkpointing:
-        weights.transformer_of(encoder).gradient_checkpointing_disable()
+        weights.checkpoint_activations(encoder, False)
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     if own_limit is not None:

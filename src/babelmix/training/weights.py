@@ -91,8 +91,29 @@ def transformer_of(encoder: SentenceTransformer) -> Any:
     """
     model = getattr(encoder[0], "auto_model", None)
     if model is None:
-        raise TrainingError("this encoder holds no transformer, so LoRA and frozen embeddings are not for it")
+        raise TrainingError(
+            "this encoder holds no transformer, so LoRA, frozen embeddings and gradient checkpointing are not for it"
+        )
     return model
+
+
+def checkpoint_activations(encoder: SentenceTransformer, on: bool) -> None:
+    """Compute activations again in the backward pass, or keep them.
+
+    Raises:
+        TrainingError: the encoder's transformer cannot do so.
+
+    """
+    model = transformer_of(encoder)
+    # transformers 5 calls it by another name in its later releases, and warns of the former.
+    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    if not on:
+        getattr(model, f"{kind}_checkpointing_disable")()
+        return
+    try:
+        getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+    except ValueError as error:
+        raise TrainingError(f"this encoder cannot do with fewer activations: {error}") from error
 
 
 def freeze_embeddings(encoder: SentenceTransformer) -> None:
