@@ -410,6 +410,19 @@ def test_weights_and_temperature_reach_the_mixture(tiny_static, tmp_path, monkey
     assert len(made) == 3
 
 
+def test_another_set_or_order_of_sources_is_another_run() -> None:
+    """The order decides which source has which step, so a run that goes on must have the same."""
+    whole = sources()
+    renamed = {name.replace("toy", "games"): corpus for name, corpus in whole.items()}
+    fewer = {name: whole[name] for name in ("toy", "more")}
+    changed = whole | {"alone": whole["alone"].only_groups(["g0", "g1"])}
+    turned = dict(reversed(whole.items()))
+    prints = [TrainingData(corpora).fingerprint() for corpora in (whole, renamed, fewer, changed, turned)]
+    assert len(set(prints)) == 5
+    assert TrainingData(sources()).fingerprint() == prints[0]
+    assert TrainingData(whole["toy"]).fingerprint() == whole["toy"].fingerprint()
+
+
 # --- checkpoints
 
 

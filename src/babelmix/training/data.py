@@ -69,11 +69,11 @@ class TrainingData:
         return sorted({lang for corpus in self.sources.values() for lang in corpus.meta.get("machine_made") or []})
 
     def fingerprint(self) -> str:
-        """Of all sources, with their names; of a single one its own."""
+        """Of all sources, with their names, in their order, which decides whose turn it is; of a single one its own."""
         prints = {name: corpus.fingerprint() for name, corpus in self.sources.items()}
         if len(prints) == 1:
             return next(iter(prints.values()))
-        return hashlib.sha256(repr(sorted(prints.items())).encode()).hexdigest()
+        return hashlib.sha256(repr(list(prints.items())).encode()).hexdigest()
 
     def example(self) -> dict[str, list[str]]:
         """A row that shows a trainer the columns."""
