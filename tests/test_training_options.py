@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from babelmix.batches import BatchPlan, Mixture, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
-from babelmix.errors import TrainingError
+from babelmix.errors import PlanError, TrainingError
 from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
 
 BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 4, "batch_size": 8, "learning_rate": 1e-2}
@@ -421,6 +421,26 @@ def test_another_set_or_order_of_sources_is_another_run() -> None:
     assert len(set(prints)) == 5
     assert TrainingData(sources()).fingerprint() == prints[0]
     assert TrainingData(whole["toy"]).fingerprint() == whole["toy"].fingerprint()
+
+
+def test_sources_that_do_not_fit_are_refused(tiny_static, tmp_path) -> None:
+    def run(corpora, **change) -> None:
+        train(copy.deepcopy(tiny_static), corpora, TrainingSettings(**BASE | change), tmp_path / "m")
+
+    bench = parallel_corpus(20).named("bench", evaluation_only=True)
+    with pytest.raises(TrainingError, match="bench is a benchmark: it is for evaluation only"):
+        run(sources() | {"bench": bench})
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        run({})
+    with pytest.raises(PlanError, match="give every source one weight"):
+        run(sources(), source_weights={"toy": 1.0})
+    with pytest.raises(PlanError, match="the source weights are for other, but the sources are toy"):
+        run(parallel_corpus(), source_weights={"other": 1.0})
+    with pytest.raises(PlanError, match="the weight of the source 'more' must be a positive number"):
+        run(sources(), source_weights={"toy": 1.0, "more": 0.0, "alone": 1.0})
+    with pytest.raises(PlanError, match="the source 'alone' can fill no cross batch of 8"):
+        run(sources(), strategy="cross")
+    assert not list(tmp_path.iterdir())
 
 
 # --- checkpoints

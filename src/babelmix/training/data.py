@@ -42,11 +42,9 @@ class TrainingData:
         for corpus in self.sources.values():
             refuse_evaluation_only(corpus)
         parts = {name: CorpusIndex(corpus, hard_negatives=hard_negatives) for name, corpus in self.sources.items()}
-        self.index: PairIndex
-        if len(parts) == 1:
-            (self.index,) = parts.values()
-        else:
-            self.index = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
+        mixture = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
+        # A single source needs none, but its weights must make sense all the same.
+        self.index: PairIndex = mixture if len(parts) > 1 else next(iter(parts.values()))
 
     @property
     def name(self) -> str:
