@@ -471,6 +471,39 @@ def test_a_damaged_checkpoint_is_one_sentence(tiny_bert, tmp_path) -> None:
     assert close(state(resumed), state(straight), 1e-6)
 
 
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt"])
+def test_a_damaged_optimizer_is_one_sentence(tiny_bert, tmp_path, name: str) -> None:
+    settings, place = interrupted(tiny_bert, tmp_path)
+    file = place / "checkpoint-4" / name
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(TrainingError, match=r"checkpoint-4: is damaged .*; delete it to go on from an earlier one"):
+        train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "m")
+
+
+def test_a_checkpoint_that_was_not_finished_is_passed_over(tiny_bert, tmp_path) -> None:
+    settings, place = interrupted(tiny_bert, tmp_path)
+    file = place / "checkpoint-4" / "trainer_state.json"
+    file.write_text(file.read_text()[:40])
+    resumed, straight = load(tiny_bert), load(tiny_bert)
+    steps: list[int] = []
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            steps.append(state.global_step)
+
+    train(resumed, parallel_corpus(), settings, tmp_path / "m", callbacks=[Steps()])
+    assert steps == [3, 4, 5, 6]
+    train(straight, parallel_corpus(), settings, tmp_path / "straight")
+    assert close(state(resumed), state(straight), 1e-6)
+
+
+def test_a_damaged_record_of_the_run_is_one_sentence(tiny_bert, tmp_path) -> None:
+    settings, place = interrupted(tiny_bert, tmp_path)
+    (place / "run.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"run.json: is damaged; delete .*m.checkpoints to start over"):
+        train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "m")
+
+
 def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> None:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

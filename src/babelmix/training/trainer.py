@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 import shutil
 import time
 import warnings
@@ -108,6 +109,15 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         weights.load_trained(self.model, Path(resume_from_checkpoint) / _TRAINED)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        try:
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[no-untyped-call,unused-ignore]
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            # torch speaks of damage in several ways, some of many lines.
+            raise TrainingError(
+                f"{checkpoint}: is damaged ({type(error).__name__}); delete it to go on from an earlier one"
+            ) from error
+
 
 class _Report(TrainerCallback):
     """Feeds the progress bar and keeps the losses."""
@@ -191,7 +201,7 @@ def train(
     if validation is not None:
         run["validation"] = validation.fingerprint()
     resume = _resumable(checkpoints, run, settings.checkpoint_every > 0)
-    done = int(json.loads((Path(resume) / "trainer_state.json").read_text())["global_step"]) if resume else 0
+    done = _step_of(Path(resume)) or 0 if resume else 0
     stopping = None
     if settings.evaluate_every and validation is not None:
         stopping = EarlyStopping(encoder, validation, settings, checkpoints)
@@ -373,14 +383,18 @@ def _resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str |
     def look() -> str | None:
         record = checkpoints / "run.json"
         if record.is_file():
-            if json.loads(record.read_text(encoding="utf-8")) != run:
+            try:
+                before = json.loads(record.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise TrainingError(f"{record}: is damaged; delete {checkpoints} to start over") from error
+            if before != run:
                 raise TrainingError(
                     f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
                     "another output"
                 )
-            whole = [place for place in checkpoints.glob("checkpoint-*") if (place / "trainer_state.json").is_file()]
-            if whole:
-                return str(max(whole, key=lambda place: int(place.name.rpartition("-")[2])))
+            steps = {place: _step_of(place) for place in checkpoints.glob("checkpoint-*")}
+            if whole := {place: step for place, step in steps.items() if step is not None}:
+                return str(max(whole, key=lambda place: whole[place]))
         if will_save:
             write_json(record, run)
         return None
@@ -388,6 +402,14 @@ def _resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str |
     found: list[str | None] = []
     _processes.main_only(lambda: found.append(look()))
     return _processes.share(found[0] if found else None)
+
+
+def _step_of(checkpoint: Path) -> int | None:
+    """The step of a checkpoint; None if it is not whole: the trainer writes its state last, and not at once."""
+    try:
+        return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextlib.contextmanager
