@@ -97,11 +97,9 @@ class EarlyStopping(TrainerCallback):
     def _evaluate(self, step: int) -> None:
         training = self.encoder.training
         self.encoder.eval()
-        limit = self.encoder.max_seq_length
         batch_size = 256 if is_static(self.encoder) else 32
         table = ranks_of(self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16)
         self.encoder.train(training)
-        self.encoder.max_seq_length = limit
         measure = watched(
             measures(table, metrics_of([self.settings.stop_on])), self.settings.stop_on, self.corpus.name
         )

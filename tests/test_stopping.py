@@ -1,0 +1,203 @@
+"""Early stopping: which weights are kept, when training ends, and what a resumed run knows."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+from test_training_options import Killed, close, load, state
+from transformers import TrainerCallback
+
+from babelmix.audit import audit
+from babelmix.corpus import Corpus, split
+from babelmix.errors import ConfigError, TrainingError
+from babelmix.training import TrainingResult, TrainingSettings, stopping, train
+
+# So high a rate that the best step is in the middle.
+BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 12, "batch_size": 8, "learning_rate": 3e-2, "evaluate_every": 2}
+
+
+def parts() -> tuple[Corpus, Corpus]:
+    cut = split(parallel_corpus(60), {"train": 0.6, "validation": 0.4})
+    return cut["train"], cut["validation"]
+
+
+class Snapshots(TrainerCallback):
+    """Copies of the encoder after each step."""
+
+    def __init__(self, encoder: SentenceTransformer) -> None:
+        self.encoder = encoder
+        self.at: dict[int, SentenceTransformer] = {}
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.at[state.global_step] = copy.deepcopy(self.encoder).eval()
+
+
+def run(encoder: SentenceTransformer, folder: Path, *callbacks: TrainerCallback, **change: Any) -> TrainingResult:
+    training, validation = parts()
+    settings = TrainingSettings(**BASE | change)
+    return train(encoder, training, settings, folder, validation=validation, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(
+    ("change", "lower"),
+    [
+        ({"stop_on": "multi/mAP"}, False),
+        ({"stop_on": "cross/R@1"}, False),
+        ({"stop_on": "bias/rank distance"}, True),
+        ({"stop_on": "bias/median rank distance"}, True),
+        ({"stop_on": "mono/mAP", "lora_rank": 4}, False),
+    ],
+)
+def test_the_weights_of_the_best_step_are_kept(tiny_bert, tmp_path, change: dict[str, Any], lower: bool) -> None:
+    encoder = load(tiny_bert)
+    snapshots = Snapshots(encoder)
+    result = run(encoder, tmp_path / "m", snapshots, **change)
+    name = change["stop_on"]
+    looks = {}
+    for step in (2, 4, 6, 8, 10, 12):
+        done = audit(snapshots.at[step], parts()[1], name="x", store=False, metrics=["mAP", "R@1"])
+        looks[step] = done.macro(name)
+    assert [(one.step, one.score) for one in result.evaluations] == [(s, pytest.approx(v)) for s, v in looks.items()]
+    best = (min if lower else max)(looks, key=lambda step: looks[step])
+    assert len(set(looks.values())) > 2
+    assert result.best == next(one for one in result.evaluations if one.step == best)
+    for one in (encoder, SentenceTransformer(str(tmp_path / "m"))):
+        assert audit(one, parts()[1], name="x", store=False, metrics=["mAP", "R@1"]).macro(name) == pytest.approx(
+            looks[best]
+        )
+    if not change.get("lora_rank"):
+        assert close(state(encoder), state(snapshots.at[best]), 0)
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    assert record["best_step"] == best
+    assert record["evaluations"] == [[one.step, one.score] for one in result.evaluations]
+    assert f"The weights are those of step {best}" in (tmp_path / "m" / "README.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.fixture
+def scores(monkeypatch) -> list[float]:
+    """What the validation audits find, in place of what they would find."""
+    given: list[float] = []
+
+    class Found:
+        lower_is_better = False
+
+        def __init__(self) -> None:
+            self.value = given.pop(0)
+
+        def macro(self) -> float:
+            return self.value
+
+    monkeypatch.setattr(stopping, "ranks_of", lambda *_, **__: None)
+    monkeypatch.setattr(stopping, "measures", lambda *_: None)
+    monkeypatch.setattr(stopping, "watched", lambda *_: Found())
+    return given
+
+
+def test_a_static_encoder_is_looked_at_too(tiny_static, tmp_path) -> None:
+    encoder = copy.deepcopy(tiny_static)
+    snapshots = Snapshots(encoder)
+    result = run(encoder, tmp_path / "m", snapshots)
+    looks = {s: audit(e, parts()[1], name="x", store=False).macro("multi/mAP") for s, e in snapshots.at.items()}
+    assert [(one.step, one.score) for one in result.evaluations] == [
+        (step, pytest.approx(looks[step])) for step in (2, 4, 6, 8, 10, 12)
+    ]
+    assert result.best is not None
+    assert result.best.score == pytest.approx(max(looks[step] for step in (2, 4, 6, 8, 10, 12)))
+    assert close(state(encoder), state(snapshots.at[result.best.step]), 0)
+
+
+def test_the_average_with_the_start_is_of_the_best_weights(tiny_bert, tmp_path, scores) -> None:
+    start = state(load(tiny_bert))
+    for change in ({}, {"lora_rank": 3}):
+        whole, averaged = load(tiny_bert), load(tiny_bert)
+        for encoder, share in ((whole, 0.0), (averaged, 0.25)):
+            scores += [0.1, 0.5, 0.4]
+            run(encoder, tmp_path / "m", steps=6, start_share=share, **change)
+        expected = {name: 0.75 * tensor + 0.25 * start[name] for name, tensor in state(whole).items()}
+        assert close(expected, state(averaged), 1e-6)
+        assert not close(expected, state(whole), 1e-3)
+
+
+@pytest.mark.parametrize("found", [[0.1, 0.5, 0.4, 0.3, 0.2, 0.1], [0.5, 0.1, 0.3, 0.6, 0.2, 0.1]])
+@pytest.mark.parametrize("killed", [5, 7, 9])
+def test_a_resumed_run_keeps_what_was_found(tiny_bert, tmp_path, scores, found: list[float], killed: int) -> None:
+    straight, resumed = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
+    scores += found
+    expected = run(straight, tmp_path / "a", checkpoint_every=4)
+    scores[:] = found
+    with pytest.raises(KeyboardInterrupt):
+        run(load(tiny_bert, dropout=True), tmp_path / "b", Killed(killed), checkpoint_every=4)
+    scores[:] = found[2 if killed < 8 else 4 :]
+    result = run(resumed, tmp_path / "b", checkpoint_every=4)
+    assert not scores
+    assert result.evaluations == expected.evaluations
+    assert result.best == expected.best
+    assert close(state(straight), state(resumed), 1e-6)
+
+
+def test_an_audit_in_between_changes_nothing(tiny_bert, tmp_path) -> None:
+    """The looks at the validation corpus draw no chance and leave the encoder training."""
+    looked, blind = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
+    snapshots = Snapshots(looked)
+    run(looked, tmp_path / "a", snapshots)
+    settings = TrainingSettings(**BASE | {"evaluate_every": 0})
+    train(blind, parts()[0], settings, tmp_path / "b")
+    assert close(state(snapshots.at[12]), state(blind), 0)
+
+
+def test_damaged_evaluations_are_one_sentence(tiny_bert, tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(load(tiny_bert), tmp_path / "m", Killed(5), checkpoint_every=4)
+    file = tmp_path / "m.checkpoints" / "evaluations.json"
+    whole = file.read_text()
+    for damage in (whole[:-20], "[]", '{"evaluations": [{"step": 2}], "lower_is_better": false}', "\x00"):
+        file.write_text(damage)
+        with pytest.raises(TrainingError, match=r"evaluations.json: is damaged; delete .*m.checkpoints to start over"):
+            run(load(tiny_bert), tmp_path / "m", checkpoint_every=4)
+
+
+def test_measures_and_settings_that_do_not_fit_are_refused(tiny_static, tmp_path) -> None:
+    training, validation = parts()
+    only_german = validation.only_langs(["de"])
+
+    def one(validation: Corpus | None, **change: Any) -> None:
+        settings = TrainingSettings(**BASE | change)
+        train(copy.deepcopy(tiny_static), training, settings, tmp_path / "m", validation=validation)
+
+    with pytest.raises(TrainingError, match="cross/mAP is not measured on toy/validation; there are mono/mAP, multi"):
+        one(only_german, stop_on="cross/mAP")
+    with pytest.raises(TrainingError, match="bias/colour is not measured on toy/validation"):
+        one(validation, stop_on="bias/colour")
+    with pytest.raises(TrainingError, match="neither more nor less of it is better, so training cannot stop on it"):
+        one(validation, stop_on="bias/same-language share@10")
+    with pytest.raises(TrainingError, match="evaluate_every is set, but there is no validation corpus"):
+        one(None)
+    with pytest.raises(TrainingError, match="there is a validation corpus, but evaluate_every is 0"):
+        one(validation, evaluate_every=0)
+    with pytest.raises(ValueError, match="'accuracy' is not SETTING/METRIC"):
+        one(validation, stop_on="accuracy")
+    with pytest.raises(ConfigError, match="there is no metric 'accuracy'"):
+        one(validation, stop_on="multi/accuracy")
+    assert not (tmp_path / "m").exists()
+
+
+def test_weights_are_finite_or_training_diverged(tiny_static, tmp_path) -> None:
+    class Broken(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            with torch.no_grad():
+                next(model.parameters()).fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match="training diverged"):
+        train(
+            copy.deepcopy(tiny_static), parts()[0], TrainingSettings(**BASE | {"evaluate_every": 0}), tmp_path / "m",
+            callbacks=[Broken()],
+        )  # fmt: skip
+    assert not (tmp_path / "m").exists()
