@@ -17,7 +17,8 @@ from transformers import TrainerCallback
 from babelmix.audit import audit
 from babelmix.corpus import Corpus, split
 from babelmix.errors import ConfigError, TrainingError
-from babelmix.training import TrainingResult, TrainingSettings, stopping, train
+from babelmix.training import Evaluation, TrainingResult, TrainingSettings, stopping, train, weights
+from babelmix.training.stopping import EarlyStopping
 
 # So high a rate that the best step is in the middle.
 BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 12, "batch_size": 8, "learning_rate": 3e-2, "evaluate_every": 2}
@@ -114,6 +115,36 @@ def test_a_static_encoder_is_looked_at_too(tiny_static, tmp_path) -> None:
     assert close(state(encoder), state(snapshots.at[result.best.step]), 0)
 
 
+def test_patience_ends_the_run_and_keeps_the_best(tiny_static, tmp_path, scores) -> None:
+    encoder = copy.deepcopy(tiny_static)
+    snapshots = Snapshots(encoder)
+    scores += [0.1, 0.5, 0.4, 0.5, 0.6]
+    result = run(encoder, tmp_path / "m", snapshots, patience=2, steps=200)
+    assert [one.step for one in result.evaluations] == [2, 4, 6, 8]
+    assert max(snapshots.at) == 8
+    assert result.best == Evaluation(4, 0.5)  # of equal ones the first
+    assert result.steps == 8
+    assert close(state(encoder), state(snapshots.at[4]), 0)
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    assert record["steps"] == 8
+    assert record["settings"]["steps"] == 200
+
+
+def test_a_run_that_ends_before_its_first_loss_is_logged_still_has_one(tiny_static, tmp_path, scores) -> None:
+    scores += [0.5, 0.4]
+    result = run(copy.deepcopy(tiny_static), tmp_path / "m", patience=1, evaluate_every=1, steps=200)
+    assert result.steps == 2
+    assert [step for step, _ in result.losses] == [2]
+
+
+def test_without_patience_a_run_goes_to_its_end(tiny_static, tmp_path, scores) -> None:
+    scores += [0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
+    result = run(copy.deepcopy(tiny_static), tmp_path / "m", steps=13)
+    assert [one.step for one in result.evaluations] == [2, 4, 6, 8, 10, 12, 13]  # the end is looked at in any case
+    assert result.best == Evaluation(2, 0.9)
+    assert result.steps == 13
+
+
 def test_the_average_with_the_start_is_of_the_best_weights(tiny_bert, tmp_path, scores) -> None:
     start = state(load(tiny_bert))
     for change in ({}, {"lora_rank": 3}):
@@ -143,6 +174,58 @@ def test_a_resumed_run_keeps_what_was_found(tiny_bert, tmp_path, scores, found: 
     assert close(state(straight), state(resumed), 1e-6)
 
 
+def test_a_resumed_run_has_the_weights_that_were_best_at_its_checkpoint(tiny_bert, tmp_path, scores) -> None:
+    """A later look that was better is forgotten with the steps after the checkpoint; on a GPU it may not come again."""
+    resumed = load(tiny_bert)
+    scores += [0.1, 0.5, 0.6]
+    killed = load(tiny_bert)
+    snapshots = Snapshots(killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(killed, tmp_path / "m", Killed(7), snapshots, checkpoint_every=4)
+    scores += [0.3, 0.2, 0.1, 0.0]
+    result = run(resumed, tmp_path / "m", checkpoint_every=4)
+    assert result.best == Evaluation(4, 0.5)
+    assert close(state(resumed), state(snapshots.at[4]), 0)
+
+
+def test_only_weights_that_may_be_wanted_stay_on_the_disk(tiny_bert, tmp_path, scores) -> None:
+    scores += [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    with pytest.raises(KeyboardInterrupt):
+        run(load(tiny_bert), tmp_path / "m", Killed(11), checkpoint_every=4)
+    left = sorted(path.name for path in (tmp_path / "m.checkpoints").glob("best-*"))
+    assert left == ["best-10.safetensors", "best-4.safetensors", "best-8.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "m.checkpoints").glob("checkpoint-*")) == [
+        "checkpoint-4", "checkpoint-8"
+    ]  # fmt: skip
+
+
+def test_patience_that_ran_out_at_a_checkpoint_stays_out(tiny_bert, tmp_path, scores, monkeypatch) -> None:
+    """Killed between the last step and the saving, a run that patience ended must not train on."""
+    from babelmix.training import trainer
+
+    found = [0.5, 0.4, 0.9, 0.9, 0.9, 0.9]
+    scores[:] = found
+    straight, resumed = load(tiny_bert), load(tiny_bert)
+    expected = run(straight, tmp_path / "a", checkpoint_every=4, patience=1)
+    assert expected.steps == 4
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    scores[:] = found
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_save", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(load(tiny_bert), tmp_path / "b", checkpoint_every=4, patience=1)
+    snapshots = Snapshots(resumed)
+    result = run(resumed, tmp_path / "b", snapshots, checkpoint_every=4, patience=1)
+    assert not snapshots.at
+    assert result.evaluations == expected.evaluations
+    assert (result.best, result.steps) == (expected.best, 4)
+    assert [step for step, _ in result.losses] == [step for step, _ in expected.losses]
+    assert close(state(straight), state(resumed), 0)
+
+
 def test_an_audit_in_between_changes_nothing(tiny_bert, tmp_path) -> None:
     """The looks at the validation corpus draw no chance and leave the encoder training."""
     looked, blind = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
@@ -162,6 +245,29 @@ def test_damaged_evaluations_are_one_sentence(tiny_bert, tmp_path) -> None:
         file.write_text(damage)
         with pytest.raises(TrainingError, match=r"evaluations.json: is damaged; delete .*m.checkpoints to start over"):
             run(load(tiny_bert), tmp_path / "m", checkpoint_every=4)
+
+
+def test_damaged_best_weights_name_the_run_to_delete(tiny_bert, tmp_path) -> None:
+    """Never a folder of the user's: the best weights lie higher than those of a checkpoint."""
+    settings = TrainingSettings(**BASE)
+    watcher = EarlyStopping(load(tiny_bert), parts()[1], settings, tmp_path / "m.checkpoints")
+    watcher.evaluations = [Evaluation(2, 0.5)]
+    advice = f"delete {tmp_path / 'm.checkpoints'} to start over"
+    file = tmp_path / "m.checkpoints" / "best-2.safetensors"
+    with pytest.raises(TrainingError, match=r"best-2.safetensors: is damaged") as caught:
+        watcher.restore()
+    assert str(caught.value).endswith(advice)
+    file.parent.mkdir()
+    file.write_bytes(b"\x00")
+    with pytest.raises(TrainingError, match=r"best-2.safetensors: is damaged") as caught:
+        watcher.restore()
+    assert str(caught.value).endswith(advice)
+    adapters = load(tiny_bert)
+    weights.add_adapters(adapters, 2)
+    weights.save_trained(adapters, file)
+    with pytest.raises(TrainingError, match=r"best-2.safetensors: is of another encoder") as caught:
+        watcher.restore()
+    assert str(caught.value).endswith(advice)
 
 
 def test_measures_and_settings_that_do_not_fit_are_refused(tiny_static, tmp_path) -> None:

@@ -20,7 +20,7 @@ from babelmix.batches import BatchPlan, Mixture, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.errors import PlanError, TrainingError
-from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
+from babelmix.training import StepTexts, TrainingData, TrainingSettings, train, weights
 
 BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 4, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -502,6 +502,17 @@ def test_a_damaged_record_of_the_run_is_one_sentence(tiny_bert, tmp_path) -> Non
     (place / "run.json").write_text("{")
     with pytest.raises(TrainingError, match=r"run.json: is damaged; delete .*m.checkpoints to start over"):
         train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "m")
+
+
+def test_weights_of_another_encoder_change_nothing(tiny_bert, tmp_path) -> None:
+    narrow, wide = load(tiny_bert), load(tiny_bert)
+    weights.add_adapters(narrow, 2)
+    weights.add_adapters(wide, 4)
+    before = state(wide)
+    weights.save_trained(narrow, tmp_path / "narrow.safetensors")
+    with pytest.raises(TrainingError, match=r"they differ in 0.*lora_A.*; do that"):
+        weights.load_trained(wide, tmp_path / "narrow.safetensors", damaged="do this", foreign="do that")
+    assert close(before, state(wide), 0)
 
 
 def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> None:

@@ -49,7 +49,7 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
     """What was trained, how the loss went, and how to use it."""
     settings = result.settings
     out.print(
-        f"trained {settings.steps} steps of {settings.batch_size} pairs, {settings.strategy} batches, on {data.name} "
+        f"trained {result.steps} steps of {settings.batch_size} pairs, {settings.strategy} batches, on {data.name} "
         f"({len(data.langs)} languages) in {result.seconds:.0f} s; "
         f"loss {result.losses[0][1]:.3f} at first, {result.losses[-1][1]:.3f} at last",
         highlight=False,

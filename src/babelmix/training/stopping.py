@@ -56,8 +56,15 @@ class EarlyStopping(TrainerCallback):
     @property
     def best(self) -> Evaluation | None:
         """The best evaluation, of equal ones the first; None before there is any."""
-        sign = 1 if self._lower_is_better else -1
-        return min(self.evaluations, key=lambda one: sign * one.score, default=None)
+        return self._best_until(self.evaluations[-1].step) if self.evaluations else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        if not self.settings.patience or self.best is None:
+            return False
+        waited = (self.evaluations[-1].step - self.best.step) // self.settings.evaluate_every
+        return waited >= self.settings.patience
 
     def resume(self, step: int) -> None:
         """Know again what was found up to a step.
@@ -84,15 +91,15 @@ class EarlyStopping(TrainerCallback):
             return
         main_only(lambda: self._evaluate(step))
         self.evaluations, self._lower_is_better = share((self.evaluations, self._lower_is_better))
-        assert self.best is not None
-        waited = (step - self.best.step) // every
-        if self.settings.patience and waited >= self.settings.patience:
-            control.should_training_stop = True
+        if self.is_over:
+            # With the loss since the last entry: there may be none before.
+            control.should_training_stop = control.should_log = True
 
     def restore(self) -> None:
         """Put the best weights back into the encoder."""
         if self.best is not None:
-            load_trained(self.encoder, self._weights(self.best.step))
+            again = f"delete {self.folder} to start over"
+            load_trained(self.encoder, self._weights(self.best.step), damaged=again, foreign=again)
 
     def _evaluate(self, step: int) -> None:
         training = self.encoder.training
@@ -115,8 +122,21 @@ class EarlyStopping(TrainerCallback):
             self.folder / "evaluations.json",
             {"lower_is_better": self._lower_is_better, "evaluations": [asdict(one) for one in self.evaluations]},
         )
-        if before is not None and self.best is not before:
-            self._weights(before.step).unlink(missing_ok=True)
+        self._clear_up()
+
+    def _best_until(self, step: int) -> Evaluation | None:
+        sign = 1 if self._lower_is_better else -1
+        seen = [one for one in self.evaluations if one.step <= step]
+        return min(seen, key=lambda one: sign * one.score, default=None)
+
+    def _clear_up(self) -> None:
+        """Delete all weights but the best, and those that were best at a checkpoint from which a run may go on."""
+        checkpoints = [int(place.name.rpartition("-")[2]) for place in self.folder.glob("checkpoint-*")]
+        wanted = [self.best, *(self._best_until(step) for step in checkpoints)]
+        kept = {self._weights(one.step) for one in wanted if one is not None}
+        for file in self.folder.glob("best-*.safetensors"):
+            if file not in kept:
+                file.unlink()
 
     def _weights(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"

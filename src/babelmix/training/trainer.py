@@ -53,7 +53,8 @@ class TrainingResult:
     Args:
         settings: with every default filled in.
         losses: (step, mean loss since the last entry).
-        seconds: of training, without loading and saving.
+        seconds: of training, without loading and saving; of a resumed run, since it was resumed.
+        steps: that were done: fewer than `settings.steps` if patience ran out.
         evaluations: on the validation corpus, if there was one.
         best: the evaluation whose weights were kept; None if there was none.
 
@@ -62,6 +63,7 @@ class TrainingResult:
     settings: TrainingSettings
     losses: list[tuple[int, float]]
     seconds: float
+    steps: int
     evaluations: list[Evaluation] = field(default_factory=list)
     best: Evaluation | None = None
 
@@ -70,6 +72,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
     """`SentenceTransformerTrainer` whose batches come from a plan; resuming needs no skipping of data."""
 
     steps_of_texts: StepTexts
+    last_step: int
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader that begins at the step the trainer has reached."""
@@ -77,7 +80,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
         class FromHere:
             def __iter__(self) -> Iterator[int]:
-                return iter(range(trainer.state.global_step, trainer.args.max_steps))
+                return iter(range(trainer.state.global_step, trainer.last_step))
 
             def __len__(self) -> int:
                 return trainer.args.max_steps
@@ -107,7 +110,11 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         weights.save_trained(self.model, Path(str(output_dir or self.args.output_dir)) / _TRAINED)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        weights.load_trained(self.model, Path(resume_from_checkpoint) / _TRAINED)
+        place = Path(resume_from_checkpoint)
+        weights.load_trained(
+            self.model, place / _TRAINED, damaged=f"delete {place} to go on from an earlier one",
+            foreign=f"delete {place.parent} or choose another output",
+        )  # fmt: skip
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         try:
@@ -235,6 +242,8 @@ def train(
             # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
             trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
         trainer.steps_of_texts = StepTexts(data, plan, _processes.rank())
+        # A run that patience had ended, and that was killed before it was saved, is only saved.
+        trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - started
     losses = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e] or report.losses
@@ -246,7 +255,7 @@ def train(
         stopping.restore()
     _finish(encoder, settings, start, own_limit)
     evaluations, best = (stopping.evaluations, stopping.best) if stopping else ([], None)
-    result = TrainingResult(settings, losses, seconds, evaluations, best)
+    result = TrainingResult(settings, losses, seconds, int(trainer.state.global_step), evaluations, best)
     _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
     return result
 
@@ -368,6 +377,7 @@ def _save(
             "settings": result.settings.model_dump(),
             "losses": result.losses,
             "seconds": result.seconds,
+            "steps": result.steps,
             "processes": _processes.world_size(),
             "evaluations": [(one.step, one.score) for one in result.evaluations],
             "best_step": result.best.step if result.best else None,

@@ -47,8 +47,14 @@ def save_trained(encoder: torch.nn.Module, file: Path) -> None:
         save_file(tensors, str(temporary))
 
 
-def load_trained(encoder: torch.nn.Module, file: Path) -> None:
+def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign: str) -> None:
     """Put back what `save_trained` kept.
+
+    Args:
+        encoder: with the same parameters in training.
+        file: of the weights.
+        damaged: what to do if the file is damaged.
+        foreign: what to do if it is of another encoder.
 
     Raises:
         TrainingError: the file is damaged, or of an encoder with other parameters.
@@ -57,17 +63,13 @@ def load_trained(encoder: torch.nn.Module, file: Path) -> None:
     try:
         tensors = load_file(str(file))
     except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{file}: is damaged ({error}); delete {file.parent} to go on from an earlier one"
-        ) from error
+        raise TrainingError(f"{file}: is damaged ({type(error).__name__}); {damaged}") from error
     parameters = trained(encoder)
     wrong = sorted(set(tensors) ^ set(parameters)) or [
         name for name, parameter in parameters.items() if tensors[name].shape != parameter.shape
     ]
     if wrong:
-        raise TrainingError(
-            f"{file}: is of another encoder (they differ in {wrong[0]}); delete {file.parent.parent} or choose another output"
-        )
+        raise TrainingError(f"{file}: is of another encoder (they differ in {wrong[0]}); {foreign}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
