@@ -60,11 +60,16 @@ def main() -> None:
                 module.p = 0.0
         spy = Spy()
         try:
-            result = train(encoder, corpus, TrainingSettings(**settings), Path(job["out"]) / name, callbacks=[spy])
+            result = train(
+                encoder, corpus, TrainingSettings(**settings), Path(job["out"]) / name, callbacks=[spy],
+                validation=parallel_corpus(16) if settings.get("evaluate_every") else None,
+            )  # fmt: skip
         except BabelmixError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         torch.save((result.losses, spy.gradients), f"{job['out']}.{name}-{RANK}.pt")
+        if result.best is not None:
+            torch.save((encoder.state_dict(), result.evaluations), f"{job['out']}.{name}-{RANK}.best.pt")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,39 @@ def test_a_killed_rank_is_named_and_the_run_goes_on(tiny_bert, tmp_path) -> None
     assert record["processes"] == 2
 
 
+@pytest.mark.slow
+def test_all_ranks_stop_together_and_end_with_the_best_weights(tiny_bert, tmp_path) -> None:
+    change = {"steps": 8, "evaluate_every": 2, "learning_rate": 3e-2, "start_share": 0.25, "checkpoint_every": 4}
+    runs = {"model": BASE | change, "adapters": BASE | change | {"lora_rank": 2, "patience": 1, "steps": 40}}
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    for out, processes in ((alone, 1), (two, 2)):
+        done = run(out, tiny_bert, runs, processes)
+        assert done.returncode == 0, done.stderr
+    for name in runs:
+        found = [torch.load(f"{two}.{name}-{rank}.best.pt", weights_only=False) for rank in (0, 1)]
+        saved = SentenceTransformer(str(two / name)).state_dict()
+        for weights, _ in found:
+            assert all(torch.equal(weights[key], tensor) for key, tensor in saved.items())
+        assert found[0][1] == found[1][1]
+        _, expected = torch.load(f"{alone}.{name}-0.best.pt", weights_only=False)
+        assert found[0][1][0].score == pytest.approx(expected[0].score, abs=1e-3)
+    assert len(found[0][1]) < 20
+    assert sorted(path.name for path in two.iterdir()) == ["adapters", "model"]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_under_another_number_of_processes(tiny_bert, tmp_path) -> None:
+    runs = {"model": BASE | {"steps": 6, "checkpoint_every": 2}}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    assert run(straight, tiny_bert, runs, 1).returncode == 0
+    assert run(killed, tiny_bert, runs, 2, kill=[1, 5]).returncode != 0
+    finished = run(killed, tiny_bert, runs, 1, kill=[1, 5])
+    assert finished.returncode == 0, finished.stderr
+    assert [step for step, _ in steps_of(killed, 0)][-2:] == [4, 5]
+    weights = [SentenceTransformer(str(out / "model")).state_dict() for out in (straight, killed)]
+    assert all(torch.allclose(a, weights[1][key], atol=2e-4) for key, a in weights[0].items())
+
+
 def test_what_does_not_fit_several_processes_is_refused(tiny_static, tiny_bert, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match="a static encoder trains in one process"):

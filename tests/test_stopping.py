@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from test_training_options import Killed, close, load, state
 from transformers import TrainerCallback
 
+from babelmix import _processes
 from babelmix.audit import audit
 from babelmix.corpus import Corpus, split
 from babelmix.errors import ConfigError, TrainingError
@@ -293,6 +294,26 @@ def test_measures_and_settings_that_do_not_fit_are_refused(tiny_static, tmp_path
     with pytest.raises(ConfigError, match="there is no metric 'accuracy'"):
         one(validation, stop_on="multi/accuracy")
     assert not (tmp_path / "m").exists()
+
+
+def test_all_ranks_have_read_the_best_weights_before_they_are_deleted(
+    tiny_bert, tmp_path, scores, monkeypatch
+) -> None:
+    """Rank 0 saves and clears up; it must not do so while another rank still reads."""
+    from babelmix.training import trainer
+
+    events: list[str] = []
+    for place, name in ((EarlyStopping, "restore"), (_processes, "wait_for_all"), (trainer, "_save")):
+        original = getattr(place, name)
+
+        def noted(*arguments: Any, _original: Any = original, _name: str = name) -> Any:
+            events.append(_name)
+            return _original(*arguments)
+
+        monkeypatch.setattr(place, name, noted)
+    scores += [0.5, 0.4]
+    run(load(tiny_bert), tmp_path / "m", steps=4)
+    assert events == ["restore", "wait_for_all", "_save"]
 
 
 def test_weights_are_finite_or_training_diverged(tiny_static, tmp_path) -> None:

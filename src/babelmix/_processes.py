@@ -54,6 +54,14 @@ def share(value: T) -> T:
     return box[0]
 
 
+def wait_for_all() -> None:
+    """Go on when every process has come this far; all have to call it."""
+    if world_size() > 1:
+        import torch.distributed as dist
+
+        dist.barrier()
+
+
 def main_only(work: Callable[[], Any]) -> None:
     """Do something in rank 0 while the others wait; if it fails there, it fails in all.
 

@@ -251,12 +251,16 @@ def train(
         raise TrainingError(
             "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
         )
-    if stopping is not None:
-        stopping.restore()
+    with _processes.losing_a_process(advice):
+        if stopping is not None:
+            stopping.restore()
+            # Rank 0 deletes the best weights with the checkpoints, so all must have read them.
+            _processes.wait_for_all()
     _finish(encoder, settings, start, own_limit)
     evaluations, best = (stopping.evaluations, stopping.best) if stopping else ([], None)
     result = TrainingResult(settings, losses, seconds, int(trainer.state.global_step), evaluations, best)
-    _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
+    with _processes.losing_a_process(advice):
+        _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
     return result
 
 
