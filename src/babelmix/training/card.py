@@ -89,7 +89,7 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         seconds=record["seconds"],
         stopped=f" The weights are those of step {record['best_step']}, the best on the validation corpus by "
         f"{settings['stop_on']}." if record.get("best_step") else "",
-        settings="\n".join(f"| {name} | {value} |" for name, value in settings.items() if value not in ("", {})),
+        settings="\n".join(f"| {k} | {_one_cell(v)} |" for k, v in settings.items() if v not in ("", {})),
         notes=notes,
     )  # fmt: skip
     write_text(folder / "README.md", card)
@@ -118,7 +118,7 @@ def _audited(audits: Sequence[Mapping[str, Any]]) -> str:
     parts = ["\n## What audits found\n\nMacro-averages with 95 % bootstrap intervals over groups.\n"]
     head = [name for name in _SHOWN if any(name in audit["macro"] for audit in audits)]
     rows = [
-        [f"{audit['about']['corpus']} ({len(audit['query_langs'])} languages)", *(_cell(audit, name) for name in head)]
+        [f"{audit['about']['corpus']} ({_counted(audit['query_langs'])})", *(_cell(audit, name) for name in head)]
         for audit in audits
     ]
     parts.append(_table(["corpus", *(_SHOWN[name] for name in head)], rows))
@@ -144,6 +144,10 @@ def _results(audit: Mapping[str, Any]) -> list[EvalResult]:
     ]  # fmt: skip
 
 
+def _counted(langs: Sequence[str]) -> str:
+    return f"{len(langs)} language{'s' if len(langs) > 1 else ''}"
+
+
 def _cell(audit: Mapping[str, Any], name: str) -> str:
     estimate = audit["macro"].get(name)
     if estimate is None:
@@ -156,6 +160,11 @@ def _number(name: str, value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if name == "bias/rank distance" else f"{value:.3f}"
+
+
+def _one_cell(value: object) -> str:
+    """A value for a cell of a table: a prompt may have several lines."""
+    return str(value).replace("|", "\\|").replace("\n", "\\n")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
