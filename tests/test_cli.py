@@ -135,6 +135,19 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
         (["data", "xquad-r"], "needs a path"),
         (["encoders", "."], "not an encoder's folder"),
         (["fly"], "No such command"),
+        (["train", "-c", "CSV", "--model", "no-such/encoder"], "neither a folder nor a model that the hub gave"),
+        (["train", "-c", "CSV", "-c", "CSV", "--model", "static"], "--corpus: one is named twice"),
+        (["train", "-c", "CSV", "--model", "static", "--stop-on", "accuracy"], "'accuracy' is not SETTING/METRIC"),
+        (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/xyz"], "there is no metric 'xyz'"),
+        (["train", "-c", "CSV", "--model", "static", "--validation", "gone.csv"], "gone.csv: there is no such corpus"),
+        (["train", "-c", "CSV", "--model", "static", "--patience", "-1"], "Invalid value for '--patience'"),
+        (["train", "-c", "CSV", "--model", "static", "--evaluate-every", "5"], "there is no validation corpus"),
+        (["train", "-c", "CSV", "--model", "static", "--start-share", "1"], "Invalid value for '--start-share'"),
+        (["train", "-c", "CSV", "--model", "static", "--pooling", "max"], "Invalid value for '--pooling'"),
+        (["train", "-c", "CSV", "--model", "static", "--pooling", "cls"], "the pooling cannot be cls"),
+        (["train", "-c", "CSV", "--model", "static", "--lora-rank", "2"], "LoRA, GradCache, frozen embeddings"),
+        (["train", "-c", "CSV", "--model", "static", "--gradient-checkpointing"], "are not for it"),
+        (["audit", "e5-small-offline", "-c", "CSV", "--card"], "is not the folder of an encoder that babelmix train"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_one(
@@ -152,6 +165,63 @@ def test_bad_input_is_one_sentence_and_status_one(
     assert message in lines[0]
     assert "Traceback" not in printed.err
     assert not list(tmp_path.iterdir())
+
+
+def test_wrong_settings_of_an_experiment_are_one_sentence(csv: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'name = "mine"\ncolour = 1\n[data]\ncorpus = "{csv}"\n[training]\nsteps = 2\n')
+    monkeypatch.setattr(sys, "argv", ["babelmix", "compare", str(file), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {file}: colour: there is no such setting\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_checkpoint_is_one_sentence_and_status_one(csv: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    command = [
+        "train", "-c", csv, "--model", tiny_bert, "--out", tmp_path / "m", "--steps", 4, "--batch-size", 8,
+        "--checkpoint-every", 2, "--validation", csv, "--evaluate-every", 2,
+    ]  # fmt: skip
+    killed = (
+        "import os, sys; from babelmix.training import trainer; trainer._save = lambda *_: os._exit(9);"
+        "from babelmix.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, *map(str, command)], capture_output=True, timeout=300)
+    assert done.returncode == 9
+    place = tmp_path / "m.checkpoints"
+    for name in ("evaluations.json", "checkpoint-4/trained.safetensors"):
+        file = place / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        failed = run(*command)
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+        assert f"{file}: is damaged" in line
+        assert "; delete " in line
+        file.write_bytes(whole)
+    assert run(*command).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_audit_goes_into_the_card_of_a_trained_encoder(csv: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    done = run(
+        "train", "-c", csv, "--part", "train", "--model", "static", "--out", model, "--steps", 200,
+        "--validation", csv, "--evaluate-every", 1, "--patience", 1, "--learning-rate", "0.5", "--batch-size", 8,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads((model / "training.json").read_text())
+    assert 1 < record["steps"] < 200
+    assert f"trained {record['steps']} steps of 8 pairs" in " ".join(done.stdout.split())
+    assert f"kept the weights of step {record['best_step']}: multi/mAP" in " ".join(done.stdout.split())
+    shown = run("audit", model, "-c", csv, "--part", "test", "--card", "--out", tmp_path / "audit", "--json")
+    assert shown.returncode == 0, shown.stderr
+    value = json.loads(shown.stdout)["macro"]["multi/mAP"]["value"]
+    card = (model / "README.md").read_text()
+    assert "| my/test (4 languages) |" in card
+    assert f"| {value:.3f} [" in card
 
 
 def test_an_interrupted_audit_exits_130_and_goes_on(csv: Path, tiny_bert: Path, tmp_path: Path) -> None:
