@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -29,17 +30,17 @@ def cost(function: Callable[[], T]) -> tuple[Cost, T]:
     return Cost(time.perf_counter() - clock, time.process_time() - cores), result
 
 
-def peak_extra_memory(function: Callable[[], object]) -> int:
-    """Bytes by which resident memory that no file backs rose at most during one call.
+@contextlib.contextmanager
+def watching_memory() -> Iterator[Callable[[], int]]:
+    """Inside, a call tells by how many bytes resident memory that no file backs has risen at most so far.
 
     Pages of a memory-mapped file are the operating system's cache: it takes them back when others need the memory.
     """
     if not sys.platform.startswith("linux"):
+        unit = 1 if sys.platform == "darwin" else 1024
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        function()
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (
-            1 if sys.platform == "darwin" else 1024
-        )
+        yield lambda: (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+        return
     highest, done = 0, threading.Event()
 
     def watch() -> None:
@@ -51,11 +52,17 @@ def peak_extra_memory(function: Callable[[], object]) -> int:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        function()
+        yield lambda: max(highest, _anonymous()) - before
     finally:
         done.set()
         watcher.join()
-    return max(highest, _anonymous()) - before
+
+
+def peak_extra_memory(function: Callable[[], object]) -> int:
+    """Bytes by which resident memory that no file backs rose at most during one call."""
+    with watching_memory() as risen:
+        function()
+        return risen()
 
 
 def _anonymous() -> int:

@@ -49,18 +49,27 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 class Experiment:
-    """A finished experiment's folder."""
+    """A finished experiment's folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the experiment.
+        benchmark: read what was found on this further corpus, not on the test part.
+
+    """
+
+    def __init__(self, folder: Path, benchmark: str = "") -> None:
         self.folder = folder
         self.results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        self.audit = f"audit-{slug(benchmark)}" if benchmark else "audit"
+        if benchmark:
+            self.results = self.results["benchmarks"][benchmark]
         self.entries: dict[str, Any] = {entry["name"]: entry for entry in self.results["entries"]}
         self.strategies = [name for name, entry in self.entries.items() if entry["kind"] == "strategy"]
 
     def tables(self, strategy: str) -> list[RankTable]:
         """The rank tables of a strategy, one a seed."""
         folders = sorted((self.folder / "runs" / slug(strategy)).glob("seed-*"))
-        return [RankTable.load(folder / "audit") for folder in folders]
+        return [RankTable.load(folder / self.audit) for folder in folders]
 
     @cached_property
     def measures(self) -> dict[str, list[dict[str, Measure]]]:

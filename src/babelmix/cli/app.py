@@ -55,6 +55,9 @@ def audit(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    mteb: Annotated[
+        Path | None, typer.Option(help="Write the result in mteb's format too, into this folder.", metavar="FOLDER")
+    ] = None,
     card: Annotated[
         bool, typer.Option(help="Put the result into the card of an encoder that babelmix trained.")
     ] = False,
@@ -68,6 +71,7 @@ def audit(
     from babelmix.audit import Audit
     from babelmix.audit import audit as run_audit
     from babelmix.audit.metrics import DEFAULT, metric
+    from babelmix.audit.mteb import write_mteb_results
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
     from babelmix.encoders import load_encoder
@@ -100,6 +104,8 @@ def audit(
         )
     done.save(folder)
     write_audit_report(done, folder / "report.html")
+    if mteb is not None:
+        write_mteb_results(done, mteb)
     if card:
         add_audit(Path(model), done)
     if json_output:
@@ -127,8 +133,8 @@ def compare(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="A TOML file, a bundled experiment (demo, libreoffice-scratch, libreoffice-pretrained), or the folders "
-            "of two or more audits.",
+            help="A TOML file, a bundled experiment (demo, libreoffice-scratch, e5-libreoffice, xlmr-hybrid and others: a "
+            "wrong name lists them), or the folders of two or more audits.",
             metavar="EXPERIMENT | AUDIT AUDIT...",
         ),
     ],
@@ -195,11 +201,17 @@ def _run_experiment(
     from babelmix._files import check_output_folder
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
+    from babelmix.errors import ConfigError
     from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
-    from babelmix.experiment.recipes import recipe
+    from babelmix.experiment.recipes import names, recipe
     from babelmix.experiment.results import results_as_json
 
-    plan = load_experiment(recipe(name) or Path(name))
+    file = recipe(name) or Path(name)
+    if not file.exists():
+        raise ConfigError(
+            f"{name}: there is no such file, and no such bundled experiment; those are {', '.join(names())}"
+        )
+    plan = load_experiment(file)
     given = ({"corpus": corpus} if corpus else {}) | ({"benchmarks": benchmarks} if benchmarks else {})
     if given:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})

@@ -6,14 +6,16 @@ import contextlib
 import copy
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import torch
 from sentence_transformers import SentenceTransformer
 
+from babelmix import _processes
 from babelmix._files import replacing_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, audit, compare_all, holm
@@ -24,9 +26,9 @@ from babelmix.encoders.loading import is_made, make_static
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.results import Entry, Results, results_as_json
-from babelmix.experiment.setup import claim, corpora, record_environment, refuse_another, shared, size_of
+from babelmix.experiment.setup import Parts, claim, corpora, record_environment, refuse_another, shared, size_of
 from babelmix.experiment.tune import Tuning, tune
-from babelmix.training import TrainingSettings, is_static, train
+from babelmix.training import TrainingSettings, add_audit, is_static, train
 
 
 class _Run(NamedTuple):
@@ -53,13 +55,18 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         BabelmixError: data, encoder or plan do not fit.
 
     """
-    refuse_another(output, experiment)
+    _processes.join(cpu=not torch.cuda.is_available())
+    _processes.main_only(lambda: refuse_another(output, experiment))
     parts = corpora(experiment)
-    # Only now: a corpus that was not found must not keep the folder from the next try.
-    claim(output, experiment)
-    training, tested = parts.train, (parts.test, *parts.benchmarks)
-    record_environment(output / "environment.json", parts)
-    say(f"train on {size_of(training)}; test on {'; '.join(map(size_of, tested))}")
+
+    def begin() -> None:
+        # Only now: a corpus that was not found must not keep the folder from the next try.
+        claim(output, experiment)
+        record_environment(output / "environment.json", parts)
+
+    _processes.main_only(begin)
+    training, tested = parts.training, parts.tested
+    say(f"train on {'; '.join(map(size_of, training.values()))}; test on {'; '.join(map(size_of, tested))}")
     locks = output / "locks"
     start = shared(locks, {"start": lambda: _start(experiment, training, output, say)})["start"]
     as_they_are: dict[str, Callable[[], list[Entry]]] = {
@@ -69,34 +76,37 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     as_they_are[label] = lambda: [
         Entry.of(label, "start", [done]) for done in _audits(start, tested, label, output / "start", experiment)
     ]
-    before = shared(locks, as_they_are)
     tuning: dict[str, Tuning] = {}
-    if parts.validation is not None:
-        say(f"tune on {size_of(parts.validation)}")
-        tuning = tune(experiment, start, training, parts.validation, output / "tuning", say)
+    if parts.tuning is not None:
+        say(f"tune on {size_of(parts.tuning)}")
+        tuning = tune(experiment, start, parts, output / "tuning", say)
     chosen = [(strategy, seed) for seed in experiment.compare.seeds for strategy in experiment.compare.strategies]
 
     def run(number: int, strategy: str, seed: int) -> _Run:
         say(f"run {number} of {len(chosen)}: {strategy}, seed {seed}")
         settings = experiment.run_settings(strategy, seed, tuning[strategy].best.settings if tuning else {})
-        return _run(experiment, settings, start, training, tested, output)
+        return _run(experiment, settings, start, parts, output)
 
-    jobs = {f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)}
+    trained: dict[str, Callable[[], _Run]] = {
+        f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)
+    }
+    done: dict[str, list[Entry] | _Run] = shared(locks, {**as_they_are, **trained})
+    before = [entries for entries in done.values() if not isinstance(entries, _Run)]
     runs: dict[str, list[_Run]] = {}
-    for (strategy, _), done in zip(chosen, shared(locks, jobs).values(), strict=True):
-        runs.setdefault(strategy, []).append(done)
-    seconds = sum(run.seconds for done in runs.values() for run in done)
+    for (strategy, _), name in zip(chosen, trained, strict=True):
+        runs.setdefault(strategy, []).append(cast(_Run, done[name]))
+    seconds = sum(run.seconds for of_strategy in runs.values() for run in of_strategy)
     found: list[Results] = []
     for place in range(len(tested)):
-        entries = [entries[place] for entries in before.values()]
+        entries = [entries[place] for entries in before]
         entries += [
-            Entry.of(strategy, "strategy", [run.audits[place] for run in done], [run.losses for run in done])
-            for strategy, done in runs.items()
+            Entry.of(strategy, "strategy", [one.audits[place] for one in same], [one.losses for one in same])
+            for strategy, same in runs.items()
         ]
         found.append(Results(experiment, entries, _tests(experiment, entries), seconds, tuning))
     first, *others = _corrected(found)
     results = replace(first, benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)})
-    write_json(output / "results.json", results_as_json(results))
+    _processes.main_only(lambda: write_json(output / "results.json", results_as_json(results)))
     return results
 
 
@@ -122,17 +132,23 @@ def _audits(
 
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
-    bf16 = experiment.compare.bf16
-    if is_finished(folder, about_of(encoder, corpus, name, bf16=bf16)):
-        with contextlib.suppress(AuditError):  # a damaged audit is made again
-            return Audit.load(folder, experiment.compare.metrics)
-    fast = is_static(encoder)
-    metrics = experiment.compare.metrics
-    done = audit(
-        encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=metrics, bf16=bf16
-    )
-    done.save(folder)
-    return done
+    fast, compare = is_static(encoder), experiment.compare
+    found: list[Audit] = []
+
+    def make() -> None:
+        if is_finished(folder, about_of(encoder, corpus, name, bf16=compare.bf16)):
+            with contextlib.suppress(AuditError):  # a damaged audit is made again
+                found.append(Audit.load(folder, compare.metrics))
+                return
+        done = audit(
+            encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=compare.metrics,
+            bf16=compare.bf16,
+        )  # fmt: skip
+        done.save(folder)
+        found.append(done)
+
+    _processes.main_only(make)
+    return found[0] if found else Audit.load(folder, compare.metrics)
 
 
 def _reference(
@@ -148,7 +164,9 @@ def _reference(
     return [Entry.of(name, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), name, folder, experiment)]
 
 
-def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable[[str], None]) -> SentenceTransformer:
+def _start(
+    experiment: Experiment, training: Mapping[str, Corpus], output: Path, say: Callable[[str], None]
+) -> SentenceTransformer:
     """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
     settings = experiment.encoder
     if not is_made(settings.name):
@@ -157,7 +175,7 @@ def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable
     memory = static.TokenMemory()
     if not (folder / "modules.json").is_file():
         say(f"making the starting encoder {settings.name}")
-        texts = [*training.queries["text"].to_pylist(), *training.passages["text"].to_pylist()]
+        texts = [t for c in training.values() for side in (c.queries, c.passages) for t in side["text"].to_pylist()]
         whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
         made = make_static(
             settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
@@ -171,34 +189,41 @@ def _start(experiment: Experiment, training: Corpus, output: Path, say: Callable
 
 
 def _run(
-    experiment: Experiment,
-    settings: TrainingSettings,
-    start: SentenceTransformer,
-    training: Corpus,
-    tested: Sequence[Corpus],
-    output: Path,
+    experiment: Experiment, settings: TrainingSettings, start: SentenceTransformer, parts: Parts, output: Path
 ) -> _Run:
     strategy, seed = settings.strategy, settings.seed
     folder = output / "runs" / slug(strategy) / f"seed-{seed}"
     record, model = folder / "training.json", folder / "model"
     name = f"{strategy}, seed {seed}"
-    places = (folder / "audit", *(folder / f"audit-{slug(corpus.name)}" for corpus in tested[1:]))
-    if not (record.is_file() and all((place / "metrics.json").is_file() for place in places)):
-        if (model / "training.json").is_file():
+    places = (folder / "audit", *(folder / f"audit-{slug(corpus.name)}" for corpus in parts.benchmarks))
+    finished = record.is_file() and all((place / "metrics.json").is_file() for place in places)
+    # Of several processes one looks, so that all do the same.
+    finished, trained = _processes.share((finished, (model / "training.json").is_file()))
+    if finished:
+        audits = [Audit.load(place, experiment.compare.metrics) for place in places]
+    else:
+        if trained:
             with quiet_transformers():
                 encoder = SentenceTransformer(str(model))
         else:
             encoder = copy.deepcopy(start)
             if experiment.encoder.name == static.FROM_SCRATCH:
                 static.initialise(encoder, seed)
-            train(encoder, training, settings, model, base=experiment.encoder.name, label=f"training {strategy}")
-        audits = _audits(encoder, tested, name, folder, experiment)
-        write_text(record, (model / "training.json").read_text(encoding="utf-8"))
-        keep = experiment.compare.keep_models
-        if keep == "none" or (keep == "first" and seed != experiment.compare.seeds[0]):
-            shutil.rmtree(model)
-    else:
-        audits = [Audit.load(place, experiment.compare.metrics) for place in places]
+            train(
+                encoder, parts.training, settings, model, base=experiment.encoder.name, label=f"training {strategy}",
+                validation=parts.stopping,
+            )  # fmt: skip
+        audits = _audits(encoder, parts.tested, name, folder, experiment)
+
+        def keep() -> None:
+            for done in audits:
+                add_audit(model, done)
+            write_text(record, (model / "training.json").read_text(encoding="utf-8"))
+            wanted = experiment.compare.keep_models
+            if wanted == "none" or (wanted == "first" and seed != experiment.compare.seeds[0]):
+                shutil.rmtree(model)
+
+        _processes.main_only(keep)
     about = json.loads(record.read_text(encoding="utf-8"))
     return _Run(audits, [(int(step), float(loss)) for step, loss in about["losses"]], float(about["seconds"]))
 

@@ -28,9 +28,13 @@ class Data(_Section):
     """What is trained on and what is tested on."""
 
     corpus: str = Field(description="a corpus as `babelmix data` names it, or a path")
+    sources: list[str] = Field([], description="further corpora to train on, whole; a batch is of one source")
     train_options: dict[str, Any] = Field({}, description="reader options for the training part only")
     test: str = Field("", description="another corpus to test on; empty: the test part of `corpus`")
     benchmarks: list[str] = Field([], description="further corpora to test on, each with its own table and tests")
+    validation: str = Field(
+        "", description="a corpus that early stopping looks at; empty: the validation part of `corpus`"
+    )
     split: dict[str, float] = Field(
         {"train": 0.7, "validation": 0.1, "test": 0.2}, description="shares of the parts, cut by group"
     )
@@ -181,9 +185,12 @@ class Experiment(_Section):
         return {key: entry for key, entry in full.items() if key not in RESERVED}
 
     @model_validator(mode="after")
-    def _tuning_has_data(self) -> Experiment:
-        if self.tune.grid and "validation" not in self.data.split:
-            raise ValueError("tune needs a part 'validation' in data.split")
+    def _validation_has_data(self) -> Experiment:
+        if "validation" not in self.data.split:
+            if self.tune.grid:
+                raise ValueError("tune needs a part 'validation' in data.split")
+            if self.training.get("evaluate_every") and not self.data.validation:
+                raise ValueError("training.evaluate_every needs data.validation, or a part 'validation' in data.split")
         return self
 
     def run_settings(self, strategy: str, seed: int, tuned: Mapping[str, float] | None = None) -> TrainingSettings:

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from babelmix._files import slug, write_json, write_text
+from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
@@ -27,19 +28,41 @@ PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "token
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The corpora of an experiment; the validation part is there if something is tuned on it."""
+    """The corpora of an experiment.
+
+    Args:
+        train: the training part of the experiment's corpus.
+        test: what every encoder is tested on.
+        sources: further corpora to train on.
+        tuning: what settings are tuned on, if any are.
+        stopping: what early stopping looks at, if training does.
+        benchmarks: further corpora to test on.
+
+    """
 
     train: Corpus
-    validation: Corpus | None
     test: Corpus
+    sources: tuple[Corpus, ...] = ()
+    tuning: Corpus | None = None
+    stopping: Corpus | None = None
     benchmarks: tuple[Corpus, ...] = ()
+
+    @property
+    def training(self) -> dict[str, Corpus]:
+        """Everything that is trained on, by name."""
+        return {corpus.name.removesuffix("/train"): corpus for corpus in (self.train, *self.sources)}
+
+    @property
+    def tested(self) -> tuple[Corpus, ...]:
+        """Everything that is tested on."""
+        return self.test, *self.benchmarks
 
 
 def corpora(experiment: Experiment) -> Parts:
-    """The training, validation and test corpus of an experiment.
+    """The corpora of an experiment.
 
     Raises:
-        ConfigError: training data share a group or a passage with others, or are for evaluation only.
+        ConfigError: training data share a group or a passage with others, are for evaluation only, or are named twice.
 
     """
     data = experiment.data
@@ -50,30 +73,41 @@ def corpora(experiment: Experiment) -> Parts:
         whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
         other = other and other.only_langs(data.langs)
     refuse_evaluation_only(for_training)
-    training = split(for_training, data.split, seed=data.split_seed)["train"]
-    parts = split(whole, data.split, seed=data.split_seed)
-    test = other or parts["test"]
-    validation = parts["validation"] if experiment.tune.grid else None
-    benchmarks = tuple(open_corpus(spec) for spec in data.benchmarks)
-    if len({test.name, *(benchmark.name for benchmark in benchmarks)}) <= len(benchmarks):
+    own = split(whole, data.split, seed=data.split_seed)
+    stopping = None
+    if experiment.training.get("evaluate_every"):
+        stopping = open_corpus(data.validation) if data.validation else own["validation"]
+    parts = Parts(
+        train=split(for_training, data.split, seed=data.split_seed)["train"],
+        test=other or own["test"],
+        sources=tuple(open_corpus(spec) for spec in data.sources),
+        tuning=own["validation"] if experiment.tune.grid else None,
+        stopping=stopping,
+        benchmarks=tuple(open_corpus(spec) for spec in data.benchmarks),
+    )
+    if len(parts.training) <= len(parts.sources):
+        raise ConfigError("data.sources: a corpus is listed twice, or is the experiment's own")
+    if len({corpus.name for corpus in parts.tested}) <= len(parts.benchmarks):
         raise ConfigError("data.benchmarks: a corpus is listed twice")
-    for name, part in (("validation", validation), ("test", test), *((b.name, b) for b in benchmarks)):
-        if part is not None:
-            _refuse_overlap(data.corpus, training, part, name, groups=part is not other and part not in benchmarks)
-    return Parts(training, validation, test, benchmarks)
+    for name, training in parts.training.items():
+        refuse_evaluation_only(training)
+        for part in (parts.tuning, parts.stopping, *parts.tested):
+            if part is not None:
+                _refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
+    return parts
 
 
-def _refuse_overlap(source: str, training: Corpus, other: Corpus, name: str, groups: bool) -> None:
+def _refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
     both = (training, other)
     if groups:
         found = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in both]
         if shared := found[0] & found[1]:
-            raise ConfigError(f"{source}: the group {min(shared)!r} is in the training and the {name} part")
+            raise ConfigError(f"{source}: the group {min(shared)!r} is in the training part and in {other.name}")
     texts = [set(c.passages["text"].to_pylist()) for c in both]
     if shared := texts[0] & texts[1]:
         raise ConfigError(
-            f"{len(shared):,} passages are in the training and in the {name} part, for example {min(shared)[:60]!r}; "
-            "leave them out of one, or give their rows one group"
+            f"{len(shared):,} passages of {other.name} are trained on too, in {source}, for example {min(shared)[:60]!r}; leave "
+            "them out of one, or, if both are parts of one corpus, give their rows one group"
         )
 
 
@@ -93,6 +127,9 @@ def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         What each job gave, in the order of `jobs`.
 
     """
+    if world_size() > 1:
+        # The ranks of one run go through the jobs in step.
+        return {name: job() for name, job in jobs.items()}
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, T] = {}
     # First what no other process is at, then what the others have done meanwhile, or left undone.
@@ -163,10 +200,14 @@ def _environment(parts: Parts) -> dict[str, Any]:
         ],
         "data": {
             part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
-            for part, corpus in (
-                ("train", parts.train),
-                ("test", parts.test),
-                *((b.name, b) for b in parts.benchmarks),
-            )
+            for part, corpus in _named(parts)
         },
     }
+
+
+def _named(parts: Parts) -> list[tuple[str, Corpus]]:
+    """Every corpus whose change would change the results, by what it is for."""
+    named = [("train", parts.train), ("test", parts.test)]
+    named += [(f"source {corpus.name}", corpus) for corpus in parts.sources]
+    named += [("validation", parts.stopping)] if parts.stopping is not None else []
+    return named + [(f"benchmark {corpus.name}", corpus) for corpus in parts.benchmarks]

@@ -7,16 +7,18 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
+from babelmix import _processes
 from babelmix._files import slug, write_json
 from babelmix.audit import Measure, measures
 from babelmix.audit.run import ranks_of
-from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, TrainingError
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.setup import Parts
 from babelmix.training import is_static, train
 
 
@@ -67,8 +69,7 @@ class Tuning:
 def tune(
     experiment: Experiment,
     start: SentenceTransformer,
-    training: Corpus,
-    validation: Corpus,
+    parts: Parts,
     folder: Path,
     say: Callable[[str], None],
 ) -> dict[str, Tuning]:
@@ -77,8 +78,7 @@ def tune(
     Args:
         experiment: with `tune` and `compare.strategies`.
         start: the encoder that every trial starts from; it is not changed.
-        training: what the trials are trained on.
-        validation: what they are measured on.
+        parts: what the trials are trained and measured on.
         folder: where finished trials are kept, a JSON file each.
         say: told what happens, in a line.
 
@@ -92,10 +92,11 @@ def tune(
         trials = []
         for j, point in enumerate(grid):
             file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
-            if not file.is_file():
+            if not _processes.share(file.is_file()):
                 number = i * len(grid) + j + 1
                 say(f"trial {number} of {len(grid) * len(strategies)}: {strategy}, {described(point)}")
-                write_json(file, asdict(_trial(experiment, strategy, point, start, training, validation)))
+                trial = _trial(experiment, strategy, point, start, parts)
+                _processes.main_only(partial(write_json, file, asdict(trial)))
             trials.append(Trial(**json.loads(file.read_text(encoding="utf-8"))))
         found[strategy] = Tuning(strategy, trials)
         best = found[strategy].best
@@ -113,19 +114,22 @@ def _trial(
     strategy: str,
     point: dict[str, float],
     start: SentenceTransformer,
-    training: Corpus,
-    validation: Corpus,
+    parts: Parts,
 ) -> Trial:
+    assert parts.tuning is not None
     encoder = copy.deepcopy(start)
     settings = experiment.run_settings(strategy, experiment.tune.seed, point)
     try:
         with tempfile.TemporaryDirectory() as place:
-            train(encoder, training, settings, Path(place) / "model", label=f"trying {strategy}")
+            train(
+                encoder, parts.training, settings, Path(place) / "model", label=f"trying {strategy}",
+                validation=parts.stopping,
+            )  # fmt: skip
     except TrainingError as error:
         if "diverged" not in str(error):
             raise
         return Trial(point, {}, 0.0)
-    table = ranks_of(encoder, validation, batch_size=256 if is_static(encoder) else 32, store=False)
+    table = ranks_of(encoder, parts.tuning, batch_size=256 if is_static(encoder) else 32, store=False)
     values = _macros(measures(table, _metrics(experiment.tune.measures)), experiment.tune.measures)
     return Trial(point, values, sum(values.values()) / len(values))
 

@@ -373,6 +373,7 @@ def _save(
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
         record = {
+            "name": output.resolve().name,
             "base": base,
             "corpus": {
                 "name": data.name, "fingerprint": data.fingerprint(), "langs": list(data.langs), "pairs": data.pairs,

@@ -1,0 +1,112 @@
+"""Writes the tables about a fine-tuned pretrained encoder into docs/results.md from finished experiments.
+
+babelmix compare e5-libreoffice       -c libreoffice-help=blocks.parquet --benchmark xquad-r=PATH
+babelmix compare e5-libreoffice-alpha -c libreoffice-help=blocks.parquet --benchmark xquad-r=PATH
+python benchmarks/finetuned.py runs
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from marked import write
+from results import COLUMNS, IMAGES, ROOT, Experiment, differences, headline, pictures, shown, table
+
+from babelmix.audit import Comparison, Measure, RankTable, compare_all, holm, measures
+
+BENCHMARK = "xquad-r"
+UNSEEN = ("ar", "th")
+TESTED = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance")
+AIMS = {"mono/mAP": "at most .010 below the start", "multi/mAP": ".550 or more", "bias/rank distance": "under 450"}
+
+
+def start_of(experiment: Experiment) -> dict[str, Measure]:
+    """The measures of the untouched encoder."""
+    return measures(RankTable.load(experiment.folder / "start" / experiment.audit), ["mAP"])
+
+
+def against_start(experiments: Mapping[str, Experiment]) -> str:
+    """Every strategy minus the untouched encoder, Holm's correction over all corpora and strategies together."""
+    found: list[tuple[str, Comparison]] = []
+    for corpus, experiment in experiments.items():
+        systems = {"start": [start_of(experiment)], **experiment.measures}
+        # The start is first of each pair, so signs are turned below.
+        found += [(corpus, c) for c in compare_all(systems, TESTED, against="start")]
+    corrected = holm([c for _, c in found])
+    rows = []
+    for (corpus, _), c in zip(found, corrected, strict=True):
+        value, low, high = -c.difference.value, -c.difference.high, -c.difference.low
+        rows.append([
+            f"`{c.second}`", corpus, COLUMNS[c.measure],
+            f"{'+' if value > 0 else ''}{shown(c.measure, value)} [{shown(c.measure, low)}, {shown(c.measure, high)}]",
+            f"{-c.effect:+.2f}", f"{c.p:.4f}", f"{c.p_holm:.4f}",
+        ])  # fmt: skip
+    return table(
+        ["batches minus start", "on", "measure", "difference [95 %]", "effect size", "p", "p after Holm"], rows
+    )
+
+
+def aims(experiment: Experiment) -> str:
+    """What was aimed at on the benchmark, and what each strategy reached."""
+    start = start_of(experiment)
+    rows = []
+    for name, runs in experiment.measures.items():
+        means = {measure: float(np.mean([run[measure].macro() for run in runs])) for measure in AIMS}
+        reached = {
+            "mono/mAP": means["mono/mAP"] >= start["mono/mAP"].macro() - 0.01,
+            "multi/mAP": means["multi/mAP"] >= 0.55,
+            "bias/rank distance": means["bias/rank distance"] < 450,
+        }
+        rows.append([
+            f"`{name}`",
+            *(f"{shown(measure, means[measure])} ({'yes' if reached[measure] else 'no'})" for measure in AIMS),
+        ])  # fmt: skip
+    return table(["batches", *(f"{COLUMNS[measure]}: {aim}" for measure, aim in AIMS.items())], rows)
+
+
+def languages(experiment: Experiment, names: Sequence[str]) -> str:
+    """Monolingual and multilingual mAP by query language, of the start and of some strategies."""
+    systems = {"start": [start_of(experiment)], **{name: experiment.measures[name] for name in names}}
+    cells = next(iter(systems.values()))[0]["mono/mAP"].cells
+    rows = []
+    for lang in sorted(cells, key=lambda tag: (tag in UNSEEN, tag)):
+        row = [lang + (" (unseen)" if lang in UNSEEN else "")]
+        for measure in ("mono/mAP", "multi/mAP"):
+            for runs in systems.values():
+                values = [run[measure].cell_values()[run[measure].cells.index(lang)] for run in runs]
+                row.append(shown(measure, float(np.mean(values))))
+        rows.append(row)
+    head = [f"{COLUMNS[measure]}, `{name}`" for measure in ("mono/mAP", "multi/mAP") for name in systems]
+    return table(["queries in", *head], rows)
+
+
+def main() -> None:
+    """Rewrite the marked parts and the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="the folder that holds the experiments")
+    runs = parser.parse_args().runs
+    corpora = {"unseen pages": "", "XQuAD-R": BENCHMARK}
+    main_, alpha = (
+        {label: Experiment(runs / name, benchmark) for label, benchmark in corpora.items()}
+        for name in ("e5-libreoffice", "e5-libreoffice-alpha")
+    )
+    parts: dict[str, str] = {"e5-start": against_start(main_)}
+    for label, short in (("unseen pages", "pages"), ("XQuAD-R", "xquad")):
+        parts |= {
+            f"e5-{short}-headline": headline(main_[label]),
+            f"e5-{short}-tests": differences(main_[label]),
+            f"e5-{short}-finding": main_[label].results["finding"],
+            f"e5-{short}-alpha": headline(alpha[label]),
+        }
+        pictures(alpha[label], f"e5-{short}")
+    parts["e5-aims"] = aims(main_["XQuAD-R"])
+    parts["e5-languages"] = languages(main_["XQuAD-R"], ["mono", "cross", "hybrid"])
+    write(ROOT / "docs" / "results.md", parts)
+    print(f"docs/results.md and {IMAGES.name} are up to date")
+
+
+if __name__ == "__main__":
+    main()
