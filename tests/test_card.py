@@ -125,6 +125,17 @@ def test_training_again_forgets_the_audits(folder, tiny_static) -> None:
     assert "What audits found" not in (folder / "README.md").read_text()
 
 
+def test_an_encoder_of_an_earlier_version_has_a_card_too(folder) -> None:
+    """Its record lacks what was not yet kept then."""
+    file = folder / "training.json"
+    record = json.loads(file.read_text())
+    for name in ("name", "steps", "processes", "best_step"):
+        del record[name]
+    file.write_text(json.dumps(record))
+    add_audit(folder, audit(SentenceTransformer(str(folder)), parallel_corpus(20), name="mixed", store=False))
+    assert ModelCard((folder / "README.md").read_text()).data.model_name == "mixed"
+
+
 def test_a_folder_that_was_not_trained_here_is_refused(tiny_bert, tiny_static) -> None:
     before = sorted(tiny_bert.iterdir())
     done = audit(tiny_static, parallel_corpus(20), name="x", store=False)

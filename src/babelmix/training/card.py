@@ -66,7 +66,8 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "babelmix", "multilingual", "retrieval"],
-        model_name=record["name"],
+        # An encoder that was trained before names were kept is called by its folder.
+        model_name=record.get("name", folder.name),
         eval_results=[result for audit in audits for result in _results(audit)] or None,
     )
     processes = record.get("processes", 1)
