@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import pickle
 import shutil
 import time
@@ -32,6 +31,7 @@ from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.card import write_card
+from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
 from babelmix.training.rows import RowAdam, row_gradients
 from babelmix.training.settings import TrainingSettings
@@ -207,8 +207,8 @@ def train(
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
         run["validation"] = validation.fingerprint()
-    resume = _resumable(checkpoints, run, settings.checkpoint_every > 0)
-    done = _step_of(Path(resume)) or 0 if resume else 0
+    resume = resumable(checkpoints, run, settings.checkpoint_every > 0)
+    done = step_of(Path(resume)) or 0 if resume else 0
     stopping = None
     if settings.evaluate_every and validation is not None:
         stopping = EarlyStopping(encoder, validation, settings, checkpoints)
@@ -390,41 +390,6 @@ def _save(
         write_json(place / "training.json", record)
         write_card(place, record)
     shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-def _resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | None:
-    """The last whole checkpoint of an interrupted run of the same settings, base and corpus, if there is one."""
-
-    def look() -> str | None:
-        record = checkpoints / "run.json"
-        if record.is_file():
-            try:
-                before = json.loads(record.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise TrainingError(f"{record}: is damaged; delete {checkpoints} to start over") from error
-            if before != run:
-                raise TrainingError(
-                    f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
-                    "another output"
-                )
-            steps = {place: _step_of(place) for place in checkpoints.glob("checkpoint-*")}
-            if whole := {place: step for place, step in steps.items() if step is not None}:
-                return str(max(whole, key=lambda place: whole[place]))
-        if will_save:
-            write_json(record, run)
-        return None
-
-    found: list[str | None] = []
-    _processes.main_only(lambda: found.append(look()))
-    return _processes.share(found[0] if found else None)
-
-
-def _step_of(checkpoint: Path) -> int | None:
-    """The step of a checkpoint; None if it is not whole: the trainer writes its state last, and not at once."""
-    try:
-        return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 @contextlib.contextmanager
