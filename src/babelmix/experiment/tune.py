@@ -18,7 +18,7 @@ from babelmix.audit import Measure, measures
 from babelmix.audit.run import ranks_of
 from babelmix.errors import AuditError, TrainingError
 from babelmix.experiment.config import Experiment
-from babelmix.experiment.setup import Parts
+from babelmix.experiment.setup import Parts, shared
 from babelmix.training import is_static, train
 
 
@@ -87,18 +87,21 @@ def tune(
 
     """
     grid, strategies = experiment.tune.grid, experiment.compare.strategies
+    points = [(strategy, point) for strategy in strategies for point in grid]
+
+    def attempt(number: int, strategy: str, point: dict[str, float]) -> Trial:
+        file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
+        if not _processes.share(file.is_file()):
+            say(f"trial {number} of {len(points)}: {strategy}, {described(point)}")
+            trial = _trial(experiment, strategy, point, start, parts)
+            _processes.main_only(partial(write_json, file, asdict(trial)))
+        return Trial(**json.loads(file.read_text(encoding="utf-8")))
+
+    jobs = {f"{one[0]}, {described(one[1])}": partial(attempt, number, *one) for number, one in enumerate(points, 1)}
+    tried = list(shared(folder / "locks", jobs).values())
     found: dict[str, Tuning] = {}
-    for i, strategy in enumerate(strategies):
-        trials = []
-        for j, point in enumerate(grid):
-            file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
-            if not _processes.share(file.is_file()):
-                number = i * len(grid) + j + 1
-                say(f"trial {number} of {len(grid) * len(strategies)}: {strategy}, {described(point)}")
-                trial = _trial(experiment, strategy, point, start, parts)
-                _processes.main_only(partial(write_json, file, asdict(trial)))
-            trials.append(Trial(**json.loads(file.read_text(encoding="utf-8"))))
-        found[strategy] = Tuning(strategy, trials)
+    for place, strategy in enumerate(strategies):
+        found[strategy] = Tuning(strategy, tried[place * len(grid) : (place + 1) * len(grid)])
         best = found[strategy].best
         say(f"{strategy}: {described(best.settings)} (validation score {best.score:.3f})")
     return found
@@ -120,9 +123,11 @@ def _trial(
     encoder = copy.deepcopy(start)
     settings = experiment.run_settings(strategy, experiment.tune.seed, point)
     try:
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as own:
+            # Rank 0's, in every process.
+            place = Path(_processes.share(own))
             train(
-                encoder, parts.training, settings, Path(place) / "model", label=f"trying {strategy}",
+                encoder, parts.training, settings, place / "model", label=f"trying {strategy}",
                 validation=parts.stopping,
             )  # fmt: skip
     except TrainingError as error:
