@@ -31,6 +31,8 @@ from babelmix.training.weights import average_with, copied, trained
 
 SHARES = {"hybrid": (0.3, 0.5), "cross": (0.3, 0.5)}
 """Shares of the starting weights in an average, by batches."""
+SOUP = 0.4
+"""Share of the starting weights in an average with the mean of the `hybrid` and the `cross` encoder."""
 TRAINED: dict[str, dict[str, Any]] = {
     "lower rate": {"learning_rate": 2e-5},
     "LoRA": {"lora_rank": 16, "learning_rate": 5e-4, "freeze_embeddings": False},
@@ -68,6 +70,14 @@ def main() -> None:
         for strategy, shares in SHARES.items()
         for share in shares
     }
+
+    def soup() -> SentenceTransformer:
+        model, other = (averaged(strategy, 0.0) for strategy in ("hybrid", "cross"))
+        average_with(trained(model), copied(trained(other)), 0.5)
+        average_with(trained(model), copied(trained(start)), SOUP)
+        return model
+
+    made[f"mean of hybrid and cross, {SOUP:.0%} of the start"] = soup
     made |= {f"hybrid, {name}": partial(changed, "hybrid", name, changes) for name, changes in TRAINED.items()}
 
     def job(name: str) -> None:
