@@ -15,6 +15,7 @@ from conftest import parallel_corpus
 from sentence_transformers import SentenceTransformer
 
 from babelmix.cli import main
+from babelmix.corpus import Corpus
 
 COMMANDS = ("audit", "train", "compare", "data", "encoders")
 
@@ -25,10 +26,8 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wide(corpus: Corpus, file: Path) -> Path:
     """A user's small wide file, a query and a passage column per language."""
-    corpus = parallel_corpus(40)
     rows: dict[str, dict[str, str]] = {}
     for side, table in (("query", corpus.queries), ("passage", corpus.passages)):
         for row in table.to_pylist():
@@ -37,9 +36,20 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
     names = ["item", "group", *(f"{side}_{lang}" for side in ("query", "passage") for lang in corpus.langs)]
     lines = [",".join(names), *(",".join(f'"{row[name]}"' for name in names) for row in rows.values())]
-    file = tmp_path_factory.mktemp("user") / "my.csv"
     file.write_text("\n".join(lines), encoding="utf-8")
     return file
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wide(parallel_corpus(40), tmp_path_factory.mktemp("user") / "my.csv")
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Items that the other file does not have."""
+    corpus = parallel_corpus(60).only_groups([f"g{number}" for number in range(20, 30)])
+    return wide(corpus, tmp_path_factory.mktemp("user") / "held-out.csv")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -140,6 +150,7 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "accuracy"], "'accuracy' is not SETTING/METRIC"),
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/xyz"], "there is no metric 'xyz'"),
         (["train", "-c", "CSV", "--model", "static", "--validation", "gone.csv"], "gone.csv: there is no such corpus"),
+        (["train", "-c", "CSV", "--model", "static", "--validation", "CSV"], "passages of my are trained on too"),
         (["train", "-c", "CSV", "--model", "static", "--patience", "-1"], "Invalid value for '--patience'"),
         (["train", "-c", "CSV", "--model", "static", "--evaluate-every", "5"], "there is no validation corpus"),
         (["train", "-c", "CSV", "--model", "static", "--start-share", "1"], "Invalid value for '--start-share'"),
@@ -178,10 +189,12 @@ def test_wrong_settings_of_an_experiment_are_one_sentence(csv: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_checkpoint_is_one_sentence_and_status_one(csv: Path, tiny_bert: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_one_sentence_and_status_one(
+    csv: Path, held_out: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
     command = [
         "train", "-c", csv, "--model", tiny_bert, "--out", tmp_path / "m", "--steps", 4, "--batch-size", 8,
-        "--checkpoint-every", 2, "--validation", csv, "--evaluate-every", 2,
+        "--checkpoint-every", 2, "--validation", held_out, "--evaluate-every", 2,
     ]  # fmt: skip
     killed = (
         "import os, sys; from babelmix.training import trainer; trainer._save = lambda *_: os._exit(9);"
@@ -205,11 +218,11 @@ def test_a_damaged_checkpoint_is_one_sentence_and_status_one(csv: Path, tiny_ber
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_an_audit_goes_into_the_card_of_a_trained_encoder(csv: Path, tmp_path: Path) -> None:
+def test_an_audit_goes_into_the_card_of_a_trained_encoder(csv: Path, held_out: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     done = run(
         "train", "-c", csv, "--part", "train", "--model", "static", "--out", model, "--steps", 200,
-        "--validation", csv, "--evaluate-every", 1, "--patience", 1, "--learning-rate", "0.5", "--batch-size", 8,
+        "--validation", held_out, "--evaluate-every", 1, "--patience", 1, "--learning-rate", "0.5", "--batch-size", 8,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads((model / "training.json").read_text())

@@ -87,6 +87,7 @@ def train(
     from babelmix.encoders.loading import make_static
     from babelmix.errors import ConfigError
     from babelmix.experiment.config import describe
+    from babelmix.experiment.setup import refuse_overlap
     from babelmix.training import TrainingData, TrainingSettings, is_static
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
@@ -101,6 +102,9 @@ def train(
     size = batch_size or min(64, largest_batch(data.index, parsed))
     enough = max(30, min(500, -(-3 * data.pairs // size)))
     held_out = read_corpus(validation, "", "all") if validation else None
+    if held_out is not None:
+        for name, source in sources.items():
+            refuse_overlap(name, source, held_out, groups=False)
     if model == STATIC_FROM_SCRATCH:
         encoder = make_static(
             model, [t for c in sources.values() for side in (c.queries, c.passages) for t in side["text"].to_pylist()]

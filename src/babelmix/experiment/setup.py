@@ -93,11 +93,23 @@ def corpora(experiment: Experiment) -> Parts:
         refuse_evaluation_only(training)
         for part in (parts.tuning, parts.stopping, *parts.tested):
             if part is not None:
-                _refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
+                refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
     return parts
 
 
-def _refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
+def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
+    """Raise if something is trained on that is looked at elsewhere.
+
+    Args:
+        source: the training corpus's name.
+        training: what is trained on.
+        other: what is tested, tuned or stopped on.
+        groups: whether the two are parts of one corpus, which must not share a group.
+
+    Raises:
+        ConfigError: they share a group or a passage.
+
+    """
     both = (training, other)
     if groups:
         found = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in both]
