@@ -11,14 +11,20 @@ What has not been run is left as it is in the document.
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from marked import write
 from results import COLUMNS, IMAGES, ROOT, Experiment, differences, headline, pictures, shown, table
+from sentence_transformers import SentenceTransformer
 
+from babelmix._files import slug
 from babelmix.audit import Comparison, Measure, RankTable, compare_all, holm, measures
+from babelmix.encoders import load_encoder
+from babelmix.training.weights import copied, trained
 
 BENCHMARK = "xquad-r"
 UNSEEN = ("ar", "th")
@@ -82,6 +88,23 @@ def remedies(experiment: Experiment) -> str:
     return table(["encoder", *(COLUMNS[key] for key in shown_)], rows)
 
 
+def moved(experiment: Experiment) -> str:
+    """How far the trained weights of the first seed are from the start's, over the length of the start's."""
+    config = tomllib.loads((experiment.folder / "config.toml").read_text(encoding="utf-8"))
+    start = copied(trained(load_encoder(config["encoder"]["name"])))
+    rows = []
+    for name in experiment.strategies:
+        folder = experiment.folder / "runs" / slug(name) / f"seed-{config['compare']['seeds'][0]}" / "model"
+        now = trained(SentenceTransformer(str(folder), device="cpu"))
+        # Frozen token vectors have not moved, and do not count as what could have.
+        changed = [key for key in now if not torch.equal(now[key], start[key])]
+        squares = sum(float((now[key] - start[key]).square().sum()) for key in changed)
+        rows.append(
+            [f"`{name}`", f"{(squares / sum(float(start[key].square().sum()) for key in changed)) ** 0.5:.4f}"]
+        )
+    return table(["batches", "distance from the start, relative"], rows)
+
+
 def languages(experiment: Experiment, names: Sequence[str]) -> str:
     """Monolingual and multilingual mAP by query language, of the start and of some strategies."""
     systems = {"start": [start_of(experiment)], **{name: experiment.measures[name] for name in names}}
@@ -120,6 +143,7 @@ def main() -> None:
         if alpha:
             parts[f"e5-{short}-alpha"] = headline(alpha[label])
             pictures(alpha[label], f"e5-{short}")
+    parts["e5-moved"] = moved(main_["XQuAD-R"])
     parts["e5-remedies"] = remedies(main_["XQuAD-R"])
     parts["e5-aims"] = aims(main_["XQuAD-R"])
     parts["e5-languages"] = languages(main_["XQuAD-R"], ["mono", "cross", "hybrid"])
