@@ -166,7 +166,7 @@ def test_weights_of_languages_are_kept_in_cross_lingual_rows() -> None:
     weights = np.array([1.0, 2.0, 5.0])
     drawn = Counter()
     for step in range(300):
-        query, passage, _ = index.different(weights).draw(1, step, 50)
+        query, passage, *_ = index.different(weights).draw(1, step, 50)
         drawn.update(zip(index.locate(query)[1].tolist(), index.locate(passage)[1].tolist(), strict=True))
     expected = {(a, b): weights[a] * weights[b] for a in range(3) for b in range(3) if a != b}
     total = sum(expected.values())
@@ -181,7 +181,7 @@ def test_weights_of_languages_are_kept_in_same_language_rows() -> None:
     pool = index.same(None, weights)
     drawn = np.zeros(3, dtype=int)
     for step in range(200):
-        query, passage, _ = pool.draw(1, step, 50)
+        query, passage, *_ = pool.draw(1, step, 50)
         assert query.tolist() == passage.tolist()
         drawn += np.bincount(index.locate(query)[1], minlength=3)
     assert scipy.stats.chisquare(drawn, 10000 * weights / weights.sum()).pvalue > 0.001
