@@ -66,7 +66,8 @@ def measured(job: dict[str, Any]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place, watching_memory() as risen:
         watch = Watch(risen)
         train(encoder, data, settings(job, job["cached"]), Path(place) / "model", callbacks=[watch])
-    step = float(statistics.median(np.diff(watch.times)))
+    # A single step tells of memory only.
+    step = float(statistics.median(np.diff(watch.times))) if len(watch.times) > 1 else float("nan")
     return {"extra": watch.extra / 2**20, "peak": status_mb("VmHWM"), "step": step}
 
 
@@ -136,7 +137,7 @@ def memory_tables(asked: argparse.Namespace, job: dict[str, Any], folder: Path) 
             found = middle[pairs, cached]
             print(
                 f"| {'GradCache' if cached else 'without'} | {pairs:,} | {found['extra']:,.0f} | {found['peak']:,.0f} | "
-                f"{found['step']:.1f} | {pairs / found['step']:.1f} |"
+                + ("| |" if np.isnan(found["step"]) else f"{found['step']:.1f} | {pairs / found['step']:.1f} |")
             )
     slope, start = np.polyfit(asked.sizes, [middle[pairs, False]["extra"] for pairs in asked.sizes], 1)
     needed, took = (start + slope * asked.pairs) / 1024, middle[asked.pairs, True]["peak"] / 1024
@@ -179,7 +180,12 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--rounds", type=int, default=1, help="of the sizes that fit")
     parser.add_argument("--steps", type=int, default=4, help="at the sizes that fit; the first is not timed")
-    parser.add_argument("--large-steps", type=int, default=2, help="at the size that does not; the first is not timed")
+    parser.add_argument(
+        "--large-steps",
+        type=int,
+        default=2,
+        help="at the size that does not fit; 1: memory only, as the first is not timed",
+    )
     parser.add_argument("--quick", action="store_true", help="the smallest sizes: does it run?")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
