@@ -199,6 +199,7 @@ def _run_experiment(
     name: str, corpus: str, benchmarks: list[str], out: Path | None, show: bool, json_output: bool
 ) -> None:
     from babelmix._files import check_output_folder
+    from babelmix._processes import is_main
     from babelmix._progress import console
     from babelmix.cli.tables import print_comparison
     from babelmix.errors import ConfigError
@@ -221,6 +222,8 @@ def _run_experiment(
     folder = out or Path("runs") / plan.name
     check_output_folder(folder, ["config.toml"])
     results = run_experiment(plan, folder, lambda line: console.print(line, highlight=False))
+    if not is_main():
+        return
     write_comparison_report(results, folder / "report.html")
     if json_output:
         typer.echo(json.dumps(results_as_json(results), ensure_ascii=False))
