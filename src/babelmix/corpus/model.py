@@ -13,7 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from babelmix.corpus.languages import check_language_tags
+from babelmix.corpus.images import IMAGE_TYPE, picture_keys
+from babelmix.corpus.languages import IMAGE, check_language_tags
 from babelmix.errors import CorpusError
 
 ROW_COLUMNS = ("item", "lang", "text", "group")
@@ -21,6 +22,9 @@ QREL_COLUMNS = ("query_item", "passage_item")
 GRADE = "grade"
 ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
 QREL_SCHEMA = pa.schema([*((name, pa.large_string()) for name in QREL_COLUMNS), (GRADE, pa.int32())])
+IMAGE_COLUMNS = ("image", "digest")
+"""What a side with pictures has besides `ROW_COLUMNS`."""
+PICTURE_SCHEMA = pa.schema([*ROW_SCHEMA, ("image", IMAGE_TYPE), ("digest", pa.large_string())])
 NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
 
 PART = 1 << 16
@@ -36,7 +40,9 @@ class Corpus:
     which it exists.
 
     Args:
-        queries: Arrow table with string columns `item`, `lang` (BCP 47), `text` and `group`.
+        queries: Arrow table with string columns `item`, `lang` (BCP 47), `text` and `group`. A row that is a picture
+            has `lang` `zxx`, no text, and `image`, a struct of `bytes` (an encoded picture) or `path` (of a file), as in
+            `datasets.Image`. A column `digest`, by which equal pictures are known, is added where it is missing.
         passages: the same columns.
         qrels: Arrow table with string columns `query_item` and `passage_item`, and optionally `grade`, a whole number
             from 1 on: how relevant the passage is, as in TREC's qrels (1 where the column is missing).
@@ -77,19 +83,26 @@ class Corpus:
     @classmethod
     def from_rows(
         cls,
-        queries: Sequence[Mapping[str, str]],
-        passages: Sequence[Mapping[str, str]],
+        queries: Sequence[Mapping[str, Any]],
+        passages: Sequence[Mapping[str, Any]],
         qrels: Sequence[tuple[str, str] | tuple[str, str, int]],
         *,
         name: str = "corpus",
         meta: Mapping[str, Any] | None = None,
         negatives: Sequence[tuple[str, str]] = (),
     ) -> Self:
-        """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1."""
+        """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1.
 
-        def table(rows: Sequence[Mapping[str, str]]) -> pa.Table:
-            columns = {key: [row.get(key) for row in rows] for key in ("item", "lang", "text")}
+        A picture's row has `image`: the bytes of a file, or its path.
+        """
+
+        def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+            columns: dict[str, list[Any]] = {key: [row.get(key) for row in rows] for key in ("item", "lang", "text")}
             columns["group"] = [row.get("group", row["item"]) for row in rows]
+            pictures = [row.get("image") for row in rows]
+            if any(picture is not None for picture in pictures):
+                columns["image"] = [{"bytes": p} if isinstance(p, bytes) else p and {"path": str(p)} for p in pictures]
+                return pa.table(columns, schema=PICTURE_SCHEMA.remove(PICTURE_SCHEMA.get_field_index("digest")))
             return pa.table(columns, schema=ROW_SCHEMA)
 
         pairs = {
@@ -111,6 +124,11 @@ class Corpus:
         )
 
     @property
+    def has_images(self) -> bool:
+        """Whether either side has pictures."""
+        return IMAGE in self.langs
+
+    @property
     def is_graded(self) -> bool:
         """Whether some passages are more relevant than others."""
         return bool(pc.any(pc.not_equal(self.qrels[GRADE], 1), min_count=0).as_py())
@@ -127,7 +145,10 @@ class Corpus:
         swapped = list(reversed(QREL_COLUMNS))
         qrels = self.qrels.select([*swapped, GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
         negatives = self.negatives.select(swapped).rename_columns(list(QREL_COLUMNS))
-        return Corpus(self.passages, self.queries, qrels, f"{self.name} (reversed)", self.meta, negatives)
+        way = (
+            "image to text" if self.has_images and IMAGE in self.passages["lang"].unique().to_pylist() else "reversed"
+        )
+        return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, negatives)
 
     def only_langs(self, langs: Sequence[str]) -> Corpus:
         """The corpus restricted to some languages.
@@ -172,7 +193,8 @@ class Corpus:
         negatives = (self.negatives,) if self.negatives.num_rows else ()
         for table in (self.queries, self.passages, self.qrels, *negatives):
             for column in table.column_names:
-                if column == GRADE and not self.is_graded:
+                # A picture's content is known by its digest.
+                if (column == GRADE and not self.is_graded) or column == "image":
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())
                 for start, part in _parts(table[column]):
@@ -191,7 +213,7 @@ class Corpus:
     def save(self, folder: str | Path, *, format: str = "parquet") -> None:
         """Write the corpus as a folder: a Parquet or Arrow file a table and `corpus.json`, whole or not at all.
 
-        An empty table of negatives has no file.
+        An empty table of negatives has no file. Pictures are written into the tables, also those that were files.
 
         Args:
             folder: where to; an existing corpus there is replaced.
@@ -219,18 +241,43 @@ def _rows_table(table: pa.Table, side: str) -> pa.Table:
     missing = [name for name in ROW_COLUMNS if name not in table.column_names]
     if missing:
         raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
-    table = table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
+    pictures = "image" in table.column_names and table["image"].null_count < table.num_rows
+    table = _with_digests(table, side) if pictures else table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
     for name in ROW_COLUMNS:
         for start, part in _parts(table[name]):
             empty = pc.is_null(part)
             if name == "text":
                 empty = pc.or_(empty, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(part)), 0))
                 empty = pc.fill_null(empty, True)
+                if pictures:
+                    empty = pc.and_(empty, pc.is_null(table["image"].slice(start, len(part))))
             if pc.any(empty, min_count=0).as_py():
                 row = start + int(pc.index(empty, True).as_py())
                 raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
+    _check_languages_of_pictures(table, side, pictures)
     check_language_tags(pc.unique(table["lang"]).to_pylist(), f"{side}, column 'lang'")
     return table
+
+
+def _with_digests(table: pa.Table, side: str) -> pa.Table:
+    """A side with pictures, each with its digest."""
+    if "digest" not in table.column_names:
+        table = table.append_column("digest", pa.array(picture_keys(table["image"], side), pa.large_string()))
+    return table.select([*ROW_COLUMNS, *IMAGE_COLUMNS]).cast(PICTURE_SCHEMA)
+
+
+def _check_languages_of_pictures(table: pa.Table, side: str, pictures: bool) -> None:
+    """A row is a picture, or it has a text and a language."""
+    is_picture = pc.is_valid(table["image"]) if pictures else pa.array([False] * table.num_rows)
+    wrong = pc.not_equal(pc.equal(table["lang"], IMAGE), is_picture)
+    both = pc.and_(is_picture, pc.is_valid(table["text"]))
+    for bad, what in (
+        (wrong, f"a picture's language is {IMAGE!r}, and nothing else has it"),
+        (both, "is a picture and a text; make two rows of it"),
+    ):
+        if pc.any(bad, min_count=0).as_py():
+            row = int(pc.index(bad, True).as_py())
+            raise CorpusError(f"{side}, row {row + 1}, column 'lang': {table['lang'][row].as_py()!r}, {what}")
 
 
 def _parts(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.ChunkedArray]]:

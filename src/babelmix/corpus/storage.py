@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelmix._files import replacing_folder, write_json
+from babelmix.corpus.images import with_bytes
 from babelmix.corpus.model import QREL_COLUMNS, ROW_COLUMNS, Corpus
 from babelmix.errors import ConfigError, CorpusError, ReaderError
 
@@ -29,7 +30,7 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
         raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
     with replacing_folder(folder, [MARKER], keep_existing=keep_existing) as temporary:
         for name in _tables_of(corpus):
-            table: pa.Table = getattr(corpus, name)
+            table = with_bytes(getattr(corpus, name))
             if format == "parquet":
                 pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
             else:
@@ -81,11 +82,15 @@ def _load_table(folder: Path, name: str) -> pa.Table:
 def to_datasets(corpus: Corpus) -> DatasetDict:
     """The corpus as a Hugging Face `DatasetDict` with a split a table; `negatives` only if there are any.
 
-    The Arrow tables are shared, not copied. Name, meta and fingerprint are not part of a `DatasetDict`.
+    The Arrow tables are shared, not copied; pictures are of the feature `Image`. Name, meta and fingerprint are not part
+    of a `DatasetDict`.
     """
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset, DatasetDict, Image
 
-    return DatasetDict({name: Dataset(getattr(corpus, name)) for name in _tables_of(corpus)})
+    sides = {name: Dataset(with_bytes(getattr(corpus, name))) for name in _tables_of(corpus)}
+    return DatasetDict(
+        {n: side.cast_column("image", Image()) if "image" in side.column_names else side for n, side in sides.items()}
+    )
 
 
 def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:

@@ -1,0 +1,224 @@
+"""Pictures: where a row's picture is, how it is opened, and what is refused and why."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from babelmix.errors import CorpusError, require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+"""As `datasets.Image` stores a picture: the bytes of a file, or its path."""
+
+MAX_PIXELS = 50_000_000
+"""A picture of more is refused before it is unpacked."""
+
+MAX_BYTES = 100 << 20
+"""So is a larger file."""
+
+
+class PictureError(CorpusError):
+    """A picture cannot be used; the message is the end of a sentence that begins with its name."""
+
+
+def open_picture(data: bytes) -> Image:
+    """Unpack a picture.
+
+    Args:
+        data: a file's bytes: PNG, JPEG, WebP, GIF, BMP or TIFF.
+
+    Returns:
+        An RGB picture; transparent parts are white.
+
+    Raises:
+        PictureError: it is empty, cut short, damaged, too large, animated, or of a colour space other than RGB and grey.
+        MissingExtraError: Pillow is not installed.
+
+    """
+    images = require("PIL.Image", "images", "Opening pictures")
+    if not data:
+        raise PictureError("is empty (0 bytes)")
+    if len(data) > MAX_BYTES:
+        raise PictureError(f"is a file of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
+    try:
+        with warnings.catch_warnings():
+            # Our own limit is below Pillow's, which warns first and raises later.
+            warnings.simplefilter("ignore", images.DecompressionBombWarning)
+            picture = images.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"))
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise PictureError(f"has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read")
+            if (frames := getattr(picture, "n_frames", 1)) > 1:
+                raise PictureError(f"is animated ({frames} frames); use one frame of it")
+            if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
+                raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
+            picture.load()
+    except PictureError:
+        raise
+    except images.DecompressionBombError as error:
+        raise PictureError(f"has too many pixels; at most {MAX_PIXELS:,} are read") from error
+    except images.UnidentifiedImageError as error:
+        raise PictureError("is no picture, or damaged at its beginning; use PNG, JPEG or WebP") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError, MemoryError) as error:
+        raise PictureError(f"is cut short or damaged ({error})") from error
+    return _as_rgb(picture, images)
+
+
+def _as_rgb(picture: Image, images: Any) -> Image:
+    if picture.mode == "I;16":
+        # Pillow would cut 16 bits of grey to the lowest 8.
+        return images.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        over = picture.convert("RGBA")
+        paper = images.new("RGBA", over.size, "white")
+        paper.alpha_composite(over)
+        return paper.convert("RGB")
+    return picture.convert("RGB")
+
+
+def picture_keys(column: pa.ChunkedArray, side: str) -> list[str | None]:
+    """The digest of each picture's bytes, 32 hexadecimal digits; None where there is no picture.
+
+    Raises:
+        CorpusError: a picture has neither bytes nor a path, or its file cannot be read.
+
+    """
+    keys: list[str | None] = []
+    for row, cell in enumerate(column):
+        value = cell.as_py()
+        if value is None:
+            keys.append(None)
+            continue
+        try:
+            keys.append(digest_of(bytes_of(value)))
+        except PictureError as error:
+            raise CorpusError(f"{side}, row {row + 1}, column 'image': {error}") from error
+    return keys
+
+
+def digest_of(data: bytes) -> str:
+    """128 bits of BLAKE2b as hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def bytes_of(value: dict[str, Any]) -> bytes:
+    """The encoded picture of a cell of the column `image`.
+
+    Raises:
+        PictureError: there is none.
+
+    """
+    if value.get("bytes") is not None:
+        return value["bytes"]
+    path = value.get("path")
+    if not path:
+        raise PictureError("has neither bytes nor a path")
+    try:
+        file = Path(path)
+        if file.stat().st_size > MAX_BYTES:
+            raise PictureError(f"{path} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        return file.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({error.strerror})") from error
+
+
+class Pictures(Sequence["Image"]):
+    """Pictures of a table, opened when they are asked for.
+
+    Args:
+        table: a side of a corpus, every row of it a picture.
+
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._cells = table["image"]
+        self._digests = table["digest"].to_pylist()
+
+    @property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """128-bit keys, uint64, shape (pictures, 2)."""
+        return np.frombuffer(bytes.fromhex("".join(self._digests)), dtype="<u8").reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    @overload
+    def __getitem__(self, row: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Image]: ...
+
+    def __getitem__(self, row: int | slice) -> Image | list[Image]:
+        """The picture of a row, RGB.
+
+        Raises:
+            CorpusError: it is damaged, or its file is no longer what it was.
+
+        """
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        value = self._cells[int(row)].as_py()
+        try:
+            data = bytes_of(value)
+            if value.get("bytes") is None and digest_of(data) != self._digests[int(row)]:
+                raise PictureError(f"{value['path']} has changed since the corpus was read; read it again")
+            return open_picture(data)
+        except PictureError as error:
+            raise CorpusError(f"picture {int(row) + 1}: {error}") from error
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[row] for row in range(len(self)))
+
+
+def with_bytes(table: pa.Table) -> pa.Table:
+    """A side whose pictures are all in the table itself, none in files.
+
+    Raises:
+        CorpusError: a file cannot be read or has changed.
+
+    """
+    if (
+        "image" not in table.column_names
+        or pc.all(pc.or_(pc.is_null(table["image"]), pc.is_valid(pc.struct_field(table["image"], "bytes")))).as_py()
+    ):
+        return table
+    cells: list[dict[str, Any] | None] = []
+    for row, (cell, digest) in enumerate(zip(table["image"], table["digest"].to_pylist(), strict=True)):
+        value = cell.as_py()
+        try:
+            cells.append(
+                value and {"bytes": bytes_of(value), "path": Path(value["path"]).name if value["path"] else None}
+            )
+        except PictureError as error:
+            raise CorpusError(f"picture {row + 1}: {error}") from error
+        if value and digest_of(cells[-1]["bytes"]) != digest:  # type: ignore[index]
+            raise CorpusError(
+                f"picture {row + 1}: {value['path']} has changed since the corpus was read; read it again"
+            )
+    place = table.column_names.index("image")
+    return table.set_column(place, "image", pa.array(cells, IMAGE_TYPE))
+
+
+__all__ = [
+    "IMAGE_TYPE",
+    "PictureError",
+    "Pictures",
+    "bytes_of",
+    "digest_of",
+    "open_picture",
+    "picture_keys",
+    "with_bytes",
+]
