@@ -268,7 +268,7 @@ def _with_digests(table: pa.Table, side: str) -> pa.Table:
 
 def _check_languages_of_pictures(table: pa.Table, side: str, pictures: bool) -> None:
     """A row is a picture, or it has a text and a language."""
-    is_picture = pc.is_valid(table["image"]) if pictures else pa.array([False] * table.num_rows)
+    is_picture = pc.is_valid(table["image"]) if pictures else pa.repeat(False, table.num_rows)
     wrong = pc.not_equal(pc.equal(table["lang"], IMAGE), is_picture)
     both = pc.and_(is_picture, pc.is_valid(table["text"]))
     for bad, what in (
