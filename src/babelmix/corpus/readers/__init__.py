@@ -13,6 +13,7 @@ from babelmix.corpus.readers import (
     beir,
     belebele,
     comfyui_docs,
+    emoji,
     libreoffice_help,
     miracl,
     mlqa_r,
@@ -35,7 +36,7 @@ class Reader:
     Args:
         summary: what it is, in a line.
         read: the function that reads it.
-        takes_path: whether it needs a path after its name, `required` or `optional`. Where its `read` says so, the path
+        takes_path: whether it needs a path after its name, `required`, `optional` or `never`. Where its `read` says so, the path
             may also be the name of a hub data set.
 
     """
@@ -50,6 +51,7 @@ READERS: dict[str, Reader] = {
     "libreoffice-help": Reader(
         "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", libreoffice_help.read, "optional"
     ),
+    "emoji": Reader("emoji names in 14 languages and their pictures (extra: images)", emoji.read, "never"),
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
     "mlqa-r": Reader("LAReQA's MLQA-R, 7 languages, evaluation only", mlqa_r.read, "required"),
     "miracl": Reader(
