@@ -23,8 +23,10 @@ from babelmix.errors import EncoderError
 
 LONGEST = 64
 """Tokens that a tiny text tower reads."""
-WIDTH = 192
+WIDTH = 128
 """Of a tiny text tower's layers."""
+LAYERS = 2
+"""Of a tiny text tower."""
 VOCABULARY = 8_000
 """Pieces of a tiny text tower's vocabulary at most."""
 
@@ -152,12 +154,12 @@ def _text_tower(
 
 
 def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[torch.nn.Module]:
-    """Four layers over a vocabulary learned from the texts, mean-pooled."""
+    """A few layers over a vocabulary learned from the texts, mean-pooled."""
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
     tokenizer = unigram.learn(texts, size)
     config = DistilBertConfig(
-        vocab_size=tokenizer.get_vocab_size(), dim=WIDTH, n_layers=4, n_heads=3, hidden_dim=4 * WIDTH,
+        vocab_size=tokenizer.get_vocab_size(), dim=WIDTH, n_layers=LAYERS, n_heads=2, hidden_dim=4 * WIDTH,
         max_position_embeddings=LONGEST, pad_token_id=tokenizer.token_to_id("<pad>"), dropout=0.0, attention_dropout=0.0,
     )  # fmt: skip
     fast = PreTrainedTokenizerFast(

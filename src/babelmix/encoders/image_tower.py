@@ -66,7 +66,7 @@ def load_tower(name: str, *, revision: str | None = None) -> Modules:
 
 
 def tiny_tower(
-    *, size: int = 64, patch: int = 8, width: int = 192, layers: int = 4, heads: int = 3, dimension: int = 128
+    *, size: int = 64, patch: int = 16, width: int = 128, layers: int = 3, heads: int = 2, dimension: int = 128
 ) -> Modules:
     """A small vision transformer of CLIP's kind with random weights.
 
