@@ -149,8 +149,7 @@ class CorpusIndex:
     ) -> None:
         if langs is not None and (missing := sorted(set(langs) - set(corpus.langs))):
             raise PlanError(f"{corpus.name} has no {', '.join(missing)}; it has {', '.join(corpus.langs)}")
-        if langs is not None:
-            corpus = corpus.only_langs([*langs, *([_IMAGE] if corpus.has_images and _IMAGE not in langs else [])])
+        corpus = corpus if langs is None else corpus.only_langs(langs)
         self.langs = _languages_of(corpus)
         self.pictures = _has_picture_passages(corpus)
         if unknown := sorted(set(text_only) - set(self.langs)):

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.router import Router
 from sentence_transformers.base.modules.transformer import Transformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
@@ -81,6 +81,40 @@ def join_towers(
         route_mappings={(None, "text"): "text", (None, "image"): "image"},
     )
     return SentenceTransformer(modules=[router, Normalize()], device="cpu", prompts=prompts or {})
+
+
+def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
+    """Give the towers that a name calls random new weights, and the layer beside a text tower that is not.
+
+    Args:
+        encoder: what `make_dual` made.
+        name: that it was made by.
+        seed: of the weights.
+
+    """
+    image_name, _, text_name = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        for modality, random in (("image", image_name == TINY), ("text", text_name in (TINY, static.FROM_SCRATCH))):
+            for module in tower_of(encoder, modality):
+                if isinstance(module, Transformer) and random:
+                    fresh = type(module.model)(module.model.config)
+                    module.model.load_state_dict(fresh.state_dict())
+                elif isinstance(module, StaticEmbedding) and random:
+                    weight = module.embedding.weight
+                    weight.data = torch.randn(weight.shape) / weight.shape[1] ** 0.5
+                elif isinstance(module, Dense) and (random or modality == "text"):
+                    module.linear.reset_parameters()
+    finally:
+        torch.set_rng_state(state)
+
+
+def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -> SentenceTransformer:
+    """A dual encoder with the image tower of another."""
+    return join_towers(
+        tower_of(other, "image"), tower_of(encoder, "text"), {k: p or "" for k, p in encoder.prompts.items()}
+    )
 
 
 def is_dual(encoder: torch.nn.Module) -> bool:
@@ -175,9 +209,11 @@ def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[to
 __all__ = [
     "VOCABULARY",
     "image_fingerprint",
+    "initialise",
     "is_dual",
     "is_dual_name",
     "join_towers",
     "make_dual",
     "tower_of",
+    "with_image_tower",
 ]

@@ -80,7 +80,7 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None, part: s
         corpus = corpus.only_groups(groups, f"emoji/{part}").named(f"emoji/{part}", split=part)
     if langs is not None:
         captions = [lang for lang in corpus.langs if lang != IMAGE]
-        corpus = corpus.only_langs([*pick_langs(langs, captions, "emoji"), IMAGE])
+        corpus = corpus.only_langs(pick_langs(langs, captions, "emoji"))
     return corpus
 
 
