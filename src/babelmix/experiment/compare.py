@@ -24,11 +24,15 @@ from babelmix.encoders import load_encoder
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.examples import examples_of, load_examples, save_examples
 from babelmix.experiment.results import Entry, Results, results_as_json
 from babelmix.experiment.setup import Parts, claim, corpora, record_environment, refuse_another, shared, size_of
-from babelmix.experiment.start import begin_with, start_of
+from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.training import TrainingSettings, add_audit, is_static, train
+
+EXAMPLES = pictures.EXAMPLES
+"""The file of a run's examples."""
 
 
 class _Run(NamedTuple):
@@ -116,7 +120,15 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
             there = ", ".join(found[0].strategies()[0].means)
             raise ConfigError(f"compare.tests: {name} is not measured on this corpus; there are {there}")
     first, *others = _corrected(found)
-    results = replace(first, benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)})
+    seed = experiment.compare.seeds[0]
+    folders = {f"{experiment.encoder.name} ({experiment.tower.strategy})": tower_folder(output, seed).parent}
+    folders |= {name: output / "runs" / slug(name) / f"seed-{seed}" for name in experiment.compare.strategies}
+    examples = {name: load_examples(folder / EXAMPLES) for name, folder in folders.items()}
+    results = replace(
+        first,
+        benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)},
+        examples={name: found for name, found in examples.items() if found},
+    )
     _processes.main_only(lambda: write_json(output / "results.json", results_as_json(results)))
     return results
 
@@ -199,6 +211,8 @@ def _run(
                 validation=parts.stopping,
             )  # fmt: skip
         audits = _audits(encoder, parts.tested, name, folder, experiment)
+        if parts.test.has_images:
+            _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), folder / EXAMPLES))
 
         def keep() -> None:
             for done in audits:

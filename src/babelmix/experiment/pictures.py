@@ -16,6 +16,7 @@ from babelmix.audit import Audit
 from babelmix.corpus import IMAGE, Corpus, find_language
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.examples import examples_of, save_examples
 from babelmix.experiment.results import Entry
 from babelmix.experiment.start import begin_with, tower_folder
 from babelmix.training import train
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from babelmix.experiment.setup import Parts
 
 Auditor = Callable[[SentenceTransformer, Sequence[Corpus], str, Path, Experiment], list[Audit]]
+
+
+EXAMPLES = "examples.json"
+"""The file of a run's examples."""
 
 
 class TowerRun(NamedTuple):
@@ -69,6 +74,8 @@ def tower_run(
         )  # fmt: skip
     name = f"{experiment.encoder.name} ({experiment.tower.strategy}), seed {seed}"
     audits = auditor(encoder, parts.tested, name, model.parent, experiment)
+    if parts.test.has_images and not (model.parent / EXAMPLES).is_file():
+        _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), model.parent / EXAMPLES))
     translated: list[Audit] = []
     if experiment.references.translate_test:
         in_english = [translated_to_english(corpus) for corpus in parts.tested]

@@ -115,6 +115,17 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
 
 
+def has_option(spec: str, option: str) -> bool:
+    """Whether the reader that a source names takes an option, and the source does not set it."""
+    name = spec.partition("?")[0].partition("=")[0]
+    query = spec.partition("?")[2].split("&")
+    return (
+        name in READERS
+        and any(p.name == option for p in _parameters(READERS[name].read))
+        and not any(part.startswith(f"{option}=") for part in query)
+    )
+
+
 def _options(name: str, function: Callable[..., Corpus], query: str) -> dict[str, Any]:
     """Options written as `langs=de,en&pairs=1000`, each of the kind that the reader's own default is of."""
     defaults = {p.name: p.default for p in _parameters(function)}
@@ -157,4 +168,4 @@ def _read(name: str, function: Callable[..., Corpus], path: str | None, options:
     return function(path, **options)
 
 
-__all__ = ["READERS", "Reader", "open_corpus"]
+__all__ = ["READERS", "Reader", "has_option", "open_corpus"]
