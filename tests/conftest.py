@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,30 @@ def parallel_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr",
             queries.append({"item": f"i{i}", "lang": lang, "text": f"{words[0]} {words[2]} {i}", "group": group})
             passages.append({"item": f"i{i}", "lang": lang, "text": f"{' '.join(words)} {i} .", "group": group})
     return Corpus.from_rows(queries, passages, [(f"i{i}", f"i{i}") for i in range(items)], name="toy")
+
+
+def png(colour: tuple[int, int, int], size: int = 16) -> bytes:
+    """A plain picture."""
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def picture_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr", "ja"), captions: int = 1) -> Corpus:
+    """Plain pictures of distinct colours, each with captions in every language: a word for its red, one for its green."""
+    queries, passages = [], []
+    for i in range(items):
+        red, green = i % 12, i // 12
+        row = {"item": f"i{i}", "group": f"g{i}"}
+        passages.append({**row, "lang": "zxx", "image": png((20 * red, 60 * green, 0))})
+        queries += [
+            {**row, "lang": lang, "text": f"{WORDS[lang][red]} {WORDS[lang][(green + 5) % 12]}" + " ." * n}
+            for lang in langs
+            for n in range(captions)
+        ]
+    return Corpus.from_rows(queries, passages, [(f"i{i}", f"i{i}") for i in range(items)], name="colours")
 
 
 def sparse_corpus(rng: np.random.Generator, items: int, langs: tuple[str, ...], keep: float) -> Corpus:

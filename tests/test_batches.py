@@ -338,7 +338,7 @@ def test_row_index_for_ready_pairs() -> None:
 
 
 def test_every_strategy_is_listed() -> None:
-    assert list(STRATEGIES) == ["english", "mixed", "mono", "cross", "hybrid"]
+    assert list(STRATEGIES) == ["english", "mixed", "mono", "cross", "hybrid", "paired", "text_text", "one_to_k"]
     assert str(strategy("hybrid")) == "hybrid(0.5)"
 
 
