@@ -21,7 +21,9 @@ def rows_of(corpus: Corpus, batch):
     queries = corpus.queries.select(["item", "lang"]).to_pylist()
     pictures = corpus.passages["item"].to_pylist()
     first = [(queries[r]["item"], queries[r]["lang"]) for r in batch.query_rows]
-    second = [(queries[r]["item"], queries[r]["lang"]) for r in (batch.second_rows if batch.second_rows is not None else [])]
+    second = [
+        (queries[r]["item"], queries[r]["lang"]) for r in (batch.second_rows if batch.second_rows is not None else [])
+    ]
     return first, second, [pictures[r] for r in batch.passage_rows]
 
 
@@ -116,13 +118,18 @@ def test_one_to_k_has_every_language_of_each_picture_side_by_side() -> None:
 def test_a_share_of_the_steps_has_no_pictures_whatever_the_strategy() -> None:
     index = CorpusIndex(picture_corpus())
     kinds = {
-        spec: [BatchPlan(index, WithTextText(strategy(spec), 0.25), 12)[step].kind == "text_text" for step in range(400)]
+        spec: [
+            BatchPlan(index, WithTextText(strategy(spec), 0.25), 12)[step].kind == "text_text" for step in range(400)
+        ]
         for spec in ("mono", "cross", "paired")
     }
     assert kinds["mono"] == kinds["cross"] == kinds["paired"]
     assert abs(sum(kinds["mono"]) - 100) < 5 * (400 * 0.25 * 0.75) ** 0.5
     # The other steps are those of the strategy alone.
-    alone, beside = BatchPlan(index, strategy("cross"), 12), BatchPlan(index, WithTextText(strategy("cross"), 0.25), 12)
+    alone, beside = (
+        BatchPlan(index, strategy("cross"), 12),
+        BatchPlan(index, WithTextText(strategy("cross"), 0.25), 12),
+    )
     for step in np.flatnonzero(~np.array(kinds["cross"]))[:20]:
         assert np.array_equal(alone[int(step)].query_rows, beside[int(step)].query_rows)
 

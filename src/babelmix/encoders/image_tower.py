@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 Modules = list[torch.nn.Module]
 
-# Of each family: the vision model, the same with CLIP's projection, and an image processor that needs no torchvision.
-_CLIP = ("CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPImageProcessorPil")
-_SIGLIP = ("SiglipVisionModel", None, "SiglipImageProcessorPil")
-_FAMILIES = {"clip": _CLIP, "clip_vision_model": _CLIP, "siglip": _SIGLIP, "siglip_vision_model": _SIGLIP}
+# Of each family: the model, and an image processor that needs no torchvision. In a whole CLIP the projection stands beside
+# the vision model.
+_FAMILIES = {
+    "clip": ("CLIPModel", "CLIPImageProcessorPil"),
+    "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPImageProcessorPil"),
+    "siglip": ("SiglipVisionModel", "SiglipImageProcessorPil"),
+    "siglip_vision_model": ("SiglipVisionModel", "SiglipImageProcessorPil"),
+}
 
 
 def load_tower(name: str, *, revision: str | None = None) -> Modules:
@@ -52,17 +56,16 @@ def load_tower(name: str, *, revision: str | None = None) -> Modules:
             kind = transformers.AutoConfig.from_pretrained(name, revision=revision).model_type
             if kind not in _FAMILIES:
                 raise EncoderError(f"{name}: is of the family {kind!r}; image towers are of CLIP or SigLIP")
-            model_class, projected, processor_class = _FAMILIES[kind]
+            model_class, processor_class = _FAMILIES[kind]
             model = getattr(transformers, model_class).from_pretrained(name, revision=revision)
             processor = getattr(transformers, processor_class).from_pretrained(name, revision=revision)
-            weight = None
-            if projected is not None:
-                whole = getattr(transformers, projected).from_pretrained(name, revision=revision)
-                weight = whole.visual_projection.weight.detach()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EncoderError(f"{name}: cannot be loaded as an image tower ({first})") from error
-    return _stock(model, processor, weight)
+    projection = getattr(model, "visual_projection", None)
+    if projection is None:
+        return _stock(model, processor, None)
+    return _stock(model.vision_model, processor, projection.weight.detach())
 
 
 def tiny_tower(
