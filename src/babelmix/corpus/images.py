@@ -131,8 +131,8 @@ def bytes_of(value: dict[str, Any]) -> bytes:
         if file.stat().st_size > MAX_BYTES:
             raise PictureError(f"{path} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
         return file.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # a null character in a path is a ValueError
+        raise PictureError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
 
 
 class Pictures(Sequence["Image"]):
