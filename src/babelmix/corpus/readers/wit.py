@@ -38,6 +38,7 @@ def read(path: str, *, langs: Sequence[str] | None = None, captions: str = "all"
         ReaderError: a file or a field is missing or malformed, or no picture can be used.
 
     """
+    found: list[Caption]
     if is_data_set(path):
         found, columns = read_language_splits(path, langs, id="image_id", captions="captions", provenance=HUMAN)
         return corpus_of_captions(
@@ -47,7 +48,7 @@ def read(path: str, *, langs: Sequence[str] | None = None, captions: str = "all"
     files = {language_of(m[1], file): file for m, file in folder.matching(r"test_([^._]+)\.jsonl(?:\.gz)?")}
     if not files:
         raise ReaderError("holds no file test_LANG.jsonl, such as test_ar.jsonl", file=path)
-    found: list[Caption] = []
+    found = []
     names: dict[str, None] = {}
     for lang in pick_langs(langs, list(files), path):
         file = files[lang]

@@ -36,6 +36,7 @@ def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
         ReaderError: a file or a field is missing or malformed, or no picture can be used.
 
     """
+    found: list[Caption]
     if is_data_set(path):
         found, columns = read_language_splits(path, langs, id="id", captions="sentences", provenance=HUMAN)
         return corpus_of_captions(found, columns, name="xflickrco", file=path, meta=META)
@@ -46,7 +47,7 @@ def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
     files |= {file.stem: file for _, file in folder.matching(r"[^.]+\.jsonl") if is_language_tag(file.stem)}
     if not files:
         raise ReaderError("holds no captions: no file such as de/test.jsonl or de.jsonl", file=path)
-    found: list[Caption] = []
+    found = []
     names: dict[str, None] = {}
     for lang in pick_langs(langs, sorted(files), path):
         file = files[lang]
