@@ -55,6 +55,7 @@ class ColumnPictures(Mapping[str, bytes | Path]):
         self._rows: dict[str, int] = {}
         self._chunks: list[pa.Array] = []
         self._column = pa.chunked_array([], IMAGE_TYPE)
+        self._size = 0
 
     def add(self, ids: Sequence[str], column: pa.ChunkedArray) -> None:
         """Add those pictures of a column of `datasets.Image` whose ids are new."""
@@ -63,9 +64,10 @@ class ColumnPictures(Mapping[str, bytes | Path]):
             first.setdefault(name, row)
         new = [row for name, row in first.items() if name not in self._rows]
         for start, stop in _runs(new):
-            self._rows |= {ids[row]: len(self._column) + row - start for row in range(start, stop)}
+            self._rows |= {ids[row]: self._size + row - start for row in range(start, stop)}
             self._chunks += column.slice(start, stop - start).cast(IMAGE_TYPE).chunks
-            self._column = pa.chunked_array(self._chunks, IMAGE_TYPE)
+            self._size += stop - start
+        self._column = pa.chunked_array(self._chunks, IMAGE_TYPE)
 
     def __getitem__(self, image: str) -> bytes | Path:
         value = self._column[self._rows[image]].as_py() or {}

@@ -1,8 +1,8 @@
 """`xflickrco`: xFlickr&CO (IGLUE, Bugliarello et al., 2022): 2,000 pictures, a caption in each of 8 languages.
 
 The hub's `mteb/xflickrco` or `floschne/xflickrco` (a split a language), a copy of one, or a folder with IGLUE's
-`LANG/test.jsonl`, or `LANG.jsonl`, and the pictures of Flickr30k and COCO in any folder below. IGLUE's and the papers'
-"zero-shot" is after training on English: see (b) of the three meanings.
+`LANG/test.jsonl`, or `LANG.jsonl`, and the pictures of Flickr30k and COCO in any folder below. What IGLUE and
+papers after it call zero-shot is after training on English captions.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The hub's `mteb/xm3600` or `floschne/xm3600` (a split a language), a copy of one
 `captions.jsonl` and the pictures `KEY.jpg` in any folder below.
 
 There are two protocols that do not compare: clip_benchmark uses the first caption of a picture and language
-(`captions=first`), mteb and the paper of SigLIP use all. They differ most from picture to text.
+(`captions=first`), mteb uses all. They differ most from picture to text.
 """
 
 from __future__ import annotations
