@@ -28,6 +28,7 @@ def test_xtd10_is_never_tested_after_coco(tmp_path) -> None:
         refuse_leak([coco], [xtd])
     refuse_leak([open_corpus(f"multi30k={multi30k_folder(tmp_path / 'm')}?split=train")], [xtd])
     refuse_leak([coco], [open_corpus(f"mscoco={tmp_path}/coco"), open_corpus(f"mscoco={tmp_path}/coco?langs=zh")])
+    refuse_leak([coco], [xtd.named("part", contains={"mscoco-val2014": 1})])
     refuse_leak([], [xtd])
     refuse_leak([xtd], [])
 

@@ -147,6 +147,9 @@ def test_pictures_without_captions_and_captions_without_pictures() -> None:
     assert corpus.passages["item"].to_pylist() == ["a", "c"]
     assert corpus.meta["left_out"] == ["z has no picture"]
     assert corpus.meta["blank_captions"] == {"de": 1}
+    # Pictures stay in their own order, whatever that of the captions.
+    turned = corpus_of_captions(reversed(found), {name: picture(name) for name in "abc"}, name="toy", file="toy")
+    assert turned.passages.to_pylist() == corpus.passages.to_pylist()
 
 
 def test_a_bar_for_many_pictures(monkeypatch) -> None:

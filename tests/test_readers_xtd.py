@@ -63,6 +63,9 @@ def test_bad_xtd10_folders(tmp_path) -> None:
     assert [text for _, text in texts(corpus, "en")] == ["a\u2028b", "c", "d", "e"]
     assert corpus.meta["blank_captions"] == {"en": 1}
     check(corpus, 4)
+    # A last caption that is blank is no superfluous line.
+    write(tmp_path, "MIC/test_1kcaptions_en.txt", "a\nb\nc\nd\n\n")
+    assert open_corpus(f"xtd10={tmp_path}", langs=["en"]).meta["blank_captions"] == {"en": 1}
     write(tmp_path, "MIC/test_1kcaptions_xx1.txt", "a\n")
     with pytest.raises(ReaderError, match=r"test_1kcaptions_xx1\.txt: 'xx1' is not a BCP 47 language tag"):
         open_corpus(f"xtd10={tmp_path}")
