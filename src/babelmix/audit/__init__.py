@@ -6,7 +6,7 @@ from babelmix.audit.bias import crowding, language_shares
 from babelmix.audit.measures import SETTINGS, Measure, measures
 from babelmix.audit.metrics import METRICS, metric
 from babelmix.audit.ranks import RankTable
-from babelmix.audit.run import Audit, audit
+from babelmix.audit.run import Audit, audit, audit_both_ways
 from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import Comparison, Estimate, compare, compare_all, estimates, holm
 
@@ -19,6 +19,7 @@ __all__ = [
     "Measure",
     "RankTable",
     "audit",
+    "audit_both_ways",
     "compare",
     "compare_all",
     "crowding",

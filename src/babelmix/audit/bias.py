@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix.audit.ranks import RankTable
+from babelmix.corpus import IMAGE
 
 
 class BiasValues(NamedTuple):
@@ -18,6 +19,8 @@ class BiasValues(NamedTuple):
         values: float64, shape (values,).
         lower_is_better: None where neither is.
         aggregate: how the values of a language are put together, `mean` or `median`.
+        of_items: whether a value is of an item looked for in several languages, and so of no query language; `query` is
+            then any of its queries.
 
     """
 
@@ -25,6 +28,7 @@ class BiasValues(NamedTuple):
     values: npt.NDArray[np.float64]
     lower_is_better: bool | None
     aggregate: Literal["mean", "median"] = "mean"
+    of_items: bool = False
 
 
 def per_query(table: RankTable) -> dict[str, BiasValues]:
@@ -48,6 +52,10 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
     - `same-language share@k`: the share of the first k answers that are in the query's language.
     - `same-language excess@k`: that share over the share of that language in the pool; 1 is no preference.
 
+    Where passages are pictures, a picture has queries in languages l = 1..L instead, and r_l is its rank for the best of
+    those in language l: `rank distance over query languages`, `rank std ...` and `rank variance ...` are as above, one value
+    a picture (Mean Rank Variance of arXiv 2406.18254 as its code prints it, and as it is named).
+
     """
     result: dict[str, BiasValues] = {}
     query, ranks = _best_rank_by_language(table)
@@ -70,6 +78,8 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
             others = (~np.isnan(mine)).sum(axis=1) - 1
             preference = (rank_of_own < mine).sum(axis=1) / others
             result["same-language preference"] = BiasValues(rows[has_own], preference, None)
+    if table.passage_langs == (IMAGE,):
+        result |= _over_query_languages(table)
     own = own_language(table)[table.query_lang]
     present = np.flatnonzero(own >= 0)
     pool_share = table.pool_sizes / table.pool_sizes.sum()
@@ -80,6 +90,25 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
             result[f"same-language share@{k}"] = BiasValues(present, share, None)
             result[f"same-language excess@{k}"] = BiasValues(present, share / pool_share[own[present]], None)
     return result
+
+
+def _over_query_languages(table: RankTable) -> dict[str, BiasValues]:
+    passage, position = np.unique(table.pair_passage, return_inverse=True)
+    ranks = np.full((len(passage), len(table.query_langs)), np.inf)
+    np.minimum.at(ranks, (position, table.query_lang[table.pair_query]), table.rank_in_all())
+    ranks[np.isinf(ranks)] = np.nan
+    several = (~np.isnan(ranks)).sum(axis=1) >= 2
+    if not several.any():
+        return {}
+    first = np.full(len(passage), len(table.query_item), dtype=np.int64)
+    np.minimum.at(first, position, table.pair_query)
+    spread, query = ranks[several], first[several]
+    values = {
+        "rank distance": np.nanmax(spread, axis=1) - np.nanmin(spread, axis=1),
+        "rank std": np.nanstd(spread, axis=1),
+        "rank variance": np.nanvar(spread, axis=1),
+    }
+    return {f"{name} over query languages": BiasValues(query, v, True, of_items=True) for name, v in values.items()}
 
 
 def own_language(table: RankTable) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@
 | mono | passages of the query's language | query languages |
 | cross | passages of one other language | ordered pairs query language > passage language |
 | multi | all passages | query languages |
-| bias | all passages | query languages |
+| bias | all passages | query languages; over query languages: all pictures at once |
 
 A query takes part in a cell if it has a relevant passage in that cell's pool: on data of sparse coverage the
 cross-lingual cells hold only the questions that both languages have (arXiv 2408.10536 on MLQA-R).
@@ -113,6 +113,8 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
     for name, found in bias.per_query(table).items():
         used, cell = np.unique(table.query_lang[found.query], return_inverse=True)
         cells = tuple(table.query_langs[c] for c in used)
+        if found.of_items:
+            cells, cell = ("all",), np.zeros(len(found.query), dtype=np.int64)
         group = group_of_query[found.query]
         measure = Measure("bias", name, cells, cell, group, found.values, found.lower_is_better, found.aggregate)
         result[measure.name] = measure

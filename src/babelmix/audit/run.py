@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import write_json
 from babelmix.audit import bias
 from babelmix.audit.measures import Measure, measures
-from babelmix.audit.metrics import DEFAULT
+from babelmix.audit.metrics import DEFAULT, PICTURES
 from babelmix.audit.ranks import RankTable
 from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
-from babelmix.corpus import Corpus
+from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
-from babelmix.encoders.embed import KINDS
+from babelmix.encoders.dual import image_fingerprint, is_dual
+from babelmix.encoders.embed import KINDS, Embeddings
 from babelmix.errors import AuditError
 
 SHARE_AT = 10
@@ -147,6 +150,7 @@ def ranks_of(
     store: bool = True,
     about: dict[str, Any] | None = None,
     bf16: bool = False,
+    sides: tuple[Embeddings, Embeddings] | None = None,
 ) -> RankTable:
     """Encode a corpus and rank it: the rank table of an audit, without metrics and intervals.
 
@@ -157,6 +161,7 @@ def ranks_of(
         store: see `audit`.
         about: facts kept with the table; by default those of `about_of`.
         bf16: see `audit`.
+        sides: what `encode_sides` gave for this corpus, if it was called already.
 
     Raises:
         AuditError: see `audit`.
@@ -171,14 +176,116 @@ def ranks_of(
     for side, rows in (("query", corpus.queries.num_rows), ("passage", corpus.passages.num_rows)):
         if rows == 0:
             raise AuditError(f"{corpus.name}: there is no {side} in {', '.join(corpus.langs) or 'it'}")
-    key = facts["encoder_fingerprint"]
-    texts = [table["text"].to_pylist() for table in (corpus.queries, corpus.passages)]
-    queries, passages = (
-        encode(encoder, some, kind, batch_size=batch_size, store=store, key=key, label=f"encoding {side}", bf16=bf16)
-        for some, kind, side in zip(texts, KINDS, ("queries", "passages"), strict=True)
-    )
+    if sides is None:
+        sides = encode_sides(
+            encoder, corpus, batch_size=batch_size, store=store, key=facts["encoder_fingerprint"], bf16=bf16
+        )
+    queries, passages = sides
     zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
     return rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
+
+
+def encode_sides(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    *,
+    batch_size: int = 32,
+    store: bool = True,
+    key: str | None = None,
+    bf16: bool = False,
+) -> tuple[Embeddings, Embeddings]:
+    """Encode the queries and the passages of a corpus.
+
+    Args:
+        encoder: see `audit`.
+        corpus: see `audit`.
+        batch_size: see `audit`.
+        store: see `audit`.
+        key: the encoder's fingerprint, if it is known already.
+        bf16: see `audit`.
+
+    Returns:
+        float32, shape (queries, dimension), and float32, shape (passages, dimension).
+
+    Raises:
+        EncoderError: the encoder cannot embed pictures, and the corpus has some.
+
+    """
+    key = key or fingerprint(encoder)
+    done: list[Embeddings] = []
+    for table, kind, side in zip((corpus.queries, corpus.passages), KINDS, ("queries", "passages"), strict=True):
+        pictures = np.array([lang == IMAGE for lang in table["lang"].to_pylist()])
+        parts: list[tuple[Any, Embeddings]] = []
+        for mask in (~pictures, pictures):
+            if not mask.any():
+                continue
+            some = table if mask.all() else table.filter(pa.array(mask))
+            # Another text tower leaves pictures as they are.
+            own_key = image_fingerprint(encoder) if mask is pictures and is_dual(encoder) else key
+            inputs = Pictures(some) if mask is pictures else some["text"].to_pylist()
+            encoded = encode(
+                encoder,
+                inputs,
+                kind,
+                batch_size=batch_size,
+                store=store,
+                key=own_key,
+                label=f"encoding {side}",
+                bf16=bf16,
+            )
+            parts.append((mask, encoded))
+        if len(parts) == 1:
+            done.append(parts[0][1])
+            continue
+        both = np.empty((table.num_rows, parts[0][1].shape[1]), dtype=np.float32)
+        for mask, encoded in parts:
+            both[mask] = encoded
+        done.append(both)
+    return done[0], done[1]
+
+
+def audit_both_ways(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    *,
+    name: str,
+    batch_size: int = 32,
+    store: bool = True,
+    metrics: Sequence[str] = PICTURES,
+    about: dict[str, Any] | None = None,
+    bf16: bool = False,
+) -> tuple[Audit, Audit]:
+    """Measure a corpus and its reverse: text to image and image to text, everything encoded once.
+
+    Captions are encoded again for the other way only if the encoder has different prompts for queries and passages.
+
+    Args:
+        encoder: see `audit`.
+        corpus: see `audit`.
+        name: see `audit`.
+        batch_size: see `audit`.
+        store: see `audit`.
+        metrics: see `audit`.
+        about: see `audit`.
+        bf16: see `audit`.
+
+    Returns:
+        The audit of the corpus, and of `corpus.reversed()`.
+
+    Raises:
+        AuditError: see `audit`.
+
+    """
+    back = corpus.reversed()
+    sides = encode_sides(encoder, corpus, batch_size=batch_size, store=store, bf16=bf16)
+    same = encoder.prompts.get("query") == encoder.prompts.get("document")
+    swapped = (sides[1], sides[0]) if same else None
+    found = []
+    for way, embedded in ((corpus, sides), (back, swapped)):
+        facts = about_of(encoder, way, name, bf16=bf16) | (about or {})
+        table = ranks_of(encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded)
+        found.append(Audit.of(table, metrics))
+    return found[0], found[1]
 
 
 def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str, *, bf16: bool = False) -> dict[str, Any]:
@@ -194,6 +301,7 @@ def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str, *, bf16: b
         "queries": corpus.queries.num_rows,
         "passages": corpus.passages.num_rows,
         "machine_made": list(corpus.meta.get("machine_made") or []),
+        **({"protocol": dict(corpus.meta["protocol"])} if corpus.meta.get("protocol") else {}),
         # None, as in audits made before there was a choice.
         "precision": "bfloat16" if bf16 else None,
     }

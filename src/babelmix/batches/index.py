@@ -5,26 +5,30 @@ Here a class joins the two sides of a qrel, all passages of one query, and items
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy.sparse
 
+from babelmix.batches.corpus_pools import DifferentPool, PictureRows, RenderingsPool, SamePool, TwoCaptionsPool
 from babelmix.batches.keyed import uniforms
 from babelmix.batches.negatives import HardNegatives, RowsByLanguage
-from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, choose
+from babelmix.batches.pool import ClassPool, Floats, Ints, Pool
 from babelmix.errors import PlanError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from babelmix.corpus import Corpus
+
+
+_IMAGE = "zxx"
+"""`corpus.IMAGE`; the corpus's libraries are many, and a plan over other indexes does without them."""
 
 
 def classes_of(corpus: Corpus) -> tuple[Ints, Ints]:
@@ -48,10 +52,15 @@ class _Coded:
 
 
 def _coded(corpus: Corpus) -> tuple[_Coded, _Coded, Ints, Ints]:
-    lang_code = {lang: i for i, lang in enumerate(corpus.langs)}
+    langs = _languages_of(corpus)
+    # A picture has no language; which number stands for it is never looked at.
+    lang_code = {lang: i for i, lang in enumerate(langs)} | ({_IMAGE: 0} if corpus.has_images else {})
     sides = []
     for table in (corpus.queries, corpus.passages):
         frame = pl.DataFrame(pl.from_arrow(table.select(["item", "lang", "text"])))
+        if "digest" in table.column_names:
+            # A picture's content is its digest, which no text could be but by malice.
+            frame = frame.with_columns(text=pl.coalesce(pl.Series(pl.from_arrow(table["digest"])), "text"))
         items = frame["item"].unique(maintain_order=True)
         lang = frame["lang"].replace_strict(lang_code, return_dtype=pl.Int64).to_numpy()
         sides.append(_Coded(_numbers_of(table["item"], items), lang.astype(np.int64), items, frame))
@@ -60,6 +69,25 @@ def _coded(corpus: Corpus) -> tuple[_Coded, _Coded, Ints, Ints]:
         for column, side in zip(("query_item", "passage_item"), sides, strict=True)
     ]
     return sides[0], sides[1], ends[0], ends[1]
+
+
+def _languages_of(corpus: Corpus) -> tuple[str, ...]:
+    return tuple(lang for lang in corpus.langs if lang != _IMAGE)
+
+
+def _has_picture_passages(corpus: Corpus) -> bool:
+    """Whether passages are pictures.
+
+    Raises:
+        PlanError: some are and some are not, or queries are.
+
+    """
+    sides = [set(side["lang"].unique().to_pylist()) for side in (corpus.queries, corpus.passages)]
+    if _IMAGE in sides[0]:
+        raise PlanError(f"{corpus.name}: queries are pictures; training pairs have the picture as the passage")
+    if _IMAGE in sides[1] and len(sides[1]) > 1:
+        raise PlanError(f"{corpus.name}: some passages are pictures and some are texts; make two corpora of them")
+    return _IMAGE in sides[1]
 
 
 def _numbers_of(names: pa.ChunkedArray, items: pl.Series) -> Ints:
@@ -97,21 +125,37 @@ def _components(left: Ints, right: Ints, split: int, size: int) -> tuple[Ints, I
 class CorpusIndex:
     """An index over a corpus: any coverage, several rows per item and language, several passages per query.
 
+    A passage that is a picture goes with queries in all languages, so a monolingual batch of pictures has captions of one
+    language and a cross-lingual one a language for each picture.
+
     Args:
         corpus: the training corpus.
         langs: the languages to draw; by default all.
         hard_negatives: give every row a hard negative, if the corpus has any; see `batches.negatives`.
+        text_only: languages whose captions never stand beside a picture, only beside other captions.
 
     Raises:
-        PlanError: a language is not in the corpus, or no pair is left.
+        PlanError: a language is not in the corpus, no pair is left, or queries or only some passages are pictures.
 
     """
 
-    def __init__(self, corpus: Corpus, langs: Sequence[str] | None = None, *, hard_negatives: bool = False) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        langs: Sequence[str] | None = None,
+        *,
+        hard_negatives: bool = False,
+        text_only: Sequence[str] = (),
+    ) -> None:
         if langs is not None and (missing := sorted(set(langs) - set(corpus.langs))):
             raise PlanError(f"{corpus.name} has no {', '.join(missing)}; it has {', '.join(corpus.langs)}")
         corpus = corpus if langs is None else corpus.only_langs(langs)
-        self.langs = corpus.langs
+        self.langs = _languages_of(corpus)
+        self.pictures = _has_picture_passages(corpus)
+        if unknown := sorted(set(text_only) - set(self.langs)):
+            raise PlanError(f"{corpus.name} has no {', '.join(unknown)}; it has {', '.join(self.langs)}")
+        if text_only and not self.pictures:
+            raise PlanError(f"{corpus.name} has no pictures, so no language of it can be for captions only")
         self.name = corpus.name
         queries, passages, pair_query, pair_passage = _coded(corpus)
         if len(pair_query) == 0:
@@ -120,10 +164,21 @@ class CorpusIndex:
         order = np.argsort(query_class[pair_query], kind="stable")
         self.pair_query, self.pair_passage = pair_query[order], pair_passage[order]
         self.pair_class = query_class[self.pair_query]
-        self.query_rows = RowsByLanguage(queries.item, queries.lang, len(queries.items), len(self.langs))
-        self.passage_rows = RowsByLanguage(passages.item, passages.lang, len(passages.items), len(self.langs))
-        self._both = self.query_rows.has[self.pair_query] & self.passage_rows.has[self.pair_passage]
+        self.query_rows: RowsByLanguage = RowsByLanguage(
+            queries.item, queries.lang, len(queries.items), len(self.langs)
+        )
+        self.passage_rows: RowsByLanguage | PictureRows = (
+            PictureRows(passages.item, len(passages.items), len(self.langs))
+            if self.pictures
+            else RowsByLanguage(passages.item, passages.lang, len(passages.items), len(self.langs))
+        )
+        self.query_item, self.query_lang = queries.item, queries.lang
+        self.beside_pictures = np.array([lang not in text_only for lang in self.langs])
+        self.query_has = self.query_rows.has & self.beside_pictures
+        self._both = self.query_has[self.pair_query] & self.passage_rows.has[self.pair_passage]
         self.hard_negatives: HardNegatives | None = None
+        if hard_negatives and self.pictures and corpus.negatives.num_rows:
+            raise PlanError(f"{corpus.name}: hard negatives are for texts, not for pictures; turn hard_negatives off")
         if hard_negatives and corpus.negatives.num_rows:
             pairs = [
                 _numbers_of(corpus.negatives[column], side.items)
@@ -131,7 +186,7 @@ class CorpusIndex:
             ]
             self.hard_negatives = HardNegatives(
                 query_item=queries.item, query_class=query_class, passage_lang=passages.lang, passage_class=passage_class,
-                rows=self.passage_rows, negatives=(pairs[0], pairs[1]), name=corpus.name,
+                rows=cast(RowsByLanguage, self.passage_rows), negatives=(pairs[0], pairs[1]), name=corpus.name,
             )  # fmt: skip
 
     @property
@@ -160,77 +215,34 @@ class CorpusIndex:
     def same(self, lang: int | None, weights: Floats) -> Pool:
         """See `PairIndex.same`."""
         keep = self._both.any(axis=1) if lang is None else self._both[:, lang]
-        return _SamePool(self, np.flatnonzero(keep), weights, lang)
+        return SamePool(self, np.flatnonzero(keep), weights, lang)
 
     def different(self, weights: Floats) -> Pool:
         """See `PairIndex.different`."""
+        if self.pictures:
+            # A language for each picture is all the difference there is.
+            return self.same(None, weights)
         query, passage = self.query_rows.has[self.pair_query], self.passage_rows.has[self.pair_passage]
         # There is an ordered pair of different languages unless both sides have one and the same language only.
         count_query, count_passage = query.sum(axis=1), passage.sum(axis=1)
         only_one = (count_query == 1) & (count_passage == 1) & (query & passage).any(axis=1)
-        return _DifferentPool(self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), weights)
+        return DifferentPool(self, np.flatnonzero((count_query > 0) & (count_passage > 0) & ~only_one), weights)
 
+    def paired(self, weights: Floats) -> Pool:
+        """See `CaptionIndex.paired`."""
+        has = self.query_has[self.pair_query]
+        return TwoCaptionsPool(self, np.flatnonzero(has.sum(axis=1) > 1), weights * self.beside_pictures)
 
-class _CorpusPool(ClassPool):
-    """Pairs of a `CorpusIndex`, gathered by class."""
+    def translations(self, weights: Floats) -> Pool:
+        """See `CaptionIndex.translations`: of all languages, those that never stand beside a picture too."""
+        has = self.query_rows.has[self.pair_query]
+        return TwoCaptionsPool(self, np.flatnonzero(has.sum(axis=1) > 1), weights, pictures=False)
 
-    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
-        self._index, self._pairs, self._weights = index, pairs, weights
-        _, self._first, self._count = np.unique(index.pair_class[pairs], return_index=True, return_counts=True)
-
-    def __len__(self) -> int:
-        return len(self._first)
-
-    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `ClassPool.pick`: any pair of the class, its languages by weight, and any row of those."""
-        index = self._index
-        # Chance for the pair, the query's and the passage's row, the query's and the passage's language.
-        chance = uniforms(key, 5 * len(classes)).reshape(5, -1)
-        pair = self._pairs[self._first[classes] + (chance[0] * self._count[classes]).astype(np.int64)]
-        query, passage = index.pair_query[pair], index.pair_passage[pair]
-        query_lang, passage_lang = self._langs(query, passage, chance[3:])
-        query_rows = index.query_rows.pick(query, query_lang, chance[1])
-        return query_rows, index.passage_rows.pick(passage, passage_lang, chance[2])
-
-    def negatives(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
-        """See `ClassPool.negatives`."""
-        hard = self._index.hard_negatives
-        return None if hard is None else hard.draw(query_rows, passage_rows, key)
-
-    @abstractmethod
-    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
-        """Languages of both sides of pairs, or one for all; chance has shape (2, batch)."""
-
-
-class _SamePool(_CorpusPool):
-    """Pairs with both sides in one language: one for all, or each its own."""
-
-    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats, lang: int | None) -> None:
-        super().__init__(index, pairs, weights)
-        self._lang = lang
-
-    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
-        if self._lang is not None:
-            return self._lang, self._lang
-        both = self._index.query_rows.has[query] & self._index.passage_rows.has[passage]
-        lang = choose(np.where(both, self._weights, 0.0), chance[0])
-        return lang, lang
-
-
-class _DifferentPool(_CorpusPool):
-    """Pairs with the sides in different languages."""
-
-    def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
-        super().__init__(index, pairs, weights)
-        # Weights of the languages that differ from one, shape (one, languages).
-        self._others = np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
-
-    def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
-        # P(a, b) ~ w_a w_b for a != b: draw a by its share, then b among the others.
-        has = self._index.passage_rows.has[passage]
-        share = self._index.query_rows.has[query] * self._weights * (has @ self._others.T)
-        query_lang = choose(share, chance[0])
-        return query_lang, choose(np.where(has, self._others[query_lang], 0.0), chance[1])
+    def renderings(self) -> tuple[Pool, int]:
+        """See `CaptionIndex.renderings`: the languages are all that may stand beside a picture."""
+        langs = np.flatnonzero(self.beside_pictures)
+        whole = self.query_rows.has[self.pair_query][:, langs].all(axis=1)
+        return RenderingsPool(self, np.flatnonzero(whole), langs), len(langs)
 
 
 def _classes_by_language(classes: Ints, has: npt.NDArray[np.bool_]) -> Ints:

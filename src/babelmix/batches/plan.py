@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix.batches.keyed import derive_key, uniform
-from babelmix.batches.pool import Ints, PairIndex, Pool, Wheel
+from babelmix.batches.pool import CaptionIndex, Ints, PairIndex, Pool, Wheel
 from babelmix.batches.strategies import Strategy
 from babelmix.errors import PlanError
 
@@ -20,13 +20,14 @@ class Batch:
     """One batch of training pairs.
 
     Args:
-        kind: `mono`, `cross` or `mixed`.
+        kind: `mono`, `cross` or `mixed`; for pictures with captions also `paired`, `text_text` or `one_to_k`.
         step: of the plan.
         lang: the language of a `mono` batch, else None.
-        query_rows: rows of the corpus's queries, int64, shape (batch,).
-        passage_rows: rows of its passages, int64, shape (batch,).
+        query_rows: rows of the corpus's queries, int64, shape (batch,); of a `one_to_k` batch K in a row for each passage.
+        passage_rows: rows of its passages, int64, shape (batch,); none in a `text_text` batch.
         source: the source that all rows are of, if the plan has several.
         negative_rows: rows of the passages that are hard negatives of the queries, int64, shape (batch,), or None.
+        second_rows: rows of the queries that say the same in another language, int64, shape (batch,), or None.
 
     """
 
@@ -37,18 +38,24 @@ class Batch:
     passage_rows: Ints
     source: str | None = None
     negative_rows: Ints | None = None
+    second_rows: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.query_rows)
 
     def slice(self, rank: int, world_size: int) -> Batch:
         """The part of one rank: the same kind, consecutive rows."""
-        share = len(self) // world_size
-        mine = slice(rank * share, (rank + 1) * share)
-        negatives = None if self.negative_rows is None else self.negative_rows[mine]
+
+        def mine(rows: Ints) -> Ints:
+            share = len(rows) // world_size
+            return rows[rank * share : (rank + 1) * share]
+
+        negatives = None if self.negative_rows is None else mine(self.negative_rows)
+        second = None if self.second_rows is None else mine(self.second_rows)
         return replace(
-            self, query_rows=self.query_rows[mine], passage_rows=self.passage_rows[mine], negative_rows=negatives
-        )
+            self, query_rows=mine(self.query_rows), passage_rows=mine(self.passage_rows), negative_rows=negatives,
+            second_rows=second,
+        )  # fmt: skip
 
 
 class BatchPlan:
@@ -110,14 +117,42 @@ class BatchPlan:
             step += 1
 
     def pool(self, kind: str, lang: int | None = None) -> Pool:
-        """The pool of one kind: `same` (of one language, or of each row's own) or `different`."""
+        """The pool of one kind: `same` (of one language, or of each row's own) or `different`.
+
+        For pictures with captions also `paired`, `translations` or `renderings`; see `CaptionIndex`.
+
+        Raises:
+            PlanError: the kind is for pictures, and the index has none.
+
+        """
         if (kind, lang) not in self._pools:
-            self._pools[kind, lang] = (
-                self.index.same(lang, self.language_weights)
-                if kind == "same"
-                else self.index.different(self.language_weights)
-            )
+            self._pools[kind, lang] = self._make_pool(kind, lang)
         return self._pools[kind, lang]
+
+    def _make_pool(self, kind: str, lang: int | None) -> Pool:
+        if kind == "same":
+            return self.index.same(lang, self.language_weights)
+        if kind == "different":
+            return self.index.different(self.language_weights)
+        index = self.captions
+        if kind == "renderings":
+            return index.renderings()[0]
+        return index.paired(self.language_weights) if kind == "paired" else index.translations(self.language_weights)
+
+    @property
+    def captions(self) -> CaptionIndex:
+        """The index, if it is one of pictures with captions.
+
+        Raises:
+            PlanError: it is not.
+
+        """
+        if not isinstance(self.index, CaptionIndex) or not self.index.pictures:
+            raise PlanError(
+                f"batches of the strategy {self.strategy} are of one corpus of pictures with captions; use mono, cross or "
+                "hybrid for others"
+            )
+        return self.index
 
     def chance(self, step: int, what: str) -> float:
         """A uniform number of this step, by purpose."""
@@ -127,11 +162,13 @@ class BatchPlan:
         """The number of the language of this step, drawn by weight among those with same-language pairs."""
         return self._languages.one(self.chance(step, "language"))
 
-    def fill(self, kind: str, step: int, pool: Pool, lang: int | None = None) -> Batch:
-        """Draw the batch of a step from a pool."""
-        drawn = pool.draw(self.seed, step, self.batch_size)
+    def fill(self, kind: str, step: int, pool: Pool, lang: int | None = None, *, size: int | None = None) -> Batch:
+        """Draw the batch of a step from a pool, of `size` distinct classes: by default as many as a batch has rows."""
+        drawn = pool.draw(self.seed, step, size or self.batch_size)
         tag = None if lang is None else self.index.langs[lang]
-        return Batch(kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source, drawn.negative_rows)
+        return Batch(
+            kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source, drawn.negative_rows, drawn.second_rows
+        )
 
     @cached_property
     def mono_sizes(self) -> Ints:
@@ -150,18 +187,25 @@ class BatchPlan:
     def _languages(self) -> Wheel:
         return Wheel(self.language_weights * (self.mono_sizes > 0))
 
-    def require(self, pool: Pool, what: str, langs: Sequence[str] = ()) -> None:
+    def require(self, pool: Pool, what: str, langs: Sequence[str] = (), *, size: int | None = None) -> None:
         """Raise unless a pool can fill a batch.
 
+        Args:
+            pool: of the batches.
+            what: they are, for the message.
+            langs: that they are in, likewise.
+            size: distinct classes that they need, by default as many as a batch has rows.
+
         Raises:
-            PlanError: it holds fewer distinct classes than a batch has rows.
+            PlanError: it holds fewer.
 
         """
-        if len(pool) < self.batch_size:
+        size = size or self.batch_size
+        if len(pool) < size:
             where = f" in {', '.join(langs)}" if langs else ""
             have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
             raise PlanError(
-                f"{what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {self.batch_size}; use a smaller "
+                f"{what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {size}; use a smaller "
                 "batch size, more data, or leave the language out"
             )
 

@@ -7,7 +7,7 @@ translation nor a copy of a row's positive is ever one of its negatives.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ class Drawn(NamedTuple):
         passage_rows: int64, shape (batch,).
         source: the source that they come from, if the index has several.
         negative_rows: a hard negative of each row, if the index has them, int64, shape (batch,).
+        second_rows: a second caption of each row, in another language, int64, shape (batch,); see `CaptionIndex`.
 
     """
 
@@ -33,6 +34,7 @@ class Drawn(NamedTuple):
     passage_rows: Ints
     source: str | None = None
     negative_rows: Ints | None = None
+    second_rows: Ints | None = None
 
 
 class Pool(ABC):
@@ -139,6 +141,38 @@ class PairIndex(Protocol):
             weights: as for `same`.
 
         """
+        ...
+
+
+@runtime_checkable
+class CaptionIndex(PairIndex, Protocol):
+    """An index whose passages are pictures and whose queries are captions, several languages a picture."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether its passages are pictures."""
+        ...
+
+    def paired(self, weights: Floats) -> Pool:
+        """Pictures with two captions in different languages each.
+
+        Args:
+            weights: as for `same`.
+
+        """
+        ...
+
+    def translations(self, weights: Floats) -> Pool:
+        """Two captions of a picture in different languages, without the picture: no passage rows.
+
+        Args:
+            weights: as for `same`.
+
+        """
+        ...
+
+    def renderings(self) -> tuple[Pool, int]:
+        """Pictures with a caption in each of K languages, and K: K query rows for each passage row, side by side."""
         ...
 
 

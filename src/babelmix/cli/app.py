@@ -65,12 +65,13 @@ def audit(
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
 
-    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was.
+    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was. Pictures
+    are looked for with captions, and captions with pictures: the second is in the folder `image-to-text` of the first.
     """
     from babelmix._files import check_output_folder, slug
-    from babelmix.audit import Audit
+    from babelmix.audit import Audit, audit_both_ways
     from babelmix.audit import audit as run_audit
-    from babelmix.audit.metrics import DEFAULT, metric
+    from babelmix.audit.metrics import DEFAULT, PICTURES, metric
     from babelmix.audit.mteb import write_mteb_results
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
@@ -80,7 +81,7 @@ def audit(
     from babelmix.training import add_audit, is_static
 
     data = read_corpus(corpus, langs, part)
-    wanted = listed(metrics) or list(data.meta.get("metrics") or DEFAULT)
+    wanted = listed(metrics) or list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
     for name in wanted:
         metric(name)
     if card and not (Path(model) / "training.json").is_file():
@@ -88,30 +89,40 @@ def audit(
     folder = out or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
     check_output_folder(folder, ["metrics.json", "ranks.parquet"])
     encoder = load_encoder(model, max_seq_length=max_seq_length or None)
-    done = None
-    if is_finished(folder, about_of(encoder, data, model, bf16=bf16)):
-        with contextlib.suppress(AuditError):  # a damaged audit is made again
-            done = Audit.load(folder, wanted)
-    if done is None:
-        done = run_audit(
-            encoder,
-            data,
-            name=model,
-            batch_size=batch_size,
-            store=not is_static(encoder),
-            metrics=wanted,
-            bf16=bf16,
-        )
-    done.save(folder)
-    write_audit_report(done, folder / "report.html")
+    ways = {folder: data} | ({folder / "image-to-text": data.reversed()} if data.has_images else {})
+    found: list[Audit] = []
+    for place, way in ways.items():
+        if is_finished(place, about_of(encoder, way, model, bf16=bf16)):
+            with contextlib.suppress(AuditError):  # a damaged audit is made again
+                found.append(Audit.load(place, wanted))
+    if len(found) < len(ways):
+        store = not is_static(encoder)
+        if data.has_images:
+            found = list(
+                audit_both_ways(
+                    encoder, data, name=model, batch_size=batch_size, store=store, metrics=wanted, bf16=bf16
+                )
+            )
+        else:
+            found = [
+                run_audit(encoder, data, name=model, batch_size=batch_size, store=store, metrics=wanted, bf16=bf16)
+            ]
+    for place, one in zip(ways, found, strict=True):
+        one.save(place)
+        write_audit_report(one, place / "report.html")
+    done = found[0]
     if mteb is not None:
         write_mteb_results(done, mteb)
     if card:
         add_audit(Path(model), done)
     if json_output:
-        typer.echo(json.dumps(done.summary(), ensure_ascii=False))
+        summary = done.summary()
+        if len(found) > 1:
+            summary["image to text"] = found[1].summary()
+        typer.echo(json.dumps(summary, ensure_ascii=False))
     else:
-        print_audit(done, folder)
+        for place, one in zip(ways, found, strict=True):
+            print_audit(one, place)
 
 
 app.command(

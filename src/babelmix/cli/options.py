@@ -34,11 +34,16 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
 
     """
     from babelmix.corpus import open_corpus, split
+    from babelmix.corpus.readers import has_option
     from babelmix.errors import ConfigError
 
     if part not in ("all", *PARTS):
         raise ConfigError(f"--part {part!r} is unknown; use all, train or test")
-    corpus = open_corpus(spec)
+    if part != "all" and has_option(spec, "part"):
+        # The source has parts of its own.
+        corpus, part = open_corpus(spec, part=part), "all"
+    else:
+        corpus = open_corpus(spec)
     if langs:
         corpus = corpus.only_langs(listed(langs))
     return corpus if part == "all" else split(corpus, PARTS)[part]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
 from babelmix.cli.listing import new_table, out
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
-from babelmix.experiment.report import sections
+from babelmix.experiment.report import headline_of, sections
 from babelmix.training import TrainingData, TrainingResult
 
 SHORT = {
@@ -17,6 +18,9 @@ SHORT = {
     "multi/mAP": "multi mAP",
     "bias/rank distance": "rank dist.",
     f"bias/same-language share@{SHARE_AT}": f"own lang.@{SHARE_AT}",
+    "bias/rank distance over query languages": "rank dist.",
+    **{f"multi/hit@{k}": f"hit@{k}" for k in (1, 5, 10)},
+    **{f"cross/hit@{k}": f"hit@{k}, one lang." for k in (1, 5, 10)},
 }
 """Column heads for a terminal."""
 
@@ -24,6 +28,17 @@ LEGEND = (
     "mAP within a language (mono), across two (cross), in a pool of all (multi); rank dist.: places between translations "
     f"of one answer; own lang.@{SHARE_AT}: share of the first {SHARE_AT} answers in the query's language"
 )
+
+
+PICTURE_LEGEND = (
+    "hit@k: the right one is among the first k, of all pictures, or of the captions in one language (one lang.); mAP in the "
+    "pool of all; rank dist.: places between the ranks of a picture for queries in several languages, or between captions of one "
+    "picture"
+)
+
+
+def _legend(names: Collection[str]) -> str:
+    return PICTURE_LEGEND if any("/hit@" in name for name in names) else LEGEND
 
 
 def print_audit(audit: Audit, folder: Path) -> None:
@@ -35,11 +50,12 @@ def print_audit(audit: Audit, folder: Path) -> None:
                 table.add_row(*row)
             out.print(table)
     languages = sections.languages_section(audit).tables[0]
-    short = new_table(languages.head[0], *(SHORT[name] for name in sections.HEADLINE if name in audit.estimates))
+    names = sections.headline(audit.estimates)
+    short = new_table(languages.head[0], *(SHORT[name] for name in names))
     for row in languages.rows:
         short.add_row(*(cell.split(" [")[0] for cell in row))
     out.print(short)
-    out.print(LEGEND, style="dim", highlight=False)
+    out.print(_legend(names), style="dim", highlight=False)
     out.print()
     out.print(audit_lead(audit), highlight=False)
     out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
@@ -67,7 +83,7 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
 
 def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
     """The headline of each audit, the tests, and where the report is."""
-    head = [name for name in sections.HEADLINE if any(name in a.estimates for a in comparison.audits.values())]
+    head = sections.headline({name for audit in comparison.audits.values() for name in audit.estimates})
     table = new_table("", *(SHORT[name] for name in head))
     for label, audit in comparison.audits.items():
         values = (audit.estimates[name][0].value if name in audit.estimates else float("nan") for name in head)
@@ -78,7 +94,7 @@ def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
     for row in content.rows:
         tests.add_row(*row)
     out.print(tests)
-    out.print(LEGEND, style="dim", highlight=False)
+    out.print(_legend(head), style="dim", highlight=False)
     out.print()
     out.print(comparison_lead(comparison), highlight=False)
     out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
@@ -90,7 +106,7 @@ def print_comparison(results: Results, folder: Path) -> None:
         _print_headline(on, titled=bool(results.benchmarks))
     if len(results.experiment.compare.seeds) > 1:
         out.print("± is the standard deviation over seeds; intervals over groups are in the report", highlight=False)
-    out.print(LEGEND, style="dim", highlight=False)
+    out.print(_legend(headline_of(results)), style="dim", highlight=False)
     out.print()
     for on in (results, *results.benchmarks.values()):
         out.print(finding(on), highlight=False)
@@ -98,7 +114,7 @@ def print_comparison(results: Results, folder: Path) -> None:
 
 
 def _print_headline(results: Results, titled: bool) -> None:
-    head = [name for name in sections.HEADLINE if any(name in entry.means for entry in results.entries)]
+    head = headline_of(results)
     corpus = results.strategies()[0].corpus
     table = new_table("", *(SHORT[name] for name in head), title=f"on {corpus}" if titled else "")
     for entry in results.entries:

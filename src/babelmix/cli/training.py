@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, read_corpus
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus
 
 
 def train(
@@ -21,7 +21,13 @@ def train(
             help="NAME, NAME=PATH or PATH: see `babelmix data`. Of several each batch holds one.",
         ),
     ],
-    strategy: Annotated[str, typer.Option(help="english, mixed, mono, cross, hybrid or hybrid(ALPHA).")] = "hybrid",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="english, mixed, mono, cross, hybrid or hybrid(ALPHA); for pictures also paired, one_to_k, "
+            "hybrid(ALPHA, paired), hybrid(ALPHA, text_text)."
+        ),
+    ] = "hybrid",
     model: Annotated[
         str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")
     ] = "e5-small-offline",
@@ -33,7 +39,10 @@ def train(
         int, typer.Option(min=0, help="Pairs a batch, over all processes; 0: 64, or what the smallest language has.")
     ] = 0,
     learning_rate: Annotated[float, typer.Option(min=0, help="0: 2e-5, and 5e-3 for static encoders.")] = 0.0,
-    temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.05,
+    temperature: Annotated[
+        float,
+        typer.Option(min=0, help="Of the InfoNCE loss; 0: 0.05, and for pictures 0.07, from which it is learned."),
+    ] = 0.0,
     max_seq_length: Annotated[
         int, typer.Option(min=0, help="Tokens a text in training; 0: the encoder's own limit.")
     ] = 128,
@@ -57,6 +66,17 @@ def train(
     start_share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Average the result with so much of the starting weights.")
     ] = 0.0,
+    lock_images: Annotated[bool, typer.Option(help="Pictures: train the text tower only (LiT).")] = False,
+    text_share: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Pictures: share of steps that match captions with captions.")
+    ] = 0.0,
+    text_weight: Annotated[
+        float, typer.Option(min=0, help="Pictures: of the term between two captions, in `paired` batches.")
+    ] = 1.0,
+    text_only_langs: Annotated[
+        str,
+        typer.Option(help="Pictures: languages that never stand beside one; needs --text-share.", metavar="fa,ko,..."),
+    ] = "",
     validation: Annotated[
         str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
     ] = "",
@@ -83,6 +103,7 @@ def train(
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
     from babelmix.encoders import load_encoder
+    from babelmix.encoders.dual import is_dual_name, make_dual
     from babelmix.encoders.known import STATIC_FROM_SCRATCH
     from babelmix.encoders.loading import make_static
     from babelmix.errors import ConfigError
@@ -98,33 +119,41 @@ def train(
     if len(set(corpus)) < len(corpus):
         raise ConfigError("--corpus: one is named twice")
     sources = {spec: read_corpus(spec, langs, part) for spec in corpus}
-    data = TrainingData(sources, temperature=source_temperature)
+    data = TrainingData(sources, temperature=source_temperature, text_only=listed(text_only_langs))
     size = batch_size or min(64, largest_batch(data.index, parsed))
     enough = max(30, min(500, -(-3 * data.pairs // size)))
     held_out = read_corpus(validation, "", "all") if validation else None
     if held_out is not None:
         for name, source in sources.items():
             refuse_overlap(name, source, held_out, groups=False)
+    texts = (t for c in sources.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t)
     if model == STATIC_FROM_SCRATCH:
-        encoder = make_static(
-            model, [t for c in sources.values() for side in (c.queries, c.passages) for t in side["text"].to_pylist()]
-        )
+        encoder = make_static(model, texts)
+    elif is_dual_name(model) and not Path(model).exists():
+        encoder = make_dual(model, texts, seed=seed)
     else:
         encoder = load_encoder(model)
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
     try:
         settings = TrainingSettings(
             strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
-            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
+            **({"temperature": temperature} if temperature else {}),
+            max_seq_length=max_seq_length, language_temperature=language_temperature,
             source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling,
             query_prompt=query_prompt, passage_prompt=passage_prompt, mini_batch_size=mini_batch_size,
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
+            lock_images=lock_images, text_share=text_share, text_weight=text_weight,
+            text_only_langs=listed(text_only_langs),
             bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
-    if str(encoder.device) == "cpu" and not (is_static(encoder) or freeze_embeddings or lora_rank):
+    if (
+        str(encoder.device) == "cpu"
+        and not data.has_images
+        and not (is_static(encoder) or freeze_embeddings or lora_rank)
+    ):
         console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
     result = run_training(encoder, sources, settings, folder, base=model, validation=held_out)
     if not is_main():

@@ -151,7 +151,7 @@ class Corpus:
         return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, negatives)
 
     def only_langs(self, langs: Sequence[str]) -> Corpus:
-        """The corpus restricted to some languages.
+        """The corpus restricted to some languages; pictures, which have none, stay.
 
         Raises:
             CorpusError: a language is not in the corpus.
@@ -159,7 +159,7 @@ class Corpus:
         """
         if missing := sorted(set(langs) - set(self.langs)):
             raise CorpusError(f"{self.name} has no {', '.join(missing)}; it has {', '.join(self.langs)}")
-        keep = pa.array(list(langs), pa.large_string())
+        keep = pa.array([*langs, IMAGE], pa.large_string())
         return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
 
     def only_groups(self, groups: Sequence[str], name: str | None = None) -> Corpus:
@@ -177,6 +177,12 @@ class Corpus:
             return pairs.filter(pc.and_(pc.is_in(pairs["query_item"], left), pc.is_in(pairs["passage_item"], right)))
 
         return Corpus(queries, passages, both_there(self.qrels), name, self.meta, both_there(self.negatives))
+
+    def contents(self, side: str) -> set[str]:
+        """The distinct texts, and digests of pictures, of `queries` or `passages`."""
+        table = getattr(self, side)
+        names = ["text", "digest"] if "digest" in table.column_names else ["text"]
+        return {content for name in names for content in table[name].unique().to_pylist() if content is not None}
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same tables under another name, with facts added to `meta`."""

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._files import cache_folder, replacing_file
 from babelmix._progress import progress_bar
+from babelmix.corpus.images import Pictures
 from babelmix.encoders.loading import fingerprint
 from babelmix.errors import EncoderError
 
@@ -91,7 +93,7 @@ def text_keys(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 def encode(
     encoder: SentenceTransformer,
-    texts: Sequence[str],
+    texts: Sequence[str] | Pictures,
     kind: str,
     *,
     batch_size: int = 32,
@@ -101,15 +103,15 @@ def encode(
     memory: int = 1 << 30,
     bf16: bool = False,
 ) -> Embeddings:
-    """Embed texts, each distinct one once.
+    """Embed texts or pictures, each distinct one once.
 
     With `store`, what is encoded is kept in the user's cache under the encoder's fingerprint, every ten seconds and on
     any interruption; another call goes on from there.
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        texts: what to embed.
-        kind: `"query"` or `"document"`.
+        texts: what to embed; pictures are opened as they are needed.
+        kind: `"query"` or `"document"`; pictures are the same in both, and kept once.
         batch_size: texts a forward pass.
         key: the encoder's fingerprint, if it is known already.
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
@@ -128,13 +130,14 @@ def encode(
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
     if not texts:
         raise EncoderError("there is no text to encode")
-    keys = text_keys(texts)
+    pictures = isinstance(texts, Pictures)
+    keys = texts.keys if isinstance(texts, Pictures) else text_keys(texts)
     frame = pl.DataFrame({"high": keys[:, 0], "low": keys[:, 1]}).with_row_index("at")
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
     shelf = None
     if store:
         name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "")
-        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / kind)
+        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / ("image" if pictures else kind))
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
@@ -175,7 +178,7 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
 
 def _encode_missing(
     encoder: SentenceTransformer,
-    texts: Sequence[str],
+    texts: Sequence[str] | Pictures,
     keys: npt.NDArray[np.uint64],
     missing: npt.NDArray[np.integer],
     kind: str,
@@ -188,7 +191,9 @@ def _encode_missing(
     """What `rows` gives for the encoder's dimension, with the embeddings of `texts[missing]` written to rows `missing`."""
     result: Embeddings | None = None
     # Chunks of one length are padded least; a fixed shuffle of the chunks keeps the ETA honest.
-    by_length = np.argsort([len(texts[i]) for i in missing], kind="stable")
+    pictures = isinstance(texts, Pictures)
+    lengths = np.zeros(len(missing)) if pictures else [len(texts[i]) for i in missing]
+    by_length = np.argsort(lengths, kind="stable")
     chunks = [by_length[i : i + _CHUNK] for i in range(0, len(by_length), _CHUNK)]
     np.random.default_rng(0).shuffle(chunks)
     unsaved: list[npt.NDArray[np.integer]] = []
@@ -204,10 +209,17 @@ def _encode_missing(
         last = time.monotonic()
 
     try:
-        with progress_bar(label, total, "texts", done=total - len(missing)) as bar:
+        with progress_bar(label, total, "pictures" if pictures else "texts", done=total - len(missing)) as bar:
             for chunk in chunks:
-                batch = [texts[missing[i]] for i in chunk]
-                vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+                batch: list[Any] = [texts[missing[i]] for i in chunk]
+                try:
+                    vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+                except (ValueError, TypeError, KeyError) as error:
+                    if not pictures:
+                        raise
+                    raise EncoderError(
+                        f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); use one with an image tower"
+                    ) from error
                 if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
                     raise EncoderError("the encoder does not give one vector a text")
                 if result is None:

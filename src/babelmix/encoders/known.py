@@ -7,6 +7,9 @@ from dataclasses import dataclass
 E5_OFFLINE = "e5-small-offline"
 STATIC_FROM_E5 = "static-e5"
 STATIC_FROM_SCRATCH = "static"
+TINY = "tiny"
+"""A tower with random weights, in the name of a dual encoder."""
+TINY_CLIP = "tiny-clip"
 STATIC_PREFIX = "static:"
 """`static:NAME` starts from the token vectors of the transformer NAME."""
 
@@ -26,6 +29,15 @@ KNOWN: dict[str, KnownEncoder] = {
     STATIC_FROM_SCRATCH: KnownEncoder(
         "random token vectors, averaged; its vocabulary is learned from your texts", "training"
     ),
+    TINY_CLIP: KnownEncoder(
+        "small image and text towers with random weights; its vocabulary is learned from your texts",
+        "training, extra: images",
+    ),
+    "IMAGE+TEXT": KnownEncoder(
+        "an image tower (tiny, a CLIP or SigLIP model) beside a text tower (tiny, static, or any encoder of texts)",
+        "training, extra: images",
+    ),
+    "openai/clip-vit-base-patch32": KnownEncoder("CLIP, 151M parameters, English", "hub, extra: images"),
     "intfloat/multilingual-e5-small": KnownEncoder("118M parameters, 384 dimensions", "hub"),
     "sentence-transformers/LaBSE": KnownEncoder("471M parameters, 768 dimensions", "hub"),
     "xlm-roberta-base": KnownEncoder("278M parameters, 768 dimensions, not yet a retriever", "hub"),

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.module import Module
+from sentence_transformers.base.modules.router import Router
 
 from babelmix._progress import quiet_transformers
-from babelmix.encoders import e5_offline, static
+from babelmix.encoders import dual, e5_offline, static
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
 from babelmix.errors import EncoderError
 
@@ -48,6 +50,8 @@ def load_encoder(
     """
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
+    if dual.is_dual_name(name) and not Path(name).exists():
+        raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
     if is_made(name):
         return make_static(name, None)
     source = str(e5_offline.folder()) if name == e5_offline.NAME else name
@@ -79,6 +83,11 @@ def _why_not(name: str, local: Path, error: Exception) -> str:
         f"{name}: is neither a folder nor a model that the hub gave ({type(error).__name__}: {first}); check the name and "
         f"the network, or use {e5_offline.NAME}, which needs neither"
     )
+
+
+def has_modules(name: str) -> bool:
+    """Whether a name is a folder that sentence-transformers saved."""
+    return (Path(name) / "modules.json").is_file()
 
 
 def is_made(name: str) -> bool:
@@ -123,7 +132,12 @@ def fingerprint(encoder: SentenceTransformer) -> str:
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
     if hasattr(tokenizer, "to_str"):
         digest.update(_rules_of(tokenizer.to_str()).encode())
-    modules = [(type(module).__name__, repr(getattr(module, "get_config_dict", dict)())) for module in encoder]
+    parts = [inner for module in encoder for inner in (module.modules() if isinstance(module, Router) else [module])]
+    modules = [
+        (type(module).__name__, repr(getattr(module, "get_config_dict", dict)()))
+        for module in parts
+        if isinstance(module, Module) or module in set(encoder)
+    ]
     digest.update(repr([modules, sorted(encoder.prompts.items()), encoder.max_seq_length]).encode())
     return digest.hexdigest()
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,19 +15,24 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
-from babelmix._files import replacing_folder, slug, write_json, write_text
+from babelmix._files import slug, write_json, write_text
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, audit, compare_all, holm
 from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus
-from babelmix.encoders import load_encoder, static
-from babelmix.encoders.loading import is_made, make_static
+from babelmix.encoders import load_encoder
 from babelmix.errors import AuditError, ConfigError
+from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.examples import examples_of, load_examples, save_examples
 from babelmix.experiment.results import Entry, Results, results_as_json
 from babelmix.experiment.setup import Parts, claim, corpora, record_environment, refuse_another, shared, size_of
+from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.training import TrainingSettings, add_audit, is_static, train
+
+EXAMPLES = pictures.EXAMPLES
+"""The file of a run's examples."""
 
 
 class _Run(NamedTuple):
@@ -68,7 +72,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     training, tested = parts.training, parts.tested
     say(f"train on {'; '.join(map(size_of, training.values()))}; test on {'; '.join(map(size_of, tested))}")
     locks = output / "locks"
-    start = shared(locks, {"start": lambda: _start(experiment, training, output, say)})["start"]
+    start = shared(locks, {"start": lambda: start_of(experiment, training, output, say)})["start"]
     as_they_are: dict[str, Callable[[], list[Entry]]] = {
         name: partial(_reference, name, experiment, tested, output, say) for name in experiment.references.encoders
     }
@@ -87,11 +91,18 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         settings = experiment.run_settings(strategy, seed, tuning[strategy].best.settings if tuning else {})
         return _run(experiment, settings, start, parts, output)
 
+    def tower(seed: int) -> pictures.TowerRun:
+        say(f"image tower: {experiment.tower.strategy}, seed {seed}")
+        return pictures.tower_run(experiment, seed, start, parts, output, _audits)
+
+    seeds = experiment.compare.seeds if experiment.tower.strategy else []
+    towers = shared(locks, {f"image tower, seed {seed}": partial(tower, seed) for seed in seeds})
     trained: dict[str, Callable[[], _Run]] = {
         f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)
     }
     done: dict[str, list[Entry] | _Run] = shared(locks, {**as_they_are, **trained})
     before = [entries for entries in done.values() if not isinstance(entries, _Run)]
+    before += pictures.tower_entries(experiment, list(towers.values()), len(tested))
     runs: dict[str, list[_Run]] = {}
     for (strategy, _), name in zip(chosen, trained, strict=True):
         runs.setdefault(strategy, []).append(cast(_Run, done[name]))
@@ -104,8 +115,20 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
             for strategy, same in runs.items()
         ]
         found.append(Results(experiment, entries, _tests(experiment, entries), seconds, tuning))
+    for name in experiment.compare.tests:
+        if not any(name in entry.means for results in found for entry in results.strategies()):
+            there = ", ".join(found[0].strategies()[0].means)
+            raise ConfigError(f"compare.tests: {name} is not measured on this corpus; there are {there}")
     first, *others = _corrected(found)
-    results = replace(first, benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)})
+    seed = experiment.compare.seeds[0]
+    folders = {f"{experiment.encoder.name} ({experiment.tower.strategy})": tower_folder(output, seed).parent}
+    folders |= {name: output / "runs" / slug(name) / f"seed-{seed}" for name in experiment.compare.strategies}
+    examples = {name: load_examples(folder / EXAMPLES) for name, folder in folders.items()}
+    results = replace(
+        first,
+        benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)},
+        examples={name: found for name, found in examples.items() if found},
+    )
     _processes.main_only(lambda: write_json(output / "results.json", results_as_json(results)))
     return results
 
@@ -164,30 +187,6 @@ def _reference(
     return [Entry.of(name, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), name, folder, experiment)]
 
 
-def _start(
-    experiment: Experiment, training: Mapping[str, Corpus], output: Path, say: Callable[[str], None]
-) -> SentenceTransformer:
-    """The encoder that all runs start from; one that is made from the training texts is kept in the folder."""
-    settings = experiment.encoder
-    if not is_made(settings.name):
-        return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
-    folder = output / "start" / "model"
-    memory = static.TokenMemory()
-    if not (folder / "modules.json").is_file():
-        say(f"making the starting encoder {settings.name}")
-        texts = [t for c in training.values() for side in (c.queries, c.passages) for t in side["text"].to_pylist()]
-        whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
-        made = make_static(
-            settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
-        )
-        with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
-            made.save_pretrained(str(place), create_model_card=False)
-    with quiet_transformers():
-        encoder = SentenceTransformer(str(folder), device="cpu")
-    static.remember_tokens(encoder, memory)
-    return encoder
-
-
 def _run(
     experiment: Experiment, settings: TrainingSettings, start: SentenceTransformer, parts: Parts, output: Path
 ) -> _Run:
@@ -206,14 +205,14 @@ def _run(
             with quiet_transformers():
                 encoder = SentenceTransformer(str(model))
         else:
-            encoder = copy.deepcopy(start)
-            if experiment.encoder.name == static.FROM_SCRATCH:
-                static.initialise(encoder, seed)
+            encoder = begin_with(experiment, start, seed, output)
             train(
                 encoder, parts.training, settings, model, base=experiment.encoder.name, label=f"training {strategy}",
                 validation=parts.stopping,
             )  # fmt: skip
         audits = _audits(encoder, parts.tested, name, folder, experiment)
+        if parts.test.has_images:
+            _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), folder / EXAMPLES))
 
         def keep() -> None:
             for done in audits:
@@ -234,10 +233,7 @@ def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[C
     systems = {name: [a.measures for a in entry.audits] for name, entry in by_name.items()}
     against, names = experiment.compare.against, experiment.compare.tests
     measured = systems[against][0]
-    if absent := [name for name in names if name not in measured]:
-        raise ConfigError(
-            f"compare.tests: {absent[0]} is not measured on this corpus; there are {', '.join(measured)}"
-        )
+    names = [name for name in names if name in measured]
     found: dict[str, list[Comparison]] = {}
     if len(systems) > 1:
         for comparison in compare_all(systems, names, against=against):

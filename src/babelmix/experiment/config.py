@@ -57,8 +57,22 @@ class Encoder(_Section):
     vocabulary: Literal["train", "full"] = Field(
         "train", description="static-e5: pieces of the training texts, or all"
     )
-    size: int = Field(32_000, ge=100, description="static: pieces of the learned vocabulary at most")
-    dimension: int = Field(256, ge=2, description="static: of the vectors")
+    size: int = Field(32_000, ge=100, description="static, tiny: pieces of the learned vocabulary at most")
+    dimension: int = Field(256, ge=2, description="static, tiny: of the vectors")
+
+
+class Tower(_Section):
+    """Of pictures: an image tower that is trained first, once a seed, and locked for the strategies."""
+
+    strategy: str = Field("", description="its batches; empty: there is no such stage")
+    steps: int = Field(0, ge=0, description="its optimiser steps; 0: as many as the strategies have")
+
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value:
+            strategy(value)
+        return value
 
 
 class References(_Section):
@@ -67,6 +81,9 @@ class References(_Section):
     encoders: list[str] = Field([])
     groups: int = Field(0, ge=0, description="test on at most so many groups of the test part; 0: all")
     max_seq_length: int = Field(0, ge=0, description="tokens a text; 0: each encoder's own limit")
+    translate_test: bool = Field(
+        False, description="audit the references and the trained tower on queries translated to English too"
+    )
 
 
 class Tune(_Section):
@@ -170,6 +187,7 @@ class Experiment(_Section):
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     data: Data
     encoder: Encoder = Encoder()
+    tower: Tower = Tower()
     references: References = References()
     training: dict[str, Any] = Field({}, description="see `babelmix.training.TrainingSettings`")
     tune: Tune = Tune()
@@ -195,7 +213,14 @@ class Experiment(_Section):
 
     def run_settings(self, strategy: str, seed: int, tuned: Mapping[str, float] | None = None) -> TrainingSettings:
         """The settings of one run, with what was tuned in place of what is written."""
-        return TrainingSettings(**{**self.training, **(tuned or {})}, strategy=strategy, seed=seed)
+        locked = {"lock_images": True} if self.tower.strategy else {}
+        return TrainingSettings(**{**self.training, **locked, **(tuned or {})}, strategy=strategy, seed=seed)
+
+    def tower_settings(self, seed: int) -> TrainingSettings:
+        """The settings of the image tower of one seed."""
+        own = {"lock_images": False, "text_share": 0.0, "text_only_langs": []}
+        steps = {"steps": self.tower.steps} if self.tower.steps else {}
+        return TrainingSettings(**{**self.training, **own, **steps}, strategy=self.tower.strategy, seed=seed)
 
     def to_toml(self) -> str:
         """The experiment with every default written out."""

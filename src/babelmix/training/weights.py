@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 
 from babelmix._files import replacing_file
+from babelmix.encoders.dual import is_dual, tower_of
 from babelmix.errors import TrainingError
 
 
@@ -91,7 +92,8 @@ def transformer_of(encoder: SentenceTransformer) -> Any:
         TrainingError: there is none.
 
     """
-    model = getattr(encoder[0], "auto_model", None)
+    first = tower_of(encoder, "text")[0] if is_dual(encoder) else encoder[0]
+    model = getattr(first, "auto_model", None)
     if model is None:
         raise TrainingError(
             "this encoder holds no transformer, so LoRA, frozen embeddings and gradient checkpointing are not for it"
@@ -162,7 +164,7 @@ def set_pooling(encoder: SentenceTransformer, mode: str) -> None:
         TrainingError: the encoder has no pooling.
 
     """
-    for module in encoder.children():
+    for module in encoder.modules():
         if isinstance(module, Pooling):
             module.pooling_mode = cast(Any, mode)
             return

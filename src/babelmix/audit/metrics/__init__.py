@@ -1,4 +1,4 @@
-"""Ranking metrics by name: `mAP`, `mAP@20`, `MRR@10`, `nDCG@10`, `R@1`. A new one is a module and a line here."""
+"""Ranking metrics by name: `mAP`, `mAP@20`, `MRR@10`, `nDCG@10`, `R@1`, `hit@1`. A new one is a module and a line here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from babelmix.audit.metrics.average_precision import average_precision
 from babelmix.audit.metrics.base import Floats, RankedLists
+from babelmix.audit.metrics.hit import hit
 from babelmix.audit.metrics.ndcg import ndcg
 from babelmix.audit.metrics.recall import recall
 from babelmix.audit.metrics.reciprocal_rank import reciprocal_rank
@@ -17,10 +18,15 @@ METRICS: dict[str, Callable[[RankedLists, int | None], Floats]] = {
     "MRR": reciprocal_rank,
     "nDCG": ndcg,
     "R": recall,
+    "hit": hit,
 }
 
 DEFAULT = ("mAP", "mAP@20", "MRR@10", "nDCG@10", "R@1", "R@10", "R@100")
 
+PICTURES = ("hit@1", "hit@5", "hit@10", "mAP", "MRR@10")
+"""What is measured on pictures and captions, unless others are named."""
+
+_NEED_CUTOFF = ("R", "hit")
 _NAME = re.compile(r"^([A-Za-z]+)(?:@([1-9]\d*))?$")
 
 
@@ -28,14 +34,25 @@ def metric(name: str) -> Callable[[RankedLists], Floats]:
     """The metric of a name such as `nDCG@10`.
 
     Raises:
-        ConfigError: there is no such metric, or recall was named without a cut-off.
+        ConfigError: there is no such metric, or recall or hit was named without a cut-off.
 
     """
     match = _NAME.match(name)
-    if not match or match.group(1) not in METRICS or (match.group(1) == "R" and not match.group(2)):
+    if not match or match.group(1) not in METRICS or (match.group(1) in _NEED_CUTOFF and not match.group(2)):
         raise ConfigError(f"there is no metric {name!r}; name one of {', '.join(DEFAULT)} or another cut-off")
     function, cutoff = METRICS[match.group(1)], int(match.group(2)) if match.group(2) else None
     return lambda lists: function(lists, cutoff)
 
 
-__all__ = ["DEFAULT", "METRICS", "RankedLists", "average_precision", "metric", "ndcg", "recall", "reciprocal_rank"]
+__all__ = [
+    "DEFAULT",
+    "METRICS",
+    "PICTURES",
+    "RankedLists",
+    "average_precision",
+    "hit",
+    "metric",
+    "ndcg",
+    "recall",
+    "reciprocal_rank",
+]

@@ -11,6 +11,9 @@ from babelmix.batches.strategies.english import English
 from babelmix.batches.strategies.hybrid import Hybrid
 from babelmix.batches.strategies.mixed import Mixed
 from babelmix.batches.strategies.mono import Mono
+from babelmix.batches.strategies.one_to_k import OneToK
+from babelmix.batches.strategies.paired import Paired
+from babelmix.batches.strategies.text_text import TextText, WithTextText
 from babelmix.errors import ConfigError
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -19,31 +22,52 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "mono": Mono,
     "cross": Cross,
     "hybrid": Hybrid,
+    "paired": Paired,
+    "text_text": TextText,
+    "one_to_k": OneToK,
 }
 
 _SPEC = re.compile(r"^(\w+)(?:\(([^)]*)\))?$")
 
 
 def strategy(spec: str) -> Strategy:
-    """A strategy from its name and, for `hybrid`, its alpha: `mono`, `hybrid`, `hybrid(0.25)`.
+    """A strategy from its name and, for `hybrid`, its alpha and its other batches.
+
+    As in `mono`, `hybrid`, `hybrid(0.25)` and, for pictures, `hybrid(0.25, paired)`.
 
     Raises:
-        ConfigError: there is no such strategy, or its argument is not a number.
+        ConfigError: there is no such strategy, or its arguments are not a number and a strategy.
         PlanError: alpha is not between 0 and 1.
 
     """
     match = _SPEC.match(spec.strip())
     if not match or match.group(1) not in STRATEGIES:
         raise ConfigError(f"there is no batch strategy {spec!r}; name one of {', '.join(STRATEGIES)} or hybrid(ALPHA)")
-    name, argument = match.groups()
-    if argument is None:
+    name, arguments = match.groups()
+    if arguments is None:
         return STRATEGIES[name]()
+    alpha, comma, other = (part.strip() for part in arguments.partition(","))
+    if other in ("hybrid", "mono", "english") or (comma and other not in STRATEGIES):
+        raise ConfigError(f"the other batches of {spec!r} cannot be {other!r}; name cross, paired or text_text")
     try:
-        return STRATEGIES[name](float(argument))
+        return STRATEGIES[name](float(alpha), *([STRATEGIES[other]()] if other else []))
     except (ValueError, TypeError):
         raise ConfigError(
-            f"the strategy {name!r} does not take {argument!r}; hybrid takes a number, as in hybrid(0.5)"
+            f"the strategy {name!r} does not take {arguments!r}; hybrid takes a number, as in hybrid(0.5)"
         ) from None
 
 
-__all__ = ["STRATEGIES", "Cross", "English", "Hybrid", "Mixed", "Mono", "Strategy", "strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Cross",
+    "English",
+    "Hybrid",
+    "Mixed",
+    "Mono",
+    "OneToK",
+    "Paired",
+    "Strategy",
+    "TextText",
+    "WithTextText",
+    "strategy",
+]

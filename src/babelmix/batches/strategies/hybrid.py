@@ -18,6 +18,7 @@ class Hybrid(Strategy):
 
     Args:
         alpha: 0 is `cross`, 1 is `mono`; the paper found 0.5 best and 0.4 to 0.6 about as good.
+        cross: the other batches, by default `Cross`; for pictures also `Paired` or `TextText`.
 
     Raises:
         PlanError: alpha is not between 0 and 1.
@@ -26,14 +27,15 @@ class Hybrid(Strategy):
 
     name: ClassVar[str] = "hybrid"
 
-    def __init__(self, alpha: float = 0.5) -> None:
+    def __init__(self, alpha: float = 0.5, cross: Strategy | None = None) -> None:
         if not 0 <= alpha <= 1:
             raise PlanError(f"alpha is a probability between 0 and 1, not {alpha}")
         self.alpha = alpha
-        self._mono, self._cross = Mono(), Cross()
+        self._mono, self._cross = Mono(), cross or Cross()
 
     def __str__(self) -> str:
-        return f"hybrid({self.alpha:g})"
+        other = "" if self._cross.name == Cross.name else f", {self._cross}"
+        return f"hybrid({self.alpha:g}{other})"
 
     def check(self, plan: BatchPlan) -> None:
         """See `Strategy.check`."""

@@ -14,6 +14,7 @@ from babelmix.corpus.readers import (
     belebele,
     captions,
     comfyui_docs,
+    emoji,
     flickr30k_200,
     libreoffice_help,
     m3c,
@@ -44,7 +45,7 @@ class Reader:
     Args:
         summary: what it is, in a line.
         read: the function that reads it.
-        takes_path: whether it needs a path after its name, `required` or `optional`. Where its `read` says so, the path
+        takes_path: whether it needs a path after its name, `required`, `optional` or `never`. Where its `read` says so, the path
             may also be the name of a hub data set.
 
     """
@@ -59,6 +60,7 @@ READERS: dict[str, Reader] = {
     "libreoffice-help": Reader(
         "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", libreoffice_help.read, "optional"
     ),
+    "emoji": Reader("emoji names in 14 languages and their pictures (extra: images)", emoji.read, "never"),
     "xquad-r": Reader("LAReQA's XQuAD-R, 11 languages, evaluation only", xquad_r.read, "required"),
     "mlqa-r": Reader("LAReQA's MLQA-R, 7 languages, evaluation only", mlqa_r.read, "required"),
     "miracl": Reader(
@@ -147,6 +149,17 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
 
 
+def has_option(spec: str, option: str) -> bool:
+    """Whether the reader that a source names takes an option, and the source does not set it."""
+    name = spec.partition("?")[0].partition("=")[0]
+    query = spec.partition("?")[2].split("&")
+    return (
+        name in READERS
+        and any(p.name == option for p in _parameters(READERS[name].read))
+        and not any(part.startswith(f"{option}=") for part in query)
+    )
+
+
 def _options(name: str, function: Callable[..., Corpus], query: str) -> dict[str, Any]:
     """Options written as `langs=de,en&pairs=1000`, each of the kind that the reader's own default is of."""
     defaults = {p.name: p.default for p in _parameters(function)}
@@ -189,4 +202,4 @@ def _read(name: str, function: Callable[..., Corpus], path: str | None, options:
     return function(path, **options)
 
 
-__all__ = ["READERS", "Reader", "open_corpus"]
+__all__ = ["READERS", "Reader", "has_option", "open_corpus"]

@@ -11,6 +11,7 @@ from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
+from babelmix.experiment.report.pictures import picture_sections
 from babelmix.experiment.results import Entry, Results, finding
 
 
@@ -26,6 +27,12 @@ def audit_lead(audit: Audit) -> str:
         key = f"{setting}/mAP"
         if key in audit.measures:
             parts.append(f"{audit.macro(key):.3f} {words}")
+    spread = "bias/rank distance over query languages"
+    if spread in audit.measures and "multi/hit@1" in audit.measures:
+        return (
+            f"{name} puts the right picture first for {audit.macro('multi/hit@1'):.1%} of captions; "
+            f"{audit.macro(spread):,.0f} places lie between the ranks of one picture for captions in different languages."
+        )
     share = f"bias/same-language share@{SHARE_AT}"
     text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited"
     if "bias/rank distance" in audit.measures:
@@ -78,6 +85,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
         )
     for name, on in results.benchmarks.items():
         parts += _benchmark_sections(name, on)
+    parts += picture_sections(results)
     if results.tuning:
         parts.append(_tuning_section(results))
     if alpha := _alpha_section(results):
@@ -88,11 +96,12 @@ def write_comparison_report(results: Results, file: Path) -> None:
             parts.append(
                 replace(sections.shares_section({name: audit}), title=f"{name}: whose language are its answers in?")
             )
-    parts += [
-        sections.shares_section(audits),
-        sections.pairs_section(audits),
-        sections.crowding_section(audits),
-    ]
+    if any(len(audit.table.passage_langs) > 1 for audit in audits.values()):
+        parts += [
+            sections.shares_section(audits),
+            sections.pairs_section(audits),
+            sections.crowding_section(audits),
+        ]
     losses = {entry.name: entry.losses for entry in results.strategies() if entry.losses and entry.losses[0]}
     if losses:
         parts.append(_curves_section(losses))
@@ -117,19 +126,25 @@ def write_comparison_report(results: Results, file: Path) -> None:
 def headline_figure(results: Results) -> str:
     """The headline as an SVG."""
     own = results.strategies()[0].corpus
+    names = [name for name in headline_of(results) if name != sections.HEADLINE[-1]]
     rows = [
         (
             entry.name + ("" if entry.corpus == own else " *"),
-            {key: (e.value, e.low, e.high) for key, e in entry.means.items() if key in sections.HEADLINE},
+            {key: (e.value, e.low, e.high) for key, e in entry.means.items() if key in names},
         )
         for entry in results.entries
     ]
-    return figures.settings_overview(rows)
+    return figures.settings_overview(rows, [(name, sections.title_of(name)) for name in names])
+
+
+def headline_of(results: Results) -> list[str]:
+    """The measures that are shown first."""
+    return sections.headline({name for entry in results.entries for name in entry.means})
 
 
 def headline_table(results: Results) -> Table:
     """The headline's numbers: mean over seeds, interval over groups, and the deviation over seeds."""
-    names = [name for name in sections.HEADLINE if any(name in entry.means for entry in results.entries)]
+    names = headline_of(results)
     rows = [[entry.name, entry.corpus, *(_cell(entry, name) for name in names)] for entry in results.entries]
     return Table(
         ["encoder", "tested on", *map(sections.title_of, names)], rows,
@@ -236,7 +251,8 @@ def _alpha_section(results: Results) -> Section | None:
     if len(points) < 4:
         return None
     alphas = sorted(points)
-    names = [name for name in sections.HEADLINE[:4] if all(name in points[a].means for a in alphas)]
+    wanted = [name for name in headline_of(results) if name != sections.HEADLINE[-1]]
+    names = [name for name in wanted if all(name in points[a].means for a in alphas)]
     series = {
         sections.title_of(name): [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)]
         for name in names
@@ -259,4 +275,4 @@ def _fact(value: object) -> str:
     return "" if value is None else str(value)
 
 
-__all__ = ["audit_lead", "headline_table", "write_audit_report", "write_comparison_report"]
+__all__ = ["audit_lead", "headline_of", "headline_table", "write_audit_report", "write_comparison_report"]

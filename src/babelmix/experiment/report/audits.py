@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from babelmix._files import write_text
+from babelmix.audit import Audit
 from babelmix.experiment.audits import AuditComparison
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
@@ -13,15 +15,16 @@ from babelmix.experiment.report.page import Section, Table, render
 def write_audits_report(comparison: AuditComparison, file: Path) -> None:
     """Write the report of a comparison of audits."""
     audits = comparison.audits
+    names = [name for name in _headline(audits) if name != sections.HEADLINE[-1]]
     rows = [
-        (name, {key: (e.value, e.low, e.high) for key, (e, _) in audit.estimates.items() if key in sections.HEADLINE})
+        (name, {key: (e.value, e.low, e.high) for key, (e, _) in audit.estimates.items() if key in names})
         for name, audit in audits.items()
     ]
     parts = [
         Section(
             "The headline",
             "Points with 95 % bootstrap intervals over groups.",
-            figures.settings_overview(rows),
+            figures.settings_overview(rows, [(name, sections.title_of(name)) for name in names]),
             "Points with intervals for each encoder in the three settings and rank distance.",
             [audits_table(comparison)],
         ),
@@ -34,10 +37,14 @@ def write_audits_report(comparison: AuditComparison, file: Path) -> None:
     write_text(file, render(f"Audits compared: {', '.join(audits)}", comparison_lead(comparison), facts, parts))
 
 
+def _headline(audits: Mapping[str, Audit]) -> list[str]:
+    return sections.headline({name for audit in audits.values() for name in audit.estimates})
+
+
 def audits_table(comparison: AuditComparison) -> Table:
     """The headline measures of each audit, with intervals."""
     audits = comparison.audits
-    names = [name for name in sections.HEADLINE if any(name in audit.estimates for audit in audits.values())]
+    names = _headline(audits)
     rows = [
         [
             label,

@@ -142,16 +142,16 @@ def grouped_bars(
     return _svg(figure)
 
 
-def settings_overview(rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]]) -> str:
-    """The headline as points with intervals: three mAPs side by side, and rank distance on a logarithmic axis.
+def settings_overview(
+    rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]], panels: Sequence[tuple[str, str]]
+) -> str:
+    """The headline as points with intervals, a panel a measure: scores from 0 to 1, ranks on a logarithmic axis.
 
     Args:
         rows: name, and by measure (value, low, high).
+        panels: measure and title.
 
     """
-    panels = [("mono/mAP", "monolingual mAP"), ("cross/mAP", "cross-lingual mAP"), ("multi/mAP", "multilingual mAP"),
-              ("bias/rank distance", "rank distance (log, lower is better)")]  # fmt: skip
-    panels = [(key, title) for key, title in panels if any(key in values for _, values in rows)]
     figure, axes = _new(2.6 * len(panels) + 1.2, 0.36 * len(rows) + 1.1, 1, len(panels))
     for column, (key, title) in enumerate(panels):
         axis: Axes = axes[0, column]
@@ -164,7 +164,7 @@ def settings_overview(rows: Sequence[tuple[str, Mapping[str, tuple[float, float,
             axis.plot(value, i, _MARKERS[i % len(_MARKERS)], color=colour, markersize=7)
             shown = f"{value:,.0f}" if key.startswith("bias") else f"{value:.3f}".replace("0.", ".", 1)
             axis.annotate(shown, (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(f"{title}\n(log, lower is better)" if key.startswith("bias") else title, fontsize=9)
         axis.set_yticks(range(len(rows)), [name for name, _ in rows] if column == 0 else [""] * len(rows))
         axis.set_ylim(len(rows) - 0.4, -0.8)
         axis.grid(axis="x", linewidth=0.4, alpha=0.5)

@@ -20,6 +20,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A row of pictures with a heading.
+
+    Args:
+        name: of the row.
+        pictures: encoded picture, its words, and whether it is the one that was looked for.
+
+    """
+
+    name: str
+    pictures: Sequence[tuple[bytes, str, bool]]
+
+    @property
+    def shown(self) -> list[tuple[str, str, bool]]:
+        """The pictures as data URIs."""
+        return [
+            ("data:image/png;base64," + base64.b64encode(data).decode(), words, hit)
+            for data, words, hit in self.pictures
+        ]
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading, what to look at, a figure, and its numbers.
 
@@ -29,6 +51,7 @@ class Section:
         figure: SVG, or empty.
         alt: the figure in words, for those who do not see it.
         tables: the first is shown; with a figure they fold under it.
+        strips: rows of pictures by heading.
 
     """
 
@@ -37,6 +60,7 @@ class Section:
     figure: str = ""
     alt: str = ""
     tables: Sequence[Table] = field(default_factory=list)
+    strips: Sequence[tuple[str, Sequence[Strip]]] = field(default_factory=list)
 
     @property
     def figure_uri(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from babelmix.experiment.report import figures
 from babelmix.experiment.report.page import Section, Table
 
 HEADLINE = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance", f"bias/same-language share@{SHARE_AT}")
+TO_PICTURES = ("multi/hit@1", "multi/hit@5", "multi/hit@10", "multi/mAP", "bias/rank distance over query languages")
+FROM_PICTURES = ("cross/hit@1", "cross/hit@5", "cross/hit@10", "multi/mAP", "bias/rank distance")
 TITLES = {
     "mono": "monolingual",
     "cross": "cross-lingual",
@@ -21,6 +23,14 @@ TITLES = {
 }
 
 Floats = npt.NDArray[np.float64]
+
+
+def headline(present: Container[str]) -> list[str]:
+    """The measures that are shown first, of those that are there: of texts, or from captions to pictures or back."""
+    names = HEADLINE
+    if "multi/hit@1" in present and "mono/mAP" not in present:
+        names = TO_PICTURES if TO_PICTURES[-1] in present else FROM_PICTURES
+    return [name for name in names if name in present]
 
 
 def shown(name: str, value: float) -> str:
@@ -181,7 +191,7 @@ def crowding_section(audits: Mapping[str, Audit]) -> Section:
 
 def languages_section(audit: Audit) -> Section:
     """Per query language: the headline measures."""
-    names = [name for name in HEADLINE if name in audit.estimates]
+    names = headline(audit.estimates)
     per_lang: dict[str, dict[str, str]] = {lang: {} for lang in audit.table.query_langs}
     for name in names:
         cells = audit.estimates[name][1]

@@ -1,0 +1,21 @@
+"""Any-hit recall."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babelmix.audit.metrics.base import Floats, RankedLists
+
+
+def hit(lists: RankedLists, k: int | None = None) -> Floats:
+    """hit@k: 1 if any relevant passage is among the first k, else 0.
+
+    What image-text retrieval calls R@k, also from a picture to its five captions (CLIP_benchmark, IGLUE).
+
+    Returns:
+        float64, shape (lists,).
+
+    """
+    if len(lists.starts) == 0:
+        return np.zeros(0)
+    return (np.minimum.reduceat(lists.ranks, lists.starts) < (np.inf if k is None else k)).astype(np.float64)

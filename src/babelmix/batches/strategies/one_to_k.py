@@ -1,0 +1,30 @@
+"""`one_to_k`: each picture with its captions in all K languages (CCRK, arXiv 2406.18254)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from babelmix.batches.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from babelmix.batches.plan import Batch, BatchPlan
+
+
+class OneToK(Strategy):
+    """As many pictures as K captions each leave room for in a batch."""
+
+    name: ClassVar[str] = "one_to_k"
+
+    def check(self, plan: BatchPlan) -> None:
+        """See `Strategy.check`."""
+        plan.require(plan.pool("renderings"), "batches of pictures with captions in all languages", size=_size(plan))
+
+    def draw(self, plan: BatchPlan, step: int) -> Batch:
+        """See `Strategy.draw`."""
+        return plan.fill("one_to_k", step, plan.pool("renderings"), size=_size(plan))
+
+
+def _size(plan: BatchPlan) -> int:
+    _, captions = plan.captions.renderings()
+    # Two pictures at least: one alone has nothing to be told from.
+    return max(plan.batch_size // (captions * plan.world_size), 2) * plan.world_size

@@ -1,0 +1,145 @@
+"""The image side of a dual encoder: the vision transformer of a CLIP or SigLIP, as stock sentence-transformers modules.
+
+Stock modules, so that what is saved loads without code of ours.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.transformer import Transformer
+from torch.nn import Identity
+
+from babelmix._progress import quiet_transformers
+from babelmix.errors import EncoderError, require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Modules = list[torch.nn.Module]
+
+# Of each family: the vision model, the same with CLIP's projection, and an image processor that needs no torchvision.
+_CLIP = ("CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPImageProcessorPil")
+_SIGLIP = ("SiglipVisionModel", None, "SiglipImageProcessorPil")
+_FAMILIES = {"clip": _CLIP, "clip_vision_model": _CLIP, "siglip": _SIGLIP, "siglip_vision_model": _SIGLIP}
+
+
+def load_tower(name: str, *, revision: str | None = None) -> Modules:
+    """The vision side of a CLIP or SigLIP model.
+
+    Args:
+        name: of a hub model, or a folder.
+        revision: of a hub model.
+
+    Returns:
+        A `Transformer` and, for CLIP, its projection as a `Dense`.
+
+    Raises:
+        EncoderError: there is no such model, or it is of another family.
+        MissingExtraError: Pillow is not installed.
+
+    """
+    require("PIL", "images", "An encoder of pictures")
+    import transformers
+
+    try:
+        with quiet_transformers():
+            kind = transformers.AutoConfig.from_pretrained(name, revision=revision).model_type
+            if kind not in _FAMILIES:
+                raise EncoderError(f"{name}: is of the family {kind!r}; image towers are of CLIP or SigLIP")
+            model_class, projected, processor_class = _FAMILIES[kind]
+            model = getattr(transformers, model_class).from_pretrained(name, revision=revision)
+            processor = getattr(transformers, processor_class).from_pretrained(name, revision=revision)
+            weight = None
+            if projected is not None:
+                whole = getattr(transformers, projected).from_pretrained(name, revision=revision)
+                weight = whole.visual_projection.weight.detach()
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EncoderError(f"{name}: cannot be loaded as an image tower ({first})") from error
+    return _stock(model, processor, weight)
+
+
+def tiny_tower(
+    *, size: int = 64, patch: int = 16, width: int = 128, layers: int = 3, heads: int = 2, dimension: int = 128
+) -> Modules:
+    """A small vision transformer of CLIP's kind with random weights.
+
+    Args:
+        size: pixels of a picture's side.
+        patch: pixels of a patch's side.
+        width: of a layer.
+        layers: how many.
+        heads: of attention.
+        dimension: of embeddings.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+
+    """
+    require("PIL", "images", "An encoder of pictures")
+    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
+
+    config = CLIPVisionConfig(
+        hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads,
+        image_size=size, patch_size=patch,
+    )  # fmt: skip
+    side = {"height": size, "width": size}
+    processor = CLIPImageProcessorPil(size=side, crop_size=side, do_center_crop=False)
+    # CLIP's own initialisation of a projection.
+    return _stock(CLIPVisionModel(config), processor, torch.randn(dimension, width) * width**-0.5)
+
+
+def _stock(model: Any, processor: Any, projection: torch.Tensor | None) -> Modules:
+    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        tower = Transformer(
+            folder,
+            # Pillow's processors everywhere: torchvision's resize a little differently.
+            processor_kwargs={"backend": "pil"},
+            modality_config={"image": {"method": "forward", "method_output_name": "pooler_output"}},
+            module_output_name="sentence_embedding",
+        )
+    if projection is None:
+        return [tower]
+    dense = Dense(projection.shape[1], projection.shape[0], bias=False, activation_function=Identity())
+    dense.linear.weight.data = projection.clone()
+    return [tower, dense]
+
+
+def dimension_of(tower: Modules) -> int:
+    """Of the embeddings of an image tower."""
+    last = tower[-1]
+    return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
+
+
+def pixels_of(tower: Modules, pictures: Sequence[Image]) -> torch.Tensor:
+    """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width)."""
+    processed = cast(Any, tower[0]).processor(images=list(pictures), return_tensors="pt")
+    return cast(torch.Tensor, processed["pixel_values"])
+
+
+def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
+    """Features of the patches of pictures, from the last layer.
+
+    Args:
+        tower: an image tower.
+        pixels: as `pixels_of` gives them.
+
+    Returns:
+        float32, shape (pictures, rows, columns, width).
+
+    """
+    hidden = cast(Any, tower[0]).model(pixel_values=pixels).last_hidden_state
+    side = math.isqrt(hidden.shape[1])
+    # CLIP's first place is no patch but the class.
+    return hidden[:, hidden.shape[1] - side * side :].unflatten(1, (side, side))
+
+
+__all__ = ["dimension_of", "load_tower", "patches_of", "pixels_of", "tiny_tower"]

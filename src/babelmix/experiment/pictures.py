@@ -1,0 +1,138 @@
+"""What a comparison on pictures has besides: an image tower trained first, and queries translated to English."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+from sentence_transformers import SentenceTransformer
+
+from babelmix import _processes
+from babelmix._progress import quiet_transformers
+from babelmix.audit import Audit
+from babelmix.corpus import IMAGE, Corpus, find_language
+from babelmix.errors import ConfigError
+from babelmix.experiment.config import Experiment
+from babelmix.experiment.examples import examples_of, save_examples
+from babelmix.experiment.results import Entry
+from babelmix.experiment.start import begin_with, tower_folder
+from babelmix.training import train
+
+if TYPE_CHECKING:
+    from babelmix.experiment.setup import Parts
+
+Auditor = Callable[[SentenceTransformer, Sequence[Corpus], str, Path, Experiment], list[Audit]]
+
+
+EXAMPLES = "examples.json"
+"""The file of a run's examples."""
+
+
+class TowerRun(NamedTuple):
+    """An encoder whose image tower the strategies start from.
+
+    Args:
+        audits: one a corpus.
+        translated: the same with queries translated to English, if that was asked for.
+        losses: by step.
+
+    """
+
+    audits: list[Audit]
+    translated: list[Audit]
+    losses: list[tuple[int, float]]
+
+
+def tower_run(
+    experiment: Experiment, seed: int, start: SentenceTransformer, parts: Parts, output: Path, auditor: Auditor
+) -> TowerRun:
+    """Train and audit the encoder whose image tower the strategies start from, or load what is there.
+
+    Args:
+        experiment: with a stage `tower`.
+        seed: of the run.
+        start: what it starts from.
+        parts: the corpora.
+        output: the experiment's folder.
+        auditor: audits on each of some corpora, or loads what is there.
+
+    """
+    model = tower_folder(output, seed)
+    finished = _processes.share((model / "training.json").is_file())
+    if finished:
+        with quiet_transformers():
+            encoder = SentenceTransformer(str(model), device=str(start.device))
+    else:
+        encoder = begin_with(experiment, start, seed, output)
+        settings = experiment.tower_settings(seed)
+        train(
+            encoder, parts.training, settings, model, base=experiment.encoder.name,
+            label=f"training the image tower, {settings.strategy}",
+        )  # fmt: skip
+    name = f"{experiment.encoder.name} ({experiment.tower.strategy}), seed {seed}"
+    audits = auditor(encoder, parts.tested, name, model.parent, experiment)
+    if parts.test.has_images and not (model.parent / EXAMPLES).is_file():
+        _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), model.parent / EXAMPLES))
+    translated: list[Audit] = []
+    if experiment.references.translate_test:
+        in_english = [translated_to_english(corpus) for corpus in parts.tested]
+        translated = auditor(encoder, in_english, f"{name}, translate-test", model.parent / "translated", experiment)
+    record = json.loads((model / "training.json").read_text(encoding="utf-8"))
+    return TowerRun(audits, translated, [(int(step), float(loss)) for step, loss in record["losses"]])
+
+
+def tower_entries(experiment: Experiment, runs: Sequence[TowerRun], corpora: int) -> list[list[Entry]]:
+    """Rows of the comparison, a list a row with an entry a corpus."""
+    if not runs:
+        return []
+    name = f"{experiment.encoder.name} ({experiment.tower.strategy})"
+    rows = [
+        [
+            Entry.of(name, "reference", [run.audits[place] for run in runs], [run.losses for run in runs])
+            for place in range(corpora)
+        ]
+    ]
+    if runs[0].translated:
+        rows.append(
+            [
+                Entry.of(f"{name}, translate-test", "reference", [run.translated[place] for run in runs])
+                for place in range(corpora)
+            ]
+        )
+    return rows
+
+
+def translated_to_english(corpus: Corpus) -> Corpus:
+    """The corpus with every caption replaced by its item's first English one, its language kept: translate-test.
+
+    Where captions are translations of each other, as in `emoji`, these are translations by people: what a perfect machine
+    would give, so an upper bound of translate-test (IGLUE, arXiv 2201.11732, uses a machine's).
+
+    Raises:
+        ConfigError: the corpus has no English, or an item has none.
+
+    """
+    english = find_language("en", corpus.langs)
+    if english is None:
+        raise ConfigError(f"translate_test: {corpus.name} has no English captions; it has {', '.join(corpus.langs)}")
+    captions = "passages" if IMAGE in corpus.queries["lang"].unique().to_pylist() else "queries"
+    table: pa.Table = getattr(corpus, captions)
+    rows = table.select(["item", "lang", "text"]).to_pylist()
+    first: dict[str, str] = {}
+    for row in rows:
+        if row["lang"] == english:
+            first.setdefault(row["item"], row["text"])
+    if missing := next((row["item"] for row in rows if row["item"] not in first), None):
+        raise ConfigError(f"translate_test: {corpus.name}: the item {missing!r} has no English caption")
+    column = pa.array([first[row["item"]] for row in rows], pa.large_string())
+    changed = table.set_column(table.column_names.index("text"), "text", column)
+    sides = {"queries": corpus.queries, "passages": corpus.passages} | {captions: changed}
+    return Corpus(
+        sides["queries"], sides["passages"], corpus.qrels, corpus.name, {**corpus.meta, "translated_to": "en"}
+    )
+
+
+__all__ = ["TowerRun", "tower_entries", "tower_run", "translated_to_english"]

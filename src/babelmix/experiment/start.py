@@ -1,0 +1,73 @@
+"""What the runs of a comparison start from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import replacing_folder
+from babelmix._progress import quiet_transformers
+from babelmix.corpus import Corpus
+from babelmix.encoders import dual, load_encoder, static
+from babelmix.encoders.loading import is_made, make_static
+from babelmix.experiment.config import Experiment
+
+
+def start_of(
+    experiment: Experiment, training: Mapping[str, Corpus], output: Path, say: Callable[[str], None]
+) -> SentenceTransformer:
+    """The encoder that all runs start from; one that is made from the training texts is kept in the folder.
+
+    Args:
+        experiment: what is run.
+        training: everything that is trained on.
+        output: the experiment's folder.
+        say: told what happens, in a line.
+
+    """
+    settings = experiment.encoder
+    both = dual.is_dual_name(settings.name) and not Path(settings.name).exists()
+    if not is_made(settings.name) and not both:
+        return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
+    folder = output / "start" / "model"
+    memory = static.TokenMemory()
+    if not (folder / "modules.json").is_file():
+        say(f"making the starting encoder {settings.name}")
+        texts = [t for c in training.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t]
+        whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
+        made = (
+            dual.make_dual(settings.name, texts, size=settings.size, dimension=settings.dimension)
+            if both
+            else make_static(
+                settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
+            )
+        )
+        with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
+            made.save_pretrained(str(place), create_model_card=False)
+    with quiet_transformers():
+        encoder = SentenceTransformer(str(folder), device="cpu")
+    static.remember_tokens(encoder, memory)
+    return encoder
+
+
+def tower_folder(output: Path, seed: int) -> Path:
+    """Where an experiment keeps the encoder whose image tower a seed starts from."""
+    return output / "tower" / f"seed-{seed}" / "model"
+
+
+def begin_with(experiment: Experiment, start: SentenceTransformer, seed: int, output: Path) -> SentenceTransformer:
+    """A copy of the start for one run: with its seed's random weights and image tower, if there are such."""
+    encoder = copy.deepcopy(start)
+    name = experiment.encoder.name
+    if name == static.FROM_SCRATCH:
+        static.initialise(encoder, seed)
+    if dual.is_dual_name(name):
+        dual.initialise(encoder, name, seed)
+    place = tower_folder(output, seed)
+    if experiment.tower.strategy and place.is_dir():
+        with quiet_transformers():
+            encoder = dual.with_image_tower(encoder, SentenceTransformer(str(place), device="cpu"))
+    return encoder
