@@ -47,7 +47,7 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,8 +54,8 @@ def open_picture(data: bytes) -> Image:
         raise PictureError(f"is a file of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
     try:
         with warnings.catch_warnings():
-            # Our own limit is below Pillow's, which warns first and raises later.
-            warnings.simplefilter("ignore", images.DecompressionBombWarning)
+            # Pillow warns of damage that it passes over, and of sizes beyond its own limit, which is above ours.
+            warnings.simplefilter("ignore")
             picture = images.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"))
             width, height = picture.size
             if width * height > MAX_PIXELS:
@@ -66,15 +65,15 @@ def open_picture(data: bytes) -> Image:
             if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
                 raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
             picture.load()
+            return _as_rgb(picture, images)
     except PictureError:
         raise
     except images.DecompressionBombError as error:
         raise PictureError(f"has too many pixels; at most {MAX_PIXELS:,} are read") from error
     except images.UnidentifiedImageError as error:
         raise PictureError("is no picture, or damaged at its beginning; use PNG, JPEG or WebP") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError, MemoryError) as error:
+    except Exception as error:  # Pillow's decoders raise many unrelated types
         raise PictureError(f"is cut short or damaged ({error})") from error
-    return _as_rgb(picture, images)
 
 
 def _as_rgb(picture: Image, images: Any) -> Image:
@@ -131,8 +130,8 @@ def bytes_of(value: dict[str, Any]) -> bytes:
         if file.stat().st_size > MAX_BYTES:
             raise PictureError(f"{path} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
         return file.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # a null character in a path is a ValueError
+        raise PictureError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
 
 
 class Pictures(Sequence["Image"]):

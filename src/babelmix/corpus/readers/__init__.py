@@ -12,17 +12,26 @@ from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import (
     beir,
     belebele,
+    captions,
     comfyui_docs,
     emoji,
+    flickr30k_200,
     libreoffice_help,
+    m3c,
     miracl,
     mlqa_r,
     mmarco,
     mr_tydi,
+    mscoco,
+    multi30k,
     parallel_qa,
     squadshifts,
     table,
+    wit,
+    xflickrco,
+    xm3600,
     xquad_r,
+    xtd10,
 )
 from babelmix.corpus.readers import mteb as mteb_task
 from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
@@ -74,6 +83,31 @@ READERS: dict[str, Reader] = {
     "parallel-qa": Reader(
         "your own translated question-answer set, a file a language (a folder or a hub name)",
         parallel_qa.read,
+        "required",
+    ),
+    "captions": Reader("your own pictures and captions, a JSON line a caption", captions.read, "required"),
+    "multi30k": Reader(
+        "Multi30K: pictures and captions in en, de, fr, cs (a folder or romrawinjp/multi30k)",
+        multi30k.read,
+        "required",
+    ),
+    "mscoco": Reader("COCO's pictures and captions in en, ja (STAIR), zh (COCO-CN)", mscoco.read, "required"),
+    "m3c": Reader("Multi30K + multilingual MSCOCO as M3P has them, a part at a time", m3c.read, "required"),
+    "xtd10": Reader("XTD10: 1,000 pictures of COCO in 11 languages, evaluation only", xtd10.read, "required"),
+    "xm3600": Reader(
+        "Crossmodal-3600: pictures in 36 languages, evaluation only (a folder or mteb/xm3600)", xm3600.read, "required"
+    ),
+    "xflickrco": Reader(
+        "xFlickr&CO: pictures in 8 languages, evaluation only (a folder or mteb/xflickrco)", xflickrco.read, "required"
+    ),
+    "wit": Reader(
+        "WIT of IGLUE: Wikipedia's pictures in 11 languages, evaluation only (a folder or mteb/wit)",
+        wit.read,
+        "required",
+    ),
+    "flickr30k-200": Reader(
+        "Flickr30k-200 and XTD-200: machine-translated captions in 200 languages, evaluation only",
+        flickr30k_200.read,
         "required",
     ),
     "beir": Reader("a BEIR folder whose queries and corpus have a language field", beir.read, "required"),

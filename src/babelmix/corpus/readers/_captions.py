@@ -1,0 +1,256 @@
+"""Captions and their pictures become a corpus: queries are captions, passages pictures, and a caption finds its own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from babelmix._progress import progress_bar
+from babelmix.corpus.images import IMAGE_TYPE, PictureError, bytes_of, digest_of, open_picture
+from babelmix.corpus.languages import IMAGE
+from babelmix.corpus.model import PICTURE_SCHEMA, Corpus
+from babelmix.corpus.readers._rows import Rows, corpus_from_tables
+from babelmix.errors import ReaderError
+
+HUMAN, TRANSLATED, MACHINE, UNKNOWN = "human", "translated", "machine", "unknown"
+"""Who made a caption: written by a person, translated by a person, made by a machine, or not said."""
+EVALUATION_SPLITS = ("test", "val", "validation", "dev")
+
+_BAR_FROM = 500
+_TOGETHER = 256
+_COCO = re.compile(r"COCO_(train|val)2014_\d{12}")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One sentence about one picture.
+
+    Args:
+        image: the picture's id, the same in all languages.
+        lang: the sentence's BCP 47 tag.
+        text: the sentence; one of white space alone is left out and counted.
+        group: what a split must keep together; by default the picture.
+        provenance: `HUMAN`, `TRANSLATED`, `MACHINE` or `UNKNOWN`.
+
+    """
+
+    image: str
+    lang: str
+    text: str
+    group: str = ""
+    provenance: str = HUMAN
+
+
+class ColumnPictures(Mapping[str, bytes | Path]):
+    """Pictures that stay where they are in Arrow, which may be a file mapped into memory."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._chunks: list[pa.Array] = []
+        self._column = pa.chunked_array([], IMAGE_TYPE)
+        self._size = 0
+
+    def add(self, ids: Sequence[str], column: pa.ChunkedArray) -> None:
+        """Add those pictures of a column of `datasets.Image` whose ids are new."""
+        first: dict[str, int] = {}
+        for row, name in enumerate(ids):
+            first.setdefault(name, row)
+        new = [row for name, row in first.items() if name not in self._rows]
+        for start, stop in _runs(new):
+            self._rows |= {ids[row]: self._size + row - start for row in range(start, stop)}
+            self._chunks += column.slice(start, stop - start).cast(IMAGE_TYPE).chunks
+            self._size += stop - start
+        self._column = pa.chunked_array(self._chunks, IMAGE_TYPE)
+
+    def __getitem__(self, image: str) -> bytes | Path:
+        value = self._column[self._rows[image]].as_py() or {}
+        if value.get("bytes") is None and value.get("path"):
+            return Path(value["path"])
+        return value.get("bytes") or b""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def cells(self, images: Sequence[str]) -> pa.ChunkedArray:
+        """The cells of some pictures, copied only where Arrow must."""
+        parts = [self._column.slice(start, stop - start) for start, stop in _runs([self._rows[i] for i in images])]
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], IMAGE_TYPE)
+
+
+def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring rows as pairs of a first row and the row after the last."""
+    start = stop = -1
+    for row in rows:
+        if row != stop:
+            if stop > start:
+                yield start, stop
+            start = row
+        stop = row + 1
+    if stop > start:
+        yield start, stop
+
+
+def corpus_of_captions(
+    captions: Iterable[Caption],
+    pictures: Mapping[str, bytes | Path],
+    *,
+    name: str,
+    file: str | Path,
+    keep: str = "all",
+    meta: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
+) -> Corpus:
+    """Build the corpus of captions and pictures; every picture is opened once.
+
+    A picture that cannot be used is left out with its captions, and a sentence in `meta["left_out"]` says why. Only
+    pictures that have a caption are passages.
+
+    Args:
+        captions: sentences, in the order in which an image's come.
+        pictures: the bytes or the file of each picture by its id.
+        name: the corpus's name.
+        file: what to call the source in an error.
+        keep: `all` captions, the `first` of each image and language, or how many of them as digits.
+        meta: facts about the source.
+        protocol: choices that change what a figure means.
+
+    Returns:
+        A corpus whose queries are captions, whose passages are pictures, and whose items are image ids on both sides.
+        `meta["provenance"]` counts by language who made the captions, `meta["machine_made"]` lists languages with captions by
+        machines, `meta["blank_captions"]` counts by language what was left out as blank, and `meta["contains"]` counts
+        pictures of COCO by its parts.
+
+    Raises:
+        ReaderError: no picture can be used, no caption is left, or a picture is in two groups.
+        MissingExtraError: Pillow is not installed.
+
+    """
+    kept, blank = _kept(captions, _limit(keep, file))
+    groups: dict[str, str] = {}
+    for caption in kept:
+        group = caption.group or caption.image
+        if groups.setdefault(caption.image, group) != group:
+            raise ReaderError(
+                f"picture {caption.image!r} is in the groups {groups[caption.image]!r} and {group!r}; it can be in one",
+                file=file,
+            )
+    if not kept:
+        raise ReaderError("holds no caption", file=file)
+    digests, left_out = _checked(pictures, groups, name)
+    if not digests:
+        raise ReaderError(f"none of {len(groups):,} pictures can be used; the first: {left_out[0]}", file=file)
+    queries = Rows()
+    made: dict[str, Counter[str]] = {}
+    for caption in kept:
+        if caption.image in digests:
+            queries.add(caption.image, caption.lang, caption.text.strip(), groups[caption.image])
+            made.setdefault(caption.lang, Counter())[caption.provenance] += 1
+    coco = Counter(f"mscoco-{found[1]}2014" for image in digests if (found := _COCO.match(image)))
+    facts = {
+        **(meta or {}),
+        "protocol": {"captions": keep, **(protocol or {})},
+        "provenance": {lang: dict(sorted(made[lang].items())) for lang in sorted(made)},
+        "machine_made": sorted(lang for lang, counts in made.items() if counts[MACHINE]),
+        "blank_captions": dict(sorted(blank.items())),
+        "contains": dict(sorted(coco.items())),
+        "left_out": left_out,
+    }
+    return corpus_from_tables(
+        queries.table(), _passages(pictures, digests, groups), {(image, image): 1 for image in digests}, [],
+        name=name, meta=facts, file=file,
+    )  # fmt: skip
+
+
+def is_evaluation(split: str) -> bool:
+    """Whether a split, `test_2016_flickr` too, is one that is never trained on."""
+    return split.split("_")[0] in EVALUATION_SPLITS
+
+
+def _limit(keep: str, file: str | Path) -> int:
+    if keep in ("all", "first"):
+        return int(keep == "first")
+    if not keep.isdecimal() or int(keep) == 0:
+        raise ReaderError(f"the option captions is 'all', 'first' or a number from 1 on, not {keep!r}", file=file)
+    return int(keep)
+
+
+def _kept(captions: Iterable[Caption], limit: int) -> tuple[list[Caption], Counter[str]]:
+    kept: list[Caption] = []
+    blank: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
+    for caption in captions:
+        if not caption.text.strip():
+            blank[caption.lang] += 1
+            continue
+        seen[caption.image, caption.lang] += 1
+        if not limit or seen[caption.image, caption.lang] <= limit:
+            kept.append(caption)
+    return kept, blank
+
+
+def _checked(
+    pictures: Mapping[str, bytes | Path], wanted: Mapping[str, str], name: str
+) -> tuple[dict[str, str], list[str]]:
+    """The digests of the pictures that can be used, and a sentence for every other one."""
+    left_out = [f"{image} has no picture" for image in wanted if image not in pictures]
+    # In the order of the pictures, so that a column of them is not torn.
+    there = [image for image in pictures if image in wanted]
+    digests: dict[str, str] = {}
+    bar = progress_bar(f"checking pictures of {name}", len(there), "pictures")
+    with bar if len(there) > _BAR_FROM else nullcontext() as ticker:
+        for image in there:
+            source = pictures[image]
+            is_file = isinstance(source, Path)
+            try:
+                data = bytes_of({"path": str(source)} if is_file else {"bytes": source})
+                open_picture(data)
+                digests[image] = digest_of(data)
+            except PictureError as error:
+                called = Path(str(source)).name if is_file else image
+                left_out.append(f"{called} {str(error).removeprefix(str(source) + ' ') if is_file else error}")
+            if ticker is not None:
+                ticker.advance()
+    return digests, left_out
+
+
+def _passages(pictures: Mapping[str, bytes | Path], digests: Mapping[str, str], groups: Mapping[str, str]) -> pa.Table:
+    images = list(digests)
+    if isinstance(pictures, ColumnPictures):
+        cells = pictures.cells(images)
+    else:
+        parts = []
+        for start in range(0, len(images), _TOGETHER):
+            sources = [pictures[image] for image in images[start : start + _TOGETHER]]
+            parts.append(
+                pa.array(
+                    [{"path": str(s.absolute())} if isinstance(s, Path) else {"bytes": s} for s in sources], IMAGE_TYPE
+                )
+            )
+        cells = pa.chunked_array(parts, IMAGE_TYPE)
+    columns = {
+        "item": images, "lang": [IMAGE] * len(images), "text": [None] * len(images),
+        "group": [groups[image] for image in images], "image": cells, "digest": list(digests.values()),
+    }  # fmt: skip
+    return pa.table(columns, schema=PICTURE_SCHEMA)
+
+
+__all__ = [
+    "HUMAN",
+    "MACHINE",
+    "TRANSLATED",
+    "UNKNOWN",
+    "Caption",
+    "ColumnPictures",
+    "corpus_of_captions",
+    "is_evaluation",
+]

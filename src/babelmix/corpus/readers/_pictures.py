@@ -1,0 +1,254 @@
+"""Where captions and pictures come from: files of a folder known by their names, or rows of a data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.readers._captions import Caption, ColumnPictures
+from babelmix.corpus.readers._records import get_field, text_lines
+from babelmix.corpus.readers._sources import Loaded, ask_hub, is_hub_name, pick_langs
+from babelmix.errors import ReaderError
+
+Source = tuple[list[Caption], ColumnPictures]
+
+
+class Folder:
+    """The files of a folder and of what lies in it, links to folders too, known by their names.
+
+    Of files with one name that of the fewest folders down counts, then the first in the alphabet.
+
+    Args:
+        path: the folder.
+        what: what it should be, as the end of an error's sentence.
+
+    Raises:
+        ReaderError: there is no such folder.
+
+    """
+
+    def __init__(self, path: str | Path, what: str) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise ReaderError(f"is not a folder; {what}", file=path)
+        found: list[Path] = []
+        seen: set[str] = set()
+        for place, folders, names in os.walk(self.path, followlinks=True):
+            if (real := os.path.realpath(place)) in seen:  # a link to a folder above
+                folders.clear()
+                continue
+            seen.add(real)
+            found += [Path(place) / name for name in names]
+        self._files: dict[str, Path] = {}
+        for file in sorted(found, key=lambda file: (len(file.parts), file)):
+            self._files.setdefault(file.name, file)
+
+    def file(self, *names: str) -> Path | None:
+        """The first of some files that is there, as it is or, but for JSON documents, packed by gzip."""
+        either = (n for name in names for n in ((name,) if name.endswith(".json") else (name, f"{name}.gz")))
+        return next((self._files[name] for name in either if name in self._files), None)
+
+    def needed(self, *names: str) -> Path:
+        """The same, where there must be one.
+
+        Raises:
+            ReaderError: there is none.
+
+        """
+        found = self.file(*names)
+        if found is None:
+            raise ReaderError(f"holds no file {' or '.join(names)}", file=self.path)
+        return found
+
+    def matching(self, pattern: str) -> Iterator[tuple[re.Match[str], Path]]:
+        """The files whose whole name matches a regular expression, by name."""
+        for name in sorted(self._files):
+            if found := re.fullmatch(pattern, name):
+                yield found, self._files[name]
+
+    def pictures(self, names: Iterable[str]) -> dict[str, Path]:
+        """The files of pictures by their names without folder and suffix; some may not exist."""
+        files = [Path(name).name for name in names]
+        return {image_id(name): self._files.get(name, self.path / name) for name in files}
+
+
+def image_id(name: str) -> str:
+    """What a picture is called by: its file's name without folder and suffix.
+
+    >>> image_id("val2014/COCO_val2014_000000000042.jpg")
+    'COCO_val2014_000000000042'
+    """
+    return Path(name).stem
+
+
+def name_lines(file: Path) -> list[str]:
+    """The names of pictures that a file lists, a line each; what follows a `#`, a sentence's number, is dropped.
+
+    Raises:
+        ReaderError: a line is empty, or all are.
+
+    """
+    names = [line.partition("#")[0].strip() for line in text_lines(file)]
+    while names and not names[-1]:
+        names.pop()
+    if not names or "" in names:
+        raise ReaderError(
+            "is empty where the name of a picture is needed", file=file, row=(names or [""]).index("") + 1
+        )
+    return names
+
+
+def aligned_captions(file: Path, names: Sequence[str], lang: str, provenance: str) -> Iterator[Caption]:
+    """The captions of a file whose lines are those of a list of pictures.
+
+    Raises:
+        ReaderError: there are more or fewer lines than pictures.
+
+    """
+    lines = list(text_lines(file))
+    while len(lines) > len(names) and not lines[-1].strip():
+        lines.pop()
+    if len(lines) != len(names):
+        raise ReaderError(
+            f"has {len(lines):,} lines, but there are {len(names):,} pictures; line and picture must belong together",
+            file=file,
+        )
+    for name, line in zip(names, lines, strict=True):
+        yield Caption(image_id(name), lang, line, provenance=provenance)
+
+
+def language_of(code: str, file: str | Path, field: str | None = None) -> str:
+    """A language's tag as a source spells it; `jp` is taken for Japanese.
+
+    Raises:
+        ReaderError: it is no BCP 47 tag.
+
+    """
+    tag = {"jp": "ja"}.get(code, code)
+    if not is_language_tag(tag):
+        raise ReaderError(f"{code!r} is not a BCP 47 language tag such as 'de'", file=file, field=field)
+    return tag
+
+
+def is_data_set(path: str) -> bool:
+    """Whether a path is a hub data set or a folder here that holds a copy of one, in Parquet files."""
+    return is_hub_name(path) or (Path(path).is_dir() and any(Path(path).rglob("*.parquet")))
+
+
+def data_set_rows(path: str, split: str, columns: Sequence[str]) -> pa.Table:
+    """A split of a data set with pictures, which are not unpacked.
+
+    Args:
+        path: the name of a hub data set, or a folder that holds a copy of it.
+        split: the split's name.
+        columns: columns that must be there, `image` among them.
+
+    Raises:
+        ReaderError: the hub does not give it, or a column is missing or no picture.
+
+    """
+    from datasets import Image, load_dataset
+
+    rows = _ask(path, partial(load_dataset, path, split=split))
+    missing = [column for column in columns if column not in rows.column_names]
+    if missing:
+        there = ", ".join(rows.column_names)
+        raise ReaderError(f"is missing; there are {there}", file=f"{path}/{split}", field=missing[0])
+    try:
+        return rows.select_columns(list(columns)).cast_column("image", Image(decode=False)).with_format("arrow")[:]
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise ReaderError("holds no pictures", file=f"{path}/{split}", field="image") from error
+
+
+def _ask(path: str, load: Callable[[], Loaded]) -> Loaded:
+    if is_hub_name(path):
+        return ask_hub(path, load)
+    try:
+        return load()
+    except Exception as error:  # datasets raises many unrelated types
+        raise ReaderError(
+            f"cannot be read as a data set ({type(error).__name__}: {str(error).splitlines()[0]})", file=path
+        ) from error
+
+
+def read_language_splits(
+    path: str, langs: Sequence[str] | None, *, id: str, captions: str, provenance: str, needs_langs: str = ""
+) -> Source:
+    """Captions and pictures of a data set that has a split a language.
+
+    Args:
+        path: the hub data set, or a folder that holds a copy of it.
+        langs: the languages wanted; by default all.
+        id: the column of the picture's id.
+        captions: the column of its caption or captions.
+        provenance: who made the captions.
+        needs_langs: why a download needs `langs`; empty where it does not.
+
+    Raises:
+        ReaderError: see `data_set_rows` and `caption_rows`; or the languages must be said.
+
+    """
+    from datasets import get_dataset_split_names
+
+    if needs_langs and langs is None and is_hub_name(path):
+        raise ReaderError(f"{needs_langs}: say with the option langs which you want, or give a folder", file=path)
+    splits = {language_of(code, path): code for code in _ask(path, partial(get_dataset_split_names, path))}
+    found: list[Caption] = []
+    pictures = ColumnPictures()
+    for lang in pick_langs(langs, list(splits), path):
+        rows = data_set_rows(path, splits[lang], (id, captions, "image"))
+        where = f"{path}/{splits[lang]}"
+        found += caption_rows(rows.select([id, captions]).to_pylist(), lang, where, id, captions, provenance)
+        pictures.add([str(name) for name in rows[id].to_pylist()], rows["image"])
+    return found, pictures
+
+
+def caption_rows(
+    rows: Iterable[dict[str, Any]], lang: str, file: str, id: str, captions: str, provenance: str
+) -> Iterator[Caption]:
+    """The captions of rows that have a picture's id and one caption or a list of them (a pure function).
+
+    Raises:
+        ReaderError: an id or a caption is missing or of another type.
+
+    """
+    for number, row in enumerate(rows, 1):
+        name = row.get(id)
+        if not isinstance(name, int) or isinstance(name, bool):
+            name = get_field(row, id, str, file=file, row=number)
+        for text in texts_of(row, captions, file, number):
+            yield Caption(str(name), lang, text, provenance=provenance)
+
+
+def texts_of(row: dict[str, Any], field: str, file: str | Path, number: int | None) -> list[str]:
+    """A field that is one text or a list of texts.
+
+    Raises:
+        ReaderError: it is neither.
+
+    """
+    if isinstance(row.get(field), str):
+        return [get_field(row, field, str, file=file, row=number)]
+    texts: list[str] = get_field(row, field, list, file=file, row=number)
+    return [get_field({field: text}, field, str, file=file, row=number) for text in texts]
+
+
+__all__ = [
+    "Folder",
+    "aligned_captions",
+    "caption_rows",
+    "data_set_rows",
+    "image_id",
+    "is_data_set",
+    "language_of",
+    "name_lines",
+    "read_language_splits",
+    "texts_of",
+]

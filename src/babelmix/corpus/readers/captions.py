@@ -1,0 +1,138 @@
+"""`captions`: your own pictures and captions, a JSON line a caption.
+
+    {"image_id": "7", "image": "photos/7.jpg", "lang": "de", "text": "Ein Hund.", "caption_id": "7-0",
+     "group": "walk", "split": "test", "provenance": "human"}
+
+`image` is a path from the file's own folder, or an absolute one; `image_bytes` in its place holds the picture itself in
+base64. One row of a picture must have it, the others may. `caption_id`, `group` (by default the picture), `split` and
+`provenance` (`human`, `translated` or `machine`) are optional.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from babelmix.corpus.languages import IMAGE, is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._captions import HUMAN, MACHINE, TRANSLATED, UNKNOWN, Caption, corpus_of_captions
+from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
+from babelmix.errors import ReaderError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:|//")
+_MADE = (HUMAN, TRANSLATED, MACHINE)
+
+NumberedRows = Iterable[tuple[int, dict[str, Any]]]
+
+
+def read(path: str, *, split: str = "", captions: str = "all") -> Corpus:
+    """Read pictures and captions.
+
+    Args:
+        path: the file of JSON lines, also packed by gzip.
+        split: only rows with this `split`; by default all. `test` is for evaluation only.
+        captions: `all`, the `first` of each picture and language, or how many of them.
+
+    Raises:
+        ReaderError: a field is missing or malformed, a picture is given in two ways, a caption occurs twice, there is no
+            such split, or no picture can be used.
+
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ReaderError("is not a file; captions are a file of JSON lines", file=path)
+    found, pictures = parse(json_lines(text_lines(file), file), file, split=split)
+    meta = {"source": file.name, "evaluation_only": split == "test"}
+    return corpus_of_captions(
+        found, pictures, name=file.name.removesuffix(".gz").removesuffix(".jsonl"), file=file, keep=captions, meta=meta,
+        protocol={"split": split or "all rows"},
+    )  # fmt: skip
+
+
+def parse(rows: NumberedRows, file: Path, *, split: str = "") -> tuple[list[Caption], dict[str, bytes | Path]]:
+    """Turn records into captions and pictures (a pure function; no picture is opened).
+
+    Args:
+        rows: records with their line numbers.
+        file: the file, from whose folder pictures are found, and whose name errors give.
+        split: see `read`.
+
+    Raises:
+        ReaderError: see `read`.
+
+    """
+    found: list[Caption] = []
+    pictures: dict[str, bytes | Path] = {}
+    where: dict[str, int] = {}
+    seen: set[tuple[str, str, str]] = set()
+    splits: set[str] = set()
+    for number, row in rows:
+        part = _optional(row, "split", file, number)
+        splits.add(part)
+        if split and part != split:
+            continue
+        image = _name(row, "image_id", file, number)
+        where.setdefault(image, number)
+        lang = get_text(row, "lang", file=file, row=number)
+        if lang == IMAGE or not is_language_tag(lang):
+            raise ReaderError(
+                f"{lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'", file=file, row=number, field="lang"
+            )
+        if row.get("caption_id") is not None:
+            key = image, lang, _name(row, "caption_id", file, number)
+            if key in seen:
+                raise ReaderError(f"{key[2]!r} occurs twice", file=file, row=number, field="caption_id")
+            seen.add(key)
+        made = _optional(row, "provenance", file, number) or UNKNOWN
+        if made not in (*_MADE, UNKNOWN):
+            raise ReaderError(
+                f"is {', '.join(_MADE)} or left out, not {made!r}", file=file, row=number, field="provenance"
+            )
+        source = _picture(row, file, number)
+        if source is not None and pictures.setdefault(image, source) != source:
+            raise ReaderError(
+                f"picture {image!r} is another one in an earlier row", file=file, row=number, field="image"
+            )
+        text = get_text(row, "text", file=file, row=number)
+        found.append(Caption(image, lang, text, _optional(row, "group", file, number), made))
+    if split and split not in splits:
+        there = ", ".join(sorted(splits - {""})) or "none"
+        raise ReaderError(f"has no row of the split {split!r}; its splits: {there}", file=file)
+    for image, number in where.items():
+        if image not in pictures:
+            raise ReaderError("is missing, and so is 'image_bytes'", file=file, row=number, field="image")
+    return found, pictures
+
+
+def _picture(row: dict[str, Any], file: Path, number: int) -> bytes | Path | None:
+    if row.get("image_bytes") is not None:
+        try:
+            return base64.b64decode(get_field(row, "image_bytes", str, file=file, row=number), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ReaderError(f"is not base64 ({error})", file=file, row=number, field="image_bytes") from error
+    if row.get("image") is None:
+        return None
+    path = get_text(row, "image", file=file, row=number)
+    if _URL.match(path):
+        raise ReaderError(
+            f"{path[:60]!r} is an address; download the picture and give its path",
+            file=file,
+            row=number,
+            field="image",
+        )
+    return file.parent / path
+
+
+def _name(row: dict[str, Any], field: str, file: Path, number: int) -> str:
+    value = row.get(field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return get_text(row, field, file=file, row=number)
+
+
+def _optional(row: dict[str, Any], field: str, file: Path, number: int) -> str:
+    return "" if row.get(field) is None else _name(row, field, file, number)

@@ -1,0 +1,89 @@
+"""`m3c`: Multi30K and Multilingual MSCOCO Captions, as M3P, UC2 and their successors are compared on.
+
+No published benchmark of this name is known to us. The composite here is, in M3P's protocol,
+
+| part | languages | pictures |
+|---|---|---|
+| `multi30k` | en and de with five captions a picture (task 2), fr and cs with one (task 1) | 1,000 of 2016 |
+| `mscoco` | en, ja (STAIR) | the first 1,000 of Karpathy's test part |
+| `coco-cn` | zh | 1,000 of COCO-CN's test part |
+
+A part has a pool of its own and is a corpus of its own; a figure of the whole is a mean over parts, to be printed beside
+them. A folder holds `multi30k/` and `mscoco/`, each as the reader of that name wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers import mscoco, multi30k
+from babelmix.corpus.readers._pictures import Folder
+from babelmix.errors import ReaderError
+
+DEFINITION = (
+    "Multi30K (en, de, fr, cs) + MSCOCO captions (en, ja: 1K; zh: COCO-CN test), M3P protocol: a composite defined by "
+    "babelmix; no published benchmark of the name is known"
+)
+TASKS = {"en": 2, "de": 2, "fr": 1, "cs": 1}
+
+
+def _multi30k(path: Path, split: str) -> Corpus:
+    folder = Folder(path, "the part multi30k is a folder of Multi30K's captions and pictures")
+    protocol = {"split": split, "task": "2 for en and de (five captions), 1 for fr and cs (one)"}
+    return multi30k.read_folder(folder, split, TASKS, "all", name="m3c/multi30k", protocol=protocol)
+
+
+def _mscoco(path: Path, split: str) -> Corpus:
+    return mscoco.read(str(path), langs=["en", "ja"], split=split, images="1k", captions="5")
+
+
+def _coco_cn(path: Path, split: str) -> Corpus:
+    return mscoco.read(str(path), langs=["zh"], split=split)
+
+
+PARTS: dict[str, tuple[str, str, Callable[[Path, str], Corpus]]] = {
+    "multi30k": ("m3c/multi30k", "multi30k", _multi30k),
+    "mscoco": ("m3c/mscoco-1k", "mscoco", _mscoco),
+    "coco-cn": ("m3c/coco-cn", "mscoco", _coco_cn),
+}
+"""By part: its corpus's name, its folder, and how it is read."""
+
+
+def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
+    """Read one part of M3C.
+
+    Args:
+        path: the folder that holds `multi30k/` and `mscoco/`.
+        part: `multi30k`, `mscoco` or `coco-cn`.
+        split: `test`, `validation` or `train`.
+
+    Raises:
+        ReaderError: there is no such part, or its own reader says why.
+
+    """
+    if part not in PARTS:
+        raise ReaderError(
+            f"each part of M3C has its own pool: say with the option part which of {', '.join(PARTS)} you want",
+            file=path,
+        )
+    name, folder, reading = PARTS[part]
+    return reading(Path(path) / folder, split).named(name, composite=DEFINITION, part=part)
+
+
+def read_m3c(path: str, *, split: str = "test") -> dict[str, Corpus]:
+    """Read every part of M3C.
+
+    Args:
+        path: see `read`.
+        split: see `read`.
+
+    Returns:
+        The corpora by name: `m3c/multi30k`, `m3c/mscoco-1k`, `m3c/coco-cn`.
+
+    Raises:
+        ReaderError: see `read`.
+
+    """
+    return {name: read(path, part=part, split=split) for part, (name, _, _) in PARTS.items()}

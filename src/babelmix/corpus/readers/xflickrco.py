@@ -1,0 +1,70 @@
+"""`xflickrco`: xFlickr&CO (IGLUE, Bugliarello et al., 2022): 2,000 pictures, a caption in each of 8 languages.
+
+The hub's `mteb/xflickrco` or `floschne/xflickrco` (a split a language), a copy of one, or a folder with IGLUE's
+`LANG/test.jsonl`, or `LANG.jsonl`, and the pictures of Flickr30k and COCO in any folder below. What IGLUE and
+papers after it call zero-shot is after training on English captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._captions import HUMAN, Caption, corpus_of_captions
+from babelmix.corpus.readers._pictures import Folder, image_id, is_data_set, read_language_splits, texts_of
+from babelmix.corpus.readers._records import get_text, json_lines, text_lines
+from babelmix.corpus.readers._sources import pick_langs
+from babelmix.errors import ReaderError
+
+META = {
+    "source": "xFlickr&CO", "evaluation_only": True,
+    "licence": "CC BY 4.0, says the hub (mteb's label is CC BY-SA 4.0); pictures: Flickr30k's and COCO's terms",
+}  # fmt: skip
+
+
+def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+    """Read xFlickr&CO.
+
+    Args:
+        path: the folder, or the hub's `mteb/xflickrco`.
+        langs: the languages wanted; by default all there are.
+
+    Raises:
+        ReaderError: a file or a field is missing or malformed, or no picture can be used.
+
+    """
+    found: list[Caption]
+    if is_data_set(path):
+        found, columns = read_language_splits(path, langs, id="id", captions="sentences", provenance=HUMAN)
+        return corpus_of_captions(found, columns, name="xflickrco", file=path, meta=META)
+    folder = Folder(path, "xFlickr&CO is a folder of captions and pictures")
+    files = {
+        file.parent.name: file for file in sorted(folder.path.rglob("test.jsonl")) if is_language_tag(file.parent.name)
+    }
+    files |= {file.stem: file for _, file in folder.matching(r"[^.]+\.jsonl") if is_language_tag(file.stem)}
+    if not files:
+        raise ReaderError("holds no captions: no file such as de/test.jsonl or de.jsonl", file=path)
+    found = []
+    names: dict[str, None] = {}
+    for lang in pick_langs(langs, sorted(files), path):
+        file = files[lang]
+        for name, caption in parse(json_lines(text_lines(file), file), lang, file):
+            names[name] = None
+            found.append(caption)
+    return corpus_of_captions(found, folder.pictures(names), name="xflickrco", file=path, meta=META)
+
+
+def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> Iterator[tuple[str, Caption]]:
+    """The captions of records with `sentences` and `img_path`, each with its picture's file name (a pure function).
+
+    Raises:
+        ReaderError: a field is missing or of another type.
+
+    """
+    for number, row in rows:
+        name = get_text(row, "img_path", file=file, row=number)
+        for text in texts_of(row, "sentences", file, number):
+            yield name, Caption(image_id(name), lang, text)

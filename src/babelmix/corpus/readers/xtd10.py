@@ -1,0 +1,49 @@
+"""`xtd10`: XTD10 (Aggarwal and Kale, 2020): 1,000 pictures of COCO, a caption in each of 11 languages.
+
+A folder with the files of github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10, in its own folders or in one:
+`test_image_names.txt`, `test_1kcaptions_LANG.txt` line by line for the same pictures, and the pictures in any folder below.
+`jp` is Japanese.
+
+800 of the 1,000 pictures are of COCO's train2014, as `meta["contains"]` counts: whoever trained on COCO has seen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._captions import HUMAN, TRANSLATED, corpus_of_captions
+from babelmix.corpus.readers._pictures import Folder, aligned_captions, language_of, name_lines
+from babelmix.corpus.readers._sources import pick_langs
+from babelmix.errors import ReaderError
+
+WRITTEN = ("en", "ja")
+"""Languages whose captions are no translations: COCO's own, and STAIR's."""
+
+
+def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+    """Read XTD10.
+
+    Args:
+        path: the folder.
+        langs: the languages wanted; by default all in the folder.
+
+    Raises:
+        ReaderError: a file is missing, lines and pictures do not belong together, or no picture can be used.
+
+    """
+    folder = Folder(path, "XTD10 is a folder of its captions and pictures")
+    files = {language_of(m[1], file): file for m, file in folder.matching(r"test_1kcaptions_([^.]+)\.txt(?:\.gz)?")}
+    if not files:
+        raise ReaderError("holds no file test_1kcaptions_LANG.txt, such as test_1kcaptions_en.txt", file=path)
+    names = name_lines(folder.needed("test_image_names.txt"))
+    captions = [
+        caption
+        for lang in pick_langs(langs, list(files), path)
+        for caption in aligned_captions(files[lang], names, lang, HUMAN if lang in WRITTEN else TRANSLATED)
+    ]
+    meta = {
+        "source": "XTD10", "licence": "Adobe Research License: non-commercial; pictures: Flickr's terms",
+        "evaluation_only": True,
+    }  # fmt: skip
+    return corpus_of_captions(captions, folder.pictures(names), name="xtd10", file=path, meta=meta)
