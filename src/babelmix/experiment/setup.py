@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from babelmix._files import slug, write_json, write_text
 from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.training import refuse_evaluation_only
@@ -97,6 +98,7 @@ def corpora(experiment: Experiment) -> Parts:
         refuse_evaluation_only(training)
         for part in (parts.tuning, parts.stopping, *parts.tested):
             if part is not None:
+                refuse_leak([training], [part])
                 refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
     return parts
 

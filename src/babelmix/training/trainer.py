@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from torch.utils.data import DataLoader
 from transformers import TrainerCallback, set_seed
 
 from babelmix import _processes
 from babelmix._files import check_output_folder, replacing_folder, write_json
-from babelmix._progress import Ticker, progress_bar, quiet_transformers
+from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
@@ -29,12 +27,13 @@ from babelmix.encoders.dual import is_dual, tower_of
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.errors import TrainingError
 from babelmix.training import weights
-from babelmix.training.captions import CaptionLoss, StepCaptions
+from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
 from babelmix.training.losses import info_nce, loss_of
-from babelmix.training.rows import RowAdam, row_gradients
+from babelmix.training.plan_trainer import PlanTrainer, Report
+from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
 from babelmix.training.weights import is_static
@@ -46,8 +45,6 @@ STATIC_LEARNING_RATE = 5e-3
 LEARNING_RATE = 2e-5
 CLIP_TEMPERATURE = 0.07
 RANDOM_LEARNING_RATE = 1e-3
-_TRAINED = "trained.safetensors"
-_SCALE = "scale.safetensors"
 
 
 @dataclass(frozen=True)
@@ -70,92 +67,6 @@ class TrainingResult:
     steps: int
     evaluations: list[Evaluation] = field(default_factory=list)
     best: Evaluation | None = None
-
-
-class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
-    """`SentenceTransformerTrainer` whose batches come from a plan; resuming needs no skipping of data."""
-
-    steps_of_texts: StepTexts | StepCaptions
-    last_step: int
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """A loader that begins at the step the trainer has reached."""
-        trainer = self
-
-        class FromHere:
-            def __iter__(self) -> Iterator[int]:
-                return iter(range(trainer.state.global_step, trainer.last_step))
-
-            def __len__(self) -> int:
-                return trainer.args.max_steps
-
-        # Not prepared by accelerate: the plan has already cut the global batch for this rank.
-        # Its own generator: a loader draws from it when it starts, which would shift dropout after a resume.
-        # Captions come as the model's inputs.
-        ready = isinstance(self.steps_of_texts, StepCaptions)
-        return DataLoader(
-            cast(Any, self.steps_of_texts), batch_size=None, sampler=FromHere(),
-            collate_fn=None if ready else self.data_collator, generator=torch.Generator(),
-        )  # fmt: skip
-
-    def get_decay_parameter_names(self, model: Any) -> list[str]:
-        """All but biases, norms and the learned scale, as CLIP has it."""
-        return [name for name in super().get_decay_parameter_names(model) if not name.endswith("log_scale")]
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """By rows for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
-        if self.optimizer is None and is_static(self.model):
-            self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
-        return super().create_optimizer() if self.optimizer is None else self.optimizer
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """No callback: babelmix writes its own card, and the stock one asks the hub."""
-
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        # torch has no norm of sparse gradients.
-        return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # What is trained and nothing else: it loads into any kind of encoder, adapters included.
-        place = Path(str(output_dir or self.args.output_dir))
-        weights.save_trained(self.model, place / _TRAINED)
-        if isinstance(self.loss, CaptionLoss):
-            weights.save_trained(self.loss.scale, place / _SCALE)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        place = Path(resume_from_checkpoint)
-        kept: dict[str, torch.nn.Module] = {_TRAINED: self.model}
-        if isinstance(self.loss, CaptionLoss):
-            kept[_SCALE] = self.loss.scale
-        for name, part in kept.items():
-            weights.load_trained(
-                part, place / name, damaged=f"delete {place} to go on from an earlier one",
-                foreign=f"delete {place.parent} or choose another output",
-            )  # fmt: skip
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        try:
-            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[no-untyped-call,unused-ignore]
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            # torch speaks of damage in several ways, some of many lines.
-            raise TrainingError(
-                f"{checkpoint}: is damaged ({type(error).__name__}); delete it to go on from an earlier one"
-            ) from error
-
-
-class _Report(TrainerCallback):
-    """Feeds the progress bar and keeps the losses."""
-
-    def __init__(self, bar: Ticker) -> None:
-        self.bar = bar
-        self.losses: list[tuple[int, float]] = []
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append((int(state.global_step), float(logs["loss"])))
 
 
 def resolved(settings: TrainingSettings, encoder: SentenceTransformer, base: str = "") -> TrainingSettings:
@@ -250,7 +161,7 @@ def train(
         row_gradients(encoder),
         _processes.losing_a_process(advice),
     ):
-        report = _Report(bar)
+        report = Report(bar)
         trainer = PlanTrainer(
             model=encoder,
             args=_arguments(encoder, settings, checkpoints, ranks, cpu),
