@@ -85,7 +85,7 @@ def headline(experiment: Experiment) -> str:
         for measure in COLUMNS:
             value = entry["macro"][measure]
             text = shown(measure, value["value"])
-            if entry["seeds"]:
+            if len(entry["seeds"]) > 1:
                 text += f" ± {shown(measure, value['seed_deviation'])}"
             if measure.endswith("mAP") or measure == "bias/rank distance":
                 text += f" [{shown(measure, value['low'])}, {shown(measure, value['high'])}]"
