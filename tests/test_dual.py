@@ -277,6 +277,29 @@ def test_settings_for_pictures_are_refused_for_texts(tiny_bert: Path, tmp_path: 
         train(dual, {"a": CORPUS, "b": parallel_corpus()}, settings_of(), tmp_path / "d")
 
 
+def test_a_text_tower_is_distilled_from_english(tmp_path: Path) -> None:
+    # The teacher finds pictures in English; the student reads it and all other languages.
+    teacher = make_dual("tiny-clip", TEXTS, dimension=32, size=200)
+    train(teacher, CORPUS, settings_of(strategy="english", steps=60), tmp_path / "teacher", base="tiny-clip")
+    student = with_image_tower(make_dual("tiny-clip", TEXTS, dimension=32, size=200, seed=5), teacher)
+    plan = settings_of(strategy="cross", steps=80, lock_images=True, distil_from=str(tmp_path / "teacher"))
+    train(student, CORPUS, plan, tmp_path / "student", base="tiny-clip")
+    found = {
+        name: audit(one, CORPUS.only_langs(["de", "ja"]), name=name, store=False, metrics=["hit@5"]).macro(
+            "multi/hit@5"
+        )
+        for name, one in (("teacher", teacher), ("student", student))
+    }
+    assert found["student"] > 2 * found["teacher"]
+    with pytest.raises(TrainingError, match="set lock_images"):
+        train(student, CORPUS, settings_of(distil_from="x"), tmp_path / "a")
+    other = make_dual("tiny-clip", TEXTS, dimension=16, size=200)
+    with pytest.raises(TrainingError, match="dimensions"):
+        train(other, CORPUS, plan, tmp_path / "b", base="tiny-clip")
+    with pytest.raises(TrainingError, match="no English caption"):
+        train(student, CORPUS.only_langs(["de", "ja"]), plan, tmp_path / "c", base="tiny-clip")
+
+
 def test_an_audit_of_pictures_comes_back(tiny: SentenceTransformer, tmp_path: Path) -> None:
     _, backward = audit_both_ways(tiny, CORPUS, name="tiny", store=False)
     with warnings.catch_warnings():

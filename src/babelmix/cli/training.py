@@ -77,6 +77,13 @@ def train(
         str,
         typer.Option(help="Pictures: languages that never stand beside one; needs --text-share.", metavar="fa,ko,..."),
     ] = "",
+    distil_from: Annotated[
+        str,
+        typer.Option(
+            help="Pictures: an encoder whose embeddings of English captions all translations are to have; with --lock-images.",
+            metavar="MODEL",
+        ),
+    ] = "",
     validation: Annotated[
         str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
     ] = "",
@@ -143,7 +150,7 @@ def train(
             query_prompt=query_prompt, passage_prompt=passage_prompt, mini_batch_size=mini_batch_size,
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
             lock_images=lock_images, text_share=text_share, text_weight=text_weight,
-            text_only_langs=listed(text_only_langs),
+            text_only_langs=listed(text_only_langs), distil_from=distil_from,
             bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip

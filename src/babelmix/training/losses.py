@@ -12,11 +12,14 @@ from sentence_transformers.sentence_transformer.losses import (
 from babelmix import _processes
 from babelmix.training.captions import CaptionLoss
 from babelmix.training.data import TrainingData
+from babelmix.training.distil import DistilLoss
 from babelmix.training.settings import TrainingSettings
 
 
 def loss_of(encoder: SentenceTransformer, settings: TrainingSettings, data: TrainingData) -> torch.nn.Module:
     """The loss for texts, or that for pictures."""
+    if settings.distil_from:
+        return DistilLoss(encoder)
     if data.has_images:
         return CaptionLoss(encoder, settings.temperature, settings.text_weight)
     return info_nce(encoder, settings)

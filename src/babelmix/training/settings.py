@@ -62,6 +62,10 @@ class TrainingSettings(BaseModel):
     text_only_langs: list[str] = Field(
         [], description="pictures: languages that only stand in steps without pictures; see text_share"
     )
+    distil_from: str = Field(
+        "",
+        description="pictures: an encoder whose embeddings of English captions every translation is to have (M-CLIP)",
+    )
     source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
     source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")
     start_share: float = Field(

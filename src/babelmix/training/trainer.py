@@ -23,6 +23,7 @@ from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
+from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual, tower_of
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.errors import TrainingError
@@ -31,6 +32,7 @@ from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
+from babelmix.training.distil import StepTargets
 from babelmix.training.losses import info_nce, loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.rows import row_gradients
@@ -175,11 +177,7 @@ def train(
         if static:
             # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
             trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
-        trainer.steps_of_texts = (
-            StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=_processes.rank())
-            if data.has_images
-            else StepTexts(data, plan, _processes.rank())
-        )
+        trainer.steps_of_texts = _steps(data, plan, encoder, settings)
         # A run that patience had ended, and that was killed before it was saved, is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
@@ -202,6 +200,17 @@ def train(
     return result
 
 
+def _steps(
+    data: TrainingData, plan: BatchPlan, encoder: SentenceTransformer, settings: TrainingSettings
+) -> StepTexts | StepCaptions:
+    rank = _processes.rank()
+    if settings.distil_from:
+        return StepTargets(data, plan, encoder, load_encoder(settings.distil_from), rank=rank)
+    if data.has_images:
+        return StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=rank)
+    return StepTexts(data, plan, rank)
+
+
 def _refuse_what_does_not_fit(
     encoder: SentenceTransformer,
     settings: TrainingSettings,
@@ -211,8 +220,13 @@ def _refuse_what_does_not_fit(
 ) -> None:
     if data.has_images and settings.mini_batch_size:
         raise TrainingError("GradCache is for texts; leave mini_batch_size at 0 for pictures")
-    if not data.has_images and (settings.lock_images or settings.text_share or settings.text_only_langs):
-        raise TrainingError("lock_images, text_share and text_only_langs are for pictures, and the corpus has none")
+    of_pictures = (settings.lock_images, settings.text_share, settings.text_only_langs, settings.distil_from)
+    if not data.has_images and any(of_pictures):
+        raise TrainingError(
+            "lock_images, text_share, text_only_langs and distil_from are for pictures, and the corpus has none"
+        )
+    if settings.distil_from and not settings.lock_images:
+        raise TrainingError("distil_from trains the text tower only; set lock_images")
     if settings.text_only_langs and not settings.text_share:
         raise TrainingError("text_only_langs are only seen in steps without pictures; set text_share above 0")
 
