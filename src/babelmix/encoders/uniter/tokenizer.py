@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from babelmix.encoders.uniter.config import SPECIAL_TOKENS
 from babelmix.errors import EncoderError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_REPEATED = 1000
+"""How often a word is in one text for the trainer."""
 
 
 class WordPiece:
@@ -89,33 +92,52 @@ class WordPiece:
 
 
 def learn_vocabulary(texts: Iterable[str], size: int, *, lowercase: bool = False) -> WordPiece:
-    """Learn a WordPiece vocabulary from texts.
+    """Learn a WordPiece vocabulary from texts: the same texts in any order, the same vocabulary.
 
     Args:
         texts: of all languages.
-        size: pieces at most, special tokens included.
+        size: pieces at most, special tokens included. If it has no room for every character, the rarest are left out.
         lowercase: as in `WordPiece`.
 
     Raises:
         EncoderError: `size` leaves no room for pieces, or there is no text.
 
     """
-    if size <= len(SPECIAL):
+    room = size - len(SPECIAL)
+    if room < 2:
         raise EncoderError(f"a vocabulary of {size} has no room beside {len(SPECIAL)} special tokens")
     tokenizer = _tokenizer({"[UNK]": 0}, lowercase)
+    words: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    if not words:
+        raise EncoderError("there is no text to learn a vocabulary from")
+    characters: Counter[str] = Counter()
+    for word, times in words.items():
+        for character in word:
+            characters[character] += times
+    kept = sorted(characters, key=lambda character: (-characters[character], character))[: room // 2]
+    inside = {character for word in words for character in word[1:]}.intersection(kept)
+    # The trainer breaks ties by a piece's number, and would number these in the order of a hash table.
+    pieces = sorted(kept) + sorted(f"##{character}" for character in inside)
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=1,
-        special_tokens=list(SPECIAL),
+        special_tokens=[*SPECIAL, *pieces],
+        limit_alphabet=len(kept),
+        initial_alphabet=kept,
         continuing_subword_prefix="##",
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    # By name: the trainer numbers some pieces in the order of a hash table, which changes from run to run.
-    learned = sorted(piece for piece in tokenizer.get_vocab() if piece not in SPECIAL)
-    if not learned:
-        raise EncoderError("there is no text to learn a vocabulary from")
-    return WordPiece([*SPECIAL, *learned], lowercase=lowercase)
+    repeated = (
+        " ".join([word] * min(_REPEATED, times - start))
+        for word, times in words.items()
+        for start in range(0, times, _REPEATED)
+    )
+    tokenizer.train_from_iterator(repeated, trainer)
+    learned = sorted(set(tokenizer.get_vocab()) - {*SPECIAL, *pieces})
+    return WordPiece([*SPECIAL, *pieces, *learned], lowercase=lowercase)
 
 
 def _tokenizer(numbers: dict[str, int], lowercase: bool) -> Tokenizer:
