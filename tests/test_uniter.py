@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 
 from babelmix.encoders import uniter
-from babelmix.encoders.uniter import Regions, Uniter, UniterConfig, WordPiece, score_matrix, score_pairs
+from babelmix.encoders.uniter import Regions, Uniter, UniterConfig, WordPiece, score_matrix, score_pairs, scoring
 from babelmix.encoders.uniter.block import Block
 from babelmix.encoders.uniter.heads import alignment_loss, hard_label_loss, soft_label_loss
 from babelmix.encoders.uniter.scoring import _before_all_others
@@ -572,6 +572,17 @@ def test_reranking_all_is_scoring_all() -> None:
             30,
         )
         np.testing.assert_allclose(again.scores, full.scores, atol=2e-6)
+
+
+def test_blocks_of_texts_and_images_change_nothing(monkeypatch) -> None:
+    model, found = small(), images(5)
+    whole = score_matrix(model, TEXTS, found).scores
+    # The last pairs name texts and images of other blocks, and some twice.
+    pairs = np.array([[5, 4], [0, 0], [5, 0], [3, 2], [0, 4], [5, 4], [1, 2]])
+    monkeypatch.setattr(scoring, "_TEXTS", 2)
+    monkeypatch.setattr(scoring, "_IMAGES", 2)
+    np.testing.assert_allclose(score_matrix(model, TEXTS, found).scores, whole, atol=2e-6)
+    np.testing.assert_allclose(score_pairs(model, TEXTS, found, pairs), whole[pairs[:, 0], pairs[:, 1]], atol=2e-6)
 
 
 @pytest.mark.parametrize("query", ["text", "image"])
