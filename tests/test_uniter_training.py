@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from babelmix.batches import BatchPlan, RegularIndex, strategy
 from babelmix.encoders.uniter import Regions, Uniter, UniterConfig, learn_vocabulary, load, score_matrix
 from babelmix.errors import BabelmixError, TrainingError
 from babelmix.training import uniter_steps
@@ -280,6 +281,30 @@ def test_ranking_begins_with_what_matching_learned(tmp_path) -> None:
     assert torch.equal(seen[2][0][1:], seen[2][1])
     assert torch.equal(seen[3][0], seen[2][0])
     assert not torch.equal(seen[3][1], seen[2][1])
+
+
+def test_a_plan_chooses_the_languages(tmp_path) -> None:
+    # Rows of a regular index are language by language, on both sides; an image has no language.
+    texts = TEXTS[::2] + TEXTS[1::2]
+    plan = BatchPlan(RegularIndex(16, ("en", "de")), strategy("hybrid"), 8)
+    kinds = []
+
+    def of_plan(step: int) -> tuple[np.ndarray, np.ndarray]:
+        kinds.append(plan[step].kind)
+        return plan[step].query_rows, plan[step].passage_rows % 16
+
+    settings = UniterTrainingSettings(rank_steps=8)
+    run = _Run(model(), TOKENIZER.encode(texts), REGIONS, of_plan, settings)
+    for step in range(8):
+        drawn = run._batch(step)
+        words = [{TOKENIZER.encode([word])[0][1] for word in COLOURS[lang]} for lang in ("en", "de")]
+        langs = {next(lang for lang in (0, 1) if tokens[1] in words[lang]) for tokens in drawn.tokens}
+        assert len(langs) == (1 if kinds[-1] == "mono" else 2)
+        assert [next(i for i in range(16) if REGIONS[i] is image) for image in drawn.regions] == [
+            row % 16 for row in plan[step].query_rows
+        ]
+    assert set(kinds) == {"mono", "cross"}
+    train_uniter(model(), texts, REGIONS, of_plan, settings, tmp_path / "model")
 
 
 class Interrupted(Exception):

@@ -124,6 +124,9 @@ def train_uniter(
     the same settings, starting weights and data; the file is deleted at the end. Where the model is on a CPU and the number
     of threads is the same, the weights are those of an uninterrupted run, bit for bit.
 
+    A plan's batches fit: with one row an image and language, language by language, on both sides,
+    `lambda step: (plan[step].query_rows, plan[step].passage_rows % images)`.
+
     Args:
         model: where to start; it is changed.
         texts: all texts.

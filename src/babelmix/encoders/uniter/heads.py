@@ -75,7 +75,7 @@ class Uniter(nn.Module):
         seed: of the weights; torch's own generator is left as it was.
 
     Attributes:
-        new_heads: heads that still have random weights, by the names of their parameters.
+        new_heads: heads that had random weights at first, by the names of their parameters; saving does not keep it.
 
     Raises:
         EncoderError: the tokenizer has more pieces than the model has word vectors.
