@@ -117,14 +117,21 @@ def main() -> None:
         f"{tokens / pairs:.0f} tokens and regions on average, {100 * (1 - tokens / places):.1f} % padding, batches of "
         f"{asked.batch_size}, {asked.threads} threads, medians of {asked.rounds} alternating rounds.\n"
     )
-    print("| | seconds | seconds of all cores | pairs a second | re-ranking takes, times |\n|---|---|---|---|---|")
-    ratios = []
+    print("| | seconds | seconds of all cores | pairs a second | re-ranking takes, times | by time of all cores |")
+    print("|---|---|---|---|---|---|")
+    verdicts = []
     for name, costs in found.items():
         # Round by round: a machine that is slow for a while is so for both.
-        ratios.append(statistics.median(a.clock / b.clock for a, b in zip(found["re-ranking"], costs, strict=True)))
+        rounds = list(zip(found["re-ranking"], costs, strict=True))
+        by_clock = statistics.median(ours.clock / one.clock for ours, one in rounds)
+        by_cores = statistics.median(ours.cores / one.cores for ours, one in rounds)
         clock, cores = (statistics.median(one[part] for one in costs) for part in range(2))
-        print(f"| {name} | {clock:.2f} | {cores:.2f} | {pairs / clock:.1f} | {ratios[-1]:.3f} |")
-    print(f"\nThe target is {BAR} times the transformer alone: {'met' if ratios[1] <= BAR else 'missed'}.")
+        print(f"| {name} | {clock:.2f} | {cores:.2f} | {pairs / clock:.1f} | {by_clock:.3f} | {by_cores:.3f} |")
+        verdicts.append(["met" if ratio <= BAR else "missed" for ratio in (by_clock, by_cores)])
+    print(
+        f"\nThe target is {BAR} times the transformer alone, as it is used: {verdicts[1][0]} by the clock, "
+        f"{verdicts[1][1]} by time of all cores."
+    )
 
 
 if __name__ == "__main__":
