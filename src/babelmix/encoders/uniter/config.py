@@ -1,0 +1,144 @@
+"""What shape a UNITER model has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from babelmix._files import write_json
+from babelmix.errors import EncoderError
+
+_PUBLISHED = {
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "max_position_embeddings": "max_positions",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "initializer_range": "initial_deviation",
+}
+"""Names in BERT's style, as the published configurations have them, and ours."""
+
+_IMPLIED = {"hidden_act": "gelu", "type_vocab_size": 2, "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
+"""Published settings that have one value here."""
+
+_OF_OTHERS = (
+    "architectures", "classifier_dropout", "dtype", "gradient_checkpointing", "model_type", "pad_token_id", "torch_dtype",
+    "transformers_version", "use_cache",
+)  # fmt: skip
+"""What a hub's copies add, which changes nothing here."""
+
+MODEL_TYPE = "uniter"
+
+SPECIAL_TOKENS = 2
+"""Tokens around a text's word pieces: [CLS] and [SEP]."""
+
+
+@dataclass(frozen=True)
+class UniterConfig:
+    """Shape of a UNITER model (Chen et al., ECCV 2020, arXiv 1909.11740); the defaults are those of UNITER-base.
+
+    Args:
+        vocab_size: word pieces.
+        hidden_size: width of the transformer.
+        layers: blocks of the transformer.
+        heads: attention heads of a block; they share `hidden_size` evenly.
+        intermediate_size: width within a feed-forward network.
+        region_size: features of a region.
+        location_size: numbers that say where a region is.
+        label_size: classes of regions.
+        max_positions: positions of a text.
+        max_text: word pieces of a text, [CLS] and [SEP] apart; longer texts are cut.
+        dropout: of embeddings and of what a block adds.
+        attention_dropout: of attention weights.
+        initial_deviation: standard deviation of new weights.
+        lowercase: texts are in lower case and without accents.
+
+    Raises:
+        EncoderError: sizes that are not positive or do not fit together.
+
+    """
+
+    vocab_size: int = 28996
+    hidden_size: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate_size: int = 3072
+    region_size: int = 2048
+    location_size: int = 7
+    label_size: int = 1601
+    max_positions: int = 512
+    max_text: int = 60
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    initial_deviation: float = 0.02
+    lowercase: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (type(value) is not int or value < 1):
+                raise EncoderError(f"{field.name} of a UNITER model is {value!r}, not a positive whole number")
+            if field.type == "float" and (type(value) not in (int, float) or not 0 <= value < 1):
+                raise EncoderError(f"{field.name} of a UNITER model is {value!r}, not a number in [0, 1)")
+            if field.type == "bool" and type(value) is not bool:
+                raise EncoderError(f"{field.name} of a UNITER model is {value!r}, neither true nor false")
+        if self.hidden_size % self.heads:
+            raise EncoderError(f"{self.heads} attention heads cannot share a width of {self.hidden_size} evenly")
+        if self.max_text + SPECIAL_TOKENS > self.max_positions:
+            raise EncoderError(
+                f"texts of {self.max_text} word pieces, [CLS] and [SEP] do not fit in {self.max_positions} positions"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> UniterConfig:
+        """A configuration from our own names or BERT's.
+
+        Args:
+            values: settings by name; what is left out has its default.
+            source: where they are from, for messages.
+
+        Raises:
+            EncoderError: an unknown name, one given twice, or a value this model does not have.
+
+        """
+        known = {field.name for field in fields(cls)}
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in _OF_OTHERS:
+                continue
+            if name in _IMPLIED:
+                if value != _IMPLIED[name]:
+                    raise EncoderError(f"{source}: {name} is {value!r}, but UNITER here has {_IMPLIED[name]!r} only")
+                continue
+            own = _PUBLISHED.get(name, name)
+            if own not in known:
+                raise EncoderError(f"{source}: {name!r} is no setting of a UNITER model; remove it")
+            if own in found:
+                raise EncoderError(f"{source}: {own} is given twice, under two names; remove one")
+            found[own] = value
+        try:
+            return cls(**found)
+        except EncoderError as error:
+            raise EncoderError(f"{source}: {error}") from error
+
+    @classmethod
+    def from_json(cls, path: Path) -> UniterConfig:
+        """Read a configuration, our own or a published one such as `uniter-base.json`.
+
+        Raises:
+            EncoderError: there is no such file, or it is not a configuration.
+
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EncoderError(f"{path}: cannot be read as a configuration ({error})") from error
+        if not isinstance(values, dict):
+            raise EncoderError(f"{path}: is not a configuration: there is no JSON object in it")
+        return cls.from_dict(values, str(path))
+
+    def to_json(self, path: Path) -> None:
+        """Write the configuration whole or not at all."""
+        write_json(path, {"model_type": MODEL_TYPE, **asdict(self)})
