@@ -29,6 +29,7 @@ from babelmix.experiment.results import Entry, Results, results_as_json
 from babelmix.experiment.setup import Parts, claim, corpora, record_environment, refuse_another, shared, size_of
 from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
+from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
 from babelmix.training import TrainingSettings, add_audit, is_static, train
 
 EXAMPLES = pictures.EXAMPLES
@@ -97,19 +98,24 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
 
     seeds = experiment.compare.seeds if experiment.tower.strategy else []
     towers = shared(locks, {f"image tower, seed {seed}": partial(tower, seed) for seed in seeds})
+    readers: dict[str, UniterRun] = {}
+    if experiment.uniter.rank_steps:
+        jobs = {f"uniter, seed {seed}": partial(uniter_run, experiment, seed, parts, output) for seed in seeds}
+        readers = shared(locks, jobs)
     trained: dict[str, Callable[[], _Run]] = {
         f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)
     }
     done: dict[str, list[Entry] | _Run] = shared(locks, {**as_they_are, **trained})
     before = [entries for entries in done.values() if not isinstance(entries, _Run)]
     before += pictures.tower_entries(experiment, list(towers.values()), len(tested))
+    before += uniter_entries(list(readers.values()), len(tested))
     runs: dict[str, list[_Run]] = {}
     for (strategy, _), name in zip(chosen, trained, strict=True):
         runs.setdefault(strategy, []).append(cast(_Run, done[name]))
     seconds = sum(run.seconds for of_strategy in runs.values() for run in of_strategy)
     found: list[Results] = []
     for place in range(len(tested)):
-        entries = [entries[place] for entries in before]
+        entries = [entries[place] for entries in before if place < len(entries)]
         entries += [
             Entry.of(strategy, "strategy", [one.audits[place] for one in same], [one.losses for one in same])
             for strategy, same in runs.items()

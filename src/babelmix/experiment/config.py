@@ -75,6 +75,23 @@ class Tower(_Section):
         return value
 
 
+class Uniter(_Section):
+    """Of pictures: a UNITER on grid features of the tower, trained on English captions, as a reference; see [tower]."""
+
+    rank_steps: int = Field(0, ge=0, description="steps of ranking; 0: there is no such reference")
+    pretrain_steps: int = Field(0, ge=0, description="steps of pre-training before them")
+    batch_size: int = Field(64, ge=2, description="pairs a step")
+    learning_rate: float = Field(5e-4, gt=0)
+    hard_negatives: int = Field(
+        0, ge=0, description="the hardest so many of `hard_pool` are learned from, on either side"
+    )
+    hard_pool: int = Field(0, ge=0, description="pairs that hard negatives are looked for among")
+    width: int = Field(128, ge=8, description="of its layers")
+    layers: int = Field(2, ge=1)
+    vocabulary: int = Field(2000, ge=100, description="word pieces at most, learned from the captions")
+    k: int = Field(32, ge=1, description="of each query's answers by the first stage, so many are read")
+
+
 class References(_Section):
     """Encoders that are audited as they are."""
 
@@ -188,6 +205,7 @@ class Experiment(_Section):
     data: Data
     encoder: Encoder = Encoder()
     tower: Tower = Tower()
+    uniter: Uniter = Uniter()
     references: References = References()
     training: dict[str, Any] = Field({}, description="see `babelmix.training.TrainingSettings`")
     tune: Tune = Tune()
@@ -201,6 +219,12 @@ class Experiment(_Section):
                 raise ValueError(f"{name!r} is set by [compare], not by [training]")
         full = TrainingSettings(**value).model_dump()
         return {key: entry for key, entry in full.items() if key not in RESERVED}
+
+    @model_validator(mode="after")
+    def _uniter_has_a_tower(self) -> Experiment:
+        if self.uniter.rank_steps and not self.tower.strategy:
+            raise ValueError("uniter reads the patches of a trained image tower; set tower.strategy")
+        return self
 
     @model_validator(mode="after")
     def _validation_has_data(self) -> Experiment:

@@ -1,0 +1,198 @@
+"""UNITER as a reference of a comparison on pictures: English only, on grid features of the tower that was trained first."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers import SentenceTransformer
+
+from babelmix._progress import progress_bar, quiet_transformers
+from babelmix.audit import Audit, rank_table
+from babelmix.audit.run import encode_sides, is_finished
+from babelmix.batches import BatchPlan, CorpusIndex, strategy
+from babelmix.corpus import Corpus, find_language
+from babelmix.corpus.images import Pictures
+from babelmix.encoders import uniter
+from babelmix.encoders.dual import tower_of
+from babelmix.encoders.image_tower import patches_of, pixels_of
+from babelmix.errors import AuditError, ConfigError
+from babelmix.experiment.config import Experiment
+from babelmix.experiment.pictures import translated_to_english
+from babelmix.experiment.results import Entry
+from babelmix.experiment.start import tower_folder
+from babelmix.training.uniter import UniterTrainingSettings, train_uniter
+
+if TYPE_CHECKING:
+    from babelmix.experiment.setup import Parts
+
+NAME = "UNITER, grid features (english)"
+
+
+class UniterRun(NamedTuple):
+    """A trained UNITER.
+
+    Args:
+        reranked: audits from captions to pictures and back: the first stage's best are read.
+        translated: the same with captions translated to English: every pair is read.
+
+    """
+
+    reranked: list[Audit]
+    translated: list[Audit]
+
+
+def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) -> UniterRun:
+    """Train and audit a UNITER from random weights, or load what is there.
+
+    The regions of a picture are the patches of the image tower that the experiment trained first for this seed, and the first
+    stage is that tower's own encoder. Translated captions are the English ones, so every pair of them is read once.
+
+    Args:
+        experiment: with a stage `tower` and a section `uniter`.
+        seed: of the run.
+        parts: the corpora; pictures are the passages of `parts.test`.
+        output: the experiment's folder.
+
+    """
+    folder = output / "uniter" / f"seed-{seed}"
+    with quiet_transformers():
+        first = SentenceTransformer(str(tower_folder(output, seed)), device="cpu")
+    if not (folder / "model" / "training.json").is_file():
+        _train(experiment, seed, first, parts.train, folder / "model")
+    model = uniter.load(folder / "model")
+    test, settings = parts.test, experiment.uniter
+    regions: list[uniter.Regions] = []
+
+    def regions_of_test() -> list[uniter.Regions]:
+        if not regions:
+            regions.extend(grid_of(first, test))
+        return regions
+
+    captions = test.queries["text"].to_pylist()
+
+    def rerank(query: Any) -> npt.NDArray[np.float32]:
+        queries, pictures = encode_sides(first, test)
+        return uniter.score_matrix(
+            model,
+            captions,
+            regions_of_test(),
+            mode="rerank-topk",
+            first_stage=queries @ pictures.T,
+            k=settings.k,
+            query=query,
+        ).scores
+
+    english = translated_to_english(test)
+    found: list[npt.NDArray[np.float32]] = []
+
+    def full() -> npt.NDArray[np.float32]:
+        if not found:
+            texts = english.queries["text"].to_pylist()
+            distinct = list(dict.fromkeys(texts))
+            row = {text: number for number, text in enumerate(distinct)}
+            read = uniter.score_matrix(model, distinct, regions_of_test()).scores
+            found.append(read[[row[text] for text in texts]])
+        return found[0]
+
+    name = f"{NAME}, seed {seed}"
+    top = f"rerank-topk, k = {settings.k}, first stage: its image tower's encoder"
+    return UniterRun(
+        [
+            _audited(folder / "to-pictures", lambda: rerank("text"), test, name, top, experiment),
+            _audited(folder / "to-captions", lambda: rerank("image").T, test.reversed(), name, top, experiment),
+        ],
+        [
+            _audited(folder / "translated-to-pictures", full, english, f"{name}, translate-test", "full", experiment),
+            _audited(
+                folder / "translated-to-captions", lambda: full().T, english.reversed(), f"{name}, translate-test", "full",
+                experiment,
+            ),
+        ],
+    )  # fmt: skip
+
+
+def _audited(folder: Path, scores: Any, corpus: Corpus, name: str, mode: str, experiment: Experiment) -> Audit:
+    about = {
+        "encoder": name, "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "mode": mode,
+        "queries": corpus.queries.num_rows, "passages": corpus.passages.num_rows, "settings": experiment.uniter.model_dump(),
+    }  # fmt: skip
+    if is_finished(folder, about):
+        with contextlib.suppress(AuditError):  # a damaged audit is made again
+            return Audit.load(folder, experiment.compare.metrics)
+    done = audit_scores(scores(), corpus, about, experiment.compare.metrics)
+    done.save(folder)
+    return done
+
+
+def audit_scores(scores: npt.NDArray[np.float32], corpus: Corpus, about: dict[str, Any], metrics: list[str]) -> Audit:
+    """An audit from scores that no pair of embeddings gives.
+
+    Args:
+        scores: float32, shape (queries, passages).
+        corpus: what they are of.
+        about: kept with the audit.
+        metrics: see `babelmix.audit.metrics`.
+
+    """
+    # A row of scores is the embedding of its query if passages are the axes: each product is exact.
+    table = rank_table(corpus, scores, np.eye(scores.shape[1], dtype=np.float32), similarity="dot", about=about)
+    return Audit.of(table, metrics)
+
+
+def grid_of(encoder: SentenceTransformer, corpus: Corpus) -> list[uniter.Regions]:
+    """Regions of a corpus's pictures: the patches of an encoder's image tower."""
+    tower, pictures = tower_of(encoder, "image"), Pictures(corpus.passages)
+    found: list[uniter.Regions] = []
+    with torch.inference_mode(), progress_bar("grid features", len(pictures), "pictures") as bar:
+        for start in range(0, len(pictures), 64):
+            some = pictures[start : start + 64]
+            patches = patches_of(tower, pixels_of(tower, some)).float().numpy()
+            found += [uniter.grid_regions(grid) for grid in patches]
+            bar.advance(len(some))
+    return found
+
+
+def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus: Corpus, output: Path) -> None:
+    lang = find_language("en", corpus.langs)
+    if lang is None:
+        raise ConfigError(f"uniter: {corpus.name} has no English captions; it has {', '.join(corpus.langs)}")
+    english, settings = corpus.only_langs([lang]), experiment.uniter
+    texts = english.queries["text"].to_pylist()
+    regions = grid_of(first, english)
+    vocabulary = uniter.learn_vocabulary(texts, settings.vocabulary, lowercase=True)
+    config = uniter.UniterConfig(
+        vocab_size=len(vocabulary), hidden_size=settings.width, layers=settings.layers, heads=max(1, settings.width // 64),
+        intermediate_size=4 * settings.width, region_size=regions[0].features.shape[1], max_positions=64, dropout=0.0,
+        attention_dropout=0.0, lowercase=True,
+    )  # fmt: skip
+    model = uniter.Uniter(config, vocabulary, seed=seed)
+    plan = BatchPlan(CorpusIndex(english), strategy("mono"), settings.batch_size, seed=seed)
+
+    def batch(step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        drawn = plan[step]
+        return drawn.query_rows, drawn.passage_rows
+
+    run = UniterTrainingSettings(
+        pretrain_steps=settings.pretrain_steps, rank_steps=settings.rank_steps, learning_rate=settings.learning_rate,
+        hard_negatives=settings.hard_negatives, hard_pool=settings.hard_pool, checkpoint_every=200, seed=seed,
+    )  # fmt: skip
+    train_uniter(model, texts, regions, batch, run, output)
+
+
+def uniter_entries(runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
+    """Rows of the comparison: only the first two corpora, the test both ways, have an entry."""
+    if not runs:
+        return []
+    names = {NAME: [run.reranked for run in runs], f"{NAME}, translate-test": [run.translated for run in runs]}
+    return [
+        [Entry.of(name, "reference", [audits[place] for audits in found]) for place in range(min(2, corpora))]
+        for name, found in names.items()
+    ]
+
+
+__all__ = ["NAME", "UniterRun", "audit_scores", "grid_of", "uniter_entries", "uniter_run"]
