@@ -125,21 +125,25 @@ def tests(results: Results) -> str:
     )
 
 
-def _tested(to: dict[str, Measure], back: dict[str, Measure], unseen: Sequence[str]) -> dict[str, Measure]:
+def _shown_against_alpha(to: dict[str, Measure], unseen: Sequence[str]) -> dict[str, Measure]:
     hit = to["multi/hit@1"]
-    seen = [lang for lang in hit.cells if lang not in unseen]
-    chosen = {
-        "hit@1, seen": of_cells(hit, seen),
+    return {
+        "hit@1, seen": of_cells(hit, [lang for lang in hit.cells if lang not in unseen]),
         "hit@1, unseen": of_cells(hit, list(unseen)),
         "rank distance over query languages": to["bias/rank distance over query languages"],
-        "rank distance": back["bias/rank distance"],
     }
-    return {name: replace(measure, setting=name, metric="") for name, measure in chosen.items()}
+
+
+def _tested(to: dict[str, Measure], back: dict[str, Measure], unseen: Sequence[str]) -> dict[str, Measure]:
+    return _shown_against_alpha(to, unseen) | {"rank distance of captions": back["bias/rank distance"]}
 
 
 def _difference(c: Comparison) -> str:
-    d, name = c.difference, "bias" if "rank" in c.measure else ""
-    return f"{shown(name, d.value) if not name else f'{d.value:+.1f}'} [{d.low:+.3f}, {d.high:+.3f}]"
+    digits = 1 if "rank" in c.measure else 3
+    value, low, high = (
+        f"{number:+.{digits}f}" for number in (c.difference.value, c.difference.low, c.difference.high)
+    )
+    return f"{value} [{low}, {high}]"
 
 
 def alpha_of(name: str) -> tuple[float, str] | None:

@@ -77,6 +77,11 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     as_they_are: dict[str, Callable[[], list[Entry]]] = {
         name: partial(_reference, name, experiment, tested, output, say) for name in experiment.references.encoders
     }
+    if experiment.references.translate_test and parts.test.has_images:
+        in_english = [pictures.translated_to_english(corpus) for corpus in tested]
+        for name in experiment.references.encoders:
+            row = f"{name}, translate-test"
+            as_they_are[row] = partial(_reference, name, experiment, in_english, output, say, row)
     label = f"{experiment.encoder.name} (start)"
     as_they_are[label] = lambda: [
         Entry.of(label, "start", [done]) for done in _audits(start, tested, label, output / "start", experiment)
@@ -181,16 +186,22 @@ def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Pa
 
 
 def _reference(
-    name: str, experiment: Experiment, tested: Sequence[Corpus], output: Path, say: Callable[[str], None]
+    name: str,
+    experiment: Experiment,
+    tested: Sequence[Corpus],
+    output: Path,
+    say: Callable[[str], None],
+    row: str = "",
 ) -> list[Entry]:
+    row = row or name
     test = tested[0]
     groups = sorted({*test.queries["group"].to_pylist()})
     limit = experiment.references.groups
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
-    say(f"reference {name} as it is, on {size_of(part)}")
+    say(f"reference {row} as it is, on {size_of(part)}")
     encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
-    folder = output / "references" / slug(name)
-    return [Entry.of(name, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), name, folder, experiment)]
+    folder = output / "references" / slug(row)
+    return [Entry.of(row, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), row, folder, experiment)]
 
 
 def _run(

