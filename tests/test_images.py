@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from babelmix.corpus import Corpus, from_datasets, split, to_datasets
-from babelmix.corpus.images import IMAGE_TYPE, PictureError, Pictures, bytes_of, digest_of, open_picture, with_bytes
-from babelmix.errors import CorpusError
+from babelmix.corpus.images import IMAGE_TYPE, Pictures, bytes_of, digest_of, open_picture, with_bytes
+from babelmix.errors import CorpusError, PictureError
 
 
 def encoded(format: str = "PNG", mode: str = "RGB", colour=(200, 30, 40), size=(24, 16), **options) -> bytes:

@@ -4,7 +4,8 @@
 
     BabelmixError
      ├── CorpusError          a corpus breaks the data model
-     │    └── ReaderError     a file or data set cannot be read as a corpus
+     │    ├── ReaderError     a file or data set cannot be read as a corpus
+     │    └── PictureError    a picture cannot be used
      ├── EncoderError         an encoder cannot be found, loaded or trusted
      ├── PlanError            a batch plan cannot be drawn from this corpus
      ├── TrainingError        training cannot start or go on
@@ -52,6 +53,10 @@ class ReaderError(CorpusError):
         if field is not None:
             where.append(f"field {field!r}")
         super().__init__(f"{', '.join(where)}: {what}" if where else what)
+
+
+class PictureError(CorpusError):
+    """A picture cannot be used; the message is the end of a sentence that begins with its name."""
 
 
 class EncoderError(BabelmixError):

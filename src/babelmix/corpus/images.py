@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from babelmix.errors import CorpusError, require
+from babelmix.errors import CorpusError, PictureError, require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,10 +27,6 @@ MAX_PIXELS = 50_000_000
 
 MAX_BYTES = 100 << 20
 """So is a larger file."""
-
-
-class PictureError(CorpusError):
-    """A picture cannot be used; the message is the end of a sentence that begins with its name."""
 
 
 def open_picture(data: bytes) -> Image:
@@ -213,7 +209,6 @@ def with_bytes(table: pa.Table) -> pa.Table:
 
 __all__ = [
     "IMAGE_TYPE",
-    "PictureError",
     "Pictures",
     "bytes_of",
     "digest_of",

@@ -7,6 +7,7 @@ from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_on
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import Evaluation
 from babelmix.training.trainer import TrainingResult, resolved, train
+from babelmix.training.uniter import UniterTrainingResult, UniterTrainingSettings, train_uniter
 from babelmix.training.weights import is_static
 
 __all__ = [
@@ -15,9 +16,12 @@ __all__ = [
     "TrainingData",
     "TrainingResult",
     "TrainingSettings",
+    "UniterTrainingResult",
+    "UniterTrainingSettings",
     "add_audit",
     "is_static",
     "refuse_evaluation_only",
     "resolved",
     "train",
+    "train_uniter",
 ]

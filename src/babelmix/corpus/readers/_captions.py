@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 
 from babelmix._progress import progress_bar
-from babelmix.corpus.images import IMAGE_TYPE, PictureError, bytes_of, digest_of, open_picture
+from babelmix.corpus.images import IMAGE_TYPE, bytes_of, digest_of, open_picture
 from babelmix.corpus.languages import IMAGE
 from babelmix.corpus.model import PICTURE_SCHEMA, Corpus
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
-from babelmix.errors import ReaderError
+from babelmix.errors import PictureError, ReaderError
 
 HUMAN, TRANSLATED, MACHINE, UNKNOWN = "human", "translated", "machine", "unknown"
 """Who made a caption: written by a person, translated by a person, made by a machine, or not said."""
