@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
 
+# A process a core, each on one thread; a file's tests stay together, and share what it makes.
 test: install ## The whole test suite.
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: lint types test ## What CI runs.
 

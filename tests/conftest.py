@@ -12,6 +12,9 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A process a core: more threads would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from babelmix.corpus import Corpus
 
@@ -46,7 +49,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True, scope="session")
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ.setdefault("BABELMIX_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    place = tmp_path_factory.getbasetemp()
+    # Processes that share the tests share it too.
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    os.environ.setdefault("BABELMIX_CACHE", str(place / "cache"))
 
 
 def shared(path: str) -> Path:
