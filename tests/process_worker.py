@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import parallel_corpus
+from conftest import parallel_corpus, picture_corpus
 from test_negatives import with_negatives
 from transformers import TrainerCallback
 
 from babelmix.encoders import load_encoder
+from babelmix.encoders.dual import make_dual
 from babelmix.errors import BabelmixError
 from babelmix.training import StepTexts, TrainingSettings, train
 
@@ -38,7 +39,7 @@ class Spy(TrainerCallback):
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
-    corpus = parallel_corpus()
+    corpus = picture_corpus() if job.get("pictures") else parallel_corpus()
     if job["negatives"]:
         corpus = with_negatives(corpus, np.random.default_rng(0))
     original = StepTexts.__getitem__
@@ -53,8 +54,16 @@ def main() -> None:
         return rows
 
     StepTexts.__getitem__ = seen
+    texts = corpus.queries["text"].to_pylist()
+    # Before the processes know of each other: then only the first of them would write the files that a tower is made from.
+    encoders = {
+        name: make_dual("tiny-clip", texts, dimension=32, size=200)
+        if job.get("pictures")
+        else load_encoder(job["encoder"])
+        for name in job["runs"]
+    }
     for name, settings in job["runs"].items():
-        encoder = load_encoder(job["encoder"])
+        encoder = encoders[name]
         for module in encoder.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -68,6 +77,8 @@ def main() -> None:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         torch.save((result.losses, spy.gradients), f"{job['out']}.{name}-{RANK}.pt")
+        if job.get("pictures"):
+            torch.save(encoder.state_dict(), f"{job['out']}.{name}-{RANK}.weights.pt")
         if result.best is not None:
             torch.save((encoder.state_dict(), result.evaluations), f"{job['out']}.{name}-{RANK}.best.pt")
 

@@ -81,6 +81,37 @@ def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_train_on_pictures_as_one_does(tmp_path) -> None:
+    base = {
+        "steps": 4,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "temperature": 0.07,
+        "max_seq_length": 0,
+        "weight_decay": 0.1,
+    }
+    runs = {
+        "mixed": base | {"strategy": "hybrid(0.5, paired)", "text_share": 0.4, "seed": 1},
+        "many": base | {"strategy": "one_to_k"},
+        "locked": base | {"strategy": "cross", "lock_images": True},
+    }
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    for out, processes in ((alone, 1), (two, 2)):
+        done = run(out, Path("none"), runs, processes, pictures=True)
+        assert done.returncode == 0, done.stderr
+    for name in runs:
+        losses, gradients = torch.load(f"{alone}.{name}-0.pt")
+        halves = [torch.load(f"{two}.{name}-{rank}.pt") for rank in (0, 1)]
+        for _, found in halves:
+            assert found.keys() == gradients.keys()
+            for parameter, gradient in gradients.items():
+                assert torch.allclose(found[parameter], gradient, atol=1e-5, rtol=1e-3), (name, parameter)
+        assert halves[0][0] == [pytest.approx(entry, abs=1e-3) for entry in losses]
+        ranks = [torch.load(f"{two}.{name}-{rank}.weights.pt") for rank in (0, 1)]
+        assert all(torch.equal(a, ranks[1][key]) for key, a in ranks[0].items())
+
+
+@pytest.mark.slow
 def test_a_killed_rank_is_named_and_the_run_goes_on(tiny_bert, tmp_path) -> None:
     runs = {"model": BASE | {"steps": 10, "checkpoint_every": 3}}
     straight, killed = tmp_path / "straight", tmp_path / "killed"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
+from babelmix import _processes
 from babelmix._files import replacing_folder
 from babelmix._progress import quiet_transformers
 from babelmix.corpus import Corpus
@@ -34,19 +35,24 @@ def start_of(
         return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
     folder = output / "start" / "model"
     memory = static.TokenMemory()
-    if not (folder / "modules.json").is_file():
-        say(f"making the starting encoder {settings.name}")
-        texts = [t for c in training.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t]
-        whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
-        made = (
-            dual.make_dual(settings.name, texts, size=settings.size, dimension=settings.dimension)
-            if both
-            else make_static(
-                settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
+
+    def make() -> None:
+        if not (folder / "modules.json").is_file():
+            say(f"making the starting encoder {settings.name}")
+            texts = [t for c in training.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t]
+            whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
+            made = (
+                dual.make_dual(settings.name, texts, size=settings.size, dimension=settings.dimension)
+                if both
+                else make_static(
+                    settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
+                )
             )
-        )
-        with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
-            made.save_pretrained(str(place), create_model_card=False)
+            with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
+                made.save_pretrained(str(place), create_model_card=False)
+
+    # Of several processes one makes it: transformers writes files in the first only.
+    _processes.main_only(make)
     with quiet_transformers():
         encoder = SentenceTransformer(str(folder), device="cpu")
     static.remember_tokens(encoder, memory)

@@ -186,7 +186,7 @@ class CaptionLoss(torch.nn.Module):
 
     def _embed(self, inputs: Features) -> torch.Tensor:
         # A locked tower's embeddings come ready.
-        embedded = inputs if "sentence_embedding" in inputs else self.model(dict(inputs))
+        embedded = inputs if "sentence_embedding" in inputs else unwrapped(self.model)(dict(inputs))
         vectors = normalize(embedded["sentence_embedding"].float(), dim=-1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             vectors = all_gather_with_grad(vectors)
@@ -195,6 +195,11 @@ class CaptionLoss(torch.nn.Module):
     def get_config_dict(self) -> dict[str, Any]:
         """What a model card says of the loss."""
         return {"temperature": float(torch.exp(-self.scale.log_scale)), "text_weight": self.text_weight}
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The encoder itself, not `DistributedDataParallel` around it; see `PlanTrainer.training_step`."""
+    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
 def contrastive(texts: torch.Tensor, pictures: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -218,4 +223,4 @@ def contrastive(texts: torch.Tensor, pictures: torch.Tensor, scale: torch.Tensor
     return (cross_entropy(logits, own) + backward) / 2
 
 
-__all__ = ["MAX_LOG_SCALE", "CaptionLoss", "Scale", "StepCaptions", "contrastive", "encode_pictures"]
+__all__ = ["MAX_LOG_SCALE", "CaptionLoss", "Scale", "StepCaptions", "contrastive", "encode_pictures", "unwrapped"]

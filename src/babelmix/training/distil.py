@@ -18,7 +18,7 @@ from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus, find_language
 from babelmix.encoders import encode
 from babelmix.errors import TrainingError
-from babelmix.training.captions import Features, StepCaptions
+from babelmix.training.captions import Features, StepCaptions, unwrapped
 from babelmix.training.data import TrainingData
 
 
@@ -107,7 +107,9 @@ class DistilLoss(torch.nn.Module):
     def forward(self, features: Iterable[Features], labels: torch.Tensor) -> torch.Tensor:
         """The loss of a step, a scalar: the mean over the columns of captions."""
         targets = normalize(labels, dim=-1)
-        return torch.stack([mse_loss(self.model(dict(f))["sentence_embedding"], targets) for f in features]).mean()
+        return torch.stack(
+            [mse_loss(unwrapped(self.model)(dict(f))["sentence_embedding"], targets) for f in features]
+        ).mean()
 
     def get_config_dict(self) -> dict[str, Any]:
         """What a model card says of the loss."""

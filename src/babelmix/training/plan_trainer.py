@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformerTrainer
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
+from babelmix import _processes
 from babelmix._progress import Ticker
 from babelmix.errors import TrainingError
 from babelmix.training import weights
@@ -60,6 +61,17 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One step; gradients on pictures are averaged over the processes here.
+
+        `DistributedDataParallel` would do so for one forward pass a step through all parameters, but a step has one for each
+        column, of either tower, and some steps have no pictures.
+        """
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        if isinstance(self.steps_of_texts, StepCaptions):
+            average_gradients(cast(torch.nn.Module, self.loss))
+        return loss
+
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """No callback: babelmix writes its own card, and the stock one asks the hub."""
 
@@ -93,6 +105,19 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             raise TrainingError(
                 f"{checkpoint}: is damaged ({type(error).__name__}); delete it to go on from an earlier one"
             ) from error
+
+
+def average_gradients(module: torch.nn.Module) -> None:
+    """Give the trained parameters of a module the mean of all processes' gradients.
+
+    All processes hold one kind of batch, so a parameter has a gradient in all of them or in none.
+    """
+    if _processes.world_size() == 1:
+        return
+    for _, parameter in sorted(weights.trained(module).items()):
+        if parameter.grad is not None:
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= _processes.world_size()
 
 
 class Report(TrainerCallback):

@@ -152,6 +152,8 @@ def settings_overview(
         panels: measure and title.
 
     """
+    from matplotlib.ticker import NullFormatter
+
     figure, axes = _new(2.6 * len(panels) + 1.2, 0.36 * len(rows) + 1.1, 1, len(panels))
     for column, (key, title) in enumerate(panels):
         axis: Axes = axes[0, column]
@@ -170,6 +172,8 @@ def settings_overview(
         axis.grid(axis="x", linewidth=0.4, alpha=0.5)
         if key.startswith("bias"):
             axis.set_xscale("log")
+            # Over less than a decade the ticks between would be named too, one over the other.
+            axis.xaxis.set_minor_formatter(NullFormatter())
         else:
             axis.set_xlim(0, 1)
     return _svg(figure)
