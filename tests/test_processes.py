@@ -48,6 +48,19 @@ def steps_of(out: Path, rank: int) -> list[tuple[int, list[dict[str, str]]]]:
     return [(step, rows) for step, rows in map(json.loads, lines)]
 
 
+def check_gradients_and_losses(alone: Path, two: Path, name: str, close: float, losses_close: float) -> None:
+    """Both ranks of two have the gradients of one process, and log its losses."""
+    losses, gradients = torch.load(f"{alone}.{name}-0.pt")
+    halves = [torch.load(f"{two}.{name}-{rank}.pt") for rank in (0, 1)]
+    for _, found in halves:
+        assert found.keys() == gradients.keys()
+        for parameter, gradient in gradients.items():
+            assert torch.allclose(found[parameter], gradient, atol=close, rtol=1e-4), (name, parameter)
+    assert max(g.abs().max() for g in gradients.values()) > 1e-3
+    # The loss that is logged is the mean over the ranks.
+    assert halves[0][0] == [pytest.approx(entry, abs=losses_close) for entry in losses]
+
+
 @pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
     runs = {
@@ -60,15 +73,7 @@ def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
         done = run(out, tiny_bert, runs, processes, negatives=True)
         assert done.returncode == 0, done.stderr
     for name in runs:
-        losses, gradients = torch.load(f"{alone}.{name}-0.pt")
-        halves = [torch.load(f"{two}.{name}-{rank}.pt") for rank in (0, 1)]
-        for _, found in halves:
-            assert found.keys() == gradients.keys()
-            for parameter, gradient in gradients.items():
-                assert torch.allclose(found[parameter], gradient, atol=1e-6, rtol=1e-4), (name, parameter)
-        assert max(g.abs().max() for g in gradients.values()) > 1e-3
-        # The loss that is logged is the mean over the ranks.
-        assert halves[0][0] == [pytest.approx(entry, abs=1e-5) for entry in losses]
+        check_gradients_and_losses(alone, two, name, 1e-6, 1e-5)
         weights = [SentenceTransformer(str(out / name)).state_dict() for out in (alone, two)]
         assert all(torch.allclose(a, weights[1][key], atol=2e-4) for key, a in weights[0].items())
     # Each step's halves make the batch of one process, negatives included, and both are of one kind.
@@ -100,13 +105,7 @@ def test_two_processes_train_on_pictures_as_one_does(tmp_path) -> None:
         done = run(out, Path("none"), runs, processes, pictures=True)
         assert done.returncode == 0, done.stderr
     for name in runs:
-        losses, gradients = torch.load(f"{alone}.{name}-0.pt")
-        halves = [torch.load(f"{two}.{name}-{rank}.pt") for rank in (0, 1)]
-        for _, found in halves:
-            assert found.keys() == gradients.keys()
-            for parameter, gradient in gradients.items():
-                assert torch.allclose(found[parameter], gradient, atol=1e-5, rtol=1e-3), (name, parameter)
-        assert halves[0][0] == [pytest.approx(entry, abs=1e-3) for entry in losses]
+        check_gradients_and_losses(alone, two, name, 1e-5, 1e-3)
         ranks = [torch.load(f"{two}.{name}-{rank}.weights.pt") for rank in (0, 1)]
         assert all(torch.equal(a, ranks[1][key]) for key, a in ranks[0].items())
 
