@@ -398,3 +398,11 @@ def test_distilling_opens_no_picture(
     monkeypatch.setattr(Pictures, "__getitem__", lambda *_: pytest.fail("a picture was opened"))
     settings = settings_of(lock_images=True, distil_from=str(tmp_path / "teacher"), steps=2)
     train(make_dual("tiny-clip", TEXTS, dimension=32, size=200), CORPUS, settings, tmp_path / "out")
+
+
+def test_captions_have_one_prompt_both_ways(tmp_path: Path) -> None:
+    encoder = make_dual("tiny-clip", TEXTS, dimension=32, size=200)
+    train(encoder, CORPUS, settings_of(query_prompt="find: ", steps=1), tmp_path / "out")
+    assert encoder.prompts == {"query": "find: ", "document": "find: "}
+    with pytest.raises(TrainingError, match="no prompt"):
+        train(encoder, CORPUS, settings_of(passage_prompt="see: ", steps=1), tmp_path / "other")
