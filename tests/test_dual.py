@@ -16,7 +16,15 @@ from babelmix.audit import Audit, audit, audit_both_ways
 from babelmix.audit.run import encode_sides
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import embed, encode, fingerprint, load_encoder
-from babelmix.encoders.dual import image_fingerprint, initialise, is_dual, make_dual, tower_of, with_image_tower
+from babelmix.encoders.dual import (
+    image_fingerprint,
+    initialise,
+    is_dual,
+    is_dual_name,
+    make_dual,
+    tower_of,
+    with_image_tower,
+)
 from babelmix.encoders.image_tower import dimension_of, load_tower, patches_of, pixels_of
 from babelmix.errors import EncoderError, TrainingError
 from babelmix.training import TrainingSettings, train
@@ -307,3 +315,94 @@ def test_an_audit_of_pictures_comes_back(tiny: SentenceTransformer, tmp_path: Pa
         backward.save(tmp_path)
         again = Audit.load(tmp_path, ["hit@5"])
     assert again.macro("cross/hit@5") == backward.macro("cross/hit@5")
+
+
+def test_what_makes_pictures_ready_is_part_of_a_fingerprint(tmp_path: Path) -> None:
+    import transformers
+
+    encoders = []
+    for mean in ([0.5, 0.5, 0.5], [0.9, 0.1, 0.1]):
+        folder = published(tmp_path / f"clip-{mean[0]}", "clip")
+        size = {"height": 32, "width": 32}
+        transformers.CLIPImageProcessorPil(size=size, crop_size=size, image_mean=mean).save_pretrained(folder)
+        encoders.append(load_encoder(str(folder), device="cpu"))
+    assert fingerprint(encoders[0]) != fingerprint(encoders[1])
+
+
+def test_what_follows_the_towers_is_part_of_a_pictures_key(tiny: SentenceTransformer) -> None:
+    bare = SentenceTransformer(modules=[tiny[0]], device="cpu")
+    assert image_fingerprint(bare) != image_fingerprint(tiny)
+
+
+@pytest.mark.parametrize("kind", ["siglip", "clip"])
+def test_a_whole_model_gives_a_text_one_embedding_in_any_batch(tmp_path: Path, kind: str) -> None:
+    encoder = load_encoder(str(published(tmp_path / kind, kind)), device="cpu")
+    alone, beside = encoder.encode(["red"])[0], encoder.encode(["red", "red green blue red green"])[0]
+    np.testing.assert_allclose(alone, beside, atol=1e-5)
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    again = load_encoder(str(tmp_path / "saved"), device="cpu")
+    np.testing.assert_allclose(again.encode(["red"])[0], alone, atol=1e-6)
+    assert fingerprint(again) == fingerprint(encoder)
+
+
+def published(folder: Path, kind: str) -> Path:
+    """A whole CLIP or SigLIP with a tokenizer, as a hub model's folder is."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    side = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", "red", "green", "blue"])}
+    text = {
+        **side,
+        "vocab_size": 6,
+        "max_position_embeddings": 16,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 1,
+    }
+    vision = {**side, "image_size": 32, "patch_size": 8}
+    size = {"height": 32, "width": 32}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    if kind == "siglip":
+        model = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision))
+        processor = transformers.SiglipImageProcessorPil(size=size)
+        names = ["input_ids"]
+    else:
+        model = transformers.CLIPModel(
+            transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+        )
+        processor = transformers.CLIPImageProcessorPil(size=size, crop_size=size)
+        names = ["input_ids", "attention_mask"]
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="</s>", model_max_length=16,
+        model_input_names=names,
+    )  # fmt: skip
+    for part in (model, processor, tokenizer):
+        part.save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_whose_name_has_a_plus_is_that_folder(tiny: SentenceTransformer, tmp_path: Path) -> None:
+    folder = tmp_path / "a+tiny"
+    tiny.save_pretrained(str(folder))
+    assert is_dual_name("a+tiny")
+    assert not is_dual_name(str(folder))
+    assert fingerprint(load_encoder(str(folder), device="cpu")) == fingerprint(tiny)
+
+
+def test_distilling_opens_no_picture(
+    tiny: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save_pretrained(str(tmp_path / "teacher"))
+    monkeypatch.setattr(Pictures, "__getitem__", lambda *_: pytest.fail("a picture was opened"))
+    settings = settings_of(lock_images=True, distil_from=str(tmp_path / "teacher"), steps=2)
+    train(make_dual("tiny-clip", TEXTS, dimension=32, size=200), CORPUS, settings, tmp_path / "out")
+
+
+def test_captions_have_one_prompt_both_ways(tmp_path: Path) -> None:
+    encoder = make_dual("tiny-clip", TEXTS, dimension=32, size=200)
+    train(encoder, CORPUS, settings_of(query_prompt="find: ", steps=1), tmp_path / "out")
+    assert encoder.prompts == {"query": "find: ", "document": "find: "}
+    with pytest.raises(TrainingError, match="no prompt"):
+        train(encoder, CORPUS, settings_of(passage_prompt="see: ", steps=1), tmp_path / "other")

@@ -184,3 +184,10 @@ def test_names_of_hybrids() -> None:
     assert str(strategy("hybrid(0.5,text_text)")) == "hybrid(0.5, text_text)"
     with pytest.raises(PlanError, match="share of steps"):
         WithTextText(strategy("mono"), 1.0)
+
+
+def test_several_ranks_share_the_batch_of_one() -> None:
+    index = CorpusIndex(picture_corpus())
+    alone, two = (BatchPlan(index, strategy("one_to_k"), 8, world_size=ranks)[3] for ranks in (1, 2))
+    assert alone.passage_rows.tolist() == two.passage_rows.tolist()
+    assert alone.query_rows.tolist() == two.query_rows.tolist()

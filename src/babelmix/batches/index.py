@@ -238,11 +238,16 @@ class CorpusIndex:
         has = self.query_rows.has[self.pair_query]
         return TwoCaptionsPool(self, np.flatnonzero(has.sum(axis=1) > 1), weights, pictures=False)
 
-    def renderings(self) -> tuple[Pool, int]:
+    @property
+    def beside(self) -> int:
+        """See `CaptionIndex.beside`."""
+        return int(self.beside_pictures.sum())
+
+    def renderings(self) -> Pool:
         """See `CaptionIndex.renderings`: the languages are all that may stand beside a picture."""
         langs = np.flatnonzero(self.beside_pictures)
         whole = self.query_rows.has[self.pair_query][:, langs].all(axis=1)
-        return RenderingsPool(self, np.flatnonzero(whole), langs), len(langs)
+        return RenderingsPool(self, np.flatnonzero(whole), langs)
 
 
 def _classes_by_language(classes: Ints, has: npt.NDArray[np.bool_]) -> Ints:

@@ -136,7 +136,7 @@ class BatchPlan:
             return self.index.different(self.language_weights)
         index = self.captions
         if kind == "renderings":
-            return index.renderings()[0]
+            return index.renderings()
         return index.paired(self.language_weights) if kind == "paired" else index.translations(self.language_weights)
 
     @property

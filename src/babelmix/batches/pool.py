@@ -171,8 +171,13 @@ class CaptionIndex(PairIndex, Protocol):
         """
         ...
 
-    def renderings(self) -> tuple[Pool, int]:
-        """Pictures with a caption in each of K languages, and K: K query rows for each passage row, side by side."""
+    @property
+    def beside(self) -> int:
+        """How many languages may stand beside a picture: the K of `renderings`."""
+        ...
+
+    def renderings(self) -> Pool:
+        """Pictures with a caption in each of K languages: K query rows for each passage row, side by side."""
         ...
 
 

@@ -136,7 +136,7 @@ def train(
     texts = (t for c in sources.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t)
     if model == STATIC_FROM_SCRATCH:
         encoder = make_static(model, texts)
-    elif is_dual_name(model) and not Path(model).exists():
+    elif is_dual_name(model):
         encoder = make_dual(model, texts, seed=seed)
     else:
         encoder = load_encoder(model)

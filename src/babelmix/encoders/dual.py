@@ -32,8 +32,8 @@ VOCABULARY = 8_000
 
 
 def is_dual_name(name: str) -> bool:
-    """Whether a name is that of two towers: `tiny-clip` or `IMAGE+TEXT`."""
-    return name == TINY_CLIP or "+" in name
+    """Whether a name is that of two towers, `tiny-clip` or `IMAGE+TEXT`, and not of a folder that is there."""
+    return (name == TINY_CLIP or "+" in name) and not Path(name).exists()
 
 
 def make_dual(
@@ -145,9 +145,13 @@ def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
 def image_fingerprint(encoder: torch.nn.Module) -> str:
     """SHA-256 over what decides the embedding of a picture: another text tower leaves it as it is."""
     digest = hashlib.sha256()
+    digest.update(repr([type(module).__name__ for module in encoder.children()]).encode())
     for number, module in enumerate(tower_of(encoder, "image")):
         processor = getattr(module, "processor", None)
         digest.update(repr(sorted(processor.to_dict().items()) if processor is not None else "").encode())
+        # What weights do not say: activations, which output is taken.
+        activation = getattr(getattr(getattr(module, "model", None), "config", None), "hidden_act", None)
+        digest.update(repr((getattr(module, "get_config_dict", dict)(), activation)).encode())
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(f"{number} {name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

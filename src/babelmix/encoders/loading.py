@@ -8,11 +8,13 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.module import Module
 from sentence_transformers.base.modules.router import Router
+from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import dual, e5_offline, static
@@ -50,7 +52,7 @@ def load_encoder(
     """
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
-    if dual.is_dual_name(name) and not Path(name).exists():
+    if dual.is_dual_name(name):
         raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
     if is_made(name):
         return make_static(name, None)
@@ -63,6 +65,7 @@ def load_encoder(
             encoder = SentenceTransformer(source, device=device, revision=revision)
     except Exception as error:  # the hub, transformers and safetensors raise many unrelated types
         raise EncoderError(_why_not(name, local, error)) from error
+    _pad_as_trained(encoder)
     if not any(encoder.prompts.values()):
         for family, prompts in _PROMPTS:
             if family.search(name):
@@ -73,6 +76,14 @@ def load_encoder(
         if limit != math.inf:
             encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
     return encoder
+
+
+def _pad_as_trained(encoder: SentenceTransformer) -> None:
+    """Pad texts of a SigLIP to its full length: it reads the last place, so that else a text depends on its batch."""
+    for module in encoder.modules():
+        if isinstance(module, Transformer) and module.config.model_type in ("siglip", "siglip2"):
+            given = dict(module.processing_kwargs or {})
+            module.processing_kwargs = {**given, "text": {"padding": "max_length", **given.get("text", {})}}
 
 
 def _why_not(name: str, local: Path, error: Exception) -> str:
@@ -139,6 +150,12 @@ def fingerprint(encoder: SentenceTransformer) -> str:
         if isinstance(module, Module) or module in set(encoder)
     ]
     digest.update(repr([modules, sorted(encoder.prompts.items()), encoder.max_seq_length]).encode())
+    # How pictures are made ready; an encoder of texts keeps the fingerprint it had before there were pictures.
+    for module in parts:
+        processor: Any = getattr(module, "processor", None)
+        processor = getattr(processor, "image_processor", processor)
+        if hasattr(processor, "image_mean"):
+            digest.update(repr(sorted(processor.to_dict().items())).encode())
     return digest.hexdigest()
 
 

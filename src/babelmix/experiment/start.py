@@ -30,7 +30,7 @@ def start_of(
 
     """
     settings = experiment.encoder
-    both = dual.is_dual_name(settings.name) and not Path(settings.name).exists()
+    both = dual.is_dual_name(settings.name)
     if not is_made(settings.name) and not both:
         return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
     folder = output / "start" / "model"

@@ -45,6 +45,7 @@ class StepCaptions(Dataset[Features]):
         plan: over `data.index`.
         encoder: of two towers.
         locked: whether the image tower is never trained; its embeddings are then taken from the user's cache.
+        pictures: whether steps have them; otherwise none is opened.
         rank: whose part of each batch.
 
     Raises:
@@ -53,7 +54,14 @@ class StepCaptions(Dataset[Features]):
     """
 
     def __init__(
-        self, data: TrainingData, plan: BatchPlan, encoder: SentenceTransformer, *, locked: bool, rank: int = 0
+        self,
+        data: TrainingData,
+        plan: BatchPlan,
+        encoder: SentenceTransformer,
+        *,
+        locked: bool,
+        pictures: bool = True,
+        rank: int = 0,
     ) -> None:
         if not is_dual(encoder):
             raise TrainingError(
@@ -64,7 +72,8 @@ class StepCaptions(Dataset[Features]):
         for name, corpus in data.sources.items():
             if not corpus.has_images:
                 raise TrainingError(f"{name}: has no pictures; train on texts and on pictures one after the other")
-            self._pictures[name] = _embedded(encoder, corpus) if locked else _as_pixels(encoder, corpus)
+            if pictures:
+                self._pictures[name] = _embedded(encoder, corpus) if locked else _as_pixels(encoder, corpus)
         self._mixture = data.index if isinstance(data.index, Mixture) else None
         self._tokenise = cast(InputModule, tower_of(encoder, "text")[0]).preprocess
         self._prompt = encoder.prompts.get("query") or None

@@ -46,7 +46,7 @@ class StepTargets(StepCaptions):
         *,
         rank: int = 0,
     ) -> None:
-        super().__init__(data, plan, encoder, locked=True, rank=rank)
+        super().__init__(data, plan, encoder, locked=True, pictures=False, rank=rank)
         self._targets = {name: torch.from_numpy(targets_of(teacher, corpus)) for name, corpus in data.sources.items()}
         width = encoder.get_embedding_dimension()
         if any(targets.shape[1] != width for targets in self._targets.values()):

@@ -225,6 +225,8 @@ def _refuse_what_does_not_fit(
         raise TrainingError(
             "lock_images, text_share, text_only_langs and distil_from are for pictures, and the corpus has none"
         )
+    if data.has_images and settings.passage_prompt:
+        raise TrainingError("passages are pictures, which have no prompt; captions have query_prompt, both ways")
     if settings.distil_from and not settings.lock_images:
         raise TrainingError("distil_from trains the text tower only; set lock_images")
     if settings.text_only_langs and not settings.text_share:
@@ -249,7 +251,9 @@ def _refuse_what_does_not_fit(
 
 def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     """Set an encoder up for training: prompts, pooling, length limit, and which weights are trained."""
-    prompts = {"query": settings.query_prompt, "document": settings.passage_prompt}
+    # A caption is a query in one direction and a passage in the other.
+    passage_prompt = settings.query_prompt if is_dual(encoder) else settings.passage_prompt
+    prompts = {"query": settings.query_prompt, "document": passage_prompt}
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
     if settings.pooling:
         weights.set_pooling(encoder, settings.pooling)

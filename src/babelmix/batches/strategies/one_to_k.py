@@ -25,6 +25,6 @@ class OneToK(Strategy):
 
 
 def _size(plan: BatchPlan) -> int:
-    _, captions = plan.captions.renderings()
     # Two pictures at least: one alone has nothing to be told from.
-    return max(plan.batch_size // (captions * plan.world_size), 2) * plan.world_size
+    least = 2 if plan.world_size == 1 else 1
+    return max(plan.batch_size // (plan.captions.beside * plan.world_size), least) * plan.world_size
