@@ -131,7 +131,7 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
         (["audit", "x", "-c", "CSV", "--colour"], "No such option"),
         (["train", "-c", "CSV", "--strategy", "hybrid(2)"], "probability between 0 and 1"),
         (["train", "-c", "CSV", "--strategy", "mingled"], "no batch strategy 'mingled'"),
-        (["train", "-c", "CSV", "--model", "static", "--temperature", "0"], "temperature"),
+        (["train", "-c", "CSV", "--model", "static", "--temperature", "7"], "temperature"),
         (["train", "-c", "CSV", "--model", "static", "--langs", "de", "--strategy", "cross"], "need two languages"),
         (["train", "-c", "CSV", "--model", "static", "--langs", "de,fr", "--strategy", "english"], "no English"),
         (["train", "-c", "CSV", "--model", "static", "--batch-size", "500"], "fewer than a batch of 500"),

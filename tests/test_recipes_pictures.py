@@ -126,12 +126,13 @@ def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
     results = run_experiment(parse_experiment(values, "emoji"), tmp_path / "out", said.append)
     names = [entry.name for entry in results.entries]
     assert names == [
-        "tiny-clip (start)", "tiny-clip (english)", "tiny-clip (english), translate-test", "UNITER, grid features (english)",
-        "UNITER, grid features (english), translate-test", "cross", "hybrid(0.5)",
+        "tiny-clip (start)", "tiny-clip (english)", "tiny-clip (english), translate-test",
+        "UNITER, grid features (english), rerank-topk",
+        "UNITER, grid features (english), translate-test, full", "cross", "hybrid(0.5)",
     ]  # fmt: skip
     by_name = {entry.name: entry for entry in results.entries}
     translated = by_name["tiny-clip (english), translate-test"].audits[0].measures["multi/hit@10"].cell_values()
     assert len(set(translated.tolist())) == 1  # the same English captions whatever the language
-    assert len(by_name["UNITER, grid features (english)"].audits) == 2
+    assert len(by_name["UNITER, grid features (english), rerank-topk"].audits) == 2
     again = run_experiment(parse_experiment(values, "emoji"), tmp_path / "out", said.append)
     assert again.entries[-1].means == results.entries[-1].means

@@ -238,6 +238,10 @@ class CorpusIndex:
         has = self.query_rows.has[self.pair_query]
         return TwoCaptionsPool(self, np.flatnonzero(has.sum(axis=1) > 1), weights, pictures=False)
 
+    def caption_sizes(self) -> Ints:
+        """See `CaptionIndex.caption_sizes`."""
+        return _classes_by_language(self.pair_class, self.query_rows.has[self.pair_query])
+
     @property
     def beside(self) -> int:
         """See `CaptionIndex.beside`."""

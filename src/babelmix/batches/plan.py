@@ -135,9 +135,12 @@ class BatchPlan:
         if kind == "different":
             return self.index.different(self.language_weights)
         index = self.captions
+        if kind == "translations":
+            sizes = np.maximum(index.caption_sizes(), 1).astype(np.float64)
+            return index.translations(sizes**self.language_temperature)
         if kind == "renderings":
             return index.renderings()
-        return index.paired(self.language_weights) if kind == "paired" else index.translations(self.language_weights)
+        return index.paired(self.language_weights)
 
     @property
     def captions(self) -> CaptionIndex:

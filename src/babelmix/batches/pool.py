@@ -171,6 +171,10 @@ class CaptionIndex(PairIndex, Protocol):
         """
         ...
 
+    def caption_sizes(self) -> Ints:
+        """Classes with a caption, by language, beside a picture or not, int64, shape (languages,)."""
+        ...
+
     @property
     def beside(self) -> int:
         """How many languages may stand beside a picture: the K of `renderings`."""

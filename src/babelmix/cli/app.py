@@ -75,12 +75,17 @@ def audit(
     from babelmix.audit.mteb import write_mteb_results
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
+    from babelmix.corpus import IMAGE
     from babelmix.encoders import load_encoder
     from babelmix.errors import AuditError, ConfigError
     from babelmix.experiment import write_audit_report
     from babelmix.training import add_audit, is_static
 
     data = read_corpus(corpus, langs, part)
+    if data.has_images and IMAGE in data.queries["lang"].unique().to_pylist():
+        raise ConfigError(
+            f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
+        )
     wanted = listed(metrics) or list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
     for name in wanted:
         metric(name)

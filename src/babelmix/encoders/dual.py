@@ -55,6 +55,8 @@ def make_dual(
 
     """
     image_name, _, text_name = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
+    if not image_name or not text_name:
+        raise EncoderError(f"{name!r} names one tower; write IMAGE+TEXT, as in  tiny+static")
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     try:

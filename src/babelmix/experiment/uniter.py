@@ -188,7 +188,10 @@ def uniter_entries(runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
     """Rows of the comparison: only the first two corpora, the test both ways, have an entry."""
     if not runs:
         return []
-    names = {NAME: [run.reranked for run in runs], f"{NAME}, translate-test": [run.translated for run in runs]}
+    names = {
+        f"{NAME}, rerank-topk": [run.reranked for run in runs],
+        f"{NAME}, translate-test, full": [run.translated for run in runs],
+    }
     return [
         [Entry.of(name, "reference", [audits[place] for audits in found]) for place in range(min(2, corpora))]
         for name, found in names.items()

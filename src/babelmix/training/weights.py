@@ -141,6 +141,9 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
     inject_adapter_in_model(config, transformer_of(encoder))
     for module in list(encoder)[1:]:
         module.requires_grad_(False)
+    if is_dual(encoder):
+        for module in tower_of(encoder, "image"):
+            module.requires_grad_(False)
 
 
 def merge_adapters(encoder: SentenceTransformer) -> None:

