@@ -13,7 +13,7 @@ from pathlib import Path
 import mteb
 import numpy as np
 import pytest
-from conftest import parallel_corpus
+from conftest import parallel_corpus, png
 from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.models import EncoderProtocol
@@ -175,7 +175,7 @@ def test_a_setting_that_is_not_there(toy: Corpus) -> None:
 
 @pytest.mark.parametrize(("tag", "reason"), [("zxx", "images"), ("qaa-Latn", "mteb does not know the language")])
 def test_languages_that_mteb_cannot_have(tag: str, reason: str) -> None:
-    rows = [{"item": "a", "lang": tag, "text": "x"}]
+    rows = [{"item": "a", "lang": tag, **({"image": png((0, 0, 0))} if tag == "zxx" else {"text": "x"})}]
     with pytest.raises(AuditError, match=reason):
         mteb_tasks(Corpus.from_rows(rows, rows, [("a", "a")]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import parallel_corpus, sparse_corpus
+from conftest import parallel_corpus, png, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -262,7 +262,7 @@ def test_unknown_metrics_are_named(name: str, corpus: Corpus) -> None:
 
 def test_images_have_cross_lingual_and_multilingual_settings_only() -> None:
     rows = [{"item": f"i{i}", "lang": lang, "text": f"{lang} {i}"} for i in range(5) for lang in ("de", "en")]
-    pictures = [{"item": f"i{i}", "lang": "zxx", "text": f"{i}.png"} for i in range(5)]
+    pictures = [{"item": f"i{i}", "lang": "zxx", "image": png((i, 0, 0))} for i in range(5)]
     corpus = Corpus.from_rows(rows, pictures, [(f"i{i}", f"i{i}") for i in range(5)])
     found = measures(rank_table(corpus, *embeddings(np.random.default_rng(0), corpus)))
     assert not any(name.startswith("mono/") or "same-language" in name for name in found)
