@@ -41,7 +41,30 @@ def picture_sections(results: Results) -> list[Section]:
     wanted = [f"multi/hit@{k}" for k in CUTOFFS]
     if back is None or any(name not in results.entries[0].means for name in wanted):
         return []
-    return [_recall_section(results, back), *_examples_section(results)]
+    return [_recall_section(results, back), *m3c_sections(results), *_examples_section(results)]
+
+
+def m3c_sections(results: Results) -> list[Section]:
+    """The parts of M3C that were tested on, and the mean over their languages beside them; nothing where there is none.
+
+    M3C is what `babelmix.corpus.readers.m3c` says it is: Multi30K and multilingual MSCOCO captions, M3P's protocol.
+    """
+    ways = {on.strategies()[0].corpus: on for on in (results, *results.benchmarks.values())}
+    parts = [name for name in ways if name.startswith("m3c/") and f"{name} (image to text)" in ways]
+    if not parts:
+        return []
+    rows, heads = [], list[str]()
+    for place, entry in enumerate(results.entries):
+        found: dict[str, float] = {}
+        for name in parts:
+            both = (ways[name].entries[place].audits, ways[f"{name} (image to text)"].entries[place].audits)
+            found |= {f"{name.removeprefix('m3c/')} {lang}": value for lang, value in mean_recall(*both).items()}
+        heads = list(found)
+        rows.append(
+            [entry.name, f"{np.mean(list(found.values())):.3f}", *(f"{value:.3f}" for value in found.values())]
+        )
+    note = "Mean recall by part and language, and their mean. M3C: Multi30K and multilingual MSCOCO captions, M3P's protocol."
+    return [Section("M3C", note, tables=[Table(["encoder", "mean", *heads], rows)])]
 
 
 def _recall_section(results: Results, back: Results) -> Section:
@@ -82,4 +105,4 @@ def _examples_section(results: Results) -> list[Section]:
     ]
 
 
-__all__ = ["mean_recall", "picture_sections"]
+__all__ = ["m3c_sections", "mean_recall", "picture_sections"]
