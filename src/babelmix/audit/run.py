@@ -277,22 +277,26 @@ def audit_both_ways(
 
     """
     back = corpus.reversed()
-    sides = encode_sides(encoder, corpus, batch_size=batch_size, store=store, bf16=bf16)
+    # A digest of all weights takes a while: both ways have the same.
+    key = fingerprint(encoder)
+    sides = encode_sides(encoder, corpus, batch_size=batch_size, store=store, key=key, bf16=bf16)
     same = encoder.prompts.get("query") == encoder.prompts.get("document")
     swapped = (sides[1], sides[0]) if same else None
     found = []
     for way, embedded in ((corpus, sides), (back, swapped)):
-        facts = about_of(encoder, way, name, bf16=bf16) | (about or {})
+        facts = about_of(encoder, way, name, bf16=bf16, key=key) | (about or {})
         table = ranks_of(encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded)
         found.append(Audit.of(table, metrics))
     return found[0], found[1]
 
 
-def about_of(encoder: SentenceTransformer, corpus: Corpus, name: str, *, bf16: bool = False) -> dict[str, Any]:
-    """The facts by which a finished audit is recognised."""
+def about_of(
+    encoder: SentenceTransformer, corpus: Corpus, name: str, *, bf16: bool = False, key: str | None = None
+) -> dict[str, Any]:
+    """The facts by which a finished audit is recognised; `key` is the encoder's fingerprint, if it is known already."""
     return {
         "encoder": name,
-        "encoder_fingerprint": fingerprint(encoder),
+        "encoder_fingerprint": key or fingerprint(encoder),
         "prompts": dict(encoder.prompts),
         "max_seq_length": None if encoder.max_seq_length in (None, float("inf")) else int(encoder.max_seq_length),
         "similarity": str(encoder.similarity_fn_name),

@@ -82,13 +82,17 @@ class SamePool(CorpusPool):
         return lang, lang
 
 
+def _others(weights: Floats) -> Floats:
+    """Weights of the languages that differ from one, shape (one, languages)."""
+    return np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
+
+
 class DifferentPool(CorpusPool):
     """Pairs with the sides in different languages."""
 
     def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats) -> None:
         super().__init__(index, pairs, weights)
-        # Weights of the languages that differ from one, shape (one, languages).
-        self._others = np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
+        self._others = _others(weights)
 
     def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
         # P(a, b) ~ w_a w_b for a != b: draw a by its share, then b among the others.
@@ -112,7 +116,7 @@ class TwoCaptionsPool(CorpusPool):
     def __init__(self, index: CorpusIndex, pairs: Ints, weights: Floats, *, pictures: bool = True) -> None:
         super().__init__(index, pairs, weights)
         self._pictures = pictures
-        self._others = np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
+        self._others = _others(weights)
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
         """See `Pool.draw`; P(a, b) ~ w_a w_b for a != b, of the languages a picture has captions in."""

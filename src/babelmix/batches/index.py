@@ -82,12 +82,12 @@ def _has_picture_passages(corpus: Corpus) -> bool:
         PlanError: some are and some are not, or queries are.
 
     """
-    sides = [set(side["lang"].unique().to_pylist()) for side in (corpus.queries, corpus.passages)]
-    if _IMAGE in sides[0]:
+    if corpus.is_images("queries"):
         raise PlanError(f"{corpus.name}: queries are pictures; training pairs have the picture as the passage")
-    if _IMAGE in sides[1] and len(sides[1]) > 1:
+    pictures = corpus.is_images("passages")
+    if pictures and len(corpus.passages["lang"].unique()) > 1:
         raise PlanError(f"{corpus.name}: some passages are pictures and some are texts; make two corpora of them")
-    return _IMAGE in sides[1]
+    return pictures
 
 
 def _numbers_of(names: pa.ChunkedArray, items: pl.Series) -> Ints:

@@ -75,14 +75,13 @@ def audit(
     from babelmix.audit.mteb import write_mteb_results
     from babelmix.audit.run import about_of, is_finished
     from babelmix.cli.tables import print_audit
-    from babelmix.corpus import IMAGE
-    from babelmix.encoders import load_encoder
+    from babelmix.encoders import fingerprint, load_encoder
     from babelmix.errors import AuditError, ConfigError
     from babelmix.experiment import write_audit_report
     from babelmix.training import add_audit, is_static
 
     data = read_corpus(corpus, langs, part)
-    if data.has_images and IMAGE in data.queries["lang"].unique().to_pylist():
+    if data.is_images("queries"):
         raise ConfigError(
             f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
         )
@@ -96,8 +95,9 @@ def audit(
     encoder = load_encoder(model, max_seq_length=max_seq_length or None)
     ways = {folder: data} | ({folder / "image-to-text": data.reversed()} if data.has_images else {})
     found: list[Audit] = []
+    key = fingerprint(encoder)
     for place, way in ways.items():
-        if is_finished(place, about_of(encoder, way, model, bf16=bf16)):
+        if is_finished(place, about_of(encoder, way, model, bf16=bf16, key=key)):
             with contextlib.suppress(AuditError):  # a damaged audit is made again
                 found.append(Audit.load(place, wanted))
     if len(found) < len(ways):

@@ -128,6 +128,10 @@ class Corpus:
         """Whether either side has pictures."""
         return IMAGE in self.langs
 
+    def is_images(self, side: str) -> bool:
+        """Whether some of `queries` or `passages` are pictures."""
+        return IMAGE in getattr(self, side)["lang"].unique().to_pylist()
+
     @property
     def is_graded(self) -> bool:
         """Whether some passages are more relevant than others."""
@@ -145,9 +149,7 @@ class Corpus:
         swapped = list(reversed(QREL_COLUMNS))
         qrels = self.qrels.select([*swapped, GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
         negatives = self.negatives.select(swapped).rename_columns(list(QREL_COLUMNS))
-        way = (
-            "image to text" if self.has_images and IMAGE in self.passages["lang"].unique().to_pylist() else "reversed"
-        )
+        way = "image to text" if self.is_images("passages") else "reversed"
         return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, negatives)
 
     def only_langs(self, langs: Sequence[str]) -> Corpus:
@@ -183,6 +185,14 @@ class Corpus:
         table = getattr(self, side)
         names = ["text", "digest"] if "digest" in table.column_names else ["text"]
         return {content for name in names for content in table[name].unique().to_pylist() if content is not None}
+
+    def first_texts(self, side: str, lang: str | None) -> dict[str, str]:
+        """The first text of each item that has one in a language, of `queries` or `passages`."""
+        first: dict[str, str] = {}
+        for row in getattr(self, side).select(["item", "lang", "text"]).to_pylist():
+            if row["lang"] == lang:
+                first.setdefault(row["item"], row["text"])
+        return first
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same tables under another name, with facts added to `meta`."""

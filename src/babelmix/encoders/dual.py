@@ -54,17 +54,19 @@ def make_dual(
         MissingExtraError: Pillow is not installed.
 
     """
-    image_name, _, text_name = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
+    image_name, text_name = _towers_named(name)
     if not image_name or not text_name:
         raise EncoderError(f"{name!r} names one tower; write IMAGE+TEXT, as in  tiny+static")
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         image = image_tower.tiny_tower(dimension=dimension) if image_name == TINY else _image_tower(image_name)
         text, prompts = _text_tower(text_name, texts, size, image_tower.dimension_of(image))
-    finally:
-        torch.set_rng_state(state)
     return join_towers(image, text, prompts)
+
+
+def _towers_named(name: str) -> tuple[str, str]:
+    image, _, text = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
+    return image, text
 
 
 def join_towers(
@@ -94,10 +96,9 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
         seed: of the weights.
 
     """
-    image_name, _, text_name = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    try:
+    image_name, text_name = _towers_named(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         for modality, random in (("image", image_name == TINY), ("text", text_name in (TINY, static.FROM_SCRATCH))):
             for module in tower_of(encoder, modality):
                 if isinstance(module, Transformer) and random:
@@ -108,8 +109,6 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
                     weight.data = torch.randn(weight.shape) / weight.shape[1] ** 0.5
                 elif isinstance(module, Dense) and (random or modality == "text"):
                     module.linear.reset_parameters()
-    finally:
-        torch.set_rng_state(state)
 
 
 def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -> SentenceTransformer:
@@ -154,10 +153,22 @@ def image_fingerprint(encoder: torch.nn.Module) -> str:
         # What weights do not say: activations, which output is taken.
         activation = getattr(getattr(getattr(module, "model", None), "config", None), "hidden_act", None)
         digest.update(repr((getattr(module, "get_config_dict", dict)(), activation)).encode())
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{number} {name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        digest_weights(digest, module, f"{number} ")
     return digest.hexdigest()
+
+
+def digest_weights(digest: hashlib._Hash, module: torch.nn.Module, prefix: str = "") -> None:
+    """Add a module's weights to a digest, in the order of their names.
+
+    Args:
+        digest: of `hashlib`.
+        module: with the weights.
+        prefix: put before each name.
+
+    """
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{prefix}{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _image_tower(name: str) -> list[torch.nn.Module]:
@@ -214,6 +225,7 @@ def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[to
 
 __all__ = [
     "VOCABULARY",
+    "digest_weights",
     "image_fingerprint",
     "initialise",
     "is_dual",

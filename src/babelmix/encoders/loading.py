@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.module import Module
 from sentence_transformers.base.modules.router import Router
@@ -137,9 +136,7 @@ def make_static(
 def fingerprint(encoder: SentenceTransformer) -> str:
     """SHA-256 over everything that decides an embedding: weights, tokenizer, modules, prompts, length limit."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    dual.digest_weights(digest, encoder)
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
     if hasattr(tokenizer, "to_str"):
         digest.update(_rules_of(tokenizer.to_str()).encode())

@@ -32,9 +32,6 @@ from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
 from babelmix.training import TrainingSettings, add_audit, is_static, train
 
-EXAMPLES = pictures.EXAMPLES
-"""The file of a run's examples."""
-
 
 class _Run(NamedTuple):
     """A finished run: an audit a corpus, the losses by step, and the seconds of training."""
@@ -134,7 +131,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     seed = experiment.compare.seeds[0]
     folders = {f"{experiment.encoder.name} ({experiment.tower.strategy})": tower_folder(output, seed).parent}
     folders |= {name: output / "runs" / slug(name) / f"seed-{seed}" for name in experiment.compare.strategies}
-    examples = {name: load_examples(folder / EXAMPLES) for name, folder in folders.items()}
+    examples = {name: load_examples(folder / pictures.EXAMPLES) for name, folder in folders.items()}
     results = replace(
         first,
         benchmarks={corpus.name: on for corpus, on in zip(parts.benchmarks, others, strict=True)},
@@ -229,7 +226,7 @@ def _run(
             )  # fmt: skip
         audits = _audits(encoder, parts.tested, name, folder, experiment)
         if parts.test.has_images:
-            _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), folder / EXAMPLES))
+            _processes.main_only(lambda: save_examples(examples_of(encoder, parts.test), folder / pictures.EXAMPLES))
 
         def keep() -> None:
             for done in audits:

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix import _processes
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit
-from babelmix.corpus import IMAGE, Corpus, find_language
+from babelmix.corpus import Corpus, find_language
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, save_examples
@@ -118,16 +118,12 @@ def translated_to_english(corpus: Corpus) -> Corpus:
     english = find_language("en", corpus.langs)
     if english is None:
         raise ConfigError(f"translate_test: {corpus.name} has no English captions; it has {', '.join(corpus.langs)}")
-    captions = "passages" if IMAGE in corpus.queries["lang"].unique().to_pylist() else "queries"
+    captions = "passages" if corpus.is_images("queries") else "queries"
     table: pa.Table = getattr(corpus, captions)
-    rows = table.select(["item", "lang", "text"]).to_pylist()
-    first: dict[str, str] = {}
-    for row in rows:
-        if row["lang"] == english:
-            first.setdefault(row["item"], row["text"])
-    if missing := next((row["item"] for row in rows if row["item"] not in first), None):
+    items, first = table["item"].to_pylist(), corpus.first_texts(captions, english)
+    if missing := next((item for item in items if item not in first), None):
         raise ConfigError(f"translate_test: {corpus.name}: the item {missing!r} has no English caption")
-    column = pa.array([first[row["item"]] for row in rows], pa.large_string())
+    column = pa.array([first[item] for item in items], pa.large_string())
     changed = table.set_column(table.column_names.index("text"), "text", column)
     sides = {"queries": corpus.queries, "passages": corpus.passages} | {captions: changed}
     return Corpus(

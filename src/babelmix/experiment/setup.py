@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from babelmix._files import slug, write_json, write_text
 from babelmix._processes import world_size
-from babelmix.corpus import IMAGE, Corpus, open_corpus, split
+from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
@@ -80,7 +80,7 @@ def corpora(experiment: Experiment) -> Parts:
         stopping = open_corpus(data.validation) if data.validation else own["validation"]
     test = other or own["test"]
     for corpus in (test, for_training):
-        if IMAGE in corpus.queries["lang"].unique().to_pylist():
+        if corpus.is_images("queries"):
             raise ConfigError(f"{corpus.name}: its queries are pictures; give the corpus with captions as queries")
     benchmarks: list[Corpus] = []
     for spec in data.benchmarks:

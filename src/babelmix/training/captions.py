@@ -80,12 +80,18 @@ class StepCaptions(Dataset[Features]):
         self.plan, self.rank = plan, rank
 
     def __getitem__(self, step: int) -> Features:
+        return self._features(*self._batch(step))
+
+    def _batch(self, step: int) -> tuple[str, Batch]:
+        """The source of a step, and this rank's part of its batch with the row numbers of that source."""
         batch: Batch = self.plan[step].slice(self.rank, self.plan.world_size)
         if self._mixture is not None:
             batch = self._mixture.local(batch)
-        name = batch.source or next(iter(self._captions))
+        return batch.source or next(iter(self._captions)), batch
+
+    def _features(self, name: str, batch: Batch) -> Features:
         columns = {"query": self._texts(name, batch.query_rows)}
-        if len(batch.passage_rows):
+        if len(batch.passage_rows) and self._pictures:
             columns["passage"] = self._pictures[name](batch.passage_rows)
         if batch.second_rows is not None:
             columns["second"] = self._texts(name, batch.second_rows)

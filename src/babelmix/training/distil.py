@@ -56,15 +56,8 @@ class StepTargets(StepCaptions):
             )
 
     def __getitem__(self, step: int) -> Features:
-        batch = self.plan[step].slice(self.rank, self.plan.world_size)
-        if self._mixture is not None:
-            batch = self._mixture.local(batch)
-        name = batch.source or next(iter(self._captions))
-        columns = {"query": self._texts(name, batch.query_rows)}
-        if batch.second_rows is not None:
-            columns["second"] = self._texts(name, batch.second_rows)
-        features = {f"{column}_{key}": value for column, inputs in columns.items() for key, value in inputs.items()}
-        return {**features, "label": self._targets[name][torch.from_numpy(batch.query_rows)]}
+        name, batch = self._batch(step)
+        return {**self._features(name, batch), "label": self._targets[name][torch.from_numpy(batch.query_rows)]}
 
 
 def targets_of(teacher: SentenceTransformer, corpus: Corpus) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -77,19 +70,13 @@ def targets_of(teacher: SentenceTransformer, corpus: Corpus) -> np.ndarray[Any, 
         TrainingError: the corpus has no English, or an item has none.
 
     """
-    english = find_language("en", corpus.langs)
-    rows = corpus.queries.select(["item", "lang", "text"]).to_pylist()
-    first: dict[str, str] = {}
-    for row in rows:
-        if row["lang"] == english:
-            first.setdefault(row["item"], row["text"])
-    if missing := next((row["item"] for row in rows if row["item"] not in first), None):
+    items = corpus.queries["item"].to_pylist()
+    first = corpus.first_texts("queries", find_language("en", corpus.langs))
+    if missing := next((item for item in items if item not in first), None):
         raise TrainingError(
             f"distil_from: {corpus.name}: the item {missing!r} has no English caption for the teacher to read"
         )
-    return np.array(
-        encode(teacher, [first[row["item"]] for row in rows], "query", label="encoding the teacher's captions")
-    )
+    return np.array(encode(teacher, [first[item] for item in items], "query", label="encoding the teacher's captions"))
 
 
 class DistilLoss(torch.nn.Module):

@@ -24,7 +24,7 @@ from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
-from babelmix.encoders.dual import is_dual, tower_of
+from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.errors import TrainingError
 from babelmix.training import weights
@@ -264,8 +264,7 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     if settings.freeze_embeddings:
         weights.freeze_embeddings(encoder)
     if settings.lock_images:
-        for module in tower_of(encoder, "image"):
-            module.requires_grad_(False)
+        weights.freeze_image_tower(encoder)
     if settings.gradient_checkpointing:
         # On the model itself: the trainer's argument for it changes its name between releases.
         weights.checkpoint_activations(encoder, True)

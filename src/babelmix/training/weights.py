@@ -126,6 +126,17 @@ def freeze_embeddings(encoder: SentenceTransformer) -> None:
         parameter.requires_grad_(False)
 
 
+def freeze_image_tower(encoder: SentenceTransformer) -> None:
+    """Train nothing of the image tower of a dual encoder.
+
+    Raises:
+        EncoderError: it has none.
+
+    """
+    for module in tower_of(encoder, "image"):
+        module.requires_grad_(False)
+
+
 def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
     """Put low-rank adapters (Hu et al., ICLR 2022) beside all linear layers, and train nothing else."""
     from peft import LoraConfig, TaskType, inject_adapter_in_model
@@ -142,8 +153,7 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
     for module in list(encoder)[1:]:
         module.requires_grad_(False)
     if is_dual(encoder):
-        for module in tower_of(encoder, "image"):
-            module.requires_grad_(False)
+        freeze_image_tower(encoder)
 
 
 def merge_adapters(encoder: SentenceTransformer) -> None:
