@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "babelmix").rglob("*.py"))
 LEVELS = {
     "errors": -1, "_files": 0, "_processes": 0, "_progress": 1,
-    "corpus": 2, "encoders": 3, "batches": 3, "audit": 4, "training": 5, "experiment": 6, "cli": 7,
+    "corpus": 2, "encoders": 3, "batches": 3, "audit": 4, "training": 5, "experiment": 6, "search": 6, "cli": 7,
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_files_are_short(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 430
 
 
-@pytest.mark.parametrize("name", ["corpus", "encoders", "batches", "audit", "training", "experiment"])
+@pytest.mark.parametrize("name", ["corpus", "encoders", "batches", "audit", "training", "experiment", "search"])
 def test_public_names_exist_and_are_sorted(name: str) -> None:
     module = importlib.import_module(f"babelmix.{name}")
     for public in module.__all__:

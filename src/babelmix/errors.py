@@ -11,6 +11,7 @@
      ├── TrainingError        training cannot start or go on
      ├── AuditError           an audit cannot be computed or compared
      ├── ConfigError          an experiment's settings are wrong
+     ├── SearchError          an index cannot be made, opened, written or searched
      └── MissingExtraError    an optional extra is not installed
 
 Each message is one sentence or two: what was wrong, where, and what to do. The command line prints the message alone,
@@ -77,6 +78,10 @@ class AuditError(BabelmixError):
 
 class ConfigError(BabelmixError):
     """An experiment's settings are wrong."""
+
+
+class SearchError(BabelmixError):
+    """An index cannot be made, opened, written to or searched."""
 
 
 class MissingExtraError(BabelmixError):

@@ -1,0 +1,173 @@
+"""Scores calibrated per language, so that no language is favoured whatever language a query is in.
+
+Encoders place texts of one language close together, so a query's scores are higher in its own language, right or wrong. The
+scores of a query q with the passages of a language have the mean q . m and the variance q . C q, with m and C the mean and
+the covariance of the passages' vectors: both follow from the index alone, without knowing the query's language. Scores are
+compared as (score - mean) / standard deviation, the normalisation that speaker verification calls T-norm (Auckenthaler, Carey
+and Lloyd-Thomas, 2000), here with the moments in closed form in place of a cohort.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.errors import SearchError
+from babelmix.search.rows import Vectors
+
+SAMPLE = 1000
+"""Rows of a language that its moments are taken from at most."""
+
+RANK = 16
+"""Directions in which the covariance is kept; what is left of it counts as the same in all other directions."""
+
+LEAST = 20
+"""A language of fewer rows is calibrated as the languages together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of the vectors of a language.
+
+    Args:
+        mean: float32, shape (dimension,).
+        directions: orthonormal, float32, shape (rank, dimension).
+        variances: along the directions, float32, shape (rank,).
+        rest: the variance along every other direction.
+
+    """
+
+    mean: Vectors
+    directions: Vectors
+    variances: Vectors
+    rest: float
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> Moments:
+        """Take them from vectors, shape (rows, dimension)."""
+        mean = vectors.mean(axis=0)
+        centred = vectors - mean
+        _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+        variances = singular**2 / len(vectors)
+        rank = min(RANK, len(variances))
+        others = vectors.shape[1] - rank
+        rest = float(variances[rank:].sum() / others) if others > 0 else 0.0
+        return cls(mean, directions[:rank].astype(np.float32), variances[:rank].astype(np.float32), rest)
+
+    def score_moments(self, queries: Vectors) -> tuple[Vectors, Vectors]:
+        """Mean and variance of the scores of queries, each float32, shape (queries,)."""
+        along = (queries @ self.directions.T) ** 2
+        beside = np.maximum((queries**2).sum(axis=1) - along.sum(axis=1), 0)
+        return queries @ self.mean, along @ self.variances + self.rest * beside
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON-serialisable values."""
+        return {
+            "mean": _packed(self.mean),
+            "directions": _packed(self.directions),
+            "variances": _packed(self.variances),
+            "rest": self.rest,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Moments:
+        """What `as_json` gave."""
+        mean, variances = _unpacked(kept["mean"]), _unpacked(kept["variances"])
+        directions = _unpacked(kept["directions"]).reshape(len(variances), len(mean))
+        return cls(mean, directions, variances, float(kept["rest"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The moments of every language of an index.
+
+    Args:
+        counts: rows of each language when they were taken.
+        moments: by language; those of fewer than `LEAST` rows are not there.
+        together: the moments of all languages together.
+
+    """
+
+    counts: Mapping[str, int]
+    moments: Mapping[str, Moments]
+    together: Moments
+
+    @classmethod
+    def fit(cls, sample: Callable[[str, int], Vectors], counts: Mapping[str, int]) -> Calibration:
+        """Take them from an index.
+
+        Args:
+            sample: gives vectors of a language, at most so many.
+            counts: rows of each language.
+
+        Raises:
+            SearchError: there are no rows.
+
+        """
+        drawn = {lang: vectors for lang in counts if len(vectors := sample(lang, SAMPLE))}
+        if not drawn:
+            raise SearchError("the index is empty; there is nothing to calibrate scores on")
+        shares = [counts[lang] / len(vectors) for lang, vectors in drawn.items()]
+        # Each language by its size: large ones are sampled more thinly.
+        rng = np.random.default_rng(0)
+        largest = max(shares)
+        thinned = [
+            vectors[rng.random(len(vectors)) < share / largest] if share < largest else vectors
+            for vectors, share in zip(drawn.values(), shares, strict=True)
+        ]
+        moments = {lang: Moments.of(vectors) for lang, vectors in drawn.items() if len(vectors) >= LEAST}
+        return cls(dict(counts), moments, Moments.of(np.concatenate(thinned)))
+
+    def is_stale(self, counts: Mapping[str, int], share: float) -> bool:
+        """Whether a language has grown or shrunk by more than a share of its rows since."""
+        return any(
+            abs(counts.get(lang, 0) - self.counts.get(lang, 0)) > share * self.counts.get(lang, 0)
+            for lang in {*counts, *self.counts}
+        )
+
+    def scales(self, queries: Vectors) -> dict[str, tuple[Vectors, Vectors]]:
+        """Offset and spread of the scores of queries by language, each float32, shape (queries,); spreads are above 0."""
+        made = {}
+        for lang in self.counts:
+            mean, variance = self.moments.get(lang, self.together).score_moments(queries)
+            made[lang] = mean, np.sqrt(np.maximum(variance, 1e-12))
+        return made
+
+    def spreads(self, queries: Vectors) -> Vectors:
+        """Standard deviation of the scores of queries over the index, float32, shape (queries,)."""
+        return np.sqrt(self.together.score_moments(queries)[1])
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON-serialisable values."""
+        return {
+            "counts": dict(self.counts),
+            "moments": {lang: moments.as_json() for lang, moments in self.moments.items()},
+            "together": self.together.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Calibration:
+        """What `as_json` gave.
+
+        Raises:
+            SearchError: it is something else.
+
+        """
+        try:
+            moments = {lang: Moments.from_json(value) for lang, value in kept["moments"].items()}
+            return cls(dict(kept["counts"]), moments, Moments.from_json(kept["together"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SearchError(f"the index's calibration cannot be read ({error!r})") from error
+
+
+def _packed(values: Vectors) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> npt.NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)

@@ -1,0 +1,168 @@
+"""Where rows come from: the passages of a corpus, or a file of the user's own documents.
+
+A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
+
+| column | |
+|---|---|
+| `item` (or `id`) | the meaning; rows of one item are renderings of it |
+| `lang` | BCP 47; a picture's is `zxx`, or empty |
+| `text` | the passage |
+| `image` | in place of it a picture: a path from the file's own folder |
+| `group` | optional: what belongs together |
+| any other | metadata to filter by: texts, numbers, true and false; empty cells are left out |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from babelmix.corpus import IMAGE, Corpus, open_corpus
+from babelmix.corpus.images import bytes_of
+from babelmix.corpus.readers.table import SUFFIXES
+from babelmix.errors import PictureError, ReaderError, SearchError
+from babelmix.search.rows import Row
+
+_OWN = ("item", "lang", "text", "image", "group")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a collection, item by item.
+
+    Args:
+        name: what to call the collection.
+        count: how many rows there are.
+        items: gives, each time it is called, the rows of one item after the other.
+
+    """
+
+    name: str
+    count: int
+    items: Callable[[], Iterator[list[Row]]]
+
+
+def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
+    """Find the rows of what a person typed: a file of documents, or a corpus, whose passages are taken.
+
+    Args:
+        source: a path, or a corpus as in `open_corpus`.
+        langs: only these languages; pictures stay.
+
+    Raises:
+        ReaderError: there is no such file or corpus, or it is malformed; the message names file, row and column.
+
+    """
+    file = Path(source)
+    if file.suffix in SUFFIXES and file.is_file():
+        frame = _frame(file)
+        if {"text", "image"} & set(frame.columns) and not {"side", "query", "passage"} & set(frame.columns):
+            return rows_of_documents(frame, file, langs)
+    corpus = open_corpus(source)
+    return rows_of_corpus(corpus.only_langs(langs) if langs else corpus)
+
+
+def rows_of_corpus(corpus: Corpus) -> Rows:
+    """The passages of a corpus."""
+    table = corpus.passages
+    frame = pl.DataFrame(pl.from_arrow(table.select(["item"]))).with_row_index("row")
+    order = frame.sort("item", maintain_order=True)
+
+    def items() -> Iterator[list[Row]]:
+        for _, part in order.group_by("item", maintain_order=True):
+            rows = []
+            for number in part["row"]:
+                cells = table.slice(number, 1).to_pylist()[0]
+                try:
+                    image = bytes_of(cells["image"]) if cells.get("image") is not None else None
+                    rows.append(Row(cells["item"], cells["lang"], cells["text"], image, cells["group"]))
+                except PictureError as error:
+                    raise ReaderError(str(error), file=corpus.name, row=number + 1, field="image") from error
+                except SearchError as error:
+                    raise ReaderError(str(error), file=corpus.name, row=number + 1) from error
+            yield rows
+
+    return Rows(corpus.name, table.num_rows, items)
+
+
+def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None = None) -> Rows:
+    """The rows of a table of documents.
+
+    Args:
+        frame: the columns named above.
+        file: the file, from whose folder pictures are found, and whose name errors give.
+        langs: only these languages; pictures stay.
+
+    Raises:
+        ReaderError: a column is missing, or its values are of a wrong type.
+
+    """
+    if "id" in frame.columns and "item" not in frame.columns:
+        frame = frame.rename({"id": "item"})
+    for name in ("item", "lang"):
+        if name not in frame.columns:
+            raise ReaderError(f"is missing; there are {', '.join(frame.columns)}", file=file, field=name)
+    for name, kind in frame.schema.items():
+        if name in _OWN and kind not in (pl.String, pl.Null) and not (name in ("item", "group") and kind.is_integer()):
+            raise ReaderError(f"is to hold texts, not {kind}", file=file, field=name)
+        if name not in _OWN and not (kind in (pl.String, pl.Boolean, pl.Null) or kind.is_numeric()):
+            raise ReaderError(f"is to hold texts, numbers, true or false, not {kind}", file=file, field=name)
+    first = 2 if file.suffix in (".csv", ".tsv") else 1
+    frame = frame.with_columns(pl.col("item").cast(pl.String)).with_row_index("__row", offset=first)
+    if "group" in frame.columns:
+        frame = frame.with_columns(pl.col("group").cast(pl.String))
+    # An empty cell of a CSV is an empty text.
+    frame = frame.with_columns(
+        pl.when(pl.col(pl.String).str.len_bytes() == 0).then(None).otherwise(pl.col(pl.String)).name.keep()
+    )
+    if langs:
+        is_picture = pl.col("lang").is_null() | (pl.col("lang") == IMAGE)
+        frame = frame.filter(pl.col("lang").is_in(langs) | is_picture)
+    if frame.height == 0:
+        raise ReaderError(f"holds no rows{' in these languages' if langs else ''}", file=file)
+    frame = frame.sort("item", maintain_order=True)
+
+    def items() -> Iterator[list[Row]]:
+        for _, part in frame.group_by("item", maintain_order=True):
+            yield [_row(cells, file) for cells in part.iter_rows(named=True)]
+
+    return Rows(file.stem, frame.height, items)
+
+
+def _row(cells: dict[str, Any], file: Path) -> Row:
+    number = cells.pop("__row")
+    own = {name: cells.pop(name, None) for name in _OWN}
+    for name in ("item", "lang"):
+        if own[name] is None and not (name == "lang" and own["image"] is not None):
+            raise ReaderError("is empty", file=file, row=number, field=name)
+    try:
+        image = bytes_of({"path": str(file.parent / own["image"])}) if own["image"] is not None else None
+        fields = {name: value for name, value in cells.items() if value is not None}
+        return Row(own["item"], own["lang"] or IMAGE, own["text"], image, own["group"] or "", fields)
+    except PictureError as error:
+        raise ReaderError(str(error), file=file, row=number, field="image") from error
+    except SearchError as error:
+        raise ReaderError(str(error), file=file, row=number) from error
+
+
+def _frame(file: Path) -> pl.DataFrame:
+    try:
+        if file.suffix == ".parquet":
+            return pl.read_parquet(file)
+        if file.suffix in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(file, infer_schema_length=None)
+        texts = dict.fromkeys(("item", "id", "lang", "text", "image", "group"), pl.String)
+        separator = "\t" if file.suffix == ".tsv" else ","
+        heads = pl.read_csv(file, n_rows=0, separator=separator).columns
+        return pl.read_csv(
+            file,
+            separator=separator,
+            infer_schema_length=None,
+            schema_overrides={name: kind for name, kind in texts.items() if name in heads},
+        )
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise ReaderError(f"cannot be read as a table ({str(error).splitlines()[0]})", file=file) from error

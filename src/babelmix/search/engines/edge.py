@@ -1,0 +1,257 @@
+"""Qdrant Edge: Qdrant's engine in the process, in a folder.
+
+Every write goes through its write-ahead log before it returns, so it survives a kill of the process; the log is not forced to
+the disk each time, so a loss of power may take the last seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelmix._files import check_output_folder, replacing_folder, write_json
+from babelmix.errors import SearchError, require
+from babelmix.search.rows import Hit, Point, Value, Vectors, Where
+
+MARKER = "index.json"
+"""The file that makes a folder an index."""
+
+_ROWS = "rows"
+_DENSE, _WORDS = "dense", "words"
+_FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
+_PAGE = 4096
+_FLUSH_EVERY = 20_000
+_MAX_LANGS = 10_000
+
+
+class EdgeEngine:
+    """See `Engine`; made by `create` and `open`."""
+
+    has_words = True
+
+    def __init__(self, folder: Path, shard: Any) -> None:
+        self._edge = _library()
+        self.address = str(folder)
+        self._folder = folder
+        self._shard = shard
+        config = self._edge.Bm25Config(
+            tokenizer=self._edge.TokenizerType.Multilingual,
+            # Texts are of many languages: no language's stop words and endings are right for all.
+            stopwords=self._edge.StopwordsSet(languages=set(), custom=set()),
+            stemmer=self._edge.DisabledStemmer(),
+            avg_len=64,
+        )
+        self._bm25 = self._edge.Bm25(config)
+        self._unflushed = 0
+        # Writers wait for each other; readers need no lock.
+        self._writing = threading.Lock()
+
+    @classmethod
+    def create(cls, folder: Path, dimension: int, about: dict[str, Any]) -> EdgeEngine:
+        """Make an empty index in a folder that is not there yet.
+
+        Raises:
+            SearchError: the folder holds something.
+
+        """
+        edge = _library()
+        check_output_folder(folder, [])
+        with replacing_folder(folder, []) as temporary:
+            (temporary / _ROWS).mkdir()
+            config = edge.EdgeConfig(
+                vectors={_DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot)},
+                sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+            )
+            shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
+            for name in ("item", "lang", "group"):
+                shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
+            shard.close()
+            write_json(temporary / MARKER, about)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> EdgeEngine:
+        """Open an index that `create` made.
+
+        Raises:
+            SearchError: there is none, it is damaged, or another process has it open.
+
+        """
+        edge = _library()
+        if not (folder / MARKER).is_file():
+            raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
+        try:
+            shard = edge.EdgeShard.load(str(folder / _ROWS))
+        except Exception as error:  # the library raises plain exceptions
+            if "WouldBlock" in str(error):
+                raise SearchError(
+                    f"{folder}: another process has this index open (a server?); stop it, or write through its POST /items"
+                ) from error
+            raise SearchError(f"{folder}: cannot be opened as an index ({str(error).splitlines()[0]})") from error
+        return cls(folder, shard)
+
+    def about(self) -> dict[str, Any]:  # noqa: D102
+        try:
+            return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise SearchError(f"{self._folder / MARKER}: cannot be read ({error})") from error
+
+    def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
+        write_json(self._folder / MARKER, about)
+
+    def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:  # noqa: D102
+        if not items:
+            return {}
+        where = self._filter(Where(fields={"item": tuple(items)}))
+        return {
+            str(record.id): (record.payload["item"], record.payload["digest"])
+            for record in self._scroll(where, ["item", "digest"])
+        }
+
+    def put(self, points: Sequence[Point]) -> None:  # noqa: D102
+        if not points:
+            return
+        edge = self._edge
+        made = []
+        for point in points:
+            row = point.row
+            assert point.vector is not None
+            vectors: dict[str, Any] = {_DENSE: point.vector.tolist()}
+            if row.text is not None:
+                vectors[_WORDS] = self._bm25.embed_document(row.text)
+            payload: dict[str, Any] = {"item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest}
+            payload |= {"text": row.text} if row.text is not None else {"thumbnail": point.thumbnail}
+            payload |= {"fields": dict(row.fields)} if row.fields else {}
+            made.append(edge.Point(id=point.id, vector=vectors, payload=payload))
+        with self._writing:
+            self._update(edge.UpdateOperation.upsert_points(made), len(points))
+
+    def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
+        if ids:
+            with self._writing:
+                self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids))
+
+    def _update(self, operation: Any, rows: int) -> None:
+        try:
+            self._shard.update(operation)
+            self._unflushed += rows
+            # What is flushed need not be read from the log again.
+            if self._unflushed >= _FLUSH_EVERY:
+                self._shard.flush()
+                self._unflushed = 0
+        except Exception as error:  # the library raises plain exceptions
+            raise SearchError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
+
+    def nearest(  # noqa: D102
+        self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
+    ) -> list[list[Hit]]:
+        edge = self._edge
+        parameters = edge.SearchParams(exact=True) if exact else None
+        queries = [edge.Query.Nearest(vector.tolist(), using=_DENSE) for vector in vectors]
+        return self._search(queries, wheres, k, parameters)
+
+    def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
+        queries = [self._bm25.embed_query(text) for text in texts]
+        some = [i for i, query in enumerate(queries) if query.indices]
+        nearest = [self._edge.Query.Nearest(queries[i], using=_WORDS) for i in some]
+        found = self._search(nearest, [wheres[i] for i in some], k, None)
+        result: list[list[Hit]] = [[] for _ in texts]
+        for i, hits in zip(some, found, strict=True):
+            result[i] = hits
+        return result
+
+    def _search(self, queries: Sequence[Any], wheres: Sequence[Where], k: int, parameters: Any) -> list[list[Hit]]:
+        edge = self._edge
+        requests = [
+            edge.QueryRequest(
+                query=query, filter=self._filter(where), limit=k, params=parameters, with_payload=list(_FACTS)
+            )
+            for query, where in zip(queries, wheres, strict=True)
+        ]
+        if not requests:
+            return []
+        try:
+            found = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        except Exception as error:  # the library raises plain exceptions
+            raise SearchError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
+        return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
+
+    def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
+        # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
+        page, _ = self._shard.scroll(
+            self._edge.ScrollRequest(
+                filter=self._filter(Where((lang,))), limit=count, with_payload=False, with_vector=[_DENSE]
+            )
+        )
+        return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
+
+    def langs(self) -> dict[str, int]:  # noqa: D102
+        found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
+        return dict(sorted((hit.value, hit.count) for hit in found.hits))
+
+    def items(self) -> Iterator[str]:  # noqa: D102
+        seen = set()
+        for record in self._scroll(None, ["item"]):
+            if record.payload["item"] not in seen:
+                seen.add(record.payload["item"])
+                yield record.payload["item"]
+
+    def settle(self) -> None:  # noqa: D102
+        with self._writing:
+            self._shard.flush()
+            self._unflushed = 0
+            self._shard.optimize()
+
+    def close(self) -> None:  # noqa: D102
+        with self._writing:
+            if self._shard is not None:
+                self._shard.flush()
+                self._shard.close()
+                self._shard = None
+
+    def _scroll(self, where: Any, facts: list[str]) -> Iterator[Any]:
+        offset = None
+        while True:
+            page, offset = self._shard.scroll(
+                self._edge.ScrollRequest(filter=where, limit=_PAGE, offset=offset, with_payload=facts)
+            )
+            yield from page
+            if offset is None:
+                return
+
+    def _filter(self, where: Where) -> Any:
+        edge = self._edge
+        must = [] if where.langs is None else [edge.FieldCondition(key="lang", match=edge.MatchAny(list(where.langs)))]
+        for name, values in where.fields.items():
+            must.append(self._equal(name if name in ("item", "group") else f"fields.{name}", values))
+        return edge.Filter(must=must) if must else None
+
+    def _equal(self, key: str, values: Sequence[Value]) -> Any:
+        edge = self._edge
+        if all(isinstance(value, str) for value in values):
+            return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
+        return edge.Filter(
+            should=[
+                edge.FieldCondition(key=key, range=edge.RangeFloat(gte=value, lte=value))
+                if isinstance(value, float)
+                else edge.FieldCondition(key=key, match=edge.MatchValue(value))
+                for value in values
+            ]
+        )
+
+
+def _hit(point: Any) -> Hit:
+    facts = point.payload
+    return Hit(
+        str(point.id), float(point.score), facts["item"], facts["lang"], facts["group"], facts.get("text"),
+        facts.get("thumbnail", ""), facts.get("fields") or {},
+    )  # fmt: skip
+
+
+def _library() -> Any:
+    return require("qdrant_edge", "serve", "An index in a folder")

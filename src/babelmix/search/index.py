@@ -1,0 +1,361 @@
+"""An index: rows of a collection with the vectors of one encoder, and the facts that say which."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from babelmix.encoders import fingerprint
+from babelmix.errors import CorpusError, EncoderError, SearchError
+from babelmix.search.calibration import Calibration
+from babelmix.search.engines import Engine, create_engine, exists, open_engine
+from babelmix.search.rows import Point, Row, Value, Vectors, Where, check_field, points_of, thumbnail_of
+
+FORMAT = 1
+"""Of the facts kept with an index."""
+
+_TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "integer", float: "number"}
+_STALE = 0.1
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done so that an index holds some items as they are now.
+
+    Args:
+        points: rows that are new or have changed, still without vectors.
+        stale: ids of rows that are there and no longer part of their items.
+        unchanged: how many rows are there already.
+
+    """
+
+    points: list[Point]
+    stale: list[str]
+    unchanged: int
+
+
+class Index:
+    """Rows with vectors, in an engine; made by `create` and `open`.
+
+    Writing is by whole items: what is written of an item replaces all rows it had.
+    """
+
+    def __init__(self, engine: Engine, about: dict[str, Any]) -> None:
+        self.engine = engine
+        self._about = about
+        self._calibration: Calibration | None = None
+
+    @classmethod
+    def create(cls, address: str, encoder: SentenceTransformer, name: str, *, revision: str | None = None) -> Self:
+        """Make an empty index for an encoder.
+
+        Args:
+            address: a folder, or `http://HOST:PORT/NAME` for a Milvus collection.
+            encoder: whose vectors it will hold.
+            name: by which the encoder is loaded again.
+            revision: of a hub model.
+
+        Raises:
+            SearchError: there is an index already, or none can be made there, or the encoder's similarity is neither
+                cosine nor dot product.
+
+        """
+        if exists(address):
+            raise SearchError(f"{address}: there is an index already; choose another place, or open it")
+        about = _facts(encoder, name, revision)
+        return cls(create_engine(address, about["dimension"], about), about)
+
+    @classmethod
+    def open(cls, address: str) -> Self:
+        """Open an index.
+
+        Raises:
+            SearchError: there is none, it is damaged, made by a newer babelmix, or open in another process.
+
+        """
+        engine = open_engine(address)
+        about = engine.about()
+        if about.get("format") != FORMAT or not {"encoder", "fingerprint", "dimension", "similarity"} <= set(about):
+            engine.close()
+            raise SearchError(
+                f"{address}: has the format {about.get('format')!r}, and this version reads {FORMAT}; make it again with "
+                "babelmix index"
+            )
+        return cls(engine, about)
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self.engine.address
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Encoder (name, revision, fingerprint, prompts, length limit), dimension, similarity, metadata columns."""
+        return self._about
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The metadata columns and their types: `text`, `integer`, `number` or `boolean`."""
+        return self._about["columns"]
+
+    def langs(self) -> dict[str, int]:
+        """How many rows each language has, sorted by language."""
+        return self.engine.langs()
+
+    def check_encoder(self, encoder: SentenceTransformer) -> None:
+        """Raise unless the index holds this encoder's vectors.
+
+        Raises:
+            SearchError: it holds another's, or the same one's with other weights, prompts or length limit.
+
+        """
+        key = fingerprint(encoder)
+        if key == self._about["fingerprint"]:
+            return
+        now = _facts(encoder, self._about["encoder"], None, key)
+        for fact in ("dimension", "prompts", "max_seq_length"):
+            if now[fact] != self._about[fact]:
+                raise SearchError(
+                    f"{self.address}: was made by {self._about['encoder']} with {fact.replace('_', ' ')} "
+                    f"{self._about[fact]}, and this encoder has {now[fact]}; use that encoder, or make the index again"
+                )
+        raise SearchError(
+            f"{self.address}: was made by {self._about['encoder']} with other weights than this encoder has; use that "
+            "encoder, or make the index again"
+        )
+
+    def changes(self, rows: Sequence[Row]) -> Changes:
+        """What has to be written so that the items of `rows` are as they are there.
+
+        Args:
+            rows: all rows of some items.
+
+        Raises:
+            SearchError: a metadata column had another type before.
+
+        """
+        points = points_of(self._typed(rows))
+        there = self.engine.digests(list({row.item for row in rows}))
+        new = [point for point in points if there.get(point.id, ("", ""))[1] != point.digest]
+        stale = sorted(set(there) - {point.id for point in points})
+        return Changes(new, stale, len(points) - len(new))
+
+    def _typed(self, rows: Sequence[Row]) -> list[Row]:
+        columns = dict(self.columns)
+        typed = []
+        for row in rows:
+            fields: dict[str, Value] = {}
+            for name, value in row.fields.items():
+                kind = _TYPES[type(value)]
+                expected = columns.setdefault(name, kind)
+                if kind == "integer" and expected == "number":
+                    value, kind = float(value), "number"
+                if kind != expected:
+                    raise SearchError(
+                        f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {expected}"
+                    )
+                fields[name] = value
+            typed.append(replace(row, fields=fields))
+        if columns != self.columns:
+            # Before the rows themselves, so that a kill leaves no column without a type.
+            self._remember(columns=columns)
+        return typed
+
+    def write(self, changes: Changes, vectors: Vectors) -> None:
+        """Do what `changes` says; when it returns, it survives a kill of the process.
+
+        Args:
+            changes: what `changes` gave.
+            vectors: float32, shape (points of the changes, dimension), as the encoder gives them.
+
+        Raises:
+            SearchError: a vector is not finite or of another dimension, or the engine cannot write.
+
+        """
+        ready = self.ready(vectors)
+        pictures = (p.row.image for p in changes.points)
+        thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
+        self.engine.put(
+            [
+                replace(point, vector=vector, thumbnail=thumbnail)
+                for point, vector, thumbnail in zip(changes.points, ready, thumbnails, strict=True)
+            ]
+        )
+        self.engine.remove(changes.stale)
+
+    def delete(self, items: Iterable[str]) -> int:
+        """Remove items; when it returns they stay removed after a kill of the process.
+
+        Returns:
+            How many items were there.
+
+        """
+        there = self.engine.digests(list(items))
+        self.engine.remove(sorted(there))
+        return len({item for item, _ in there.values()})
+
+    def ready(self, vectors: Vectors) -> Vectors:
+        """Vectors as the index compares them: of length one where the similarity is cosine.
+
+        Raises:
+            SearchError: a vector is not finite or of another dimension.
+
+        """
+        vectors = np.asarray(vectors, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self._about["dimension"]:
+            raise SearchError(f"vectors of shape {vectors.shape} do not fit dimension {self._about['dimension']}")
+        if not np.isfinite(vectors).all():
+            raise SearchError(f"{self._about['encoder']} gave a vector that is not finite")
+        if self._about["similarity"] == "dot":
+            return vectors
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+    def where(self, langs: Sequence[str] | None, fields: Mapping[str, Sequence[Value]]) -> Where:
+        """A filter, checked against the metadata columns there are.
+
+        Raises:
+            SearchError: there is no such column, or a value is of another type.
+
+        """
+        made: dict[str, tuple[Value, ...]] = {}
+        for name, values in fields.items():
+            kind = "text" if name in ("item", "group") else self.columns.get(name)
+            if kind is None:
+                there = ", ".join(["item", "group", *self.columns])
+                raise SearchError(f"there is no column {name!r} to filter by; there are {there}")
+            if not values:
+                raise SearchError(f"the filter {name!r} has no values")
+            if len(values) > 1000:
+                raise SearchError(f"the filter {name!r} has more than 1,000 values")
+            made[name] = tuple(_as_type(value, kind, name) for value in values)
+        return Where(None if langs is None else tuple(langs), made)
+
+    @property
+    def calibration(self) -> Calibration:
+        """How scores of each language are spread; fitted when it is first asked for, and when many rows are new.
+
+        Raises:
+            SearchError: the index is empty.
+
+        """
+        if self._calibration is None and (kept := self._about.get("calibration")):
+            self._calibration = Calibration.from_json(kept)
+        now = self.langs()
+        if self._calibration is None or self._calibration.is_stale(now, _STALE):
+            self.calibrate(now)
+        assert self._calibration is not None
+        return self._calibration
+
+    def calibrate(self, langs: Mapping[str, int] | None = None) -> None:
+        """Fit the calibration to what is in the index now, and keep it with the index.
+
+        Raises:
+            SearchError: the index is empty.
+
+        """
+        counts = dict(langs if langs is not None else self.langs())
+        if not counts:
+            raise SearchError(f"{self.address}: is empty; there is nothing to calibrate scores on")
+        self._calibration = Calibration.fit(self.engine.sample, counts)
+        self._remember(calibration=self._calibration.as_json())
+
+    def _remember(self, **facts: Any) -> None:
+        about = {**self._about, **facts}
+        self.engine.remember(about)
+        self._about = about
+
+    def settle(self) -> None:
+        """Build the graph of what was written since the last time, so that searches are fast."""
+        self.engine.settle()
+
+    def items(self) -> Iterator[str]:
+        """The names of all items, each once, in no order."""
+        return self.engine.items()
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str | None = None) -> dict[str, Any]:
+    similarity = str(encoder.similarity_fn_name)
+    if similarity not in ("cosine", "dot"):
+        raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
+    dimension = encoder.get_embedding_dimension()
+    if dimension is None:
+        raise EncoderError(f"{name} does not say the dimension of its embeddings")
+    limit = encoder.max_seq_length
+    return {
+        "format": FORMAT,
+        "babelmix": importlib.metadata.version("babelmix"),
+        "encoder": name,
+        "revision": revision,
+        "fingerprint": key or fingerprint(encoder),
+        "prompts": {kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
+        "max_seq_length": None if limit in (None, float("inf")) else int(limit),
+        "dimension": int(dimension),
+        "similarity": similarity,
+        "columns": {},
+        "calibration": None,
+    }
+
+
+def _as_type(value: Value, kind: str, name: str) -> Value:
+    check_field(name if name.isidentifier() else "filter", value, "filter")
+    if kind == "number" and type(value) is int:
+        return float(value)
+    if _TYPES.get(type(value)) != kind:
+        raise SearchError(f"filter {name!r}: {value!r} is not of the column's type, {kind}")
+    return value
+
+
+def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batch_size: int = 32) -> Vectors:
+    """Embed rows as passages.
+
+    Returns:
+        float32, shape (points, dimension), as the encoder gives them.
+
+    Raises:
+        EncoderError: the encoder cannot embed pictures, and there are some.
+        CorpusError: a picture is damaged.
+
+    """
+    from babelmix.corpus.images import open_picture
+
+    dimension = encoder.get_embedding_dimension()
+    vectors = np.empty((len(points), int(dimension or 0)), dtype=np.float32)
+    texts = [i for i, point in enumerate(points) if point.row.text is not None]
+    pictures = [i for i, point in enumerate(points) if point.row.text is None]
+    for places, what in ((texts, "texts"), (pictures, "pictures")):
+        if not places:
+            continue
+        batch: list[Any] = []
+        for i in places:
+            row = points[i].row
+            try:
+                batch.append(row.text if row.image is None else open_picture(row.image))
+            except CorpusError as error:
+                raise CorpusError(f"item {row.item!r}: the picture {error}") from error
+        try:
+            vectors[places] = encoder.encode_document(
+                batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            if what == "texts":
+                raise
+            raise EncoderError(
+                f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); use one with an image tower"
+            ) from error
+    return vectors

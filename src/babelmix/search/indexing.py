@@ -1,0 +1,109 @@
+"""A collection into an index: in batches of whole items, each safe once it is written, unchanged rows left alone.
+
+What is there already is found by the digests that the index itself holds, so an interrupted run goes on where it was, and a
+run on a collection that has changed writes what has changed. There is no second record that could say something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sentence_transformers import SentenceTransformer
+
+from babelmix._progress import progress_bar
+from babelmix.errors import SearchError
+from babelmix.search.documents import Rows
+from babelmix.search.index import Index, encode_points
+from babelmix.search.rows import Row
+
+ROWS = 512
+"""Rows of a batch, about: a kill loses the work of one at most."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What a run did.
+
+    Args:
+        written: rows encoded and written.
+        unchanged: rows that were there already.
+        removed: rows removed, of items that have fewer now or are not there any more.
+
+    """
+
+    written: int
+    unchanged: int
+    removed: int
+
+
+def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
+    """Rows in batches of whole items, of about `size` rows each.
+
+    Raises:
+        SearchError: an item comes twice, with other items between.
+
+    """
+    batch: list[Row] = []
+    last = ""
+    for item in rows.items():
+        if item[0].item < last:
+            raise SearchError(f"{rows.name}: items are to come in order, and {item[0].item!r} comes after {last!r}")
+        last = item[0].item
+        if batch and len(batch) + len(item) > size:
+            yield batch
+            batch = []
+        batch += item
+    if batch:
+        yield batch
+
+
+def index_rows(
+    index: Index,
+    encoder: SentenceTransformer,
+    rows: Rows,
+    *,
+    batch_size: int = 32,
+    prune: bool = False,
+    size: int = ROWS,
+) -> Indexed:
+    """Make an index hold these items as they are; other items stay unless `prune`.
+
+    Args:
+        index: where to.
+        encoder: the encoder the index was made for.
+        rows: what.
+        batch_size: texts a forward pass.
+        prune: remove items that are not among them.
+        size: rows of a batch.
+
+    Raises:
+        SearchError: the index was made by another encoder, or cannot be written.
+        CorpusError: a picture is damaged.
+
+    """
+    index.check_encoder(encoder)
+    written = unchanged = removed = 0
+    seen: set[str] = set()
+    with progress_bar("indexing", rows.count, "rows") as bar:
+        for batch in batches_of(rows, size):
+            changes = index.changes(batch)
+            if changes.points or changes.stale:
+                index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
+            written += len(changes.points)
+            unchanged += changes.unchanged
+            removed += len(changes.stale)
+            if prune:
+                seen.update(row.item for row in batch)
+            bar.advance(len(batch))
+    if prune:
+        gone = sorted(set(index.items()) - seen)
+        for start in range(0, len(gone), size):
+            some = index.engine.digests(gone[start : start + size])
+            index.engine.remove(sorted(some))
+            removed += len(some)
+    if written or removed:
+        index.settle()
+        if index.langs():
+            index.calibrate()
+    return Indexed(written, unchanged, removed)

@@ -1,0 +1,238 @@
+"""Language policies: which languages the first answers are in.
+
+| policy | the first k answers |
+|---|---|
+| `any` | the best by score |
+| `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
+| `quota=N` | the best by score, in at least N languages |
+| `prefer=de,fr` or `prefer=de:1.5` | the best, with scores of these languages raised by one (or 1.5) spreads of the query's scores |
+| `only=de,fr` | the best in these languages |
+
+Each is exact about what it says: it looks for the best rows of every language it treats apart, and merges them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from babelmix.corpus import is_language_tag
+from babelmix.errors import SearchError
+from babelmix.search.calibration import Calibration
+from babelmix.search.rows import Hit, Vectors, Where
+
+Look = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
+"""Given numbers of queries, what each may find, and how many rows: the rows found, best first."""
+
+POLICIES = ("any", "balanced", "quota", "prefer", "only")
+MAX_BOOST = 10.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A language policy.
+
+    Args:
+        name: one of `POLICIES`.
+        langs: of `prefer` and `only`.
+        languages: of `quota`: how many at least.
+        boost: of `prefer`, in spreads (standard deviations) of the query's scores.
+
+    """
+
+    name: str = "any"
+    langs: tuple[str, ...] = ()
+    languages: int = 0
+    boost: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Policy:
+        """Read a policy as a person writes it.
+
+        >>> Policy.parse("prefer=de:1.5")
+        Policy(name='prefer', langs=('de',), languages=0, boost=1.5)
+
+        Raises:
+            SearchError: there is no such policy, or it is incomplete.
+
+        """
+        name, _, given = text.strip().partition("=")
+        if name not in POLICIES:
+            raise SearchError(
+                f"the language policy {text[:60]!r} is unknown; use any, balanced, quota=N, prefer=LANG,... or only=LANG,..."
+            )
+        if name in ("any", "balanced"):
+            if given:
+                raise SearchError(f"the language policy {name!r} takes no {given[:60]!r}")
+            return cls(name)
+        if name == "quota":
+            if not re.fullmatch(r"[0-9]{1,4}", given) or int(given) < 1:
+                raise SearchError(f"quota={given[:60]}: write how many languages at least, as in  quota=3")
+            return cls(name, languages=int(given))
+        langs, colon, boost = given.partition(":")
+        tags = tuple(dict.fromkeys(tag.strip() for tag in langs.split(",") if tag.strip()))
+        if not tags:
+            raise SearchError(f"{name}: write languages after it, as in  {name}=de,fr")
+        for tag in tags:
+            if not is_language_tag(tag):
+                raise SearchError(f"{name}: {tag[:60]!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'")
+        if colon and name == "only":
+            raise SearchError(f"only: takes languages alone, not {boost[:60]!r}")
+        try:
+            amount = float(boost) if colon else 1.0
+        except ValueError:
+            amount = math.nan
+        if not 0 < amount <= MAX_BOOST:
+            raise SearchError(f"prefer: the boost {boost[:60]!r} is to be a number above 0 and at most {MAX_BOOST:g}")
+        return cls(name, langs=tags, boost=amount)
+
+    def __str__(self) -> str:
+        if self.name == "quota":
+            return f"quota={self.languages}"
+        if self.name == "prefer":
+            return f"prefer={','.join(self.langs)}" + ("" if self.boost == 1 else f":{self.boost:g}")
+        return f"only={','.join(self.langs)}" if self.name == "only" else self.name
+
+    def narrowed(self, where: Where) -> Where:
+        """The filter with what the policy forbids."""
+        return where.only(self.langs) if self.name == "only" else where
+
+
+def choose(
+    policy: Policy, look: Look, queries: int, where: Where, k: int, langs: Sequence[str], scale: Scale | WordScale
+) -> list[list[Hit]]:
+    """The first k rows of each query under a policy.
+
+    Args:
+        policy: the policy.
+        look: finds rows.
+        queries: how many there are.
+        where: what may be found.
+        k: how many rows at most.
+        langs: the languages of the index.
+        scale: offsets and spreads of the scores, by language.
+
+    Returns:
+        For each query its rows, best first; `balanced` and `prefer` give the scores that they compare.
+
+    """
+    where = policy.narrowed(where)
+    allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
+    everyone = list(range(queries))
+    if policy.name == "balanced":
+        apart = _apart(look, everyone, where, k, allowed)
+        found = []
+        for query, by_lang in enumerate(apart):
+            adjusted = [
+                replace(hit, score=scale.balanced(query, lang, hit.score)) for lang in allowed for hit in by_lang[lang]
+            ]
+            found.append(_best(adjusted, k))
+        return found
+    plain = look(everyone, [where] * queries, k)
+    if policy.name == "prefer":
+        wanted = [lang for lang in policy.langs if lang in allowed]
+        apart = _apart(look, everyone, where, k, wanted)
+        found = []
+        for query, (hits, by_lang) in enumerate(zip(plain, apart, strict=True)):
+            together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
+            boost = policy.boost * scale.spread(query, hits)
+            raised = [replace(h, score=h.score + boost) if h.lang in wanted else h for h in together.values()]
+            found.append(_best(raised, k))
+        return found
+    if policy.name == "quota":
+        few = [q for q in everyone if len({hit.lang for hit in plain[q]}) < min(policy.languages, len(allowed), k)]
+        for query, by_lang in zip(few, _apart(look, few, where, 1, allowed), strict=True):
+            firsts = [hit for some in by_lang.values() for hit in some]
+            plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
+    return plain
+
+
+class Scale:
+    """How the scores of some queries are spread.
+
+    Args:
+        calibration: gives the calibration; asked only if a policy needs it.
+        vectors: float32, shape (queries, dimension), as the index compares them.
+
+    """
+
+    def __init__(self, calibration: Callable[[], Calibration], vectors: Vectors) -> None:
+        self._get, self._vectors = calibration, vectors
+        self._made: tuple[Mapping[str, tuple[Vectors, Vectors]], Vectors] | None = None
+
+    def _numbers(self) -> tuple[Mapping[str, tuple[Vectors, Vectors]], Vectors]:
+        if self._made is None:
+            calibration = self._get()
+            self._made = calibration.scales(self._vectors), calibration.spreads(self._vectors)
+        return self._made
+
+    def balanced(self, query: int, lang: str, score: float) -> float:
+        """A score that can be compared with those of other languages."""
+        scales, _ = self._numbers()
+        if lang not in scales:
+            return score
+        offset, spread = scales[lang]
+        return float((score - offset[query]) / spread[query])
+
+    def spread(self, query: int, hits: Sequence[Hit]) -> float:
+        """Standard deviation of the query's scores over the index."""
+        del hits
+        return float(self._numbers()[1][query])
+
+
+class WordScale:
+    """How BM25 scores are spread: a text in another language has other words, so there is nothing to balance."""
+
+    def balanced(self, query: int, lang: str, score: float) -> float:
+        """The score itself."""
+        del query, lang
+        return score
+
+    def spread(self, query: int, hits: Sequence[Hit]) -> float:
+        """Standard deviation of the scores of the rows found."""
+        del query
+        return float(np.std([hit.score for hit in hits])) if hits else 0.0
+
+
+def _apart(
+    look: Look, queries: Sequence[int], where: Where, k: int, langs: Sequence[str]
+) -> list[dict[str, list[Hit]]]:
+    """The first k rows of each query in each language."""
+    found = look([q for q in queries for _ in langs], [where.only([lang]) for _ in queries for lang in langs], k)
+    width = len(langs)
+    return [dict(zip(langs, found[i * width : (i + 1) * width], strict=True)) for i in range(len(queries))]
+
+
+def _best(hits: Sequence[Hit], k: int) -> list[Hit]:
+    return heapq.nsmallest(k, hits, key=lambda hit: (-hit.score, hit.id))
+
+
+def with_quota(hits: Sequence[Hit], others: Sequence[Hit], languages: int) -> list[Hit]:
+    """Rows in at least so many languages, where there are so many.
+
+    Args:
+        hits: rows, best first.
+        others: rows that may take the place of some, best first.
+        languages: how many languages at least; 0 leaves `hits` as they are.
+
+    Returns:
+        As many rows as `hits`, best first: the last ones of languages that have several are replaced by the best of
+        languages that have none.
+
+    """
+    kept = list(hits)
+    for other in others:
+        counts = Counter(hit.lang for hit in kept)
+        if len(counts) >= min(languages, len(kept)):
+            break
+        if other.lang not in counts:
+            last = max(i for i, hit in enumerate(kept) if counts[hit.lang] > 1)
+            kept[last] = other
+            kept.sort(key=lambda hit: (-hit.score, hit.id))
+    return kept

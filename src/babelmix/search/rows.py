@@ -1,0 +1,218 @@
+"""What goes into an index and what comes out: rows, filters and hits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.corpus import IMAGE, is_language_tag
+from babelmix.corpus.images import digest_of, open_picture
+from babelmix.errors import PictureError, SearchError
+
+Value = str | int | float | bool
+"""A value of a metadata column."""
+
+Vectors = npt.NDArray[np.float32]
+
+MAX_ITEM = 512
+"""Characters of an item's name at most."""
+
+MAX_TEXT = 60_000
+"""Bytes of a text at most: what every engine can hold."""
+
+MAX_ROWS_OF_AN_ITEM = 1000
+"""Renderings of an item at most."""
+
+THUMBNAIL = 256
+"""Longest side of the picture that an index keeps for showing, pixels."""
+
+_MAX_FIELD = 1024
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rendering of an item.
+
+    Args:
+        item: the meaning's name.
+        lang: BCP 47; `zxx` for a picture.
+        text: the passage; None for a picture.
+        image: an encoded picture; None for a text.
+        group: what belongs together (a page, an article); by default the item.
+        fields: metadata that searches can filter by.
+
+    Raises:
+        SearchError: a value is missing, malformed or too long.
+
+    """
+
+    item: str
+    lang: str
+    text: str | None = None
+    image: bytes | None = field(default=None, repr=False)
+    group: str = ""
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.item or len(self.item) > MAX_ITEM or not self.item.isprintable():
+            raise SearchError(f"item {self.item[:60]!r}: is to have 1 to {MAX_ITEM} printable characters")
+        where = f"item {self.item!r}"
+        if not is_language_tag(self.lang):
+            raise SearchError(f"{where}: {self.lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'")
+        if (self.text is None) == (self.image is None):
+            raise SearchError(f"{where}: has a text or a picture; this one has {'both' if self.text else 'neither'}")
+        if (self.lang == IMAGE) != (self.image is not None):
+            raise SearchError(f"{where}: a picture's language is {IMAGE!r}, and nothing else has it")
+        if self.text is not None:
+            if not self.text.strip():
+                raise SearchError(f"{where}: the text is empty; leave the row out")
+            if (size := len(self.text.encode("utf-8", "replace"))) > MAX_TEXT:
+                raise SearchError(
+                    f"{where}: the text has {size:,} bytes; cut it into passages of at most {MAX_TEXT:,}"
+                )
+            if any(0xD800 <= ord(c) <= 0xDFFF for c in self.text):
+                raise SearchError(f"{where}: the text has half of a surrogate pair; it is not UTF-8")
+        object.__setattr__(self, "group", self.group or self.item)
+        if len(self.group) > MAX_ITEM:
+            raise SearchError(f"{where}: its group has {len(self.group):,} characters; at most {MAX_ITEM}")
+        for name, value in self.fields.items():
+            check_field(name, value, where)
+
+
+def check_field(name: str, value: object, where: str) -> None:
+    """Raise unless a metadata column and one of its values can be stored and filtered by.
+
+    Raises:
+        SearchError: they cannot.
+
+    """
+    if not name.isidentifier() or not name.isascii() or len(name) > 64:
+        raise SearchError(f"{where}: the column {name[:70]!r} is to be named by at most 64 letters, digits and _")
+    if not isinstance(value, (str, int, float, bool)):
+        raise SearchError(f"{where}, column {name!r}: is a text, a number, true or false, not {type(value).__name__}")
+    if isinstance(value, str) and (len(value) > _MAX_FIELD or not value.isprintable()):
+        raise SearchError(f"{where}, column {name!r}: is to have at most {_MAX_FIELD:,} printable characters")
+    if isinstance(value, float) and not np.isfinite(value):
+        raise SearchError(f"{where}, column {name!r}: is not a finite number")
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise SearchError(f"{where}, column {name!r}: {value} is larger than 64 bits hold")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row as an engine stores it.
+
+    Args:
+        id: a UUID that follows from item, language and the place among renderings of both.
+        digest: of everything stored: equal digests need no writing.
+        row: the row.
+        vector: float32, shape (dimension,); filled in once the row is encoded.
+        thumbnail: a small WebP picture in base64; empty for a text.
+
+    """
+
+    id: str
+    digest: str
+    row: Row
+    vector: Vectors | None = field(default=None, repr=False)
+    thumbnail: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which rows a search may find.
+
+    Args:
+        langs: these languages; None: all.
+        fields: for each metadata column (or `item`, `group`) the values allowed; a row must suit every column.
+
+    """
+
+    langs: tuple[str, ...] | None = None
+    fields: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    def only(self, langs: Iterable[str]) -> Where:
+        """The same with fewer languages."""
+        wanted = tuple(langs)
+        return Where(
+            wanted if self.langs is None else tuple(lang for lang in wanted if lang in self.langs), self.fields
+        )
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that a search found.
+
+    Args:
+        id: the row's UUID.
+        score: higher is better; what it means depends on mode and policy.
+        item: of the row.
+        lang: of the row.
+        group: of the row.
+        text: of the row; None for a picture.
+        thumbnail: a small WebP picture in base64; empty for a text.
+        fields: metadata of the row.
+
+    """
+
+    id: str
+    score: float
+    item: str
+    lang: str
+    group: str
+    text: str | None
+    thumbnail: str = field(default="", repr=False)
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+
+def points_of(rows: Sequence[Row]) -> list[Point]:
+    """Name rows; all rows of an item have to be there.
+
+    Raises:
+        SearchError: an item has too many rows.
+
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[str] = Counter()
+    points = []
+    for row in rows:
+        place = seen[row.item, row.lang]
+        seen[row.item, row.lang] += 1
+        sizes[row.item] += 1
+        if sizes[row.item] > MAX_ROWS_OF_AN_ITEM:
+            raise SearchError(
+                f"item {row.item!r} has more than {MAX_ROWS_OF_AN_ITEM:,} rows; make several items of it"
+            )
+        name = hashlib.blake2b(f"{row.item}\x1f{row.lang}\x1f{place}".encode(), digest_size=16).digest()
+        content = digest_of(row.image) if row.image is not None else row.text
+        facts = json.dumps([content, row.group, sorted(row.fields.items())], ensure_ascii=False)
+        points.append(Point(str(uuid.UUID(bytes=name)), digest_of(facts.encode()), row))
+    return points
+
+
+def thumbnail_of(data: bytes) -> str:
+    """A small copy of a picture, WebP in base64.
+
+    Raises:
+        PictureError: see `open_picture`.
+
+    """
+    picture = open_picture(data)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    sink = io.BytesIO()
+    picture.save(sink, "WEBP", quality=80)
+    if len(sink.getvalue()) > 40_000:
+        sink = io.BytesIO()
+        picture.save(sink, "WEBP", quality=30)
+    if len(sink.getvalue()) > 44_000:
+        raise PictureError("cannot be made small enough to be shown; use one with less noise")
+    return base64.b64encode(sink.getvalue()).decode("ascii")
