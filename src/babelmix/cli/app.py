@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.searching import index, search
 from babelmix.cli.training import train
 
 app = typer.Typer(
@@ -322,3 +323,19 @@ def encoders(
         typer.echo(json.dumps(facts))
     else:
         print_encoder(facts)
+
+
+app.command(
+    epilog="Examples:\n\n"
+    "`babelmix index documents.jsonl --to my-index --model e5-small-offline`\n\n"
+    "`babelmix index comfyui-docs --to docs-index --model my-model --langs en,de,ja`\n\n"
+    "`babelmix index documents.jsonl --to my-index --prune`"
+)(index)
+
+
+app.command(
+    epilog="Examples:\n\n"
+    "`babelmix search 'Wie speichere ich ein Bild?' --in my-index --policy balanced`\n\n"
+    "`babelmix search 'save an image' --in my-index --policy prefer=de --mode hybrid --once`\n\n"
+    "`babelmix search --image photo.jpg --in my-index --where year=2024,2025`"
+)(search)

@@ -5,7 +5,7 @@
 | `any` | the best by score |
 | `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
 | `quota=N` | the best by score, in at least N languages |
-| `prefer=de,fr` or `prefer=de:1.5` | the best, with scores of these languages raised by one (or 1.5) spreads of the query's scores |
+| `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
 
 Each is exact about what it says: it looks for the best rows of every language it treats apart, and merges them.

@@ -48,6 +48,7 @@ class EdgeEngine:
         )
         self._bm25 = self._edge.Bm25(config)
         self._unflushed = 0
+        self._langs: dict[str, int] | None = None
         # Writers wait for each other; readers need no lock.
         self._writing = threading.Lock()
 
@@ -139,6 +140,7 @@ class EdgeEngine:
     def _update(self, operation: Any, rows: int) -> None:
         try:
             self._shard.update(operation)
+            self._langs = None
             self._unflushed += rows
             # What is flushed need not be read from the log again.
             if self._unflushed >= _FLUSH_EVERY:
@@ -191,8 +193,12 @@ class EdgeEngine:
         return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
-        found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
-        return dict(sorted((hit.value, hit.count) for hit in found.hits))
+        counted = self._langs
+        if counted is None:
+            found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
+            # Languages whose rows are all gone are still listed.
+            counted = self._langs = dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
+        return dict(counted)
 
     def items(self) -> Iterator[str]:  # noqa: D102
         seen = set()
