@@ -25,7 +25,7 @@ def index(
     ] = "",
     to: Annotated[
         str,
-        typer.Option("--to", help="The index: a folder, or http://HOST:PORT/NAME of a Milvus server.", metavar="URI"),
+        typer.Option("--to", help="The index: a folder.", metavar="FOLDER"),
     ] = "",
     model: Annotated[
         str,
@@ -54,20 +54,20 @@ def index(
     if delete:
         if source or prune:
             raise ConfigError("--delete removes items and does nothing else; leave out SOURCE and --prune")
-        with Index.open(to) as opened:
-            removed = opened.delete(listed(delete))
-            opened.settle()
-            _print_index(opened, {"items_removed": removed}, json_output)
+        with Index.open(to) as there:
+            removed = there.delete(listed(delete))
+            there.settle()
+            _print_index(there, {"items_removed": removed}, json_output)
         return
     if not source:
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
     rows = open_rows(source, langs=listed(langs))
-    opened, limit = (Index.open(to), None) if exists(to) else (None, max_seq_length or None)
+    opened = Index.open(to) if exists(to) else None
     try:
+        limit = max_seq_length or None
         if opened is not None:
-            about = opened.about
-            limit = max_seq_length or about["max_seq_length"]
-            revision = revision or about["revision"]
+            limit = limit or opened.about["max_seq_length"]
+            revision = revision or opened.about["revision"] or ""
         elif not model:
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
         name = model or (opened.about["encoder"] if opened is not None else "")
@@ -103,7 +103,7 @@ def search(
         list[str] | None,
         typer.Argument(help="Words in any language; several arguments are several searches.", metavar="QUERY..."),
     ] = None,
-    where_is: Annotated[str, typer.Option("--in", help="The index: see `babelmix index`.", metavar="URI")] = "",
+    where_is: Annotated[str, typer.Option("--in", help="The index: see `babelmix index`.", metavar="FOLDER")] = "",
     image: Annotated[
         Path | None, typer.Option(help="Search with this picture in place of words.", metavar="FILE")
     ] = None,

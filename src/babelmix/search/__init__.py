@@ -1,4 +1,4 @@
-"""Use an encoder on a collection: an index, search under a language policy, a service and its page."""
+"""Use an encoder on a collection: an index, and search under a language policy."""
 
 from __future__ import annotations
 

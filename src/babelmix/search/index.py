@@ -55,7 +55,7 @@ class Index:
         """Make an empty index for an encoder.
 
         Args:
-            address: a folder, or `http://HOST:PORT/NAME` for a Milvus collection.
+            address: a folder.
             encoder: whose vectors it will hold.
             name: by which the encoder is loaded again.
             revision: of a hub model.

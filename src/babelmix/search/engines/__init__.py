@@ -1,10 +1,4 @@
-"""Vector stores behind one small interface. A new one is a module and a line in `ENGINES`.
-
-| where | engine | address |
-|---|---|---|
-| in the process, in a folder | Qdrant Edge: Qdrant's engine with its write-ahead log, filterable HNSW and BM25 | a path |
-| a server or a cluster | Milvus | `http://HOST:PORT/COLLECTION`, `https://...` |
-"""
+"""Vector stores behind one small interface: Qdrant Edge in the process, in a folder."""
 
 from __future__ import annotations
 

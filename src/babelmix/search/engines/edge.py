@@ -7,6 +7,7 @@ the disk each time, so a loss of power may take the last seconds.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
+_LENGTH = 64
+"""Words of a usual passage; BM25 counts the words of longer ones for less."""
+_NUMBER = re.compile(r"\w*\d\w*")
 
 
 class EdgeEngine:
@@ -39,14 +43,8 @@ class EdgeEngine:
         self.address = str(folder)
         self._folder = folder
         self._shard = shard
-        config = self._edge.Bm25Config(
-            tokenizer=self._edge.TokenizerType.Multilingual,
-            # Texts are of many languages: no language's stop words and endings are right for all.
-            stopwords=self._edge.StopwordsSet(languages=set(), custom=set()),
-            stemmer=self._edge.DisabledStemmer(),
-            avg_len=64,
-        )
-        self._bm25 = self._edge.Bm25(config)
+        kinds = self._edge.TokenizerType
+        self._words, self._numbers = (self._bm25(kind) for kind in (kinds.Multilingual, kinds.Word))
         self._unflushed = 0
         self._langs: dict[str, int] | None = None
         # Writers wait for each other; readers need no lock.
@@ -96,6 +94,24 @@ class EdgeEngine:
             raise SearchError(f"{folder}: cannot be opened as an index ({str(error).splitlines()[0]})") from error
         return cls(folder, shard)
 
+    def _bm25(self, tokenizer: Any) -> Any:
+        edge = self._edge
+        # Texts are of many languages: no language's stop words and endings are right for all.
+        no_words = edge.StopwordsSet(languages=set(), custom=set())
+        return edge.Bm25(
+            edge.Bm25Config(tokenizer=tokenizer, stopwords=no_words, stemmer=edge.DisabledStemmer(), avg_len=_LENGTH)
+        )
+
+    def _embed(self, text: str, method: str) -> Any:
+        """BM25's weights of a text's words; `method` is that of the library for documents or queries."""
+        found = getattr(self._words, method)(text)
+        # The tokenizer that knows scripts without spaces leaves out numbers.
+        numbers = getattr(self._numbers, method)(" ".join(_NUMBER.findall(text)))
+        weights = dict(zip(numbers.indices, numbers.values, strict=True))
+        weights |= dict(zip(found.indices, found.values, strict=True))
+        order = sorted(weights)
+        return self._edge.SparseVector(indices=order, values=[weights[index] for index in order])
+
     def about(self) -> dict[str, Any]:  # noqa: D102
         try:
             return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
@@ -124,10 +140,13 @@ class EdgeEngine:
             assert point.vector is not None
             vectors: dict[str, Any] = {_DENSE: point.vector.tolist()}
             if row.text is not None:
-                vectors[_WORDS] = self._bm25.embed_document(row.text)
+                vectors[_WORDS] = self._embed(row.text, "embed_document")
             payload: dict[str, Any] = {"item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest}
             payload |= {"text": row.text} if row.text is not None else {"thumbnail": point.thumbnail}
             payload |= {"fields": dict(row.fields)} if row.fields else {}
+            # The library's Python side takes true for 1 and then finds neither: filters look here.
+            if truths := {name: str(value) for name, value in row.fields.items() if isinstance(value, bool)}:
+                payload["truths"] = truths
             made.append(edge.Point(id=point.id, vector=vectors, payload=payload))
         with self._writing:
             self._update(edge.UpdateOperation.upsert_points(made), len(points))
@@ -158,7 +177,7 @@ class EdgeEngine:
         return self._search(queries, wheres, k, parameters)
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        queries = [self._bm25.embed_query(text) for text in texts]
+        queries = [self._embed(text, "embed_query") for text in texts]
         some = [i for i, query in enumerate(queries) if query.indices]
         nearest = [self._edge.Query.Nearest(queries[i], using=_WORDS) for i in some]
         found = self._search(nearest, [wheres[i] for i in some], k, None)
@@ -234,7 +253,11 @@ class EdgeEngine:
         edge = self._edge
         must = [] if where.langs is None else [edge.FieldCondition(key="lang", match=edge.MatchAny(list(where.langs)))]
         for name, values in where.fields.items():
-            must.append(self._equal(name if name in ("item", "group") else f"fields.{name}", values))
+            if all(isinstance(value, bool) for value in values):
+                name, values = f"truths.{name}", tuple(map(str, values))
+            elif name not in ("item", "group"):
+                name = f"fields.{name}"
+            must.append(self._equal(name, values))
         return edge.Filter(must=must) if must else None
 
     def _equal(self, key: str, values: Sequence[Value]) -> Any:

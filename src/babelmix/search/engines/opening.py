@@ -8,26 +8,22 @@ from typing import Any
 
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Engine
+from babelmix.search.engines.edge import MARKER, EdgeEngine
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def _is_url(address: str) -> bool:
-    if not _URL.match(address):
-        return False
-    if not re.fullmatch(r"https?://[^/]+/[A-Za-z_][A-Za-z0-9_]{0,200}", address):
-        raise SearchError(
-            f"{address}: is no address of an index; write a folder, or  http://HOST:PORT/NAME  for a Milvus collection "
-            "(letters, digits and _)"
-        )
-    return True
+def _folder(address: str) -> Path:
+    if _URL.match(address):
+        raise SearchError(f"{address}: is no address of an index; an index is a folder")
+    return Path(address)
 
 
 def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine:
     """Make an empty store.
 
     Args:
-        address: a folder or a Milvus collection; see `babelmix.search.engines`.
+        address: a folder that is not there yet.
         dimension: of the vectors.
         about: the facts to keep with it.
 
@@ -36,13 +32,7 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
         MissingExtraError: the engine is not installed.
 
     """
-    if _is_url(address):
-        from babelmix.search.engines.milvus import MilvusEngine
-
-        return MilvusEngine.create(address, dimension, about)
-    from babelmix.search.engines.edge import EdgeEngine
-
-    return EdgeEngine.create(Path(address), dimension, about)
+    return EdgeEngine.create(_folder(address), dimension, about)
 
 
 def open_engine(address: str) -> Engine:
@@ -53,26 +43,9 @@ def open_engine(address: str) -> Engine:
         MissingExtraError: the engine is not installed.
 
     """
-    if _is_url(address):
-        from babelmix.search.engines.milvus import MilvusEngine
-
-        return MilvusEngine.open(address)
-    from babelmix.search.engines.edge import EdgeEngine
-
-    return EdgeEngine.open(Path(address))
+    return EdgeEngine.open(_folder(address))
 
 
 def exists(address: str) -> bool:
-    """Whether there is an index.
-
-    Raises:
-        SearchError: the server does not answer.
-
-    """
-    if _is_url(address):
-        from babelmix.search.engines.milvus import MilvusEngine
-
-        return MilvusEngine.exists(address)
-    from babelmix.search.engines.edge import MARKER
-
-    return (Path(address) / MARKER).is_file()
+    """Whether there is an index."""
+    return (_folder(address) / MARKER).is_file()
