@@ -2,7 +2,7 @@
 
 python benchmarks/policies.py xquad-r=PATH --model e5-small-offline --to /tmp/an-index
 
-Passages and queries are embedded as an audit does (and kept in the cache). Prints a Markdown table.
+Passages and queries are embedded as an audit does (and kept in the cache). Writes the table of docs/search.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from pathlib import Path
 
+import marked
 import numpy as np
 
 from babelmix.audit.run import encode_sides
@@ -66,13 +68,18 @@ def main() -> None:
                 own = [hit.lang == langs[row] for hit in hits[:10]]
                 answers = {hit.lang for hit, good in zip(hits[:10], right[:10], strict=True) if good}
                 found[policy].append((float((precision * right).sum() / total), float(np.mean(own)), len(answers)))
-    print(f"{corpus.name}, {len(asked):,} queries, {index.about['encoder']}, pool of all languages\n")
-    print(f"| policy | mAP@{K} | own language @10 | languages with a right answer @10 | ms a search (median) |")
-    print("|---|---:|---:|---:|---:|")
+    lines = [
+        f"{corpus.name}, {len(asked):,} queries, `{index.about['encoder']}`, a pool of {len(passages):,} passages in all languages:",
+        "",
+        f"| policy | mAP@{K} | own language @10 | languages with a right answer @10 | ms a search (median) |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for policy in POLICIES:
         precision_, own_, answers_ = np.mean(found[policy], axis=0)
         milliseconds = 1000 * statistics.median(took[policy])
-        print(f"| `{policy}` | {precision_:.3f} | {own_:.1%} | {answers_:.2f} | {milliseconds:.1f} |")
+        lines.append(f"| `{policy}` | {precision_:.3f} | {own_:.1%} | {answers_:.2f} | {milliseconds:.1f} |")
+    print("\n".join(lines))
+    marked.write(Path(__file__).resolve().parents[1] / "docs" / "search.md", {"policies": "\n".join(lines)})
 
 
 if __name__ == "__main__":
