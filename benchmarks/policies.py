@@ -69,7 +69,7 @@ def main() -> None:
                 answers = {hit.lang for hit, good in zip(hits[:10], right[:10], strict=True) if good}
                 found[policy].append((float((precision * right).sum() / total), float(np.mean(own)), len(answers)))
     lines = [
-        f"{corpus.name}, {len(asked):,} queries, `{index.about['encoder']}`, a pool of {len(passages):,} passages in all languages:",
+        f"{corpus.name}, {len(asked):,} queries, `{index.about['encoder']}`, {len(passages):,} passages of all languages:",
         "",
         f"| policy | mAP@{K} | own language @10 | languages with a right answer @10 | ms a search (median) |",
         "|---|---:|---:|---:|---:|",
