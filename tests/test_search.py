@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import parallel_corpus, picture_corpus
 
 from babelmix.errors import BabelmixError, ConfigError, ReaderError, SearchError
 from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, open_rows
@@ -21,7 +22,6 @@ from babelmix.search.documents import rows_of_corpus
 from babelmix.search.policies import with_quota
 from babelmix.search.rows import Hit, points_of
 from babelmix.search.searcher import fused
-from tests.conftest import parallel_corpus, picture_corpus
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
@@ -301,7 +301,7 @@ from pathlib import Path
 from babelmix.encoders import load_encoder
 from babelmix.search import Index, index_rows
 from babelmix.search.documents import rows_of_corpus
-from tests.conftest import parallel_corpus
+from conftest import parallel_corpus
 
 folder, model = sys.argv[1:]
 encoder = load_encoder(model)
@@ -325,7 +325,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_static)
     Index.create(folder, tiny_static, model).close()
     rng = random.Random(0)
     acknowledged: set[str] = set()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "."]), "PYTHONWARNINGS": "default"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "tests"]), "PYTHONWARNINGS": "default"}
     for _ in range(int(os.environ.get("BABELMIX_KILLS", "3"))):
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER, folder, model], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
