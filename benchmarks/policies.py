@@ -15,6 +15,7 @@ from pathlib import Path
 import marked
 import numpy as np
 
+from babelmix.audit.metrics import RankedLists, metric
 from babelmix.audit.run import encode_sides
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
@@ -53,21 +54,24 @@ def main() -> None:
     items, langs, texts = (corpus.queries[c].to_pylist() for c in ("item", "lang", "text"))
     found: dict[str, list[tuple[float, float, float]]] = {policy: [] for policy in POLICIES}
     took: dict[str, list[float]] = {policy: [] for policy in POLICIES}
+    precision_of = metric(f"mAP@{K}")
     with Index.open(arguments.to) as index:
         searcher = Searcher(index, encoder)
         vectors = searcher.index.ready(queries)
         for row in asked:
             wanted = relevant[items[row]]
-            total = min(K, sum(int(sizes[item]) for item in wanted))
             for policy in POLICIES:
                 start = time.perf_counter()
-                hits = searcher.search_vectors([texts[row]], vectors[row : row + 1], k=K, policy=policy)[0]
+                hits = searcher.search([texts[row]], vectors=vectors[row : row + 1], k=K, policy=policy)[0]
                 took[policy].append(time.perf_counter() - start)
-                right = np.array([hit.item in wanted for hit in hits])
-                precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+                # What is not among the first K counts as the next.
+                ranks = np.full(sum(int(sizes[item]) for item in wanted), K)
+                right = [rank for rank, hit in enumerate(hits) if hit.item in wanted]
+                ranks[: len(right)] = right
+                precision = precision_of(RankedLists(ranks, np.zeros(1, dtype=np.int64), np.ones_like(ranks)))[0]
                 own = [hit.lang == langs[row] for hit in hits[:10]]
-                answers = {hit.lang for hit, good in zip(hits[:10], right[:10], strict=True) if good}
-                found[policy].append((float((precision * right).sum() / total), float(np.mean(own)), len(answers)))
+                answers = {hit.lang for hit in hits[:10] if hit.item in wanted}
+                found[policy].append((float(precision), float(np.mean(own)), len(answers)))
     lines = [
         f"{corpus.name}, {len(asked):,} queries, `{index.about['encoder']}`, {len(passages):,} passages of all languages:",
         "",

@@ -24,6 +24,7 @@ from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.dual import image_fingerprint, is_dual
 from babelmix.encoders.embed import KINDS, Embeddings
+from babelmix.encoders.loading import length_limit
 from babelmix.errors import AuditError
 
 SHARE_AT = 10
@@ -298,7 +299,7 @@ def about_of(
         "encoder": name,
         "encoder_fingerprint": key or fingerprint(encoder),
         "prompts": dict(encoder.prompts),
-        "max_seq_length": None if encoder.max_seq_length in (None, float("inf")) else int(encoder.max_seq_length),
+        "max_seq_length": length_limit(encoder),
         "similarity": str(encoder.similarity_fn_name),
         "corpus": corpus.name,
         "fingerprint": corpus.fingerprint(),

@@ -307,14 +307,14 @@ def encoders(
             print_encoders()
         return
     from babelmix.encoders import fingerprint, load_encoder
+    from babelmix.encoders.loading import length_limit
 
     encoder = load_encoder(model)
-    limit = encoder.max_seq_length
     facts = {
         "name": model,
         "dimension": encoder.get_embedding_dimension(),
         "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
-        "max_seq_length": None if limit in (None, float("inf")) else int(limit),
+        "max_seq_length": length_limit(encoder),
         "prompts": dict(encoder.prompts),
         "similarity": str(encoder.similarity_fn_name),
         "fingerprint": fingerprint(encoder),

@@ -44,7 +44,7 @@ def index(
     Only rows that are new or have changed are encoded. Every batch is safe once it is written: after an interruption the
     same command goes on where it was.
     """
-    from babelmix.encoders import load_encoder
+    from babelmix.encoders import fingerprint, load_encoder
     from babelmix.errors import ConfigError
     from babelmix.search import Index, index_rows, open_rows
     from babelmix.search.engines import exists
@@ -72,9 +72,10 @@ def index(
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
         name = model or (opened.about["encoder"] if opened is not None else "")
         encoder = load_encoder(name, max_seq_length=limit, revision=revision or None)
+        key = fingerprint(encoder)
         if opened is None:
-            opened = Index.create(to, encoder, name, revision=revision or None)
-        done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune)
+            opened = Index.create(to, encoder, name, revision=revision or None, key=key)
+        done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
         _print_index(opened, facts, json_output)
     finally:

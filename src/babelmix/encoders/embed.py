@@ -7,6 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,57 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
+def encode_batch(
+    encoder: SentenceTransformer,
+    inputs: Sequence[Any],
+    kind: str,
+    *,
+    batch_size: int = 32,
+    advice: str = "use one with an image tower",
+) -> Embeddings:
+    """Embed some texts and opened pictures at once, without a bar and without keeping anything.
+
+    Args:
+        encoder: the encoder; its prompt for `kind` is used.
+        inputs: texts and pictures, in any order.
+        kind: `"query"` or `"document"`.
+        batch_size: inputs a forward pass.
+        advice: what to do, for the sentence that the encoder cannot embed pictures.
+
+    Returns:
+        float32, shape (inputs, dimension), as the encoder gives them.
+
+    Raises:
+        EncoderError: the encoder cannot embed pictures, and there are some, or gave something that is not one vector a text.
+
+    """
+    method = encoder.encode_query if kind == "query" else encoder.encode_document
+    is_text = np.array([isinstance(one, str) for one in inputs], dtype=bool)
+    parts: list[tuple[npt.NDArray[np.bool_], Embeddings]] = []
+    for mask in (is_text, ~is_text):
+        if not mask.any():
+            continue
+        batch = list(compress(inputs, mask))
+        try:
+            vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        except (ValueError, TypeError, KeyError) as error:
+            if mask is is_text:
+                raise
+            raise EncoderError(
+                f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); {advice}"
+            ) from error
+        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
+            raise EncoderError("the encoder does not give one vector a text")
+        parts.append((mask, vectors))
+    if len(parts) == 1:
+        return parts[0][1]
+    dimension = parts[0][1].shape[1] if parts else int(encoder.get_embedding_dimension() or 0)
+    result = np.empty((len(inputs), dimension), dtype=np.float32)
+    for mask, vectors in parts:
+        result[mask] = vectors
+    return result
+
+
 def _encode_missing(
     encoder: SentenceTransformer,
     texts: Sequence[str] | Pictures,
@@ -198,7 +250,6 @@ def _encode_missing(
     np.random.default_rng(0).shuffle(chunks)
     unsaved: list[npt.NDArray[np.integer]] = []
     last = time.monotonic()
-    method = encoder.encode_query if kind == "query" else encoder.encode_document
 
     def flush() -> None:
         nonlocal last
@@ -212,16 +263,7 @@ def _encode_missing(
         with progress_bar(label, total, "pictures" if pictures else "texts", done=total - len(missing)) as bar:
             for chunk in chunks:
                 batch: list[Any] = [texts[missing[i]] for i in chunk]
-                try:
-                    vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
-                except (ValueError, TypeError, KeyError) as error:
-                    if not pictures:
-                        raise
-                    raise EncoderError(
-                        f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); use one with an image tower"
-                    ) from error
-                if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
-                    raise EncoderError("the encoder does not give one vector a text")
+                vectors = encode_batch(encoder, batch, kind, batch_size=batch_size)
                 if result is None:
                     result = rows(vectors.shape[1])
                 result[missing[chunk]] = vectors

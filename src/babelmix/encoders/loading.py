@@ -133,6 +133,12 @@ def make_static(
     return static.from_encoder(load_encoder(name.removeprefix(STATIC_PREFIX)), texts, memory)
 
 
+def length_limit(encoder: SentenceTransformer) -> int | None:
+    """How many tokens of a text an encoder reads; None where there is no limit."""
+    limit = encoder.max_seq_length
+    return None if limit in (None, math.inf) else int(limit)
+
+
 def fingerprint(encoder: SentenceTransformer) -> str:
     """SHA-256 over everything that decides an embedding: weights, tokenizer, modules, prompts, length limit."""
     digest = hashlib.sha256()

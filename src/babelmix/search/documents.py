@@ -23,7 +23,7 @@ import polars as pl
 
 from babelmix.corpus import IMAGE, Corpus, open_corpus
 from babelmix.corpus.images import bytes_of
-from babelmix.corpus.readers.table import SUFFIXES
+from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
 from babelmix.errors import PictureError, ReaderError, SearchError
 from babelmix.search.rows import Row
 
@@ -150,9 +150,9 @@ def _row(cells: dict[str, Any], file: Path) -> Row:
 
 
 def _frame(file: Path) -> pl.DataFrame:
+    if file.suffix == ".parquet":
+        return frame_of_parquet(file)
     try:
-        if file.suffix == ".parquet":
-            return pl.read_parquet(file)
         if file.suffix in (".jsonl", ".ndjson"):
             return pl.read_ndjson(file, infer_schema_length=None)
         texts = dict.fromkeys(("item", "id", "lang", "text", "image", "group"), pl.String)

@@ -10,7 +10,10 @@ from typing import Any, Self
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from babelmix.corpus.images import open_picture
 from babelmix.encoders import fingerprint
+from babelmix.encoders.embed import encode_batch
+from babelmix.encoders.loading import length_limit
 from babelmix.errors import CorpusError, EncoderError, SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
@@ -51,7 +54,15 @@ class Index:
         self._calibration: Calibration | None = None
 
     @classmethod
-    def create(cls, address: str, encoder: SentenceTransformer, name: str, *, revision: str | None = None) -> Self:
+    def create(
+        cls,
+        address: str,
+        encoder: SentenceTransformer,
+        name: str,
+        *,
+        revision: str | None = None,
+        key: str | None = None,
+    ) -> Self:
         """Make an empty index for an encoder.
 
         Args:
@@ -59,6 +70,7 @@ class Index:
             encoder: whose vectors it will hold.
             name: by which the encoder is loaded again.
             revision: of a hub model.
+            key: the encoder's fingerprint, if it is known already.
 
         Raises:
             SearchError: there is an index already, or none can be made there, or the encoder's similarity is neither
@@ -67,7 +79,7 @@ class Index:
         """
         if exists(address):
             raise SearchError(f"{address}: there is an index already; choose another place, or open it")
-        about = _facts(encoder, name, revision)
+        about = _facts(encoder, name, revision, key or fingerprint(encoder))
         return cls(create_engine(address, about["dimension"], about), about)
 
     @classmethod
@@ -107,14 +119,14 @@ class Index:
         """How many rows each language has, sorted by language."""
         return self.engine.langs()
 
-    def check_encoder(self, encoder: SentenceTransformer) -> None:
-        """Raise unless the index holds this encoder's vectors.
+    def check_encoder(self, encoder: SentenceTransformer, *, key: str | None = None) -> None:
+        """Raise unless the index holds this encoder's vectors; `key` is its fingerprint, if it is known already.
 
         Raises:
             SearchError: it holds another's, or the same one's with other weights, prompts or length limit.
 
         """
-        key = fingerprint(encoder)
+        key = key or fingerprint(encoder)
         if key == self._about["fingerprint"]:
             return
         now = _facts(encoder, self._about["encoder"], None, key)
@@ -149,18 +161,18 @@ class Index:
         columns = dict(self.columns)
         typed = []
         for row in rows:
-            fields: dict[str, Value] = {}
+            whole: dict[str, Value] = {}
             for name, value in row.fields.items():
                 kind = _TYPES[type(value)]
                 expected = columns.setdefault(name, kind)
                 if kind == "integer" and expected == "number":
-                    value, kind = float(value), "number"
-                if kind != expected:
+                    whole[name] = float(value)
+                elif kind != expected:
                     raise SearchError(
                         f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {expected}"
                     )
-                fields[name] = value
-            typed.append(replace(row, fields=fields))
+            # A row that is made anew is checked anew.
+            typed.append(replace(row, fields={**row.fields, **whole}) if whole else row)
         if columns != self.columns:
             # Before the rows themselves, so that a kill leaves no column without a type.
             self._remember(columns=columns)
@@ -289,22 +301,21 @@ class Index:
         self.close()
 
 
-def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str | None = None) -> dict[str, Any]:
+def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str) -> dict[str, Any]:
     similarity = str(encoder.similarity_fn_name)
     if similarity not in ("cosine", "dot"):
         raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
     dimension = encoder.get_embedding_dimension()
     if dimension is None:
         raise EncoderError(f"{name} does not say the dimension of its embeddings")
-    limit = encoder.max_seq_length
     return {
         "format": FORMAT,
         "babelmix": importlib.metadata.version("babelmix"),
         "encoder": name,
         "revision": revision,
-        "fingerprint": key or fingerprint(encoder),
+        "fingerprint": key,
         "prompts": {kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
-        "max_seq_length": None if limit in (None, float("inf")) else int(limit),
+        "max_seq_length": length_limit(encoder),
         "dimension": int(dimension),
         "similarity": similarity,
         "columns": {},
@@ -332,30 +343,10 @@ def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batc
         CorpusError: a picture is damaged.
 
     """
-    from babelmix.corpus.images import open_picture
-
-    dimension = encoder.get_embedding_dimension()
-    vectors = np.empty((len(points), int(dimension or 0)), dtype=np.float32)
-    texts = [i for i, point in enumerate(points) if point.row.text is not None]
-    pictures = [i for i, point in enumerate(points) if point.row.text is None]
-    for places, what in ((texts, "texts"), (pictures, "pictures")):
-        if not places:
-            continue
-        batch: list[Any] = []
-        for i in places:
-            row = points[i].row
-            try:
-                batch.append(row.text if row.image is None else open_picture(row.image))
-            except CorpusError as error:
-                raise CorpusError(f"item {row.item!r}: the picture {error}") from error
+    inputs: list[Any] = []
+    for point in points:
         try:
-            vectors[places] = encoder.encode_document(
-                batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            if what == "texts":
-                raise
-            raise EncoderError(
-                f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); use one with an image tower"
-            ) from error
-    return vectors
+            inputs.append(point.row.text if point.row.image is None else open_picture(point.row.image))
+        except CorpusError as error:
+            raise CorpusError(f"item {point.row.item!r}: the picture {error}") from error
+    return encode_batch(encoder, inputs, "document", batch_size=batch_size)

@@ -6,7 +6,7 @@ run on a collection that has changed writes what has changed. There is no second
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sentence_transformers import SentenceTransformer
@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._progress import progress_bar
 from babelmix.errors import SearchError
 from babelmix.search.documents import Rows
-from babelmix.search.index import Index, encode_points
+from babelmix.search.index import Changes, Index, encode_points
 from babelmix.search.rows import Row
 
 ROWS = 512
@@ -58,6 +58,23 @@ def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
         yield batch
 
 
+def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], *, batch_size: int = 32) -> Changes:
+    """Write what has changed of some whole items, and nothing if nothing has.
+
+    Returns:
+        What was written and removed.
+
+    Raises:
+        SearchError: see `index_rows`.
+        CorpusError: see `index_rows`.
+
+    """
+    changes = index.changes(rows)
+    if changes.points or changes.stale:
+        index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
+    return changes
+
+
 def index_rows(
     index: Index,
     encoder: SentenceTransformer,
@@ -66,6 +83,7 @@ def index_rows(
     batch_size: int = 32,
     prune: bool = False,
     size: int = ROWS,
+    key: str | None = None,
 ) -> Indexed:
     """Make an index hold these items as they are; other items stay unless `prune`.
 
@@ -76,20 +94,19 @@ def index_rows(
         batch_size: texts a forward pass.
         prune: remove items that are not among them.
         size: rows of a batch.
+        key: the encoder's fingerprint, if it is known already.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written.
         CorpusError: a picture is damaged.
 
     """
-    index.check_encoder(encoder)
+    index.check_encoder(encoder, key=key)
     written = unchanged = removed = 0
     seen: set[str] = set()
     with progress_bar("indexing", rows.count, "rows") as bar:
         for batch in batches_of(rows, size):
-            changes = index.changes(batch)
-            if changes.points or changes.stale:
-                index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
+            changes = write_rows(index, encoder, batch, batch_size=batch_size)
             written += len(changes.points)
             unchanged += changes.unchanged
             removed += len(changes.stale)

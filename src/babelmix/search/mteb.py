@@ -14,9 +14,10 @@ from mteb.models.model_meta import ModelMeta
 from babelmix.audit.mteb import cached_encoder
 from babelmix.corpus import is_language_tag
 from babelmix.errors import SearchError
-from babelmix.search.index import Index, encode_points
+from babelmix.search.index import Index
+from babelmix.search.indexing import write_rows
 from babelmix.search.policies import Policy
-from babelmix.search.rows import MAX_TEXT, Row
+from babelmix.search.rows import Row
 from babelmix.search.searcher import MAX_K, Mode, Searcher
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class IndexSearch:
     """An encoder, an index in a temporary folder and a language policy, for `mteb.evaluate`.
 
     Args:
-        encoder: the encoder.
+        encoder: the encoder, with weights that no longer change.
         name: what results call it; the policy and the mode are added to it.
         policy: the language policy.
         mode: `dense`, `words` or `hybrid`.
@@ -67,7 +68,8 @@ class IndexSearch:
     ) -> None:
         self.encoder, self.policy, self.mode, self.exact = encoder, Policy.parse(policy), mode, exact
         self._language_of = language_of
-        meta = cached_encoder(encoder, name).mteb_model_meta
+        cached = cached_encoder(encoder, name)
+        meta, self._key = cached.mteb_model_meta, cached.key
         full = f"{meta.name}-{mode}-{self.policy}".replace("=", "-").replace(",", "-").replace(":", "-")
         self._meta = meta.model_copy(update={"name": full})
         self._searcher: Searcher | None = None
@@ -101,29 +103,19 @@ class IndexSearch:
         folder = tempfile.mkdtemp(prefix="babelmix-mteb-")
         # Also when nobody calls close().
         self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
-        index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name))
-        self._searcher = Searcher(index, self.encoder)
+        index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name), key=self._key)
+        self._searcher = Searcher(index, self.encoder, key=self._key)
         batch_size = (encode_kwargs or {}).get("batch_size") or 32
         rows: list[Row] = []
         for document in corpus:
             text = " ".join(part for part in (document.get("title"), document["text"]) if part).strip()
-            if len(text.encode()) > MAX_TEXT:
-                raise SearchError(
-                    f"{task_metadata.name}: document {document['id']!r} has more than {MAX_TEXT:,} bytes"
-                )
             if text:
                 rows.append(Row(document["id"], self._language_of(document["id"]), text))
             if len(rows) == _ROWS:
-                self._write(rows, batch_size)
+                write_rows(index, self.encoder, rows, batch_size=batch_size)
                 rows = []
-        if rows:
-            self._write(rows, batch_size)
+        write_rows(index, self.encoder, rows, batch_size=batch_size)
         index.settle()
-
-    def _write(self, rows: list[Row], batch_size: int) -> None:
-        assert self._searcher is not None
-        changes = self._searcher.index.changes(rows)
-        self._searcher.index.write(changes, encode_points(self.encoder, changes.points, batch_size=batch_size))
 
     def search(
         self,

@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -125,7 +126,8 @@ def choose(
     where = policy.narrowed(where)
     allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
     everyone = list(range(queries))
-    if policy.name == "balanced":
+    # BM25 has nothing to balance, see `WordScale`.
+    if policy.name == "balanced" and isinstance(scale, Scale):
         apart = _apart(look, everyone, where, k, allowed)
         found = []
         for query, by_lang in enumerate(apart):
@@ -164,35 +166,30 @@ class Scale:
 
     def __init__(self, calibration: Callable[[], Calibration], vectors: Vectors) -> None:
         self._get, self._vectors = calibration, vectors
-        self._made: tuple[Mapping[str, tuple[Vectors, Vectors]], Vectors] | None = None
 
-    def _numbers(self) -> tuple[Mapping[str, tuple[Vectors, Vectors]], Vectors]:
-        if self._made is None:
-            calibration = self._get()
-            self._made = calibration.scales(self._vectors), calibration.spreads(self._vectors)
-        return self._made
+    @cached_property
+    def _scales(self) -> Mapping[str, tuple[Vectors, Vectors]]:
+        return self._get().scales(self._vectors)
+
+    @cached_property
+    def _spreads(self) -> Vectors:
+        return self._get().spreads(self._vectors)
 
     def balanced(self, query: int, lang: str, score: float) -> float:
         """A score that can be compared with those of other languages."""
-        scales, _ = self._numbers()
-        if lang not in scales:
+        if lang not in self._scales:
             return score
-        offset, spread = scales[lang]
+        offset, spread = self._scales[lang]
         return float((score - offset[query]) / spread[query])
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
         """Standard deviation of the query's scores over the index."""
         del hits
-        return float(self._numbers()[1][query])
+        return float(self._spreads[query])
 
 
 class WordScale:
     """How BM25 scores are spread: a text in another language has other words, so there is nothing to balance."""
-
-    def balanced(self, query: int, lang: str, score: float) -> float:
-        """The score itself."""
-        del query, lang
-        return score
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
         """Standard deviation of the scores of the rows found."""

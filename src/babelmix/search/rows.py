@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from babelmix.corpus import IMAGE, is_language_tag
 from babelmix.corpus.images import digest_of, open_picture
+from babelmix.corpus.readers._records import is_unicode
 from babelmix.errors import PictureError, SearchError
 
 Value = str | int | float | bool
@@ -79,7 +80,7 @@ class Row:
                 raise SearchError(
                     f"{where}: the text has {size:,} bytes; cut it into passages of at most {MAX_TEXT:,}"
                 )
-            if any(0xD800 <= ord(c) <= 0xDFFF for c in self.text):
+            if not is_unicode(self.text):
                 raise SearchError(f"{where}: the text has half of a surrogate pair; it is not UTF-8")
         object.__setattr__(self, "group", self.group or self.item)
         if len(self.group) > MAX_ITEM:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix.encoders import load_encoder
-from babelmix.errors import EncoderError, SearchError
+from babelmix.encoders.embed import encode_batch
+from babelmix.errors import SearchError
 from babelmix.search.index import Index
 from babelmix.search.policies import Look, Policy, Scale, WordScale, choose, with_quota
 from babelmix.search.rows import Hit, Vectors, Where
@@ -37,14 +37,15 @@ class Searcher:
     Args:
         index: the index.
         encoder: the encoder.
+        key: the encoder's fingerprint, if it is known already.
 
     Raises:
         SearchError: the index was made with another encoder.
 
     """
 
-    def __init__(self, index: Index, encoder: SentenceTransformer) -> None:
-        index.check_encoder(encoder)
+    def __init__(self, index: Index, encoder: SentenceTransformer, *, key: str | None = None) -> None:
+        index.check_encoder(encoder, key=key)
         self.index, self.encoder = index, encoder
 
     @classmethod
@@ -83,23 +84,8 @@ class Searcher:
             EncoderError: the encoder cannot embed pictures, and there are some.
 
         """
-        vectors = np.empty((len(queries), self.index.about["dimension"]), dtype=np.float32)
-        texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
-        pictures = [i for i, query in enumerate(queries) if not isinstance(query, str)]
-        for places in (texts, pictures):
-            if not places:
-                continue
-            batch: list[Any] = [queries[i] for i in places]
-            try:
-                vectors[places] = self.encoder.encode_query(
-                    batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
-                )
-            except (ValueError, TypeError, KeyError) as error:
-                if places is texts:
-                    raise
-                raise EncoderError(
-                    "this index's encoder cannot embed pictures; search with words, or use an encoder with an image tower"
-                ) from error
+        advice = "search with words, or use an encoder with an image tower"
+        vectors = encode_batch(self.encoder, queries, "query", batch_size=batch_size, advice=advice)
         return self.index.ready(vectors)
 
     def search(
@@ -112,6 +98,7 @@ class Searcher:
         mode: Mode = "dense",
         once: bool = False,
         exact: bool = False,
+        vectors: Vectors | None = None,
     ) -> list[list[Hit]]:
         """The first k rows for each query.
 
@@ -123,6 +110,7 @@ class Searcher:
             mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both (RRF).
             once: each item once, in the rendering that comes first.
             exact: compare with every vector, not through a graph.
+            vectors: what `embed` gave for these queries, if it was called already.
 
         Returns:
             For each query its rows, best first.
@@ -130,29 +118,6 @@ class Searcher:
         Raises:
             SearchError: k, policy or mode are wrong, or the engine has no BM25.
             EncoderError: the encoder cannot embed pictures, and there are some.
-
-        """
-        vectors = self.embed(queries) if mode != "words" else None
-        return self.search_vectors(
-            queries, vectors, k=k, policy=policy, where=where, mode=mode, once=once, exact=exact
-        )
-
-    def search_vectors(
-        self,
-        queries: Sequence[str | Image],
-        vectors: Vectors | None,
-        *,
-        k: int = 10,
-        policy: Policy | str = "any",
-        where: Where | None = None,
-        mode: Mode = "dense",
-        once: bool = False,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        """`search` with vectors that `embed` gave; they are not needed for the mode `words`.
-
-        Raises:
-            SearchError: see `search`.
 
         """
         if not 1 <= k <= MAX_K:
@@ -167,16 +132,17 @@ class Searcher:
         if mode == "words" and not all(words):
             raise SearchError("a picture has no words to search by; use the mode 'dense'")
         langs = list(self.index.langs())
+        ways: list[tuple[Look, Scale | WordScale]] = []
+        if mode != "words":
+            embedded = self.embed(queries) if vectors is None else vectors
+            ways.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
+        if mode != "dense":
+            ways.append((self._words(words), WordScale()))
 
         def first(count: int) -> list[list[Hit]]:
-            lists = []
             # Places far down one list may be first in the fused one.
             depth = count if mode != "hybrid" else max(_LEAST, _DEEPER * count)
-            if vectors is not None and mode != "words":
-                scale = Scale(lambda: self.index.calibration, vectors)
-                lists.append(choose(chosen, self._dense(vectors, exact), len(queries), filter_, depth, langs, scale))
-            if mode != "dense":
-                lists.append(choose(chosen, self._words(words), len(queries), filter_, depth, langs, WordScale()))
+            lists = [choose(chosen, look, len(queries), filter_, depth, langs, scale) for look, scale in ways]
             if len(lists) == 1:
                 return lists[0]
             merged = [fused(both) for both in zip(*lists, strict=True)]
@@ -208,7 +174,7 @@ def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
     return [replace(hits[name], score=scores[name]) for name in ordered]
 
 
-def _once(first: Any, k: int) -> list[list[Hit]]:
+def _once(first: Callable[[int], list[list[Hit]]], k: int) -> list[list[Hit]]:
     """Rows of k different items: looks further down until there are so many, or no more."""
     depth = min(4 * k, MAX_K)
     while True:

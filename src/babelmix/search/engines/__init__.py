@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelmix.search.engines.base import Engine, Similarity
+from babelmix.search.engines.base import Engine
 from babelmix.search.engines.opening import create_engine, exists, open_engine
 
-__all__ = ["Engine", "Similarity", "create_engine", "exists", "open_engine"]
+__all__ = ["Engine", "create_engine", "exists", "open_engine"]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from babelmix.search.rows import Hit, Point, Vectors, Where
-
-Similarity = Literal["cosine", "dot"]
 
 
 class Engine(Protocol):

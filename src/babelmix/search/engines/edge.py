@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from babelmix._files import check_output_folder, replacing_folder, write_json
+from babelmix._files import replacing_folder, write_json
 from babelmix.errors import SearchError, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
@@ -59,7 +59,6 @@ class EdgeEngine:
 
         """
         edge = _library()
-        check_output_folder(folder, [])
         with replacing_folder(folder, []) as temporary:
             (temporary / _ROWS).mkdir()
             config = edge.EdgeConfig(
@@ -88,9 +87,7 @@ class EdgeEngine:
             shard = edge.EdgeShard.load(str(folder / _ROWS))
         except Exception as error:  # the library raises plain exceptions
             if "WouldBlock" in str(error):
-                raise SearchError(
-                    f"{folder}: another process has this index open (a server?); stop it, or write through its POST /items"
-                ) from error
+                raise SearchError(f"{folder}: another process has this index open; wait for it, or stop it") from error
             raise SearchError(f"{folder}: cannot be opened as an index ({str(error).splitlines()[0]})") from error
         return cls(folder, shard)
 
