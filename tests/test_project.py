@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "babelmix").rglob("*.py"))
 LEVELS = {
-    "errors": -1, "_files": 0, "_processes": 0, "_progress": 1,
+    "errors": -1, "_cluster": 0, "_files": 0, "_processes": 0, "_progress": 1,
     "corpus": 2, "encoders": 3, "batches": 3, "audit": 4, "training": 5, "experiment": 6, "search": 6, "cli": 7,
 }  # fmt: skip
 

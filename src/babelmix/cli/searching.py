@@ -37,6 +37,17 @@ def index(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     revision: Annotated[str, typer.Option(help="Of a hub model.")] = "",
+    ray: Annotated[
+        str,
+        typer.Option(
+            help="Encode by many workers of a Ray cluster: local (this machine), auto (the cluster it is a node of), HOST:PORT "
+            "or ray://HOST:PORT.",
+            metavar="ADDRESS",
+        ),
+    ] = "",
+    workers: Annotated[
+        int, typer.Option(min=0, help="With --ray: how many; 0: one a GPU, or half as many as CPUs.")
+    ] = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Put a collection into an index, or bring an index up to date.
@@ -61,6 +72,8 @@ def index(
         return
     if not source:
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
+    if workers and not ray:
+        raise ConfigError("--workers is for --ray: say which cluster, as in  --ray local")
     rows = open_rows(source, langs=listed(langs))
     opened = Index.open(to) if exists(to) else None
     try:
@@ -75,7 +88,15 @@ def index(
         key = fingerprint(encoder)
         if opened is None:
             opened = Index.create(to, encoder, name, revision=revision or None, key=key)
-        done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
+        if ray:
+            from babelmix.search.workers import index_with_workers
+
+            opened.check_encoder(encoder, key=key)
+            done = index_with_workers(
+                opened, rows, name, key=key, address=ray, workers=workers, batch_size=batch_size, prune=prune
+            )
+        else:
+            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
         _print_index(opened, facts, json_output)
     finally:

@@ -6,7 +6,7 @@ run on a collection that has changed writes what has changed. There is no second
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sentence_transformers import SentenceTransformer
@@ -102,17 +102,58 @@ def index_rows(
 
     """
     index.check_encoder(encoder, key=key)
+
+    def write(changed: Iterator[Changes]) -> Iterator[Changes]:
+        for changes in changed:
+            index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
+            yield changes
+
+    return bring_up_to_date(index, rows, write, prune=prune, size=size)
+
+
+def bring_up_to_date(
+    index: Index,
+    rows: Rows,
+    write: Callable[[Iterator[Changes]], Iterator[Changes]],
+    *,
+    prune: bool = False,
+    size: int = ROWS,
+) -> Indexed:
+    """Make an index hold these items as they are, whoever encodes and writes.
+
+    Args:
+        index: where to.
+        rows: what.
+        write: takes the changes of one batch after the other, and gives each back once it is written, in any order.
+        prune: remove items that are not among them.
+        size: rows of a batch.
+
+    Raises:
+        SearchError: see `index_rows`.
+        CorpusError: see `index_rows`.
+
+    """
     written = unchanged = removed = 0
     seen: set[str] = set()
     with progress_bar("indexing", rows.count, "rows") as bar:
-        for batch in batches_of(rows, size):
-            changes = write_rows(index, encoder, batch, batch_size=batch_size)
+
+        def changed() -> Iterator[Changes]:
+            nonlocal unchanged
+            for batch in batches_of(rows, size):
+                changes = index.changes(batch)
+                if prune:
+                    seen.update(row.item for row in batch)
+                if changes.points or changes.stale:
+                    yield changes
+                else:
+                    unchanged += changes.unchanged
+                    bar.advance(len(batch))
+
+        for changes in write(changed()):
             written += len(changes.points)
             unchanged += changes.unchanged
             removed += len(changes.stale)
-            if prune:
-                seen.update(row.item for row in batch)
-            bar.advance(len(batch))
+            bar.advance(len(changes.points) + changes.unchanged)
     if prune:
         gone = sorted(set(index.items()) - seen)
         for start in range(0, len(gone), size):

@@ -17,6 +17,9 @@ class Engine(Protocol):
     has_words: bool
     """Whether it can search by words (BM25)."""
 
+    shared: bool
+    """Whether several processes may have it open, and write, at once."""
+
     def about(self) -> dict[str, Any]:
         """The facts kept with the index."""
 

@@ -37,6 +37,7 @@ class EdgeEngine:
     """See `Engine`; made by `create` and `open`."""
 
     has_words = True
+    shared = False
 
     def __init__(self, folder: Path, shard: Any) -> None:
         self._edge = _library()

@@ -1,0 +1,135 @@
+"""A collection into an index by many workers of a Ray cluster.
+
+The process that asks reads the collection, compares it with the index and hands out what has changed, a batch of whole items at
+a time. Workers hold the encoder. Into an index that several processes may have open they write themselves; into a folder, which
+one process has open, this process writes what they send back. Either way a batch is done when the index holds it, and there is
+no other record: a run that was interrupted finds by the digests in the index what is left.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+
+from babelmix._cluster import spread
+from babelmix.encoders import fingerprint, load_encoder
+from babelmix.errors import EncoderError
+from babelmix.search.documents import Rows
+from babelmix.search.index import Changes, Index, encode_points
+from babelmix.search.indexing import ROWS, Indexed, bring_up_to_date
+
+
+class Encoding:
+    """What a worker does: encode rows that have changed, and write them where it may.
+
+    Args:
+        name: of the encoder.
+        revision: of a hub model.
+        max_seq_length: the index's length limit.
+        key: the fingerprint of the encoder that the index was made for.
+        batch_size: texts a forward pass.
+        address: of the index that the worker writes to; None: the vectors are sent back.
+        threads: how many the encoder may use.
+
+    Raises:
+        EncoderError: the encoder cannot be loaded here, or is another than the index's.
+        SearchError: the index cannot be opened.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        revision: str | None,
+        max_seq_length: int | None,
+        key: str,
+        batch_size: int,
+        address: str | None,
+        threads: int,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._batch_size = batch_size
+        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision)
+        if fingerprint(self._encoder) != key:
+            raise EncoderError(
+                f"{name}: is another encoder on a worker's machine than here (weights, tokenizer, prompts or length limit "
+                "differ); give every machine the same files"
+            )
+        self._index = None if address is None else Index.open(address)
+
+    def __call__(self, payload: bytes) -> bytes:
+        """Encode the changes that `pack` made bytes of.
+
+        Returns:
+            The vectors, float32, points x dimension, row by row; nothing if they were written.
+
+        Raises:
+            CorpusError: a picture is damaged.
+            EncoderError: the encoder cannot embed pictures, and there are some.
+            SearchError: the index cannot be written to.
+
+        """
+        changes: Changes = pickle.loads(payload)
+        vectors = encode_points(self._encoder, changes.points, batch_size=self._batch_size)
+        if self._index is None:
+            return np.ascontiguousarray(vectors, dtype=np.float32).tobytes()
+        self._index.write(changes, vectors)
+        return b""
+
+
+def pack(changes: Changes) -> bytes:
+    """Changes as `Encoding` is given them."""
+    return pickle.dumps(changes)
+
+
+def index_with_workers(
+    index: Index,
+    rows: Rows,
+    name: str,
+    *,
+    key: str,
+    address: str = "local",
+    workers: int = 0,
+    batch_size: int = 32,
+    prune: bool = False,
+    size: int = ROWS,
+) -> Indexed:
+    """Do what `index_rows` does, by many workers.
+
+    Args:
+        index: where to.
+        rows: what; read by this process.
+        name: of the encoder, on every worker's machine.
+        key: the encoder's fingerprint.
+        address: of the Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`; see `babelmix._cluster.connected`.
+        workers: how many; 0: one a GPU, or without GPUs half as many as there are CPUs.
+        batch_size: texts a forward pass.
+        prune: remove items that are not among them.
+        size: rows of a batch.
+
+    Raises:
+        SearchError: the index was made by another encoder, or cannot be written, or no cluster answers, or a worker failed.
+        EncoderError: a worker cannot load the encoder, or loads another.
+        CorpusError: a picture is damaged.
+        MissingExtraError: Ray is not installed.
+
+    """
+    about = index.about
+    revision = about["revision"] if name == about["encoder"] else None
+    shared = index.engine.shared
+    make = partial(
+        Encoding, name, revision, about["max_seq_length"], key, batch_size, index.address if shared else None
+    )
+
+    def write(changed: Iterator[Changes]) -> Iterator[Changes]:
+        for changes, result in spread(changed, pack, make, address, workers=workers):
+            if not shared:
+                vectors = np.frombuffer(result, dtype=np.float32).reshape(len(changes.points), about["dimension"])
+                index.write(changes, vectors)
+            yield changes
+
+    return bring_up_to_date(index, rows, write, prune=prune, size=size)
