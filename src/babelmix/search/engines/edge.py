@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from babelmix._files import replacing_folder, write_json
-from babelmix.errors import SearchError, require
+from babelmix.errors import EngineError, SearchError, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
@@ -46,7 +46,8 @@ class EdgeEngine:
         kinds = self._edge.TokenizerType
         self._words, self._numbers = (self._bm25(kind) for kind in (kinds.Multilingual, kinds.Word))
         self._unflushed = 0
-        self._langs: dict[str, int] | None = None
+        self._writes = 0
+        self._langs: tuple[int, dict[str, int]] | None = None
         # Writers wait for each other; readers need no lock.
         self._writing = threading.Lock()
 
@@ -113,7 +114,7 @@ class EdgeEngine:
         try:
             return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise SearchError(f"{self._folder / MARKER}: cannot be read ({error})") from error
+            raise EngineError(f"{self._folder / MARKER}: cannot be read ({error})") from error
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
         write_json(self._folder / MARKER, about)
@@ -156,14 +157,14 @@ class EdgeEngine:
     def _update(self, operation: Any, rows: int) -> None:
         try:
             self._shard.update(operation)
-            self._langs = None
+            self._writes += 1
             self._unflushed += rows
             # What is flushed need not be read from the log again.
             if self._unflushed >= _FLUSH_EVERY:
                 self._shard.flush()
                 self._unflushed = 0
         except Exception as error:  # the library raises plain exceptions
-            raise SearchError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
@@ -196,7 +197,7 @@ class EdgeEngine:
         try:
             found = self._shard.query_batch(edge.QueryBatchRequest(requests))
         except Exception as error:  # the library raises plain exceptions
-            raise SearchError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
         return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
@@ -209,12 +210,13 @@ class EdgeEngine:
         return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
-        counted = self._langs
-        if counted is None:
+        # A count that was begun before a write is not one of what is there after it.
+        writes = self._writes
+        if self._langs is None or self._langs[0] != writes:
             found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
             # Languages whose rows are all gone are still listed.
-            counted = self._langs = dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
-        return dict(counted)
+            self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
+        return dict(self._langs[1])
 
     def items(self) -> Iterator[str]:  # noqa: D102
         seen = set()
