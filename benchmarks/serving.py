@@ -2,7 +2,7 @@
 
 python benchmarks/serving.py INDEX CORPUS
 
-Starts `babelmix serve INDEX`, asks it queries of the corpus, each once (a number is added where there are too few), and writes the
+Starts `babelmix serve INDEX`, asks it queries of the corpus, each once (a number is added where there are too few), writes the
 table of docs/benchmarks.md. The client runs on the same cores as the service.
 """
 
