@@ -2,8 +2,8 @@
 
 python benchmarks/distilling.py libreoffice-help=PATH xquad-r=PATH --to runs/distilling
 
-Every encoder is trained here, with the settings of the recipe `e5-libreoffice` but for what its row says. What is finished is not done
-again. Writes its table into docs/results.md.
+Every encoder is trained here, with the settings of the recipe `e5-libreoffice` but for what its row says. What is finished is
+not done again. Writes its table into docs/results.md.
 """
 
 from __future__ import annotations
