@@ -28,6 +28,10 @@ _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
+_LINKS, _WIDTH, _LOOK = 24, 200, 128
+"""Of the graph: links of a row, rows looked at for each while it is built, and while it is searched."""
+_SCANNED = 10_000
+"""Kibibytes of vectors that are looked through faster than a graph is."""
 _LENGTH = 64
 """Words of a usual passage; BM25 counts the words of longer ones for less."""
 _NUMBER = re.compile(r"\w*\d\w*")
@@ -62,8 +66,10 @@ class EdgeEngine:
         edge = _library()
         with replacing_folder(folder, []) as temporary:
             (temporary / _ROWS).mkdir()
+            graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
+            dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot, hnsw_config=graph)
             config = edge.EdgeConfig(
-                vectors={_DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot)},
+                vectors={_DENSE: dense},
                 sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
             )
             shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
@@ -170,7 +176,7 @@ class EdgeEngine:
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
         edge = self._edge
-        parameters = edge.SearchParams(exact=True) if exact else None
+        parameters = edge.SearchParams(exact=exact, hnsw_ef=_LOOK)
         queries = [edge.Query.Nearest(vector.tolist(), using=_DENSE) for vector in vectors]
         return self._search(queries, wheres, k, parameters)
 
