@@ -1,11 +1,13 @@
-"""A stand-in for the service behind the page: its API, canned answers in many languages, and failures at will."""
+"""What the tests of the page stand on: a browser, and a stand-in for the service with canned answers and failures."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import png
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if not (CHROMIUM := shutil.which("chromium")):
+    pytest.skip("there is no browser named chromium on this machine", allow_module_level=True)
 
 PAGE = Path(__file__).resolve().parents[1] / "src" / "babelmix" / "search" / "service" / "page.html"
 
@@ -27,7 +34,12 @@ ROWS: list[tuple[str, str, str | None, float]] = [
     ("trap", "de", TRAP, 0.881),
     ("save-image", "en", "Save an image: choose “Save image as” in the context menu.", 0.874),
     ("export-image", "en", "Images can be written as PNG, WebP or JPEG.", 0.868),
-    ("save-image", "fr", "Enregistrer une image : choisissez « Enregistrer l’image sous » dans le menu contextuel.", 0.861),
+    (
+        "save-image",
+        "fr",
+        "Enregistrer une image : choisissez « Enregistrer l’image sous » dans le menu contextuel.",
+        0.861,
+    ),
     ("save-image", "ar", "حفظ صورة: اختر «حفظ الصورة باسم» من القائمة المختصرة (PNG أو WebP).", 0.858),
     ("save-image", "ja", "画像を保存する：コンテキストメニューで「名前を付けて画像を保存」を選びます。", 0.852),
     ("save-image", "he", "שמירת תמונה: בחרו „שמירת תמונה בשם” בתפריט ההקשר.", 0.847),
@@ -38,6 +50,77 @@ ROWS: list[tuple[str, str, str | None, float]] = [
     ("export-image", "zxx", None, 0.377),
 ]
 COLOURS = {"save-image": (210, 96, 58), "export-image": (47, 143, 131)}
+
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+# Give the page a file, by a `drop` or a `paste`.
+GIVE = """([data, type, name]) => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const carried = new DataTransfer();
+    carried.items.add(new File([bytes], 'file', { type }));
+    const how = { dataTransfer: carried, clipboardData: carried, bubbles: true, cancelable: true };
+    if (name === 'drop') document.body.dispatchEvent(new DragEvent('dragover', how));
+    document.body.dispatchEvent(name === 'drop' ? new DragEvent(name, how) : new ClipboardEvent(name, how));
+}"""
+
+# The contrast of each kind of text with what is behind it, by WCAG's formula.
+CONTRASTS = """() => {
+    const brush = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const luminance = colour => {
+        brush.fillStyle = colour;
+        brush.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...brush.getImageData(0, 0, 1, 1).data].map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = element => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return colour !== 'rgba(0, 0, 0, 0)' || !element.parentElement ? colour : ground(element.parentElement);
+    };
+    const texts = document.querySelectorAll('.tag, .text, .meta dd, .meta dt, .score, #status, .solid, .pick bdi, label');
+    return [...texts].map(element => {
+        const [one, other] = [getComputedStyle(element).color, ground(element)].map(luminance);
+        const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+        return [contrast, element.textContent.slice(0, 40)];
+    });
+}"""
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """A browser, with nothing on its screen."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def a_page(browser: Any, address: str) -> Iterator[tuple[Any, list[str]]]:
+    """A page without a past, and what its browser complains of or asks of others than `address`."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, locale="en", reduced_motion="reduce")
+    page, troubles = context.new_page(), []
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    own = (f"{address}/", "data:", f"blob:{address}")
+    page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
+    try:
+        yield page, troubles
+    finally:
+        context.close()
+
+
+def picture(width: int, height: int) -> str:
+    """A plain picture, as base64 of a PNG."""
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.new("RGB", (width, height), (20, 120, 220)).save(sink, "PNG")
+    return base64.b64encode(sink.getvalue()).decode()
 
 
 @dataclass
@@ -54,10 +137,6 @@ class Stand:
     pictures: bool = True
     gates: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
-
-    def reset(self) -> None:
-        fresh = Stand(self.address)
-        vars(self).update(vars(fresh))
 
 
 def policy_of_page(page: str) -> str:
@@ -181,6 +260,8 @@ def serving() -> Iterator[Stand]:
     try:
         yield stand
     finally:
+        for gate in stand.gates.values():
+            gate.set()
         server.shutdown()
         thread.join()
         server.server_close()

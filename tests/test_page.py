@@ -5,72 +5,38 @@ from __future__ import annotations
 import base64
 import io
 import re
-import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import png
-from page_server import PAGE, TRAP, Stand, serving
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-if not (CHROMIUM := shutil.which("chromium")):
-    pytest.skip("there is no browser named chromium on this machine", allow_module_level=True)
-
-Browser, Page, expect = sync_api.Browser, sync_api.Page, sync_api.expect
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-DROP = """([data, type]) => {
-    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
-    const carried = new DataTransfer();
-    carried.items.add(new File([bytes], 'file', { type }));
-    const event = (name) => new DragEvent(name, { dataTransfer: carried, bubbles: true, cancelable: true });
-    document.body.dispatchEvent(event('dragover'));
-    document.body.dispatchEvent(event('drop'));
-}"""
+from page_server import CONTRASTS, GIVE, PAGE, TRAP, Stand, a_page, browsing, picture, serving
+from playwright.sync_api import Browser, Page, expect
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[Stand]:
+@pytest.fixture
+def service() -> Iterator[Stand]:
     with serving() as stand:
         yield stand
 
 
 @pytest.fixture
-def service(_server: Stand) -> Iterator[Stand]:
-    yield _server
-    for gate in _server.gates.values():
-        gate.set()
-    _server.reset()
-
-
-@pytest.fixture
 def page(browser: Browser, service: Stand) -> Iterator[Page]:
     """A page in a browser without a past, which must not complain nor ask anything of another server."""
-    context = browser.new_context(viewport={"width": 1100, "height": 800}, locale="en", reduced_motion="reduce")
-    context.set_default_timeout(10_000)
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    own = (f"{service.address}/", "data:", f"blob:{service.address}")
-    page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
-    yield page
-    context.close()
+    with a_page(browser, service.address) as (page, troubles):
+        yield page
     # The browser itself notes every answer that is an error.
-    assert [trouble for trouble in troubles if not trouble.startswith("Failed to load resource")] == []
-    if not (service.failure or service.key):
-        assert troubles == []
+    noted = [trouble for trouble in troubles if trouble.startswith("Failed to load resource")]
+    assert troubles == (noted if service.failure or service.key else [])
 
 
 def look(page: Page, service: Stand, address: str = "") -> None:
@@ -80,6 +46,10 @@ def look(page: Page, service: Stand, address: str = "") -> None:
 def ask(page: Page, query: str) -> None:
     page.locator("#box").fill(query)
     page.locator("#box").press("Enter")
+
+
+def answered(page: Page) -> None:
+    expect(page.locator("main")).not_to_have_class("busy")
 
 
 def tags(page: Page) -> list[str]:
@@ -92,6 +62,10 @@ def counts(page: Page) -> dict[str, int]:
     return {b.get_attribute("data-lang"): int(b.locator("b").text_content()) for b in buttons.all()}
 
 
+def width_of(page: Page, selector: str) -> float:
+    return page.locator(selector).bounding_box()["width"]
+
+
 def choose(page: Page, value: str) -> None:
     page.locator("label", has=page.locator(f"input[value={value}]:not([type=checkbox])")).click()
 
@@ -102,7 +76,7 @@ def test_a_first_visit_shows_what_the_index_holds(page: Page, service: Stand) ->
     expect(page.locator("#first")).to_contain_text("14 rows in 8 languages and pictures.")
     expect(page.locator("#encoder")).to_have_text("canned")
     assert counts(page) == {"de": 4, "en": 2, "zxx": 2, "ar": 1, "fr": 1, "he": 1, "hi": 1, "ja": 1, "zh": 1}
-    wide, narrow = (page.locator(f"#index [data-lang={lang}]").bounding_box()["width"] for lang in ("de", "ar"))
+    wide, narrow = (width_of(page, f"#index [data-lang={lang}]") for lang in ("de", "ar"))
     assert wide == pytest.approx(4 * narrow, rel=0.05)
     assert not service.asked
 
@@ -111,9 +85,7 @@ def test_type_and_enter(page: Page, service: Stand) -> None:
     look(page, service)
     ask(page, "  save an image ")
     expect(page.locator(".hit")).to_have_count(10)
-    assert service.asked == [
-        {"query": "save an image", "k": 10, "policy": "any", "mode": "dense", "once": False},
-    ]  # fmt: skip
+    assert service.asked == [{"query": "save an image", "k": 10, "policy": "any", "mode": "dense", "once": False}]
     expect(page.get_by_role("status").filter(has_text="10 answers in 6 languages, 1.5 ms")).to_be_visible()
     first = page.locator(".hit").first
     expect(first.locator(".text")).to_have_attribute("lang", "de")
@@ -162,12 +134,12 @@ def test_the_policy_changes_bar_and_address(page: Page, service: Stand) -> None:
     look(page, service, "?q=x")
     expect(page.locator(".hit")).to_have_count(10)
     assert counts(page)["de"] == 4
-    width = page.locator("#answers [data-lang=de]").bounding_box()["width"]
+    width = width_of(page, "#answers [data-lang=de]")
     choose(page, "balanced")
     expect(page.locator("#legend button")).to_have_count(9)
     assert counts(page)["de"] == 2
     assert page.url.endswith("/?q=x&policy=balanced")
-    assert page.locator("#answers [data-lang=de]").bounding_box()["width"] == pytest.approx(width / 2, rel=0.05)
+    assert width_of(page, "#answers [data-lang=de]") == pytest.approx(width / 2, rel=0.05)
 
     choose(page, "quota")
     expect(page).to_have_url(f"{service.address}/?q=x&policy=quota%3D3")
@@ -179,6 +151,7 @@ def test_the_policy_changes_bar_and_address(page: Page, service: Stand) -> None:
     expect(page.locator("#notice")).to_have_text("Choose at least one language.")
     for name in ("日本語", "français"):
         page.locator("#picks").get_by_text(name).click()
+        answered(page)
     expect(page).to_have_url(f"{service.address}/?q=x&policy=prefer%3Dja%2Cfr")
     expect(page.locator(".tag").first).to_have_text("fr")
     assert tags(page)[:2] == ["fr", "ja"]
@@ -255,11 +228,11 @@ def test_an_empty_answer_gives_advice(page: Page, service: Stand) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [
-        (503, '{"error": "Too many searches wait; try again in a second."}', "Too many searches wait; try again in a second."),
+        (503, '{"error": "Too many searches wait; try again."}', "Too many searches wait; try again."),
         (502, "<html>a proxy</html>", "The service answered 502 Bad Gateway."),
     ],
     ids=["ours", "a proxy's"],
-)  # fmt: skip
+)
 def test_an_error_is_a_sentence(page: Page, service: Stand, status: int, body: str, sentence: str) -> None:
     look(page, service)
     expect(page.locator("#first")).to_be_visible()
@@ -299,6 +272,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page, service: Stand) -> N
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 1, ""]
     service.key = "another"
     ask(page, "y")
+    expect(field).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("alert")).to_contain_text("The service answers only with a key.")
 
@@ -310,16 +284,20 @@ def test_a_shared_address_and_the_way_back(page: Page, service: Stand) -> None:
     expect(page.locator("#quota input")).to_have_value("4")
     expect(page.locator("input[value=words]")).to_be_checked()
     ask(page, "second")
+    answered(page)
     assert page.url.endswith("/?q=second&policy=quota%3D4&mode=words&once=1")
     choose(page, "any")
+    answered(page)
     page.go_back()
     expect(page.locator("input[value=quota]")).to_be_checked()
     expect(page.locator("#box")).to_have_value("second")
+    answered(page)
     page.go_back()
     expect(page.locator("#box")).to_have_value("Bild")
+    answered(page)
     page.go_forward()
     expect(page.locator("#box")).to_have_value("second")
-    expect(page.locator(".hit")).to_have_count(4)
+    answered(page)
     assert [asked["query"] for asked in service.asked] == ["Bild", "second", "second", "second", "Bild", "second"]
 
 
@@ -364,20 +342,12 @@ def test_keys(page: Page, service: Stand) -> None:
     assert page.url == f"{service.address}/"
 
 
-def picture(width: int, height: int) -> str:
-    from PIL import Image
-
-    sink = io.BytesIO()
-    Image.new("RGB", (width, height), (20, 120, 220)).save(sink, "PNG")
-    return base64.b64encode(sink.getvalue()).decode()
-
-
 def test_a_dropped_picture_is_the_query(page: Page, service: Stand) -> None:
     from PIL import Image
 
     look(page, service, "?q=x&mode=words")
     expect(page.locator(".hit")).to_have_count(10)
-    page.evaluate(DROP, [picture(1200, 600), "image/png"])
+    page.evaluate(GIVE, [picture(1200, 600), "image/png", "drop"])
     expect(page.locator("#chip")).to_be_visible()
     expect(page.locator(".hit .tag").first).to_have_text("picture")
     asked = service.asked[-1]
@@ -398,7 +368,7 @@ def test_a_dropped_picture_is_the_query(page: Page, service: Stand) -> None:
     expect(page.locator("#first")).to_be_visible()
 
 
-def test_a_chosen_picture_and_then_words(page: Page, service: Stand) -> None:
+def test_a_chosen_picture_then_words_then_a_pasted_picture(page: Page, service: Stand) -> None:
     look(page, service)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Search with a picture").click()
@@ -406,19 +376,22 @@ def test_a_chosen_picture_and_then_words(page: Page, service: Stand) -> None:
     expect(page.locator("#chip")).to_be_visible()
     ask(page, "words")
     expect(page.locator("#chip")).to_be_hidden()
+    answered(page)
     assert service.asked[-1]["query"] == "words"
+    page.evaluate(GIVE, [picture(4, 4), "image/png", "paste"])
+    expect(page.locator("#chip")).to_be_visible()
 
 
 def test_what_is_no_picture_is_said_politely(page: Page, service: Stand) -> None:
     look(page, service)
     expect(page.locator("#first")).to_be_visible()
-    page.evaluate(DROP, [base64.b64encode(b"words").decode(), "text/plain"])
+    page.evaluate(GIVE, [base64.b64encode(b"words").decode(), "text/plain", "drop"])
     expect(page.locator("#notice")).to_have_text("This file cannot be read as a picture.")
     service.pictures = False
     page.reload()
     expect(page.locator("#first")).to_be_visible()
     expect(page.locator("#choose")).to_be_hidden()
-    page.evaluate(DROP, [picture(4, 4), "image/png"])
+    page.evaluate(GIVE, [picture(4, 4), "image/png", "drop"])
     expect(page.locator("#notice")).to_contain_text("knows texts only")
     assert not service.asked
 
@@ -437,25 +410,16 @@ def test_texts_stand_out(page: Page, service: Stand, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     look(page, service, "?q=x&k=20")
     expect(page.locator(".hit")).to_have_count(14)
-    ratios = page.evaluate(
-        """() => {
-            const brush = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-            const luminance = colour => {
-                brush.fillStyle = colour;
-                brush.fillRect(0, 0, 1, 1);
-                const [r, g, b] = [...brush.getImageData(0, 0, 1, 1).data].map(v => v / 255)
-                    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-            };
-            const ground = element => {
-                const colour = getComputedStyle(element).backgroundColor;
-                return colour !== 'rgba(0, 0, 0, 0)' || !element.parentElement ? colour : ground(element.parentElement);
-            };
-            const seen = document.querySelectorAll('.tag, .text, .meta dd, .meta dt, .score, #status, .solid, .pick bdi, label');
-            return Object.fromEntries([...seen].map(element => {
-                const [one, other] = [getComputedStyle(element).color, ground(element)].map(luminance);
-                return [element.className || element.tagName, (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)];
-            }));
-        }"""
-    )
-    assert min(ratios.values()) >= 4.5, ratios
+    contrasts = page.evaluate(CONTRASTS)
+    assert min(contrasts)[0] >= 4.5, min(contrasts)
+
+
+def test_the_script_that_takes_pictures_of_the_page(service: Stand, tmp_path: Path) -> None:
+    from PIL import Image
+
+    command = [sys.executable, "benchmarks/screenshots.py", service.address, "image", "صورة", "--to", str(tmp_path)]
+    subprocess.run(command, cwd=PAGE.parents[4], check=True, capture_output=True)
+    sizes = {file.name: Image.open(io.BytesIO(file.read_bytes())).size for file in tmp_path.iterdir()}
+    assert sizes == {"page-search.png": (1100, 800), "page-phone.png": (390, 844)}
+    assert [asked["query"] for asked in service.asked] == ["image", "صورة"]
+    assert {asked["policy"] for asked in service.asked} == {"balanced"}
