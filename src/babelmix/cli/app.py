@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from babelmix.cli.debiasing import debias
 from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
@@ -345,3 +346,10 @@ app.command(
 app.command(
     epilog="Examples:\n\n`babelmix serve my-index`\n\n`babelmix serve my-index --host 0.0.0.0 --keys keys.txt`"
 )(serve)
+
+
+app.command(
+    epilog="Examples:\n\n"
+    "`babelmix debias e5-small-offline --on comfyui-docs --out my-encoder`\n\n"
+    "`babelmix debias my-encoder --on texts.jsonl --method means --out another`"
+)(debias)
