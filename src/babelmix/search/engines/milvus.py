@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import time
@@ -235,7 +236,7 @@ class MilvusEngine:
     def _count(self, expression: str) -> int:
         with self._asking("read"):
             found = self._client.query(
-                self._name, filter=expression, output_fields=["count(*)"], consistency_level="Strong"
+                self._name, filter=expression, output_fields=["count(*)"], consistency_level="Session"
             )
         return int(found[0]["count(*)"])
 
@@ -253,7 +254,10 @@ class MilvusEngine:
     def _known_langs(self) -> set[str]:
         with self._asking("read"):
             rows = self._client.query(
-                _facts_of(self._name), filter='name like "lang:%"', output_fields=["value"], consistency_level="Strong"
+                _facts_of(self._name),
+                filter='name like "lang:%"',
+                output_fields=["value"],
+                consistency_level="Session",
             )
         self._known |= {row["value"] for row in rows}
         return self._known
@@ -265,7 +269,10 @@ class MilvusEngine:
                 return None
             self._client.load_collection(_facts_of(self._name))
         found = self._facts(["head"])
-        return (lambda pair: (int(pair[0]), int(pair[1])))(json.loads(found[0]["value"])) if found else None
+        if not found:
+            return None
+        generation, count = json.loads(found[0]["value"])
+        return int(generation), int(count)
 
     def _facts(self, names: list[str]) -> list[dict[str, Any]]:
         with self._asking("read"):
@@ -313,6 +320,8 @@ def _connected(address: str) -> tuple[Any, str]:
             f"{address}: an index on a Milvus server is written  http://HOST:PORT/NAME , the name of letters, digits and _"
         )
     milvus = require("pymilvus", "scale", "An index on a server")
+    # It warns of what older servers do not tell.
+    logging.getLogger("pymilvus").setLevel(logging.ERROR)
     server = f"{parts.scheme}://{parts.netloc}"
     with _failing(f"{server}: no Milvus server answers"):
         return milvus.MilvusClient(uri=server, token=os.environ.get(TOKEN, ""), timeout=_PATIENCE), name
