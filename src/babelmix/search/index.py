@@ -68,7 +68,7 @@ class Index:
         """Make an empty index for an encoder.
 
         Args:
-            address: a folder.
+            address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
             encoder: whose vectors it will hold.
             name: by which the encoder is loaded again.
             revision: of a hub model.

@@ -34,7 +34,7 @@ _SCANNED = 10_000
 """Kibibytes of vectors that are looked through faster than a graph is."""
 _LENGTH = 64
 """Words of a usual passage; BM25 counts the words of longer ones for less."""
-_NUMBER = re.compile(r"\w*\d\w*")
+_WORD = re.compile(r"\w+")
 
 
 class EdgeEngine:
@@ -110,7 +110,8 @@ class EdgeEngine:
         """BM25's weights of a text's words; `method` is that of the library for documents or queries."""
         found = getattr(self._words, method)(text)
         # The tokenizer that knows scripts without spaces leaves out numbers.
-        numbers = getattr(self._numbers, method)(" ".join(_NUMBER.findall(text)))
+        with_digits = (word for word in _WORD.findall(text) if any(letter.isdigit() for letter in word))
+        numbers = getattr(self._numbers, method)(" ".join(with_digits))
         weights = dict(zip(numbers.indices, numbers.values, strict=True))
         weights |= dict(zip(found.indices, found.values, strict=True))
         order = sorted(weights)

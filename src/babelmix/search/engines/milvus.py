@@ -186,7 +186,9 @@ class MilvusEngine:
     def langs(self) -> dict[str, int]:  # noqa: D102
         # Other processes may write: a count is good for seconds.
         if self._counted is None or time.monotonic() - self._counted[0] > _FRESH:
-            counts = {lang: self._count(f'lang == "{lang}"') for lang in sorted(self._known_langs())}
+            # Strong is slow, and is for what this process has just written.
+            level = "Strong" if self._counted is None else "Bounded"
+            counts = {lang: self._count(f'lang == "{lang}"', level) for lang in sorted(self._known_langs(level))}
             self._counted = time.monotonic(), {lang: count for lang, count in counts.items() if count}
         return dict(self._counted[1])
 
@@ -233,10 +235,10 @@ class MilvusEngine:
         finally:
             pages.close()
 
-    def _count(self, expression: str) -> int:
+    def _count(self, expression: str, level: str) -> int:
         with self._asking("read"):
             found = self._client.query(
-                self._name, filter=expression, output_fields=["count(*)"], consistency_level="Session"
+                self._name, filter=expression, output_fields=["count(*)"], consistency_level=level
             )
         return int(found[0]["count(*)"])
 
@@ -251,7 +253,7 @@ class MilvusEngine:
             self._put_facts({f"lang:{lang}": lang for lang in new})
             self._known |= new
 
-    def _known_langs(self) -> set[str]:
+    def _known_langs(self, level: str) -> set[str]:
         with self._asking("read"):
             rows = self._client.query(
                 _facts_of(self._name),
