@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from babelmix.corpus import Corpus
 
 if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
     from babelmix.audit import RankTable
+    from babelmix.search import Searcher
+
+Serve = Callable[..., "TestClient"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 WORDS = {
@@ -192,3 +198,35 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(str(folder))
     return folder
+
+
+@pytest.fixture
+def searcher(tmp_path: Path, tiny_static) -> Iterator[Searcher]:
+    """An index of the toy corpus, in a folder."""
+    from babelmix.search import Index, Searcher, index_rows
+    from babelmix.search.documents import rows_of_corpus
+
+    index = Index.create(str(tmp_path / "index"), tiny_static, "tiny")
+    index_rows(index, tiny_static, rows_of_corpus(parallel_corpus()))
+    yield Searcher(index, tiny_static)
+    index.close()
+
+
+@pytest.fixture
+def serve(searcher: Searcher) -> Iterator[Serve]:
+    """Clients of services with the settings given."""
+    from starlette.testclient import TestClient
+
+    from babelmix.search.service import Settings, create_app
+
+    clients = []
+
+    def made(**given: object) -> TestClient:
+        client = TestClient(create_app(searcher, Settings(**given)), base_url="http://localhost")  # type: ignore[arg-type]
+        client.__enter__()
+        clients.append(client)
+        return client
+
+    yield made
+    for client in clients:
+        client.__exit__(None, None, None)

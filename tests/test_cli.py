@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix.cli import main
 from babelmix.corpus import Corpus
 
-COMMANDS = ("audit", "train", "compare", "data", "encoders", "index", "search")
+COMMANDS = ("audit", "train", "compare", "data", "debias", "encoders", "index", "search", "serve")
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@
      ├── AuditError           an audit cannot be computed or compared
      ├── ConfigError          an experiment's settings are wrong
      ├── SearchError          an index cannot be made, opened, written or searched
+     │    └── EngineError     the engine behind it fails at something that was asked rightly
      └── MissingExtraError    an optional extra is not installed
 
 Each message is one sentence or two: what was wrong, where, and what to do. The command line prints the message alone,
@@ -82,6 +83,10 @@ class ConfigError(BabelmixError):
 
 class SearchError(BabelmixError):
     """An index cannot be made, opened, written to or searched."""
+
+
+class EngineError(SearchError):
+    """The engine behind an index fails at something that was asked rightly: its disk is full, its server is gone."""
 
 
 class MissingExtraError(BabelmixError):

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from babelmix.cli.debiasing import debias
 from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
+from babelmix.cli.serving import serve
 from babelmix.cli.training import train
 
 app = typer.Typer(
@@ -339,3 +341,15 @@ app.command(
     "`babelmix search 'save an image' --in my-index --policy prefer=de --mode hybrid --once`\n\n"
     "`babelmix search --image photo.jpg --in my-index --where year=2024,2025`"
 )(search)
+
+
+app.command(
+    epilog="Examples:\n\n`babelmix serve my-index`\n\n`babelmix serve my-index --host 0.0.0.0 --keys keys.txt`"
+)(serve)
+
+
+app.command(
+    epilog="Examples:\n\n"
+    "`babelmix debias e5-small-offline --on comfyui-docs --out my-encoder`\n\n"
+    "`babelmix debias my-encoder --on texts.jsonl --method means --out another`"
+)(debias)

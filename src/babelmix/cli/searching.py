@@ -25,7 +25,9 @@ def index(
     ] = "",
     to: Annotated[
         str,
-        typer.Option("--to", help="The index: a folder.", metavar="FOLDER"),
+        typer.Option(
+            "--to", help="The index: a folder, or http://HOST:PORT/NAME of a Milvus server.", metavar="ADDRESS"
+        ),
     ] = "",
     model: Annotated[
         str,
@@ -125,7 +127,7 @@ def search(
         list[str] | None,
         typer.Argument(help="Words in any language; several arguments are several searches.", metavar="QUERY..."),
     ] = None,
-    where_is: Annotated[str, typer.Option("--in", help="The index: see `babelmix index`.", metavar="FOLDER")] = "",
+    where_is: Annotated[str, typer.Option("--in", help="The index: see `babelmix index`.", metavar="ADDRESS")] = "",
     image: Annotated[
         Path | None, typer.Option(help="Search with this picture in place of words.", metavar="FILE")
     ] = None,

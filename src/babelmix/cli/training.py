@@ -80,10 +80,17 @@ def train(
     distil_from: Annotated[
         str,
         typer.Option(
-            help="Pictures: an encoder whose embeddings of English captions all translations are to have; with --lock-images.",
+            help="An encoder whose embeddings of English texts all translations are to have; 'start': the encoder itself as "
+            "it was. Pictures: with --lock-images.",
             metavar="MODEL",
         ),
     ] = "",
+    distil_text: Annotated[
+        str, typer.Option(help="What that encoder reads: english, or itself, the very text.", metavar="english|itself")
+    ] = "english",
+    distil_share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Share of the distance from it in the loss; 1: no other loss.")
+    ] = 1.0,
     validation: Annotated[
         str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
     ] = "",
@@ -151,6 +158,7 @@ def train(
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
             lock_images=lock_images, text_share=text_share, text_weight=text_weight,
             text_only_langs=listed(text_only_langs), distil_from=distil_from,
+            distil_text=distil_text, distil_share=distil_share,
             bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip

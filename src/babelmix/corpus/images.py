@@ -29,11 +29,12 @@ MAX_BYTES = 100 << 20
 """So is a larger file."""
 
 
-def open_picture(data: bytes) -> Image:
+def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Unpack a picture.
 
     Args:
         data: a file's bytes: PNG, JPEG, WebP, GIF, BMP or TIFF.
+        max_pixels: a picture of more is refused before it is unpacked.
 
     Returns:
         An RGB picture; transparent parts are white.
@@ -54,8 +55,8 @@ def open_picture(data: bytes) -> Image:
             warnings.simplefilter("ignore")
             picture = images.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"))
             width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise PictureError(f"has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read")
+            if width * height > max_pixels:
+                raise PictureError(f"has {width:,} x {height:,} pixels; at most {max_pixels:,} are read")
             if (frames := getattr(picture, "n_frames", 1)) > 1:
                 raise PictureError(f"is animated ({frames} frames); use one frame of it")
             if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):

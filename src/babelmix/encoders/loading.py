@@ -20,6 +20,8 @@ from babelmix.encoders import dual, e5_offline, static
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
 from babelmix.errors import EncoderError
 
+_OURS = "babelmix.encoders.debias.LanguageRemoval"
+
 _PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
     (
         re.compile(r"(^|[/\\-])(multilingual-)?e5-(small|base|large)(-v2)?($|-offline)", re.IGNORECASE),
@@ -61,7 +63,9 @@ def load_encoder(
         raise EncoderError(f"{name}: is not an encoder's folder (there is neither modules.json nor config.json)")
     try:
         with quiet_transformers():
-            encoder = SentenceTransformer(source, device=device, revision=revision)
+            encoder = SentenceTransformer(
+                source, device=device, revision=revision, trust_remote_code=_has_modules_of_ours(local)
+            )
     except Exception as error:  # the hub, transformers and safetensors raise many unrelated types
         raise EncoderError(_why_not(name, local, error)) from error
     _pad_as_trained(encoder)
@@ -75,6 +79,19 @@ def load_encoder(
         if limit != math.inf:
             encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
     return encoder
+
+
+def _has_modules_of_ours(folder: Path) -> bool:
+    """Whether sentence-transformers may import modules of ours for a folder, in which nothing else asks for trust."""
+    try:
+        types = {str(module["type"]) for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))}
+        ours = {name for name in types if name == _OURS}
+        stock = {name for name in types if name.startswith("sentence_transformers.")}
+        texts = (file.read_text(encoding="utf-8") for file in folder.rglob("*config.json"))
+        foreign = any(folder.rglob("*.py")) or any("auto_map" in text for text in texts)
+        return bool(ours) and types == ours | stock and not foreign
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _pad_as_trained(encoder: SentenceTransformer) -> None:

@@ -242,7 +242,14 @@ class Experiment(_Section):
 
     def tower_settings(self, seed: int) -> TrainingSettings:
         """The settings of the image tower of one seed."""
-        own = {"lock_images": False, "text_share": 0.0, "text_only_langs": [], "distil_from": ""}
+        own = {
+            "lock_images": False,
+            "text_share": 0.0,
+            "text_only_langs": [],
+            "distil_from": "",
+            "distil_text": "english",
+            "distil_share": 1.0,
+        }
         steps = {"steps": self.tower.steps} if self.tower.steps else {}
         return TrainingSettings(**{**self.training, **own, **steps}, strategy=self.tower.strategy, seed=seed)
 

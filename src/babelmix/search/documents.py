@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from babelmix.corpus import IMAGE, Corpus, open_corpus
-from babelmix.corpus.images import bytes_of
+from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
 from babelmix.errors import PictureError, ReaderError, SearchError
 from babelmix.search.rows import Row
@@ -64,6 +64,26 @@ def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
             return rows_of_documents(frame, file, langs)
     corpus = open_corpus(source)
     return rows_of_corpus(corpus.only_langs(langs) if langs else corpus)
+
+
+def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
+    """Texts of each language, in an order that depends on nothing but the texts; the first so many.
+
+    Args:
+        rows: of a collection; pictures are passed over.
+        count: texts of a language at most.
+
+    """
+    drawn: dict[str, list[tuple[str, str]]] = {}
+    for item in rows.items():
+        for row in item:
+            if row.text is not None:
+                # The smallest digests are as good as drawn by lot, and a text that comes twice comes once.
+                best = drawn.setdefault(row.lang, [])
+                best.append((digest_of(row.text.encode("utf-8", "surrogatepass")), row.text))
+                if len(best) > 2 * count:
+                    drawn[row.lang] = sorted(set(best))[:count]
+    return {lang: [text for _, text in sorted(set(best))[:count]] for lang, best in sorted(drawn.items())}
 
 
 def rows_of_corpus(corpus: Corpus) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -52,6 +53,7 @@ class Index:
         self.engine = engine
         self._about = about
         self._calibration: Calibration | None = None
+        self._remembering = threading.Lock()
 
     @classmethod
     def create(
@@ -66,7 +68,7 @@ class Index:
         """Make an empty index for an encoder.
 
         Args:
-            address: a folder.
+            address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
             encoder: whose vectors it will hold.
             name: by which the encoder is loaded again.
             revision: of a hub model.
@@ -278,9 +280,11 @@ class Index:
         self._remember(calibration=self._calibration.as_json())
 
     def _remember(self, **facts: Any) -> None:
-        about = {**self._about, **facts}
-        self.engine.remember(about)
-        self._about = about
+        # A search that calibrates must not undo what a write remembers meanwhile.
+        with self._remembering:
+            about = {**self._about, **facts}
+            self.engine.remember(about)
+            self._about = about
 
     def settle(self) -> None:
         """Build the graph of what was written since the last time, so that searches are fast."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from babelmix.batches import BatchPlan, CorpusIndex, Mixture, PairIndex
+from babelmix.batches import Batch, BatchPlan, CorpusIndex, Mixture, PairIndex
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 
@@ -92,7 +92,7 @@ class TrainingData:
         return {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py() or ""]}
 
 
-class StepTexts(Dataset[list[dict[str, str]]]):
+class StepTexts(Dataset[list[dict[str, Any]]]):
     """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`.
 
     Rows of a source with hard negatives have a third text, `negative`.
@@ -113,11 +113,16 @@ class StepTexts(Dataset[list[dict[str, str]]]):
         self._mixture = data.index if isinstance(data.index, Mixture) else None
         self.plan, self.rank = plan, rank
 
-    def __getitem__(self, step: int) -> list[dict[str, str]]:
+    def _batch(self, step: int) -> tuple[str, Batch]:
+        """The source of a step, and this rank's part of its batch with the row numbers of that source."""
         batch = self.plan[step].slice(self.rank, self.plan.world_size)
         if self._mixture is not None:
             batch = self._mixture.local(batch)
-        queries, passages = self._texts[batch.source] if batch.source else next(iter(self._texts.values()))
+        return batch.source or next(iter(self._texts)), batch
+
+    def __getitem__(self, step: int) -> list[dict[str, Any]]:
+        name, batch = self._batch(step)
+        queries, passages = self._texts[name]
         columns: dict[str, list[Any]] = {
             "query": queries.take(batch.query_rows).to_pylist(),
             "passage": passages.take(batch.passage_rows).to_pylist(),

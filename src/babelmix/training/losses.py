@@ -12,17 +12,21 @@ from sentence_transformers.sentence_transformer.losses import (
 from babelmix import _processes
 from babelmix.training.captions import CaptionLoss
 from babelmix.training.data import TrainingData
-from babelmix.training.distil import DistilLoss
+from babelmix.training.distil import DistilLoss, TextDistilLoss
 from babelmix.training.settings import TrainingSettings
 
 
 def loss_of(encoder: SentenceTransformer, settings: TrainingSettings, data: TrainingData) -> torch.nn.Module:
     """The loss for texts, or that for pictures."""
-    if settings.distil_from:
+    if data.has_images and settings.distil_from:
         return DistilLoss(encoder)
     if data.has_images:
         return CaptionLoss(encoder, settings.temperature, settings.text_weight)
-    return info_nce(encoder, settings)
+    loss = info_nce(encoder, settings)
+    if settings.distil_from:
+        assert isinstance(loss, MultipleNegativesRankingLoss)
+        return TextDistilLoss(encoder, loss, settings.distil_share, settings.temperature)
+    return loss
 
 
 def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:

@@ -64,7 +64,15 @@ class TrainingSettings(BaseModel):
     )
     distil_from: str = Field(
         "",
-        description="pictures: an encoder whose embeddings of English captions every translation is to have (M-CLIP)",
+        description="an encoder whose embeddings of English texts every translation is to have; `start`: the encoder "
+        "trained, as it was",
+    )
+    distil_text: Literal["english", "itself"] = Field(
+        "english",
+        description="what that encoder reads: the English rendering, or the very text, so that it stays as it was",
+    )
+    distil_share: float = Field(
+        1.0, gt=0, le=1, description="texts: share of the distance from it in the loss; 1: no other loss"
     )
     source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
     source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import time
 import warnings
@@ -32,7 +33,7 @@ from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
-from babelmix.training.distil import StepTargets
+from babelmix.training.distil import StepTargets, StepTextTargets
 from babelmix.training.losses import info_nce, loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.rows import row_gradients
@@ -138,6 +139,7 @@ def train(
     static = is_static(encoder)
     own_limit = None if static else encoder.max_seq_length
     prepare(encoder, settings)
+    teacher = _teacher(encoder, settings)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
     checkpoints = output.with_name(output.name + ".checkpoints")
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
@@ -177,7 +179,7 @@ def train(
         if static:
             # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
             trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
-        trainer.steps_of_texts = _steps(data, plan, encoder, settings)
+        trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
         # A run that patience had ended, and that was killed before it was saved, is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
@@ -200,12 +202,27 @@ def train(
     return result
 
 
+def _teacher(encoder: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer | None:
+    """Who is learned from, before training has changed anything."""
+    if not settings.distil_from:
+        return None
+    if settings.distil_from == "start":
+        return copy.deepcopy(encoder)
+    return load_encoder(settings.distil_from, max_seq_length=settings.max_seq_length or None)
+
+
 def _steps(
-    data: TrainingData, plan: BatchPlan, encoder: SentenceTransformer, settings: TrainingSettings
+    data: TrainingData,
+    plan: BatchPlan,
+    encoder: SentenceTransformer,
+    settings: TrainingSettings,
+    teacher: SentenceTransformer | None,
 ) -> StepTexts | StepCaptions:
     rank = _processes.rank()
-    if settings.distil_from:
-        return StepTargets(data, plan, encoder, load_encoder(settings.distil_from), rank=rank)
+    if teacher is not None and data.has_images:
+        return StepTargets(data, plan, encoder, teacher, rank=rank)
+    if teacher is not None:
+        return StepTextTargets(data, plan, encoder, teacher, english=settings.distil_text == "english", rank=rank)
     if data.has_images:
         return StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=rank)
     return StepTexts(data, plan, rank)
@@ -220,15 +237,20 @@ def _refuse_what_does_not_fit(
 ) -> None:
     if data.has_images and settings.mini_batch_size:
         raise TrainingError("GradCache is for texts; leave mini_batch_size at 0 for pictures")
-    of_pictures = (settings.lock_images, settings.text_share, settings.text_only_langs, settings.distil_from)
-    if not data.has_images and any(of_pictures):
-        raise TrainingError(
-            "lock_images, text_share, text_only_langs and distil_from are for pictures, and the corpus has none"
-        )
+    if not data.has_images and (settings.lock_images or settings.text_share or settings.text_only_langs):
+        raise TrainingError("lock_images, text_share and text_only_langs are for pictures, and the corpus has none")
     if data.has_images and settings.passage_prompt:
         raise TrainingError("passages are pictures, which have no prompt; captions have query_prompt, both ways")
-    if settings.distil_from and not settings.lock_images:
-        raise TrainingError("distil_from trains the text tower only; set lock_images")
+    if data.has_images and settings.distil_from:
+        if not settings.lock_images:
+            raise TrainingError("distil_from trains the text tower only; set lock_images")
+        if settings.distil_text != "english" or settings.distil_share != 1 or settings.distil_from == "start":
+            raise TrainingError(
+                "a text tower is distilled from another encoder's English captions, and from nothing else; leave distil_text "
+                "and distil_share as they are, and name the encoder"
+            )
+    if settings.distil_from and settings.mini_batch_size:
+        raise TrainingError("distil_from has no GradCache; leave mini_batch_size at 0")
     if settings.text_only_langs and not settings.text_share:
         raise TrainingError("text_only_langs are only seen in steps without pictures; set text_share above 0")
 

@@ -34,7 +34,7 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
     """Read LibreOffice's help.
 
     Args:
-        path: `blocks.parquet`, or the folder that holds one folder a language; by default Debian's.
+        path: `blocks.parquet`, its folder, or the folder that holds one folder a language; by default Debian's.
         langs: the languages wanted (`en` is American English); by default all there are.
 
     Raises:
@@ -42,6 +42,8 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
 
     """
     source = Path(path) if path is not None else DEBIAN_FOLDER
+    if (source / "blocks.parquet").is_file():
+        source /= "blocks.parquet"
     if source.is_dir():
         blocks = blocks_from_html(source)
     elif source.is_file():

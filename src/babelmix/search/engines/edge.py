@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from babelmix._files import replacing_folder, write_json
-from babelmix.errors import SearchError, require
+from babelmix.errors import EngineError, SearchError, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
@@ -28,9 +28,13 @@ _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
+_LINKS, _WIDTH, _LOOK = 24, 200, 128
+"""Of the graph: links of a row, rows looked at for each while it is built, and while it is searched."""
+_SCANNED = 10_000
+"""Kibibytes of vectors that are looked through faster than a graph is."""
 _LENGTH = 64
 """Words of a usual passage; BM25 counts the words of longer ones for less."""
-_NUMBER = re.compile(r"\w*\d\w*")
+_WORD = re.compile(r"\w+")
 
 
 class EdgeEngine:
@@ -47,7 +51,8 @@ class EdgeEngine:
         kinds = self._edge.TokenizerType
         self._words, self._numbers = (self._bm25(kind) for kind in (kinds.Multilingual, kinds.Word))
         self._unflushed = 0
-        self._langs: dict[str, int] | None = None
+        self._writes = 0
+        self._langs: tuple[int, dict[str, int]] | None = None
         # Writers wait for each other; readers need no lock.
         self._writing = threading.Lock()
 
@@ -62,8 +67,10 @@ class EdgeEngine:
         edge = _library()
         with replacing_folder(folder, []) as temporary:
             (temporary / _ROWS).mkdir()
+            graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
+            dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot, hnsw_config=graph)
             config = edge.EdgeConfig(
-                vectors={_DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot)},
+                vectors={_DENSE: dense},
                 sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
             )
             shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
@@ -104,7 +111,8 @@ class EdgeEngine:
         """BM25's weights of a text's words; `method` is that of the library for documents or queries."""
         found = getattr(self._words, method)(text)
         # The tokenizer that knows scripts without spaces leaves out numbers.
-        numbers = getattr(self._numbers, method)(" ".join(_NUMBER.findall(text)))
+        with_digits = (word for word in _WORD.findall(text) if any(letter.isdigit() for letter in word))
+        numbers = getattr(self._numbers, method)(" ".join(with_digits))
         weights = dict(zip(numbers.indices, numbers.values, strict=True))
         weights |= dict(zip(found.indices, found.values, strict=True))
         order = sorted(weights)
@@ -114,7 +122,7 @@ class EdgeEngine:
         try:
             return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise SearchError(f"{self._folder / MARKER}: cannot be read ({error})") from error
+            raise EngineError(f"{self._folder / MARKER}: cannot be read ({error})") from error
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
         write_json(self._folder / MARKER, about)
@@ -157,20 +165,20 @@ class EdgeEngine:
     def _update(self, operation: Any, rows: int) -> None:
         try:
             self._shard.update(operation)
-            self._langs = None
+            self._writes += 1
             self._unflushed += rows
             # What is flushed need not be read from the log again.
             if self._unflushed >= _FLUSH_EVERY:
                 self._shard.flush()
                 self._unflushed = 0
         except Exception as error:  # the library raises plain exceptions
-            raise SearchError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
         edge = self._edge
-        parameters = edge.SearchParams(exact=True) if exact else None
+        parameters = edge.SearchParams(exact=exact, hnsw_ef=_LOOK)
         queries = [edge.Query.Nearest(vector.tolist(), using=_DENSE) for vector in vectors]
         return self._search(queries, wheres, k, parameters)
 
@@ -197,7 +205,7 @@ class EdgeEngine:
         try:
             found = self._shard.query_batch(edge.QueryBatchRequest(requests))
         except Exception as error:  # the library raises plain exceptions
-            raise SearchError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
         return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
@@ -210,12 +218,13 @@ class EdgeEngine:
         return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
-        counted = self._langs
-        if counted is None:
+        # A count that was begun before a write is not one of what is there after it.
+        writes = self._writes
+        if self._langs is None or self._langs[0] != writes:
             found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
             # Languages whose rows are all gone are still listed.
-            counted = self._langs = dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
-        return dict(counted)
+            self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
+        return dict(self._langs[1])
 
     def items(self) -> Iterator[str]:  # noqa: D102
         seen = set()

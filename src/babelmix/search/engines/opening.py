@@ -1,4 +1,4 @@
-"""From an address to an engine."""
+"""From an address to an engine: a folder, or an index on a server by URL."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from babelmix.errors import SearchError
+from babelmix.search.engines import milvus
 from babelmix.search.engines.base import Engine
 from babelmix.search.engines.edge import MARKER, EdgeEngine
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def _folder(address: str) -> Path:
-    if _URL.match(address):
-        raise SearchError(f"{address}: is no address of an index; an index is a folder")
-    return Path(address)
-
-
 def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine:
     """Make an empty store.
 
     Args:
-        address: a folder that is not there yet.
+        address: a folder that is not there yet, or `http://HOST:PORT/NAME` of a Milvus server.
         dimension: of the vectors.
         about: the facts to keep with it.
 
@@ -32,7 +26,9 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
         MissingExtraError: the engine is not installed.
 
     """
-    return EdgeEngine.create(_folder(address), dimension, about)
+    if _URL.match(address):
+        return milvus.MilvusEngine.create(address, dimension, about)
+    return EdgeEngine.create(Path(address), dimension, about)
 
 
 def open_engine(address: str) -> Engine:
@@ -40,12 +36,20 @@ def open_engine(address: str) -> Engine:
 
     Raises:
         SearchError: there is none, it is damaged, or another process has it open.
+        EngineError: its server does not answer.
         MissingExtraError: the engine is not installed.
 
     """
-    return EdgeEngine.open(_folder(address))
+    return milvus.MilvusEngine.open(address) if _URL.match(address) else EdgeEngine.open(Path(address))
 
 
 def exists(address: str) -> bool:
-    """Whether there is an index."""
-    return (_folder(address) / MARKER).is_file()
+    """Whether there is an index.
+
+    Raises:
+        SearchError: the address is malformed.
+        EngineError: its server does not answer.
+        MissingExtraError: the engine is not installed.
+
+    """
+    return milvus.exists(address) if _URL.match(address) else (Path(address) / MARKER).is_file()

@@ -1,0 +1,72 @@
+"""`babelmix debias`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from babelmix.cli.options import JsonOption, LangsOption, listed
+
+
+def debias(
+    model: Annotated[str, typer.Argument(help="An encoder: see `babelmix encoders`.")],
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Texts to fit on: a file of documents (item, lang, text), or a corpus, whose passages are taken. They need no "
+            "translations, and are not to be what the encoder is tested on.",
+            metavar="SOURCE",
+        ),
+    ] = "",
+    method: Annotated[str, typer.Option(help="subspace, whiten, means or components.")] = "subspace",
+    rank: Annotated[
+        int, typer.Option(min=0, help="Directions taken away; 0: one less than there are languages, at most 10.")
+    ] = 0,
+    texts: Annotated[int, typer.Option(min=20, help="Texts of a language at most.")] = 500,
+    langs: LangsOption = "",
+    out: Annotated[Path | None, typer.Option(help="The folder of the result.", metavar="FOLDER")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
+    json_output: JsonOption = False,
+) -> None:
+    """Take language out of an encoder's embeddings without training.
+
+    What languages differ in is fitted on texts of any kind, and saved as the encoder's last modules. The language of a query
+    need not be known.
+    """
+    from babelmix._files import check_output_folder, replacing_folder, slug
+    from babelmix.encoders import load_encoder
+    from babelmix.encoders.debias import debiased
+    from babelmix.errors import ConfigError
+    from babelmix.search import open_rows
+    from babelmix.search.documents import sampled_texts
+    from babelmix.training import is_static
+
+    if not on:
+        raise ConfigError("--on is missing: say which texts to fit on; see  babelmix debias --help")
+    folder = out or Path("runs") / f"debiased-{slug(model)}"
+    check_output_folder(folder, ["modules.json"])
+    found = sampled_texts(open_rows(on, langs=listed(langs)), texts)
+    encoder = load_encoder(model)
+    own_limit = None if is_static(encoder) else encoder.max_seq_length
+    if own_limit is not None and max_seq_length:
+        encoder.max_seq_length = min(max_seq_length, int(own_limit))
+    made = debiased(encoder, found, method=method, rank=rank or max(1, min(10, len(found) - 1)), batch_size=batch_size)
+    if own_limit is not None:
+        # Cutting texts saved time in fitting; the encoder can still read longer ones.
+        made.max_seq_length = own_limit
+    with replacing_folder(folder, ["modules.json"]) as temporary:
+        made.save(str(temporary), create_model_card=False)
+    if json_output:
+        counts = {lang: len(some) for lang, some in found.items()}
+        typer.echo(json.dumps({"folder": str(folder), "method": method, "texts": counts}, ensure_ascii=False))
+        return
+    from babelmix.cli.listing import out as screen
+
+    screen.print(
+        f"{folder}: fitted on {sum(map(len, found.values())):,} texts in {len(found)} languages", highlight=False
+    )
+    screen.print(f"Measure it:  babelmix audit {folder} --corpus CORPUS", style="dim", highlight=False)

@@ -1,0 +1,97 @@
+"""`babelmix serve`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    address: Annotated[str, typer.Argument(help="The index: see `babelmix index`.", metavar="INDEX")],
+    host: Annotated[
+        str, typer.Option(help="Where to listen. Beyond this machine nothing is written unless there are keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
+    keys: Annotated[
+        Path | None, typer.Option(help="A file with lines  read KEY  and  write KEY.", metavar="FILE")
+    ] = None,
+    read_only: Annotated[bool, typer.Option(help="Search only: nothing is written or deleted.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Answer under this name too, as behind a proxy; may be repeated.", metavar="NAME"),
+    ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(help="Let pages of this origin call it from a browser; may be repeated.", metavar="ORIGIN"),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a search may take.")] = 10.0,
+    max_request: Annotated[int, typer.Option(min=1, help="Mebibytes a request may have.", metavar="MIB")] = 16,
+    max_in_flight: Annotated[int, typer.Option(min=1, help="Requests worked on at once.")] = 64,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
+    ] = "",
+) -> None:
+    """Serve an index: a page to search on, and an API for programs, described at /docs."""
+    import ipaddress
+
+    from babelmix.errors import ConfigError, require
+
+    require("fastapi", "serve", "Serving")
+    require("fastapi_offline", "serve", "Serving")
+    uvicorn = require("uvicorn", "serve", "Serving")
+
+    from babelmix.search import Searcher
+    from babelmix.search.service import Keys, Settings, create_app
+    from babelmix.search.service.settings import LOOPBACK
+
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    known = Keys.read(keys) if keys is not None else Keys()
+    hosts: tuple[str, ...] | None = (*LOOPBACK, host) if loopback else None
+    if allow_host:
+        hosts = (*LOOPBACK, host, *allow_host)
+    settings = Settings(
+        keys=known,
+        # Who may write to a service that the network reaches is to be said.
+        writable=not read_only and (loopback or bool(known)),
+        hosts=hosts,
+        origins=tuple(cors or ()),
+        timeout=timeout,
+        max_body=max_request << 20,
+        max_in_flight=max_in_flight,
+    )
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --host and --port"
+        ) from error
+    with listening:
+        searcher = Searcher.open(address, model=model or None)
+        with searcher.index:
+            number = listening.getsockname()[1]
+            shown = f"[{host}]" if ":" in host else host
+            config = uvicorn.Config(
+                create_app(searcher, settings),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=10,
+                lifespan="on",
+            )
+            # Who asks before it is ready waits: the socket listens already.
+            typer.echo(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
+            if not loopback and not known:
+                typer.echo("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
+            try:
+                uvicorn.Server(config).run(sockets=[listening])
+            except KeyboardInterrupt:
+                # How a service ends.
+                return

@@ -1,0 +1,257 @@
+"""Taking language out of embeddings without training: fitted on unlabelled texts, saved as the encoder's last modules.
+
+| method | what is taken away | source |
+|---|---|---|
+| `subspace` | the directions in which the means of languages differ | LSAR: Xie et al., EMNLP 2022, Algorithm 1 |
+| `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
+| `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
+| `components` | the first principal directions of the text's language | LIR: Yang et al., EMNLP 2021 |
+
+The first two are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two need
+the language of a text: it is told from the embedding itself, by a linear discriminant, and what is taken away is weighted by
+the probabilities, so that no one has to say in which language a query is. They are loaded by `load_encoder`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.module import Module
+from sentence_transformers.sentence_transformer.modules import Normalize
+from torch.nn import Identity
+
+from babelmix.encoders.embed import KINDS, encode
+from babelmix.errors import EncoderError
+
+Array = npt.NDArray[np.float64]
+
+METHODS = ("subspace", "whiten", "means", "components")
+
+LEAST = 20
+"""Texts of a language at least."""
+
+SHRINKAGE = 0.1
+"""Of the discriminant's covariance towards that of a sphere."""
+
+_WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
+
+
+class LanguageRemoval(Module):  # type: ignore[misc,unused-ignore]
+    """Takes from an embedding what is its language's, weighted by the probability of each language.
+
+    `x - sum_c p(c | x) (mean_c + directions_c' directions_c x)`, where c is a language and a kind (query or passage), and
+    p(c | x) is the softmax of `discriminants x + offsets`.
+
+    Args:
+        dimension: of the embeddings.
+        clusters: how many languages and kinds there are.
+        rank: directions of each.
+
+    """
+
+    config_keys: list[str] = ["dimension", "clusters", "rank"]  # noqa: RUF012
+
+    def __init__(self, dimension: int, clusters: int, rank: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dimension, self.clusters, self.rank = dimension, clusters, rank
+        self.register_buffer("means", torch.zeros(clusters, dimension))
+        self.register_buffer("directions", torch.zeros(clusters, rank, dimension))
+        self.register_buffer("discriminants", torch.zeros(clusters, dimension))
+        self.register_buffer("offsets", torch.zeros(clusters))
+
+    def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """Replace `sentence_embedding`, float32, shape (texts, dimension)."""
+        del options
+        x = features["sentence_embedding"]
+        shares = torch.softmax(x @ self.discriminants.T + self.offsets, dim=-1)
+        taken = shares @ self.means
+        if self.rank:
+            along = torch.einsum("crd,td->tcr", self.directions, x)
+            taken = taken + torch.einsum("tc,tcr,crd->td", shares, along, self.directions)
+        features["sentence_embedding"] = x - taken
+        return features
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **options: Any) -> None:
+        """Write configuration and weights into a folder."""
+        del args, options
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+    @classmethod
+    def load(cls, model_name_or_path: str, **options: Any) -> Self:  # type: ignore[override,unused-ignore]
+        """Read what `save` wrote."""
+        where = {name: value for name, value in options.items() if name in _WHERE}
+        module = cls(**cls.load_config(model_name_or_path=model_name_or_path, **where))
+        return cls.load_torch_weights(model_name_or_path=model_name_or_path, model=module, **where)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What is fitted on.
+
+    Args:
+        vectors: float64, shape (texts, dimension).
+        lang: number of each text's language, int64, shape (texts,).
+        kind: 0 for those embedded as queries, 1 for passages, int64, shape (texts,).
+
+    """
+
+    vectors: Array
+    lang: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
+
+    def means_of_langs(self) -> Array:
+        """Shape (languages, dimension); both kinds count alike."""
+        return np.stack([np.mean([some.mean(axis=0) for some in kinds], axis=0) for kinds in self.members()])
+
+    def members(self) -> list[list[Array]]:
+        """The embeddings of each language, by kind."""
+        return [
+            [self.vectors[(self.lang == lang) & (self.kind == kind)] for kind in range(self.kind.max() + 1)]
+            for lang in range(self.lang.max() + 1)
+        ]
+
+
+def debiased(
+    encoder: SentenceTransformer,
+    texts: Mapping[str, Sequence[str]],
+    *,
+    method: str = "subspace",
+    rank: int = 10,
+    batch_size: int = 32,
+) -> SentenceTransformer:
+    """A copy of an encoder that ends in taking language out.
+
+    Args:
+        encoder: it is not changed.
+        texts: by language; what they say does not matter, and no text needs a translation.
+        method: one of `METHODS`.
+        rank: directions taken away, of `subspace` in all, of `components` for each language.
+        batch_size: texts a forward pass.
+
+    Raises:
+        EncoderError: the method is unknown, there are too few languages or texts, or the rank is too large.
+
+    """
+    if method not in METHODS:
+        raise EncoderError(f"the method {method!r} is unknown; use {', '.join(METHODS)}")
+    if len(texts) < 2:
+        raise EncoderError(f"there are texts in {len(texts)} languages; what languages differ in needs two or more")
+    for lang, some in texts.items():
+        if len(some) < LEAST:
+            raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")
+    # With one prompt for both, or none, queries and passages are embedded alike.
+    kinds = KINDS if len({encoder.prompts.get(kind) or "" for kind in KINDS}) > 1 else KINDS[:1]
+    together = [text for some in texts.values() for text in some]
+    numbers = np.repeat(np.arange(len(texts)), [len(some) for some in texts.values()])
+    vectors = [
+        encode(encoder, together, kind, batch_size=batch_size, label=f"encoding as {kind}").astype(np.float64)
+        for kind in kinds
+    ]
+    if str(encoder.similarity_fn_name) == "cosine":
+        vectors = [some / np.linalg.norm(some, axis=1, keepdims=True) for some in vectors]
+    embedded = Embedded(
+        np.concatenate(vectors), np.tile(numbers, len(kinds)), np.repeat(np.arange(len(kinds)), len(together))
+    )
+    removal = _fitted(embedded, method, rank)
+    made = copy.deepcopy(encoder)
+    # Cosine compares what is of length one; the next encoder in line may count on it.
+    last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
+    first = [] if not last or isinstance(made[-1], Normalize) else [Normalize()]
+    for module in (*first, removal, *last):
+        made.append(module.to(encoder.device))
+    return made
+
+
+def _fitted(embedded: Embedded, method: str, rank: int) -> Module:
+    dimension = embedded.vectors.shape[1]
+    if method == "subspace":
+        means = embedded.means_of_langs()
+        if not 1 <= rank < min(len(means), dimension):
+            raise EncoderError(
+                f"rank {rank} is too large or too small: {len(means)} languages differ in at most {len(means) - 1} directions"
+            )
+        directions = language_subspace(means, rank)
+        return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
+    if method == "whiten":
+        return affine(*whitening(embedded.vectors))
+    if method == "components" and not 1 <= rank < dimension:
+        raise EncoderError(f"rank {rank} is to be 1 or more, and below the dimension, {dimension}")
+    return removal_by_language(embedded, 0 if method == "means" else rank)
+
+
+def language_subspace(means: Array, rank: int) -> Array:
+    """The directions in which languages differ.
+
+    Source: Xie et al., EMNLP 2022, Algorithm 1: the means M are split into a part that all languages share and one of low rank,
+    orthogonal to it.
+
+    Args:
+        means: of languages, shape (languages, dimension).
+        rank: how many directions, below the number of languages.
+
+    Returns:
+        Orthonormal, shape (rank, dimension).
+
+    """
+    columns = means.T
+    mean = columns.mean(axis=1, keepdims=True)
+    u, s, v = np.linalg.svd(columns - mean, full_matrices=False)
+    near = mean + (u[:, :rank] * s[:rank]) @ v[:rank]
+    shared = np.linalg.pinv(near).sum(axis=0, keepdims=True).T
+    shared /= (shared**2).sum()
+    directions: Array = np.linalg.svd(near - shared, full_matrices=False)[0][:, :rank].T
+    return directions
+
+
+def whitening(vectors: Array) -> tuple[Array, Array]:
+    """Matrix and offset that make of these vectors ones with mean 0 and covariance 1.
+
+    Source: Su et al., arXiv 2103.15316, with the symmetric root, which turns embeddings least. Directions in which the vectors
+    hardly differ are not stretched beyond what a thousandth of the mean variance would be.
+    """
+    mean = vectors.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
+    floor = 1e-3 * variances.mean()
+    matrix = (directions / np.sqrt(np.maximum(variances, floor))) @ directions.T
+    return matrix, -matrix @ mean
+
+
+def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:
+    """Means (rank 0) or first principal directions of each language and kind, and a linear discriminant between them."""
+    dimension = embedded.vectors.shape[1]
+    members = [some for kinds in embedded.members() for some in kinds]
+    means = np.stack([some.mean(axis=0) for some in members])
+    within = sum(((some - mean).T @ (some - mean) for some, mean in zip(members, means, strict=True)), np.zeros(()))
+    within = within / len(embedded.vectors)
+    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / dimension * np.eye(dimension)
+    discriminants = np.linalg.solve(within, means.T).T
+    made = LanguageRemoval(dimension, len(members), rank)
+    values = {"discriminants": discriminants, "offsets": -(discriminants * means).sum(axis=1) / 2}
+    if rank:
+        # Not centred, as in the source: the first direction is nearly the mean's.
+        values["directions"] = np.stack([np.linalg.svd(some, full_matrices=False)[2][:rank] for some in members])
+    else:
+        values["means"] = means
+    for name, value in values.items():
+        getattr(made, name).copy_(torch.from_numpy(value))
+    return made
+
+
+def affine(matrix: Array, offset: Array) -> Dense:
+    """`matrix x + offset` as a stock module."""
+    return Dense(
+        matrix.shape[1], matrix.shape[0], activation_function=Identity(),
+        init_weight=torch.from_numpy(matrix).float(), init_bias=torch.from_numpy(offset).float(),
+    )  # fmt: skip
+
+
+__all__ = ["METHODS", "LanguageRemoval", "affine", "debiased", "language_subspace", "removal_by_language", "whitening"]

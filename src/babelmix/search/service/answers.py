@@ -1,0 +1,204 @@
+"""What the service does, apart from how it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from babelmix.corpus.images import open_picture
+from babelmix.errors import PictureError, SearchError
+from babelmix.search.index import Index
+from babelmix.search.policies import POLICIES, Policy
+from babelmix.search.rows import Hit, Row
+from babelmix.search.searcher import MODES, Searcher
+from babelmix.search.service.encoding import Encoding
+from babelmix.search.service.metrics import Metrics
+from babelmix.search.service.models import About, HitAnswer, RowRequest, SearchAnswer, SearchRequest, WriteAnswer
+from babelmix.search.service.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+
+SETTLE_ROWS = 10_000
+"""Rows written since the last time, from which on the graph is built again."""
+
+_QUIET = 10.0
+
+
+class Service:
+    """Search and writing for many at once.
+
+    Args:
+        searcher: an index and its encoder; the service does not close them.
+        settings: what is allowed.
+        metrics: where passes are counted.
+
+    """
+
+    def __init__(self, searcher: Searcher, settings: Settings, metrics: Metrics) -> None:
+        self._searcher, self._settings = searcher, settings
+        self._encoding = Encoding(searcher, metrics)
+        self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
+        self._writing = asyncio.Lock()
+        self._unsettled = 0
+        self._settling: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def _index(self) -> Index:
+        return self._searcher.index
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*arguments, **options))
+
+    async def about(self, writable: bool) -> About:
+        """What there is to search."""
+        langs = await self._in_thread(self._index.langs)
+        facts = self._index.about
+        return About(
+            encoder=facts["encoder"],
+            similarity=facts["similarity"],
+            dimension=facts["dimension"],
+            langs=langs,
+            rows=sum(langs.values()),
+            columns=dict(self._index.columns),
+            modes=list(MODES) if self._index.engine.has_words else ["dense"],
+            policies=list(POLICIES),
+            pictures=_embeds_pictures(self._searcher),
+            writable=writable,
+            version=importlib.metadata.version("babelmix"),
+        )
+
+    async def rows(self) -> int:
+        """How many rows there are."""
+        return sum((await self._in_thread(self._index.langs)).values())
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """Search.
+
+        Raises:
+            SearchError: the policy, a filter or the mode is wrong, or the index cannot be searched.
+            PictureError: the picture is damaged or too large.
+            EncoderError: the encoder cannot embed pictures, and it is one.
+
+        """
+        began = time.perf_counter()
+        policy = Policy.parse(request.policy)
+        where = self._index.where(request.langs or None, request.where)
+        query: str | Image = request.query
+        if request.image:
+            query = await self._in_thread(self._picture, request.image)
+        # A search by words alone needs no vector.
+        vectors = await self._encoding.query(query) if request.mode != "words" else None
+        found: list[list[Hit]] = await self._in_thread(
+            self._searcher.search,
+            [query],
+            k=request.k,
+            policy=policy,
+            where=where,
+            mode=request.mode,
+            once=request.once,
+            vectors=vectors,
+        )
+        took = round(1000 * (time.perf_counter() - began), 2)
+        return SearchAnswer(
+            hits=[HitAnswer.of(hit) for hit in found[0]], policy=str(policy), mode=request.mode, took_ms=took
+        )
+
+    async def write(self, requested: list[RowRequest]) -> WriteAnswer:
+        """Make the index hold these items as they are here.
+
+        Raises:
+            SearchError: a row is malformed, or the index cannot be written to.
+            CorpusError: a picture is damaged or too large.
+            EncoderError: the encoder cannot embed pictures, and there are some.
+
+        """
+        rows = await self._in_thread(lambda: [self._row(row) for row in requested])
+        async with self._writing:
+            changes = await self._in_thread(self._index.changes, rows)
+            vectors = await self._encoding.points(changes.points)
+            if changes.points or changes.stale:
+                await self._to_the_end(self._index.write, changes, vectors)
+        self._settle_later(len(changes.points) + len(changes.stale))
+        return WriteAnswer(written=len(changes.points), unchanged=changes.unchanged, removed=len(changes.stale))
+
+    async def delete(self, item: str) -> int:
+        """Remove an item; says how many there were.
+
+        Raises:
+            SearchError: the index cannot be written to.
+
+        """
+        async with self._writing:
+            return await self._to_the_end(self._index.delete, [item])
+
+    async def _to_the_end(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what is not to be left half done, even if the one who asked for it gives up."""
+        task = asyncio.create_task(self._in_thread(work, *arguments))
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if task.done():
+                    raise
+
+    def _row(self, row: RowRequest) -> Row:
+        try:
+            image = _decoded(row.image) if row.image else None
+            if image is not None:
+                open_picture(image, max_pixels=self._settings.max_pixels)
+        except PictureError as error:
+            raise SearchError(f"item {row.item!r}: the picture {error}") from error
+        return Row(row.item, row.lang, row.text or None, image, row.group, row.fields)
+
+    def _picture(self, data: str) -> Image:
+        try:
+            return open_picture(_decoded(data), max_pixels=self._settings.max_pixels)
+        except PictureError as error:
+            raise SearchError(f"the picture {error}") from error
+
+    def _settle_later(self, rows: int) -> None:
+        """Build the graph once there is much to build, and no one has written for a while."""
+        self._unsettled += rows
+        if self._settling is not None:
+            self._settling.cancel()
+        if self._unsettled >= SETTLE_ROWS:
+            self._settling = asyncio.get_running_loop().call_later(_QUIET, self._start_settling)
+
+    def _start_settling(self) -> None:
+        task = asyncio.create_task(self._settle())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _settle(self) -> None:
+        async with self._writing:
+            self._unsettled = 0
+            await self._in_thread(self._index.settle)
+
+    def close(self) -> None:
+        """Wait for what is being worked on, and let the threads end."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._encoding.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _embeds_pictures(searcher: Searcher) -> bool:
+    return bool(searcher.encoder.supports("image"))
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PictureError("is not in base64") from error

@@ -1,0 +1,254 @@
+"""The service as an ASGI application."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import fastapi_offline
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+
+from babelmix.errors import BabelmixError, EngineError
+from babelmix.search.searcher import Searcher
+from babelmix.search.service.answers import Service
+from babelmix.search.service.guard import Guard
+from babelmix.search.service.metrics import Metrics
+from babelmix.search.service.models import (
+    About,
+    DeleteAnswer,
+    Health,
+    Problem,
+    SearchAnswer,
+    SearchRequest,
+    WriteAnswer,
+    WriteRequest,
+)
+from babelmix.search.service.settings import Settings
+
+_PAGE = Path(__file__).with_name("page.html")
+_STATUS = {400: "something asked is wrong", 413: "the request is too large", 422: "the request is malformed"}
+_KEY_STATUS = {401: "a key is needed", 403: "the key does not allow it"}
+_BUSY_STATUS = {503: "too many requests, or the engine fails", 504: "it took too long"}
+
+Authorization = Annotated[
+    HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, description="a key"))
+]
+KeyHeader = Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
+
+
+def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
+    """The service for an index.
+
+    Args:
+        searcher: the index and its encoder; the caller closes them when the application has ended.
+        settings: what is allowed.
+
+    Returns:
+        An ASGI application, for one event loop in one process.
+
+    """
+    allowed = settings or Settings()
+    metrics = Metrics(searcher.index.langs)
+    service = Service(searcher, allowed, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # The first pass of an encoder is slow: no one is to wait for it.
+        await service.search(SearchRequest(query="."))
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="babelmix",
+        description="Search in every language under a language policy.",
+        version=importlib.metadata.version("babelmix"),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _answer_errors(app)
+    _add_pages(app)
+    _add_routes(app, service, allowed, metrics)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=allowed.max_body)
+    if allowed.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-api-key"],
+        )
+    app.add_middleware(Guard, settings=allowed, metrics=metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service, settings: Settings, metrics: Metrics) -> None:
+    may_read, may_write = _rights(settings)
+    reading = [Depends(may_read)]
+    writing = [Depends(may_write)]
+    writable = settings.writable
+
+    @app.post("/search", dependencies=reading, responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
+    async def search(request: SearchRequest) -> SearchAnswer:
+        """Search by words in any language, or by a picture, under a language policy."""
+        return await service.search(request)
+
+    @app.get("/about", dependencies=reading, responses=_problems(_KEY_STATUS, _BUSY_STATUS))
+    async def about() -> About:
+        """What there is to search, and how."""
+        return await service.about(writable)
+
+    @app.post("/items", dependencies=writing, responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
+    async def write(request: WriteRequest) -> WriteAnswer:
+        """Write items: the rows given of an item replace those it had."""
+        return await service.write(request.rows)
+
+    @app.delete(
+        "/items/{item:path}",
+        dependencies=writing,
+        responses=_problems({404: "there is no such item"}, _KEY_STATUS, _BUSY_STATUS),
+    )
+    async def delete(item: str) -> DeleteAnswer:
+        """Remove an item with all its rows."""
+        if not (removed := await service.delete(item)):
+            raise HTTPException(404, "there is no such item")
+        return DeleteAnswer(removed=removed)
+
+    @app.get("/health", responses=_problems({503: "the engine fails"}))
+    async def health() -> Health:
+        """Whether the service works."""
+        return Health(status="ok", rows=await service.rows())
+
+    @app.get(
+        "/metrics",
+        dependencies=reading,
+        response_class=Response,
+        responses=_problems(_KEY_STATUS) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def measurements() -> Response:
+        """What Prometheus collects."""
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _rights(settings: Settings) -> tuple[Any, Any]:
+    """Two dependencies: one lets readers in, one writers."""
+
+    def may_read(authorization: Authorization, key: KeyHeader) -> str:
+        if not settings.keys:
+            return "write"
+        given = key or (authorization.credentials if authorization else "")
+        if (right := settings.keys.right_of(given)) is None:
+            sentence = "this key is not known" if given else "give a key in the header  Authorization: Bearer KEY"
+            raise HTTPException(401, sentence, {"www-authenticate": "Bearer"})
+        return right
+
+    def may_write(authorization: Authorization, key: KeyHeader) -> None:
+        right = may_read(authorization, key)
+        if not settings.writable:
+            raise HTTPException(403, "this service only searches; it was started so that nothing is written")
+        if right != "write":
+            raise HTTPException(403, "this key allows searching, not writing")
+
+    return may_read, may_write
+
+
+def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Errors as the OpenAPI description has them."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for group in ({421: "asked under a foreign name"}, *groups):
+        for status, what in group.items():
+            described[status] = {"model": Problem, "description": what}
+    return described
+
+
+def _answer_errors(app: FastAPI) -> None:
+    async def babelmix_error(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503 if isinstance(error, EngineError) else 400)
+
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, StarletteHTTPException)
+        sentence = str(error.detail)
+        if error.status_code == 405:
+            sentence = f"{request.method} does not go here; see /openapi.json"
+        elif error.status_code == 404 and sentence == "Not Found":
+            sentence = "there is nothing here; see /openapi.json"
+        return JSONResponse({"error": sentence}, error.status_code, dict(error.headers or {}))
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        what = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "json_invalid":
+            where, what = "", f"the body is not JSON ({first['ctx']['error']} at character {where})"
+        elif first["loc"] == ("body",) and first["type"] != "value_error":
+            what = "the body is to be a JSON object, with the header  Content-Type: application/json"
+        return JSONResponse({"error": f"{where}: {what}" if where else what}, 422)
+
+    app.add_exception_handler(BabelmixError, babelmix_error)
+    app.add_exception_handler(StarletteHTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _add_pages(app: FastAPI) -> None:
+    page = _page(_PAGE.read_text(encoding="utf-8"), "img-src data: blob:; connect-src 'self'")
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return page
+
+    static = Path(fastapi_offline.__file__).with_name("static")
+    app.mount("/docs-files", StaticFiles(directory=static), name="docs-files")
+    described = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="babelmix",
+        swagger_js_url="docs-files/swagger-ui-bundle.js",
+        swagger_css_url="docs-files/swagger-ui.css",
+        swagger_favicon_url="docs-files/favicon.png",
+    )
+    docs = _page(
+        bytes(described.body).decode(), "img-src data: 'self'; connect-src 'self'", "'self'", "'unsafe-inline'"
+    )
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs_page() -> Response:
+        return docs
+
+
+def _page(html: str, more: str, files: str = "", styles: str = "") -> HTMLResponse:
+    """A page whose own scripts and styles run, and no others.
+
+    Args:
+        html: the page.
+        more: other directives of its Content-Security-Policy.
+        files: where scripts and styles may also come from.
+        styles: what else is allowed of styles; hashes then do not count.
+
+    """
+    scripts = f"{_hashes(html, 'script')} {files}".strip() or "'none'"
+    looks = f"{styles or _hashes(html, 'style')} {files}".strip()
+    policy = (
+        f"default-src 'none'; {more}; style-src {looks}; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return HTMLResponse(html, headers={"content-security-policy": policy})
+
+
+def _hashes(html: str, tag: str) -> str:
+    found = re.findall(rf"<{tag}[^>]*>(.+?)</{tag}>", html, re.DOTALL)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)

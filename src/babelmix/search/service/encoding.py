@@ -1,0 +1,121 @@
+"""Encoding for many requests at once: queries that wait together share a forward pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from babelmix.search.index import encode_points
+from babelmix.search.rows import Point, Vectors
+from babelmix.search.searcher import Searcher
+from babelmix.search.service.metrics import Metrics
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BATCH = 32
+"""Queries of a forward pass at most."""
+
+CHUNK = 8
+"""Rows of a forward pass: a query that comes meanwhile waits for no more."""
+
+KEPT = 1024
+"""Queries whose vectors are kept, since a person changes the policy more often than the words."""
+
+
+class Encoding:
+    """One thread that embeds.
+
+    A query that comes while nothing is embedded is embedded at once; those that come meanwhile wait, and go together.
+    Rows to be written go in small chunks between them.
+
+    Args:
+        searcher: whose encoder it is.
+        metrics: where passes are counted.
+
+    """
+
+    def __init__(self, searcher: Searcher, metrics: Metrics) -> None:
+        self._searcher, self._metrics = searcher, metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._waiting: deque[tuple[str | Image, asyncio.Future[Vectors]]] = deque()
+        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+        self._pump: asyncio.Task[None] | None = None
+
+    async def query(self, query: str | Image) -> Vectors:
+        """The vector of a query, float32, shape (1, dimension), as the index compares it.
+
+        Raises:
+            EncoderError: the encoder cannot embed pictures, and it is one.
+
+        """
+        if isinstance(query, str) and query in self._kept:
+            self._kept.move_to_end(query)
+            return self._kept[query]
+        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        self._waiting.append((query, future))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._embed_all())
+        vectors = await future
+        if isinstance(query, str):
+            self._kept[query] = vectors
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return vectors
+
+    async def points(self, points: Sequence[Point]) -> Vectors:
+        """The vectors of rows, float32, shape (points, dimension), as the encoder gives them.
+
+        Raises:
+            EncoderError: the encoder cannot embed pictures, and there are some.
+            CorpusError: a picture is damaged.
+
+        """
+        encoder = self._searcher.encoder
+        parts = []
+        for start in range(0, len(points), CHUNK):
+            some = points[start : start + CHUNK]
+            parts.append(await self._run("document", len(some), encode_points, encoder, some))
+        empty = np.empty((0, self._searcher.index.about["dimension"]), dtype=np.float32)
+        return np.concatenate(parts) if parts else empty
+
+    async def _embed_all(self) -> None:
+        while self._waiting:
+            # Of one kind, so that a picture which cannot be embedded spoils no one else's words.
+            is_text = isinstance(self._waiting[0][0], str)
+            batch: list[tuple[str | Image, asyncio.Future[Vectors]]] = []
+            while self._waiting and len(batch) < BATCH and isinstance(self._waiting[0][0], str) == is_text:
+                query, future = self._waiting.popleft()
+                if not future.done():  # the one who asked has given up
+                    batch.append((query, future))
+            if not batch:
+                continue
+            queries = [query for query, _ in batch]
+            try:
+                vectors = await self._run("query", len(queries), self._searcher.embed, queries)
+            except Exception as error:  # whatever it is, those who wait have to hear of it
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for row, (_, future) in enumerate(batch):
+                if not future.done():
+                    future.set_result(vectors[row : row + 1])
+
+    async def _run(self, kind: str, size: int, work: Callable[..., Vectors], *arguments: Any) -> Vectors:
+        self._metrics.encode_batch.labels(kind).observe(size)
+
+        def timed() -> Vectors:
+            with self._metrics.encode_seconds.labels(kind).time():
+                return work(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._thread.shutdown(wait=True, cancel_futures=True)

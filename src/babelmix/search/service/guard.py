@@ -1,0 +1,113 @@
+"""What stands before every request: limits, counts, and headers that keep a browser on its guard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from babelmix.search.service.metrics import Metrics
+from babelmix.search.service.settings import Settings
+
+_ALWAYS = ("/health", "/metrics")
+"""Answered however busy the service is."""
+
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+log = logging.getLogger("babelmix.service")
+
+
+class Guard:
+    """Turns away what is too much or asked under a foreign name, and ends what takes too long.
+
+    Args:
+        app: what answers.
+        settings: the limits.
+        metrics: where requests are counted.
+
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status, started = time.perf_counter(), 500, False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                started, status = True, message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        async def refuse(code: int, sentence: str) -> None:
+            headers = {"retry-after": "1"} if code == 503 else None
+            await JSONResponse({"error": sentence}, code, headers)(scope, receive, sending)
+
+        counted = scope["path"] not in _ALWAYS
+        self._in_flight += counted
+        self._metrics.in_flight.set(self._in_flight)
+        limit = self._settings.timeout
+        if scope["path"].startswith("/items"):
+            limit = self._settings.write_timeout
+        try:
+            if not self._is_for_us(scope):
+                await refuse(421, "this service does not answer under that name; see  babelmix serve --allow-host")
+            elif self._says_it_is_too_large(scope):
+                await refuse(413, f"the request has more than {self._settings.max_body:,} bytes")
+            elif counted and self._in_flight > self._settings.max_in_flight:
+                await refuse(503, "too many requests are being worked on; ask again in a second")
+            else:
+                try:
+                    async with asyncio.timeout(limit):
+                        await self._app(scope, receive, sending)
+                except TimeoutError:
+                    if started:
+                        raise
+                    await refuse(504, f"it took longer than {limit:g} seconds")
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not started:
+                await refuse(500, "the service failed; its log says at what")
+        finally:
+            self._in_flight -= counted
+            self._metrics.in_flight.set(self._in_flight)
+            # Routes, not paths: there are as many paths as a client likes.
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.requests.labels(_method(scope["method"]), route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+
+    def _is_for_us(self, scope: Scope) -> bool:
+        hosts = self._settings.hosts
+        if hosts is None:
+            return True
+        try:
+            return urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname in hosts
+        except ValueError:  # a malformed address
+            return False
+
+    def _says_it_is_too_large(self, scope: Scope) -> bool:
+        """Those that do not say so are cut off while they are read."""
+        length = Headers(scope=scope).get("content-length", "")
+        return length.isdigit() and int(length) > self._settings.max_body
+
+
+def _method(method: str) -> str:
+    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"

@@ -1,0 +1,57 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 120)
+
+
+class Metrics:
+    """The measurements of one service.
+
+    Args:
+        langs: gives how many rows the index has by language.
+
+    """
+
+    def __init__(self, langs: Callable[[], Mapping[str, int]]) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "babelmix_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "babelmix_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=self._registry
+        )
+        self.in_flight = Gauge("babelmix_requests_in_flight", "Requests being worked on.", registry=self._registry)
+        self.encode_seconds = Histogram(
+            "babelmix_encode_seconds", "Time of a forward pass.", ["kind"], buckets=_SECONDS, registry=self._registry
+        )
+        self.encode_batch = Histogram(
+            "babelmix_encode_batch_size", "Inputs of a forward pass.", ["kind"], buckets=(1, 2, 4, 8, 16, 32),
+            registry=self._registry,
+        )  # fmt: skip
+        self._registry.register(_Rows(langs))
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+class _Rows(Collector):
+    def __init__(self, langs: Callable[[], Mapping[str, int]]) -> None:
+        self._langs = langs
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("babelmix_index_rows", "Rows of the index.", labels=["lang"])
+        for lang, count in self._langs().items():
+            family.add_metric([lang], count)
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        # So that the index is not asked before it is needed.
+        yield GaugeMetricFamily("babelmix_index_rows", "Rows of the index.", labels=["lang"])

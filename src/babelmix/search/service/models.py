@@ -1,0 +1,151 @@
+"""Requests and answers, as the OpenAPI description has them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from babelmix.search.rows import MAX_ITEM, Hit
+
+MAX_K = 100
+"""Rows an answer has at most."""
+
+MAX_ROWS = 512
+"""Rows a request may write at most."""
+
+Text = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
+Picture = Annotated[
+    str, Field(min_length=1, description="PNG, JPEG, WebP or GIF in base64", json_schema_extra={"format": "byte"})
+]
+Lang = Annotated[str, Field(min_length=1, max_length=40)]
+Column = Annotated[str, Field(min_length=1, max_length=64)]
+Value = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
+
+
+def _one_of(*names: str) -> Any:
+    """A part of a JSON schema: exactly one of these fields is there."""
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
+class _Request(BaseModel):
+    # A field that is misspelt, or a text where a number belongs, is an error and not a surprise.
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SearchRequest(_Request):
+    """A search: by words in any language, or by a picture."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("query", "image"))
+
+    query: Text = Field(default="", description="words in any language", validate_default=False)
+    image: Picture = Field(default="", validate_default=False)
+    k: int = Field(default=10, ge=1, le=MAX_K, description="rows at most")
+    policy: str = Field(
+        default="any", max_length=2000, description="any, balanced, quota=N, prefer=LANG,...[:BOOST] or only=LANG,..."
+    )
+    mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
+    langs: list[Lang] = Field(default=[], max_length=200, description="only rows in these; empty: in all")
+    where: dict[Column, list[Value]] = Field(
+        default={}, max_length=20, description="values allowed, by metadata column, `item` or `group`"
+    )
+    once: bool = Field(default=False, description="each item once")
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if bool(self.query) == bool(self.image):
+            raise ValueError("give a query or an image, and not both")
+        return self
+
+
+class HitAnswer(BaseModel):
+    """A row that was found."""
+
+    id: str
+    item: str
+    lang: str
+    group: str
+    text: str | None
+    picture: str | None = Field(description="a small copy as a data URI")
+    score: float
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """A hit as it is sent."""
+        picture = f"data:image/webp;base64,{hit.thumbnail}" if hit.thumbnail else None
+        return cls(
+            id=hit.id, item=hit.item, lang=hit.lang, group=hit.group, text=hit.text, picture=picture, score=hit.score,
+            fields=dict(hit.fields),
+        )  # fmt: skip
+
+
+class SearchAnswer(BaseModel):
+    """The rows found, best first."""
+
+    hits: list[HitAnswer]
+    policy: str
+    mode: str
+    took_ms: float
+
+
+class RowRequest(_Request):
+    """A rendering of an item: a text, or a picture whose language is `zxx`."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("text", "image"))
+
+    item: str = Field(min_length=1, max_length=MAX_ITEM)
+    lang: Lang
+    text: Annotated[str, Field(min_length=1)] = Field(default="", validate_default=False)
+    image: Picture = Field(default="", validate_default=False)
+    group: str = Field(default="", max_length=MAX_ITEM)
+    fields: dict[Column, Value] = Field(default={}, max_length=64)
+
+
+class WriteRequest(_Request):
+    """All renderings of some items: they replace what the index has of these items."""
+
+    rows: list[RowRequest] = Field(min_length=1, max_length=MAX_ROWS)
+
+
+class WriteAnswer(BaseModel):
+    """How many rows were written, were there already as they are, and were removed."""
+
+    written: int
+    unchanged: int
+    removed: int
+
+
+class DeleteAnswer(BaseModel):
+    """How many items were removed."""
+
+    removed: int
+
+
+class About(BaseModel):
+    """What there is to search."""
+
+    encoder: str
+    similarity: str
+    dimension: int
+    langs: dict[str, int]
+    rows: int
+    columns: dict[str, str]
+    modes: list[str]
+    policies: list[str]
+    pictures: bool
+    writable: bool
+    version: str
+
+
+class Health(BaseModel):
+    """That it works."""
+
+    status: str
+    rows: int
+
+
+class Problem(BaseModel):
+    """What was wrong, in a sentence."""
+
+    error: str

@@ -1,0 +1,179 @@
+"""Taking language out of embeddings: each method against its definition, and on an encoder that is saved and loaded."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+
+from babelmix.audit import audit
+from babelmix.encoders import load_encoder
+from babelmix.encoders.debias import (
+    METHODS,
+    Embedded,
+    LanguageRemoval,
+    debiased,
+    language_subspace,
+    removal_by_language,
+    whitening,
+)
+from babelmix.errors import EncoderError
+
+
+def drawn(langs: int = 4, each: int = 300, dimension: int = 12, apart: float = 5.0) -> Embedded:
+    """Meaning and noise around a mean of each language."""
+    rng = np.random.default_rng(0)
+    centres = 1 + apart * rng.standard_normal((langs, dimension))
+    lang = np.repeat(np.arange(langs), each)
+    vectors = centres[lang] + rng.standard_normal((len(lang), dimension)) * np.linspace(0.5, 1.5, dimension)
+    return Embedded(vectors, lang, np.zeros_like(lang))
+
+
+def texts(langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> dict[str, list[str]]:
+    corpus = parallel_corpus()
+    return {lang: corpus.only_langs([lang]).passages["text"].to_pylist() for lang in langs}
+
+
+def test_the_subspace_holds_all_differences_of_means_and_nothing_they_share() -> None:
+    means = drawn().means_of_langs()
+    directions = language_subspace(means, 3)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(3), atol=1e-9)
+    left = means - means @ directions.T @ directions
+    # Four means differ in three directions: what is left is the same for all.
+    np.testing.assert_allclose(left, np.broadcast_to(left.mean(axis=0), left.shape), atol=1e-9)
+    # It is the point of their plane that is nearest to 0.
+    assert np.abs(left.mean(axis=0) @ (means - means[0]).T).max() < 1e-8
+
+
+def test_fewer_directions_take_the_largest_differences() -> None:
+    means = drawn().means_of_langs()
+    left = []
+    for rank in (1, 2, 3):
+        directions = language_subspace(means, rank)
+        rest = means - means @ directions.T @ directions
+        left.append(((rest - rest.mean(axis=0)) ** 2).sum())
+    assert left[0] > left[1] > left[2]
+    assert left[2] < 1e-9 * left[0]
+
+
+def test_whitened_vectors_have_no_correlations() -> None:
+    vectors = drawn().vectors
+    matrix, offset = whitening(vectors)
+    white = vectors @ matrix.T + offset
+    np.testing.assert_allclose(np.cov(white, rowvar=False), np.eye(12), atol=1e-9)
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-9)
+
+
+def test_means_are_those_of_the_language_that_the_embedding_tells() -> None:
+    embedded = drawn()
+    removal = removal_by_language(embedded, 0)
+    x = torch.from_numpy(embedded.vectors).float()
+    found = removal({"sentence_embedding": x})["sentence_embedding"].numpy()
+    expected = embedded.vectors - embedded.means_of_langs()[embedded.lang]
+    # Languages so far apart are told without a doubt.
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_what_may_be_of_two_languages_loses_half_of_each_mean() -> None:
+    embedded = drawn(langs=2)
+    removal = removal_by_language(embedded, 0)
+    means = embedded.means_of_langs()
+    between = torch.from_numpy(means.mean(axis=0, keepdims=True)).float()
+    found = removal({"sentence_embedding": between})["sentence_embedding"].numpy()
+    np.testing.assert_allclose(found, 0, atol=1e-3)
+
+
+def test_components_are_the_first_principal_directions_of_the_language() -> None:
+    embedded = drawn()
+    removal = removal_by_language(embedded, 2)
+    x = torch.from_numpy(embedded.vectors).float()
+    found = removal({"sentence_embedding": x})["sentence_embedding"].numpy()
+    for lang in range(4):
+        some = embedded.vectors[embedded.lang == lang]
+        values, directions = np.linalg.eigh(some.T @ some)
+        kept = directions[:, np.argsort(-values)[2:]]
+        np.testing.assert_allclose(found[embedded.lang == lang], some @ kept @ kept.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_encoder_without_language_is_saved_and_loaded(tiny_static, tmp_path: Path, method: str) -> None:
+    before = copy.deepcopy(tiny_static.state_dict())
+    found = debiased(tiny_static, texts(), method=method, rank=3)
+    assert all(torch.equal(before[name], value) for name, value in tiny_static.state_dict().items())
+    found.save(str(tmp_path / "saved"))
+    again = load_encoder(str(tmp_path / "saved"))
+    asked = ["Katze 3", "cat", "猫"]
+    np.testing.assert_allclose(again.encode_query(asked), found.encode_query(asked), atol=1e-6)
+    assert np.abs(found.encode_query(asked) - tiny_static.encode_query(asked)).max() > 0.01
+    if method in ("subspace", "whiten"):
+        plain = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+        np.testing.assert_allclose(plain.encode_query(asked), found.encode_query(asked), atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["a program", "a mapping", "another module"])
+def test_nothing_else_is_trusted_with_it(tiny_static, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "saved"
+    debiased(tiny_static, texts(), method="means").save(str(folder))
+    if what == "a program":
+        (folder / "modeling.py").write_text("raise SystemExit")
+    elif what == "a mapping":
+        (folder / "config.json").write_text('{"auto_map": {"AutoModel": "modeling.Evil"}}')
+    else:
+        modules = (folder / "modules.json").read_text()
+        (folder / "modules.json").write_text(modules.replace("sentence_transformers.", "os.", 1))
+    with pytest.raises(EncoderError, match="cannot be loaded as an encoder"):
+        load_encoder(str(folder))
+
+
+def test_it_takes_bias_away(tiny_static) -> None:
+    corpus = parallel_corpus()
+    # An encoder with a strong accent.
+    accented = copy.deepcopy(tiny_static)
+    rng = np.random.default_rng(0)
+    for lang in ("de", "en", "fr", "ja"):
+        tokens = [t for text in texts()[lang] for t in accented.tokenizer.encode(text).ids]
+        offset = torch.from_numpy(3 * rng.standard_normal(16)).float()
+        with torch.no_grad():
+            accented[0].embedding.weight[sorted(set(tokens))] += offset
+    shares = {
+        name: audit(encoder, corpus, name=name, store=False).macro("bias/same-language share@10")
+        for name, encoder in (
+            ("before", accented), *((m, debiased(accented, texts(), method=m, rank=3)) for m in ("subspace", "means"))
+        )
+    }  # fmt: skip
+    assert shares["subspace"] < shares["before"] - 0.1
+    assert shares["means"] < shares["before"] - 0.1
+
+
+def test_queries_and_passages_are_told_apart_where_their_prompts_differ(tiny_bert: Path) -> None:
+    encoder = SentenceTransformer(str(tiny_bert), device="cpu")
+    encoder.prompts = {"query": "cat ", "document": "dog "}
+    removal = debiased(encoder, texts(), method="means")[-2]
+    assert isinstance(removal, LanguageRemoval)
+    assert removal.clusters == 8
+    encoder.prompts = {}
+    assert debiased(encoder, texts(), method="means")[-2].clusters == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "magic"}, "'magic' is unknown"), ({"rank": 4}, "4 languages differ in at most 3"), ({"rank": 0}, "rank 0"),
+        ({"method": "components", "rank": 16}, "below the dimension, 16"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(tiny_static, options: dict, words: str) -> None:
+    with pytest.raises(EncoderError, match=words):
+        debiased(tiny_static, texts(), **options)
+
+
+def test_too_little_is_refused(tiny_static) -> None:
+    with pytest.raises(EncoderError, match="texts in 1 languages"):
+        debiased(tiny_static, texts(("de",)))
+    with pytest.raises(EncoderError, match="19 texts in 'en'"):
+        debiased(tiny_static, {"de": ["a"] * 20, "en": ["a"] * 19})

@@ -1,0 +1,312 @@
+"""The service: what it answers, what it refuses, and that no request breaks it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import png
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+
+from conftest import Serve
+
+from babelmix.errors import ConfigError, EngineError
+from babelmix.search import Searcher
+from babelmix.search.service import Keys
+
+READ, WRITE = "reading-key-0123456789", "writing-key-0123456789"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"policy": "balanced", "k": 3}, {"policy": "quota=3"}, {"policy": "prefer=fr:2"}, {"mode": "words"},
+        {"mode": "hybrid", "policy": "only=de,ja"}, {"once": True, "k": 20},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_it_finds_what_the_searcher_finds(serve: Serve, searcher: Searcher, options: dict) -> None:
+    answer = serve().post("/search", json={"query": "Katze 3", **options}).json()
+    expected = searcher.search(["Katze 3"], **options)[0]
+    assert [(hit["id"], hit["score"], hit["text"]) for hit in answer["hits"]] == [
+        (hit.id, pytest.approx(hit.score), hit.text) for hit in expected
+    ]
+    assert (answer["policy"], answer["mode"]) == (options.get("policy", "any"), options.get("mode", "dense"))
+
+
+def test_filters(serve: Serve) -> None:
+    client = serve()
+    found = client.post("/search", json={"query": "cat", "langs": ["ja"], "where": {"group": ["g0", "g1"]}}).json()
+    assert {(hit["lang"], hit["group"]) for hit in found["hits"]} == {("ja", "g0"), ("ja", "g1")}
+    assert len(found["hits"]) == 4
+
+
+def test_it_says_what_there_is(serve: Serve) -> None:
+    about = serve(writable=False).get("/about").json()
+    assert about["langs"] == {"de": 40, "en": 40, "fr": 40, "ja": 40}
+    assert (about["rows"], about["encoder"], about["pictures"], about["writable"]) == (160, "tiny", False, False)
+    assert about["modes"] == ["dense", "words", "hybrid"]
+
+
+def test_items_are_written_whole_and_deleted(serve: Serve) -> None:
+    client = serve()
+    rows = [
+        {"item": "new/1 ?", "lang": "de", "text": "Zebra Zebra", "fields": {"year": 2026}},
+        {"item": "new/1 ?", "lang": "en", "text": "zebra zebra"},
+    ]
+    assert client.post("/items", json={"rows": rows}).json() == {"written": 2, "unchanged": 0, "removed": 0}
+    assert client.post("/items", json={"rows": rows}).json() == {"written": 0, "unchanged": 2, "removed": 0}
+    found = client.post("/search", json={"query": "Zebra", "mode": "words", "where": {"year": [2026]}}).json()["hits"]
+    assert [(hit["item"], hit["lang"], hit["fields"]) for hit in found] == [("new/1 ?", "de", {"year": 2026})]
+    assert client.post("/items", json={"rows": rows[1:]}).json() == {"written": 0, "unchanged": 1, "removed": 1}
+    assert client.get("/health").json() == {"status": "ok", "rows": 161}
+    assert client.delete("/items/new%2F1%20%3F").json() == {"removed": 1}
+    assert client.delete("/items/new%2F1%20%3F").status_code == 404
+    assert client.post("/search", json={"query": "zebra", "mode": "words"}).json()["hits"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("/search", {}, 422, "give a query or an image"),
+        ("/search", {"query": "a", "image": "aa=="}, 422, "and not both"),
+        ("/search", {"query": "a", "k": "3"}, 422, "k: Input should be a valid integer"),
+        ("/search", {"query": "a", "k": 101}, 422, "k: "),
+        ("/search", {"query": "a", "pages": 1}, 422, "pages: "),
+        ("/search", {"query": " "}, 422, "query: "),
+        ("/search", {"query": "\ud800"}, 422, "query: "),
+        ("/search", {"query": "a" * 8001}, 422, "query: "),
+        ("/search", {"query": "a", "policy": "fair"}, 400, "the language policy 'fair' is unknown"),
+        ("/search", {"query": "a", "policy": "only="}, 400, "write languages after it"),
+        ("/search", {"query": "a", "where": {"colour": ["red"]}}, 400, "no column 'colour'"),
+        ("/search", {"query": "a", "where": {"item": [1]}}, 400, "not of the column's type"),
+        ("/search", {"image": "/etc/passwd"}, 400, "not in base64"),
+        ("/search", {"image": "http://localhost/a.png"}, 400, "not in base64"),
+        ("/search", {"image": base64.b64encode(b"nothing").decode()}, 400, "is no picture"),
+        ("/search", {"image": base64.b64encode(png((1, 2, 3))).decode()}, 400, "cannot embed pictures"),
+        ("/items", {"rows": []}, 422, "rows: "),
+        ("/items", {"rows": [{"item": "a", "lang": "de"}]}, 400, "neither"),
+        ("/items", {"rows": [{"item": "a", "lang": "??", "text": "b"}]}, 400, "not a BCP 47 language tag"),
+        ("/items", {"rows": [{"item": "a", "lang": "zxx", "image": "aaaa"}]}, 400, "item 'a': the picture is no"),
+        ("/items", {"rows": [{"item": "a", "lang": "de", "text": "b", "fields": {"a b": 1}}]}, 400, "column 'a b'"),
+        ("/items", {"rows": [{"item": "a", "lang": "de", "text": "b" * 60_001}]}, 400, "cut it into passages"),
+        ("/nowhere", {}, 404, "there is nothing here"),
+        ("/about", {}, 405, "POST does not go here"),
+    ],
+    ids=lambda value: str(value)[:40].encode("ascii", "replace").decode(),
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_a_sentence(serve: Serve, path: str, body: dict, status: int, words: str) -> None:
+    answer = serve().post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+
+
+def test_a_body_is_json_and_says_so(serve: Serve) -> None:
+    client = serve()
+    # A page elsewhere can send this without asking first.
+    plain = client.post("/items", content='{"rows": []}', headers={"content-type": "text/plain"})
+    assert (plain.status_code, "Content-Type: application/json" in plain.json()["error"]) == (422, True)
+    broken = client.post("/search", content="{", headers={"content-type": "application/json"})
+    assert broken.json()["error"].startswith("the body is not JSON")
+
+
+def test_keys(serve: Serve) -> None:
+    client = serve(keys=Keys({READ: "read", WRITE: "write"}))
+    body = {"query": "cat"}
+    row = {"rows": [{"item": "a", "lang": "de", "text": "b"}]}
+    reading, writing = {"authorization": f"Bearer {READ}"}, {"x-api-key": WRITE}
+    for headers, words in (({}, "give a key"), ({"x-api-key": READ[:-1]}, "not known"), ({"x-api-key": "é"}, "not")):
+        encoded = {name: value.encode() for name, value in headers.items()}
+        answer = client.post("/search", json=body, headers=encoded)
+        assert (answer.status_code, words in answer.json()["error"]) == (401, True)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert client.get("/metrics", headers=encoded).status_code == client.get("/about", headers=encoded).status_code
+    assert client.post("/search", json=body, headers=reading).status_code == 200
+    assert client.post("/search", json=body, headers=writing).status_code == 200
+    assert client.post("/items", json=row, headers=reading).status_code == 403
+    assert client.delete("/items/a", headers=reading).status_code == 403
+    assert client.post("/items", json=row).status_code == 401
+    assert client.post("/items", json=row, headers=writing).json()["written"] == 1
+    assert client.get("/").status_code == client.get("/health").status_code == 200
+
+
+def test_a_service_that_only_searches(serve: Serve) -> None:
+    client = serve(writable=False)
+    answer = client.post("/items", json={"rows": [{"item": "a", "lang": "de", "text": "b"}]})
+    assert (answer.status_code, "only searches" in answer.json()["error"]) == (403, True)
+    assert client.delete("/items/i0").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("read short", "row 1: a key is to have"), ("# none\n\n", "holds no key"), ("admin 0123456789abcdef", "row 1: write"),
+        ("read 0123456789abcdef\nwrite", "row 2"), ("read 0123456789ab def", "without spaces"),
+    ],
+)  # fmt: skip
+def test_files_of_keys(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "keys").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        Keys.read(tmp_path / "keys")
+    (tmp_path / "good").write_text(f"# ours\nread {READ}\n write  {WRITE} \n")
+    keys = Keys.read(tmp_path / "good")
+    assert [keys.right_of(key) for key in (READ, WRITE, "", READ + "x")] == ["read", "write", None, None]
+
+
+def test_too_much_is_refused(serve: Serve) -> None:
+    client = serve(max_body=5000, max_pixels=100)
+    large = client.post("/search", json={"query": "a" * 5000})
+    assert (large.status_code, large.json()) == (413, {"error": "the request has more than 5,000 bytes"})
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b" " * 100
+
+    chunked = client.post("/search", content=chunks(), headers={"content-type": "application/json"})
+    assert chunked.status_code == 413
+    assert set(chunked.json()) == {"error"}
+    picture = client.post("/search", json={"image": base64.b64encode(png((9, 9, 9), 16)).decode()})
+    assert (picture.status_code, "at most 100" in picture.json()["error"]) == (400, True)
+
+
+def test_foreign_names_are_not_answered(serve: Serve) -> None:
+    client = serve()
+    assert client.get("/health", headers={"host": "elsewhere.example"}).status_code == 421
+    for host in ("127.0.0.1:8765", "[::1]:80", "LOCALHOST"):
+        assert client.get("/health", headers={"host": host}).status_code == 200
+    assert serve(hosts=None).get("/health", headers={"host": "elsewhere.example"}).status_code == 200
+
+
+def test_other_origins_are_let_in_only_when_told(serve: Serve) -> None:
+    origin = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    closed = serve().options("/search", headers=origin)
+    assert not any(name.startswith("access-control") for name in closed.headers)
+    opened = serve(origins=("https://a.example",)).options("/search", headers=origin)
+    assert opened.headers["access-control-allow-origin"] == "https://a.example"
+    other = serve(origins=("https://a.example",)).options("/search", headers={**origin, "origin": "https://b.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_browsers_are_told_to_be_careful(serve: Serve) -> None:
+    client = serve()
+    for path in ("/", "/docs", "/about", "/nowhere"):
+        headers = client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in client.get("/").headers["content-security-policy"]
+
+
+def test_documentation_needs_no_other_server(serve: Serve) -> None:
+    client = serve()
+    page = client.get("/docs").text
+    assert "//" not in page.replace("<!-- ", "").split("<script>")[0].replace("http-equiv", "")
+    assert client.get("/docs-files/swagger-ui-bundle.js").status_code == 200
+    assert set(client.get("/openapi.json").json()["paths"]) == {
+        "/search", "/about", "/items", "/items/{item}", "/health", "/metrics",
+    }  # fmt: skip
+
+
+def test_what_takes_too_long_is_ended_and_what_is_too_many_is_turned_away(
+    serve: Serve, searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(timeout=0.3, max_in_flight=2)
+    embed, hold = searcher.embed, threading.Event()
+
+    def slow(queries: list[str], **options: object) -> np.ndarray:
+        hold.wait(5)
+        return embed(queries)
+
+    monkeypatch.setattr(searcher, "embed", slow)
+    statuses: list[int] = []
+    asking = [
+        threading.Thread(target=lambda i=i: statuses.append(client.post("/search", json={"query": f"q{i}"}).status_code))
+        for i in range(4)
+    ]  # fmt: skip
+    for thread in asking:
+        thread.start()
+    assert client.get("/health").status_code == 200
+    for thread in asking:
+        thread.join()
+    hold.set()
+    assert sorted(statuses) == [503, 503, 504, 504]
+    assert client.post("/search", json={"query": "cat"}).status_code == 200
+    assert "babelmix_requests_in_flight 0.0" in client.get("/metrics").text
+
+
+def test_a_write_that_has_begun_is_ended(serve: Serve, searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve(write_timeout=0.2)
+    put = searcher.index.engine.put
+
+    def slow(points: list) -> None:
+        time.sleep(0.5)
+        put(points)
+
+    monkeypatch.setattr(searcher.index.engine, "put", slow)
+    answer = client.post("/items", json={"rows": [{"item": "late", "lang": "de", "text": "spät"}]})
+    assert answer.status_code == 200
+    assert searcher.index.engine.digests(["late"])
+
+
+def test_a_failing_engine_is_not_the_client_s_fault(
+    serve: Serve, searcher: Searcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve()
+
+    def fails(error: Exception) -> Callable[..., None]:
+        def raising(*_: object, **__: object) -> None:
+            raise error
+
+        return raising
+
+    monkeypatch.setattr(searcher.index.engine, "nearest", fails(EngineError("the disk is full")))
+    answer = client.post("/search", json={"query": "cat"})
+    assert (answer.status_code, answer.json()) == (503, {"error": "the disk is full"})
+    monkeypatch.setattr(searcher.index.engine, "nearest", fails(ZeroDivisionError("secret")))
+    answer = client.post("/search", json={"query": "cat"})
+    assert (answer.status_code, "secret" in answer.text) == (500, False)
+    assert "secret" in caplog.text
+
+
+def test_search_and_writing_at_once(serve: Serve) -> None:
+    client = serve()
+    statuses: list[int] = []
+
+    def write(worker: int) -> None:
+        for i in range(10):
+            rows = [{"item": f"w{worker}", "lang": lang, "text": f"new {i} {lang}"} for lang in ("de", "en", "sv")]
+            statuses.append(client.post("/items", json={"rows": rows}).status_code)
+
+    def ask(worker: int) -> None:
+        for i in range(30):
+            body = {"query": f"{worker} {i}", "policy": ("balanced", "any", "quota=4")[i % 3]}
+            statuses.append(client.post("/search", json=body).status_code)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2) for work in (write, ask)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 80
+    assert client.get("/about").json()["langs"] == {"de": 42, "en": 42, "fr": 40, "ja": 40, "sv": 2}
+    texts = {hit["text"] for hit in client.post("/search", json={"query": "new 9 sv", "langs": ["sv"]}).json()["hits"]}
+    assert texts == {"new 9 sv"}
+
+
+def test_measurements(serve: Serve) -> None:
+    client = serve()
+    client.post("/search", json={"query": "cat"})
+    client.post("/search", json={"query": ""})
+    client.get("/a/b/c")
+    text = client.get("/metrics").text
+    assert 'babelmix_requests_total{method="POST",route="/search",status="200"} 1.0' in text
+    assert 'babelmix_requests_total{method="POST",route="/search",status="422"} 1.0' in text
+    assert 'babelmix_requests_total{method="GET",route="none",status="404"} 1.0' in text
+    assert 'babelmix_index_rows{lang="ja"} 40.0' in text
