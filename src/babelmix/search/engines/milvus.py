@@ -41,6 +41,7 @@ class MilvusEngine:
     """See `Engine`; made by `create` and `open`."""
 
     has_words = False
+    shared = True
 
     def __init__(self, address: str, client: Any, name: str) -> None:
         self.address = address

@@ -1,0 +1,101 @@
+"""Indexing by many workers of a Ray cluster: the same as by one, and nothing is lost or doubled when processes are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babelmix.search import Index, Where
+
+pytest.importorskip("ray", reason="the extra 'scale' is not installed")
+pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+
+LANGS = ("de", "en", "fr")
+TESTS = Path(__file__).parent
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_static) -> list[str]:
+    """Indexes 3,000 rows of 1,000 items; an index and options are to follow."""
+    tiny_static.save(str(tmp_path / "encoder"))
+    rows = [{"item": f"i{i // 3:04}", "lang": LANGS[i % 3], "text": f"cat {i} {i % 7}"} for i in range(3000)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return [
+        sys.executable, "-m", "babelmix", "index", str(tmp_path / "rows.jsonl"), "--model", str(tmp_path / "encoder"),
+        "--json", "--to",
+    ]  # fmt: skip
+
+
+def run(command: list[str]) -> dict:
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def contents(address: Path) -> dict[str, tuple]:
+    with Index.open(str(address)) as index:
+        rows = index.engine.digests([f"i{i:04}" for i in range(1000)])
+        query = np.ones((1, 16), dtype=np.float32)
+        hits = index.engine.nearest(query, [Where()], 1000, exact=True)[0]
+        scores = {hit.id: hit.score for hit in hits}
+        return {name: (*row, round(scores.get(name, 0.0), 5)) for name, row in rows.items()}
+
+
+def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> None:
+    assert run([*command, str(tmp_path / "one")])["written"] == 3000
+    address = tmp_path / "many"
+    many = [*command, str(address), "--ray", "local", "--workers", "2"]
+    # The kill of the process that asks; workers that die are below.
+    for _ in range(int(os.environ.get("BABELMIX_KILLS", "0"))):
+        process = subprocess.Popen(many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        deadline = time.monotonic() + 100
+        while process.poll() is None and time.monotonic() < deadline and not (address / "index.json").exists():
+            time.sleep(0.05)
+        time.sleep(random.uniform(0, 10))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    told = run(many)
+    assert told["written"] + told["unchanged"] == 3000
+    assert told["langs"] == dict.fromkeys(LANGS, 1000)
+    assert contents(address) == contents(tmp_path / "one")
+
+
+def test_killed_workers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(TESTS / "worker_faults.py"), str(tmp_path)], capture_output=True, text=True, env=ENVIRONMENT,
+        timeout=250,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["killed"]
+    assert told["results"] == [[number, 2 * number] for number in range(40)]
+    assert told["nothing"] == []
+    first, second = told["errors"]
+    assert first == "cannot double -1"
+    assert "4 workers died one after the other" in second
+    # The piece that killed its worker was begun again, and no other piece was done again for nothing.
+    assert len((tmp_path / "done-5").read_text()) == 2
+    assert sum(len((tmp_path / f"done-{number}").read_text()) for number in range(40)) <= 44
+
+
+def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*command, str(tmp_path / "index"), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (
+        1, "error: --workers is for --ray: say which cluster, as in  --ray local\n",
+    )  # fmt: skip
