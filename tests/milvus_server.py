@@ -1,34 +1,135 @@
-"""A real Milvus server for tests, from the package `milvus`."""
+"""A real Milvus server for tests: the one in the PyPI package `milvus`, in a process that ends when this one does.
+
+Started as a script, it starts the server with its data in the folder given, prints its port, and obeys lines of its input: `kill`
+kills the server, `start` starts it again on the same data. At the end of its input it stops the server and removes the data.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 import socket
-import warnings
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+TOKEN = "root:Milvus"
+"""Of a new server that asks for one."""
+
+QUICKER = {
+    "proxy.timeTickInterval": 20, "queryCoord.checkInterval": 100, "queryCoord.distPullInterval": 50, "common.session.ttl": 3,
+}  # fmt: skip
+"""A tenth of the usual waits: for reading what was just written, for loading a collection, for what a killed server leaves."""
+
+
+class RunningServer:
+    """A server that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = (folder.parent / f"{folder.name}.log").open("w", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve()), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._log, text=True,
+        )  # fmt: skip
+        self.url = ""
+
+    def begin(self) -> None:
+        self.url = f"http://127.0.0.1:{self._answer()}"
+
+    def kill(self) -> None:
+        self._ask("kill")
+
+    def start(self) -> None:
+        self._ask("start")
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=60)
+        self._log.close()
+
+    def _ask(self, word: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().strip()
+        assert answer, f"the server does not start: {Path(self._log.name).read_text(encoding='utf-8')[-2000:]}"
+        return answer
+
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """The address of a server of our own; skips where it cannot be had."""
-    pytest.importorskip("pymilvus", reason="the extra 'scale' is not installed")
-    with warnings.catch_warnings():
-        # The package is older than the Python it runs on.
-        warnings.simplefilter("ignore")
-        milvus = pytest.importorskip("milvus", reason="the package 'milvus', a server for tests, is not installed")
-        server = milvus.MilvusServer()
-        server.set_base_dir(str(folder))
-        server.listen_port = _free_port()
-        server.start()
+def milvus_server(folder: Path) -> Iterator[RunningServer]:
+    """Run a server that asks for a token, or skip."""
+    for package in ("milvus", "pymilvus"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"the package {package} is not installed, so that there is no Milvus server to test with")
+    server = RunningServer(folder)
     try:
-        yield f"http://127.0.0.1:{server.listen_port}"
+        server.begin()
+        yield server
     finally:
         server.stop()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _main(folder: str) -> None:
+    from milvus import MilvusServer, MilvusServerConfig
+
+    class Config(MilvusServerConfig):
+        def try_bind_port(self, port: int) -> socket.socket | None:
+            # The package's own refuses ports that a killed server has left a moment ago.
+            try:
+                return socket.create_server(("127.0.0.1", port))
+            except OSError:
+                return None
+
+    config = Config()
+    names = [name for name in config.configurable_items if name.endswith("_port")]
+    server = MilvusServer(config, **dict(zip(names, _free_ports(len(names)), strict=True)))
+    server.set_base_dir(folder)
+    server.config.set("authorization_enabled", True)
+    for name, wait in QUICKER.items():
+        server.config.set(name, wait)
+    server.webservice_port, client, peer = _free_ports(3)
+    # Its etcd takes ports that the package does not know of.
+    etcd = Path(folder) / "etcd.yaml"
+    urls = {"client": f"http://127.0.0.1:{client}", "peer": f"http://127.0.0.1:{peer}"}
+    etcd.write_text(
+        f"listen-client-urls: {urls['client']}\nadvertise-client-urls: {urls['client']}\n"
+        f"listen-peer-urls: {urls['peer']}\ninitial-advertise-peer-urls: {urls['peer']}\n"
+        f"initial-cluster: default={urls['peer']}\n",
+        encoding="utf-8",
+    )
+    os.environ["ETCD_CONFIG_PATH"] = str(etcd)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    try:
+        server.start()
+        print(server.listen_port, file=out, flush=True)
+        for line in sys.stdin:
+            if line.strip() == "kill":
+                server.server_proc.kill()
+                server.stop()
+            else:
+                server.start()
+            print("done", file=out, flush=True)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -143,7 +143,7 @@ def test_the_command_serves_until_it_is_stopped(folder: Path, sent: signal.Signa
         answer = httpx.post(f"{address}/search", json={"query": "Katze", "k": 1}, timeout=30)
         assert len(answer.json()["hits"]) == 1
         process.send_signal(sent)
-        assert process.wait(20) == (0 if sent == signal.SIGINT else -signal.SIGTERM)
+        assert process.wait(20) == 0
         assert "Traceback" not in process.stderr.read()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -48,13 +50,13 @@ def serve(
     from babelmix.search.service.settings import LOOPBACK
 
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        loopback = host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     known = Keys.read(keys) if keys is not None else Keys()
-    hosts: tuple[str, ...] | None = (*LOOPBACK, host) if loopback else None
+    hosts: tuple[str, ...] | None = (*LOOPBACK, host.lower()) if loopback else None
     if allow_host:
-        hosts = (*LOOPBACK, host, *allow_host)
+        hosts = (*LOOPBACK, host.lower(), *(name.lower() for name in allow_host))
     settings = Settings(
         keys=known,
         # Who may write to a service that the network reaches is to be said.
@@ -90,8 +92,7 @@ def serve(
             typer.echo(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
             if not loopback and not known:
                 typer.echo("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
-            try:
+            # The server ends itself at a signal, then sends it on: it is to find the index closed, not the process dead.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])
-            except KeyboardInterrupt:
-                # How a service ends.
-                return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -35,12 +35,14 @@ class Changes:
         points: rows that are new or have changed, still without vectors.
         stale: ids of rows that are there and no longer part of their items.
         unchanged: how many rows are there already.
+        columns: the metadata columns of the rows, and their types.
 
     """
 
     points: list[Point]
     stale: list[str]
     unchanged: int
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Index:
@@ -153,13 +155,14 @@ class Index:
             SearchError: a metadata column had another type before.
 
         """
-        points = points_of(self._typed(rows))
+        typed, columns = self._typed(rows)
+        points = points_of(typed)
         there = self.engine.digests(list({row.item for row in rows}))
         new = [point for point in points if there.get(point.id, ("", ""))[1] != point.digest]
         stale = sorted(set(there) - {point.id for point in points})
-        return Changes(new, stale, len(points) - len(new))
+        return Changes(new, stale, len(points) - len(new), columns)
 
-    def _typed(self, rows: Sequence[Row]) -> list[Row]:
+    def _typed(self, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
         columns = dict(self.columns)
         typed = []
         for row in rows:
@@ -175,10 +178,7 @@ class Index:
                     )
             # A row that is made anew is checked anew.
             typed.append(replace(row, fields={**row.fields, **whole}) if whole else row)
-        if columns != self.columns:
-            # Before the rows themselves, so that a kill leaves no column without a type.
-            self._remember(columns=columns)
-        return typed
+        return typed, columns
 
     def write(self, changes: Changes, vectors: Vectors) -> None:
         """Do what `changes` says; when it returns, it survives a kill of the process.
@@ -194,6 +194,8 @@ class Index:
         ready = self.ready(vectors)
         pictures = (p.row.image for p in changes.points)
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
+        # Before the rows themselves, so that a kill leaves no column without a type.
+        self._remember_columns(changes.columns)
         self.engine.put(
             [
                 replace(point, vector=vector, thumbnail=thumbnail)
@@ -278,6 +280,12 @@ class Index:
             raise SearchError(f"{self.address}: is empty; there is nothing to calibrate scores on")
         self._calibration = Calibration.fit(self.engine.sample, counts)
         self._remember(calibration=self._calibration.as_json())
+
+    def _remember_columns(self, columns: Mapping[str, str]) -> None:
+        with self._remembering:
+            new = {**columns, **self.columns}
+        if new != self.columns:
+            self._remember(columns=new)
 
     def _remember(self, **facts: Any) -> None:
         # A search that calibrates must not undo what a write remembers meanwhile.

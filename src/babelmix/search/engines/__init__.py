@@ -1,4 +1,4 @@
-"""Vector stores behind one small interface: Qdrant Edge in the process, in a folder."""
+"""Vector stores behind one small interface: Qdrant Edge in the process, in a folder; Milvus on a server, by URL."""
 
 from __future__ import annotations
 

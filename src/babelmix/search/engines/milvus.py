@@ -1,40 +1,46 @@
-"""Milvus: an index on a server or a cluster, by URL.
+"""Milvus: a server or a cluster, by URL.
 
-An index is two collections: NAME holds the rows, NAME_facts the facts. Values that people write are compared by digests, so that
-no filter holds a character of theirs. There is no BM25: servers before 2.5 have none.
+A write is acknowledged once it is in the server's log, so it survives a kill of this process and of the server. Rows are in the
+collection NAME, facts and languages in the collection NAME_facts.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from babelmix.errors import EngineError, SearchError, require
-from babelmix.search.rows import MAX_ITEM, Hit, Point, Vectors, Where
+from babelmix.errors import SearchError
+from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, Facts, Place, Server
+from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
-TOKEN = "BABELMIX_MILVUS_TOKEN"
-"""The environment variable with the server's token, `user:password` or a key."""
+_ROWS = "babelmix: rows of an index"
+"""The collection's description; a collection with another is not ours."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
-_FACTS = ("item", "lang", "group_name", "text", "thumbnail", "fields")
-_LINKS, _WIDTH, _LOOK, _ALL = 24, 200, 128, 32_768
-"""Of the graph: links of a row, rows looked at while it is built, while it is searched, and the most a server allows."""
-_BYTES = 8 << 20
-_PIECE = 60_000
-_AT_ONCE = 1000
-_FRESH = 5.0
-_PATIENCE = 10.0
+_SHOWN = ["item", "lang", "group", "text", "thumbnail", "fields"]
+_MESSAGE = 8 << 20
+"""Bytes of an upsert, about; servers take 64 MiB."""
+
+_ANSWERS = 1024
+"""Rows of an answer at most, for each may have 60,000 bytes and servers send 100 MB."""
+
+_LIMIT = 16_384
+"""Rows of a query at most, in Milvus."""
+
+_PAGE = 4096
+_IDS = 1000
+_COUNTS = 16
+_LANGS_SECONDS = 60.0
+_GRAPH = {"M": 16, "efConstruction": 200}
+_LEAST_BEAM = 128
+_BEFORE_INVERTED = re.compile(r"v?2\.[0-3]\.")
 
 
 class MilvusEngine:
@@ -43,393 +49,324 @@ class MilvusEngine:
     has_words = False
     shared = True
 
-    def __init__(self, address: str, client: Any, name: str) -> None:
-        self.address = address
-        self._client, self._name = client, name
+    def __init__(self, server: Server) -> None:
+        self.address = server.place.address
+        self._server = server
+        self._rows = server.place.name
+        self._facts = Facts(server, f"{self._rows}_facts")
+        self._langs: tuple[float, dict[str, int]] | None = None
         self._known: set[str] = set()
-        self._counted: tuple[float, dict[str, int]] | None = None
+        # What this process wrote, and what of it a read has seen for sure: another process may have written before.
+        self._written, self._seen = 1, 0
+        self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> MilvusEngine:
-        """Make an empty index.
+    def create(cls, place: Place, dimension: int, about: dict[str, Any]) -> MilvusEngine:
+        """Make an empty index; what a run left that was killed while it did so is made whole.
 
         Raises:
-            SearchError: the address is malformed, or there is an index already.
-            EngineError: the server does not answer.
+            SearchError: there is an index already, or a collection of that name that is none.
 
         """
-        client, name = _connected(address)
-        made = cls(address, client, name)
-        if made._head() is not None:
-            client.close()
-            raise SearchError(f"{address}: there is an index already; choose another name, or open it")
-        with made._asking("made"):
-            for collection in (name, _facts_of(name)):
-                # What a killed run has left is no index: it has no facts.
-                if client.has_collection(collection):
-                    client.drop_collection(collection)
-            _make_rows(client, name, dimension)
-            _make_facts(client, _facts_of(name))
-        made.remember(about)
-        return made
+        server = Server(place)
+        try:
+            engine = cls(server)
+            if engine._is_there():
+                raise SearchError(f"{place.address}: there is an index already")
+            engine._make(dimension)
+            engine._facts.write(about)
+        except BaseException:
+            server.close()
+            raise
+        return engine
 
     @classmethod
-    def open(cls, address: str) -> MilvusEngine:
-        """Open an index that `create` made.
+    def open(cls, place: Place) -> MilvusEngine:
+        """Open an index that `create` made; several processes may have it open.
 
         Raises:
-            SearchError: the address is malformed, or there is no index.
-            EngineError: the server does not answer.
+            SearchError: there is none, or the server does not answer.
 
         """
-        client, name = _connected(address)
-        made = cls(address, client, name)
-        if made._head() is None:
-            client.close()
-            raise SearchError(f"{address}: there is no index; make one with  babelmix index")
-        with made._asking("opened"):
-            for collection in (name, _facts_of(name)):
-                client.load_collection(collection)
-        return made
+        server = Server(place)
+        try:
+            engine = cls(server)
+            if not engine._is_there():
+                raise SearchError(f"{place.address}: is not an index; make one with  babelmix index")
+        except BaseException:
+            server.close()
+            raise
+        return engine
+
+    @classmethod
+    def exists(cls, place: Place) -> bool:
+        """Whether there is an index.
+
+        Raises:
+            SearchError: the server does not answer.
+
+        """
+        server = Server(place)
+        try:
+            return cls(server)._is_there()
+        finally:
+            server.close()
+
+    def _is_there(self) -> bool:
+        """Whether everything is there, which is then loaded.
+
+        Raises:
+            SearchError: there is a collection of that name that is no part of an index.
+
+        """
+        if not all([self._has(self._rows, _ROWS), self._has(self._facts.collection, FACTS)]):
+            return False
+        self._load()
+        return self._facts.read() is not None
+
+    def _has(self, collection: str, description: str) -> bool:
+        if not self._server.call("has_collection", collection):
+            return False
+        if self._server.call("describe_collection", collection)["description"] != description:
+            raise SearchError(
+                f"{self.address}: the server has a collection {collection!r} that babelmix did not make; choose another name"
+            )
+        return True
+
+    def _make(self, dimension: int) -> None:
+        kind, client = self._server.library.DataType, self._server.library.MilvusClient
+        schema = client.create_schema(description=_ROWS)
+        schema.add_field("id", kind.VARCHAR, is_primary=True, max_length=64)
+        # Milvus counts bytes, and a character has up to four.
+        for name, size in (("item", 2048), ("lang", 256), ("group", 2048), ("digest", 256), ("text", 65_535)):
+            schema.add_field(name, kind.VARCHAR, max_length=size)
+        schema.add_field("thumbnail", kind.VARCHAR, max_length=65_535)
+        schema.add_field("fields", kind.JSON)
+        schema.add_field("vector", kind.FLOAT_VECTOR, dim=dimension)
+        graph = {"index_type": "HNSW", "metric_type": "IP", "params": _GRAPH}
+        scalar = "Trie" if _BEFORE_INVERTED.match(self._server.call("get_server_version")) else "INVERTED"
+        indexes: dict[str, dict[str, Any]] = {name: {"index_type": scalar} for name in ("item", "lang", "group")}
+        indexes["vector"] = graph
+        for name, made, on in (
+            (self._rows, schema, indexes),
+            (self._facts.collection, self._facts.schema(), {"vector": {"index_type": "FLAT", "metric_type": "IP"}}),
+        ):
+            # Nothing can have been written to rows without facts.
+            self._server.call("drop_collection", name, timeout=WRITE_SECONDS)
+            self._server.call(
+                "create_collection", name, schema=made, consistency_level="Strong", timeout=WRITE_SECONDS
+            )
+            for field, options in on.items():
+                index = client.prepare_index_params()
+                index.add_index(field, index_name=field, **options)
+                # It is empty: there is nothing to wait for.
+                self._server.call("create_index", name, index, sync=False, timeout=WRITE_SECONDS)
+        self._load()
+
+    def _load(self) -> None:
+        for name in (self._rows, self._facts.collection):
+            self._server.call("load_collection", name, _async=True, timeout=WAIT_SECONDS)
+        for name in (self._rows, self._facts.collection):
+            self._server.call("load_collection", name, timeout=WAIT_SECONDS)
 
     def about(self) -> dict[str, Any]:  # noqa: D102
-        head = self._head()
-        if head is None:
-            raise EngineError(f"{self.address}: the index is gone")
-        generation, count = head
-        names = [_piece(generation, i) for i in range(count)]
-        pieces = {row["name"]: row["value"] for row in self._facts(names)}
-        try:
-            return dict(json.loads("".join(pieces[name] for name in names)))
-        except (KeyError, ValueError, TypeError) as error:
-            raise EngineError(f"{self.address}: its facts cannot be read ({error!r})") from error
+        return self._facts.read() or {}
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
-        text = json.dumps(about, ensure_ascii=True)
-        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-        before = self._head()
-        generation = (before[0] if before else 0) + 1
-        self._put_facts({_piece(generation, i): piece for i, piece in enumerate(pieces)})
-        # What makes them count: one row, written at once.
-        self._put_facts({"head": json.dumps([generation, len(pieces)])})
-        if before:
-            with self._asking("written to"):
-                self._client.delete(_facts_of(self._name), ids=[_piece(before[0], i) for i in range(before[1])])
+        self._facts.write(about)
 
     def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:  # noqa: D102
-        found: dict[str, tuple[str, str]] = {}
-        for some in _parts(list(items), _AT_ONCE):
-            expression = f"item_key in {_listed([_key('item', item) for item in some])}"
-            rows = self._query(expression, ["id", "item", "digest"])
-            found |= {row["id"]: (row["item"], row["digest"]) for row in rows}
-        return found
+        if not items:
+            return {}
+        expression = _expression(Where(fields={"item": tuple(items)}))
+        # What is there decides what is written, so that nothing may be overlooked.
+        found = self._server.call(
+            "query", self._rows, expression, output_fields=["id", "item", "digest"], limit=_LIMIT,
+            consistency_level="Strong", writing=True,
+        )  # fmt: skip
+        if len(found) == _LIMIT and len(items) > 1:
+            middle = len(items) // 2
+            return self.digests(items[:middle]) | self.digests(items[middle:])
+        return {row["id"]: (row["item"], row["digest"]) for row in found}
 
     def put(self, points: Sequence[Point]) -> None:  # noqa: D102
-        self._know({point.row.lang for point in points})
-        batch: list[dict[str, Any]] = []
+        # Before the rows, so that a kill leaves no row whose language is not counted.
+        if new := {point.row.lang for point in points} - self._known:
+            self._facts.add_langs(sorted(new))
+            self._known |= new
+        data: list[dict[str, Any]] = []
         size = 0
-        for point in points:
-            row = _row(point)
-            weight = 4 * len(row["vector"]) + 4 * len(row["text"]) + len(row["thumbnail"])
-            if batch and size + weight > _BYTES:
-                self._upsert(batch)
-                batch, size = [], 0
-            batch.append(row)
-            size += weight
-        if batch:
-            self._upsert(batch)
+        for point in {point.id: point for point in points}.values():
+            row = point.row
+            assert point.vector is not None
+            data.append(
+                {
+                    "id": point.id, "item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest,
+                    "text": row.text or "", "thumbnail": point.thumbnail, "fields": dict(row.fields), "vector": point.vector,
+                }
+            )  # fmt: skip
+            size += 1024 + point.vector.nbytes + 4 * len(row.text or "") + len(point.thumbnail)
+            if size >= _MESSAGE:
+                self._write("upsert", data)
+                data, size = [], 0
+        if data:
+            self._write("upsert", data)
 
     def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
-        for some in _parts(list(ids), _AT_ONCE):
-            with self._asking("written to"):
-                self._client.delete(self._name, ids=some)
-        self._counted = None
+        for start in range(0, len(ids), _IDS):
+            self._write("delete", list(ids[start : start + _IDS]))
+
+    def _write(self, method: str, data: list[Any]) -> None:
+        try:
+            self._server.call(method, self._rows, data, timeout=WRITE_SECONDS, writing=True)
+        finally:
+            with self._lock:
+                self._written += 1
+                self._langs = None
+
+    def _read(self, method: str, *given: Any, **options: Any) -> Any:
+        """Read what this process has written for sure; a wait of up to 0.2 s for that is needed once a write."""
+        written = self._written
+        level = "Bounded" if self._seen == written else "Strong"
+        result = self._server.call(method, self._rows, *given, consistency_level=level, **options)
+        with self._lock:
+            self._seen = max(self._seen, written)
+        return result
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
-        found: list[list[Hit]] = [[] for _ in wheres]
-        alike: dict[str | None, list[int]] = {}
+        groups: dict[str, list[int]] = {}
         for number, where in enumerate(wheres):
-            alike.setdefault(_expression(where), []).append(number)
-        width = _ALL if exact else max(_LOOK, k)
-        for expression, numbers in alike.items():
-            if expression is None:
-                continue
-            with self._asking("searched"):
-                answers = self._client.search(
-                    self._name,
-                    data=[vectors[number].tolist() for number in numbers],
-                    anns_field="vector",
-                    filter=expression,
-                    limit=k,
-                    output_fields=list(_FACTS),
-                    search_params={"metric_type": "IP", "params": {"ef": width}},
-                    # What this process has written is found; what others write, a moment later.
-                    consistency_level="Session",
-                )
-            for number, hits in zip(numbers, answers, strict=True):
-                found[number] = sorted(map(_hit, hits), key=lambda hit: (-hit.score, hit.id))
-        return found
+            if (expression := _expression(Where(None, where.fields) if exact else where)) is not None:
+                groups.setdefault(expression, []).append(number)
+        result: list[list[Hit]] = [[] for _ in wheres]
+        for expression, numbers in groups.items():
+            some = vectors[numbers]
+            found = self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, expression, k)
+            for number, hits in zip(numbers, found, strict=True):
+                result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
+        return result
+
+    def _near(self, vectors: Vectors, expression: str, k: int) -> Iterator[list[Hit]]:
+        step = max(1, _ANSWERS // k)
+        parameters = {"metric_type": "IP", "params": {"ef": max(_LEAST_BEAM, 2 * k)}}
+        for start in range(0, len(vectors), step):
+            some = list(vectors[start : start + step])
+            for hits in self._read(
+                "search", some, anns_field="vector", filter=expression, limit=k, output_fields=_SHOWN,
+                search_params=parameters,
+            ):  # fmt: skip
+                yield [_hit(hit["id"], hit["distance"], hit["entity"]) for hit in hits]
+
+    def _exact(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> Iterator[list[Hit]]:
+        """Milvus compares with every row only where it has no graph: the vectors are read once and compared here.
+
+        Args:
+            vectors: float32, shape (searches, dimension).
+            wheres: of each search; they differ in their languages alone.
+            k: how many rows at most.
+
+        """
+        langs = {lang for where in wheres for lang in where.langs or ()}
+        everywhere = any(where.langs is None for where in wheres)
+        expression = _expression(Where(None if everywhere else tuple(sorted(langs)), wheres[0].fields))
+        queries = vectors.astype(np.float64)
+        best: list[dict[str, float]] = [{} for _ in wheres]
+        size = max(1, min(_PAGE, _MESSAGE // (4 * vectors.shape[1])))
+        pages = (
+            () if expression is None else self._server.pages(self._rows, expression, ["id", "lang", "vector"], size)
+        )
+        for page in pages:
+            ids, found = (np.array([row[name] for row in page]) for name in ("id", "lang"))
+            # Equal rows get equal scores only in double precision, rounded.
+            held = np.array([row["vector"] for row in page], dtype=np.float64)
+            scores = (queries @ held.T).astype(np.float32)
+            for where, kept, row in zip(wheres, best, scores, strict=True):
+                suits = np.arange(len(row)) if where.langs is None else np.flatnonzero(np.isin(found, where.langs))
+                if len(suits) > k:
+                    suits = suits[row[suits] >= np.partition(row[suits], -k)[-k]]
+                kept |= zip(ids[suits].tolist(), row[suits].tolist(), strict=True)
+                for name, _ in sorted(kept.items(), key=lambda one: (-one[1], one[0]))[k:]:
+                    del kept[name]
+        names = sorted({name for kept in best for name in kept})
+        facts: dict[str, Any] = {}
+        for start in range(0, len(names), _ANSWERS):
+            wanted = names[start : start + _ANSWERS]
+            facts |= {row["id"]: row for row in self._read("query", ids=wanted, output_fields=["id", *_SHOWN])}
+        # A row may have been removed since.
+        yield from ([_hit(name, score, facts[name]) for name, score in kept.items() if name in facts] for kept in best)
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        raise SearchError(f"{self.address}: this engine has no BM25; use the mode 'dense'")
+        del texts, wheres, k
+        raise SearchError(f"{self.address}: an index on a Milvus server has no BM25; use the mode 'dense'")
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
-        rows: list[dict[str, Any]] = []
-        # A message has room for so many vectors.
-        for page in self._pages(str(_expression(Where((lang,)))), ["vector"], _AT_ONCE):
-            rows += page
-            if len(rows) >= count:
-                break
-        return np.array([row["vector"] for row in rows[:count]], dtype=np.float32)
+        # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
+        with closing(self._server.pages(self._rows, _one_of("lang", [lang]), ["vector"], min(count, _LIMIT))) as pages:
+            page: list[dict[str, Any]] = next(pages, [])
+        return np.array([row["vector"] for row in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
-        # Other processes may write: a count is good for seconds.
-        if self._counted is None or time.monotonic() - self._counted[0] > _FRESH:
-            # Strong is slow, and is for what this process has just written.
-            level = "Strong" if self._counted is None else "Bounded"
-            counts = {lang: self._count(f'lang == "{lang}"', level) for lang in sorted(self._known_langs(level))}
-            self._counted = time.monotonic(), {lang: count for lang, count in counts.items() if count}
-        return dict(self._counted[1])
+        now, kept = time.monotonic(), self._langs
+        # Other processes may write as well.
+        if kept is None or now - kept[0] > _LANGS_SECONDS:
+            written = self._written
+            langs = sorted(self._facts.langs())
+            with ThreadPoolExecutor(_COUNTS) as pool:
+                counts = dict(zip(langs, pool.map(self._count, langs), strict=True))
+            kept = now, {lang: count for lang, count in counts.items() if count}
+            with self._lock:
+                self._langs = kept if written == self._written else None
+        return dict(kept[1])
+
+    def _count(self, lang: str) -> int:
+        found = self._read("query", _one_of("lang", [lang]), output_fields=["count(*)"])
+        return int(found[0]["count(*)"])
 
     def items(self) -> Iterator[str]:  # noqa: D102
-        seen: set[str] = set()
-        for page in self._pages("", ["item"], 10 * _AT_ONCE):
+        seen = set()
+        for page in self._server.pages(self._rows, "", ["item"], _PAGE):
             for row in page:
                 if row["item"] not in seen:
                     seen.add(row["item"])
                     yield row["item"]
 
     def settle(self) -> None:  # noqa: D102
-        with self._asking("written to"):
-            self._client.flush(self._name)
+        self._server.call("flush", self._rows, timeout=WAIT_SECONDS, writing=True)
+        end = time.monotonic() + WAIT_SECONDS
+        # The server goes on by itself if it takes longer.
+        while (
+            self._server.call("describe_index", self._rows, "vector").get("pending_index_rows")
+            and time.monotonic() < end
+        ):
+            time.sleep(0.2)
 
     def close(self) -> None:  # noqa: D102
-        self._client.close()
-
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        with _failing(f"{self.address}: cannot be {what}"):
-            yield
-
-    def _query(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:
-        with self._asking("read"):
-            return list(
-                self._client.query(
-                    self._name, filter=expression, output_fields=fields, consistency_level="Strong", limit=16_384
-                )
-            )
-
-    def _pages(self, expression: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        with self._asking("read"):
-            pages = self._client.query_iterator(
-                self._name, batch_size=size, filter=expression, output_fields=fields, consistency_level="Strong"
-            )
-        try:
-            while True:
-                with self._asking("read"):
-                    page = pages.next()
-                if not page:
-                    return
-                yield list(page)
-        finally:
-            pages.close()
-
-    def _count(self, expression: str, level: str) -> int:
-        with self._asking("read"):
-            found = self._client.query(
-                self._name, filter=expression, output_fields=["count(*)"], consistency_level=level
-            )
-        return int(found[0]["count(*)"])
-
-    def _upsert(self, rows: list[dict[str, Any]]) -> None:
-        with self._asking("written to"):
-            self._client.upsert(self._name, data=rows)
-        self._counted = None
-
-    def _know(self, langs: set[str]) -> None:
-        """Keep the languages there are: the server has no list of a column's values."""
-        if new := langs - self._known:
-            self._put_facts({f"lang:{lang}": lang for lang in new})
-            self._known |= new
-
-    def _known_langs(self, level: str) -> set[str]:
-        with self._asking("read"):
-            rows = self._client.query(
-                _facts_of(self._name),
-                filter='name like "lang:%"',
-                output_fields=["value"],
-                consistency_level="Session",
-            )
-        self._known |= {row["value"] for row in rows}
-        return self._known
-
-    def _head(self) -> tuple[int, int] | None:
-        """Number of the facts that count, and of how many pieces they are; None: there is no index."""
-        with self._asking("read"):
-            if not self._client.has_collection(_facts_of(self._name)):
-                return None
-            self._client.load_collection(_facts_of(self._name))
-        found = self._facts(["head"])
-        if not found:
-            return None
-        generation, count = json.loads(found[0]["value"])
-        return int(generation), int(count)
-
-    def _facts(self, names: list[str]) -> list[dict[str, Any]]:
-        with self._asking("read"):
-            return list(
-                self._client.query(
-                    _facts_of(self._name), filter=f"name in {_listed(names)}", output_fields=["name", "value"],
-                    consistency_level="Strong",
-                )
-            )  # fmt: skip
-
-    def _put_facts(self, facts: dict[str, str]) -> None:
-        with self._asking("written to"):
-            for name, value in facts.items():
-                row = {"name": name, "value": value, "nothing": [0.0, 0.0]}
-                self._client.upsert(_facts_of(self._name), data=[row])
-
-
-def exists(address: str) -> bool:
-    """Whether there is an index.
-
-    Raises:
-        SearchError: the address is malformed.
-        EngineError: the server does not answer.
-
-    """
-    client, name = _connected(address)
-    try:
-        return MilvusEngine(address, client, name)._head() is not None
-    finally:
-        client.close()
-
-
-def _connected(address: str) -> tuple[Any, str]:
-    """A client and the index's name."""
-    parts = urlsplit(address)
-    name = parts.path.strip("/")
-    if parts.username or parts.password:
-        raise SearchError(f"an address holds no password; put USER:PASSWORD into the environment variable {TOKEN}")
-    try:
-        right = bool(parts.hostname) and parts.port is not None and not parts.query and not parts.fragment
-    except ValueError:  # a port that is no number
-        right = False
-    if parts.scheme not in ("http", "https") or not right or not _NAME.fullmatch(name):
-        raise SearchError(
-            f"{address}: an index on a Milvus server is written  http://HOST:PORT/NAME , the name of letters, digits and _"
-        )
-    milvus = require("pymilvus", "scale", "An index on a server")
-    # It warns of what older servers do not tell.
-    logging.getLogger("pymilvus").setLevel(logging.ERROR)
-    server = f"{parts.scheme}://{parts.netloc}"
-    with _failing(f"{server}: no Milvus server answers"):
-        return milvus.MilvusClient(uri=server, token=os.environ.get(TOKEN, ""), timeout=_PATIENCE), name
-
-
-@contextmanager
-def _failing(what: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence."""
-    import grpc
-    from pymilvus.exceptions import MilvusException
-
-    try:
-        yield
-    except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
-        reason = str(getattr(error, "message", "") or error).strip().splitlines()
-        raise EngineError(f"{what} ({reason[0][:200] if reason else type(error).__name__})") from error
-
-
-def _make_rows(client: Any, name: str, dimension: int) -> None:
-    from pymilvus import DataType, MilvusClient
-
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    text, key = DataType.VARCHAR, {"max_length": 32}
-    schema.add_field("id", text, is_primary=True, max_length=36)
-    schema.add_field("item", text, max_length=4 * MAX_ITEM)
-    schema.add_field("item_key", text, **key)
-    schema.add_field("lang", text, max_length=64)
-    schema.add_field("group_name", text, max_length=4 * MAX_ITEM)
-    schema.add_field("digest", text, **key)
-    schema.add_field("text", text, max_length=65_535)
-    schema.add_field("thumbnail", text, max_length=65_535)
-    schema.add_field("fields", DataType.JSON)
-    schema.add_field("keys", DataType.ARRAY, element_type=text, max_capacity=1024, **key)
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-    index = MilvusClient.prepare_index_params()
-    index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": _LINKS, "efConstruction": _WIDTH})
-    for column in ("item_key", "lang"):
-        index.add_index(column, index_type="Trie")
-    client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
-
-
-def _make_facts(client: Any, name: str) -> None:
-    from pymilvus import DataType, MilvusClient
-
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("name", DataType.VARCHAR, is_primary=True, max_length=128)
-    schema.add_field("value", DataType.VARCHAR, max_length=65_535)
-    # A collection without vectors is not possible.
-    schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)
-    index = MilvusClient.prepare_index_params()
-    index.add_index("nothing", index_type="FLAT", metric_type="IP")
-    client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
-
-
-def _row(point: Point) -> dict[str, Any]:
-    row = point.row
-    assert point.vector is not None
-    keys = [_key("group", row.group), *(_key(name, value) for name, value in row.fields.items())]
-    return {
-        "id": point.id, "item": row.item, "item_key": _key("item", row.item), "lang": row.lang, "group_name": row.group,
-        "digest": point.digest, "text": row.text or "", "thumbnail": point.thumbnail, "fields": dict(row.fields),
-        "keys": keys, "vector": point.vector.tolist(),
-    }  # fmt: skip
-
-
-def _hit(found: Any) -> Hit:
-    facts = found["entity"]
-    return Hit(
-        str(found["id"]), float(found["distance"]), facts["item"], facts["lang"], facts["group_name"],
-        facts["text"] or None, facts["thumbnail"], facts["fields"] or {},
-    )  # fmt: skip
+        self._server.close()
 
 
 def _expression(where: Where) -> str | None:
-    """A filter in Milvus's language; None: nothing suits it."""
-    parts = []
-    if where.langs is not None:
-        if not where.langs:
-            return None
-        parts.append(f"lang in {_listed([lang for lang in where.langs if re.fullmatch(r'[A-Za-z0-9-]+', lang)])}")
+    """A filter as Milvus writes it, empty for all rows; None if nothing can suit it."""
+    conditions: dict[str, Sequence[Value]] = {} if where.langs is None else {"lang": where.langs}
     for name, values in where.fields.items():
-        keys = _listed([_key(name, value) for value in values])
-        parts.append(f"item_key in {keys}" if name == "item" else f"array_contains_any(keys, {keys})")
-    return " and ".join(parts)
+        conditions[name if name in ("item", "group") else f"fields[{_quoted(name)}]"] = values
+    if not all(conditions.values()):
+        return None
+    return " and ".join(_one_of(name, values) for name, values in conditions.items())
 
 
-def _key(name: str, value: object) -> str:
-    """A digest of a column and a value of it: true, 1, 1.0 and '1' are four values."""
-    text = f"{name}\x1f{type(value).__name__}\x1f{value!r}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def _one_of(name: str, values: Sequence[Value]) -> str:
+    return f"{name} in [{', '.join(map(_quoted, values))}]"
 
 
-def _listed(values: Sequence[str]) -> str:
-    return json.dumps(list(values))
+def _quoted(value: Value) -> str:
+    # Of JSON's escapes Milvus does not know pairs of surrogates; it takes every character as it is.
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _facts_of(name: str) -> str:
-    return f"{name}_facts"
-
-
-def _piece(generation: int, number: int) -> str:
-    return f"about:{generation}:{number}"
-
-
-def _parts(values: list[str], size: int) -> Iterator[list[str]]:
-    rest = iter(values)
-    while some := list(islice(rest, size)):
-        yield some
+def _hit(name: str, score: float, facts: Any) -> Hit:
+    return Hit(
+        name, float(score), facts["item"], facts["lang"], facts["group"], facts["text"] or None, facts["thumbnail"],
+        facts["fields"],
+    )  # fmt: skip

@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SETTLE_ROWS = 10_000
-"""Rows written since the last time, from which on the graph is built again."""
-
-_QUIET = 10.0
-
 
 class Service:
     """Search and writing for many at once.
@@ -49,9 +44,6 @@ class Service:
         self._encoding = Encoding(searcher, metrics)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
         self._writing = asyncio.Lock()
-        self._unsettled = 0
-        self._settling: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def _index(self) -> Index:
@@ -123,13 +115,13 @@ class Service:
             EncoderError: the encoder cannot embed pictures, and there are some.
 
         """
-        rows = await self._in_thread(lambda: [self._row(row) for row in requested])
+        # One at a time: who gives up in between has no more unpacked.
+        rows = [await self._in_thread(self._row, row) for row in requested]
         async with self._writing:
             changes = await self._in_thread(self._index.changes, rows)
             vectors = await self._encoding.points(changes.points)
             if changes.points or changes.stale:
                 await self._to_the_end(self._index.write, changes, vectors)
-        self._settle_later(len(changes.points) + len(changes.stale))
         return WriteAnswer(written=len(changes.points), unchanged=changes.unchanged, removed=len(changes.stale))
 
     async def delete(self, item: str) -> int:
@@ -153,6 +145,8 @@ class Service:
                     raise
 
     def _row(self, row: RowRequest) -> Row:
+        if row.image:
+            self._check_pictures()
         try:
             image = _decoded(row.image) if row.image else None
             if image is not None:
@@ -161,34 +155,20 @@ class Service:
             raise SearchError(f"item {row.item!r}: the picture {error}") from error
         return Row(row.item, row.lang, row.text or None, image, row.group, row.fields)
 
+    def _check_pictures(self) -> None:
+        """Before anything is unpacked."""
+        if not _embeds_pictures(self._searcher):
+            raise SearchError(f"{self._index.about['encoder']} cannot embed pictures; send texts")
+
     def _picture(self, data: str) -> Image:
+        self._check_pictures()
         try:
             return open_picture(_decoded(data), max_pixels=self._settings.max_pixels)
         except PictureError as error:
             raise SearchError(f"the picture {error}") from error
 
-    def _settle_later(self, rows: int) -> None:
-        """Build the graph once there is much to build, and no one has written for a while."""
-        self._unsettled += rows
-        if self._settling is not None:
-            self._settling.cancel()
-        if self._unsettled >= SETTLE_ROWS:
-            self._settling = asyncio.get_running_loop().call_later(_QUIET, self._start_settling)
-
-    def _start_settling(self) -> None:
-        task = asyncio.create_task(self._settle())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _settle(self) -> None:
-        async with self._writing:
-            self._unsettled = 0
-            await self._in_thread(self._index.settle)
-
     def close(self) -> None:
         """Wait for what is being worked on, and let the threads end."""
-        if self._settling is not None:
-            self._settling.cancel()
         self._encoding.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

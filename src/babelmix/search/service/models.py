@@ -22,6 +22,9 @@ Lang = Annotated[str, Field(min_length=1, max_length=40)]
 Column = Annotated[str, Field(min_length=1, max_length=64)]
 Value = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 
+# What is wrong is said of the first value: saying it of all would take longer than the answer.
+Values = Annotated[list[Value], Field(max_length=1000, fail_fast=True)]
+
 
 def _one_of(*names: str) -> Any:
     """A part of a JSON schema: exactly one of these fields is there."""
@@ -46,7 +49,7 @@ class SearchRequest(_Request):
     )
     mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
     langs: list[Lang] = Field(default=[], max_length=200, description="only rows in these; empty: in all")
-    where: dict[Column, list[Value]] = Field(
+    where: dict[Column, Values] = Field(
         default={}, max_length=20, description="values allowed, by metadata column, `item` or `group`"
     )
     once: bool = Field(default=False, description="each item once")

@@ -1,0 +1,274 @@
+"""A Milvus server: its address, calls to it, and the facts of an index in a collection of their own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from babelmix.errors import EngineError, SearchError, require
+
+TOKEN = "BABELMIX_MILVUS_TOKEN"
+"""The environment variable with the token: a key, or USER:PASSWORD."""
+
+READ_SECONDS = 60.0
+WRITE_SECONDS = 120.0
+WAIT_SECONDS = 600.0
+"""For what the server does in the background: loading, flushing, building graphs."""
+
+_CONNECT_SECONDS = 5.0
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+_PORTS = {"http": 19530, "https": 443}
+_OPENING = "cannot be opened"
+_UNREACHED = "server unavailable"
+_AGAIN = "; what was acknowledged is safe: run the same command again, and it goes on where it was"
+_CHUNK = 60_000
+"""Bytes of a text in Milvus are 65,535 at most."""
+
+_CHUNKS = 100
+"""Chunks of a message; servers take 64 MiB."""
+
+FACTS = "babelmix: facts of an index"
+"""The description of their collection."""
+
+_PART = re.compile(r"facts:([0-9]{12}):([0-9a-f]{32}):([0-9]{6}):([0-9]{6})")
+"""Generation, writer, part and parts, in an id."""
+
+_LANG = "lang:"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an address says.
+
+    Args:
+        address: as a person wrote it.
+        uri: of the server, with its port.
+        name: of the index there.
+
+    """
+
+    address: str
+    uri: str
+    name: str
+
+    @classmethod
+    def parse(cls, address: str) -> Place:
+        """Read an address such as `http://localhost:19530/my_index`.
+
+        Raises:
+            SearchError: it holds a password, or is incomplete.
+
+        """
+        try:
+            url = urlsplit(address)
+            port = url.port or _PORTS[url.scheme]
+        except (ValueError, KeyError) as error:
+            raise SearchError(f"{address}: is no address of an index; write  http://HOST:PORT/NAME") from error
+        if "@" in url.netloc:
+            # Not repeated: the message may end in a log.
+            raise SearchError(
+                f"the address of an index holds no user and password; set the environment variable {TOKEN} to them "
+                "and write  http://HOST:PORT/NAME"
+            )
+        name = url.path.removeprefix("/")
+        if not url.hostname or url.query or url.fragment or not _NAME.fullmatch(name):
+            raise SearchError(
+                f"{address}: is no address of an index on a Milvus server; write  http://HOST:PORT/NAME  with a name of "
+                "letters, digits and _ that begins with no digit"
+            )
+        return cls(address, f"{url.scheme}://{url.hostname}:{port}", name)
+
+
+class Server:
+    """A connection to the server of an index.
+
+    Args:
+        place: where it is.
+
+    Raises:
+        SearchError: no server answers there, or it refuses the token.
+        MissingExtraError: pymilvus is not installed.
+
+    """
+
+    def __init__(self, place: Place) -> None:
+        # Both print what pymilvus raises as well.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        self.library: Any = require("pymilvus", "scale", "An index on a Milvus server")
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        self.place = place
+        self._token = os.environ.get(TOKEN, "")
+        try:
+            self._client = self.library.MilvusClient(
+                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True
+            )
+        except Exception as error:  # see `_error`
+            raise self._error(error, _OPENING) from error
+
+    def call(
+        self, method: str, *given: Any, timeout: float = READ_SECONDS, writing: bool = False, **options: Any
+    ) -> Any:
+        """Call a method of `MilvusClient`, once and again for at most `timeout` seconds.
+
+        Args:
+            method: its name.
+            given: what it is given.
+            timeout: seconds.
+            writing: it is a part of writing rows, which can be done again.
+            options: what it is given by name.
+
+        Raises:
+            SearchError: it fails.
+
+        """
+        try:
+            return getattr(self._client, method)(*given, timeout=timeout, **options)
+        except Exception as error:  # see `_error`
+            raise self._error(
+                error, "cannot be written to" if writing else "cannot be used", _AGAIN * writing
+            ) from error
+
+    def pages(
+        self, collection: str, expression: str, fields: list[str], size: int
+    ) -> Generator[list[Any], None, None]:
+        """Rows in order of their ids, at most `size` at a time, as they were when the first were read.
+
+        Raises:
+            SearchError: they cannot be read.
+
+        """
+        pages = self.call(
+            "query_iterator", collection, filter=expression or 'id != ""', output_fields=fields, batch_size=size,
+            consistency_level="Strong",
+        )  # fmt: skip
+        try:
+            while page := pages.next():
+                yield page
+        except Exception as error:  # see `_error`
+            raise self._error(error, "cannot be read") from error
+        finally:
+            pages.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _error(self, error: Exception, what: str, again: str = "") -> SearchError:
+        """The library raises its own exceptions, gRPC's and plain ones, some of them as their own causes."""
+        here, codes, cause = self.place.address, set(), error
+        seen: list[BaseException] = []
+        while isinstance(cause, Exception) and not any(cause is other for other in seen):
+            seen.append(cause)
+            code = getattr(cause, "code", None)
+            codes.add(getattr(code() if callable(code) else code, "name", ""))
+            cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+        if codes & {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            wrong = "refuses the token" if self._token else "asks for a token"
+            return EngineError(
+                f"{here}: the server {wrong}; set the environment variable {TOKEN} to a key or USER:PASSWORD"
+            )
+        if codes & {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"} or what == _OPENING or _UNREACHED in str(error):
+            return EngineError(f"{here}: no Milvus server answers there; start it, or correct the address{again}")
+        message = str(getattr(error, "message", "") or error).splitlines()[0][:200]
+        return EngineError(f"{here}: {what} ({message}){again}")
+
+
+class Facts:
+    """The facts of an index, as rows of a collection: each write is a new generation, and the last whole one counts.
+
+    The languages of the index stand beside them, a row a language, so that two processes can add some at once.
+
+    Args:
+        server: the server.
+        collection: the collection's name.
+
+    """
+
+    def __init__(self, server: Server, collection: str) -> None:
+        self._server, self.collection = server, collection
+
+    def schema(self) -> Any:
+        """Of the collection."""
+        kind = self._server.library.DataType
+        schema = self._server.library.MilvusClient.create_schema(description=FACTS)
+        schema.add_field("id", kind.VARCHAR, is_primary=True, max_length=512)
+        schema.add_field("body", kind.VARCHAR, max_length=65_535)
+        # A collection has to have a vector.
+        schema.add_field("vector", kind.FLOAT_VECTOR, dim=2)
+        return schema
+
+    def read(self) -> dict[str, Any] | None:
+        """The facts written last; None if none ever were.
+
+        Raises:
+            SearchError: they cannot be read.
+
+        """
+        parts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        counts = {}
+        for row in self._rows("facts:", ["id", "body"]):
+            if found := _PART.fullmatch(row["id"]):
+                generation, writer, part, count = found.groups()
+                parts[generation, writer][part] = row["body"]
+                counts[generation, writer] = int(count)
+        whole = [name for name, bodies in parts.items() if len(bodies) == counts[name]]
+        if not whole:
+            return None
+        bodies = parts[max(whole)]
+        try:
+            return dict(json.loads("".join(bodies[part] for part in sorted(bodies))))
+        except (ValueError, TypeError) as error:
+            raise SearchError(f"{self._server.place.address}: its facts are damaged; make the index again") from error
+
+    def write(self, about: dict[str, Any]) -> None:
+        """Replace the facts, whole or not at all.
+
+        Raises:
+            SearchError: the server cannot be written to.
+
+        """
+        text = json.dumps(about)
+        chunks = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
+        before = sorted(row["id"] for row in self._rows("facts:", ["id"]))
+        generation = 1 + (int(before[-1].split(":")[1]) if before else 0)
+        name = f"facts:{generation:012}:{uuid.uuid4().hex}"
+        rows = [(f"{name}:{number:06}:{len(chunks):06}", chunk) for number, chunk in enumerate(chunks)]
+        for start in range(0, len(rows), _CHUNKS):
+            self._put(rows[start : start + _CHUNKS])
+        if before:
+            self._server.call("delete", self.collection, ids=before, timeout=WRITE_SECONDS, writing=True)
+
+    def langs(self) -> set[str]:
+        """The languages added.
+
+        Raises:
+            SearchError: they cannot be read.
+
+        """
+        return {row["id"].removeprefix(_LANG) for row in self._rows(_LANG, ["id"])}
+
+    def add_langs(self, langs: Iterable[str]) -> None:
+        """Add languages.
+
+        Raises:
+            SearchError: the server cannot be written to.
+
+        """
+        self._put([(_LANG + lang, "") for lang in langs])
+
+    def _rows(self, prefix: str, fields: list[str]) -> Any:
+        return self._server.call(
+            "query", self.collection, f'id like "{prefix}%"', output_fields=fields, consistency_level="Strong"
+        )
+
+    def _put(self, rows: list[tuple[str, str]]) -> None:
+        data = [{"id": name, "body": body, "vector": [0.0, 0.0]} for name, body in rows]
+        self._server.call("upsert", self.collection, data, timeout=WRITE_SECONDS, writing=True)
