@@ -30,7 +30,7 @@ from babelmix.encoders.dual import make_dual
 from babelmix.errors import ConfigError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
-from babelmix.search.service import create_app
+from babelmix.search.service import Settings, create_app
 from babelmix.search.service.encoding import KEPT, Encoding
 from babelmix.search.service.metrics import Metrics
 
@@ -110,7 +110,9 @@ def test_a_picture_is_a_query(tmp_path: Path) -> None:
     encoder = make_dual("tiny-clip", ["red green", "rot grün"], dimension=32, size=200)
     with Index.create(str(tmp_path / "index"), encoder, "tiny") as index:
         index_rows(index, encoder, rows_of_corpus(picture_corpus(items=6)))
-        with TestClient(create_app(Searcher(index, encoder)), base_url="http://localhost") as client:
+        with TestClient(
+            create_app(Searcher(index, encoder), Settings(max_pixels=30_000)), base_url="http://localhost"
+        ) as client:
             assert client.get("/about").json()["pictures"] is True
             data = picture_corpus(items=6).passages["image"][4].as_py()["bytes"]
             body = {"image": base64.b64encode(data).decode(), "k": 2}
@@ -121,6 +123,13 @@ def test_a_picture_is_a_query(tmp_path: Path) -> None:
             assert client.post("/search", json={**body, "mode": "words"}).status_code == 400
             row = {"item": "new", "lang": "zxx", "image": base64.b64encode(png((1, 200, 3))).decode()}
             assert client.post("/items", json={"rows": [row]}).json()["written"] == 1
+            for image, words in (
+                ("/etc/passwd", "not in base64"), ("http://localhost/a.png", "not in base64"), ("aaaa", "is no picture"),
+                (base64.b64encode(png((9, 9, 9), 200)).decode(), "at most 30,000"),
+            ):  # fmt: skip
+                for path, body in (("/search", {"image": image}), ("/items", {"rows": [{**row, "image": image}]})):
+                    answer = client.post(path, json=body)
+                    assert (answer.status_code, words in answer.json()["error"]) == (400, True), answer.text
 
 
 @pytest.fixture
