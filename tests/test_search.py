@@ -278,7 +278,7 @@ def test_items_of_a_file_come_together(tmp_path: Path) -> None:
 
 
 def test_wrong_addresses_are_refused(tmp_path: Path, tiny_static) -> None:
-    with pytest.raises(SearchError, match="is written  http://HOST:PORT/NAME"):
+    with pytest.raises(SearchError, match="is no address of an index"):
         Index.open("ftp://somewhere/x")
     with pytest.raises(SearchError, match="is not an index"):
         Index.open(str(tmp_path))
