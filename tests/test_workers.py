@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -14,7 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from babelmix.search import Index, Where
+from babelmix.errors import SearchError
+from babelmix.search import Index, Row, Where, workers
+from babelmix.search.documents import Rows
+from babelmix.search.index import encode_points
+from babelmix.search.workers import index_with_workers
 
 pytest.importorskip("ray", reason="the extra 'scale' is not installed")
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
@@ -86,6 +91,33 @@ def test_killed_workers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     # The piece that killed its worker was begun again, and no other piece was done again for nothing.
     assert len((tmp_path / "done-5").read_text()) == 2
     assert sum(len((tmp_path / f"done-{number}").read_text()) for number in range(40)) <= 44
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_process_keeps_the_columns(searcher, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    """Batches under way agree on types, and workers that write themselves leave the index's facts alone."""
+    index, encoder = searcher.index, searcher.encoder
+    monkeypatch.setattr(index.engine, "shared", shared, raising=False)
+
+    def spread(pieces, pack, make, address, *, workers):
+        # All are handed out before the first is done.
+        for changes in list(pieces):
+            sent = pickle.loads(pack(changes))
+            assert sent.columns == {}
+            vectors = encode_points(encoder, sent.points)
+            if shared:
+                index.write(sent, vectors)
+            yield changes, vectors.tobytes()
+
+    monkeypatch.setattr(workers, "spread", spread)
+    rows = [Row(f"new{i}", "de", f"cat {i}", fields={"year": i}) for i in range(4)]
+    given = Rows("new", 4, lambda: iter([row] for row in rows))
+    assert index_with_workers(index, given, "tiny", key="", size=1).written == 4
+    assert index.columns == {"year": "integer"}
+    assert index.engine.about()["columns"] == {"year": "integer"}
+    rows = [Row("x0", "de", "cat", fields={"page": 1}), Row("x1", "de", "cat", fields={"page": "one"})]
+    with pytest.raises(SearchError, match="column 'page'"):
+        index_with_workers(index, Rows("new", 2, lambda: iter([row] for row in rows)), "tiny", key="", size=1)
 
 
 def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path) -> None:

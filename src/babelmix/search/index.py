@@ -55,7 +55,7 @@ class Index:
         self.engine = engine
         self._about = about
         self._calibration: Calibration | None = None
-        self._remembering = threading.Lock()
+        self._remembering = threading.RLock()
 
     @classmethod
     def create(
@@ -195,7 +195,7 @@ class Index:
         pictures = (p.row.image for p in changes.points)
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
         # Before the rows themselves, so that a kill leaves no column without a type.
-        self._remember_columns(changes.columns)
+        self.remember_columns(changes.columns)
         self.engine.put(
             [
                 replace(point, vector=vector, thumbnail=thumbnail)
@@ -281,11 +281,12 @@ class Index:
         self._calibration = Calibration.fit(self.engine.sample, counts)
         self._remember(calibration=self._calibration.as_json())
 
-    def _remember_columns(self, columns: Mapping[str, str]) -> None:
+    def remember_columns(self, columns: Mapping[str, str]) -> None:
+        """Keep the types of metadata columns that are new."""
         with self._remembering:
-            new = {**columns, **self.columns}
-        if new != self.columns:
-            self._remember(columns=new)
+            known = {**columns, **self.columns}
+            if known != self.columns:
+                self._remember(columns=known)
 
     def _remember(self, **facts: Any) -> None:
         # A search that calibrates must not undo what a write remembers meanwhile.

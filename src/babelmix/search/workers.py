@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -82,8 +83,8 @@ class Encoding:
 
 
 def pack(changes: Changes) -> bytes:
-    """Changes as `Encoding` is given them."""
-    return pickle.dumps(changes)
+    """Changes as `Encoding` is given them: without columns, since one process alone keeps the index's facts."""
+    return pickle.dumps(replace(changes, columns={}))
 
 
 def index_with_workers(
@@ -125,8 +126,14 @@ def index_with_workers(
         Encoding, name, revision, about["max_seq_length"], key, batch_size, index.address if shared else None
     )
 
+    def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:
+        for changes in changed:
+            # Now, not once it is written: the batches that follow are to agree on types.
+            index.remember_columns(changes.columns)
+            yield changes
+
     def write(changed: Iterator[Changes]) -> Iterator[Changes]:
-        for changes, result in spread(changed, pack, make, address, workers=workers):
+        for changes, result in spread(remembered(changed), pack, make, address, workers=workers):
             if not shared:
                 vectors = np.frombuffer(result, dtype=np.float32).reshape(len(changes.points), about["dimension"])
                 index.write(changes, vectors)
