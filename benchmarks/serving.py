@@ -65,16 +65,15 @@ def main() -> None:
     for policy, seconds_ in latencies.items():
         middle, p95, p99 = (1000 * np.quantile(seconds_, share) for share in (0.5, 0.95, 0.99))
         lines.append(f"| `{policy}` | {middle:.1f} | {p95:.1f} | {p99:.1f} |")
+    shown = range(0, len(memory), max(1, len(memory) // 10))
     lines += [
         "",
         f"{arguments.requests:,} requests, {AT_ONCE} at once, every policy in turn, one in a hundred writes and deletes an item: "
         f"{arguments.requests / took:.0f} requests/s. Resident memory, MiB:",
         "",
-        "| after requests | "
-        + " | ".join(f"{SAMPLE * i:,}" for i in range(0, len(memory), max(1, len(memory) // 10)))
-        + " |",
-        "|---|" + "---:|" * len(range(0, len(memory), max(1, len(memory) // 10))),
-        "| MiB | " + " | ".join(f"{memory[i]:,.0f}" for i in range(0, len(memory), max(1, len(memory) // 10))) + " |",
+        "| after requests | " + " | ".join(f"{SAMPLE * i:,}" for i in shown) + " |",
+        "|---|" + "---:|" * len(shown),
+        "| MiB | " + " | ".join(f"{memory[i]:,.0f}" for i in shown) + " |",
     ]
     print("\n".join(lines))
     marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {"serving": "\n".join(lines)})

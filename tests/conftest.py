@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -219,14 +221,27 @@ def serve(searcher: Searcher) -> Iterator[Serve]:
 
     from babelmix.search.service import Settings, create_app
 
-    clients = []
+    with contextlib.ExitStack() as running:
 
-    def made(**given: object) -> TestClient:
-        client = TestClient(create_app(searcher, Settings(**given)), base_url="http://localhost")  # type: ignore[arg-type]
-        client.__enter__()
-        clients.append(client)
-        return client
+        def made(**given: object) -> TestClient:
+            app = create_app(searcher, Settings(**given))  # type: ignore[arg-type]
+            return running.enter_context(TestClient(app, base_url="http://localhost"))
 
-    yield made
-    for client in clients:
-        client.__exit__(None, None, None)
+        yield made
+
+
+@pytest.fixture
+def babelmix(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: arguments to exit status, standard output and standard error."""
+    from babelmix.cli import main
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["babelmix", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run

@@ -291,16 +291,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["edge", "milvus"])
-def test_the_command_line(request, tmp_path: Path, tiny_static, capsys, monkeypatch, kind: str) -> None:
-    from babelmix.cli import main
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["babelmix", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
+def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkeypatch, kind: str) -> None:
     address = new_address(request, kind)
     if kind == "milvus":
         # A run that was killed while it made the index: the next makes it whole.
@@ -313,25 +304,27 @@ def test_the_command_line(request, tmp_path: Path, tiny_static, capsys, monkeypa
             with pytest.raises(ZeroDivisionError):
                 create_engine(address, 3, {})
         assert not exists(address)
-    code, _, error = run("search", "cat", "--in", address)
+    code, _, error = babelmix("search", "cat", "--in", address)
     assert (code, "is not an index" in error, "Traceback" in error) == (1, True, False)
     model, file = str(tmp_path / "model"), tmp_path / "docs.csv"
     tiny_static.save(model)
     file.write_text("item,lang,text,year\na,de,Katze Haus,1\na,en,cat house,1\nb,en,dog river,2\nc,fr,chat,2\n")
-    code, printed, error = run("index", str(file), "--to", address, "--model", model, "--json")
+    code, printed, error = babelmix("index", str(file), "--to", address, "--model", model, "--json")
     assert (code, error.count("Traceback")) == (0, 0)
     assert json.loads(printed)["langs"] == {"de": 1, "en": 2, "fr": 1}
-    code, printed, _ = run("index", str(file), "--to", address, "--json")
+    code, printed, _ = babelmix("index", str(file), "--to", address, "--json")
     assert (code, json.loads(printed)["written"], json.loads(printed)["unchanged"]) == (0, 0, 4)
-    code, printed, _ = run("search", "cat", "--in", address, "--policy", "balanced", "--where", "year=2", "--json")
+    code, printed, _ = babelmix(
+        "search", "cat", "--in", address, "--policy", "balanced", "--where", "year=2", "--json"
+    )
     assert {hit["text"] for hit in json.loads(printed)["hits"]} == {"dog river", "chat"}
-    code, printed, _ = run("search", "cat", "--in", address, "--policy", "only=de", "--exact", "--json")
+    code, printed, _ = babelmix("search", "cat", "--in", address, "--policy", "only=de", "--exact", "--json")
     assert [hit["text"] for hit in json.loads(printed)["hits"]] == ["Katze Haus"]
     if kind == "milvus":
-        code, _, error = run("search", "cat", "--in", address, "--mode", "hybrid")
+        code, _, error = babelmix("search", "cat", "--in", address, "--mode", "hybrid")
         assert (code, "has no BM25" in error) == (1, True)
     file.write_text("item,lang,text,year\nb,en,dog river,2\n")
-    code, printed, _ = run("index", str(file), "--to", address, "--prune", "--json")
+    code, printed, _ = babelmix("index", str(file), "--to", address, "--prune", "--json")
     assert (code, json.loads(printed)["langs"]) == (0, {"en": 1})
 
 

@@ -343,30 +343,21 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_static)
         assert index.langs() == dict.fromkeys(("de", "en", "fr", "ja"), 400)
 
 
-def test_the_command_line_indexes_and_searches(tmp_path: Path, tiny_static, capsys, monkeypatch) -> None:
-    from babelmix.cli import main
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["babelmix", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
+def test_the_command_line_indexes_and_searches(tmp_path: Path, tiny_static, babelmix) -> None:
     model, folder, file = str(tmp_path / "model"), str(tmp_path / "index"), tmp_path / "docs.csv"
     tiny_static.save(model)
     file.write_text("item,lang,text,year\na,de,Katze Haus,1\na,en,cat house,1\nb,en,dog river,2\n")
-    code, _, error = run("index", str(file), "--to", folder)
+    code, _, error = babelmix("index", str(file), "--to", folder)
     assert (code, "--model" in error) == (1, True)
-    code, printed, _ = run("index", str(file), "--to", folder, "--model", model, "--json")
+    code, printed, _ = babelmix("index", str(file), "--to", folder, "--model", model, "--json")
     assert (code, json.loads(printed)["written"]) == (0, 3)
-    code, printed, _ = run("search", "cat", "--in", folder, "--policy", "only=de", "--json")
+    code, printed, _ = babelmix("search", "cat", "--in", folder, "--policy", "only=de", "--json")
     assert [hit["text"] for hit in json.loads(printed)["hits"]] == ["Katze Haus"]
-    code, printed, _ = run("search", "dog", "--in", folder, "--where", "year=2", "--mode", "hybrid")
+    code, printed, _ = babelmix("search", "dog", "--in", folder, "--where", "year=2", "--mode", "hybrid")
     assert code == 0
     assert "dog river" in printed
     assert "cat house" not in printed
-    code, printed, _ = run("index", "--to", folder, "--delete", "a", "--json")
+    code, printed, _ = babelmix("index", "--to", folder, "--delete", "a", "--json")
     assert (code, json.loads(printed)["langs"]) == (0, {"en": 1})
     for words, match in (
         (("search", "x", "--in", str(tmp_path / "no")), "is not an index"),
@@ -375,7 +366,7 @@ def test_the_command_line_indexes_and_searches(tmp_path: Path, tiny_static, caps
         (("search", "--in", folder), "give words"),
         (("search", "x"), "--in is missing"),
     ):
-        code, _, error = run(*words)
+        code, _, error = babelmix(*words)
         assert code == 1
         assert match in error
         assert "Traceback" not in error

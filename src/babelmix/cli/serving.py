@@ -54,14 +54,12 @@ def serve(
     except ValueError:
         loopback = False
     known = Keys.read(keys) if keys is not None else Keys()
-    hosts: tuple[str, ...] | None = (*LOOPBACK, host.lower()) if loopback else None
-    if allow_host:
-        hosts = (*LOOPBACK, host.lower(), *(name.lower() for name in allow_host))
+    names = (*LOOPBACK, *(name.lower() for name in (host, *(allow_host or ()))))
     settings = Settings(
         keys=known,
         # Who may write to a service that the network reaches is to be said.
         writable=not read_only and (loopback or bool(known)),
-        hosts=hosts,
+        hosts=names if loopback or allow_host else None,
         origins=tuple(cors or ()),
         timeout=timeout,
         max_body=max_request << 20,

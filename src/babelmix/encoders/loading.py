@@ -85,11 +85,10 @@ def _has_modules_of_ours(folder: Path) -> bool:
     """Whether sentence-transformers may import modules of ours for a folder, in which nothing else asks for trust."""
     try:
         types = {str(module["type"]) for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))}
-        ours = {name for name in types if name == _OURS}
-        stock = {name for name in types if name.startswith("sentence_transformers.")}
+        known = all(name == _OURS or name.startswith("sentence_transformers.") for name in types)
         texts = (file.read_text(encoding="utf-8") for file in folder.rglob("*config.json"))
         foreign = any(folder.rglob("*.py")) or any("auto_map" in text for text in texts)
-        return bool(ours) and types == ours | stock and not foreign
+        return _OURS in types and known and not foreign
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

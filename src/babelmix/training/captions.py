@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import Dataset
 
 from babelmix._progress import progress_bar
-from babelmix.batches import Batch, BatchPlan, Mixture
+from babelmix.batches import Batch, BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
@@ -74,20 +74,12 @@ class StepCaptions(Dataset[Features]):
                 raise TrainingError(f"{name}: has no pictures; train on texts and on pictures one after the other")
             if pictures:
                 self._pictures[name] = _embedded(encoder, corpus) if locked else _as_pixels(encoder, corpus)
-        self._mixture = data.index if isinstance(data.index, Mixture) else None
         self._tokenise = cast(InputModule, tower_of(encoder, "text")[0]).preprocess
         self._prompt = encoder.prompts.get("query") or None
-        self.plan, self.rank = plan, rank
+        self._data, self.plan, self.rank = data, plan, rank
 
     def __getitem__(self, step: int) -> Features:
-        return self._features(*self._batch(step))
-
-    def _batch(self, step: int) -> tuple[str, Batch]:
-        """The source of a step, and this rank's part of its batch with the row numbers of that source."""
-        batch: Batch = self.plan[step].slice(self.rank, self.plan.world_size)
-        if self._mixture is not None:
-            batch = self._mixture.local(batch)
-        return batch.source or next(iter(self._captions)), batch
+        return self._features(*self._data.batch(self.plan, step, self.rank))
 
     def _features(self, name: str, batch: Batch) -> Features:
         columns = {"query": self._texts(name, batch.query_rows)}

@@ -85,6 +85,13 @@ class TrainingData:
             return next(iter(prints.values()))
         return hashlib.sha256(repr(list(prints.items())).encode()).hexdigest()
 
+    def batch(self, plan: BatchPlan, step: int, rank: int) -> tuple[str, Batch]:
+        """The source of a step, and a rank's part of its batch with the row numbers of that source."""
+        batch = plan[step].slice(rank, plan.world_size)
+        if isinstance(self.index, Mixture):
+            batch = self.index.local(batch)
+        return batch.source or next(iter(self.sources)), batch
+
     def example(self) -> dict[str, list[str]]:
         """A row that shows a trainer the columns."""
         corpus = next(iter(self.sources.values()))
@@ -110,18 +117,12 @@ class StepTexts(Dataset[list[dict[str, Any]]]):
             name: tuple(table["text"].combine_chunks() for table in (corpus.queries, corpus.passages))
             for name, corpus in data.sources.items()
         }
-        self._mixture = data.index if isinstance(data.index, Mixture) else None
-        self.plan, self.rank = plan, rank
-
-    def _batch(self, step: int) -> tuple[str, Batch]:
-        """The source of a step, and this rank's part of its batch with the row numbers of that source."""
-        batch = self.plan[step].slice(self.rank, self.plan.world_size)
-        if self._mixture is not None:
-            batch = self._mixture.local(batch)
-        return batch.source or next(iter(self._texts)), batch
+        self._data, self.plan, self.rank = data, plan, rank
 
     def __getitem__(self, step: int) -> list[dict[str, Any]]:
-        name, batch = self._batch(step)
+        return self._rows(*self._data.batch(self.plan, step, self.rank))
+
+    def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
         queries, passages = self._texts[name]
         columns: dict[str, list[Any]] = {
             "query": queries.take(batch.query_rows).to_pylist(),

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.nn.functional import cosine_similarity, mse_loss, normalize
 
-from babelmix.batches import BatchPlan
+from babelmix.batches import Batch, BatchPlan
 from babelmix.corpus import Corpus, find_language
 from babelmix.encoders import encode
 from babelmix.encoders.embed import encode_batch
@@ -50,11 +50,11 @@ class StepTargets(StepCaptions):
         rank: int = 0,
     ) -> None:
         super().__init__(data, plan, encoder, locked=True, pictures=False, rank=rank)
-        self._targets = {name: torch.from_numpy(targets_of(teacher, corpus)) for name, corpus in data.sources.items()}
         check_dimensions(teacher, encoder)
+        self._targets = {name: torch.from_numpy(targets_of(teacher, corpus)) for name, corpus in data.sources.items()}
 
     def __getitem__(self, step: int) -> Features:
-        name, batch = self._batch(step)
+        name, batch = self._data.batch(self.plan, step, self.rank)
         return {**self._features(name, batch), "label": self._targets[name][torch.from_numpy(batch.query_rows)]}
 
 
@@ -93,9 +93,8 @@ class StepTextTargets(StepTexts):
             if english
         }
 
-    def __getitem__(self, step: int) -> list[dict[str, Any]]:
-        name, batch = self._batch(step)
-        rows: list[dict[str, Any]] = super().__getitem__(step)
+    def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
+        rows = super()._rows(name, batch)
         targets = []
         for side, (column, kind, numbers) in enumerate(
             (("query", "query", batch.query_rows), ("passage", "document", batch.passage_rows))
@@ -114,9 +113,12 @@ def _in_english(corpus: Corpus, side: str) -> list[str]:
     first = corpus.first_texts(side, find_language("en", corpus.langs))
     items = getattr(corpus, side)["item"].to_pylist()
     if missing := next((item for item in items if item not in first), None):
+        if corpus.has_images:
+            where, what, advice = corpus.name, "caption", ""
+        else:
+            where, what, advice = f"{corpus.name}: {side}", "text", "; leave it out, or set distil_text to 'itself'"
         raise TrainingError(
-            f"distil_from: {corpus.name}: {side}: the item {missing!r} has no English text for the teacher to read; leave it "
-            "out, or set distil_text to 'itself'"
+            f"distil_from: {where}: the item {missing!r} has no English {what} for the teacher to read{advice}"
         )
     return [first[item] for item in items]
 
@@ -145,13 +147,7 @@ def targets_of(teacher: SentenceTransformer, corpus: Corpus) -> np.ndarray[Any, 
         TrainingError: the corpus has no English, or an item has none.
 
     """
-    items = corpus.queries["item"].to_pylist()
-    first = corpus.first_texts("queries", find_language("en", corpus.langs))
-    if missing := next((item for item in items if item not in first), None):
-        raise TrainingError(
-            f"distil_from: {corpus.name}: the item {missing!r} has no English caption for the teacher to read"
-        )
-    return np.array(encode(teacher, [first[item] for item in items], "query", label="encoding the teacher's captions"))
+    return np.array(encode(teacher, _in_english(corpus, "queries"), "query", label="encoding the teacher's captions"))
 
 
 class DistilLoss(torch.nn.Module):

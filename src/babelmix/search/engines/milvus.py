@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,17 +68,12 @@ class MilvusEngine:
             SearchError: there is an index already, or a collection of that name that is none.
 
         """
-        server = Server(place)
-        try:
-            engine = cls(server)
+        with cls._connected(place) as engine:
             if engine._is_there():
                 raise SearchError(f"{place.address}: there is an index already")
             engine._make(dimension)
             engine._facts.write(about)
-        except BaseException:
-            server.close()
-            raise
-        return engine
+            return engine
 
     @classmethod
     def open(cls, place: Place) -> MilvusEngine:
@@ -88,15 +83,21 @@ class MilvusEngine:
             SearchError: there is none, or the server does not answer.
 
         """
-        server = Server(place)
-        try:
-            engine = cls(server)
+        with cls._connected(place) as engine:
             if not engine._is_there():
                 raise SearchError(f"{place.address}: is not an index; make one with  babelmix index")
+            return engine
+
+    @classmethod
+    @contextmanager
+    def _connected(cls, place: Place) -> Iterator[MilvusEngine]:
+        """An engine whose connection is closed if the block fails."""
+        engine = cls(Server(place))
+        try:
+            yield engine
         except BaseException:
-            server.close()
+            engine.close()
             raise
-        return engine
 
     @classmethod
     def exists(cls, place: Place) -> bool:
@@ -106,11 +107,8 @@ class MilvusEngine:
             SearchError: the server does not answer.
 
         """
-        server = Server(place)
-        try:
-            return cls(server)._is_there()
-        finally:
-            server.close()
+        with closing(cls(Server(place))) as engine:
+            return engine._is_there()
 
     def _is_there(self) -> bool:
         """Whether everything is there, which is then loaded.
