@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -20,7 +22,7 @@ from conftest import Serve
 
 from babelmix.errors import ConfigError, EngineError
 from babelmix.search import Searcher
-from babelmix.search.service import Keys
+from babelmix.search.service import Keys, Settings, create_app
 
 READ, WRITE = "reading-key-0123456789", "writing-key-0123456789"
 
@@ -95,6 +97,7 @@ def test_items_are_written_whole_and_deleted(serve: Serve) -> None:
         ("/items", {"rows": [{"item": "a", "lang": "zxx", "image": "aaaa"}]}, 400, "cannot embed pictures"),
         ("/items", {"rows": [{"item": "a", "lang": "de", "text": "b", "fields": {"a b": 1}}]}, 400, "column 'a b'"),
         ("/items", {"rows": [{"item": "a", "lang": "de", "text": "b" * 60_001}]}, 400, "cut it into passages"),
+        ("/items", {"rows": [{"item": "a", "lang": "de", "text": "b", "fields": {"group": "c"}}]}, 400, "cannot be named"),
         ("/nowhere", {}, 404, "there is nothing here"),
         ("/about", {}, 405, "POST does not go here"),
     ],
@@ -180,6 +183,91 @@ def test_foreign_names_are_not_answered(serve: Serve) -> None:
     for host in ("127.0.0.1:8765", "[::1]:80", "LOCALHOST"):
         assert client.get("/health", headers={"host": host}).status_code == 200
     assert serve(hosts=None).get("/health", headers={"host": "elsewhere.example"}).status_code == 200
+
+
+def test_a_key_is_looked_at_before_the_body(serve: Serve) -> None:
+    client = serve(keys=Keys({READ: "read"}))
+    read = []
+
+    def body() -> Iterator[bytes]:
+        for _ in range(3):
+            read.append(1)
+            yield b"[" * 1000
+
+    answer = client.post("/items", content=body(), headers={"content-type": "application/json"})
+    assert (answer.status_code, "give a key" in answer.json()["error"]) == (401, True)
+    # Not even what is malformed is said to those without a key.
+    assert client.post("/search", json={"k": -1}).status_code == 401
+
+
+def test_requests_that_never_arrive_keep_no_one_out(searcher: Searcher) -> None:
+    guarded = create_app(searcher, Settings(receive_timeout=0.2, max_in_flight=1))
+    statuses: list[int] = []
+
+    async def ask(path: str, parts: list[bytes], length: int) -> int:
+        sent = iter(parts)
+
+        async def receive() -> dict:
+            if (part := next(sent, None)) is None:
+                await asyncio.sleep(60)
+            return {"type": "http.request", "body": part, "more_body": part is not parts[-1] or length < 0}
+
+        async def send(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        size = abs(length)
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "headers": headers,
+            "query_string": b"",
+            "app": guarded,
+        }
+        await guarded(scope, receive, send)
+        return statuses[-1]
+
+    async def scene() -> None:
+        whole = json.dumps({"query": "cat"}).encode()
+        async with guarded.router.lifespan_context(guarded):
+            halves = [asyncio.create_task(ask("/search", [whole[:5]], -len(whole))) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            assert await ask("/search", [whole], len(whole)) == 200
+            await asyncio.gather(*halves)
+
+    asyncio.run(scene())
+    assert statuses == [200, 408, 408, 408]
+
+
+def test_what_asks_whether_it_lives(serve: Serve) -> None:
+    client = serve()
+    for path in ("/health", "/", "/docs"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"query": "\xff"}', "not JSON in UTF-8"),
+        (b'{"query": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"query": "a", "where": {"item": [NaN]}}', "where.item.0: is to be a text, a finite number"),
+        (b'{"query": "a", "where": {"item": [{}]}}', "where.item.0: is to be a text, a finite number"),
+    ],
+    ids=["bytes", "deep", "NaN", "object"],
+)
+def test_what_is_not_json(serve: Serve, body: bytes, words: str) -> None:
+    answer = serve().post("/search", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert words in answer.json()["error"]
+
+
+def test_refusals_can_be_read_by_pages_that_are_let_in(serve: Serve) -> None:
+    client = serve(origins=("https://a.example",), max_body=100)
+    answer = client.post("/search", json={"query": "a" * 200}, headers={"origin": "https://a.example"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (413, "https://a.example")
 
 
 def test_other_origins_are_let_in_only_when_told(serve: Serve) -> None:
@@ -314,3 +402,41 @@ def test_a_refused_write_leaves_nothing_behind(serve: Serve) -> None:
     row = {"item": "p", "lang": "zxx", "image": "aaaa", "fields": {"never": 1}}
     assert client.post("/items", json={"rows": [row]}).status_code == 400
     assert client.get("/about").json()["columns"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"writable": True, "hosts": ("localhost", "127.0.0.1", "::1", "127.0.0.1"), "timeout": 10.0}),
+        (["--read-only", "--timeout", "3", "--max-request", "2", "--max-in-flight", "5"],
+         {"writable": False, "timeout": 3.0, "max_body": 2 << 20, "max_in_flight": 5}),
+        (["--host", "0.0.0.0"], {"writable": False, "hosts": None}),
+        (["--host", "0.0.0.0", "--keys", "KEYS"], {"writable": True, "hosts": None}),
+        (["--host", "0.0.0.0", "--allow-host", "Search.Example"],
+         {"hosts": ("localhost", "127.0.0.1", "::1", "0.0.0.0", "search.example")}),
+        (["--cors", "https://a.example", "--cors", "https://b.example"],
+         {"origins": ("https://a.example", "https://b.example")}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_options_of_the_command(
+    babelmix: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: dict
+) -> None:
+    (tmp_path / "keys").write_text(f"write {WRITE}\n")
+    seen: list[Settings] = []
+
+    class Opened:
+        index = contextlib.nullcontext()
+
+    def stop(searcher: object, settings: Settings) -> None:
+        seen.append(settings)
+        raise ConfigError("seen")
+
+    monkeypatch.setattr("babelmix.search.service.create_app", stop)
+    monkeypatch.setattr("babelmix.search.Searcher.open", lambda *_, **__: Opened())
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    given = [str(tmp_path / "keys") if option == "KEYS" else option for option in options]
+    code, _, err = babelmix("serve", str(tmp_path), "--port", "0", *given)
+    assert (code, "seen" in err) == (1, True)
+    for name, value in expected.items():
+        assert getattr(seen[0], name) == value

@@ -86,6 +86,8 @@ class Row:
         if len(self.group) > MAX_ITEM:
             raise SearchError(f"{where}: its group has {len(self.group):,} characters; at most {MAX_ITEM}")
         for name, value in self.fields.items():
+            if name in ("item", "group"):
+                raise SearchError(f"{where}: a metadata column cannot be named {name!r}, which the row itself has")
             check_field(name, value, where)
 
 

@@ -6,7 +6,9 @@ the disk each time, so a loss of power may take the last seconds.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from babelmix._files import replacing_folder, write_json
-from babelmix.errors import EngineError, SearchError, require
+from babelmix._files import check_output_folder, replacing_folder, write_json
+from babelmix.errors import BabelmixError, EngineError, SearchError, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
@@ -65,6 +67,10 @@ class EdgeEngine:
 
         """
         edge = _library()
+        try:
+            check_output_folder(folder, [])
+        except BabelmixError as error:
+            raise SearchError(str(error)) from error
         with replacing_folder(folder, []) as temporary:
             (temporary / _ROWS).mkdir()
             graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
@@ -163,7 +169,7 @@ class EdgeEngine:
                 self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids))
 
     def _update(self, operation: Any, rows: int) -> None:
-        try:
+        with self._blaming("written to"):
             self._shard.update(operation)
             self._writes += 1
             self._unflushed += rows
@@ -171,8 +177,15 @@ class EdgeEngine:
             if self._unflushed >= _FLUSH_EVERY:
                 self._shard.flush()
                 self._unflushed = 0
-        except Exception as error:  # the library raises plain exceptions
-            raise EngineError(f"{self.address}: cannot be written to ({str(error).splitlines()[0]})") from error
+
+    @contextlib.contextmanager
+    def _blaming(self, what: str) -> Iterator[None]:
+        """The library raises plain exceptions."""
+        try:
+            yield
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise EngineError(f"{self.address}: cannot be {what} ({reason})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
@@ -202,26 +215,25 @@ class EdgeEngine:
         ]
         if not requests:
             return []
-        try:
+        with self._blaming("searched"):
             found = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        except Exception as error:  # the library raises plain exceptions
-            raise EngineError(f"{self.address}: cannot be searched ({str(error).splitlines()[0]})") from error
         return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
         # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
-        page, _ = self._shard.scroll(
-            self._edge.ScrollRequest(
-                filter=self._filter(Where((lang,))), limit=count, with_payload=False, with_vector=[_DENSE]
-            )
+        asked = self._edge.ScrollRequest(
+            filter=self._filter(Where((lang,))), limit=count, with_payload=False, with_vector=[_DENSE]
         )
+        with self._blaming("read"):
+            page, _ = self._shard.scroll(asked)
         return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
         # A count that was begun before a write is not one of what is there after it.
         writes = self._writes
         if self._langs is None or self._langs[0] != writes:
-            found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
+            with self._blaming("read"):
+                found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
             # Languages whose rows are all gone are still listed.
             self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
         return dict(self._langs[1])
@@ -234,7 +246,7 @@ class EdgeEngine:
                 yield record.payload["item"]
 
     def settle(self) -> None:  # noqa: D102
-        with self._writing:
+        with self._writing, self._blaming("written to"):
             self._shard.flush()
             self._unflushed = 0
             self._shard.optimize()
@@ -249,9 +261,9 @@ class EdgeEngine:
     def _scroll(self, where: Any, facts: list[str]) -> Iterator[Any]:
         offset = None
         while True:
-            page, offset = self._shard.scroll(
-                self._edge.ScrollRequest(filter=where, limit=_PAGE, offset=offset, with_payload=facts)
-            )
+            asked = self._edge.ScrollRequest(filter=where, limit=_PAGE, offset=offset, with_payload=facts)
+            with self._blaming("read"):
+                page, offset = self._shard.scroll(asked)
             yield from page
             if offset is None:
                 return
@@ -273,7 +285,11 @@ class EdgeEngine:
             return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
         return edge.Filter(
             should=[
-                edge.FieldCondition(key=key, range=edge.RangeFloat(gte=value, lte=value))
+                # The last digit of what it stores may differ.
+                edge.FieldCondition(
+                    key=key,
+                    range=edge.RangeFloat(gte=math.nextafter(value, -math.inf), lte=math.nextafter(value, math.inf)),
+                )
                 if isinstance(value, float)
                 else edge.FieldCondition(key=key, match=edge.MatchValue(value))
                 for value in values

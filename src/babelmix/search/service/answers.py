@@ -43,14 +43,21 @@ class Service:
         self._searcher, self._settings = searcher, settings
         self._encoding = Encoding(searcher, metrics)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
+        # Of their own: pictures hold up no search, and who asks after the health waits for neither.
+        self._pictures = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._metrics = metrics
         self._writing = asyncio.Lock()
 
     @property
     def _index(self) -> Index:
         return self._searcher.index
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*arguments, **options))
+    async def _in_thread(
+        self, work: Callable[..., T], *arguments: Any, pool: ThreadPoolExecutor | None = None, **options: Any
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool or self._pool, lambda: work(*arguments, **options))
 
     async def about(self, writable: bool) -> About:
         """What there is to search."""
@@ -72,7 +79,11 @@ class Service:
 
     async def rows(self) -> int:
         """How many rows there are."""
-        return sum((await self._in_thread(self._index.langs)).values())
+        return sum((await self._in_thread(self._index.langs, pool=self._health)).values())
+
+    async def measurements(self) -> bytes:
+        """What Prometheus collects; it counts the rows."""
+        return await self._in_thread(self._metrics.text, pool=self._health)
 
     async def search(self, request: SearchRequest) -> SearchAnswer:
         """Search.
@@ -88,7 +99,7 @@ class Service:
         where = self._index.where(request.langs or None, request.where)
         query: str | Image = request.query
         if request.image:
-            query = await self._in_thread(self._picture, request.image)
+            query = await self._in_thread(self._picture, request.image, pool=self._pictures)
         # A search by words alone needs no vector.
         vectors = await self._encoding.query(query) if request.mode != "words" else None
         found: list[list[Hit]] = await self._in_thread(
@@ -116,7 +127,7 @@ class Service:
 
         """
         # One at a time: who gives up in between has no more unpacked.
-        rows = [await self._in_thread(self._row, row) for row in requested]
+        rows = [await self._in_thread(self._row, row, pool=self._pictures) for row in requested]
         async with self._writing:
             changes = await self._in_thread(self._index.changes, rows)
             vectors = await self._encoding.points(changes.points)
@@ -170,7 +181,8 @@ class Service:
     def close(self) -> None:
         """Wait for what is being worked on, and let the threads end."""
         self._encoding.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._pictures, self._health):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _embeds_pictures(searcher: Searcher) -> bool:

@@ -6,17 +6,18 @@ import base64
 import hashlib
 import importlib.metadata
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import fastapi_offline
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -27,6 +28,7 @@ from babelmix.errors import BabelmixError, EngineError
 from babelmix.search.searcher import Searcher
 from babelmix.search.service.answers import Service
 from babelmix.search.service.guard import Guard
+from babelmix.search.service.keys import Right
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import (
     About,
@@ -45,10 +47,12 @@ _STATUS = {400: "something asked is wrong", 413: "the request is too large", 422
 _KEY_STATUS = {401: "a key is needed", 403: "the key does not allow it"}
 _BUSY_STATUS = {503: "too many requests, or the engine fails", 504: "it took too long"}
 
-Authorization = Annotated[
-    HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, description="a key"))
-]
-KeyHeader = Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
+_BEARER = HTTPBearer(auto_error=False, description="a key")
+_KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+_DESCRIBED = [Depends(_BEARER), Depends(_KEY_HEADER)]
+"""For the description of the API: keys are looked at before, see `_route_for`."""
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
@@ -83,8 +87,10 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
     )
     _answer_errors(app)
     _add_pages(app)
-    _add_routes(app, service, allowed, metrics)
+    _add_routes(app, service, allowed)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=allowed.max_body)
+    app.add_middleware(Guard, settings=allowed, metrics=metrics)
+    # Outermost, so that a page of another origin can read why it was refused.
     if allowed.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -92,34 +98,31 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "x-api-key"],
         )
-    app.add_middleware(Guard, settings=allowed, metrics=metrics)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service, settings: Settings, metrics: Metrics) -> None:
-    may_read, may_write = _rights(settings)
-    reading = [Depends(may_read)]
-    writing = [Depends(may_write)]
+def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
+    reading = APIRouter(route_class=_route_for("read", settings), dependencies=_DESCRIBED)
+    writing = APIRouter(route_class=_route_for("write", settings), dependencies=_DESCRIBED)
     writable = settings.writable
 
-    @app.post("/search", dependencies=reading, responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
+    @reading.post("/search", responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
     async def search(request: SearchRequest) -> SearchAnswer:
         """Search by words in any language, or by a picture, under a language policy."""
         return await service.search(request)
 
-    @app.get("/about", dependencies=reading, responses=_problems(_KEY_STATUS, _BUSY_STATUS))
+    @reading.get("/about", responses=_problems(_KEY_STATUS, _BUSY_STATUS))
     async def about() -> About:
         """What there is to search, and how."""
         return await service.about(writable)
 
-    @app.post("/items", dependencies=writing, responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
+    @writing.post("/items", responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
     async def write(request: WriteRequest) -> WriteAnswer:
         """Write items: the rows given of an item replace those it had."""
         return await service.write(request.rows)
 
-    @app.delete(
+    @writing.delete(
         "/items/{item:path}",
-        dependencies=writing,
         responses=_problems({404: "there is no such item"}, _KEY_STATUS, _BUSY_STATUS),
     )
     async def delete(item: str) -> DeleteAnswer:
@@ -128,42 +131,51 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings, metrics: Met
             raise HTTPException(404, "there is no such item")
         return DeleteAnswer(removed=removed)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", responses=_problems({503: "the engine fails"}))
     async def health() -> Health:
         """Whether the service works."""
         return Health(status="ok", rows=await service.rows())
 
-    @app.get(
+    @reading.get(
         "/metrics",
-        dependencies=reading,
         response_class=Response,
         responses=_problems(_KEY_STATUS) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def measurements() -> Response:
         """What Prometheus collects."""
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await service.measurements(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    app.include_router(reading)
+    app.include_router(writing)
 
 
-def _rights(settings: Settings) -> tuple[Any, Any]:
-    """Two dependencies: one lets readers in, one writers."""
+def _route_for(right: Right, settings: Settings) -> type[APIRoute]:
+    """Routes that look at the key before anything of the body is read."""
 
-    def may_read(authorization: Authorization, key: KeyHeader) -> str:
-        if not settings.keys:
-            return "write"
-        given = key or (authorization.credentials if authorization else "")
-        if (right := settings.keys.right_of(given)) is None:
-            sentence = "this key is not known" if given else "give a key in the header  Authorization: Bearer KEY"
-            raise HTTPException(401, sentence, {"www-authenticate": "Bearer"})
-        return right
-
-    def may_write(authorization: Authorization, key: KeyHeader) -> None:
-        right = may_read(authorization, key)
-        if not settings.writable:
+    async def check(request: Request) -> None:
+        if settings.keys:
+            bearer = await _BEARER(request)
+            given = await _KEY_HEADER(request) or (bearer.credentials if bearer else "")
+            if (has := settings.keys.right_of(given)) is None:
+                sentence = "this key is not known" if given else "give a key in the header  Authorization: Bearer KEY"
+                raise HTTPException(401, sentence, {"www-authenticate": "Bearer"})
+            if right == "write" and settings.writable and has != "write":
+                raise HTTPException(403, "this key allows searching, not writing")
+        if right == "write" and not settings.writable:
             raise HTTPException(403, "this service only searches; it was started so that nothing is written")
-        if right != "write":
-            raise HTTPException(403, "this key allows searching, not writing")
 
-    return may_read, may_write
+    class KeyedRoute(APIRoute):
+        def get_route_handler(self) -> Handler:
+            answer = super().get_route_handler()
+
+            async def handler(request: Request) -> Response:
+                await check(request)
+                return await answer(request)
+
+            return handler
+
+    return KeyedRoute
 
 
 def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -186,13 +198,18 @@ def _answer_errors(app: FastAPI) -> None:
             sentence = f"{request.method} does not go here; see /openapi.json"
         elif error.status_code == 404 and sentence == "Not Found":
             sentence = "there is nothing here; see /openapi.json"
+        elif sentence == "There was an error parsing the body":
+            sentence = "the body is not JSON in UTF-8, or is nested too deeply"
         return JSONResponse({"error": sentence}, error.status_code, dict(error.headers or {}))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        place = [part for part in first["loc"] if part != "body"]
         what = str(first["msg"]).removeprefix("Value error, ")
+        if {"where", "fields"} & set(place) and place[-1] in ("str", "int", "float", "constrained-float", "bool"):
+            place, what = place[:-1], "is to be a text, a finite number, true or false"
+        where = ".".join(map(str, place))
         if first["type"] == "json_invalid":
             where, what = "", f"the body is not JSON ({first['ctx']['error']} at character {where})"
         elif first["loc"] == ("body",) and first["type"] != "value_error":
@@ -207,6 +224,7 @@ def _answer_errors(app: FastAPI) -> None:
 def _add_pages(app: FastAPI) -> None:
     page = _page(_PAGE.read_text(encoding="utf-8"), "img-src data: blob:; connect-src 'self'")
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
         return page
@@ -224,6 +242,7 @@ def _add_pages(app: FastAPI) -> None:
         bytes(described.body).decode(), "img-src data: 'self'; connect-src 'self'", "'self'", "'unsafe-inline'"
     )
 
+    @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def docs_page() -> Response:
         return docs

@@ -105,7 +105,8 @@ class Encoding:
                 continue
             for row, (_, future) in enumerate(batch):
                 if not future.done():
-                    future.set_result(vectors[row : row + 1])
+                    # A copy: what is kept of one query is not to hold on to the whole batch.
+                    future.set_result(vectors[row : row + 1].copy())
 
     async def _run(self, kind: str, size: int, work: Callable[..., Vectors], *arguments: Any) -> Vectors:
         self._metrics.encode_batch.labels(kind).observe(size)

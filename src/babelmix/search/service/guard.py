@@ -8,6 +8,7 @@ import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,11 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+
+_ARRIVING = 4
+"""Times as many requests may still be arriving as may be worked on."""
+
+_TOO_MANY = "too many requests are being worked on; ask again in a second"
 
 log = logging.getLogger("babelmix.service")
 
@@ -40,6 +46,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._in_flight = 0
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -61,23 +68,54 @@ class Guard:
             headers = {"retry-after": "1"} if code == 503 else None
             await JSONResponse({"error": sentence}, code, headers)(scope, receive, sending)
 
+        arriving = working = False
+
+        def work() -> None:
+            """Take the place of one that is worked on; those whose body is still to come hold none."""
+            nonlocal arriving, working
+            self._arriving -= arriving
+            arriving = False
+            if self._in_flight >= self._settings.max_in_flight:
+                raise HTTPException(503, _TOO_MANY, {"retry-after": "1"})
+            working = True
+            self._in_flight += 1
+            self._metrics.in_flight.set(self._in_flight)
+
+        async def receiving() -> Message:
+            if not arriving:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(arrived_by):
+                    message = await receive()
+            except TimeoutError as error:
+                seconds = self._settings.receive_timeout
+                raise HTTPException(408, f"the request took longer than {seconds:g} seconds to arrive") from error
+            if message["type"] == "http.request" and not message.get("more_body"):
+                work()
+            return message
+
         counted = scope["path"] not in _ALWAYS
-        self._in_flight += counted
-        self._metrics.in_flight.set(self._in_flight)
+        arrived_by = asyncio.get_running_loop().time() + self._settings.receive_timeout
         limit = self._settings.timeout
-        if scope["path"].startswith("/items"):
+        if scope["path"] == "/items" or scope["path"].startswith("/items/"):
             limit = self._settings.write_timeout
         try:
             if not self._is_for_us(scope):
                 await refuse(421, "this service does not answer under that name; see  babelmix serve --allow-host")
             elif self._says_it_is_too_large(scope):
                 await refuse(413, f"the request has more than {self._settings.max_body:,} bytes")
-            elif counted and self._in_flight > self._settings.max_in_flight:
-                await refuse(503, "too many requests are being worked on; ask again in a second")
+            elif counted and self._arriving >= _ARRIVING * self._settings.max_in_flight:
+                await refuse(503, _TOO_MANY)
             else:
                 try:
+                    arriving = counted and _has_body(scope)
+                    self._arriving += arriving
+                    if counted and not arriving:
+                        work()
                     async with asyncio.timeout(limit):
-                        await self._app(scope, receive, sending)
+                        await self._app(scope, receiving, sending)
+                except HTTPException as error:
+                    await refuse(error.status_code, error.detail)
                 except TimeoutError:
                     if started:
                         raise
@@ -87,7 +125,8 @@ class Guard:
             if not started:
                 await refuse(500, "the service failed; its log says at what")
         finally:
-            self._in_flight -= counted
+            self._arriving -= arriving
+            self._in_flight -= working
             self._metrics.in_flight.set(self._in_flight)
             # Routes, not paths: there are as many paths as a client likes.
             route = getattr(scope.get("route"), "path", "none")
@@ -107,6 +146,11 @@ class Guard:
         """Those that do not say so are cut off while they are read."""
         length = Headers(scope=scope).get("content-length", "")
         return length.isdigit() and int(length) > self._settings.max_body
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _method(method: str) -> str:

@@ -22,6 +22,7 @@ class Settings:
         max_body: bytes of a request at most.
         max_pixels: of a picture at most.
         timeout: seconds a request may take.
+        receive_timeout: seconds a request may take to arrive.
         write_timeout: seconds a request that writes may take; what has begun to be written is written to its end.
         max_in_flight: requests that are worked on at once; more are turned away.
 
@@ -34,5 +35,6 @@ class Settings:
     max_body: int = 16 << 20
     max_pixels: int = 20_000_000
     timeout: float = 10.0
+    receive_timeout: float = 20.0
     write_timeout: float = 120.0
     max_in_flight: int = 64
