@@ -73,9 +73,11 @@ class BatchPlan:
         language_temperature: languages are drawn in proportion to size ** temperature; 0 is uniform (as in arXiv
             2408.10536), 1 is by size.
         world_size: number of ranks that share a batch; it does not change the global batch.
+        steps: of the whole run, for strategies that change over it; others do without.
 
     Raises:
-        PlanError: the batch cannot be shared or filled; the message says by which language.
+        PlanError: the batch cannot be shared or filled, by which language the message says; or the strategy needs the number of
+            steps, and there is none.
 
     """
 
@@ -88,12 +90,15 @@ class BatchPlan:
         seed: int = 0,
         language_temperature: float = 0.0,
         world_size: int = 1,
+        steps: int | None = None,
     ) -> None:
         if batch_size < 1 or world_size < 1 or batch_size % world_size:
             raise PlanError(f"a batch of {batch_size} cannot be shared by {world_size} ranks: use a multiple")
         if not np.isfinite(language_temperature) or language_temperature < 0:
             raise PlanError(f"the language temperature must be 0 (uniform) or more, not {language_temperature}")
-        self.index, self.strategy, self.batch_size = index, strategy, batch_size
+        if steps is not None and steps < 1:
+            raise PlanError(f"a run has at least one step, not {steps}")
+        self.index, self.strategy, self.batch_size, self.steps = index, strategy, batch_size, steps
         self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
         self._pools: dict[tuple[str, int | None], Pool] = {}
         strategy.check(self)
@@ -190,6 +195,19 @@ class BatchPlan:
     def _languages(self) -> Wheel:
         return Wheel(self.language_weights * (self.mono_sizes > 0))
 
+    def require_steps(self, what: str) -> None:
+        """Raise unless the number of the run's steps is known.
+
+        Args:
+            what: needs it, for the message.
+
+        Raises:
+            PlanError: it is not.
+
+        """
+        if self.steps is None:
+            raise PlanError(f"{what} changes over the run: say how many steps it has (`steps`)")
+
     def require(self, pool: Pool, what: str, langs: Sequence[str] = (), *, size: int | None = None) -> None:
         """Raise unless a pool can fill a batch.
 
@@ -221,11 +239,12 @@ def largest_batch(index: PairIndex, strategy: Strategy, limit: int = 1 << 16) ->
 
     """
     low, high = 2, limit
-    BatchPlan(index, strategy, low)
+    # Whether batches can be filled does not depend on the length of the run.
+    BatchPlan(index, strategy, low, steps=1)
     while low < high:
         middle = (low + high + 1) // 2
         try:
-            BatchPlan(index, strategy, middle)
+            BatchPlan(index, strategy, middle, steps=1)
             low = middle
         except PlanError:
             high = middle - 1

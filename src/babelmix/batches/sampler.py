@@ -116,6 +116,7 @@ def batch_sampler(
     language_temperature: float = 0.0,
     source_weights: Mapping[str, float] | None = None,
     world_size: int | None = None,
+    steps: int | None = None,
 ) -> Callable[..., PlanBatchSampler]:
     """What to pass as `batch_sampler=` to `SentenceTransformerTrainingArguments`.
 
@@ -132,6 +133,7 @@ def batch_sampler(
         source_weights: a weight for every name in the column `source`: then all rows of a batch are of one source, see
             `Mixture`. Without it that column is not looked at.
         world_size: number of ranks; by default what torchrun or accelerate set.
+        steps: of the whole run, for strategies that change over it, such as `hybrid(1..0)`.
 
     Raises:
         PlanError: a column is missing, or a weight. An unfillable batch raises when the trainer makes its data loader.
@@ -155,7 +157,7 @@ def batch_sampler(
             raise PlanError(f"the sampler indexed {count} rows, but the trainer's data set has {len(dataset)}")
         plan = BatchPlan(
             index, parse_strategy(strategy), batch_size * ranks,
-            seed=seed, language_temperature=language_temperature, world_size=ranks,
+            seed=seed, language_temperature=language_temperature, world_size=ranks, steps=steps,
         )  # fmt: skip
         return PlanBatchSampler(plan, max(1, len(dataset) // (batch_size * ranks)), rows=rows)
 

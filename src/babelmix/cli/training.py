@@ -24,8 +24,8 @@ def train(
     strategy: Annotated[
         str,
         typer.Option(
-            help="english, mixed, mono, cross, hybrid or hybrid(ALPHA); for pictures also paired, one_to_k, "
-            "hybrid(ALPHA, paired), hybrid(ALPHA, text_text)."
+            help="english, mixed, mono, cross, hybrid, hybrid(ALPHA) or, with an alpha that changes over the run, "
+            "hybrid(FROM..TO); for pictures also paired, one_to_k, hybrid(ALPHA, paired), hybrid(ALPHA, text_text)."
         ),
     ] = "hybrid",
     model: Annotated[

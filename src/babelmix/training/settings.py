@@ -16,7 +16,8 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: str = Field(
-        "hybrid", description="batch strategy: english, mixed, mono, cross, hybrid, hybrid(ALPHA); see docs"
+        "hybrid",
+        description="batch strategy: english, mixed, mono, cross, hybrid, hybrid(ALPHA), hybrid(FROM..TO); see docs",
     )
     steps: int = Field(200, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=2, description="pairs in the global batch, over all ranks")

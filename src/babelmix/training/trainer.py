@@ -132,6 +132,7 @@ def train(
     plan = BatchPlan(
         data.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
         seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
+        steps=settings.steps,
     )  # fmt: skip
     cpu = str(encoder.device) == "cpu"
     _processes.join(cpu)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from babelmix.batches.strategies.alpha import Alpha, parse_alpha
 from babelmix.batches.strategies.base import Strategy
 from babelmix.batches.strategies.cross import Cross
 from babelmix.batches.strategies.english import English
@@ -33,7 +34,8 @@ _SPEC = re.compile(r"^(\w+)(?:\(([^)]*)\))?$")
 def strategy(spec: str) -> Strategy:
     """A strategy from its name and, for `hybrid`, its alpha and its other batches.
 
-    As in `mono`, `hybrid`, `hybrid(0.25)` and, for pictures, `hybrid(0.25, paired)`.
+    As in `mono`, `hybrid`, `hybrid(0.25)` and, for pictures, `hybrid(0.25, paired)`. Alpha may change over the run:
+    `hybrid(1..0)` goes evenly from 1 to 0, `hybrid(1..0 at 0.3)` is 1 in the first three tenths of the steps and 0 in the others.
 
     Raises:
         ConfigError: there is no such strategy, or its arguments are not a number and a strategy.
@@ -50,15 +52,17 @@ def strategy(spec: str) -> Strategy:
     if other in ("hybrid", "mono", "english") or (comma and other not in STRATEGIES):
         raise ConfigError(f"the other batches of {spec!r} cannot be {other!r}; name cross, paired or text_text")
     try:
-        return STRATEGIES[name](float(alpha), *([STRATEGIES[other]()] if other else []))
+        return STRATEGIES[name](parse_alpha(alpha), *([STRATEGIES[other]()] if other else []))
     except (ValueError, TypeError):
         raise ConfigError(
-            f"the strategy {name!r} does not take {arguments!r}; hybrid takes a number, as in hybrid(0.5)"
+            f"the strategy {name!r} does not take {arguments!r}; hybrid takes a number, as in hybrid(0.5), or two, as in "
+            "hybrid(1..0)"
         ) from None
 
 
 __all__ = [
     "STRATEGIES",
+    "Alpha",
     "Cross",
     "English",
     "Hybrid",

@@ -236,7 +236,7 @@ def _tuning_section(results: Results) -> Section:
     )
 
 
-_HYBRID = re.compile(r"^hybrid\(([\d.]+)\)$")
+_HYBRID = re.compile(r"^hybrid\((\d*\.?\d+)\)$")
 
 
 def _alpha_of(name: str) -> float | None:
