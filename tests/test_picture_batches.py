@@ -158,7 +158,7 @@ def test_equal_pictures_are_never_in_one_batch() -> None:
 
 
 def test_what_is_for_pictures_is_refused_for_texts() -> None:
-    for spec in ("paired", "text_text", "one_to_k", "hybrid(0.5, paired)"):
+    for spec in ("paired", "text_text", "hybrid(0.5, paired)"):
         with pytest.raises(PlanError, match="pictures with captions"):
             BatchPlan(CorpusIndex(parallel_corpus()), strategy(spec), 8)
     with pytest.raises(PlanError, match="has no pictures"):

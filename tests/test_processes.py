@@ -33,7 +33,8 @@ def run(
     launcher = (
         ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     )
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent), "CUDA_VISIBLE_DEVICES": ""}
+    path = os.pathsep.join(filter(None, [str(WORKER.parent), os.environ.get("PYTHONPATH", "")]))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [sys.executable, *launcher, str(WORKER), str(file)],
         capture_output=True,
@@ -67,6 +68,8 @@ def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
         "plain": BASE,
         "cached": BASE | {"mini_batch_size": 3},
         "cross": BASE | {"strategy": "cross", "seed": 3},
+        "consistent": BASE | {"strategy": "cross", "consistency": 1.0, "consistency_of": "both"},
+        "many": BASE | {"strategy": "one_to_k", "mini_batch_size": 2},
     }
     alone, two = tmp_path / "alone", tmp_path / "two"
     for out, processes in ((alone, 1), (two, 2)):
@@ -81,8 +84,8 @@ def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
     assert [(step, rows) for step, rows in whole] == [
         (step, [*first, *second]) for (step, first), (_, second) in zip(*parts, strict=True)
     ]
-    assert {len(row) for _, rows in whole for row in rows} == {3}
-    assert sorted(path.name for path in two.iterdir()) == ["cached", "cross", "plain"]
+    assert {len(row) for _, rows in whole for row in rows} == {3, 6}
+    assert sorted(path.name for path in two.iterdir()) == ["cached", "consistent", "cross", "many", "plain"]
 
 
 @pytest.mark.slow

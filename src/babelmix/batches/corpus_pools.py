@@ -137,17 +137,18 @@ class TwoCaptionsPool(CorpusPool):
 
 
 class RenderingsPool(CorpusPool):
-    """Pictures with a caption in every one of some languages.
+    """Passages with a query in every one of some languages: pictures with captions, or texts in a language drawn by weight.
 
     Args:
         index: of the pairs.
         pairs: the pool's, int64, shape (pairs,).
         langs: numbers of the languages, int64, shape (K,).
+        weights: of all languages, shape (languages,).
 
     """
 
-    def __init__(self, index: CorpusIndex, pairs: Ints, langs: Ints) -> None:
-        super().__init__(index, pairs, np.ones(len(index.langs)))
+    def __init__(self, index: CorpusIndex, pairs: Ints, langs: Ints, weights: Floats) -> None:
+        super().__init__(index, pairs, weights)
         self._of = langs
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
@@ -156,10 +157,11 @@ class RenderingsPool(CorpusPool):
         item = np.repeat(self._index.query_item[drawn.query_rows], len(self._of))
         chance = uniforms(derive_key(seed, "renderings", step), len(item))
         query_rows = self._index.query_rows.pick(item, np.tile(self._of, size), chance)
-        return Drawn(query_rows, drawn.passage_rows)
+        return Drawn(query_rows, drawn.passage_rows, negative_rows=drawn.negative_rows)
 
     def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
-        return int(self._of[0]), 0
+        has = self._index.passage_rows.has[passage]
+        return int(self._of[0]), choose(np.where(has, self._weights, 0.0), chance[1])
 
 
 __all__ = [

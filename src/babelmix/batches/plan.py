@@ -20,10 +20,12 @@ class Batch:
     """One batch of training pairs.
 
     Args:
-        kind: `mono`, `cross` or `mixed`; for pictures with captions also `paired`, `text_text` or `one_to_k`.
+        kind: `mono`, `cross` or `mixed`; a corpus has `one_to_k` too, and pictures with captions
+            also `paired` or `text_text`.
         step: of the plan.
         lang: the language of a `mono` batch, else None.
-        query_rows: rows of the corpus's queries, int64, shape (batch,); of a `one_to_k` batch K in a row for each passage.
+        query_rows: rows of the corpus's queries, int64, shape (batch,); of a `one_to_k` batch K in a row for each
+            passage.
         passage_rows: rows of its passages, int64, shape (batch,); none in a `text_text` batch.
         source: the source that all rows are of, if the plan has several.
         negative_rows: rows of the passages that are hard negatives of the queries, int64, shape (batch,), or None.
@@ -124,7 +126,7 @@ class BatchPlan:
     def pool(self, kind: str, lang: int | None = None) -> Pool:
         """The pool of one kind: `same` (of one language, or of each row's own) or `different`.
 
-        For pictures with captions also `paired`, `translations` or `renderings`; see `CaptionIndex`.
+        For a corpus also `renderings`, for pictures with captions `paired` or `translations`; see `CaptionIndex`.
 
         Raises:
             PlanError: the kind is for pictures, and the index has none.
@@ -139,13 +141,28 @@ class BatchPlan:
             return self.index.same(lang, self.language_weights)
         if kind == "different":
             return self.index.different(self.language_weights)
+        if kind == "renderings":
+            return self.renderings.renderings(self.language_weights)
         index = self.captions
         if kind == "translations":
             sizes = np.maximum(index.caption_sizes(), 1).astype(np.float64)
             return index.translations(sizes**self.language_temperature)
-        if kind == "renderings":
-            return index.renderings()
         return index.paired(self.language_weights)
+
+    @property
+    def renderings(self) -> CaptionIndex:
+        """The index, if it knows which queries are of one item.
+
+        Raises:
+            PlanError: it does not.
+
+        """
+        if not isinstance(self.index, CaptionIndex):
+            raise PlanError(
+                f"batches of the strategy {self.strategy} are of one corpus; use mono, cross or hybrid for several sources, "
+                "ready pairs or a RegularIndex"
+            )
+        return self.index
 
     @property
     def captions(self) -> CaptionIndex:

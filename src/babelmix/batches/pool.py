@@ -146,7 +146,7 @@ class PairIndex(Protocol):
 
 @runtime_checkable
 class CaptionIndex(PairIndex, Protocol):
-    """An index whose passages are pictures and whose queries are captions, several languages a picture."""
+    """An index that knows which queries are of one item, such as the captions of a picture in several languages."""
 
     @property
     def pictures(self) -> bool:
@@ -180,8 +180,13 @@ class CaptionIndex(PairIndex, Protocol):
         """How many languages may stand beside a picture: the K of `renderings`."""
         ...
 
-    def renderings(self) -> Pool:
-        """Pictures with a caption in each of K languages: K query rows for each passage row, side by side."""
+    def renderings(self, weights: Floats) -> Pool:
+        """Passages with a query in each of K languages: K query rows for each passage row, side by side.
+
+        Args:
+            weights: as for `same`; a text's passage is in one of its languages.
+
+        """
         ...
 
 

@@ -91,6 +91,13 @@ def train(
     distil_share: Annotated[
         float, typer.Option(min=0.01, max=1, help="Share of the distance from it in the loss; 1: no other loss.")
     ] = 1.0,
+    consistency: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of the term that gives translations of an answer the same place; 0: none."),
+    ] = 0.0,
+    consistency_of: Annotated[
+        Literal["passages", "queries", "both"], typer.Option(help="Whose translations.")
+    ] = "passages",
     validation: Annotated[
         str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
     ] = "",
@@ -158,7 +165,7 @@ def train(
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
             lock_images=lock_images, text_share=text_share, text_weight=text_weight,
             text_only_langs=listed(text_only_langs), distil_from=distil_from,
-            distil_text=distil_text, distil_share=distil_share,
+            distil_text=distil_text, distil_share=distil_share, consistency=consistency, consistency_of=consistency_of,
             bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip

@@ -249,6 +249,7 @@ class Experiment(_Section):
             "distil_from": "",
             "distil_text": "english",
             "distil_share": 1.0,
+            "consistency": 0.0,
         }
         steps = {"steps": self.tower.steps} if self.tower.steps else {}
         return TrainingSettings(**{**self.training, **own, **steps}, strategy=self.tower.strategy, seed=seed)

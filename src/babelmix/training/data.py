@@ -102,7 +102,8 @@ class TrainingData:
 class StepTexts(Dataset[list[dict[str, Any]]]):
     """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`.
 
-    Rows of a source with hard negatives have a third text, `negative`.
+    Rows of a source with hard negatives have a third text, `negative`. In a `one_to_k` batch a row has the query in K languages:
+    `query`, and behind the others `query2` and so on.
 
     Args:
         data: what the plan draws from.
@@ -124,13 +125,26 @@ class StepTexts(Dataset[list[dict[str, Any]]]):
 
     def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
         queries, passages = self._texts[name]
+        several = len(batch.query_rows) // len(batch.passage_rows)
         columns: dict[str, list[Any]] = {
-            "query": queries.take(batch.query_rows).to_pylist(),
+            "query": queries.take(batch.query_rows[::several]).to_pylist(),
             "passage": passages.take(batch.passage_rows).to_pylist(),
         }
         if batch.negative_rows is not None:
             columns["negative"] = passages.take(batch.negative_rows).to_pylist()
+        for place, name in enumerate(query_columns(several)[1:], 1):
+            columns[name] = queries.take(batch.query_rows[place::several]).to_pylist()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def query_columns(several: int) -> list[str]:
+    """The names of the columns of queries, where a row has so many."""
+    return ["query", *(f"query{number}" for number in range(2, several + 1))]
+
+
+def is_query(column: str) -> bool:
+    """Whether a column holds queries."""
+    return column == "other_query" or column.startswith("query")
 
 
 def refuse_evaluation_only(corpus: Corpus) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
+from sentence_transformers.util import all_gather_with_grad
+from torch.nn.functional import normalize
 
 from babelmix import _processes
-from babelmix.training.captions import CaptionLoss
-from babelmix.training.data import TrainingData
+from babelmix.training.captions import CaptionLoss, Features
+from babelmix.training.consistency import columns_of, of_passages, of_queries
+from babelmix.training.data import TrainingData, is_query
 from babelmix.training.distil import DistilLoss, TextDistilLoss
 from babelmix.training.settings import TrainingSettings
 
@@ -26,7 +32,15 @@ def loss_of(encoder: SentenceTransformer, settings: TrainingSettings, data: Trai
     if settings.distil_from:
         assert isinstance(loss, MultipleNegativesRankingLoss)
         return TextDistilLoss(encoder, loss, settings.distil_share, settings.temperature)
-    return loss
+    if not settings.consistency and not settings.several_queries:
+        return loss
+    terms = Terms(settings.consistency, columns_of(settings.consistency_of) if settings.consistency else ())
+    if isinstance(loss, MultipleNegativesRankingLoss):
+        return ColumnLoss(encoder, loss, terms)
+    return CachedColumnLoss(
+        encoder, terms, scale=1.0 / settings.temperature, mini_batch_size=settings.mini_batch_size,
+        gather_across_devices=_processes.world_size() > 1,
+    )  # fmt: skip
 
 
 def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:
@@ -40,4 +54,112 @@ def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.
     return MultipleNegativesRankingLoss(encoder, scale=scale, gather_across_devices=gather)
 
 
-__all__ = ["info_nce", "loss_of"]
+class Terms:
+    """The terms of a step, by the columns that it has.
+
+    The mean over the query columns (`query`, and `query2` and so on in a `one_to_k` batch) of InfoNCE, and `weight` times the
+    mean over the batch's rows of the consistency of each side, see `consistency`: a row whose item has one language only has
+    none.
+
+    Args:
+        weight: of the consistency.
+        others: the columns with renderings in another language, in the order of the labels' columns.
+
+    """
+
+    def __init__(self, weight: float, others: Sequence[str]) -> None:
+        self.weight, self.others = weight, tuple(others)
+        self.columns: tuple[str, ...] = ()
+        """Of the step; set by the trainer, as a step has only their order."""
+
+    def __call__(
+        self, info_nce: MultipleNegativesRankingLoss, embedded: Sequence[torch.Tensor], labels: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The loss of a step, a scalar.
+
+        Args:
+            info_nce: between queries and passages.
+            embedded: embeddings of each column, shape (rows, dimension).
+            labels: 1 where there is another rendering, 0 where there is none, shape (rows, columns of others).
+
+        """
+        by_column = dict(zip(self.columns, embedded, strict=True))
+        others = {name: by_column.pop(name) for name in self.others}
+        queries = [vectors for name, vectors in by_column.items() if is_query(name)]
+        candidates = [vectors for name, vectors in by_column.items() if not is_query(name)]
+        # InfoNCE does not look at labels.
+        unlabelled = queries[0].new_empty(0)
+        contrast = [info_nce.compute_loss_from_embeddings([query, *candidates], unlabelled) for query in queries]
+        loss = torch.stack(contrast).mean()
+        if not others:
+            return loss
+        assert labels is not None
+        units = [normalize(vectors.float(), dim=-1) for vectors in candidates]
+        start = 0
+        if info_nce.gather_across_devices:
+            start = _processes.rank() * len(units[0])
+            units = [all_gather_with_grad(vectors) for vectors in units]
+        pool = torch.cat(units) * info_nce.scale
+        own = torch.arange(start, start + len(queries[0]), device=pool.device)
+        for column, (name, vectors) in enumerate(others.items()):
+            other = normalize(vectors.float(), dim=-1)
+            terms = []
+            for query in (normalize(vectors.float(), dim=-1) for vectors in queries):
+                if is_query(name):
+                    terms.append(of_queries(query @ pool.T, other @ pool.T))
+                else:
+                    terms.append(of_passages(query @ pool.T, info_nce.scale * (query * other).sum(1), own))
+            loss = loss + self.weight * (torch.stack(terms).mean(0) * labels[:, column]).mean()
+        return loss
+
+
+class ColumnLoss(torch.nn.Module):
+    """The loss of `Terms`.
+
+    Args:
+        encoder: that is trained.
+        info_nce: the loss between queries and passages.
+        terms: what there is beside it.
+
+    """
+
+    def __init__(self, encoder: SentenceTransformer, info_nce: MultipleNegativesRankingLoss, terms: Terms) -> None:
+        super().__init__()
+        self.model = encoder
+        self.info_nce = info_nce
+        self.terms = terms
+
+    def forward(self, features: Iterable[Features], labels: torch.Tensor | None = None) -> torch.Tensor:
+        """The loss of a step, a scalar; labels as `StepRenderings` gives them."""
+        return self.terms(self.info_nce, [self.model(dict(f))["sentence_embedding"] for f in features], labels)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What a model card says of the loss."""
+        return {**self.info_nce.get_config_dict(), "consistency": self.terms.weight}
+
+
+class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
+    """The same with GradCache.
+
+    Args:
+        encoder: that is trained.
+        terms: what there is beside InfoNCE.
+        given: of sentence-transformers' loss.
+
+    """
+
+    def __init__(self, encoder: SentenceTransformer, terms: Terms, **given: Any) -> None:
+        super().__init__(encoder, **given)
+        self.terms = terms
+
+    def calculate_loss(
+        self, reps: list[list[torch.Tensor]], labels: torch.Tensor | None = None, *, with_backward: bool = False
+    ) -> torch.Tensor:
+        """The loss from embeddings in mini-batches by column; with `with_backward` their gradients are left on them."""
+        loss = self.terms(self.loss, [torch.cat(column) for column in reps], labels)
+        if with_backward:
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach() if with_backward else loss
+
+
+__all__ = ["CachedColumnLoss", "ColumnLoss", "Terms", "info_nce", "loss_of"]

@@ -18,6 +18,7 @@ from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import CaptionLoss, StepCaptions
 from babelmix.training.data import StepTexts
+from babelmix.training.losses import CachedColumnLoss, ColumnLoss
 from babelmix.training.rows import RowAdam
 from babelmix.training.weights import is_static
 
@@ -50,6 +51,13 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             cast(Any, self.steps_of_texts), batch_size=None, sampler=FromHere(),
             collate_fn=None if ready else self.data_collator, generator=torch.Generator(),
         )  # fmt: skip
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor | None]:
+        """The inputs by column, whose names a loss that looks at them is told."""
+        if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)):
+            ends = "_input_ids"
+            self.loss.terms.columns = tuple(name.removesuffix(ends) for name in inputs if name.endswith(ends))
+        return super().collect_features(inputs)
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
         """All but biases, norms and the learned scale, as CLIP has it."""

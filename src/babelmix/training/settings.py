@@ -75,6 +75,12 @@ class TrainingSettings(BaseModel):
     distil_share: float = Field(
         1.0, gt=0, le=1, description="texts: share of the distance from it in the loss; 1: no other loss"
     )
+    consistency: float = Field(
+        0.0, ge=0, description="texts: weight of the term that gives renderings of one item the same place; 0: none"
+    )
+    consistency_of: Literal["passages", "queries", "both"] = Field(
+        "passages", description="texts: whose renderings; each side costs one more text a row"
+    )
     source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
     source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")
     start_share: float = Field(
@@ -85,6 +91,11 @@ class TrainingSettings(BaseModel):
     patience: int = Field(0, ge=0, description="stop after so many audits without a better one; 0: never")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, description="of the plan and the weights")
+
+    @property
+    def several_queries(self) -> bool:
+        """Whether some batches have several queries an item."""
+        return "one_to_k" in self.strategy
 
     @field_validator("stop_on")
     @classmethod

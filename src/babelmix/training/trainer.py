@@ -32,7 +32,8 @@ from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
-from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
+from babelmix.training.consistency import COLUMNS, StepRenderings
+from babelmix.training.data import StepTexts, TrainingData, query_columns, refuse_evaluation_only
 from babelmix.training.distil import StepTargets, StepTextTargets
 from babelmix.training.losses import info_nce, loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
@@ -128,6 +129,8 @@ def train(
     )  # fmt: skip
     ranks = _processes.world_size()
     _refuse_what_does_not_fit(encoder, settings, validation, ranks, data)
+    if loss and (settings.consistency or settings.several_queries):
+        raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave another loss out")
     chosen = strategy(settings.strategy)
     plan = BatchPlan(
         data.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
@@ -169,7 +172,7 @@ def train(
         report = Report(bar)
         trainer = PlanTrainer(
             model=encoder,
-            args=_arguments(encoder, settings, checkpoints, ranks, cpu),
+            args=_arguments(encoder, settings, checkpoints, ranks, cpu, len(data.langs)),
             train_dataset=Dataset.from_dict(data.example()),
             loss=loss(encoder) if loss else loss_of(encoder, settings, data),
             callbacks=[report, *([stopping] if stopping else []), *callbacks],
@@ -226,6 +229,8 @@ def _steps(
         return StepTextTargets(data, plan, encoder, teacher, english=settings.distil_text == "english", rank=rank)
     if data.has_images:
         return StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=rank)
+    if settings.consistency:
+        return StepRenderings(data, plan, settings.consistency_of, rank)
     return StepTexts(data, plan, rank)
 
 
@@ -250,6 +255,14 @@ def _refuse_what_does_not_fit(
                 "a text tower is distilled from another encoder's English captions, and from nothing else; leave distil_text "
                 "and distil_share as they are, and name the encoder"
             )
+    if data.has_images and settings.consistency:
+        raise TrainingError("consistency is for texts; pictures have `paired` batches and text_weight")
+    if settings.distil_from and settings.consistency:
+        raise TrainingError("a loss has a teacher or consistency; leave distil_from empty, or consistency at 0")
+    if settings.distil_from and settings.several_queries and not data.has_images:
+        raise TrainingError(
+            "one_to_k batches of texts have no teacher; leave distil_from empty, or take another strategy"
+        )
     if settings.distil_from and settings.mini_batch_size:
         raise TrainingError("distil_from has no GradCache; leave mini_batch_size at 0")
     if settings.text_only_langs and not settings.text_share:
@@ -314,11 +327,14 @@ def _finish(
 
 
 def _arguments(
-    encoder: SentenceTransformer, settings: TrainingSettings, checkpoints: Path, ranks: int, cpu: bool
+    encoder: SentenceTransformer, settings: TrainingSettings, checkpoints: Path, ranks: int, cpu: bool, langs: int
 ) -> SentenceTransformerTrainingArguments:
     static = is_static(encoder)
-    document = encoder.prompts.get("document")
-    prompts = {"query": encoder.prompts.get("query"), "passage": document, "negative": document}
+    kinds = {
+        "query": [*query_columns(langs), COLUMNS["queries"]],
+        "document": ["passage", "negative", COLUMNS["passages"]],
+    }
+    prompts = {column: encoder.prompts.get(kind) for kind, columns in kinds.items() for column in columns}
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         max_steps=settings.steps,

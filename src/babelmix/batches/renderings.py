@@ -1,0 +1,62 @@
+"""Another rendering of a row's item: what the row says, in another language."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from babelmix.batches.keyed import uniforms
+from babelmix.batches.negatives import RowsByLanguage
+from babelmix.batches.pool import Ints, choose
+
+if TYPE_CHECKING:
+    from babelmix.corpus import Corpus
+
+NONE = -1
+"""Stands for the rendering of a row whose item has one language only."""
+
+
+class OtherRenderings:
+    """Draws for rows of one side of a corpus a row of the same item in another language.
+
+    The language is uniform among those that the item has beside the row's own, and so is the row if there are several.
+
+    Args:
+        corpus: of texts.
+        side: `queries` or `passages`.
+
+    """
+
+    def __init__(self, corpus: Corpus, side: str) -> None:
+        table = corpus.queries if side == "queries" else corpus.passages
+        coded = [table[column].combine_chunks().dictionary_encode() for column in ("item", "lang")]
+        self._item, self._lang = (column.indices.to_numpy().astype(np.int64) for column in coded)
+        items, langs = (len(column.dictionary) for column in coded)
+        self._rows = RowsByLanguage(self._item, self._lang, items, langs)
+
+    def draw(self, rows: Ints, key: int, *, first: int = 0, of: int | None = None) -> Ints:
+        """A rendering of each row; pure in the key.
+
+        Args:
+            rows: of the side, int64, shape (rows,).
+            key: of the chance to use, 64 bits.
+            first: where they begin in the global batch, whose other rows other ranks have.
+            of: rows of the global batch, by default these alone.
+
+        Returns:
+            Rows of the side, or `NONE`, int64, shape (rows,).
+
+        """
+        chance = uniforms(key, 2 * (of or len(rows))).reshape(2, -1)[:, first : first + len(rows)]
+        item = self._item[rows]
+        others = self._rows.has[item].astype(np.float64)
+        others[np.arange(len(rows)), self._lang[rows]] = 0.0
+        has = others.any(axis=1)
+        found = np.full(len(rows), NONE, dtype=np.int64)
+        lang = choose(others[has], chance[0, has])
+        found[has] = self._rows.pick(item[has], lang, chance[1, has])
+        return found
+
+
+__all__ = ["NONE", "OtherRenderings"]
