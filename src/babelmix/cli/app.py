@@ -13,6 +13,7 @@ from babelmix.cli.debiasing import debias
 from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
+from babelmix.cli.switching import codeswitch
 from babelmix.cli.training import train
 
 app = typer.Typer(
@@ -353,3 +354,10 @@ app.command(
     "`babelmix debias e5-small-offline --on comfyui-docs --out my-encoder`\n\n"
     "`babelmix debias my-encoder --on texts.jsonl --method means --out another`"
 )(debias)
+
+
+app.command(
+    epilog="Examples:\n\n"
+    "`babelmix codeswitch -c my-english.csv --lexicon en:de=en-de.txt --out switched`\n\n"
+    "`babelmix codeswitch -c my-english.csv --lexicon en:ar=/usr/share/dictd/freedict-eng-ara.index --out switched`"
+)(codeswitch)

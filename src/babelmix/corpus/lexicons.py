@@ -1,0 +1,229 @@
+"""Bilingual lexicons: words of one language with a translation each, from two-column files and dictd dictionaries.
+
+Both kinds are files of others. They are read within bounds, and what is malformed is refused with file, row and field.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from gzip import GzipFile
+from pathlib import Path
+
+from babelmix.corpus.languages import check_language_tags
+from babelmix.errors import ReaderError
+
+MAX_FILE = 1 << 28
+"""Bytes of a lexicon or an index at most."""
+MAX_ARTICLES = 1 << 29
+"""Bytes of a dictionary's articles at most, decompressed."""
+MAX_ARTICLE = 1 << 20
+"""Bytes of an article at most."""
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+"""A word of a text: letters, with apostrophes between them."""
+
+_DIGITS = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
+_INDEX, _ARTICLES = ".index", (".dict.dz", ".dict")
+_ABOUT = "00database"
+"""How the headwords of a dictionary's own facts begin; dictd's index has them without dashes."""
+_HEAD = re.compile(r"\s*(?:/|<|\(|\[|$)")
+_NOTES = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)")
+_NUMBER = re.compile(r"^\s*\d+\.\s")
+_READ = 1 << 11
+"""Bytes of an article that are read: its headword and its first sense are at the beginning."""
+_LONGEST = 3
+"""Words that a translation has at most: more is an explanation."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A translation for each of some words.
+
+    Args:
+        source: the language of the words, BCP 47.
+        target: that of the translations.
+        words: translation by word, the word in small letters.
+        file: the name of the file.
+        sha256: of its bytes; of a dictionary those of index and articles.
+        skipped: entries without a translation of one to three words, or with a headword that is not one word.
+
+    """
+
+    source: str
+    target: str
+    words: dict[str, str]
+    file: str
+    sha256: str
+    skipped: int = 0
+
+    def about(self) -> dict[str, object]:
+        """Where it is from and how large it is, for a corpus's `meta`."""
+        return {
+            "langs": f"{self.source}:{self.target}", "file": self.file, "sha256": self.sha256,
+            "words": len(self.words), "skipped": self.skipped,
+        }  # fmt: skip
+
+
+def read_lexicon(spec: str) -> Lexicon:
+    """Read a lexicon given as `SOURCE:TARGET=FILE`, such as `en:de=en-de.txt`.
+
+    A file that ends in `.index` is a dictd dictionary with its articles beside it (`.dict.dz` or `.dict`), such as FreeDict's in
+    `/usr/share/dictd`. Any other is text, a word and its translation a line, with white space between, as MUSE's; of several
+    lines for one word the first counts.
+
+    Raises:
+        CorpusError: a language tag is unknown.
+        ReaderError: the specification or the file is malformed, too large, or has no entry.
+
+    """
+    langs, equals, path = spec.partition("=")
+    source, colon, target = langs.partition(":")
+    if not (equals and colon and source and target and path) or source == target:
+        raise ReaderError("a lexicon is SOURCE:TARGET=FILE with two languages, as in en:de=en-de.txt", file=spec)
+    check_language_tags([source, target], f"the lexicon {spec}")
+    file = Path(path)
+    lexicon = _read_dictd(file, source, target) if file.suffix == _INDEX else _read_columns(file, source, target)
+    if not lexicon.words:
+        raise ReaderError("has no word with a translation", file=file)
+    return lexicon
+
+
+def _read_columns(file: Path, source: str, target: str) -> Lexicon:
+    data = _bytes(file)
+    words: dict[str, str] = {}
+    skipped = 0
+    for row, line in enumerate(_lines(data, file), 1):
+        fields = line.split("\t") if "\t" in line else line.split()
+        if not line.strip():
+            continue
+        if len(fields) != 2 or not all(field.strip() for field in fields):
+            raise ReaderError(
+                f"has {len(fields)} fields where a word and its translation are to be", file=file, row=row
+            )
+        word, translation = (field.strip() for field in fields)
+        if not WORD.fullmatch(word) or len(translation.split()) > _LONGEST:
+            skipped += 1
+        else:
+            words.setdefault(word.lower(), translation)
+    return Lexicon(source, target, words, file.name, hashlib.sha256(data).hexdigest(), skipped)
+
+
+def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
+    index = _bytes(file)
+    articles_file = next((a for end in _ARTICLES if (a := file.with_suffix(end)).is_file()), None)
+    if articles_file is None:
+        raise ReaderError(f"has no articles beside it, {file.stem}{' or '.join(_ARTICLES)}", file=file)
+    articles = _articles(articles_file)
+    words: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    skipped = 0
+    for row, line in enumerate(_lines(index, file), 1):
+        headword, start, size = _entry(line, file, row)
+        if start + size > len(articles):
+            raise ReaderError(
+                f"points at bytes {start} to {start + size}, but {articles_file.name} has {len(articles)}",
+                file=file,
+                row=row,
+            )
+        if headword.startswith(_ABOUT):
+            continue
+        word = headword.lower()
+        # Of several articles the longest is on the commonest sense.
+        if not WORD.fullmatch(word):
+            skipped += 1
+        elif size > sizes.get(word, 0):
+            translation = _translation(articles[start : start + min(size, _READ)], headword, articles_file, start)
+            if translation:
+                words[word], sizes[word] = translation, size
+            else:
+                skipped += 1
+    digest = hashlib.sha256(index)
+    digest.update(articles)
+    return Lexicon(source, target, words, file.name, digest.hexdigest(), skipped)
+
+
+def _entry(line: str, file: Path, row: int) -> tuple[str, int, int]:
+    """Headword, first byte and number of bytes of an article."""
+    fields = line.split("\t")
+    if len(fields) not in (3, 4):
+        raise ReaderError(f"has {len(fields)} fields where headword, start and size are to be", file=file, row=row)
+    start, size = (_number(field, file, row, name) for field, name in zip(fields[1:3], ("start", "size"), strict=True))
+    if size > MAX_ARTICLE:
+        raise ReaderError(
+            f"is {size} bytes, more than the {MAX_ARTICLE} of an article", file=file, row=row, field="size"
+        )
+    return fields[0], start, size
+
+
+def _number(text: str, file: Path, row: int, field: str) -> int:
+    """A number in dictd's base 64, most significant digit first."""
+    if not 0 < len(text) <= 8 or any(character not in _DIGITS for character in text):
+        raise ReaderError(
+            f"{text[:20]!r} is not a number of one to eight digits in base 64", file=file, row=row, field=field
+        )
+    value = 0
+    for character in text:
+        value = value * 64 + _DIGITS[character]
+    return value
+
+
+def _translation(article: bytes, headword: str, file: Path, start: int) -> str | None:
+    """The first translation of an article, if it is about the headword and has one of one to three words.
+
+    Its first line is the headword with its pronunciation, the second the translations of the first sense.
+    """
+    try:
+        # A character that the limit cuts in two is left out.
+        lines = codecs.getincrementaldecoder("utf-8")().decode(article).split("\n", 2)
+    except UnicodeDecodeError as error:
+        raise ReaderError(f"the article at byte {start} is not UTF-8 ({error.reason})", file=file) from error
+    if len(lines) < 2 or _HEAD.split(lines[0], maxsplit=1)[0].strip().lower() != headword.lower():
+        return None
+    for part in re.split(r"[,;]", _NOTES.sub(" ", _NUMBER.sub("", lines[1]))):
+        words = part.split()
+        if 1 <= len(words) <= _LONGEST and all(WORD.fullmatch(word) for word in words):
+            return " ".join(words)
+    return None
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE:
+            raise ReaderError(f"is {size} bytes, more than the {MAX_FILE} that are read", file=file)
+        return file.read_bytes()
+    except OSError as error:
+        raise ReaderError(f"cannot be read ({error.strerror})", file=file) from error
+
+
+def _articles(file: Path) -> bytes:
+    raw = _bytes(file)
+    if file.suffix != ".dz":
+        return raw
+    try:
+        with file.open("rb") as handle, GzipFile(fileobj=handle) as stream:
+            data = stream.read(MAX_ARTICLES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReaderError(f"is not a gzip file, or is damaged ({error})", file=file) from error
+    if len(data) > MAX_ARTICLES:
+        raise ReaderError(f"is more than {MAX_ARTICLES} bytes when decompressed", file=file)
+    return data
+
+
+def _lines(data: bytes, file: Path) -> Iterator[str]:
+    lines = data.split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    for row, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ReaderError(f"is not UTF-8 ({error.reason})", file=file, row=row) from error
+
+
+__all__ = ["WORD", "Lexicon", "read_lexicon"]
