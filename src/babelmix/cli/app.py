@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from babelmix.cli.debiasing import debias
+from babelmix.cli.mining import mine
 from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
@@ -361,3 +362,9 @@ app.command(
     "`babelmix codeswitch -c my-english.csv --lexicon en:de=en-de.txt --out switched`\n\n"
     "`babelmix codeswitch -c my-english.csv --lexicon en:ar=/usr/share/dictd/freedict-eng-ara.index --out switched`"
 )(codeswitch)
+
+
+app.command(
+    epilog="Examples:\n\n`babelmix mine e5-small-offline -c my.csv --part train --out mined`\n\n"
+    "`babelmix mine my-encoder -c my.csv --number 5 --other-share 0 --out mined`"
+)(mine)

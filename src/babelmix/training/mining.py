@@ -1,0 +1,241 @@
+"""Hard negatives mined in every language by itself, and pooled in a chosen ratio.
+
+Scores of an encoder differ between languages, so that in one pool a few languages would give most negatives. Here
+sentence-transformers' `mine_hard_negatives` looks in the passages of one language at a time, and a candidate is held against the
+answer in that very language: its score is to be some share below the answer's (the positive-aware mining of NV-Retriever,
+arXiv 2407.15831). What is found is pooled by place, not by score.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import mine_hard_negatives
+
+from babelmix._progress import progress_bar
+from babelmix.batches import classes_of
+from babelmix.corpus import Corpus
+from babelmix.errors import TrainingError
+from babelmix.training.data import refuse_evaluation_only
+
+_SPARE = 20
+"""Candidates beyond those wanted at most, for those that are ruled out."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A passage that looks like an answer to a query and is none; the first place counts from 0."""
+
+    place: int
+    score: float
+    passage: str
+    query_lang: str
+    lang: str
+
+
+def mine(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    *,
+    number: int = 3,
+    other_share: float = 0.5,
+    margin: float = 0.05,
+    skip: int = 0,
+    batch_size: int = 32,
+    name: str = "an encoder",
+) -> Corpus:
+    """The corpus with hard negatives added to those it has.
+
+    For every query and every language that it has an answer in, the passages of that language are searched. A candidate is no
+    negative if it answers the query, in whatever language; if it shares a group with the query or one of its answers; or if it is
+    of one class with them, see `classes_of`: a copy of an answer, or an answer to a copy of the query. Of the candidates in the
+    query's own language and of those in others each gives its share of `number`, best places first; where one has too few, the
+    other fills up.
+
+    A negative is a pair of items, so training reads it in whatever language the answer is in. `meta["mined"]` has the settings
+    and how many negatives were found in which pair of languages.
+
+    Args:
+        encoder: with prompts for queries and passages if it needs any.
+        corpus: of texts.
+        number: negatives of a query at most.
+        other_share: of negatives found in another language than the query's, in [0, 1].
+        margin: a candidate's score is at least this share below the least of the query's answers in its language, in [0, 1).
+        skip: so many of the best candidates that are left are passed over.
+        batch_size: texts a forward pass.
+        name: of the encoder, for `meta`.
+
+    Raises:
+        TrainingError: the corpus has pictures or is a benchmark, a setting is out of range, or nothing was found.
+
+    """
+    if corpus.has_images:
+        raise TrainingError(f"{corpus.name}: hard negatives are for texts, not for pictures")
+    refuse_evaluation_only(corpus)
+    if number < 1 or skip < 0 or not 0 <= other_share <= 1 or not 0 <= margin < 1:
+        raise TrainingError(
+            f"number is 1 or more, skip 0 or more, other_share in [0, 1] and margin in [0, 1); not {number}, {skip}, "
+            f"{other_share} and {margin}"
+        )
+    ruled_out = _RuledOut(corpus)
+    found: dict[str, list[_Candidate]] = defaultdict(list)
+    langs = pc.unique(corpus.passages["lang"]).to_pylist()
+    with tempfile.TemporaryDirectory() as cache, progress_bar("mining", len(langs), "languages") as bar:
+        for lang in sorted(langs):
+            for query, candidate in _mined(
+                encoder,
+                corpus,
+                lang,
+                ruled_out,
+                number=number,
+                margin=margin,
+                skip=skip,
+                batch_size=batch_size,
+                cache=cache,
+            ):
+                found[query].append(candidate)
+            bar.advance()
+    counts: Counter[str] = Counter()
+    pairs: dict[tuple[str, str], None] = dict.fromkeys(
+        zip(*(corpus.negatives[c].to_pylist() for c in ("query_item", "passage_item")), strict=True)
+    )
+    before = len(pairs)
+    for query in pc.unique(corpus.queries["item"]).to_pylist():
+        for chosen in pooled(found.get(query, []), number, other_share):
+            pairs[query, chosen.passage] = None
+            counts[f"{chosen.query_lang}:{chosen.lang}"] += 1
+    if not counts:
+        raise TrainingError(
+            f"{corpus.name}: no hard negative was found; a smaller margin lets candidates come closer to the answers"
+        )
+    facts = {
+        "encoder": name, "number": number, "other_share": other_share, "margin": margin, "skip": skip,
+        "negatives": len(pairs) - before, "found_in": dict(sorted(counts.items())),
+    }  # fmt: skip
+    queries, passages = zip(*pairs, strict=True)
+    table = pa.table({"query_item": list(queries), "passage_item": list(passages)})
+    return Corpus(
+        corpus.queries, corpus.passages, corpus.qrels, f"{corpus.name} (mined)", {**corpus.meta, "mined": facts}, table
+    )  # fmt: skip
+
+
+class _RuledOut:
+    """Which passage items are no negatives of a query item."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        sides = [pc.unique(table["item"]).to_pylist() for table in (corpus.queries, corpus.passages)]
+        self._query, self._passage = (
+            dict(zip(items, classes.tolist(), strict=True))
+            for items, classes in zip(sides, classes_of(corpus), strict=True)
+        )
+        self.answers: dict[str, set[str]] = defaultdict(set)
+        for query, passage in zip(*(corpus.qrels[c].to_pylist() for c in ("query_item", "passage_item")), strict=True):
+            self.answers[query].add(passage)
+        self._groups = [_groups(corpus.queries), _groups(corpus.passages)]
+        self._near = {
+            query: self._groups[0][query].union(*(self._groups[1][answer] for answer in self.answers[query]))
+            for query in sides[0]
+        }
+
+    def __call__(self, query: str, passage: str) -> bool:
+        return (
+            passage in self.answers[query]
+            or self._passage[passage] == self._query[query]
+            or not self._near[query].isdisjoint(self._groups[1][passage])
+        )
+
+
+def _groups(table: pa.Table) -> dict[str, set[str]]:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for item, group in zip(table["item"].to_pylist(), table["group"].to_pylist(), strict=True):
+        groups[item].add(group)
+    return groups
+
+
+def _mined(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    lang: str,
+    ruled_out: _RuledOut,
+    *,
+    number: int,
+    margin: float,
+    skip: int,
+    batch_size: int,
+    cache: str,
+) -> Iterator[tuple[str, _Candidate]]:
+    """Query items with candidates among the passages of a language, in the order of their places."""
+    items: dict[str, list[str]] = defaultdict(list)
+    texts: dict[str, list[str]] = defaultdict(list)
+    for row in corpus.passages.select(["item", "lang", "text"]).to_pylist():
+        if row["lang"] == lang:
+            items[row["text"]].append(row["item"])
+            texts[row["item"]].append(row["text"])
+    asked: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    pairs: dict[tuple[str, str], None] = {}
+    for row in corpus.queries.select(["item", "lang", "text"]).to_pylist():
+        answers = [text for answer in sorted(ruled_out.answers[row["item"]]) for text in texts.get(answer, ())]
+        if answers:
+            asked[row["text"]].append((row["item"], row["lang"]))
+            pairs |= dict.fromkeys((row["text"], answer) for answer in answers)
+    if not pairs:
+        return
+    queries, positives = zip(*pairs, strict=True)
+    # Its bars are many; ours says which language it is at.
+    with contextlib.redirect_stderr(io.StringIO()):
+        rows: Any = mine_hard_negatives(
+            Dataset.from_dict({"query": list(queries), "passage": list(positives)}), encoder, corpus=list(items),
+            relative_margin=margin, num_negatives=number + skip + min(_SPARE, len(items)), output_scores=True,
+            batch_size=batch_size, verbose=False, cache_folder=cache,
+        )  # fmt: skip
+    ranked: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        ranked[row["query"]].setdefault(row["negative"], float(row["scores"][1]))
+    for text, candidates in ranked.items():
+        for query, query_lang in asked[text]:
+            # Several items may have one text: if one of them is an answer, the text is.
+            good = [
+                (t, score) for t, score in candidates.items() if not any(ruled_out(query, item) for item in items[t])
+            ]
+            for place, (found, score) in enumerate(good[skip : skip + number]):
+                yield query, _Candidate(place, score, items[found][0], query_lang, lang)
+
+
+def pooled(candidates: list[_Candidate], number: int, other_share: float) -> list[_Candidate]:
+    """The best of a query's candidates, of both kinds by their share.
+
+    Args:
+        candidates: of one query item, from all pairs of languages; a passage may be there several times.
+        number: wanted, at most.
+        other_share: of those that were found in another language than the query's.
+
+    """
+    best: dict[tuple[bool, str], _Candidate] = {}
+    for candidate in sorted(
+        candidates, key=lambda one: (one.place, -one.score, one.passage, one.query_lang, one.lang)
+    ):
+        best.setdefault((candidate.lang == candidate.query_lang, candidate.passage), candidate)
+    kinds = {same: [one for (kind, _), one in best.items() if kind == same] for same in (True, False)}
+    wanted = round(number * other_share)
+    chosen: dict[str, _Candidate] = {}
+    for kind, share in ((False, wanted), (True, number - wanted), (True, number), (False, number)):
+        for one in kinds[kind]:
+            if share == 0 or len(chosen) == number:
+                break
+            if one.passage not in chosen:
+                chosen[one.passage] = one
+                share -= 1
+    return list(chosen.values())
+
+
+__all__ = ["mine", "pooled"]
