@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +87,7 @@ def test_negatives_are_those_of_the_definition(tiny_static, kind: str, given: di
     expected = {
         (query, one.passage)
         for query, candidates in slow.items()
-        for one in pooled(candidates, given["number"], given["other_share"])
+        for one in pooled(candidates, given["number"], given["other_share"], random.Random(query))
     }
     found = pairs_of(made)
     assert not found & forbidden(corpus)
@@ -100,22 +103,36 @@ def test_negatives_are_those_of_the_definition(tiny_static, kind: str, given: di
         _Candidate, st.integers(0, 3), st.floats(0, 1), st.sampled_from("abcdef"), st.sampled_from(["de", "en"]),
         st.sampled_from(["de", "en"]),
     ), max_size=12),
-    st.integers(1, 5), st.sampled_from([0.0, 0.5, 1.0]),
+    st.integers(1, 5), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 9),
 )  # fmt: skip
-def test_the_pool_has_both_kinds_by_their_share(candidates: list[_Candidate], number: int, share: float) -> None:
-    chosen = pooled(candidates, number, share)
+def test_the_pool_has_both_kinds_by_their_share(
+    candidates: list[_Candidate], number: int, share: float, seed: int
+) -> None:
+    chosen = pooled(candidates, number, share, random.Random(seed))
     names = [one.passage for one in chosen]
     assert len(names) == len(set(names)) == min(number, len({one.passage for one in candidates}))
     other = [one for one in chosen if one.lang != one.query_lang]
     available = {same: {c.passage for c in candidates if (c.lang == c.query_lang) == same} for same in (True, False)}
-    wanted = round(number * share)
-    if len(available[False]) >= wanted and len(available[True] - available[False]) >= number - wanted:
-        assert len(other) == wanted
+    low, high = math.floor(number * share), math.ceil(number * share)
+    if len(available[False]) >= high and len(available[True] - available[False]) >= number - low:
+        assert low <= len(other) <= high
     # Of a kind no better place was passed over for a worse one.
     for kind in (True, False):
         mine_ = [one for one in chosen if (one.lang == one.query_lang) == kind]
         left = [c for c in candidates if (c.lang == c.query_lang) == kind and c.passage not in names]
         assert all(one.place <= c.place for one in mine_ for c in left)
+
+
+def test_no_language_comes_first_by_its_scores_and_shares_are_met_on_average() -> None:
+    places = {("de", "de"): 0.2, ("de", "en"): 0.9, ("de", "fr"): 0.5, ("en", "en"): 0.8}
+    candidates = [
+        _Candidate(place, score, f"{a}{b}{place}", a, b) for (a, b), score in places.items() for place in range(3)
+    ]
+    chosen = [one for query in range(400) for one in pooled(candidates, 3, 0.5, random.Random(query))]
+    found = Counter((one.query_lang, one.lang) for one in chosen)
+    assert len(chosen) == 1200
+    for pair in places:
+        assert abs(found[pair] - 300) < 75
 
 
 def test_they_are_added_to_those_that_are_there_and_trained_on(tiny_static) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -111,7 +112,7 @@ def mine(
     )
     before = len(pairs)
     for query in pc.unique(corpus.queries["item"]).to_pylist():
-        for chosen in pooled(found.get(query, []), number, other_share):
+        for chosen in pooled(found.get(query, []), number, other_share, random.Random(query)):
             pairs[query, chosen.passage] = None
             counts[f"{chosen.query_lang}:{chosen.lang}"] += 1
     if not counts:
@@ -211,22 +212,29 @@ def _mined(
                 yield query, _Candidate(place, score, items[found][0], query_lang, lang)
 
 
-def pooled(candidates: list[_Candidate], number: int, other_share: float) -> list[_Candidate]:
+def pooled(candidates: list[_Candidate], number: int, other_share: float, chance: random.Random) -> list[_Candidate]:
     """The best of a query's candidates, of both kinds by their share.
+
+    Of those at one place in several pairs of languages any may come first: scores are not compared between languages.
 
     Args:
         candidates: of one query item, from all pairs of languages; a passage may be there several times.
         number: wanted, at most.
-        other_share: of those that were found in another language than the query's.
+        other_share: of those that were found in another language than the query's; a broken number is rounded up with the
+            probability of its fraction.
+        chance: to be used.
 
     """
+    langs = sorted({(one.query_lang, one.lang) for one in candidates})
+    chance.shuffle(langs)
+    turn = {pair: number for number, pair in enumerate(langs)}
     best: dict[tuple[bool, str], _Candidate] = {}
     for candidate in sorted(
-        candidates, key=lambda one: (one.place, -one.score, one.passage, one.query_lang, one.lang)
+        candidates, key=lambda one: (one.place, turn[one.query_lang, one.lang], -one.score, one.passage)
     ):
         best.setdefault((candidate.lang == candidate.query_lang, candidate.passage), candidate)
     kinds = {same: [one for (kind, _), one in best.items() if kind == same] for same in (True, False)}
-    wanted = round(number * other_share)
+    wanted = int(number * other_share + chance.random())
     chosen: dict[str, _Candidate] = {}
     for kind, share in ((False, wanted), (True, number - wanted), (True, number), (False, number)):
         for one in kinds[kind]:
