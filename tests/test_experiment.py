@@ -31,6 +31,7 @@ from babelmix.experiment import (
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.recipes import names, recipe
 from babelmix.experiment.setup import corpora as corpora_of
+from babelmix.experiment.setup import refuse_another
 from babelmix.experiment.tune import Trial, Tuning
 
 SILENT = lambda line: None
@@ -177,6 +178,19 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     assert kept == ["cross/seed-0", "hybrid-0.25/seed-0", "hybrid/seed-0", "mono/seed-0"]
     with pytest.raises(ConfigError, match="holds an experiment with other settings"):
         run_experiment(parse_experiment(settings(tmp_path), "x.toml"), tmp_path / "out", SILENT)
+
+
+def test_a_folder_from_before_a_setting_was_there_is_the_same_experiment(tmp_path) -> None:
+    experiment = parse_experiment(settings(tmp_path), "x.toml")
+    record = tmp_path / "config.toml"
+    older = [line for line in experiment.to_toml().splitlines() if not line.startswith("consistency")]
+    assert len(older) < len(experiment.to_toml().splitlines())
+    record.write_text("\n".join(older))
+    refuse_another(tmp_path, experiment)
+    for other in (["name = 3"], [line.replace("steps = 12", "steps = 13") for line in older], ["?"]):
+        record.write_text("\n".join(other))
+        with pytest.raises(ConfigError, match="holds an experiment with other settings"):
+            refuse_another(tmp_path, experiment)
 
 
 @pytest.mark.slow

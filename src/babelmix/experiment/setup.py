@@ -18,7 +18,7 @@ from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
-from babelmix.experiment.config import Experiment
+from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.training import refuse_evaluation_only
 
 T = TypeVar("T")
@@ -170,14 +170,20 @@ def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
 
 
 def refuse_another(output: Path, experiment: Experiment) -> None:
-    """Raise if the folder is of another experiment.
+    """Raise if the folder is of another experiment; a setting that it is too old to have had is as by default.
 
     Raises:
         ConfigError: it holds an experiment with other settings.
 
     """
     record = output / "config.toml"
-    if record.is_file() and record.read_text(encoding="utf-8") != experiment.to_toml():
+    if not record.is_file():
+        return
+    try:
+        same = load_experiment(record) == experiment
+    except ConfigError:
+        same = False
+    if not same:
         raise ConfigError(
             f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
         )
