@@ -11,12 +11,13 @@ from conftest import parallel_corpus
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import cache_folder
-from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, runtime
-from babelmix.encoders.runtime import Runtime, backend_of, runtime_of
+from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
+from babelmix.encoders.runtime import Runtime, backend_of, runtime_of, store_suffix
 from babelmix.errors import EncoderError, MissingExtraError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
 
+ENGINES = (onnx_engine, openvino_engine)
 WORDS = " ".join(parallel_corpus(items=12).passages["text"].to_pylist()).split()
 TEXTS = [" ".join(WORDS[start : start + length]) for start in range(8) for length in (1, 3, 9, 30)]
 
@@ -30,9 +31,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
         yield folder
 
 
-@pytest.fixture
-def fast(cache: Path, tiny_bert: Path) -> SentenceTransformer:
+@pytest.fixture(scope="module")
+def graph(cache: Path, tiny_bert: Path) -> Path:
+    """What is exported of the tiny encoder, which takes long."""
     pytest.importorskip("onnxruntime")
+    file = cache / "float32.onnx"
+    with backends._quiet():
+        onnx_engine.export(load_encoder(str(tiny_bert))[0].model.eval(), file)
+    return file
+
+
+@pytest.fixture
+def fast(graph: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> SentenceTransformer:
+    monkeypatch.setattr(onnx_engine, "export", lambda model, file: shutil.copy(graph, file))
     return load_encoder(str(tiny_bert), backend="onnx")
 
 
@@ -58,6 +69,19 @@ def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransfo
     assert not np.array_equal(right, found)
     assert backend_of(fast) == "onnx-int8"
     assert backend_of(exact) == "torch"
+
+
+def test_openvino_gives_nearly_the_same_vectors(
+    fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    exact = load_encoder(str(tiny_bert))
+    encoder = load_encoder(str(tiny_bert), backend="openvino")
+    right, found = exact.encode(TEXTS), encoder.encode(TEXTS)
+    assert cosines(right, found).min() > 0.99
+    assert not np.array_equal(right, found)
+    assert backend_of(encoder) == "openvino-int8"
+    assert store_suffix(encoder) != store_suffix(fast)
 
 
 def test_the_fingerprint_is_of_the_weights_and_the_store_knows_the_backend(
@@ -145,7 +169,8 @@ def test_what_gives_other_vectors_is_refused(
 
 
 def test_a_missing_extra_is_named(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(onnx_engine, "PACKAGES", ("no_such_package",))
+    for engine in ENGINES:
+        monkeypatch.setattr(engine, "PACKAGES", ("no_such_package",))
     with pytest.raises(MissingExtraError, match=r"babelmix\[fast\]"):
         load_encoder(str(tiny_bert), backend="onnx")
     encoder = load_encoder(str(tiny_bert), backend="auto")
@@ -155,7 +180,10 @@ def test_a_missing_extra_is_named(tiny_bert: Path, monkeypatch: pytest.MonkeyPat
     assert "babelmix[fast]" in said
 
 
-def test_auto_says_what_it_picked(fast: SentenceTransformer, tiny_bert: Path, capsys) -> None:
+def test_auto_takes_the_best_and_says_so(
+    fast: SentenceTransformer, tiny_bert: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "PACKAGES", ("no_such_package",))
     assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == "onnx-int8"
     assert "is run by ONNX Runtime in int8" in " ".join(capsys.readouterr().err.split())
 
@@ -200,8 +228,7 @@ def test_an_index_remembers_what_ran_its_encoder(fast: SentenceTransformer, tiny
         assert backend_of(searcher.encoder) == "onnx-int8"
 
 
-def test_an_audit_tells_backends_apart(cache: Path, tiny_bert: Path, tmp_path: Path, babelmix) -> None:
-    pytest.importorskip("onnxruntime")
+def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix) -> None:
     corpus = tmp_path / "corpus"
     parallel_corpus(items=8).save(corpus)
     given = ("audit", str(tiny_bert), "-c", str(corpus), "--out", str(tmp_path / "audit"))

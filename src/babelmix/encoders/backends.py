@@ -10,6 +10,7 @@ import contextlib
 import copy
 import hashlib
 import importlib.util
+import io
 import logging
 import shutil
 import warnings
@@ -24,17 +25,18 @@ from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._files import cache_folder, replacing_folder
 from babelmix._progress import console
-from babelmix.encoders import onnx_engine
+from babelmix.encoders import onnx_engine, openvino_engine
 from babelmix.encoders.dual import digest_weights
 from babelmix.encoders.runtime import Run, Runtime
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
 
-BACKENDS = ("auto", "torch", "onnx")
+BACKENDS = ("auto", "torch", "onnx", "openvino")
 EXTRA = "fast"
 LAYOUT = 1
 """Raised when an export changes, so that older cached folders and embeddings are not used."""
 
-_ENGINES = {"onnx": onnx_engine}
+# The fastest first.
+_ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
 _LEAST_COSINE = 0.95
 
 
@@ -166,11 +168,15 @@ def _likeness(model: Any, run: Run) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what exporters say about their own future and about other packages."""
+    """Hold back what exporters say about their own future and about other packages, and their progress bars."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -21,7 +21,7 @@ from babelmix._files import cache_folder, replacing_file
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import Pictures
 from babelmix.encoders.loading import fingerprint
-from babelmix.encoders.runtime import store_suffix
+from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.errors import EncoderError
 
 KINDS = ("query", "document")
@@ -203,6 +203,8 @@ def encode_batch(
 
     """
     method = encoder.encode_query if kind == "query" else encoder.encode_document
+    if runtime_of(encoder) is not None:
+        batch_size = max(batch_size, PASS)
     is_text = np.array([isinstance(one, str) for one in inputs], dtype=bool)
     parts: list[tuple[npt.NDArray[np.bool_], Embeddings]] = []
     for mask in (is_text, ~is_text):

@@ -16,8 +16,11 @@ Ids = npt.NDArray[np.int64]
 Run = Callable[[Ids, Ids], npt.NDArray[np.float32]]
 """Token ids and attention mask, both shape (texts, tokens), to embeddings of tokens, shape (texts, tokens, dimension)."""
 
-TOKENS = 512
+TOKENS = 256
 """Of a part of a batch, about: enough to keep a core busy, and little enough that texts of one length come together."""
+
+PASS = 128
+"""Texts of a forward pass at least, which are then cut by their tokens."""
 
 
 class Runtime(torch.nn.Module):
@@ -115,4 +118,4 @@ def store_suffix(encoder: SentenceTransformer) -> str:
     return "" if found is None else f"-{found.name}-{found.layout}"
 
 
-__all__ = ["Run", "Runtime", "backend_of", "runtime_of", "store_suffix"]
+__all__ = ["PASS", "Run", "Runtime", "backend_of", "runtime_of", "store_suffix"]
