@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._files import cache_folder
 from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
 from babelmix.encoders.runtime import Runtime, backend_of, runtime_of, store_suffix
+from babelmix.encoders.smoothing import smoothed
 from babelmix.errors import EncoderError, MissingExtraError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
@@ -37,7 +38,7 @@ def graph(cache: Path, tiny_bert: Path) -> Path:
     pytest.importorskip("onnxruntime")
     file = cache / "float32.onnx"
     with backends._quiet():
-        onnx_engine.export(load_encoder(str(tiny_bert))[0].model.eval(), file)
+        onnx_engine.export(smoothed(load_encoder(str(tiny_bert))[0].model.eval())[0], file)
     return file
 
 
@@ -52,7 +53,7 @@ def ready(fast: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An int8 model that an export gives at once, and no cache."""
     file = next((cache_folder() / "exported").glob(f"*/{onnx_engine.FILE}"))
     monkeypatch.setattr(onnx_engine, "export", lambda model, file: None)
-    monkeypatch.setattr(onnx_engine, "quantise", lambda source, to: shutil.copy(file, to))
+    monkeypatch.setattr(onnx_engine, "quantise", lambda source, to, uneven: shutil.copy(file, to))
     return file
 
 
@@ -82,6 +83,38 @@ def test_openvino_gives_nearly_the_same_vectors(
     assert not np.array_equal(right, found)
     assert backend_of(encoder) == "openvino-int8"
     assert store_suffix(encoder) != store_suffix(fast)
+
+
+def test_smoothing_changes_no_embedding_and_finds_tokens_that_stand_out(tiny_bert: Path) -> None:
+    model = load_encoder(str(tiny_bert))[0].model.eval()
+    ids = torch.arange(4, 44).reshape(4, 10)
+    mask = torch.ones_like(ids)
+    before = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    made, uneven = smoothed(model)
+    torch.testing.assert_close(
+        made(input_ids=ids, attention_mask=mask).last_hidden_state, before, atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(model(input_ids=ids, attention_mask=mask).last_hidden_state, before)
+    assert not uneven
+    # What one token gives the second layer's last product is far from what others give.
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[2] *= 100
+        model.encoder.layer[0].attention.output.LayerNorm = torch.nn.Identity()
+        model.encoder.layer[0].output.LayerNorm = torch.nn.Identity()
+        model.embeddings.LayerNorm = torch.nn.Identity()
+    _, uneven = smoothed(model, [2, 3])
+    assert "encoder.layer.1.attention.self.query.linear" in uneven
+
+
+def test_uneven_products_stay_in_float32(graph: Path, tmp_path: Path) -> None:
+    import onnx
+
+    def products(uneven: frozenset[str]) -> int:
+        onnx_engine.quantise(graph, tmp_path / "int8.onnx", uneven)
+        return sum(node.op_type == "MatMulInteger" for node in onnx.load(str(tmp_path / "int8.onnx")).graph.node)
+
+    with backends._quiet():
+        assert products(frozenset()) - products(frozenset({"encoder.layer.1.output.dense.linear"})) == 1
 
 
 def test_the_fingerprint_is_of_the_weights_and_the_store_knows_the_backend(
@@ -140,7 +173,7 @@ def test_an_export_that_was_cut_short_is_never_used(
 ) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
 
-    def killed(source: Path, file: Path) -> None:
+    def killed(source: Path, file: Path, uneven: object) -> None:
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 

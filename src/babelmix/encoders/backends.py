@@ -14,7 +14,7 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ from babelmix._progress import console
 from babelmix.encoders import onnx_engine, openvino_engine
 from babelmix.encoders.dual import digest_weights
 from babelmix.encoders.runtime import Run, Runtime
+from babelmix.encoders.smoothing import smoothed
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 EXTRA = "fast"
-LAYOUT = 1
+LAYOUT = 2
 """Raised when an export changes, so that older cached folders and embeddings are not used."""
 
 # The fastest first.
@@ -116,7 +117,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
     for attempt in range(2):
         if not (folder / module.FILE).is_file():
             console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
-            _export(before, engine, folder, name)
+            _export(before, engine, folder, name, first.tokenizer("")["input_ids"])
         try:
             whole, parts = module.load(folder / module.FILE, cores)
             break
@@ -128,14 +129,15 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
     first.model = Runtime(before.config, whole, parts, cores, f"{engine}-int8", digest, LAYOUT).eval()
 
 
-def _export(model: torch.nn.Module, engine: str, folder: Path, name: str) -> None:
+def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges: Sequence[int]) -> None:
     module = _ENGINES[engine]
     own = model if next(model.parameters()).dtype == torch.float32 else copy.deepcopy(model).float()
     with replacing_folder(folder, [module.FILE], keep_existing=True) as temporary:
         try:
             with _quiet():
-                onnx_engine.export(own.eval(), temporary / "float32.onnx")
-                module.quantise(temporary / "float32.onnx", temporary / module.FILE)
+                ready, uneven = smoothed(own.eval(), edges)
+                onnx_engine.export(ready, temporary / "float32.onnx")
+                module.quantise(temporary / "float32.onnx", temporary / module.FILE, uneven)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()
             run, _ = module.load(temporary / module.FILE, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,31 @@ def export(model: torch.nn.Module, file: Path) -> None:
     program.save(file)
 
 
-def quantise(source: Path, file: Path) -> None:
-    """Write a graph with weights in int8, a scale a channel, and activations that are quantised as they come."""
-    quantization: Any = require("onnxruntime.quantization", "fast", "--backend onnx")
+def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
+    """Write a graph with weights in int8, a scale a channel, and activations that are quantised as they come.
+
+    Args:
+        source: the graph in float32.
+        file: where to.
+        uneven: linear layers that stay in float32, for all tokens of a batch share a scale.
+
+    """
+    onnx, quantization = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime.quantization"))
+    graph = onnx.load(str(source), load_external_data=False).graph
     quantization.quantize_dynamic(
         source, file, weight_type=quantization.QuantType.QInt8, per_channel=True,
         op_types_to_quantize=["MatMul", "Gather"],
+        nodes_to_exclude=[node.name for node in graph.node if node.op_type == "MatMul" and _layer(node) in uneven],
     )  # fmt: skip
+
+
+def _layer(node: Any) -> str:
+    """The name of the layer that a node was made from, within the transformers model."""
+    for fact in node.metadata_props:
+        if fact.key == "pkg.torch.onnx.name_scopes":
+            # Of every module around it, then of the operation.
+            return str(ast.literal_eval(fact.value)[-2]).removeprefix("model.")
+    return ""
 
 
 def load(file: Path, cores: int) -> tuple[Run, Run]:

@@ -20,14 +20,16 @@ GROUP = 128
 """Activations of a token that share a scale."""
 
 
-def quantise(source: Path, file: Path) -> None:
+def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
     """Write an ONNX graph in OpenVINO's format, with weights in int8, a scale a channel.
 
     Args:
         source: the graph in float32.
         file: where to; the weights go beside it.
+        uneven: not needed, for every token has scales of its own.
 
     """
+    del uneven
     openvino, nncf = (require(package, "fast", "--backend openvino") for package in ("openvino", "nncf"))
     model = openvino.Core().read_model(str(source))
     compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
