@@ -23,16 +23,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 BackendOption = Annotated[
     str,
     typer.Option(
-        help="What runs the encoder: torch (float32), onnx (int8, several times as fast on a CPU; extra `fast`), or auto: the "
-        "fastest that is installed.",
+        help="What runs the encoder: torch (float32), openvino or onnx (int8, several times as fast on a CPU; extra "
+        "`fast`), or auto: the first of them that is installed.",
         metavar="NAME",
     ),
 ]
 SearchBackendOption = Annotated[
     str,
     typer.Option(
-        help="What runs the encoder: torch, onnx or auto, as in `babelmix index`.  [default: what ran it when the index was "
-        "made]",
+        help="What runs the encoder: torch, openvino, onnx or auto, as in `babelmix index`.  [default: what ran it when the "
+        "index was made]",
         metavar="NAME",
     ),
 ]

@@ -77,7 +77,6 @@ def serve(
         ) from error
     with listening:
         searcher = Searcher.open(address, model=model or None, backend=backend or None)
-        tell_backend(searcher)
         with searcher.index:
             number = listening.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
@@ -92,6 +91,7 @@ def serve(
             )
             # Who asks before it is ready waits: the socket listens already.
             typer.echo(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
+            tell_backend(searcher)
             if not loopback and not known:
                 typer.echo("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
             # The server ends itself at a signal, then sends it on: it is to find the index closed, not the process dead.
