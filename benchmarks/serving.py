@@ -91,9 +91,10 @@ def started(index: str, query: str) -> tuple[subprocess.Popen[str], str, float]:
     command = [sys.executable, "-m", "babelmix", "serve", index, "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    line = process.stderr.readline()
-    if " is served at " not in line:
-        raise SystemExit(line)
+    # Lines about the encoder may come first.
+    line = next((line for line in process.stderr if " is served at " in line), "")
+    if not line:
+        raise SystemExit(f"{' '.join(command)} ended with {process.wait()}")
     address = line.split(" is served at ")[1].split()[0]
     httpx.post(f"{address}/search", json={"query": query}, timeout=60).raise_for_status()
     return process, address, time.perf_counter() - began

@@ -25,6 +25,7 @@ from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.dual import image_fingerprint, is_dual
 from babelmix.encoders.embed import KINDS, Embeddings
 from babelmix.encoders.loading import length_limit
+from babelmix.encoders.runtime import backend_of
 from babelmix.errors import AuditError
 
 SHARE_AT = 10
@@ -308,5 +309,5 @@ def about_of(
         "machine_made": list(corpus.meta.get("machine_made") or []),
         **({"protocol": dict(corpus.meta["protocol"])} if corpus.meta.get("protocol") else {}),
         # None, as in audits made before there was a choice.
-        "precision": "bfloat16" if bf16 else None,
+        "precision": "bfloat16" if bf16 else None if (backend := backend_of(encoder)) == "torch" else backend,
     }

@@ -11,7 +11,7 @@ import typer
 
 from babelmix.cli.debiasing import debias
 from babelmix.cli.mining import mine
-from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.options import BackendOption, CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
 from babelmix.cli.switching import codeswitch
@@ -60,6 +60,7 @@ def audit(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    backend: BackendOption = "torch",
     mteb: Annotated[
         Path | None, typer.Option(help="Write the result in mteb's format too, into this folder.", metavar="FOLDER")
     ] = None,
@@ -97,7 +98,9 @@ def audit(
         raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
     folder = out or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
     check_output_folder(folder, ["metrics.json", "ranks.parquet"])
-    encoder = load_encoder(model, max_seq_length=max_seq_length or None)
+    if bf16 and backend != "torch":
+        raise ConfigError("--bf16 is for torch; leave it out, or leave out --backend")
+    encoder = load_encoder(model, max_seq_length=max_seq_length or None, backend=backend)
     ways = {folder: data} | ({folder / "image-to-text": data.reversed()} if data.has_images else {})
     found: list[Audit] = []
     key = fingerprint(encoder)

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from babelmix.corpus import Corpus
+    from babelmix.search import Searcher
 
 PARTS = {"train": 0.8, "test": 0.2}
 
@@ -19,6 +20,22 @@ PartOption = Annotated[
     str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        help="What runs the encoder: torch (float32), openvino or onnx (int8, several times as fast on a CPU; extra "
+        "`fast`), or auto: the first of them that is installed.",
+        metavar="NAME",
+    ),
+]
+SearchBackendOption = Annotated[
+    str,
+    typer.Option(
+        help="What runs the encoder: torch, openvino, onnx or auto, as in `babelmix index`.  [default: what ran it when the "
+        "index was made]",
+        metavar="NAME",
+    ),
+]
 
 
 def listed(text: str) -> list[str]:
@@ -47,3 +64,15 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
     if langs:
         corpus = corpus.only_langs(listed(langs))
     return corpus if part == "all" else split(corpus, PARTS)[part]
+
+
+def tell_backend(searcher: Searcher) -> None:
+    """Say so where queries are embedded otherwise than the index's rows were."""
+    from babelmix.encoders.runtime import backend_of
+
+    now, then = backend_of(searcher.encoder), searcher.index.backend
+    if now != then:
+        typer.echo(
+            f"Queries are embedded by {now}, and {searcher.index.address} by {then}: scores differ a little (see docs/serve.md).",
+            err=True,
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, listed
+from babelmix.cli.options import BackendOption, JsonOption, LangsOption, SearchBackendOption, listed, tell_backend
 
 if TYPE_CHECKING:
     from babelmix.search import Index
@@ -39,6 +39,7 @@ def index(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     revision: Annotated[str, typer.Option(help="Of a hub model.")] = "",
+    backend: BackendOption = "",
     ray: Annotated[
         str,
         typer.Option(
@@ -86,14 +87,19 @@ def index(
         elif not model:
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
         name = model or (opened.about["encoder"] if opened is not None else "")
-        encoder = load_encoder(name, max_seq_length=limit, revision=revision or None)
+        encoder = load_encoder(
+            name,
+            max_seq_length=limit,
+            revision=revision or None,
+            backend=backend or (opened.backend.removesuffix("-int8") if opened is not None else "torch"),
+        )
         key = fingerprint(encoder)
         if opened is None:
             opened = Index.create(to, encoder, name, revision=revision or None, key=key)
         if ray:
             from babelmix.search.workers import index_with_workers
 
-            opened.check_encoder(encoder, key=key)
+            opened.check_encoder(encoder, key=key, backend=True)
             done = index_with_workers(
                 opened, rows, name, key=key, address=ray, workers=workers, batch_size=batch_size, prune=prune
             )
@@ -149,6 +155,7 @@ def search(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
+    backend: SearchBackendOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Search an index in any language, or with a picture, under a language policy."""
@@ -171,7 +178,8 @@ def search(
             queries = [open_picture(bytes_of({"path": str(image)}))]
         except PictureError as error:
             raise SearchError(f"{image}: {error}") from error
-    searcher = Searcher.open(where_is, model=model or None)
+    searcher = Searcher.open(where_is, model=model or None, backend=backend or None)
+    tell_backend(searcher)
     with searcher.index as opened:
         filters = opened.where(None, _filters(where or [], opened.columns))
         found = searcher.search(

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from babelmix.cli.options import SearchBackendOption, tell_backend
+
 
 def serve(
     address: Annotated[str, typer.Argument(help="The index: see `babelmix index`.", metavar="INDEX")],
@@ -35,6 +37,7 @@ def serve(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
+    backend: SearchBackendOption = "",
 ) -> None:
     """Serve an index: a page to search on, and an API for programs, described at /docs."""
     import ipaddress
@@ -73,7 +76,7 @@ def serve(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --host and --port"
         ) from error
     with listening:
-        searcher = Searcher.open(address, model=model or None)
+        searcher = Searcher.open(address, model=model or None, backend=backend or None)
         with searcher.index:
             number = listening.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
@@ -88,6 +91,7 @@ def serve(
             )
             # Who asks before it is ready waits: the socket listens already.
             typer.echo(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
+            tell_backend(searcher)
             if not loopback and not known:
                 typer.echo("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
             # The server ends itself at a signal, then sends it on: it is to find the index closed, not the process dead.

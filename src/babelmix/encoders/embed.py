@@ -21,6 +21,7 @@ from babelmix._files import cache_folder, replacing_file
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import Pictures
 from babelmix.encoders.loading import fingerprint
+from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.errors import EncoderError
 
 KINDS = ("query", "document")
@@ -137,7 +138,7 @@ def encode(
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
     shelf = None
     if store:
-        name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "")
+        name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
         shelf = EmbeddingStore(cache_folder() / "embeddings" / name / ("image" if pictures else kind))
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
@@ -202,6 +203,8 @@ def encode_batch(
 
     """
     method = encoder.encode_query if kind == "query" else encoder.encode_document
+    if runtime_of(encoder) is not None:
+        batch_size = max(batch_size, PASS)
     is_text = np.array([isinstance(one, str) for one in inputs], dtype=bool)
     parts: list[tuple[npt.NDArray[np.bool_], Embeddings]] = []
     for mask in (is_text, ~is_text):

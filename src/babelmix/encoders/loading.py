@@ -16,8 +16,9 @@ from sentence_transformers.base.modules.router import Router
 from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._progress import quiet_transformers
-from babelmix.encoders import dual, e5_offline, static
+from babelmix.encoders import backends, dual, e5_offline, static
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
+from babelmix.encoders.runtime import runtime_of
 from babelmix.errors import EncoderError
 
 _OURS = "babelmix.encoders.debias.LanguageRemoval"
@@ -33,7 +34,12 @@ _PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
 
 
 def load_encoder(
-    name: str, *, device: str | None = None, max_seq_length: int | None = None, revision: str | None = None
+    name: str,
+    *,
+    device: str | None = None,
+    max_seq_length: int | None = None,
+    revision: str | None = None,
+    backend: str = "torch",
 ) -> SentenceTransformer:
     """Load an encoder with its own prompts.
 
@@ -45,18 +51,26 @@ def load_encoder(
         device: a torch device; by default the best there is.
         max_seq_length: cut texts after so many tokens; by default the encoder's own limit.
         revision: of a hub model.
+        backend: what runs it, one of `babelmix.encoders.backends.BACKENDS`; see `use_backend` there.
 
     Raises:
-        EncoderError: there is no such encoder, the hub does not answer, or the folder is not an encoder.
-        MissingExtraError: an offline encoder's package is not installed.
+        EncoderError: there is no such encoder, the hub does not answer, the folder is not an encoder, or the backend cannot
+            run it.
+        MissingExtraError: an offline encoder's package, or the backend's, is not installed.
 
     """
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
     if dual.is_dual_name(name):
         raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
+    backends.check_backend(backend)
     if is_made(name):
-        return make_static(name, None)
+        encoder = make_static(name, None)
+        backends.use_backend(encoder, backend, name=name, key="")
+        return encoder
+    if backend not in ("auto", "torch"):
+        # Engines of the extra `fast` are for a CPU.
+        device = device or "cpu"
     source = str(e5_offline.folder()) if name == e5_offline.NAME else name
     local = Path(source)
     if local.exists() and not any((local / file).is_file() for file in ("modules.json", "config.json")):
@@ -78,6 +92,8 @@ def load_encoder(
         # A static encoder has no limit and knows of none.
         if limit != math.inf:
             encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, int(limit))
+    if backend != "torch":
+        backends.use_backend(encoder, backend, name=name, key=fingerprint(encoder))
     return encoder
 
 
@@ -156,9 +172,14 @@ def length_limit(encoder: SentenceTransformer) -> int | None:
 
 
 def fingerprint(encoder: SentenceTransformer) -> str:
-    """SHA-256 over everything that decides an embedding: weights, tokenizer, modules, prompts, length limit."""
-    digest = hashlib.sha256()
-    dual.digest_weights(digest, encoder)
+    """SHA-256 over what decides an embedding: weights, tokenizer, modules, prompts, length limit.
+
+    It is of the float32 weights, whatever runs them: see `babelmix.encoders.runtime.backend_of`.
+    """
+    runtime = runtime_of(encoder)
+    digest = hashlib.sha256() if runtime is None else runtime.weights()
+    if runtime is None:
+        dual.digest_weights(digest, encoder)
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
     if hasattr(tokenizer, "to_str"):
         digest.update(_rules_of(tokenizer.to_str()).encode())

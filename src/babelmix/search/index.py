@@ -15,6 +15,7 @@ from babelmix.corpus.images import open_picture
 from babelmix.encoders import fingerprint
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.loading import length_limit
+from babelmix.encoders.runtime import backend_of
 from babelmix.errors import CorpusError, EncoderError, SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
@@ -111,8 +112,14 @@ class Index:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """Encoder (name, revision, fingerprint, prompts, length limit), dimension, similarity, metadata columns."""
+        """Encoder (name, revision, fingerprint, prompts, length limit, backend), dimension, similarity, metadata columns."""
         return self._about
+
+    @property
+    def backend(self) -> str:
+        """What ran the encoder when the index was made: `torch`, or engine and precision, as in `onnx-int8`."""
+        # Indexes of before there was a choice do not say.
+        return self._about.get("backend", "torch")
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -123,15 +130,26 @@ class Index:
         """How many rows each language has, sorted by language."""
         return self.engine.langs()
 
-    def check_encoder(self, encoder: SentenceTransformer, *, key: str | None = None) -> None:
-        """Raise unless the index holds this encoder's vectors; `key` is its fingerprint, if it is known already.
+    def check_encoder(self, encoder: SentenceTransformer, *, key: str | None = None, backend: bool = False) -> None:
+        """Raise unless the index holds this encoder's vectors.
+
+        Args:
+            encoder: the encoder.
+            key: its fingerprint, if it is known already.
+            backend: whether what runs it is to be the same too: queries may be embedded in int8 where rows are in float32,
+                but rows are to be embedded alike.
 
         Raises:
-            SearchError: it holds another's, or the same one's with other weights, prompts or length limit.
+            SearchError: it holds another's, or the same one's with other weights, prompts, length limit or backend.
 
         """
         key = key or fingerprint(encoder)
         if key == self._about["fingerprint"]:
+            if backend and (runs := backend_of(encoder)) != self.backend:
+                raise SearchError(
+                    f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; leave out "
+                    "--backend, or make the index again"
+                )
             return
         now = _facts(encoder, self._about["encoder"], None, key)
         for fact in ("dimension", "prompts", "max_seq_length"):
@@ -329,6 +347,7 @@ def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: s
         "fingerprint": key,
         "prompts": {kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
         "max_seq_length": length_limit(encoder),
+        "backend": backend_of(encoder),
         "dimension": int(dimension),
         "similarity": similarity,
         "columns": {},

@@ -101,7 +101,7 @@ def index_rows(
         CorpusError: a picture is damaged.
 
     """
-    index.check_encoder(encoder, key=key)
+    index.check_encoder(encoder, key=key, backend=True)
 
     def write(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes in changed:

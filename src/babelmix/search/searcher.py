@@ -49,17 +49,22 @@ class Searcher:
         self.index, self.encoder = index, encoder
 
     @classmethod
-    def open(cls, address: str, *, model: str | None = None, device: str | None = None) -> Self:
+    def open(
+        cls, address: str, *, model: str | None = None, device: str | None = None, backend: str | None = None
+    ) -> Self:
         """Open an index and load its encoder.
 
         Args:
             address: of the index.
             model: where the encoder is now, if not where it was when the index was made.
             device: a torch device; by default the best there is.
+            backend: what runs the encoder; by default what ran it when the index was made. Another is nearly as good: see
+                docs/serve.md.
 
         Raises:
             SearchError: there is no index, or it was made with another encoder.
-            EncoderError: the encoder cannot be loaded.
+            EncoderError: the encoder cannot be loaded, or the backend cannot run it.
+            MissingExtraError: the backend is not installed.
 
         """
         index = Index.open(address)
@@ -71,6 +76,7 @@ class Searcher:
                 device=device,
                 max_seq_length=about["max_seq_length"],
                 revision=about["revision"] if name == about["encoder"] else None,
+                backend=backend or index.backend.removesuffix("-int8"),
             )
             return cls(index, encoder)
         except BaseException:

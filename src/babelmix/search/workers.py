@@ -34,6 +34,7 @@ class Encoding:
         key: the fingerprint of the encoder that the index was made for.
         batch_size: texts a forward pass.
         address: of the index that the worker writes to; None: the vectors are sent back.
+        backend: what runs the encoder.
         threads: how many the encoder may use.
 
     Raises:
@@ -50,11 +51,12 @@ class Encoding:
         key: str,
         batch_size: int,
         address: str | None,
+        backend: str,
         threads: int,
     ) -> None:
         torch.set_num_threads(threads)
         self._batch_size = batch_size
-        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision)
+        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision, backend=backend)
         if fingerprint(self._encoder) != key:
             raise EncoderError(
                 f"{name}: is another encoder on a worker's machine than here (weights, tokenizer, prompts or length limit "
@@ -122,8 +124,9 @@ def index_with_workers(
     about = index.about
     revision = about["revision"] if name == about["encoder"] else None
     shared = index.engine.shared
+    backend = index.backend.removesuffix("-int8")
     make = partial(
-        Encoding, name, revision, about["max_seq_length"], key, batch_size, index.address if shared else None
+        Encoding, name, revision, about["max_seq_length"], key, batch_size, index.address if shared else None, backend
     )
 
     def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:

@@ -1,0 +1,278 @@
+"""What runs an encoder on a CPU: texts a second, the time of one query, and what int8 changes in an audit.
+
+python benchmarks/backends.py CORPUS [--langs ar,de,...] [--rounds 5]
+
+Texts are queries and passages of the corpus, half each. Every contestant is a process of its own that waits for its turn; they
+take turns, so that what else the machine does meets all alike. Seconds of cores hardly notice other processes. Writes the tables
+of docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import marked
+import numpy as np
+
+ENCODER = "e5-small-offline"
+PLAIN = "sentence-transformers"
+CONTESTANTS = {
+    PLAIN: "sentence-transformers, `encode` as it is",
+    "torch": "torch, float32",
+    "torch-bf16": "torch, bfloat16",
+    "onnx-float32": "ONNX Runtime, float32 (not offered)",
+    "onnx": "ONNX Runtime, int8",
+    "openvino": "OpenVINO, int8",
+}
+AUDITED = ("torch", "onnx", "openvino")
+SETTINGS = ("mono", "cross", "multi")
+TOKENS = 20
+
+
+def main() -> None:
+    """Let contestants take turns, then audit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus")
+    parser.add_argument("--langs", default="", help="of the audits; all unless told")
+    parser.add_argument("--texts", type=int, default=600, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-audit", action="store_true", help="leave the audits' table as it is")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments)
+        return
+    parts = {"backends": throughput(arguments), "backends-query": one_query(arguments)}
+    if not arguments.no_audit:
+        parts["backends-audit"] = audits(arguments)
+    for part in parts.values():
+        print(part, end="\n\n")
+    marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", parts)
+
+
+class Child:
+    """A contestant in a process of its own."""
+
+    def __init__(self, name: str, arguments: argparse.Namespace, threads: int | None = None) -> None:
+        given = [arguments.corpus, "--langs", arguments.langs, "--texts", str(arguments.texts), "--child", name]
+        environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, *given],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self.ready: dict[str, Any] = self._read()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def ask(self, what: str) -> Any:
+        """Do `what`, and wait for the result."""
+        assert self._process.stdin is not None
+        print(what, file=self._process.stdin, flush=True)
+        return self._read()
+
+    def end(self) -> None:
+        """Let it go."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+def child(arguments: argparse.Namespace) -> None:
+    """Load, then do what is asked for on standard input; answers are lines of JSON."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    from babelmix.corpus import open_corpus
+    from babelmix.encoders.embed import encode, encode_batch
+
+    name = arguments.child
+    corpus = open_corpus(arguments.corpus)
+    rng = np.random.default_rng(0)
+    began = time.perf_counter()
+    encoder = loaded(name)
+    seconds = time.perf_counter() - began
+    texts = {}
+    for kind, table in (("query", corpus.queries), ("document", corpus.passages)):
+        known = table["text"].to_pylist()
+        # The first part warms up.
+        drawn = rng.choice(len(known), min(len(known), arguments.texts // 2 + 64), replace=False)
+        texts[kind] = [known[i] for i in drawn]
+    asked = corpus.queries["text"].to_pylist()
+    tokens = [len(ids) for ids in encoder.tokenizer([f"query: {text}" for text in asked[:4000]])["input_ids"]]
+    short = [text for text, count in zip(asked, tokens, strict=False) if count == TOKENS][:60]
+
+    def batches(start: int, stop: int | None) -> None:
+        for kind, some in texts.items():
+            if name == PLAIN:
+                method = encoder.encode_query if kind == "query" else encoder.encode_document
+                method(some[start:stop])
+            else:
+                encode(encoder, some[start:stop], kind, store=False, bf16=name == "torch-bf16")
+
+    def timed(work: Callable[[], object]) -> float:
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    def turn() -> list[float]:
+        count = sum(map(len, texts.values())) - 128
+        busy = time.process_time()
+        seconds = timed(lambda: batches(64, None))
+        return [count / seconds, count / (time.process_time() - busy)]
+
+    def queries() -> list[float]:
+        return [timed(lambda text=text: encode_batch(encoder, [text], "query")) for text in short]
+
+    def audit() -> dict[str, float]:
+        from babelmix.audit import audit as run
+
+        some = corpus.only_langs(arguments.langs.split(",")) if arguments.langs else corpus
+        found = run(encoder, some, name=name, metrics=["mAP"])
+        return {setting: found.macro(f"{setting}/mAP") for setting in SETTINGS}
+
+    def answer(value: object) -> None:
+        print(json.dumps(value), file=answers, flush=True)
+
+    batches(0, 64)
+    answer({"seconds": seconds, "count": sum(map(len, texts.values())) - 128, "short": len(short)})
+    for line in sys.stdin:
+        answer({"turn": turn, "queries": queries, "audit": audit}[line.strip()]())
+
+
+def loaded(name: str) -> Any:
+    """The encoder of a contestant."""
+    from babelmix.encoders import load_encoder
+
+    if name != "onnx-float32":
+        return load_encoder(ENCODER, backend=name if name in ("onnx", "openvino") else "torch")
+    import hashlib
+    import tempfile
+
+    import torch
+
+    from babelmix.encoders import onnx_engine
+    from babelmix.encoders.runtime import Runtime
+
+    encoder = load_encoder(ENCODER)
+    model = encoder[0].model
+    cores = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "float32.onnx"
+        onnx_engine.export(model.eval(), file)
+        whole, parts = onnx_engine.load(file, cores)
+    encoder[0].model = Runtime(model.config, whole, parts, cores, name, hashlib.sha256(), 0)
+    return encoder
+
+
+def throughput(arguments: argparse.Namespace) -> str:
+    """Texts a second of every contestant."""
+    children = {name: Child(name, arguments) for name in CONTESTANTS}
+    rates: dict[str, list[float]] = {name: [] for name in children}
+    busy: dict[str, list[float]] = {name: [] for name in children}
+    for number in range(arguments.rounds):
+        for name, one in children.items():
+            rate, of_cores = one.ask("turn")
+            rates[name].append(rate)
+            busy[name].append(of_cores)
+        print(f"round {number + 1}: " + ", ".join(f"{n} {r[-1]:.0f}" for n, r in rates.items()), file=sys.stderr)
+    count = children[PLAIN].ready["count"]
+    for one in children.values():
+        one.end()
+    lines = [
+        f"`{ENCODER}`, {processor()}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} over the last 15 minutes; "
+        f"{count} texts of `{arguments.corpus.split('=')[0]}` a turn, {arguments.rounds} turns each, medians.",
+        "",
+        "| | texts/s | lowest to highest | times sentence-transformers, by the clock | by seconds of cores |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, title in CONTESTANTS.items():
+        # Within a round, the machine has been the same for both.
+        by_clock, by_cores = (
+            statistics.median(ours / plain for ours, plain in zip(some[name], some[PLAIN], strict=True))
+            for some in (rates, busy)
+        )
+        middle = statistics.median(rates[name])
+        low, high = min(rates[name]), max(rates[name])
+        lines.append(f"| {title} | {middle:.0f} | {low:.0f} to {high:.0f} | {by_clock:.2f} | {by_cores:.2f} |")
+    return "\n".join(lines)
+
+
+def one_query(arguments: argparse.Namespace) -> str:
+    """Milliseconds of one query, on one core and on all."""
+    cores = os.cpu_count() or 1
+    names = ("torch", "onnx", "openvino")
+    took: dict[tuple[str, int], list[float]] = {}
+    children = {(name, threads): Child(name, arguments, threads) for name in names for threads in (1, cores)}
+    for _ in range(arguments.rounds):
+        for key, one in children.items():
+            took.setdefault(key, []).extend(one.ask("queries"))
+    count = children["torch", 1].ready["short"]
+    for one in children.values():
+        one.end()
+    lines = [
+        f"One query of {TOKENS} tokens at a time, {count} queries {arguments.rounds} times: milliseconds from text to vector.",
+        "",
+        f"| | one core: median | p95 | {cores} cores: median | p95 |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name in names:
+        cells = [f"{1000 * np.quantile(took[name, threads], q):.1f}" for threads in (1, cores) for q in (0.5, 0.95)]
+        lines.append(f"| {CONTESTANTS[name]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def audits(arguments: argparse.Namespace) -> str:
+    """Mean average precision by backend."""
+    found: dict[str, dict[str, float]] = {}
+    for name in AUDITED:
+        one = Child(name, arguments)
+        found[name] = one.ask("audit")
+        one.end()
+        print(name, found[name], file=sys.stderr)
+    langs = arguments.langs or "all languages"
+    lines = [
+        f"mAP on `{arguments.corpus.split('=')[0]}`, {langs}; in brackets the difference from float32.",
+        "",
+        "| | within a language | across two | pool of all |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, values in found.items():
+        cells = [
+            f"{values[setting]:.4f}"
+            + ("" if name == "torch" else f" ({values[setting] - found['torch'][setting]:+.4f})")
+            for setting in SETTINGS
+        ]
+        lines.append(f"| {CONTESTANTS[name]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """The processor's name."""
+    file = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":")[1].strip() for line in file.read_text().splitlines() if line.startswith("model name")]
+        if (file.exists())
+        else []
+    )
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Which engine runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8.
+
+optimum, through which sentence-transformers offers ONNX Runtime and OpenVINO, asks for transformers below 4.58, and this
+sentence-transformers for 5.0 and up. So the transformer is exported here, and everything around it stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import importlib.util
+import io
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.transformer import Transformer
+
+from babelmix._files import cache_folder, replacing_folder
+from babelmix._progress import console
+from babelmix.encoders import onnx_engine, openvino_engine
+from babelmix.encoders.dual import digest_weights
+from babelmix.encoders.runtime import Run, Runtime
+from babelmix.encoders.smoothing import smoothed
+from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
+
+BACKENDS = ("auto", "torch", "onnx", "openvino")
+EXTRA = "fast"
+LAYOUT = 2
+"""Raised when an export changes, so that older cached folders and embeddings are not used."""
+
+# The fastest first.
+_ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
+_LEAST_COSINE = 0.95
+
+
+def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: str) -> None:
+    """Let an engine run an encoder's transformer; `auto` says which it chose.
+
+    Args:
+        encoder: it is changed; prompts, tokenizer, pooling and what follows stay.
+        backend: one of `BACKENDS`. `auto` takes the fastest that is installed and can run this encoder.
+        name: of the encoder.
+        key: its fingerprint.
+
+    Raises:
+        EncoderError: there is no such backend, or it cannot run this encoder.
+        MissingExtraError: the engine is not installed.
+
+    """
+    check_backend(backend)
+    if backend == "torch":
+        return
+    if backend != "auto":
+        if (why := why_not(encoder)) is not None:
+            raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
+        _use(encoder, backend, name, key)
+        return
+    why = why_not(encoder)
+    for engine in _ENGINES if why is None else ():
+        try:
+            _use(encoder, engine, name, key)
+        except MissingExtraError as error:
+            why = str(error)
+        except EncoderError as error:
+            why = str(error)
+            break
+        else:
+            console.print(f"{name} is run by {_ENGINES[engine].TITLE} in int8", markup=False, highlight=False)
+            return
+    console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
+
+
+def check_backend(backend: str) -> None:
+    """Raise unless there is such a backend.
+
+    Raises:
+        EncoderError: there is none.
+
+    """
+    if backend not in BACKENDS:
+        raise EncoderError(f"the backend {backend!r} is unknown; use {', '.join(BACKENDS)}")
+
+
+def why_not(encoder: SentenceTransformer) -> str | None:
+    """Why only torch can run an encoder, as the end of a sentence; None if others can."""
+    first: Any = next(iter(encoder.children()), None)
+    if type(first) is not Transformer:
+        return f"its first module is not a transformer but {type(first).__name__}"
+    if first.modalities != ["text"] or first.transformer_task != "feature-extraction":
+        return "it reads more than texts"
+    way = first.modality_config["text"]
+    if way["method"] != "forward" or way["method_output_name"] != "last_hidden_state" or first.query_expansion:
+        return "it does not pool the embeddings of tokens"
+    if encoder.device.type != "cpu":
+        return f"it is on the device {encoder.device.type}, where torch is the fastest"
+    return None
+
+
+def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None:
+    module = _ENGINES[engine]
+    for package in module.PACKAGES:
+        require(package, EXTRA, f"--backend {engine}")
+    first: Any = encoder[0]
+    folder = cache_folder() / "exported" / f"{key[:32]}-{engine}-int8-{LAYOUT}"
+    cores = torch.get_num_threads()
+    digest = hashlib.sha256()
+    digest_weights(digest, encoder)
+    before = first.model
+    for attempt in range(2):
+        if not (folder / module.FILE).is_file():
+            console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
+            _export(before, engine, folder, name, first.tokenizer("")["input_ids"])
+        try:
+            whole, parts = module.load(folder / module.FILE, cores)
+            break
+        except Exception as error:  # each engine raises types of its own
+            if attempt:
+                raise EncoderError(f"{folder}: cannot be read ({_first_line(error)}); remove it") from error
+            # Damaged: made again.
+            shutil.rmtree(folder)
+    first.model = Runtime(before.config, whole, parts, cores, f"{engine}-int8", digest, LAYOUT).eval()
+
+
+def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges: Sequence[int]) -> None:
+    module = _ENGINES[engine]
+    own = model if next(model.parameters()).dtype == torch.float32 else copy.deepcopy(model).float()
+    with replacing_folder(folder, [module.FILE], keep_existing=True) as temporary:
+        try:
+            with _quiet():
+                ready, uneven = smoothed(own.eval(), edges)
+                onnx_engine.export(ready, temporary / "float32.onnx")
+                module.quantise(temporary / "float32.onnx", temporary / module.FILE, uneven)
+            for file in temporary.glob("float32.onnx*"):
+                file.unlink()
+            run, _ = module.load(temporary / module.FILE, 1)
+        except BabelmixError:
+            raise
+        except Exception as error:  # exporters raise many unrelated types
+            raise EncoderError(
+                f"{name}: cannot be exported for --backend {engine} ({_first_line(error)}); use --backend torch"
+            ) from error
+        if (cosine := _likeness(own, run)) < _LEAST_COSINE:
+            raise EncoderError(
+                f"{name}: --backend {engine} would give other embeddings (cosine {cosine:.3f}); use --backend torch"
+            )
+
+
+def _likeness(model: Any, run: Run) -> float:
+    """The lowest cosine between mean token embeddings of torch and of an exported model, over some random texts."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([2, 5, 9, 14])
+    ids = rng.integers(4, model.config.vocab_size, (len(lengths), int(lengths.max())))
+    mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+    padding = model.config.pad_token_id
+    ids = np.where(mask, ids, padding if padding is not None else 0)
+    with torch.inference_mode():
+        right = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.numpy()
+    ours, theirs = ((some * mask[..., None]).sum(axis=1) for some in (run(ids, mask), right))
+    lengths_of = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return float(((ours * theirs).sum(axis=1) / lengths_of).min())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what exporters say about their own future and about other packages, and their progress bars."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+
+
+def installed(engine: str) -> bool:
+    """Whether the packages of an engine are there."""
+    return all(importlib.util.find_spec(package) is not None for package in _ENGINES[engine].PACKAGES)
+
+
+__all__ = ["BACKENDS", "check_backend", "installed", "use_backend", "why_not"]

@@ -1,0 +1,105 @@
+"""A transformer as an ONNX graph with int8 products, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from babelmix.encoders.runtime import Ids, Run
+from babelmix.errors import require
+
+TITLE = "ONNX Runtime"
+FILE = "int8.onnx"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+class _Tokens(torch.nn.Module):
+    """A transformers model without what an export would have to name."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return output
+
+
+def export(model: torch.nn.Module, file: Path) -> None:
+    """Write a transformers model in float32, for any number of texts of any length.
+
+    Args:
+        model: in evaluation, on the CPU.
+        file: where to.
+
+    """
+    ids = torch.arange(4, 26).reshape(2, 11)
+    mask = torch.ones_like(ids)
+    mask[1, 7:] = 0
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = {name: {0: dynamic, 1: dynamic} for name in ("input_ids", "attention_mask")}
+    program = torch.onnx.export(
+        _Tokens(model).eval(), (ids, mask), dynamo=True, dynamic_shapes=shapes, opset_version=20, verbose=False,
+        input_names=list(shapes), output_names=["token_embeddings"],
+    )  # fmt: skip
+    assert program is not None
+    program.save(file)
+
+
+def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
+    """Write a graph with weights in int8, a scale a channel, and activations that are quantised as they come.
+
+    Args:
+        source: the graph in float32.
+        file: where to.
+        uneven: linear layers that stay in float32, for all tokens of a batch share a scale.
+
+    """
+    onnx, quantization = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime.quantization"))
+    graph = onnx.load(str(source), load_external_data=False).graph
+    quantization.quantize_dynamic(
+        source, file, weight_type=quantization.QuantType.QInt8, per_channel=True,
+        op_types_to_quantize=["MatMul", "Gather"],
+        nodes_to_exclude=[node.name for node in graph.node if node.op_type == "MatMul" and _layer(node) in uneven],
+    )  # fmt: skip
+
+
+def _layer(node: Any) -> str:
+    """The name of the layer that a node was made from, within the transformers model."""
+    for fact in node.metadata_props:
+        if fact.key == "pkg.torch.onnx.name_scopes":
+            # Of every module around it, then of the operation.
+            return str(ast.literal_eval(fact.value)[-2]).removeprefix("model.")
+    return ""
+
+
+def load(file: Path, cores: int) -> tuple[Run, Run]:
+    """What runs a graph on all cores, and on one, from as many threads as one likes."""
+    whole = _session(file, cores)
+    return whole, whole if cores == 1 else _session(file, 1)
+
+
+def _session(file: Path, cores: int) -> Run:
+    runtime: Any = require("onnxruntime", "fast", "--backend onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = cores
+    options.log_severity_level = 3
+    # The fused kernel takes longer than what it is fused from.
+    without = ["SkipLayerNormFusion"]
+    session = runtime.InferenceSession(
+        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=without
+    )
+
+    def run(ids: Ids, mask: Ids) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return found
+
+    return run
+
+
+__all__ = ["FILE", "PACKAGES", "TITLE", "export", "load", "quantise"]

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import cache_folder
+from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
+from babelmix.encoders.runtime import Runtime, backend_of, runtime_of, store_suffix
+from babelmix.encoders.smoothing import smoothed
+from babelmix.errors import EncoderError, MissingExtraError, SearchError
+from babelmix.search import Index, Searcher, index_rows
+from babelmix.search.documents import rows_of_corpus
+
+ENGINES = (onnx_engine, openvino_engine)
+WORDS = " ".join(parallel_corpus(items=12).passages["text"].to_pylist()).split()
+TEXTS = [" ".join(WORDS[start : start + length]) for start in range(8) for length in (1, 3, 9, 30)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    """One cache for this file's tests, so that one export does."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("BABELMIX_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def graph(cache: Path, tiny_bert: Path) -> Path:
+    """What is exported of the tiny encoder, which takes long."""
+    pytest.importorskip("onnxruntime")
+    file = cache / "float32.onnx"
+    with backends._quiet():
+        onnx_engine.export(smoothed(load_encoder(str(tiny_bert))[0].model.eval())[0], file)
+    return file
+
+
+@pytest.fixture
+def fast(graph: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> SentenceTransformer:
+    monkeypatch.setattr(onnx_engine, "export", lambda model, file: shutil.copy(graph, file))
+    return load_encoder(str(tiny_bert), backend="onnx")
+
+
+@pytest.fixture
+def ready(fast: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An int8 model that an export gives at once, and no cache."""
+    file = next((cache_folder() / "exported").glob(f"*/{onnx_engine.FILE}"))
+    monkeypatch.setattr(onnx_engine, "export", lambda model, file: None)
+    monkeypatch.setattr(onnx_engine, "quantise", lambda source, to, uneven: shutil.copy(file, to))
+    return file
+
+
+def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left * right).sum(axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+
+
+def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransformer, tiny_bert: Path) -> None:
+    exact = load_encoder(str(tiny_bert))
+    right, found = exact.encode(TEXTS), fast.encode(TEXTS)
+    assert found.dtype == np.float32
+    assert found.shape == right.shape
+    assert cosines(right, found).min() > 0.99
+    assert not np.array_equal(right, found)
+    assert backend_of(fast) == "onnx-int8"
+    assert backend_of(exact) == "torch"
+
+
+def test_openvino_gives_nearly_the_same_vectors(
+    fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    exact = load_encoder(str(tiny_bert))
+    encoder = load_encoder(str(tiny_bert), backend="openvino")
+    right, found = exact.encode(TEXTS), encoder.encode(TEXTS)
+    assert cosines(right, found).min() > 0.99
+    assert not np.array_equal(right, found)
+    assert backend_of(encoder) == "openvino-int8"
+    assert store_suffix(encoder) != store_suffix(fast)
+
+
+def test_smoothing_changes_no_embedding_and_finds_tokens_that_stand_out(tiny_bert: Path) -> None:
+    model = load_encoder(str(tiny_bert))[0].model.eval()
+    ids = torch.arange(4, 44).reshape(4, 10)
+    mask = torch.ones_like(ids)
+    before = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    made, uneven = smoothed(model)
+    torch.testing.assert_close(
+        made(input_ids=ids, attention_mask=mask).last_hidden_state, before, atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(model(input_ids=ids, attention_mask=mask).last_hidden_state, before)
+    assert not uneven
+    # What one token gives the second layer's last product is far from what others give.
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[2] *= 100
+        model.encoder.layer[0].attention.output.LayerNorm = torch.nn.Identity()
+        model.encoder.layer[0].output.LayerNorm = torch.nn.Identity()
+        model.embeddings.LayerNorm = torch.nn.Identity()
+    _, uneven = smoothed(model, [2, 3])
+    assert "encoder.layer.1.attention.self.query.linear" in uneven
+
+
+def test_uneven_products_stay_in_float32(graph: Path, tmp_path: Path) -> None:
+    import onnx
+
+    def products(uneven: frozenset[str]) -> int:
+        onnx_engine.quantise(graph, tmp_path / "int8.onnx", uneven)
+        return sum(node.op_type == "MatMulInteger" for node in onnx.load(str(tmp_path / "int8.onnx")).graph.node)
+
+    with backends._quiet():
+        assert products(frozenset()) - products(frozenset({"encoder.layer.1.output.dense.linear"})) == 1
+
+
+def test_the_fingerprint_is_of_the_weights_and_the_store_knows_the_backend(
+    fast: SentenceTransformer, tiny_bert: Path
+) -> None:
+    exact = load_encoder(str(tiny_bert))
+    assert fingerprint(fast) == fingerprint(exact)
+    fast.max_seq_length = 7
+    assert fingerprint(fast) != fingerprint(exact)
+    fast.max_seq_length = exact.max_seq_length
+    right = encode(exact, TEXTS, "query")
+    found = encode(fast, TEXTS, "query")
+    assert not np.array_equal(right, found)
+    assert len(list((cache_folder() / "embeddings").glob(f"{fingerprint(exact)[:32]}*"))) == 2
+    assert np.array_equal(encode(fast, TEXTS, "query"), found)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_parts_of_a_batch_give_what_each_text_gives_alone(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the engine: every token's embedding is its id, and the length of its part."""
+    seen: list[tuple[int, ...]] = []
+
+    def run(ids, mask):
+        seen.append(ids.shape)
+        return np.stack([ids, mask * mask.sum(axis=1, keepdims=True)], axis=2).astype(np.float32)
+
+    monkeypatch.setattr(runtime, "TOKENS", 16)
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, 12, 20)
+    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    ids = rng.integers(1, 99, mask.shape) * mask
+    model = Runtime(None, run, run, cores, "stand-in", None, 1)
+    found = model(torch.from_numpy(ids), torch.from_numpy(mask))["last_hidden_state"].numpy()
+    assert np.array_equal(found[..., 0], ids)
+    assert np.array_equal(found[..., 1], lengths[:, None] * mask)
+    assert len(seen) > 3
+    assert sum(rows for rows, _ in seen) == 20
+    assert sum(rows * tokens for rows, tokens in seen) < mask.size
+    seen.clear()
+    # Padded on the left, nothing is cut off.
+    model(torch.from_numpy(ids[:, ::-1].copy()), torch.from_numpy(mask[:, ::-1].copy()))
+    assert seen == [ids.shape]
+
+
+def test_an_export_is_made_once(fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("exported again")
+
+    monkeypatch.setattr(onnx_engine, "export", never)
+    again = load_encoder(str(tiny_bert), backend="onnx")
+    assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
+
+
+def test_an_export_that_was_cut_short_is_never_used(
+    fast: SentenceTransformer, ready: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+
+    def killed(source: Path, file: Path, uneven: object) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(onnx_engine, "quantise", killed)
+        with pytest.raises(KeyboardInterrupt):
+            load_encoder(str(tiny_bert), backend="onnx")
+    assert not list((tmp_path / "exported").iterdir())
+    # A file that was damaged later is made again.
+    folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-int8-{backends.LAYOUT}"
+    folder.mkdir(parents=True)
+    (folder / onnx_engine.FILE).write_bytes(b"half")
+    again = load_encoder(str(tiny_bert), backend="onnx")
+    assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
+    assert [file.name for file in folder.iterdir()] == [onnx_engine.FILE]
+
+
+def test_what_gives_other_vectors_is_refused(
+    ready: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    monkeypatch.setattr(backends, "_likeness", lambda *_: 0.5)
+    with pytest.raises(EncoderError, match=r"cosine 0\.500"):
+        load_encoder(str(tiny_bert), backend="onnx")
+    assert not list((tmp_path / "exported").iterdir())
+
+
+def test_a_missing_extra_is_named(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    for engine in ENGINES:
+        monkeypatch.setattr(engine, "PACKAGES", ("no_such_package",))
+    with pytest.raises(MissingExtraError, match=r"babelmix\[fast\]"):
+        load_encoder(str(tiny_bert), backend="onnx")
+    encoder = load_encoder(str(tiny_bert), backend="auto")
+    assert runtime_of(encoder) is None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is run by torch" in said
+    assert "babelmix[fast]" in said
+
+
+def test_auto_takes_the_best_and_says_so(
+    fast: SentenceTransformer, tiny_bert: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "PACKAGES", ("no_such_package",))
+    assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == "onnx-int8"
+    assert "is run by ONNX Runtime in int8" in " ".join(capsys.readouterr().err.split())
+
+
+def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
+    with pytest.raises(EncoderError, match="first module is not a transformer but StaticEmbedding"):
+        backends.use_backend(tiny_static, "onnx", name="tiny", key="")
+    backends.use_backend(tiny_static, "auto", name="tiny", key="")
+    assert backend_of(tiny_static) == "torch"
+    assert "tiny is run by torch" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(EncoderError, match="'tpu' is unknown; use auto, torch"):
+        backends.use_backend(tiny_static, "tpu", name="tiny", key="")
+
+
+def test_an_index_of_float32_is_searched_in_int8_and_written_in_float32(
+    fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix
+) -> None:
+    exact = load_encoder(str(tiny_bert))
+    place = str(tmp_path / "index")
+    rows = rows_of_corpus(parallel_corpus(items=6))
+    with Index.create(place, exact, str(tiny_bert)) as index:
+        assert index.backend == "torch"
+        index_rows(index, exact, rows)
+        with pytest.raises(SearchError, match="embedded by torch, and these would be by onnx-int8"):
+            index_rows(index, fast, rows)
+    with Searcher.open(place).index as index:
+        assert index.backend == "torch"
+    code, out, err = babelmix("search", "cat river", "--in", place, "--backend", "onnx", "--json", "-k", "1")
+    assert code == 0
+    assert "embedded by onnx-int8" in err
+    assert json.loads(out)["hits"][0]["item"]
+    _, _, err = babelmix("search", "cat river", "--in", place, "-k", "1")
+    assert "embedded by" not in err
+
+
+def test_an_index_remembers_what_ran_its_encoder(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path) -> None:
+    place = str(tmp_path / "index")
+    with Index.create(place, fast, str(tiny_bert)) as index:
+        index_rows(index, fast, rows_of_corpus(parallel_corpus(items=3)))
+    searcher = Searcher.open(place)
+    with searcher.index:
+        assert backend_of(searcher.encoder) == "onnx-int8"
+
+
+def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix) -> None:
+    corpus = tmp_path / "corpus"
+    parallel_corpus(items=8).save(corpus)
+    given = ("audit", str(tiny_bert), "-c", str(corpus), "--out", str(tmp_path / "audit"))
+    for backend in ("torch", "onnx"):
+        assert babelmix(*given, "--backend", backend)[0] == 0
+        about = json.loads((tmp_path / "audit" / "metrics.json").read_text())["about"]
+        assert about["precision"] == {"torch": None, "onnx": "onnx-int8"}[backend]
+    code, _, err = babelmix(*given, "--backend", "onnx", "--bf16")
+    assert code
+    assert "--bf16 is for torch" in err
