@@ -78,7 +78,9 @@ def bias_section(audit: Audit) -> Section:
     note = (
         "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
         "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
-        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool. "
+        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool; over chance: over what "
+        "a shuffled pool gives (1: as by chance). Mean rank correlation: whether a question in another language orders its "
+        "answers alike (1: yes). PEER: how well the ranks agree with no difference between languages (near 0: they differ). "
         "Same-language preference: how often the answer in the query's own language stands before a translation of it "
         "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
     )
