@@ -81,7 +81,7 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
     )
 
 
-def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
+def print_audit_comparison(comparison: AuditComparison, report: Path) -> None:
     """The headline of each audit, the tests, and where the report is."""
     head = sections.headline({name for audit in comparison.audits.values() for name in audit.estimates})
     table = new_table("", *(SHORT[name] for name in head))
@@ -97,7 +97,7 @@ def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
     out.print(_legend(head), style="dim", highlight=False)
     out.print()
     out.print(comparison_lead(comparison), highlight=False)
-    out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    out.print(f"report: {report}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(results: Results, folder: Path) -> None:
