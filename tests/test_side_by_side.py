@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import parallel_corpus, picture_corpus
 
 from babelmix.audit import Audit, compare
@@ -19,11 +18,10 @@ from babelmix.experiment import compare_loaded, ranked
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_static) -> dict[str, Path]:
-    """The static encoder, and one whose vectors are mostly noise."""
+    """The static encoder, and one that keeps a single dimension of it."""
     folder = tmp_path_factory.mktemp("models")
     worse = copy.deepcopy(tiny_static)
-    torch.manual_seed(1)
-    worse[0].embedding.weight.data += 0.7 * torch.randn_like(worse[0].embedding.weight)
+    worse[0].embedding.weight.data[:, 1:] = 0
     found = {}
     for name, encoder in (("worse", worse), ("good", tiny_static)):
         found[name] = folder / name
@@ -123,7 +121,7 @@ def test_differences_are_from_the_base(tiny_static) -> None:
     corpus = parallel_corpus(20)
     one = audit(tiny_static, corpus, name="one", store=False)
     worse = copy.deepcopy(tiny_static)
-    worse[0].embedding.weight.data[::2] = 0
+    worse[0].embedding.weight.data[:, 1:] = 0
     two = audit(worse, corpus, name="two", store=False)
     assert list(ranked({"two": two, "one": one})) == ["one", "two"]
     names = ["multi/mAP", "bias/median rank distance"]

@@ -55,4 +55,4 @@ def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64
 def _summed(values: npt.NDArray[np.float64], key: IntArray, passage: IntArray) -> npt.NDArray[np.float64]:
     """For each pair, the sum over the pairs of the same key and passage, shape (pairs,)."""
     _, position = np.unique(key * (int(passage.max(initial=0)) + 1) + passage, return_inverse=True)
-    return np.bincount(position, values)[position]
+    return np.bincount(position, values)[position].astype(np.float64)
