@@ -49,6 +49,11 @@ def print_audit(audit: Audit, folder: Path) -> None:
             for row in content.rows:
                 table.add_row(*row)
             out.print(table)
+    if (tokens := sections.tokens_section(audit)) is not None:
+        table = new_table("language", "texts", "tokens/char q", "tokens/char p", "cut q", "cut p", title=tokens.title)
+        for row in tokens.tables[0].rows:
+            table.add_row(*row)
+        out.print(table)
     languages = sections.languages_section(audit).tables[0]
     names = sections.headline(audit.estimates)
     short = new_table(languages.head[0], *(SHORT[name] for name in names))
@@ -89,11 +94,13 @@ def print_audit_comparison(comparison: AuditComparison, report: Path) -> None:
         values = (audit.estimates[name][0].value if name in audit.estimates else float("nan") for name in head)
         table.add_row(label, *(sections.shown(name, value) for name, value in zip(head, values, strict=True)))
     out.print(table)
-    content = sections.tests_table(comparison.comparisons)
-    tests = new_table("", "measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm")
-    for row in content.rows:
-        tests.add_row(*row)
-    out.print(tests)
+    pairs = {(c.first, c.second): None for c in comparison.comparisons}
+    for pair in pairs:
+        tests = new_table("measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm", title=" - ".join(pair))
+        some = [c for c in comparison.comparisons if (c.first, c.second) == pair]
+        for row in sections.tests_table(some).rows:
+            tests.add_row(*row[1:])
+        out.print(tests)
     out.print(_legend(head), style="dim", highlight=False)
     out.print()
     out.print(comparison_lead(comparison), highlight=False)

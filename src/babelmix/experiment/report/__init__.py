@@ -56,7 +56,9 @@ def write_audit_report(audit: Audit, file: Path) -> None:
     if len(audit.table.passage_langs) > 1:
         parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
     parts.append(sections.languages_section(audit))
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items()]
+    if (tokens := sections.tokens_section(audit)) is not None:
+        parts.append(tokens)
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items() if key != "tokens"]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 

@@ -211,6 +211,41 @@ def languages_section(audit: Audit) -> Section:
     )
 
 
+def tokens_section(audit: Audit) -> Section | None:
+    """How many tokens a character takes in each language, and what is cut; None if the audit does not know."""
+    tokens = audit.table.about.get("tokens")
+    if not tokens:
+        return None
+    rows = []
+    for lang, sides in sorted(tokens["langs"].items()):
+        found = [sides.get(side) for side in ("queries", "passages")]
+        rows.append(
+            [
+                lang,
+                " + ".join(f"{one['texts'] if one else 0:,}" for one in found),
+                *("" if one is None else f"{one['tokens_per_character']:.3f}" for one in found),
+                *("" if one is None or one["cut"] is None else f"{one['cut']:.1%}" for one in found),
+            ]
+        )
+    limit = tokens["limit"]
+    return Section(
+        "What the tokenizer makes of each language",
+        f"Of up to {tokens['sample']:,} queries and passages a language, drawn at random: tokens a character, and the share of "
+        "texts that are longer than the encoder reads "
+        f"({'it has no limit' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}). A language with more "
+        "tokens a character is cut earlier and costs more.",
+        tables=[
+            Table(
+                [
+                    "language", "texts, queries + passages", "tokens a character, queries",
+                    "tokens a character, passages", "cut, queries", "cut, passages",
+                ],
+                rows,
+            )
+        ],
+    )  # fmt: skip
+
+
 def tests_table(comparisons: Sequence[Comparison]) -> Table:
     """Differences, effect sizes and p-values."""
     rows = [
