@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from babelmix.corpus import Corpus
     from babelmix.experiment import AuditComparison
 
+NOISE = "perturbed.json"
+
 BACK = "image-to-text"
 """The folder, beside an audit of captions to pictures, of the audit of pictures to captions."""
 
@@ -46,6 +48,17 @@ def audit(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    perturb: Annotated[
+        str,
+        typer.Option(
+            help="Noise on the queries, and what it costs: typos, case, script, spacing, separated by commas.",
+            metavar="KIND,...",
+        ),
+    ] = "",
+    typo_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="With --perturb: share of letters with a typo.")
+    ] = 0.05,
+    perturb_seed: Annotated[int, typer.Option(help="With --perturb: the seed.")] = 0,
     mteb: Annotated[
         Path | None, typer.Option(help="Write the result in mteb's format too, into this folder.", metavar="FOLDER")
     ] = None,
@@ -62,7 +75,8 @@ def audit(
     from babelmix._files import check_output_folder, slug
     from babelmix.audit.metrics import DEFAULT, PICTURES, metric
     from babelmix.audit.mteb import write_mteb_results
-    from babelmix.cli.tables import print_audit, print_audit_comparison
+    from babelmix.audit.perturb import perturb as make_noise
+    from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
     from babelmix.errors import ConfigError
     from babelmix.training import add_audit
 
@@ -74,6 +88,10 @@ def audit(
     wanted = listed(metrics) or list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
     for name in wanted:
         metric(name)
+    for kind in listed(perturb):
+        make_noise("", kind)
+    if perturb and data.has_images:
+        raise ConfigError(f"--perturb: {data.name} has pictures; noise is for queries and passages that are texts")
     for model in models:
         if card and not (Path(model) / "training.json").is_file():
             raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
@@ -89,7 +107,7 @@ def audit(
         check_output_folder(folder, ["metrics.json", "ranks.parquet"])
     if len(set(folders)) < len(folders):
         raise ConfigError(f"{', '.join(models)}: a model is named twice, or two would have one folder")
-    order = _Order(data, wanted, batch_size, max_seq_length, bf16)
+    order = _Order(data, wanted, batch_size, max_seq_length, bf16, listed(perturb), typo_rate, perturb_seed)
     saved = None if against is None else _saved(against, folders, order)
     done = {folder: _audits(model, folder, order) for model, folder in zip(models, folders, strict=True)}
     for model, folder in zip(models, folders, strict=True):
@@ -98,12 +116,20 @@ def audit(
         if card:
             add_audit(Path(model), done[folder][0])
     compared = _compared(done, together or folders[0], against, saved) if several or saved else []
+    lost = {str(f): json.loads((f / NOISE).read_text(encoding="utf-8")) for f in folders if perturb}
     if json_output:
-        typer.echo(json.dumps(_facts(list(done.values()), compared), ensure_ascii=False))
+        facts = _facts(list(done.values()), compared)
+        if lost:
+            facts["perturbed"] = lost if several else lost[str(folders[0])]
+        typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     if not several:
         for place, one in zip(order.ways(folders[0]), done[folders[0]], strict=True):
             print_audit(one, place)
+    for name, noise in lost.items():
+        if several:
+            typer.echo(name)
+        print_noise(noise)
     for comparison, report in compared:
         print_audit_comparison(comparison, report)
 
@@ -117,6 +143,9 @@ class _Order:
     batch_size: int
     max_seq_length: int
     bf16: bool
+    noise: list[str]
+    typo_rate: float
+    noise_seed: int
 
     def ways(self, folder: Path) -> dict[Path, Corpus]:
         """By folder, what is audited: captions to pictures and back."""
@@ -125,8 +154,10 @@ class _Order:
 
 def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     """A model's finished audits, made now or before, and their reports: one, or of pictures one a way."""
+    from babelmix._files import write_json
     from babelmix.audit import Audit, audit_both_ways
     from babelmix.audit import audit as run_audit
+    from babelmix.audit.perturb import noise_loss
     from babelmix.audit.run import about_of, is_finished
     from babelmix.encoders import fingerprint, load_encoder
     from babelmix.errors import AuditError
@@ -155,7 +186,15 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
             found = [run_audit(encoder, order.data, **options)]
     for place, one in zip(ways, found, strict=True):
         one.save(place)
-        write_audit_report(one, place / "report.html")
+        (place / NOISE).unlink(missing_ok=True)
+        noise = None
+        if order.noise:
+            noise = noise_loss(
+                encoder, way, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
+                batch_size=order.batch_size, store=not is_static(encoder), bf16=order.bf16,
+            )  # fmt: skip
+            write_json(place / NOISE, noise)
+        write_audit_report(one, place / "report.html", noise)
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
@@ -64,6 +65,15 @@ def print_audit(audit: Audit, folder: Path) -> None:
     out.print()
     out.print(audit_lead(audit), highlight=False)
     out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def print_noise(noise: Mapping[str, Any]) -> None:
+    """What each language loses by noise on its queries."""
+    section = sections.noise_section(noise)
+    table = new_table(*section.tables[0].head, title=section.title)
+    for row in section.tables[0].rows:
+        table.add_row(*row)
+    out.print(table)
 
 
 def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> None:

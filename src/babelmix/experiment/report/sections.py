@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -244,6 +245,24 @@ def tokens_section(audit: Audit) -> Section | None:
             )
         ],
     )  # fmt: skip
+
+
+def noise_section(noise: Mapping[str, Any]) -> Section:
+    """What `babelmix.audit.perturb.noise_loss` found."""
+    rows = [
+        [
+            lang,
+            f"{value:.3f}",
+            *(f"{kind['mAP'][lang]:.3f} ({-kind['lost'][lang]:+.3f})" for kind in noise["kinds"].values()),
+        ]
+        for lang, value in noise["clean"].items()
+    ]
+    return Section(
+        "What noise on the queries costs",
+        "mAP in the pool of all languages, by query language: of the queries as they are, and with noise (the change in "
+        f"brackets). Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
+        tables=[Table(["query language", "clean", *noise["kinds"]], rows)],
+    )
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> Table:
