@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix.audit import Audit, RankTable, audit
 from babelmix.audit.run import about_of, is_finished, ranks_of
+from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
 
@@ -111,7 +112,8 @@ def test_an_audit_keeps_its_facts(tiny_static, tmp_path: Path) -> None:
         "queries": 24, "passages": 24, "machine_made": ["de", "fr"], "precision": None,
     }  # fmt: skip
     done = audit(tiny_static, corpus, name="tiny", store=False, metrics=["MRR"], about={"note": "n"})
-    assert done.table.about == about | {"note": "n", "zero_vectors": {"queries": 0, "passages": 0}}
+    facts = {"note": "n", "zero_vectors": {"queries": 0, "passages": 0}, "tokens": tokens_of(tiny_static, corpus)}
+    assert done.table.about == about | facts
     assert "multi/MRR" in done.measures
     assert "multi/mAP" not in done.measures
     assert ranks_of(tiny_static, corpus, store=False).about["encoder"] == "the encoder"

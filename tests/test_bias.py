@@ -11,8 +11,10 @@ from babelmix.audit.bias import own_language, per_query
 from babelmix.audit.measures import Measure
 
 LESS_IS_BETTER = (
-    "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank std", "rank variance",
+    "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank distance over chance",
+    "rank std", "rank variance",
 )  # fmt: skip
+MORE_IS_BETTER = ("mean rank correlation", "PEER", "PEER by group")
 
 
 def test_ranks_in_the_whole_pool_and_in_the_passages_own_language(table: RankTable) -> None:
@@ -54,7 +56,8 @@ def test_shares_are_of_all_queries_whose_language_has_passages(table: RankTable)
 
 def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> None:
     for name, found in per_query(table).items():
-        assert found.lower_is_better is (True if name in LESS_IS_BETTER else None), name
+        better = True if name in LESS_IS_BETTER else False if name in MORE_IS_BETTER else None
+        assert found.lower_is_better is better, name
         assert found.aggregate == ("median" if name.startswith("median") else "mean"), name
         shown = measures(table)[f"bias/{name}"]
         assert (shown.lower_is_better, shown.aggregate) == (found.lower_is_better, found.aggregate)

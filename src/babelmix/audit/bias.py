@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from babelmix.audit.chance import distance_by_chance
+from babelmix.audit.correlation import rank_correlation
+from babelmix.audit.peer import peer
 from babelmix.audit.ranks import RankTable
 from babelmix.corpus import IMAGE
 
@@ -45,8 +48,12 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
       from the best to the worst. Best is log2 L.
     - `relative rank distance`: rank distance over the number of passages in the pool, so that pools of different sizes
       can be compared.
+    - `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
+      shuffled pool (`babelmix.audit.chance`): 1 for a ranking by chance, whatever the languages and the pool.
     - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
     - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
+    - `mean rank correlation`: see `babelmix.audit.correlation`; 1 if the language of the question does not matter.
+    - `PEER`, and `PEER by group` for parallel corpora: see `babelmix.audit.peer`; near 0 where languages lie apart.
     - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in
       the query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have none.
     - `same-language share@k`: the share of the first k answers that are in the query's language.
@@ -58,7 +65,7 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
 
     """
     result: dict[str, BiasValues] = {}
-    query, ranks = _best_rank_by_language(table)
+    query, ranks, counts = _best_rank_by_language(table)
     known = ranks >= 0
     several = known.sum(axis=1) >= 2
     spread, rows = np.where(known, ranks, np.nan)[several], query[several]
@@ -68,6 +75,8 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
         result["median rank distance"] = BiasValues(rows, worst - best, True, "median")
         result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)), True)
         result["relative rank distance"] = BiasValues(rows, (worst - best) / table.pool_sizes.sum(), True)
+        chance = distance_by_chance(counts[several], int(table.pool_sizes.sum()))
+        result["rank distance over chance"] = BiasValues(rows, (worst - best) / chance, True)
         result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1), True)
         result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1), True)
         own = own_language(table)[table.query_lang[rows]]
@@ -78,6 +87,13 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
             others = (~np.isnan(mine)).sum(axis=1) - 1
             preference = (rank_of_own < mine).sum(axis=1) / others
             result["same-language preference"] = BiasValues(rows[has_own], preference, None)
+    for name, (found, values) in {
+        "mean rank correlation": rank_correlation(table),
+        "PEER": peer(table),
+        "PEER by group": peer(table, by_group=True),
+    }.items():
+        if len(found):
+            result[name] = BiasValues(found, values, False)
     if table.passage_langs == (IMAGE,):
         result |= _over_query_languages(table)
     own = own_language(table)[table.query_lang]
@@ -117,13 +133,17 @@ def own_language(table: RankTable) -> npt.NDArray[np.int64]:
     return np.array([index.get(lang, -1) for lang in table.query_langs], dtype=np.int64)
 
 
-def _best_rank_by_language(table: RankTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Queries with a relevant passage, and the best rank in the whole pool per language, -1 where there is none."""
+def _best_rank_by_language(
+    table: RankTable,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Queries with a relevant passage, per language its best rank in the whole pool, -1 if none, and how many there are."""
     query, position = np.unique(table.pair_query, return_inverse=True)
     far = np.iinfo(np.int64).max
     best = np.full((len(query), len(table.passage_langs)), far, dtype=np.int64)
     np.minimum.at(best, (position, table.pair_lang), table.rank_in_all())
-    return query, np.where(best == far, -1, best)
+    counts = np.zeros_like(best)
+    np.add.at(counts, (position, table.pair_lang), 1)
+    return query, np.where(best == far, -1, best), counts
 
 
 def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:

@@ -19,6 +19,7 @@ from babelmix.audit.metrics import DEFAULT, PICTURES
 from babelmix.audit.ranks import RankTable
 from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
+from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
@@ -139,7 +140,7 @@ def audit(
         AuditError: the encoder's similarity is neither cosine nor dot product, or its embeddings are not finite.
 
     """
-    facts = about_of(encoder, corpus, name, bf16=bf16) | (about or {})
+    facts = about_of(encoder, corpus, name, bf16=bf16) | _tokens(encoder, corpus) | (about or {})
     table = ranks_of(encoder, corpus, batch_size=batch_size, store=store, about=facts, bf16=bf16)
     return Audit.of(table, metrics)
 
@@ -286,10 +287,15 @@ def audit_both_ways(
     swapped = (sides[1], sides[0]) if same else None
     found = []
     for way, embedded in ((corpus, sides), (back, swapped)):
-        facts = about_of(encoder, way, name, bf16=bf16, key=key) | (about or {})
+        facts = about_of(encoder, way, name, bf16=bf16, key=key) | _tokens(encoder, way) | (about or {})
         table = ranks_of(encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded)
         found.append(Audit.of(table, metrics))
     return found[0], found[1]
+
+
+def _tokens(encoder: SentenceTransformer, corpus: Corpus) -> dict[str, Any]:
+    found = tokens_of(encoder, corpus)
+    return {} if found is None else {"tokens": found}
 
 
 def about_of(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from babelmix.cli.auditing import audit
 from babelmix.cli.debiasing import debias
 from babelmix.cli.mining import mine
-from babelmix.cli.options import BackendOption, CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
 from babelmix.cli.switching import codeswitch
@@ -45,97 +45,13 @@ def _options(
         typer.echo(context.get_help())
 
 
-@app.command(
+app.command(
     epilog="Examples:\n\n"
     "`babelmix audit e5-small-offline -c xquad-r=path/to/xquad-r`\n\n"
-    "`babelmix audit my-model -c my.csv --part test --out before`"
-)
-def audit(
-    model: Annotated[str, typer.Argument(help="An encoder: see `babelmix encoders`.")],
-    corpus: CorpusOption,
-    out: Annotated[Path | None, typer.Option(help="The audit's folder.  [default: runs/audit-MODEL-CORPUS]")] = None,
-    langs: LangsOption = "",
-    part: PartOption = "all",
-    metrics: Annotated[str, typer.Option(help="Ranking metrics, separated by commas.", metavar="mAP,R@1,...")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
-    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
-    bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
-    backend: BackendOption = "torch",
-    mteb: Annotated[
-        Path | None, typer.Option(help="Write the result in mteb's format too, into this folder.", metavar="FOLDER")
-    ] = None,
-    card: Annotated[
-        bool, typer.Option(help="Put the result into the card of an encoder that babelmix trained.")
-    ] = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
-
-    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was. Pictures
-    are looked for with captions, and captions with pictures: the second is in the folder `image-to-text` of the first.
-    """
-    from babelmix._files import check_output_folder, slug
-    from babelmix.audit import Audit, audit_both_ways
-    from babelmix.audit import audit as run_audit
-    from babelmix.audit.metrics import DEFAULT, PICTURES, metric
-    from babelmix.audit.mteb import write_mteb_results
-    from babelmix.audit.run import about_of, is_finished
-    from babelmix.cli.tables import print_audit
-    from babelmix.encoders import fingerprint, load_encoder
-    from babelmix.errors import AuditError, ConfigError
-    from babelmix.experiment import write_audit_report
-    from babelmix.training import add_audit, is_static
-
-    data = read_corpus(corpus, langs, part)
-    if data.is_images("queries"):
-        raise ConfigError(
-            f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
-        )
-    wanted = listed(metrics) or list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
-    for name in wanted:
-        metric(name)
-    if card and not (Path(model) / "training.json").is_file():
-        raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
-    folder = out or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
-    check_output_folder(folder, ["metrics.json", "ranks.parquet"])
-    if bf16 and backend != "torch":
-        raise ConfigError("--bf16 is for torch; leave it out, or leave out --backend")
-    encoder = load_encoder(model, max_seq_length=max_seq_length or None, backend=backend)
-    ways = {folder: data} | ({folder / "image-to-text": data.reversed()} if data.has_images else {})
-    found: list[Audit] = []
-    key = fingerprint(encoder)
-    for place, way in ways.items():
-        if is_finished(place, about_of(encoder, way, model, bf16=bf16, key=key)):
-            with contextlib.suppress(AuditError):  # a damaged audit is made again
-                found.append(Audit.load(place, wanted))
-    if len(found) < len(ways):
-        store = not is_static(encoder)
-        if data.has_images:
-            found = list(
-                audit_both_ways(
-                    encoder, data, name=model, batch_size=batch_size, store=store, metrics=wanted, bf16=bf16
-                )
-            )
-        else:
-            found = [
-                run_audit(encoder, data, name=model, batch_size=batch_size, store=store, metrics=wanted, bf16=bf16)
-            ]
-    for place, one in zip(ways, found, strict=True):
-        one.save(place)
-        write_audit_report(one, place / "report.html")
-    done = found[0]
-    if mteb is not None:
-        write_mteb_results(done, mteb)
-    if card:
-        add_audit(Path(model), done)
-    if json_output:
-        summary = done.summary()
-        if len(found) > 1:
-            summary["image to text"] = found[1].summary()
-        typer.echo(json.dumps(summary, ensure_ascii=False))
-    else:
-        for place, one in zip(ways, found, strict=True):
-            print_audit(one, place)
+    "`babelmix audit my-model -c my.csv --part test --out before`\n\n"
+    "`babelmix audit my-model e5-small-offline static-e5 -c my.csv`\n\n"
+    "`babelmix audit my-model -c my.csv --against before`"
+)(audit)
 
 
 app.command(
@@ -208,15 +124,13 @@ def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | N
 
     folder = out or Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
     check_output_folder(folder, ["comparison.json"])
-    names = listed(tests)
-    found = compare_audits(folders, tests=names, against=against or None)
-    folder.mkdir(parents=True, exist_ok=True)
+    found = compare_audits(folders, tests=listed(tests), against=against or None)
     write_json(folder / "comparison.json", found.as_json())
     write_audits_report(found, folder / "report.html")
     if json_output:
         typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
     else:
-        print_audit_comparison(found, folder)
+        print_audit_comparison(found, folder / "report.html")
 
 
 def _run_experiment(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from babelmix.audit import Audit
 from babelmix.audit.run import SHARE_AT
@@ -49,6 +50,11 @@ def print_audit(audit: Audit, folder: Path) -> None:
             for row in content.rows:
                 table.add_row(*row)
             out.print(table)
+    if (tokens := sections.tokens_section(audit)) is not None:
+        table = new_table("language", "texts", "tokens/char q", "tokens/char p", "cut q", "cut p", title=tokens.title)
+        for row in tokens.tables[0].rows:
+            table.add_row(*row)
+        out.print(table)
     languages = sections.languages_section(audit).tables[0]
     names = sections.headline(audit.estimates)
     short = new_table(languages.head[0], *(SHORT[name] for name in names))
@@ -59,6 +65,15 @@ def print_audit(audit: Audit, folder: Path) -> None:
     out.print()
     out.print(audit_lead(audit), highlight=False)
     out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def print_noise(noise: Mapping[str, Any]) -> None:
+    """What each language loses by noise on its queries."""
+    section = sections.noise_section(noise)
+    table = new_table(*section.tables[0].head, title=section.title)
+    for row in section.tables[0].rows:
+        table.add_row(*row)
+    out.print(table)
 
 
 def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> None:
@@ -81,7 +96,7 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
     )
 
 
-def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
+def print_audit_comparison(comparison: AuditComparison, report: Path) -> None:
     """The headline of each audit, the tests, and where the report is."""
     head = sections.headline({name for audit in comparison.audits.values() for name in audit.estimates})
     table = new_table("", *(SHORT[name] for name in head))
@@ -89,15 +104,17 @@ def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
         values = (audit.estimates[name][0].value if name in audit.estimates else float("nan") for name in head)
         table.add_row(label, *(sections.shown(name, value) for name, value in zip(head, values, strict=True)))
     out.print(table)
-    content = sections.tests_table(comparison.comparisons)
-    tests = new_table("", "measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm")
-    for row in content.rows:
-        tests.add_row(*row)
-    out.print(tests)
+    pairs = {(c.first, c.second): None for c in comparison.comparisons}
+    for pair in pairs:
+        tests = new_table("measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm", title=" - ".join(pair))
+        some = [c for c in comparison.comparisons if (c.first, c.second) == pair]
+        for row in sections.tests_table(some).rows:
+            tests.add_row(*row[1:])
+        out.print(tests)
     out.print(_legend(head), style="dim", highlight=False)
     out.print()
     out.print(comparison_lead(comparison), highlight=False)
-    out.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    out.print(f"report: {report}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(results: Results, folder: Path) -> None:

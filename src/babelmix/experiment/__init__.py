@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelmix.experiment.audits import AuditComparison, compare_audits
+from babelmix.experiment.audits import AuditComparison, compare_audits, compare_loaded, ranked
 from babelmix.experiment.compare import run_experiment
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.experiment.report import audit_lead, headline_table, write_audit_report, write_comparison_report
@@ -16,10 +16,12 @@ __all__ = [
     "Results",
     "audit_lead",
     "compare_audits",
+    "compare_loaded",
     "comparison_lead",
     "finding",
     "headline_table",
     "load_experiment",
+    "ranked",
     "run_experiment",
     "write_audit_report",
     "write_audits_report",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from babelmix.audit import Audit, Comparison, compare_all
+from babelmix.audit import Audit, Comparison, Estimate, compare_all
 from babelmix.audit.metrics import DEFAULT
 from babelmix.errors import AuditError
 
@@ -55,22 +55,70 @@ def compare_audits(
     """
     metrics = list(dict.fromkeys([*DEFAULT, *(t.partition("/")[2] for t in tests if not t.startswith("bias/"))]))
     loaded = [Audit.load(folder, metrics) for folder in folders]
-    names = _names([str(audit.table.about.get("encoder", "")) for audit in loaded], folders)
-    first = loaded[0].table.about
-    for name, audit in zip(names, loaded, strict=True):
-        about = audit.table.about
-        if about.get("fingerprint") != first.get("fingerprint"):
-            raise AuditError(
-                f"{name} was audited on {about.get('corpus')}, but {names[0]} on {first.get('corpus')} (or on another state "
-                "of it); only audits of one corpus can be compared"
-            )
-    audits = dict(zip(names, loaded, strict=True))
-    measured = loaded[0].measures
+    return compare_loaded(dict(zip(names_of(loaded, folders), loaded, strict=True)), tests=tests, against=against)
+
+
+def compare_loaded(
+    audits: Mapping[str, Audit], *, tests: Sequence[str] = (), against: str | None = None, base: str | None = None
+) -> AuditComparison:
+    """Test the differences of audits that are loaded.
+
+    Args:
+        audits: by name, two or more.
+        tests: see `compare_audits`.
+        against: see `compare_audits`.
+        base: a name: test every other audit against this one, differences being those from it.
+
+    Raises:
+        AuditError: the audits are not of one corpus, or a measure is in none of them.
+
+    """
+    (first_name, first), *others = audits.items()
+    for name, audit in others:
+        check_same_corpus(name, audit.table.about, first_name, first.table.about)
+    measured = first.measures
     if unknown := [test for test in tests if test not in measured]:
         raise AuditError(f"{unknown[0]!r} is not measured on this corpus; there are {', '.join(measured)}")
     wanted = list(tests) or [name for name in TESTS if name in measured]
     systems = {name: [audit.measures] for name, audit in audits.items()}
-    return AuditComparison(audits, compare_all(systems, wanted, against=against))
+    found = compare_all(systems, wanted, against=against if base is None else base)
+    return AuditComparison(dict(audits), found if base is None else [_turned(one) for one in found])
+
+
+def ranked(audits: Mapping[str, Audit]) -> dict[str, Audit]:
+    """Audits, the best first: by mAP in the pool of all languages, or else across two, or within one."""
+    names = [f"{setting}/mAP" for setting in ("multi", "cross", "mono")]
+    by = next((name for name in names if all(name in audit.measures for audit in audits.values())), None)
+    if by is None:
+        return dict(audits)
+    return dict(sorted(audits.items(), key=lambda entry: -entry[1].macro(by)))
+
+
+def check_same_corpus(name: str, about: Mapping[str, Any], other: str, other_about: Mapping[str, Any]) -> None:
+    """Raise unless two audits are of one corpus, by what they say of it."""
+    if about.get("fingerprint") != other_about.get("fingerprint"):
+        raise AuditError(
+            f"{name} was audited on {about.get('corpus')}, but {other} on {other_about.get('corpus')} (or on another state "
+            "of it); only audits of one corpus can be compared"
+        )
+
+
+def _turned(one: Comparison) -> Comparison:
+    """B - A from A - B."""
+    value, low, high = one.difference.value, one.difference.low, one.difference.high
+    return replace(
+        one, difference=Estimate(-value, -high, -low), effect=-one.effect, first=one.second, second=one.first
+    )
+
+
+def names_of(audits: Sequence[Audit], folders: Sequence[Path]) -> list[str]:
+    """Short names that tell audits apart: of their encoders, or else of their folders.
+
+    Raises:
+        AuditError: an audit is there twice.
+
+    """
+    return _names([str(audit.table.about.get("encoder", "")) for audit in audits], folders)
 
 
 def _names(encoders: Sequence[str], folders: Sequence[Path]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from babelmix._files import write_text
 from babelmix.audit import Audit
@@ -47,8 +49,8 @@ def audit_lead(audit: Audit) -> str:
     return text + "."
 
 
-def write_audit_report(audit: Audit, file: Path) -> None:
-    """Write the report of one audit."""
+def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None = None) -> None:
+    """Write the report of one audit, and what `babelmix.audit.perturb.noise_loss` found."""
     about = audit.table.about
     name = str(about.get("encoder", "encoder"))
     one = {name: audit}
@@ -56,7 +58,11 @@ def write_audit_report(audit: Audit, file: Path) -> None:
     if len(audit.table.passage_langs) > 1:
         parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
     parts.append(sections.languages_section(audit))
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items()]
+    if (tokens := sections.tokens_section(audit)) is not None:
+        parts.append(tokens)
+    if noise is not None:
+        parts.append(sections.noise_section(noise))
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items() if key != "tokens"]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 

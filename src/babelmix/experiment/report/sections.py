@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,9 @@ def bias_section(audit: Audit) -> Section:
     note = (
         "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
         "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
-        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool. "
+        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool; over chance: over what "
+        "a shuffled pool gives (1: as by chance). Mean rank correlation: whether a question in another language orders its "
+        "answers alike (1: yes). PEER: how well the ranks agree with no difference between languages (near 0: they differ). "
         "Same-language preference: how often the answer in the query's own language stands before a translation of it "
         "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
     )
@@ -206,6 +209,59 @@ def languages_section(audit: Audit) -> Section:
         "Each query language",
         "The cross-lingual column is the mean over the other languages.",
         tables=[Table(["query language", *map(title_of, names)], rows)],
+    )
+
+
+def tokens_section(audit: Audit) -> Section | None:
+    """How many tokens a character takes in each language, and what is cut; None if the audit does not know."""
+    tokens = audit.table.about.get("tokens")
+    if not tokens:
+        return None
+    rows = []
+    for lang, sides in sorted(tokens["langs"].items()):
+        found = [sides.get(side) for side in ("queries", "passages")]
+        rows.append(
+            [
+                lang,
+                " + ".join(f"{one['texts'] if one else 0:,}" for one in found),
+                *("" if one is None else f"{one['tokens_per_character']:.3f}" for one in found),
+                *("" if one is None or one["cut"] is None else f"{one['cut']:.1%}" for one in found),
+            ]
+        )
+    limit = tokens["limit"]
+    return Section(
+        "What the tokenizer makes of each language",
+        f"Of up to {tokens['sample']:,} queries and passages a language, drawn at random: tokens a character, and the share of "
+        "texts that are longer than the encoder reads "
+        f"({'it has no limit' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}). A language with more "
+        "tokens a character is cut earlier and costs more.",
+        tables=[
+            Table(
+                [
+                    "language", "texts, queries + passages", "tokens a character, queries",
+                    "tokens a character, passages", "cut, queries", "cut, passages",
+                ],
+                rows,
+            )
+        ],
+    )  # fmt: skip
+
+
+def noise_section(noise: Mapping[str, Any]) -> Section:
+    """What `babelmix.audit.perturb.noise_loss` found."""
+    rows = [
+        [
+            lang,
+            f"{value:.3f}",
+            *(f"{kind['mAP'][lang]:.3f} ({-kind['lost'][lang]:+.3f})" for kind in noise["kinds"].values()),
+        ]
+        for lang, value in noise["clean"].items()
+    ]
+    return Section(
+        "What noise on the queries costs",
+        "mAP in the pool of all languages, by query language: of the queries as they are, and with noise (the change in "
+        f"brackets). Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
+        tables=[Table(["query language", "clean", *noise["kinds"]], rows)],
     )
 
 

@@ -1,0 +1,41 @@
+"""The rank distance that a ranking by chance has."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+_NODES = 64
+"""Points of the quadrature at most: exact for up to 127 relevant passages, and close for more."""
+
+
+def distance_by_chance(counts: npt.NDArray[np.int64], pool: int) -> npt.NDArray[np.float64]:
+    """Expected rank distance of queries whose pool is shuffled.
+
+    With m_l relevant passages in language l and M of them in all, placed at random in a pool of N, the best of any m of
+    them has the expected rank (N + 1) / (m + 1), counted from 1. The worst of the languages' best is, by inclusion and
+    exclusion over sets of languages, an alternating sum of such ranks; with 1 / (m + 1) = int_0^1 t^m dt it is
+
+        (N + 1) int_0^1 1 - prod_l (1 - t^m_l) dt,
+
+    and the distance is that less (N + 1) / (M + 1). With one relevant passage in each of L languages it is
+    (N + 1) (L - 1) / (L + 1). The integral is of a polynomial of degree M; Gauss-Legendre quadrature.
+
+    Args:
+        counts: relevant passages by language, int64, shape (queries, languages), 0 for none.
+        pool: passages in the pool.
+
+    Returns:
+        float64, shape (queries,); 0 where fewer than two languages have a relevant passage.
+
+    """
+    kinds, kind = np.unique(np.sort(counts, axis=1), axis=0, return_inverse=True)
+    nodes, weights = np.polynomial.legendre.leggauss(min(_NODES, int(kinds.sum(axis=1).max(initial=1)) // 2 + 1))
+    at, weights = (nodes + 1) / 2, weights / 2
+    expected = np.zeros(len(kinds))
+    for number, sizes in enumerate(kinds):
+        present = sizes[sizes > 0]
+        if len(present) > 1:
+            worst = weights @ (1 - np.prod(1 - at[:, None] ** present, axis=1))
+            expected[number] = (pool + 1) * (worst - 1 / (present.sum() + 1))
+    return expected[kind.ravel()]

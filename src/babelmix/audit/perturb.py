@@ -1,0 +1,150 @@
+"""Noise on queries: how much mAP each language loses by typos, case, script and spacing."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+from sentence_transformers import SentenceTransformer
+
+from babelmix.audit.measures import measures
+from babelmix.audit.run import Audit, ranks_of
+from babelmix.corpus import Corpus
+from babelmix.encoders import encode, fingerprint
+from babelmix.errors import AuditError
+
+PERTURBATIONS = ("typos", "case", "script", "spacing")
+TYPOS = 0.05
+"""Share of letters with a typo."""
+_SPACES = 0.2
+
+
+def perturb(text: str, kind: str, *, seed: int = 0, rate: float = TYPOS) -> str:
+    """A text with noise, which depends on nothing but the text, the kind, the seed and the rate.
+
+    - `typos`: each letter, with probability `rate`, is swapped with the next character, dropped, or doubled.
+    - `case`: upper case becomes lower and the other way round; scripts without case stay.
+    - `script`: compatibility variants (full width, ligatures) become plain (NFKD), accents and the points of Hebrew and Arabic
+      are dropped (canonical combining classes from 200 on, and 10 to 35), and the rest is composed again (NFC).
+    - `spacing`: each space, with probability 0.2, is dropped or doubled.
+
+    A text of which nothing would be left is given back as it is.
+
+    Raises:
+        AuditError: there is no such kind, or the rate is not between 0 and 1.
+
+    """
+    if kind not in PERTURBATIONS:
+        raise AuditError(f"there is no noise {kind!r}; there is {', '.join(PERTURBATIONS)}")
+    if not 0 <= rate <= 1:
+        raise AuditError(f"the rate of typos {rate} is not between 0 and 1")
+    rng = random.Random(f"{seed} {kind} {text}")
+    if kind == "case":
+        return text.swapcase()
+    if kind == "script":
+        result = _plain(text)
+    elif kind == "spacing":
+        result = "".join(rng.choice(("", 2 * c)) if c == " " and rng.random() < _SPACES else c for c in text)
+    else:
+        result = _typos(text, rng, rate)
+    return result if result.strip() else text
+
+
+def _plain(text: str) -> str:
+    classes = ((c, unicodedata.combining(c)) for c in unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFC", "".join(c for c, number in classes if number < 200 and not 10 <= number <= 35))
+
+
+def _typos(text: str, rng: random.Random, rate: float) -> str:
+    result: list[str] = []
+    at = 0
+    while at < len(text):
+        char = text[at]
+        at += 1
+        if not char.isalpha() or rng.random() >= rate:
+            result.append(char)
+            continue
+        what = rng.choice(("swap", "drop", "double"))
+        if what == "double":
+            result += [char, char]
+        elif what == "swap":
+            result += [text[at : at + 1], char]
+            at += 1
+    return "".join(result)
+
+
+def noise_loss(
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    clean: Audit,
+    kinds: Sequence[str] = PERTURBATIONS,
+    *,
+    seed: int = 0,
+    rate: float = TYPOS,
+    batch_size: int = 32,
+    store: bool = True,
+    bf16: bool = False,
+) -> dict[str, Any]:
+    """What mAP in the pool of all languages each query language loses by noise on its queries.
+
+    Passages come from the store of embeddings, and the clean figures from the audit: only noisy queries are encoded anew.
+
+    Args:
+        encoder: the encoder.
+        corpus: the corpus of the audit, of texts.
+        clean: the audit of both.
+        kinds: see `perturb`.
+        seed: of the noise.
+        rate: of typos.
+        batch_size: texts a forward pass.
+        store: keep embeddings in the user's cache.
+        bf16: as in the audit.
+
+    Returns:
+        `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind `changed` (the share of queries that noise changed),
+        `mAP` and `lost` (clean less noisy), each by language.
+
+    Raises:
+        AuditError: the corpus has pictures, or there is no such kind.
+
+    """
+    if corpus.has_images:
+        raise AuditError(f"{corpus.name}: noise is for queries and passages that are texts, not pictures")
+    for kind in kinds:
+        perturb("", kind, rate=rate)
+    key = fingerprint(encoder)
+    how: dict[str, Any] = {"batch_size": batch_size, "store": store, "key": key, "bf16": bf16}
+    passages = encode(encoder, corpus.passages["text"].to_pylist(), "document", label="encoding passages", **how)
+    before = _by_language(clean)
+    texts = corpus.queries["text"].to_pylist()
+    langs = corpus.queries["lang"].to_pylist()
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        noisy = [perturb(text, kind, seed=seed, rate=rate) for text in texts]
+        queries = encode(encoder, noisy, "query", label=f"encoding queries, {kind}", **how)
+        place = corpus.queries.column_names.index("text")
+        field = corpus.queries.schema.field("text")
+        other = replace(corpus, queries=corpus.queries.set_column(place, field, pa.array(noisy, field.type)))
+        about = {"encoder": "the encoder", "encoder_fingerprint": key}
+        after = _by_language(Audit(ranks := ranks_of(encoder, other, sides=(queries, passages), about=about),
+                                   measures(ranks, ["mAP"]), {}))  # fmt: skip
+        changed: dict[str, list[bool]] = {}
+        for lang, old, new in zip(langs, texts, noisy, strict=True):
+            changed.setdefault(lang, []).append(old != new)
+        found[kind] = {
+            "changed": {lang: sum(changed[lang]) / len(changed[lang]) for lang in before},
+            "mAP": after,
+            "lost": {lang: before[lang] - after[lang] for lang in before},
+        }
+    return {"seed": seed, "rate": rate, "clean": before, "kinds": found}
+
+
+def _by_language(audit: Audit) -> dict[str, float]:
+    measure = audit.measures.get("multi/mAP") or measures(audit.table, ["mAP"]).get("multi/mAP")
+    if measure is None:
+        raise AuditError("noise is measured by mAP in a pool of several languages, and this corpus has no such pool")
+    return {lang: float(measure.values[measure.cell == number].mean()) for number, lang in enumerate(measure.cells)}

@@ -1,0 +1,254 @@
+"""`babelmix audit`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from babelmix.cli.options import BackendOption, CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+
+if TYPE_CHECKING:
+    from babelmix.audit import Audit
+    from babelmix.corpus import Corpus
+    from babelmix.experiment import AuditComparison
+
+NOISE = "perturbed.json"
+
+BACK = "image-to-text"
+"""The folder, beside an audit of captions to pictures, of the audit of pictures to captions."""
+
+
+def audit(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="An encoder: see `babelmix encoders`. Several are shown side by side, with tests.", metavar="MODEL..."
+        ),
+    ],
+    corpus: CorpusOption,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The audit's folder; of several models the comparison's, with an audit in a folder a model.  "
+            "[default: runs/audit-MODEL-CORPUS, runs/audits-CORPUS]"
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Test the differences from a finished audit: its folder.", metavar="AUDIT"),
+    ] = None,
+    langs: LangsOption = "",
+    part: PartOption = "all",
+    metrics: Annotated[str, typer.Option(help="Ranking metrics, separated by commas.", metavar="mAP,R@1,...")] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
+    bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    backend: BackendOption = "torch",
+    perturb: Annotated[
+        str,
+        typer.Option(
+            help="Noise on the queries, and what it costs: typos, case, script, spacing, separated by commas.",
+            metavar="KIND,...",
+        ),
+    ] = "",
+    typo_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="With --perturb: share of letters with a typo.")
+    ] = 0.05,
+    perturb_seed: Annotated[int, typer.Option(help="With --perturb: the seed.")] = 0,
+    mteb: Annotated[
+        Path | None, typer.Option(help="Write the result in mteb's format too, into this folder.", metavar="FOLDER")
+    ] = None,
+    card: Annotated[
+        bool, typer.Option(help="Put the result into the card of an encoder that babelmix trained.")
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
+
+    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was. Pictures
+    are looked for with captions, and captions with pictures: the second is in the folder `image-to-text` of the first.
+    """
+    from babelmix._files import check_output_folder, slug
+    from babelmix.audit.metrics import DEFAULT, PICTURES, metric
+    from babelmix.audit.mteb import write_mteb_results
+    from babelmix.audit.perturb import perturb as make_noise
+    from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
+    from babelmix.errors import ConfigError
+    from babelmix.training import add_audit
+
+    data = read_corpus(corpus, langs, part)
+    if data.is_images("queries"):
+        raise ConfigError(
+            f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
+        )
+    wanted = listed(metrics) or list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
+    for name in wanted:
+        metric(name)
+    if bf16 and backend != "torch":
+        raise ConfigError("--bf16 is for torch; leave it out, or leave out --backend")
+    for kind in listed(perturb):
+        make_noise("", kind)
+    if perturb and data.has_images:
+        raise ConfigError(f"--perturb: {data.name} has pictures; noise is for queries and passages that are texts")
+    for model in models:
+        if card and not (Path(model) / "training.json").is_file():
+            raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
+    several = len(models) > 1
+    together = (out or Path("runs") / f"audits-{slug(data.name)}") if several else None
+    folders = [
+        (out / slug(model) if out and several else out) or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
+        for model in models
+    ]
+    if together is not None:
+        check_output_folder(together, ["comparison.json", *(folder.name for folder in folders)])
+    for folder in folders:
+        check_output_folder(folder, ["metrics.json", "ranks.parquet"])
+    if len(set(folders)) < len(folders):
+        raise ConfigError(f"{', '.join(models)}: a model is named twice, or two would have one folder")
+    order = _Order(data, wanted, batch_size, max_seq_length, bf16, backend, listed(perturb), typo_rate, perturb_seed)
+    saved = None if against is None else _saved(against, folders, order)
+    done = {folder: _audits(model, folder, order) for model, folder in zip(models, folders, strict=True)}
+    for model, folder in zip(models, folders, strict=True):
+        if mteb is not None:
+            write_mteb_results(done[folder][0], mteb)
+        if card:
+            add_audit(Path(model), done[folder][0])
+    compared = _compared(done, together or folders[0], against, saved) if several or saved else []
+    lost = {str(f): json.loads((f / NOISE).read_text(encoding="utf-8")) for f in folders if perturb}
+    if json_output:
+        facts = _facts(list(done.values()), compared)
+        if lost:
+            facts["perturbed"] = lost if several else lost[str(folders[0])]
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    if not several:
+        for place, one in zip(order.ways(folders[0]), done[folders[0]], strict=True):
+            print_audit(one, place)
+    for name, noise in lost.items():
+        if several:
+            typer.echo(name)
+        print_noise(noise)
+    for comparison, report in compared:
+        print_audit_comparison(comparison, report)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What every model is audited on, and how."""
+
+    data: Corpus
+    metrics: list[str]
+    batch_size: int
+    max_seq_length: int
+    bf16: bool
+    backend: str
+    noise: list[str]
+    typo_rate: float
+    noise_seed: int
+
+    def ways(self, folder: Path) -> dict[Path, Corpus]:
+        """By folder, what is audited: captions to pictures and back."""
+        return {folder: self.data} | ({folder / BACK: self.data.reversed()} if self.data.has_images else {})
+
+
+def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
+    """A model's finished audits, made now or before, and their reports: one, or of pictures one a way."""
+    from babelmix._files import write_json
+    from babelmix.audit import Audit, audit_both_ways
+    from babelmix.audit import audit as run_audit
+    from babelmix.audit.perturb import noise_loss
+    from babelmix.audit.run import about_of, is_finished
+    from babelmix.encoders import fingerprint, load_encoder
+    from babelmix.errors import AuditError
+    from babelmix.experiment import write_audit_report
+    from babelmix.training import is_static
+
+    encoder = load_encoder(model, max_seq_length=order.max_seq_length or None, backend=order.backend)
+    ways = order.ways(folder)
+    found: list[Audit] = []
+    key = fingerprint(encoder)
+    for place, way in ways.items():
+        if is_finished(place, about_of(encoder, way, model, bf16=order.bf16, key=key)):
+            with contextlib.suppress(AuditError):  # a damaged audit is made again
+                found.append(Audit.load(place, order.metrics))
+    if len(found) < len(ways):
+        options: dict[str, Any] = {
+            "name": model,
+            "batch_size": order.batch_size,
+            "store": not is_static(encoder),
+            "metrics": order.metrics,
+            "bf16": order.bf16,
+        }
+        if order.data.has_images:
+            found = list(audit_both_ways(encoder, order.data, **options))
+        else:
+            found = [run_audit(encoder, order.data, **options)]
+    for place, one in zip(ways, found, strict=True):
+        one.save(place)
+        (place / NOISE).unlink(missing_ok=True)
+        noise = None
+        if order.noise:
+            noise = noise_loss(
+                encoder, way, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
+                batch_size=order.batch_size, store=not is_static(encoder), bf16=order.bf16,
+            )  # fmt: skip
+            write_json(place / NOISE, noise)
+        write_audit_report(one, place / "report.html", noise)
+    return found
+
+
+def _saved(against: Path, folders: list[Path], order: _Order) -> list[Audit]:
+    """The audits to compare with, looked at before hours of work: of the same corpus, and not to be overwritten."""
+    from babelmix.audit import Audit
+    from babelmix.errors import AuditError, ConfigError
+    from babelmix.experiment.audits import check_same_corpus
+
+    if against.resolve() in [folder.resolve() for folder in folders]:
+        raise ConfigError(f"--against {against}: is where the new audit is to be; choose another place with --out")
+    found = []
+    for place, way in order.ways(against).items():
+        if place != against and not (place / "ranks.parquet").is_file():
+            raise AuditError(f"{place}: is not a finished audit; run  babelmix audit  again")
+        one = Audit.load(place, order.metrics)
+        check_same_corpus(str(place), one.table.about, "this", {"corpus": way.name, "fingerprint": way.fingerprint()})
+        found.append(one)
+    return found
+
+
+def _compared(
+    done: dict[Path, list[Audit]], folder: Path, against: Path | None, saved: list[Audit] | None
+) -> list[tuple[AuditComparison, Path]]:
+    """The comparisons, one a way, each with the report that was written."""
+    from babelmix._files import write_json
+    from babelmix.experiment import compare_loaded, ranked, write_audits_report
+    from babelmix.experiment.audits import names_of
+
+    result = []
+    everything = done if saved is None or against is None else done | {against: saved}
+    for number in range(len(next(iter(done.values())))):
+        audits = [found[number] for found in everything.values()]
+        names = names_of(audits, list(everything))
+        named = dict(zip(names, audits, strict=True))
+        comparison = compare_loaded(ranked(named), base=names[-1] if saved else None)
+        place = folder / BACK if number else folder
+        report = place / ("report.html" if len(done) > 1 else "comparison.html")
+        write_json(place / "comparison.json", comparison.as_json())
+        write_audits_report(comparison, report)
+        result.append((comparison, report))
+    return result
+
+
+def _facts(found: list[list[Audit]], compared: list[tuple[AuditComparison, Path]]) -> dict[str, Any]:
+    """What `--json` prints: an audit with its comparison, or of several models the comparison."""
+    if len(found) > 1:
+        facts = compared[0][0].as_json()
+        return facts | ({"image to text": compared[1][0].as_json()} if len(compared) > 1 else {})
+    summaries = [one.summary() for one in found[0]]
+    for summary, (comparison, _) in zip(summaries, compared, strict=False):
+        summary["comparison"] = comparison.as_json()
+    return summaries[0] | ({"image to text": summaries[1]} if len(summaries) > 1 else {})

@@ -1,0 +1,92 @@
+"""Noise on queries: laws of the noise, and what is lost by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import parallel_corpus
+from hypothesis import given
+from hypothesis import strategies as st
+
+from babelmix.audit.perturb import PERTURBATIONS, noise_loss, perturb
+from babelmix.audit.run import audit
+from babelmix.errors import AuditError
+
+RATES = st.floats(0, 1)
+
+
+@given(st.text(max_size=40), st.integers(0, 5), RATES)
+def test_laws_of_noise(text: str, seed: int, rate: float) -> None:
+    for kind in PERTURBATIONS:
+        noisy = perturb(text, kind, seed=seed, rate=rate)
+        assert noisy == perturb(text, kind, seed=seed, rate=rate)
+        assert bool(noisy.strip()) or not text.strip()
+    typos = perturb(text, "typos", seed=seed, rate=rate)
+    letters = sum(map(str.isalpha, text))
+    assert len(text) - letters <= len(typos) <= len(text) + letters
+    assert set(typos) <= set(text)
+    assert perturb(text, "typos", seed=seed, rate=0) == text
+    spaced = perturb(text, "spacing", seed=seed)
+    assert spaced.replace(" ", "") == text.replace(" ", "")
+    plain = perturb(text, "script")
+    assert perturb(plain, "script") == plain or not plain.strip()
+
+
+@given(st.text(st.characters(categories=["Lo", "Nd", "Zs"]), max_size=30))
+def test_scripts_without_case_stay(text: str) -> None:
+    assert perturb(text, "case") == text
+
+
+def test_noise_by_example() -> None:
+    assert perturb("Straße Nr. 7", "case") == "sTRASSE nR. 7"
+    assert perturb("Café Ångström ｗｉｄｅ ﬁ", "script") == "Cafe Angstrom wide fi"
+    assert perturb("한국어 हिन्दी ภาษาไทย が", "script") == "한국어 हिन्दी ภาษาไทย が"
+    words = " ".join(["abcdefgh"] * 200)
+    wrong = sum(a != b for a, b in zip(words.split(), perturb(words, "typos", rate=0.02).split(), strict=True))
+    assert 10 <= wrong <= 60
+    assert perturb(words, "typos", seed=1) != perturb(words, "typos", seed=2)
+
+
+@pytest.mark.parametrize(("kind", "rate", "said"), [("noise", 0.1, "no noise 'noise'"), ("typos", 2.0, "between 0")])
+def test_what_is_no_noise_is_refused(kind: str, rate: float, said: str) -> None:
+    with pytest.raises(AuditError, match=said):
+        perturb("a", kind, rate=rate)
+
+
+def test_command_line(babelmix, tiny_static, tmp_path: Path) -> None:
+    parallel_corpus(12).save(tmp_path / "toy")
+    tiny_static.save(str(tmp_path / "m"), create_model_card=False)
+    words = ["audit", str(tmp_path / "m"), "-c", str(tmp_path / "toy"), "--out", str(tmp_path / "a")]
+    code, out, err = babelmix(*words, "--perturb", "typos,case")
+    assert code == 0, err
+    assert "What noise on the queries costs" in out
+    kept = json.loads((tmp_path / "a" / "perturbed.json").read_text(encoding="utf-8"))
+    assert list(kept["kinds"]) == ["typos", "case"]
+    assert "What noise on the queries costs" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    code, out, _ = babelmix(*words, "--perturb", "typos,case", "--json")
+    assert json.loads(out)["perturbed"] == kept
+    code, _, err = babelmix(*words, "--perturb", "mud")
+    assert code == 1
+    assert "no noise 'mud'" in err
+    assert babelmix(*words)[0] == 0
+    assert not (tmp_path / "a" / "perturbed.json").exists()
+
+
+def test_loss_by_language(tiny_static) -> None:
+    corpus = parallel_corpus(24)
+    clean = audit(tiny_static, corpus, name="tiny", store=False)
+    found = noise_loss(tiny_static, corpus, clean, store=False, rate=0.3)
+    assert found["kinds"]["case"]["changed"]["ja"] == 0
+    assert found["kinds"]["case"]["lost"]["ja"] == 0
+    assert found["kinds"]["typos"]["changed"]["en"] > 0.5
+    for lang, before in found["clean"].items():
+        assert before == pytest.approx(clean.estimates["multi/mAP"][1][lang].value)
+        for kind in found["kinds"].values():
+            assert kind["lost"][lang] == before - kind["mAP"][lang]
+    turned = corpus.only_langs(["ja", "en", "fr", "de"])
+    again = noise_loss(tiny_static, turned, clean, ["typos"], store=False, rate=0.3)
+    assert again["kinds"]["typos"] == found["kinds"]["typos"]
+    untouched = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0)
+    assert set(untouched["kinds"]["typos"]["lost"].values()) == {0.0}
