@@ -47,7 +47,7 @@ def _run() -> int:
     from babelmix.cli.app import app
 
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="babelmix", standalone_mode=False)
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
