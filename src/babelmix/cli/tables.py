@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from babelmix.audit import Audit
@@ -90,10 +92,11 @@ def print_audit_comparison(comparison: AuditComparison, folder: Path) -> None:
         table.add_row(label, *(sections.shown(name, value) for name, value in zip(head, values, strict=True)))
     out.print(table)
     content = sections.tests_table(comparison.comparisons)
-    tests = new_table("", "measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm")
-    for row in content.rows:
-        tests.add_row(*row)
-    out.print(tests)
+    for pair, rows in groupby(sorted(content.rows, key=itemgetter(0)), key=itemgetter(0)):
+        tests = new_table("measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm", title=pair)
+        for row in rows:
+            tests.add_row(*row[1:])
+        out.print(tests)
     out.print(_legend(head), style="dim", highlight=False)
     out.print()
     out.print(comparison_lead(comparison), highlight=False)
