@@ -61,13 +61,24 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     for path, target in links.items():
         markdown = markdown.replace(f"]({path}", f"]({target}")
     # Links are called by their files where they are read as files.
-    markdown = re.sub(r"\[docs/([\w-]+)\.md\]\(", lambda found: f"[{_title(found[1])}](", markdown)
-    return re.sub(r"^<!--.*?-->$\n?", "\n", markdown, flags=re.MULTILINE)
+    markdown = re.sub(r"\[(?:docs/)?([a-z-]+)\.md\]\(", lambda found: f"[{_title(found[1])}](", markdown)
+    markdown = re.sub(r"^<!--.*?-->$\n?", "\n", markdown, flags=re.MULTILINE)
+    return _under_one_title(markdown)
 
 
 def _title(name: str) -> str:
     first = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("# ").partition(":")[0]
+
+
+def _under_one_title(markdown: str) -> str:
+    """Further titles of a document, and what is under them, a level down: the table of contents ends at a second title."""
+    titles, in_code, lines = 0, False, []
+    for line in markdown.split("\n"):
+        in_code ^= line.lstrip().startswith("```")
+        titles += not in_code and line.startswith("# ")
+        lines.append(f"#{line}" if titles > 1 and not in_code and line.startswith("#") else line)
+    return "\n".join(lines)
 
 
 def _room(modules: tuple[str, ...]) -> str:

@@ -79,6 +79,8 @@ def test_every_document_is_a_page(site: Path) -> None:
     assert home.count("<table>") == 2
     assert 'href="results.html"' in home
     assert not (site / "generate.py").exists()
+    for page in site.glob("*.html"):
+        assert page.read_text(encoding="utf-8").count("<h1") == 1, page.name
 
 
 def test_everything_public_is_in_the_reference(site: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from conftest import word_bert
-from starlette.testclient import TestClient
 
 from babelmix.audit import Audit
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 Run = Callable[..., tuple[int, str, str]]
@@ -52,6 +53,8 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix:
 
 def check_the_service(index: Path) -> None:
     """What the tutorial asks of it with curl."""
+    from starlette.testclient import TestClient
+
     from babelmix.search import Searcher
     from babelmix.search.service import create_app
 
