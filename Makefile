@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types install clean
+.PHONY: demo test check lint types docs install clean
 
 demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
@@ -21,14 +21,17 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+docs: install ## The site, into site/; broken links are errors.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 install: $(VENV)/.installed
 
 # torch comes first and alone, so that no other package pulls a build with CUDA.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,images,serve,scale,fast,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,images,serve,scale,fast,docs,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs site

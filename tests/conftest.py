@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,22 +168,13 @@ def tiny_static(tmp_path_factory: pytest.TempPathFactory):
     return static.from_scratch(texts, vocabulary=200, dimension=16)
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer transformers BERT with a word-level tokenizer, as a hub model's folder."""
+def word_bert(folder: Path, words: Iterable[str]) -> Path:
+    """Save a two-layer transformers BERT with a word-level tokenizer, as a hub model's folder."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    vocabulary = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        *(w for words in WORDS.values() for w in words),
-        *map(str, range(60)),
-    ]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(vocabulary))}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -200,6 +191,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small encoder that knows the words of the toy corpus."""
+    words = [*(w for words in WORDS.values() for w in words), *map(str, range(60))]
+    return word_bert(tmp_path_factory.mktemp("tiny-bert"), words)
 
 
 @pytest.fixture

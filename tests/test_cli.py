@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def test_a_user_trains_on_a_csv_and_sees_before_and_after(csv: Path, tiny_bert: 
     side_by_side = run("compare", tmp_path / "after", tmp_path / "before", "--out", tmp_path / "both")
     assert side_by_side.returncode == 0, side_by_side.stderr
     assert "p Holm" in side_by_side.stdout
+    assert re.search(r"multilingual mAP +[-\d.]+ \[", side_by_side.stdout)  # cells are not folded
     assert "model - " in side_by_side.stdout
     assert "2 audits of my: " in side_by_side.stdout
     tests = json.loads((tmp_path / "both" / "comparison.json").read_text())["tests"]
@@ -123,6 +125,7 @@ def test_encoders_lists_and_describes(tiny_bert: Path) -> None:
     ("arguments", "message"),
     [
         (["audit", "e5-small-offline"], "Missing option '--corpus'"),
+        (["audit"], "Missing argument 'model'; see  babelmix audit --help"),
         (["audit", "no-such/encoder", "-c", "CSV"], "neither a folder nor a model that the hub gave"),
         (["audit", "x", "-c", "absent.csv"], "absent.csv: there is no such corpus"),
         (["audit", "x", "-c", "CSV", "--part", "dev"], "--part 'dev' is unknown"),

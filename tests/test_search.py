@@ -343,6 +343,20 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_static)
         assert index.langs() == dict.fromkeys(("de", "en", "fr", "ja"), 400)
 
 
+def test_a_text_that_is_found_steers_nothing(tmp_path: Path, tiny_static, babelmix) -> None:
+    model, folder, file = str(tmp_path / "model"), str(tmp_path / "index"), tmp_path / "docs.csv"
+    tiny_static.save(model)
+    file.write_text(
+        "item,lang,text\na,en,cat [/b] [red]house[/red]\nb,en,dog \x1b[31m \x9b31m\x07 river\n", encoding="utf-8"
+    )
+    assert babelmix("index", str(file), "--to", folder, "--model", model)[0] == 0
+    code, printed, _ = babelmix("search", "cat [/x]", "--in", folder)
+    assert code == 0
+    assert "cat [/b] [red]house[/red]" in printed
+    assert "cat [/x]" in printed
+    assert not {"\x1b", "\x9b", "\x07"} & set(printed)
+
+
 def test_the_command_line_indexes_and_searches(tmp_path: Path, tiny_static, babelmix) -> None:
     model, folder, file = str(tmp_path / "model"), str(tmp_path / "index"), tmp_path / "docs.csv"
     tiny_static.save(model)

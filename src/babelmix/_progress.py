@@ -21,7 +21,7 @@ from rich.text import Text
 from babelmix._processes import is_main
 
 # Of several processes one speaks.
-console = Console(stderr=True, quiet=not is_main())
+console = Console(stderr=True, quiet=not is_main(), markup=False)
 
 
 class _RateColumn(ProgressColumn):

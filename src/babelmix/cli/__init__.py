@@ -47,12 +47,13 @@ def _run() -> int:
     from babelmix.cli.app import app
 
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="babelmix", standalone_mode=False)
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
         # A usage error words itself by `format_message`; its plain text lacks the option's name.
         message = getattr(error, "format_message", error.__str__)().rstrip(".")
-        print(f"error: {message}; see  babelmix --help", file=sys.stderr)
+        command = getattr(getattr(error, "ctx", None), "command_path", "babelmix")
+        print(f"error: {message}{'' if message.endswith('?') else ';'} see  {command} --help", file=sys.stderr)
         return BAD_INPUT
     return code if isinstance(code, int) else 0

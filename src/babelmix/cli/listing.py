@@ -13,7 +13,15 @@ from rich.table import Table
 from babelmix.corpus import READERS, Corpus
 from babelmix.encoders.known import KNOWN
 
-out = Console()
+# Texts of a collection may hold what rich would take for its mark-up.
+out = Console(markup=False)
+
+_CONTROL = dict.fromkeys([*range(32), *range(127, 160)], " ")
+
+
+def plain(text: str) -> str:
+    """A text of a collection without what would steer the terminal; line ends become spaces."""
+    return text.translate(_CONTROL)
 
 
 def new_table(*columns: str, title: str = "") -> Table:

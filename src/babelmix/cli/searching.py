@@ -197,12 +197,12 @@ def search(
             line = {"query": name, "hits": [_as_json(hit) for hit in hits]}
             typer.echo(json.dumps(line, ensure_ascii=False))
         return
-    from babelmix.cli.listing import new_table, out
+    from babelmix.cli.listing import new_table, out, plain
 
     for name, hits in zip(names, found, strict=True):
-        table = new_table("score", "lang", "item", "text", title=name)
+        table = new_table("score", "lang", "item", "text", title=plain(name))
         for hit in hits:
-            text = hit.text or "(a picture)"
+            text = plain(hit.text or "(a picture)")
             table.add_row(f"{hit.score:.3f}", hit.lang, hit.item, text if len(text) < 300 else text[:297] + "...")
         out.print(table)
         if not hits:

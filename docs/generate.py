@@ -1,0 +1,162 @@
+"""Pages of the site that are made from something else: the README, the changelog, the command line, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+
+COPIED = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
+
+MODULES = {
+    "corpus": ("corpus", "corpus.images", "corpus.leaks"),
+    "encoders": ("encoders", "encoders.static", "encoders.debias", "encoders.uniter"),
+    "batches": ("batches", "batches.strategies"),
+    "training": ("training",),
+    "audit": ("audit", "audit.metrics", "audit.mteb"),
+    "experiment": ("experiment",),
+    "search": ("search", "search.service", "search.mteb"),
+    "errors": ("errors",),
+}
+"""The public modules, a page a room."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the pages of the rooms into the navigation."""
+    config.nav = _with_rooms(config.nav)
+    return config
+
+
+def _with_rooms(nav: Any) -> Any:
+    if isinstance(nav, list):
+        return [_with_rooms(entry) for entry in nav]
+    if isinstance(nav, dict):
+        return {title: _with_rooms(entry) for title, entry in nav.items()}
+    return [{f"babelmix.{room}": f"api-{room}.md"} for room in MODULES] if nav == "API" else nav
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    pages = {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
+    pages |= {f"api-{room}.md": _room(modules) for room, modules in MODULES.items()}
+    pages |= {"cli.md": _command_line(), "experiments.md": _experiments()}
+    for page, text in pages.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Let links lead where the pages of the site are, and take comments away, which would hide what touches them."""
+    links = {f"../{source}": page for page, source in COPIED.items()} | {"../SECURITY.md": "security.md"}
+    if page.file.src_uri in COPIED:
+        links = {path.removeprefix("../"): target for path, target in links.items()} | {"docs/": ""}
+    for path, target in links.items():
+        markdown = markdown.replace(f"]({path}", f"]({target}")
+    # Links are called by their files where they are read as files.
+    markdown = re.sub(r"\[(?:docs/)?([a-z-]+)\.md\]\(", lambda found: f"[{_title(found[1])}](", markdown)
+    markdown = re.sub(r"^<!--.*?-->$\n?", "\n", markdown, flags=re.MULTILINE)
+    return _under_one_title(markdown)
+
+
+def _title(name: str) -> str:
+    first = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("# ").partition(":")[0]
+
+
+def _under_one_title(markdown: str) -> str:
+    """Further titles of a document, and what is under them, a level down: the table of contents ends at a second title."""
+    titles, in_code, lines = 0, False, []
+    for line in markdown.split("\n"):
+        in_code ^= line.lstrip().startswith("```")
+        titles += not in_code and line.startswith("# ")
+        lines.append(f"#{line}" if titles > 1 and not in_code and line.startswith("#") else line)
+    return "\n".join(lines)
+
+
+def _room(modules: tuple[str, ...]) -> str:
+    """What the modules export, each name once."""
+    package = _package()
+    lines: list[str] = []
+    seen: set[str] = set()
+    for number, path in enumerate(modules):
+        module: Any = package[path]
+        names = sorted(str(name) for name in module.exports or module.members if not str(name).startswith("_"))
+        names = [name for name in names if name not in seen]
+        seen |= set(names)
+        # A module may have the name of the function that it defines.
+        hidden = [name for name in names if isinstance(module.members[name], griffe.Module)]
+        lines += [f"{'##' if number else '#'} babelmix.{path}", "", *_reference(path, number + 2 if number < 2 else 3)]
+        lines += [f"      members: {sorted(set(names) - set(hidden))}", ""]
+        for name in hidden:
+            lines += [*_reference(f"{path}.{name}.{name}", 3 if number else 2), "      show_root_heading: true"]
+            lines += ["      show_root_full_path: false", "      show_root_toc_entry: true", ""]
+    return "\n".join(lines)
+
+
+def _reference(path: str, level: int) -> list[str]:
+    return [f"::: babelmix.{path}", "    options:", f"      heading_level: {level}"]
+
+
+def _command_line() -> str:
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from babelmix.cli.app import app
+
+    command: Any = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=command.context_class(command), name="babelmix")
+    return text.replace("# `babelmix`\n", "# The command line\n", 1)
+
+
+_EXPERIMENTS = """# Experiments
+
+`babelmix compare FILE.toml` runs an experiment. `babelmix compare demo --print` prints a bundled one with every default, to begin
+with. These are the keys, section by section.
+"""
+
+
+def _experiments() -> str:
+    """The keys of an experiment's TOML file, from the classes that check it."""
+    package = _package()
+    classes = package["experiment.config"].members
+    sections: dict[str, Any] = {"": classes["Experiment"]}
+    for name, field in classes["Experiment"].members.items():
+        if isinstance(field, griffe.Attribute) and str(field.annotation) in classes:
+            sections[name] = classes[str(field.annotation)]
+        elif name == "training":
+            sections[name] = package["training.settings.TrainingSettings"]
+    lines = [_EXPERIMENTS]
+    for section, kind in sections.items():
+        if section:
+            lines += [f"## [{section}]", "", kind.docstring.value.partition("\n\n")[0], ""]
+        lines += ["| key | default | meaning |", "|---|---|---|"]
+        for name, field in kind.members.items():
+            if isinstance(field, griffe.Attribute) and name != "model_config" and (section or name not in sections):
+                default, meaning = _field(str(field.value))
+                lines.append(f"| `{name}` | {f'`{default}`' if default else 'needed'} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _field(source: str) -> tuple[str, str]:
+    """Default and description as they stand in `Field(DEFAULT, description=...)`, or in a plain value."""
+    value = ast.parse(source, mode="eval").body
+    if not isinstance(value, ast.Call):
+        return source, ""
+    named = {word.arg: word.value for word in value.keywords}
+    default = value.args[0] if value.args else named.get("default_factory")
+    meaning = ast.literal_eval(named["description"]) if "description" in named else ""
+    return ast.unparse(default) if default is not None else "", meaning.replace("|", "\\|")
+
+
+@functools.cache
+def _package() -> Any:
+    return griffe.load("babelmix", search_paths=[ROOT / "src"])

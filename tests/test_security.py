@@ -1,0 +1,70 @@
+"""The figures that docs/security.md promises are those of the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+
+from babelmix.corpus import images
+from babelmix.encoders.uniter import regions
+from babelmix.search import rows
+from babelmix.search.service import Settings, guard, keys, models
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "security.md").read_text(encoding="utf-8")
+WORDS = " ".join(PAGE.split())
+ALLOWED = Settings()
+
+
+def most(field: str, model: type = models.SearchRequest) -> int:
+    """The length that a field may have."""
+    return next(fact.max_length for fact in model.model_fields[field].metadata if hasattr(fact, "max_length"))
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        f"| bytes of a request, by what it says and while it is read | {ALLOWED.max_body >> 20} MiB |",
+        f"a search; a write | {ALLOWED.receive_timeout:.0f}; {ALLOWED.timeout:.0f}; {ALLOWED.write_timeout:.0f} |",
+        f"still arriving | {ALLOWED.max_in_flight}, and {ALLOWED.max_in_flight * guard._ARRIVING} |",
+        f"| pixels of a picture | {ALLOWED.max_pixels:,} |",
+        f"characters of a query; of a policy | {most('query'):,}; {most('policy'):,} |",
+        f"| answers | {models.MAX_K} |",
+        f"rows of a write; fields of a row | {models.MAX_ROWS}; {most('fields', models.RowRequest)} |",
+        f"values of a column | {most('langs')}; {most('where')}; 1,000 |",
+        f"Keys have at least {keys.LEAST} characters",
+        f"at most {images.MAX_BYTES >> 20} MiB and {images.MAX_PIXELS:,} pixels",
+        f"at most {rows.MAX_ITEM} printable characters, a text at most {rows.MAX_TEXT:,} bytes",
+        f"at most {rows.MAX_ROWS_OF_AN_ITEM:,} renderings, a metadata value at most {rows._MAX_FIELD:,} characters",
+        f"at most {regions._MOST_REGIONS:,} x {regions._MOST_FEATURES:,} numbers",
+    ],
+)
+def test_a_figure_is_the_codes(promise: str) -> None:
+    assert promise in WORDS
+
+
+def test_the_policy_leads_to_the_page() -> None:
+    policy = (Path(__file__).resolve().parents[1] / "SECURITY.md").read_text(encoding="utf-8")
+    assert "(docs/security.md)" in policy
+    assert "(../SECURITY.md)" in PAGE
+
+
+def test_what_a_model_folder_may_not_bring(tmp_path: Path) -> None:
+    """Code beside a model is neither asked for nor run."""
+    import json
+
+    from babelmix.encoders import load_encoder
+    from babelmix.encoders.loading import _has_modules_of_ours
+    from babelmix.errors import EncoderError
+
+    ours = [{"idx": 0, "name": "0", "path": "", "type": "babelmix.encoders.debias.LanguageRemoval"}]
+    (tmp_path / "modules.json").write_text(json.dumps(ours), encoding="utf-8")
+    assert _has_modules_of_ours(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    assert not _has_modules_of_ours(tmp_path)
+    foreign = [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]
+    (tmp_path / "modules.json").write_text(json.dumps(foreign), encoding="utf-8")
+    with pytest.raises(EncoderError):
+        load_encoder(str(tmp_path))

@@ -1,0 +1,119 @@
+"""The tutorial and the guides run as they stand, with a small encoder in place of the one they install."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import word_bert
+
+from babelmix.audit import Audit
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+Run = Callable[..., tuple[int, str, str]]
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(DOCS / "shop.csv", tmp_path)
+    words = sorted(set(re.findall(r"\w+", (DOCS / "shop.csv").read_text(encoding="utf-8"))))
+    model = word_bert(tmp_path / "words", words)
+    lines = "".join(blocks("tutorial.md", "bash")).splitlines()
+    assert lines[0] == "export MODEL=e5-small-offline"
+    printed = {}
+    for line in lines[1:]:
+        parts = shlex.split(line.replace("$MODEL", str(model)))
+        assert parts[0] == "babelmix", line
+        code, printed[line], err = babelmix(*parts[1:])
+        assert code == 0, f"{line}: {err}"
+    counted, *_, balanced, french = printed.values()
+    assert re.search(r"de +24 +24", counted)
+    answers = r"^ *-?\d\.\d+ +([a-z]{2}) "
+    assert len(re.findall(answers, balanced, re.MULTILINE)) == 4
+    assert re.findall(answers, french, re.MULTILINE) == ["fr"]
+    before, after = Audit.load(tmp_path / "before"), Audit.load(tmp_path / "after")
+    assert before.table.query_langs == ("de", "en", "es", "fr")
+    assert after.table.about["encoder"] == "my-encoder"
+    losses = json.loads((tmp_path / "my-encoder/training.json").read_text(encoding="utf-8"))["losses"]
+    assert losses[-1][1] < losses[0][1]
+    check_the_service(tmp_path / "my-index")
+
+
+def check_the_service(index: Path) -> None:
+    """What the tutorial asks of it with curl."""
+    from starlette.testclient import TestClient
+
+    from babelmix.search import Searcher
+    from babelmix.search.service import create_app
+
+    serve, curl = blocks("tutorial.md", "sh")[-2:]
+    assert shlex.split(serve) == ["babelmix", "serve", index.name]
+    command, address, header, name, data, body = shlex.split(curl)
+    assert (command, header, name, data) == ("curl", "-H", "Content-Type: application/json", "-d")
+    path = address.removeprefix("http://127.0.0.1:8765")
+    searcher = Searcher.open(str(index))
+    with searcher.index, TestClient(create_app(searcher), base_url="http://localhost") as client:
+        answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    assert len(answer.json()["hits"]) == json.loads(body)["k"]
+
+
+def test_the_rows_the_tutorial_shows_are_those_of_its_file() -> None:
+    import csv
+
+    shown = list(csv.DictReader(blocks("tutorial.md", "csv")[0].splitlines()))
+    with (DOCS / "shop.csv").open(encoding="utf-8", newline="") as file:
+        whole = {row["item"]: row for row in csv.DictReader(file)}
+    assert shown
+    for row in shown:
+        assert row.items() <= whole[row["item"]].items()
+
+
+def test_your_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text(blocks("own-data.md", "csv")[0], encoding="utf-8")
+    (command, *_), parts, (save, *_) = (block.splitlines() for block in blocks("own-data.md", "bash"))
+    code, out, err = babelmix(*shlex.split(command)[1:])
+    assert code == 0, err
+    assert re.search(r"de +4 +3", out)
+    assert re.search("4 relevant pairs of items, 2 groups", out)
+    code, _, err = babelmix(*shlex.split(save)[1:])
+    assert code == 0, err
+    assert (tmp_path / "corpora/mine/corpus.json").is_file()
+    assert [shlex.split(line)[:3] for line in parts] == [["babelmix", "data", "my.csv"]] * 2
+
+
+def test_the_experiment_that_chooses_alpha() -> None:
+    import tomllib
+
+    from babelmix.experiment.config import parse_experiment
+
+    experiment = parse_experiment(tomllib.loads(blocks("choose-alpha.md", "toml")[0]), "alpha.toml")
+    for strategy in experiment.compare.strategies:
+        assert experiment.run_settings(strategy, 0).steps == 100
+
+
+def test_a_reader_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from babelmix.corpus import READERS
+
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    try:
+        for block in blocks("add-a-reader.md", "python"):
+            exec(compile(block, "docs/add-a-reader.md", "exec"), names)
+    finally:
+        READERS.pop("glossary", None)
+    assert names["corpus"].langs == ("de", "en", "fr")
+    assert names["corpus"].qrels.num_rows == 2
