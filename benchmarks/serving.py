@@ -1,6 +1,6 @@
 """A running service: cold start, answers at a steady rate, and 20,000 requests in a row.
 
-python benchmarks/serving.py INDEX CORPUS
+python benchmarks/serving.py INDEX CORPUS [--backends torch,onnx]
 
 Starts `babelmix serve INDEX`, asks it queries of the corpus, each once (a number is added where there are too few), writes the
 table of docs/benchmarks.md. The client runs on the same cores as the service.
@@ -27,6 +27,7 @@ from babelmix.corpus import open_corpus
 POLICIES = ("any", "balanced")
 AT_ONCE = 8
 SAMPLE = 1000
+STARTS = 3
 
 
 def main() -> None:
@@ -37,39 +38,46 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--backends", default="torch,openvino,onnx", help="the last one answers the many requests")
     arguments = parser.parse_args()
     queries = endless(open_corpus(arguments.corpus).queries["text"].to_pylist())
-    starts = []
-    for _ in range(3):
-        process, address, seconds = started(arguments.index, next(queries))
-        starts.append(seconds)
-        print(f"first answer after {seconds:.1f} s", flush=True)
-        if len(starts) < 3:
+    rows = []
+    backends = arguments.backends.split(",")
+    for backend in backends:
+        starts = []
+        for number in range(STARTS):
+            process, address, seconds = started(arguments.index, next(queries), backend)
+            starts.append(seconds)
+            print(f"{backend}: first answer after {seconds:.1f} s", flush=True)
+            if number < STARTS - 1:
+                stop(process)
+        try:
+            about = httpx.get(f"{address}/about").json()
+            for policy in POLICIES:
+                latencies = asyncio.run(steady(address, queries, policy, arguments.rate, arguments.seconds))
+                middle, p95, p99 = (1000 * np.quantile(latencies, share) for share in (0.5, 0.95, 0.99))
+                rows.append(
+                    f"| {backend} | {statistics.median(starts):.1f} | `{policy}` | {middle:.1f} | {p95:.1f} | {p99:.1f} |"
+                )
+                print(rows[-1], flush=True)
+            if backend == backends[-1]:
+                took, memory = asyncio.run(soak(address, queries, process.pid, arguments.requests))
+        finally:
             stop(process)
-    try:
-        about = httpx.get(f"{address}/about").json()
-        latencies = {
-            policy: asyncio.run(steady(address, queries, policy, arguments.rate, arguments.seconds))
-            for policy in POLICIES
-        }
-        took, memory = asyncio.run(soak(address, queries, process.pid, arguments.requests))
-    finally:
-        stop(process)
     lines = [
-        f"`{about['encoder']}`, {about['rows']:,} rows in {len(about['langs'])} languages. From the start of the "
-        f"process to the first answer: {statistics.median(starts):.1f} s (median of {len(starts)}).",
+        f"`{about['encoder']}`, {about['rows']:,} rows in {len(about['langs'])} languages. The start is from that of the process "
+        f"to its first answer, median of {STARTS}.",
         "",
-        f"| policy | {arguments.rate:g} requests/s for {arguments.seconds:g} s: median, ms | p95, ms | p99, ms |",
-        "|---|---:|---:|---:|",
+        f"| backend | start, s | policy | {arguments.rate:g} requests/s for {arguments.seconds:g} s: median, ms | p95, ms "
+        "| p99, ms |",
+        "|---|---:|---|---:|---:|---:|",
+        *rows,
     ]
-    for policy, seconds_ in latencies.items():
-        middle, p95, p99 = (1000 * np.quantile(seconds_, share) for share in (0.5, 0.95, 0.99))
-        lines.append(f"| `{policy}` | {middle:.1f} | {p95:.1f} | {p99:.1f} |")
     shown = range(0, len(memory), max(1, len(memory) // 10))
     lines += [
         "",
-        f"{arguments.requests:,} requests, {AT_ONCE} at once, every policy in turn, one in a hundred writes and deletes an item: "
-        f"{arguments.requests / took:.0f} requests/s. Resident memory, MiB:",
+        f"{arguments.requests:,} requests by `{backends[-1]}`, {AT_ONCE} at once, every policy in turn, one in a hundred writes "
+        f"and one deletes an item: {arguments.requests / took:.0f} requests/s. Resident memory, MiB:",
         "",
         "| after requests | " + " | ".join(f"{SAMPLE * i:,}" for i in shown) + " |",
         "|---|" + "---:|" * len(shown),
@@ -85,10 +93,10 @@ def endless(texts: list[str]) -> Iterator[str]:
         yield from (text if turn == 0 else f"{text} {turn}" for text in dict.fromkeys(texts))
 
 
-def started(index: str, query: str) -> tuple[subprocess.Popen[str], str, float]:
+def started(index: str, query: str, backend: str) -> tuple[subprocess.Popen[str], str, float]:
     """A service that has answered once; its address, and the seconds that took."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "babelmix", "serve", index, "--port", "0"]
+    command = [sys.executable, "-m", "babelmix", "serve", index, "--port", "0", "--backend", backend]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     # Lines about the encoder may come first.
