@@ -178,12 +178,12 @@ def test_both_ways_are_the_ranks_of_the_score_matrix(tiny: SentenceTransformer) 
 WORDS_OF = ("de", "en", "fr", "ja")
 
 
-def test_an_encoder_without_an_image_tower_is_refused(tiny_bert: Path) -> None:
+def test_an_encoder_without_an_image_tower_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     encoder = load_encoder(str(tiny_bert))
     with pytest.raises(EncoderError, match="cannot embed pictures"):
         audit(encoder, CORPUS, name="bert", store=False)
     with pytest.raises(TrainingError, match="two towers"):
-        train(encoder, CORPUS, TrainingSettings(steps=1, batch_size=4), Path("nowhere"))
+        train(encoder, CORPUS, TrainingSettings(steps=1, batch_size=4), tmp_path / "m")
 
 
 def test_the_loss_is_the_symmetric_one_for_every_kind_of_step(tiny: SentenceTransformer) -> None:

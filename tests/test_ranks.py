@@ -146,10 +146,9 @@ def test_metrics_equal_pytrec_eval_and_ranx() -> None:
     for name, theirs in (("mAP", "map"), ("MRR", "recip_rank"), ("nDCG@10", "ndcg_cut_10"), ("R@10", "recall_10")):
         expected = [evaluated[f"q{q}"][theirs] for q in range(len(queries))]
         assert found[f"multi/{name}"].values == pytest.approx(expected, abs=1e-6)
-    theirs = ranx.evaluate(
-        ranx.Qrels(qrels), ranx.Run(run), ["map", "mrr", "ndcg@10", "recall@10"], make_comparable=True
-    )
-    for name, key in (("mAP", "map"), ("MRR", "mrr"), ("nDCG@10", "ndcg@10"), ("R@10", "recall@10")):
+    # Each of its metrics takes long to compile.
+    theirs = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), ["map", "ndcg@10"], make_comparable=True)
+    for name, key in (("mAP", "map"), ("nDCG@10", "ndcg@10")):
         assert found[f"multi/{name}"].values.mean() == pytest.approx(theirs[key], abs=1e-6)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -440,3 +441,12 @@ def test_options_of_the_command(
     assert (code, "seen" in err) == (1, True)
     for name, value in expected.items():
         assert getattr(seen[0], name) == value
+
+
+def test_connections_send_at_once() -> None:
+    from babelmix.cli.serving import listen
+
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

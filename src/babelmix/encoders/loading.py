@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -199,6 +200,8 @@ def fingerprint(encoder: SentenceTransformer) -> str:
     return digest.hexdigest()
 
 
+# A quarter of a million pieces take half a second, and an index asks for what the encoder's loading has asked for.
+@functools.lru_cache(maxsize=1)
 def _rules_of(tokenizer: str) -> str:
     """What a serialised tokenizer does, without what use or saving changes about it."""
     description = json.loads(tokenizer)

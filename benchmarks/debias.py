@@ -1,0 +1,80 @@
+"""Language taken out of an encoder without training: what each method of `babelmix debias` does to a benchmark.
+
+python benchmarks/debias.py libreoffice-help=PATH xquad-r=PATH
+
+Fitted on the passages of the first corpus, looked at on the second, whose texts and languages (all but those it shares) no
+method has seen; and, for what could be reached at best, fitted on the passages of the second itself. No method is told the
+language of a text. Embeddings are kept, so that another run goes on. Writes its table into docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+from finetuned import TESTED
+from marked import write
+from results import COLUMNS, ROOT, shown, table
+from sentence_transformers import SentenceTransformer
+
+from babelmix.audit import measures
+from babelmix.audit.run import encode_sides
+from babelmix.audit.scoring import rank_table
+from babelmix.corpus import Corpus, open_corpus
+from babelmix.encoders import load_encoder
+from babelmix.encoders.debias import debiased
+from babelmix.search import open_rows
+from babelmix.search.documents import sampled_texts
+
+METHODS = (("means", 1), ("subspace", 5), ("subspace", 10), ("whiten", 1), ("components", 1), ("components", 5))
+RANKED = ("subspace", "components")
+SHOWN = (*TESTED, "bias/same-language share@10")
+
+
+def main() -> None:
+    """Fit, look, tabulate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus")
+    parser.add_argument("benchmark")
+    parser.add_argument("--model", default="e5-small-offline")
+    parser.add_argument("--texts", type=int, default=200, help="of a language")
+    parser.add_argument("--max-seq-length", type=int, default=128, help="of the texts that are fitted on")
+    arguments = parser.parse_args()
+    benchmark = open_corpus(arguments.benchmark)
+    encoder = load_encoder(arguments.model)
+    sides = encode_sides(encoder, benchmark)
+    limit = encoder.max_seq_length
+    rows = [["the start", "", *cells(benchmark, *sides)]]
+    for source in (arguments.corpus, arguments.benchmark):
+        texts = sampled_texts(open_rows(source), arguments.texts)
+        on = f"{source.split('=')[0]}, {len(texts)} languages"
+        for method, rank in METHODS:
+            encoder.max_seq_length = min(arguments.max_seq_length, limit)
+            made = debiased(encoder, texts, method=method, rank=rank)
+            label = f"`{method}`" + (f", {rank} directions" if method in RANKED else "")
+            rows.append([label, on, *cells(benchmark, *(tail(made, len(encoder), side) for side in sides))])
+            print(*rows[-1], flush=True)
+    written = table(["method", "fitted on", *(COLUMNS[key] for key in SHOWN)], rows)
+    print(written)
+    write(ROOT / "docs" / "results.md", {"debias": written})
+
+
+def tail(encoder: SentenceTransformer, start: int, vectors: Any) -> Any:
+    """Embeddings as the modules from `start` on leave them."""
+    features = {"sentence_embedding": torch.from_numpy(np.asarray(vectors, dtype=np.float32))}
+    with torch.inference_mode():
+        for module in list(encoder)[start:]:
+            features = module(features)
+    return features["sentence_embedding"].numpy()
+
+
+def cells(corpus: Corpus, queries: Any, passages: Any) -> list[str]:
+    """What is shown of a system."""
+    found = measures(rank_table(corpus, queries, passages), ["mAP"])
+    return [shown(key, found[key].macro()) for key in SHOWN]
+
+
+if __name__ == "__main__":
+    main()
