@@ -41,9 +41,10 @@ def main() -> None:
     parser.add_argument("--model", default="e5-small-offline")
     parser.add_argument("--texts", type=int, default=200, help="of a language")
     parser.add_argument("--max-seq-length", type=int, default=128, help="of the texts that are fitted on")
+    parser.add_argument("--backend", default="torch", help="as of `babelmix audit`")
     arguments = parser.parse_args()
     benchmark = open_corpus(arguments.benchmark)
-    encoder = load_encoder(arguments.model)
+    encoder = load_encoder(arguments.model, backend=arguments.backend)
     sides = encode_sides(encoder, benchmark)
     limit = encoder.max_seq_length
     rows = [["the start", "", *cells(benchmark, *sides)]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -70,6 +71,7 @@ def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransfo
     assert not np.array_equal(right, found)
     assert backend_of(fast) == "onnx-int8"
     assert backend_of(exact) == "torch"
+    assert np.array_equal(copy.deepcopy(fast).encode(TEXTS), found)
 
 
 def test_openvino_gives_nearly_the_same_vectors(

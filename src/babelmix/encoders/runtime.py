@@ -53,6 +53,10 @@ class Runtime(torch.nn.Module):
         """A copy of the digest of the encoder's float32 weights, to go on with."""
         return self._weights.copy()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Runtime:
+        """Itself: nothing changes it, and engines cannot be copied."""
+        return self
+
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
         """Embed tokens; those of padding become zero.
 
