@@ -17,6 +17,7 @@ from babelmix.encoders.debias import (
     METHODS,
     Embedded,
     LanguageRemoval,
+    centred_subspace,
     debiased,
     language_subspace,
     removal_by_language,
@@ -59,6 +60,30 @@ def test_fewer_directions_take_the_largest_differences() -> None:
         left.append(((rest - rest.mean(axis=0)) ** 2).sum())
     assert left[0] > left[1] > left[2]
     assert left[2] < 1e-9 * left[0]
+
+
+def test_centred_takes_all_means_to_one_point_and_that_to_zero() -> None:
+    drawn_once = drawn()
+    kind = np.arange(len(drawn_once.lang)) % 2
+    # A prompt moves queries, and those of each language a little more.
+    moved = drawn_once.vectors + kind[:, None] * (7 + np.linspace(0, 1, 4)[drawn_once.lang, None] * np.arange(12))
+    members = Embedded(moved, drawn_once.lang, kind).members()
+    means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
+    mean, directions = centred_subspace(members, 7)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(8), atol=1e-9)
+    left = (means - mean) @ (np.eye(12) - directions.T @ directions)
+    # 4 languages of 2 kinds differ in 7 directions at most.
+    np.testing.assert_allclose(left, 0, atol=1e-9)
+    mean, directions = centred_subspace(members, 2)
+    kinds_left = (means.mean(axis=0) - mean) @ (np.eye(12) - directions.T @ directions)
+    np.testing.assert_allclose(kinds_left, 0, atol=1e-9)
+
+
+def test_centred_with_one_kind_and_all_directions_is_subspace_and_a_shift() -> None:
+    members = drawn().members()
+    _, directions = centred_subspace(members, 3)
+    other = language_subspace(drawn().means_of_langs(), 3)
+    np.testing.assert_allclose(directions.T @ directions, other.T @ other, atol=1e-8)
 
 
 def test_whitened_vectors_have_no_correlations() -> None:
@@ -110,7 +135,7 @@ def test_an_encoder_without_language_is_saved_and_loaded(tiny_static, tmp_path: 
     asked = ["Katze 3", "cat", "猫"]
     np.testing.assert_allclose(again.encode_query(asked), found.encode_query(asked), atol=1e-6)
     assert np.abs(found.encode_query(asked) - tiny_static.encode_query(asked)).max() > 0.01
-    if method in ("subspace", "whiten"):
+    if method in ("centred", "subspace", "whiten"):
         plain = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
         np.testing.assert_allclose(plain.encode_query(asked), found.encode_query(asked), atol=1e-6)
 
@@ -143,11 +168,12 @@ def test_it_takes_bias_away(tiny_static) -> None:
     shares = {
         name: audit(encoder, corpus, name=name, store=False).macro("bias/same-language share@10")
         for name, encoder in (
-            ("before", accented), *((m, debiased(accented, texts(), method=m, rank=3)) for m in ("subspace", "means"))
+            ("before", accented),
+            *((m, debiased(accented, texts(), method=m)) for m in ("centred", "subspace", "means")),
         )
-    }  # fmt: skip
-    assert shares["subspace"] < shares["before"] - 0.1
-    assert shares["means"] < shares["before"] - 0.1
+    }
+    for method in ("centred", "subspace", "means"):
+        assert shares[method] < shares["before"] - 0.1
 
 
 def test_queries_and_passages_are_told_apart_where_their_prompts_differ(tiny_bert: Path) -> None:
@@ -163,7 +189,7 @@ def test_queries_and_passages_are_told_apart_where_their_prompts_differ(tiny_ber
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "magic"}, "'magic' is unknown"), ({"rank": 4}, "4 languages differ in at most 3"), ({"rank": 0}, "rank 0"),
+        ({"method": "magic"}, "'magic' is unknown"), ({"rank": 4}, "4 languages differ in at most 3"), ({"rank": -1}, "rank -1"),
         ({"method": "components", "rank": 16}, "below the dimension, 16"),
     ],
 )  # fmt: skip

@@ -21,9 +21,9 @@ def debias(
             metavar="SOURCE",
         ),
     ] = "",
-    method: Annotated[str, typer.Option(help="subspace, whiten, means or components.")] = "subspace",
+    method: Annotated[str, typer.Option(help="centred, subspace, whiten, means or components.")] = "centred",
     rank: Annotated[
-        int, typer.Option(min=0, help="Directions taken away; 0: one less than there are languages, at most 10.")
+        int, typer.Option(min=0, help="Directions taken away; 0: one less than there are languages, and at most 10 unless centred.")
     ] = 0,
     texts: Annotated[int, typer.Option(min=20, help="Texts of a language at most.")] = 500,
     langs: LangsOption = "",
@@ -54,7 +54,7 @@ def debias(
     own_limit = None if is_static(encoder) else encoder.max_seq_length
     if own_limit is not None and max_seq_length:
         encoder.max_seq_length = min(max_seq_length, int(own_limit))
-    made = debiased(encoder, found, method=method, rank=rank or max(1, min(10, len(found) - 1)), batch_size=batch_size)
+    made = debiased(encoder, found, method=method, rank=rank, batch_size=batch_size)
     if own_limit is not None:
         # Cutting texts saved time in fitting; the encoder can still read longer ones.
         made.max_seq_length = own_limit

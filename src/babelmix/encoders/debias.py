@@ -2,14 +2,18 @@
 
 | method | what is taken away | source |
 |---|---|---|
+| `centred` | the mean of all texts, the direction from queries to passages, and those in which languages differ | see below |
 | `subspace` | the directions in which the means of languages differ | LSAR: Xie et al., EMNLP 2022, Algorithm 1 |
 | `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
 | `components` | the first principal directions of the text's language | LIR: Yang et al., EMNLP 2021 |
 
-The first two are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two need
+The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two need
 the language of a text: it is told from the embedding itself, by a linear discriminant, and what is taken away is weighted by
 the probabilities, so that no one has to say in which language a query is. They are loaded by `load_encoder`.
+
+`centred` is `subspace` with two steps more. Embeddings lie around a mean that is far from zero, and cosines are compared from
+there (Mu and Viswanath, ICLR 2018); and a prompt for queries and another for passages move the two apart, as languages are.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from babelmix.errors import EncoderError
 
 Array = npt.NDArray[np.float64]
 
-METHODS = ("subspace", "whiten", "means", "components")
+METHODS = ("centred", "subspace", "whiten", "means", "components")
 
 LEAST = 20
 """Texts of a language at least."""
@@ -124,8 +128,8 @@ def debiased(
     encoder: SentenceTransformer,
     texts: Mapping[str, Sequence[str]],
     *,
-    method: str = "subspace",
-    rank: int = 10,
+    method: str = "centred",
+    rank: int = 0,
     batch_size: int = 32,
 ) -> SentenceTransformer:
     """A copy of an encoder that ends in taking language out.
@@ -134,7 +138,7 @@ def debiased(
         encoder: it is not changed.
         texts: by language; what they say does not matter, and no text needs a translation.
         method: one of `METHODS`.
-        rank: directions taken away, of `subspace` in all, of `components` for each language.
+        rank: directions taken away, of `centred` and `subspace` in all, of `components` for each language; 0: see `usual_rank`.
         batch_size: texts a forward pass.
 
     Raises:
@@ -161,7 +165,7 @@ def debiased(
     embedded = Embedded(
         np.concatenate(vectors), np.tile(numbers, len(kinds)), np.repeat(np.arange(len(kinds)), len(together))
     )
-    removal = _fitted(embedded, method, rank)
+    removal = _fitted(embedded, method, rank or usual_rank(method, len(texts)))
     made = copy.deepcopy(encoder)
     # Cosine compares what is of length one; the next encoder in line may count on it.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
@@ -171,15 +175,25 @@ def debiased(
     return made
 
 
+def usual_rank(method: str, langs: int) -> int:
+    """How many directions a method takes away unless told: all in which so many languages can differ, or 10 at most."""
+    return max(1, langs - 1 if method == "centred" else min(10, langs - 1))
+
+
 def _fitted(embedded: Embedded, method: str, rank: int) -> Module:
     dimension = embedded.vectors.shape[1]
-    if method == "subspace":
-        means = embedded.means_of_langs()
-        if not 1 <= rank < min(len(means), dimension):
+    if method in ("centred", "subspace"):
+        langs = len(embedded.means_of_langs())
+        if not 1 <= rank < min(langs, dimension):
             raise EncoderError(
-                f"rank {rank} is too large or too small: {len(means)} languages differ in at most {len(means) - 1} directions"
+                f"rank {rank} is too large or too small: {langs} languages differ in at most {langs - 1} directions"
             )
-        directions = language_subspace(means, rank)
+    if method == "centred":
+        mean, directions = centred_subspace(embedded.members(), rank)
+        matrix = np.eye(dimension) - directions.T @ directions
+        return affine(matrix, -matrix @ mean)
+    if method == "subspace":
+        directions = language_subspace(embedded.means_of_langs(), rank)
         return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
     if method == "whiten":
         return affine(*whitening(embedded.vectors))
@@ -210,6 +224,31 @@ def language_subspace(means: Array, rank: int) -> Array:
     shared /= (shared**2).sum()
     directions: Array = np.linalg.svd(near - shared, full_matrices=False)[0][:, :rank].T
     return directions
+
+
+def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> tuple[Array, Array]:
+    """The mean, and the directions in which queries and passages differ and languages do.
+
+    Languages are compared within a kind, so that what a prompt does to each is seen too.
+
+    Args:
+        members: the embeddings of each language, by kind, each of shape (texts, dimension).
+        rank: how many directions of languages.
+
+    Returns:
+        The mean, in which all languages and kinds count alike, shape (dimension,), and orthonormal directions, shape
+        (rank + kinds - 1, dimension).
+
+    """
+    means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
+    of_kinds = means.mean(axis=0)
+    mean = of_kinds.mean(axis=0)
+    kinds = np.linalg.svd(of_kinds - mean, full_matrices=False)[2][: len(of_kinds) - 1]
+    apart = (means - of_kinds).reshape(-1, means.shape[-1])
+    apart = apart - apart @ kinds.T @ kinds
+    directions = np.concatenate([kinds, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
+    # Directions in which nothing differs any more need not be at right angles to the others.
+    return mean, np.linalg.qr(directions.T)[0].T
 
 
 def whitening(vectors: Array) -> tuple[Array, Array]:
@@ -254,4 +293,4 @@ def affine(matrix: Array, offset: Array) -> Dense:
     )  # fmt: skip
 
 
-__all__ = ["METHODS", "LanguageRemoval", "affine", "debiased", "language_subspace", "removal_by_language", "whitening"]
+__all__ = ["METHODS", "LanguageRemoval", "affine", "centred_subspace", "debiased", "language_subspace", "removal_by_language", "usual_rank", "whitening"]
