@@ -23,7 +23,10 @@ def debias(
     ] = "",
     method: Annotated[str, typer.Option(help="centred, subspace, whiten, means or components.")] = "centred",
     rank: Annotated[
-        int, typer.Option(min=0, help="Directions taken away; 0: one less than there are languages, and at most 10 unless centred.")
+        int,
+        typer.Option(
+            min=0, help="Directions taken away; 0: one less than there are languages, at most 10 unless centred."
+        ),
     ] = 0,
     texts: Annotated[int, typer.Option(min=20, help="Texts of a language at most.")] = 500,
     langs: LangsOption = "",

@@ -293,4 +293,14 @@ def affine(matrix: Array, offset: Array) -> Dense:
     )  # fmt: skip
 
 
-__all__ = ["METHODS", "LanguageRemoval", "affine", "centred_subspace", "debiased", "language_subspace", "removal_by_language", "usual_rank", "whitening"]
+__all__ = [
+    "METHODS",
+    "LanguageRemoval",
+    "affine",
+    "centred_subspace",
+    "debiased",
+    "language_subspace",
+    "removal_by_language",
+    "usual_rank",
+    "whitening",
+]

@@ -1,0 +1,273 @@
+"""Looks for the recipe of batches, terms and averages that is best in all three settings at once.
+
+Screens a grid on static encoders, on the validation part, one seed:
+
+    python benchmarks/recipe.py screen libreoffice-help=PATH
+
+Confirms what came out on a transformer, several seeds, on pages that no experiment here has looked at, and zero-shot:
+
+    python benchmarks/recipe.py confirm libreoffice-help=PATH xquad-r=PATH
+
+What is done is kept, and not done again; several processes share the work. Averages with the start need no training of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from marked import write
+from results import COLUMNS, ROOT, TESTED, shown, table
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import slug
+from babelmix.audit import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.audit.run import about_of, is_finished
+from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.encoders import load_encoder
+from babelmix.experiment.config import Experiment, load_experiment
+from babelmix.experiment.recipes import recipe
+from babelmix.experiment.setup import corpora, shared
+from babelmix.experiment.start import start_of
+from babelmix.training import is_static, train
+from babelmix.training.weights import average_with, copied, trained
+
+SHOWN = (*TESTED[:4], "bias/same-language share@10")
+AIMS = {"mono/mAP": 0.798, "cross/mAP": 0.705, "multi/mAP": 0.593, "bias/rank distance": 287}
+"""The row of XLM-R with hybrid batches on XQuAD-R (arXiv 2408.10536)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A strategy, what it changes of the experiment's settings, and the share of the starting weights in the result."""
+
+    strategy: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 0.0
+
+    @property
+    def training(self) -> str:
+        """The name of what is trained; averages of it are others' too."""
+        return ", ".join(
+            [self.strategy, *(f"{name.replace('_', ' ')} {value}" for name, value in self.changes.items())]
+        )
+
+    def __str__(self) -> str:
+        return self.training + (f", {self.share:.0%} of the start" if self.share else "")
+
+
+SCREENED = [
+    Recipe(batches, {"consistency": weight} if weight else {}, share)
+    for batches, weight, share in itertools.product(
+        ("hybrid(0.5)", "cross", "hybrid(0.25)", "hybrid(1..0)", "hybrid(0..1)", "one_to_k"), (0, 0.3), (0, 0.15, 0.3)
+    )
+]
+AGAINST = Recipe("hybrid(0.5)")
+FINALISTS = [AGAINST, Recipe("cross"), Recipe("cross", {}, 0.3), Recipe("cross", {}, 0.5)]
+SETTINGS: dict[str, dict[str, Any]] = {
+    # The middle of what tuning found for most kinds of batches; see docs/results.md.
+    "libreoffice-pretrained": {"learning_rate": 0.01, "temperature": 0.12},
+    "e5-libreoffice": {},
+}
+UNSEEN = ("fr", "ja", "ko", "pl", "eu")
+"""Languages of the final pages that no training text is in."""
+
+
+def of_recipe(name: str, corpus: str) -> Experiment:
+    """A recipe of babelmix, on another place's corpus."""
+    file = recipe(name)
+    assert file is not None
+    experiment = load_experiment(file)
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update={"corpus": corpus})})
+
+
+class Search:
+    """The runs of a grid.
+
+    Args:
+        experiment: whose data, start and settings are taken.
+        changes: to its settings.
+        folder: to keep everything in.
+        tested: the corpora to audit on, by name.
+        backend: of audits, as of `babelmix audit`; static encoders need none.
+
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        changes: Mapping[str, Any],
+        folder: Path,
+        tested: Mapping[str, Corpus],
+        backend: str,
+    ) -> None:
+        self.experiment, self.changes, self.folder, self.tested = experiment, changes, folder, tested
+        self.training = corpora(experiment).training
+        self.start = start_of(experiment, self.training, folder, print)
+        self.backend = "" if is_static(self.start) else backend
+
+    def model(self, recipe: Recipe, seed: int) -> Path:
+        """Where the trained encoder lies, before any average."""
+        return self.folder / slug(recipe.training) / f"seed-{seed}" / "model"
+
+    def place(self, recipe: Recipe, seed: int, corpus: str) -> Path:
+        """Where the audit on a corpus lies."""
+        return self.model(recipe, seed).parent / f"audit-{slug(corpus)}-{recipe.share:.2f}"
+
+    def run(self, recipe: Recipe, seed: int) -> None:
+        """Train, unless that is done, average, and audit."""
+        if all((self.place(recipe, seed, name) / "done").is_file() for name in self.tested):
+            return
+        folder = self.model(recipe, seed)
+        if not (folder / "training.json").is_file():
+            settings = self.experiment.run_settings(recipe.strategy, seed)
+            settings = settings.model_copy(update={**self.changes, **recipe.changes})
+            train(copy.deepcopy(self.start), self.training, settings, folder, base=self.experiment.encoder.name)
+        encoder = self.averaged(folder, recipe.share)
+        for name, corpus in self.tested.items():
+            done = audit(encoder, corpus, name=str(recipe))
+            done.save(self.place(recipe, seed, name))
+            (self.place(recipe, seed, name) / "done").touch()
+            print(f"{recipe}, seed {seed}, {name}:", *(shown(m, done.macro(m)) for m in SHOWN), flush=True)
+
+    def averaged(self, folder: Path, share: float) -> SentenceTransformer:
+        """The encoder with its share of the starting weights, run by the backend."""
+        limit = self.experiment.encoder.max_seq_length or None
+        if not share:
+            return load_encoder(str(folder), max_seq_length=limit, **self.options)
+        model = SentenceTransformer(str(folder), device="cpu")
+        average_with(trained(model), copied(trained(self.start)), share)
+        if not self.backend:
+            return model
+        place = folder.with_name(f"averaged-{share:.2f}")
+        model.save(str(place), create_model_card=False)
+        try:
+            return load_encoder(str(place), max_seq_length=limit, **self.options)
+        finally:
+            shutil.rmtree(place)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of `load_encoder`."""
+        return {"backend": self.backend} if self.backend else {}
+
+    def run_all(self, recipes: list[Recipe], seeds: list[int]) -> None:
+        """All of them, training by training."""
+        groups: dict[str, list[tuple[Recipe, int]]] = {}
+        for seed, one in itertools.product(seeds, recipes):
+            groups.setdefault(f"{one.training} {seed}", []).append((one, seed))
+
+        def job(pairs: list[tuple[Recipe, int]]) -> None:
+            for one, seed in pairs:
+                self.run(one, seed)
+
+        jobs: dict[str, Callable[[], None]] = {name: partial(job, pairs) for name, pairs in groups.items()}
+        shared(self.folder / "locks", jobs)
+
+    def found(self, recipe: Recipe, seeds: list[int], corpus: str) -> list[dict[str, Measure]]:
+        """The measures on a corpus, one mapping a seed."""
+        return [measures(RankTable.load(self.place(recipe, seed, corpus)), ["mAP"]) for seed in seeds]
+
+    def start_row(self, corpus: str) -> dict[str, Measure]:
+        """The measures of the start."""
+        place = self.folder / "start" / f"audit-{slug(corpus)}"
+        encoder = self.start if not self.backend else load_encoder(
+            self.experiment.encoder.name, max_seq_length=self.experiment.encoder.max_seq_length or None, **self.options
+        )  # fmt: skip
+        if not is_finished(place, about_of(encoder, self.tested[corpus], "start")):
+            audit(encoder, self.tested[corpus], name="start").save(place)
+        return measures(RankTable.load(place), ["mAP"])
+
+
+def screen(corpus: str, folder: Path) -> dict[str, str]:
+    """The grid on static encoders."""
+    name = "libreoffice-pretrained"
+    experiment = of_recipe(name, corpus)
+    whole = open_corpus(corpus).only_langs(experiment.data.langs)
+    validation = split(whole, experiment.data.split, seed=experiment.data.split_seed)["validation"]
+    search = Search(experiment, SETTINGS[name], folder / "screen", {"validation": validation}, "")
+    seeds = experiment.compare.seeds[:1]
+    search.run_all(SCREENED, seeds)
+    rows = [row("the start", [search.start_row("validation")])]
+    rows += [row(f"`{one}`", search.found(one, seeds, "validation")) for one in SCREENED]
+    return {"recipe-screen": table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)}
+
+
+def confirm(corpus: str, benchmark: str, folder: Path, backend: str, seeds: list[int]) -> dict[str, str]:
+    """The finalists on a transformer."""
+    name = "e5-libreoffice"
+    experiment = of_recipe(name, corpus)
+    unused = split(open_corpus(corpus), experiment.data.split, seed=experiment.data.split_seed)["unused"]
+    groups = sorted(set(unused.queries["group"].to_pylist()))
+    pages = unused.only_groups(groups[::5], "unused pages")
+    langs = [code for code in pages.langs if code in {*experiment.data.langs, "en-US", *UNSEEN}]
+    tested = {"pages": pages.only_langs(langs), "xquad-r": open_corpus(benchmark)}
+    search = Search(experiment, SETTINGS[name], folder / "confirm", tested, backend)
+    search.run_all(FINALISTS, seeds)
+    tables: dict[str, str] = {}
+    comparisons = []
+    for place, on in tested.items():
+        systems = {str(one): search.found(one, seeds, place) for one in FINALISTS}
+        rows = [row("the start", [search.start_row(place)])]
+        rows += [row(f"`{label}`", runs) for label, runs in systems.items()]
+        if place == "xquad-r":
+            rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) if m in AIMS else "" for m in SHOWN)])
+        tables[f"recipe-{place}"] = table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)
+        comparisons += [(place, c) for c in compare_all(systems, list(AIMS), against=str(AGAINST))]
+        print(on, flush=True)
+    corrected = holm([c for _, c in comparisons])
+    rows = []
+    for (place, _), c in zip(comparisons, corrected, strict=True):
+        # What is compared against is first of each pair, so signs are turned.
+        value, low, high = -c.difference.value, -c.difference.high, -c.difference.low
+        interval = (
+            f"{'+' if value > 0 else ''}{shown(c.measure, value)} [{shown(c.measure, low)}, {shown(c.measure, high)}]"
+        )
+        rows.append([f"`{c.second}`", place, COLUMNS[c.measure], interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
+    head = [f"minus `{AGAINST}`", "on", "measure", "difference [95 %]", "p", "p after Holm"]
+    return {**tables, "recipe-tests": table(head, rows)}
+
+
+def row(label: str, runs: list[dict[str, Measure]]) -> list[str]:
+    """The means over seeds, with their deviation where there are several."""
+    cells = [label]
+    for name in SHOWN:
+        values = [run[name].macro() for run in runs]
+        text = shown(name, float(np.mean(values)))
+        cells.append(text + (f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""))
+    return cells
+
+
+def main() -> None:
+    """Run, tabulate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["screen", "confirm"])
+    parser.add_argument("corpus")
+    parser.add_argument("benchmark", nargs="?")
+    parser.add_argument("--to", type=Path, default=Path("runs/recipe"))
+    parser.add_argument("--backend", default="openvino", help="of the audits of transformers, as of `babelmix audit`")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15])
+    arguments = parser.parse_args()
+    if arguments.stage == "confirm" and not arguments.benchmark:
+        parser.error("confirm needs a benchmark")
+    tables = (
+        screen(arguments.corpus, arguments.to) if arguments.stage == "screen"
+        else confirm(arguments.corpus, arguments.benchmark, arguments.to, arguments.backend, arguments.seeds)
+    )  # fmt: skip
+    print(json.dumps({name: text.count("\n") - 1 for name, text in tables.items()}))
+    for text in tables.values():
+        print(text)
+    write(ROOT / "docs" / "results.md", tables)
+
+
+if __name__ == "__main__":
+    main()
