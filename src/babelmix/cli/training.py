@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,17 +21,28 @@ def train(
             help="NAME, NAME=PATH or PATH: see `babelmix data`. Of several each batch holds one.",
         ),
     ],
+    recipe: Annotated[
+        Literal["best", "paper"],
+        typer.Option(
+            help="What holds of strategy, consistency and start-share unless they are given: what did best in our tests, or "
+            "the paper's hybrid batches alone. Naming a strategy leaves the recipe out."
+        ),
+    ] = "best",
     strategy: Annotated[
         str,
         typer.Option(
             help="english, mixed, mono, cross, hybrid, hybrid(ALPHA) or, with an alpha that changes over the run, "
-            "hybrid(FROM..TO); for pictures also paired, one_to_k, hybrid(ALPHA, paired), hybrid(ALPHA, text_text)."
+            "hybrid(FROM..TO); for pictures also paired, one_to_k, hybrid(ALPHA, paired), hybrid(ALPHA, text_text).  "
+            "[default: the recipe's]"
         ),
-    ] = "hybrid",
+    ] = "",
     model: Annotated[
         str, typer.Option(help="The encoder to start from: see `babelmix encoders`.")
     ] = "e5-small-offline",
-    out: Annotated[Path | None, typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The new encoder's folder.  [default: runs/MODEL-STRATEGY or -RECIPE]"),
+    ] = None,
     langs: LangsOption = "",
     part: PartOption = "all",
     steps: Annotated[int, typer.Option(min=0, help="Optimiser steps; 0: three passes, 30 to 500 steps.")] = 0,
@@ -64,8 +75,13 @@ def train(
     ] = False,
     bf16: Annotated[bool, typer.Option(help="bfloat16 mixed precision.")] = False,
     start_share: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Average the result with so much of the starting weights.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Average the result with so much of the starting weights.  [default: the recipe's]",
+        ),
+    ] = None,
     lock_images: Annotated[bool, typer.Option(help="Pictures: train the text tower only (LiT).")] = False,
     text_share: Annotated[
         float, typer.Option(min=0, max=0.99, help="Pictures: share of steps that match captions with captions.")
@@ -92,9 +108,12 @@ def train(
         float, typer.Option(min=0.01, max=1, help="Share of the distance from it in the loss; 1: no other loss.")
     ] = 1.0,
     consistency: Annotated[
-        float,
-        typer.Option(min=0, help="Weight of the term that gives translations of an answer the same place; 0: none."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Weight of the term that gives translations of an answer the same place; 0: none.  [default: the recipe's]",
+        ),
+    ] = None,
     consistency_of: Annotated[
         Literal["passages", "queries", "both"], typer.Option(help="Whose translations.")
     ] = "passages",
@@ -130,18 +149,23 @@ def train(
     from babelmix.errors import ConfigError
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
-    from babelmix.training import TrainingData, TrainingSettings, is_static
+    from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
 
-    parsed = parse_strategy(strategy)
-    folder = out or Path("runs") / f"{slug(model)}-{slug(strategy)}"
+    if strategy:
+        parse_strategy(strategy)
+    folder = out or Path("runs") / f"{slug(model)}-{slug(strategy or recipe)}"
     check_output_folder(folder, MARKERS)
     if len(set(corpus)) < len(corpus):
         raise ConfigError("--corpus: one is named twice")
     sources = {spec: read_corpus(spec, langs, part) for spec in corpus}
     data = TrainingData(sources, temperature=source_temperature, text_only=listed(text_only_langs))
-    size = batch_size or min(64, largest_batch(data.index, parsed))
+    given: dict[str, Any] = {"strategy": strategy or None, "start_share": start_share, "consistency": consistency}
+    made_here = model == STATIC_FROM_SCRATCH or is_dual_name(model)
+    chosen = {} if strategy else recipe_settings(recipe, data, pretrained=not made_here, teacher=bool(distil_from))
+    chosen |= {name: value for name, value in given.items() if value is not None}
+    size = batch_size or min(64, largest_batch(data.index, parse_strategy(chosen["strategy"])))
     enough = max(30, min(500, -(-3 * data.pairs // size)))
     held_out = read_corpus(validation, "", "all") if validation else None
     if held_out is not None:
@@ -157,7 +181,7 @@ def train(
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
     try:
         settings = TrainingSettings(
-            strategy=strategy, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
+            **chosen, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
             **({"temperature": temperature} if temperature else {}),
             max_seq_length=max_seq_length, language_temperature=language_temperature,
             source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling,
@@ -165,8 +189,8 @@ def train(
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
             lock_images=lock_images, text_share=text_share, text_weight=text_weight,
             text_only_langs=listed(text_only_langs), distil_from=distil_from,
-            distil_text=distil_text, distil_share=distil_share, consistency=consistency, consistency_of=consistency_of,
-            bf16=bf16, start_share=start_share, evaluate_every=every, stop_on=stop_on, patience=patience,
+            distil_text=distil_text, distil_share=distil_share, consistency_of=consistency_of,
+            bf16=bf16, evaluate_every=every, stop_on=stop_on, patience=patience,
             checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
         )  # fmt: skip
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from babelmix.training.card import add_audit
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
+from babelmix.training.recipes import BEST, PAPER, RECIPES, recipe_settings
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import Evaluation
 from babelmix.training.trainer import TrainingResult, resolved, train
@@ -11,6 +12,9 @@ from babelmix.training.uniter import UniterTrainingResult, UniterTrainingSetting
 from babelmix.training.weights import is_static
 
 __all__ = [
+    "BEST",
+    "PAPER",
+    "RECIPES",
     "Evaluation",
     "StepTexts",
     "TrainingData",
@@ -20,6 +24,7 @@ __all__ = [
     "UniterTrainingSettings",
     "add_audit",
     "is_static",
+    "recipe_settings",
     "refuse_evaluation_only",
     "resolved",
     "train",

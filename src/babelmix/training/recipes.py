@@ -1,0 +1,47 @@
+"""What `babelmix train` does unless told otherwise.
+
+Each recipe is a few settings; whatever is given wins over it. Where they come from: docs/recipes.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from babelmix.training.data import TrainingData
+
+BEST: dict[str, Any] = {"strategy": "cross", "consistency": 0.3, "start_share": 0.3}
+
+PAPER: dict[str, Any] = {"strategy": "hybrid"}
+"""Hybrid batches with alpha 0.5, as in arXiv 2408.10536."""
+
+RECIPES = ("best", "paper")
+
+
+def recipe_settings(
+    name: str, data: TrainingData, *, pretrained: bool = True, teacher: bool = False
+) -> dict[str, Any]:
+    """The settings of a recipe, as far as the data allow.
+
+    Args:
+        name: `"best"` or `"paper"`.
+        data: what is trained on. Pictures have hybrid batches under either name, and so have several corpora of which one is
+            in one language only; texts in one language alone have monolingual ones.
+        pretrained: whether the start has weights worth keeping a share of.
+        teacher: whether there is one; its term and consistency exclude each other.
+
+    """
+    if data.has_images:
+        return dict(PAPER)
+    if len(data.langs) < 2:
+        return {"strategy": "mono"}
+    settings = dict(PAPER if name == "paper" else BEST)
+    if any(len(corpus.langs) < 2 for corpus in data.sources.values()):
+        settings["strategy"] = PAPER["strategy"]
+    if not pretrained:
+        settings.pop("start_share", None)
+    if teacher:
+        settings.pop("consistency", None)
+    return settings
+
+
+__all__ = ["BEST", "PAPER", "RECIPES", "recipe_settings"]
