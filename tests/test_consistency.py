@@ -71,6 +71,31 @@ def test_the_languages_of_renderings_are_uniform() -> None:
     assert all(abs(count - 800) < 5 * 800**0.5 for count in counts.values())
 
 
+def test_the_languages_of_renderings_follow_the_plan_s_weights() -> None:
+    corpus = parallel_corpus()
+    langs = corpus.passages["lang"].to_pylist()
+    rows = np.array([i for i, lang in enumerate(langs) if lang == "de"])
+    others = OtherRenderings(corpus, "passages", {"ja": 1.0, "fr": 2.0, "de": 9.0, "en": 5.0})
+    counts = Counter(langs[row] for key in range(60) for row in others.draw(rows, key))
+    assert set(counts) == {"en", "fr", "ja"}
+    for lang, share in {"en": 5 / 8, "fr": 2 / 8, "ja": 1 / 8}.items():
+        assert abs(counts[lang] - 2400 * share) < 5 * (2400 * share) ** 0.5
+    # Of a corpus whose languages differ in size, the plan's temperature says by how much.
+    small = [row for row in corpus.queries.to_pylist() if row["lang"] != "ja" or int(row["item"][1:]) < 4]
+    pairs = [(f"i{i}", f"i{i}") for i in range(40)]
+    data = TrainingData(Corpus.from_rows(small, corpus.passages.to_pylist(), pairs, name="toy"))
+    by_text = {row["text"]: row["lang"] for row in corpus.passages.to_pylist()}
+    found = {}
+    for temperature in (0.0, 1.0):
+        plan = BatchPlan(data.index, strategy("mono"), 4, language_temperature=temperature)
+        steps = StepRenderings(data, plan, "passages")
+        rendered = [row for step in range(300) for row in steps[step] if by_text[row["passage"]] == "de"]
+        found[temperature] = sum(by_text[row["other_passage"]] == "ja" for row in rendered) / len(rendered)
+    # Of en, fr and ja: one in three, or 4 in 84.
+    assert abs(found[0.0] - 1 / 3) < 0.1
+    assert abs(found[1.0] - 4 / 84) < 0.05
+
+
 def slow_symmetric_kl(p: np.ndarray, q: np.ndarray) -> float:
     return float(sum(a * np.log(a / b) + b * np.log(b / a) for a, b in zip(p, q, strict=True)))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import parallel_corpus, sparse_corpus
+from conftest import parallel_corpus, picture_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_negatives import with_negatives
@@ -16,20 +17,23 @@ from test_training_options import BASE, Gradients, close, load
 
 from babelmix.batches import BatchPlan, CorpusIndex, Mixture, RegularIndex, largest_batch, strategy
 from babelmix.corpus import Corpus
-from babelmix.errors import PlanError, TrainingError
+from babelmix.errors import ConfigError, PlanError, TrainingError
 from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
 
 
-def check_one_to_k(corpus: Corpus, batch) -> None:
+def check_one_to_k(corpus: Corpus, batch, k: int | None = None) -> None:
     """Everything that must hold of one, from the corpus alone."""
     queries, passages = corpus.queries.to_pylist(), corpus.passages.to_pylist()
     qrels = set(zip(corpus.qrels["query_item"].to_pylist(), corpus.qrels["passage_item"].to_pylist(), strict=True))
-    langs, k = corpus.langs, len(corpus.langs)
+    langs, all_of_them = corpus.langs, k is None
+    k = k or len(langs)
     assert len(batch.query_rows) == k * len(batch.passage_rows)
     items = []
     for place, row in enumerate(batch.passage_rows):
         own = [queries[q] for q in batch.query_rows[place * k : (place + 1) * k]]
-        assert [query["lang"] for query in own] == list(langs)
+        if all_of_them:
+            assert [query["lang"] for query in own] == list(langs)
+        assert len({query["lang"] for query in own}) == k
         assert len({query["item"] for query in own}) == 1
         items.append((own[0]["item"], passages[row]["item"]))
         assert items[-1] in qrels
@@ -44,23 +48,25 @@ def check_one_to_k(corpus: Corpus, batch) -> None:
     items=st.integers(4, 25),
     keep=st.sampled_from([0.6, 1.0]),
     ranks=st.sampled_from([1, 2]),
+    k=st.sampled_from([None, 1, 2, 3]),
 )
 def test_batches_obey_their_definition_or_there_is_a_clear_error(
-    seed: int, items: int, keep: float, ranks: int
+    seed: int, items: int, keep: float, ranks: int, k: int | None
 ) -> None:
     corpus = sparse_corpus(np.random.default_rng(seed), items, ("de", "en", "fr"), keep)
     if corpus.qrels.num_rows == 0:
         return
     index = CorpusIndex(corpus)
+    spec = "one_to_k" if k is None else f"one_to_k({k})"
     try:
-        size = largest_batch(index, strategy("one_to_k")) // ranks * ranks
-        plan = BatchPlan(index, strategy("one_to_k"), size, seed=seed, world_size=ranks)
+        size = largest_batch(index, strategy(spec)) // ranks * ranks
+        plan = BatchPlan(index, strategy(spec), size, seed=seed, world_size=ranks, language_temperature=0.5)
     except PlanError as error:
-        assert "batches of items with queries in all languages" in str(error)
+        assert f"batches of items with queries in {k or 'all'} languages" in str(error)
         return
     for step in (0, 5, 2, 5):
         batch = plan[step]
-        check_one_to_k(corpus, batch)
+        check_one_to_k(corpus, batch, k)
         parts = [batch.slice(rank, ranks) for rank in range(ranks)]
         assert [row for part in parts for row in part.query_rows] == batch.query_rows.tolist()
         assert [row for part in parts for row in part.passage_rows] == batch.passage_rows.tolist()
@@ -77,6 +83,69 @@ def test_passages_are_in_any_language_and_negatives_in_theirs() -> None:
         assert [langs[row] for row in batch.negative_rows] == [langs[row] for row in batch.passage_rows]
         seen += [langs[row] for row in batch.passage_rows]
     assert all(abs(seen.count(lang) - 100) < 5 * 75**0.5 for lang in corpus.langs)
+
+
+def uneven_corpus() -> Corpus:
+    """Every item in de and en, every second in fr, every fourth in ja."""
+    whole = parallel_corpus(64)
+    there = {"de": 1, "en": 1, "fr": 2, "ja": 4}
+    sides = (
+        [row for row in t.to_pylist() if int(row["item"][1:]) % there[row["lang"]] == 0]
+        for t in (whole.queries, whole.passages)
+    )
+    return Corpus.from_rows(*sides, [(f"i{i}", f"i{i}") for i in range(64)], name="uneven")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_k_languages_are_drawn_by_weight_one_after_another(temperature: float) -> None:
+    corpus = uneven_corpus()
+    langs, rows = corpus.langs, corpus.queries["lang"].to_pylist()
+    plan = BatchPlan(CorpusIndex(corpus), strategy("one_to_k(2)"), 32, language_temperature=temperature)
+    weights = dict(zip(langs, (64.0, 64.0, 32.0, 16.0) if temperature else (1.0,) * 4, strict=True))
+    drawn: dict[frozenset[str], Counter] = {}
+    for step in range(320):
+        batch = plan[step]
+        assert len(batch.passage_rows) == 16
+        check_one_to_k(corpus, batch, 2)
+        for first, second in batch.query_rows.reshape(-1, 2):
+            item = corpus.queries["item"][int(first)].as_py()
+            has = frozenset(lang for lang in langs if int(item[1:]) % {"fr": 2, "ja": 4}.get(lang, 1) == 0)
+            drawn.setdefault(has, Counter())[rows[first], rows[second]] += 1
+    assert len(drawn) == 3
+    for has, counts in drawn.items():
+        total, whole = counts.total(), sum(weights[lang] for lang in has)
+        for a in has:
+            for b in has - {a}:
+                share = weights[a] / whole * weights[b] / (whole - weights[a])
+                assert abs(counts[a, b] - total * share) < 4.5 * (total * share) ** 0.5 + 1
+
+
+def test_k_is_spelt_alone_or_in_a_hybrid_and_checked() -> None:
+    assert str(strategy("one_to_k(2)")) == "one_to_k(2)"
+    assert str(strategy("hybrid(0.5, one_to_k( 3 ))")) == "hybrid(0.5, one_to_k(3))"
+    index = CorpusIndex(parallel_corpus())
+    kinds = {
+        (batch.kind, len(batch.query_rows))
+        for batch in map(BatchPlan(index, strategy("hybrid(0.5, one_to_k(3))"), 12).__getitem__, range(20))
+    }
+    assert kinds == {("mono", 12), ("one_to_k", 12)}
+    for spec in ("one_to_k(x)", "one_to_k(1.5)", "one_to_k()", "hybrid(0.5, one_to_k(y))", "mono(0.5)"):
+        with pytest.raises(ConfigError, match="does not take"):
+            strategy(spec)
+    with pytest.raises(ConfigError, match="cannot be 'hybrid"):
+        strategy("hybrid(0.5, hybrid(0.5))")
+    with pytest.raises(PlanError, match="at least one language"):
+        strategy("one_to_k(0)")
+    with pytest.raises(PlanError, match="queries in 4 languages at most"):
+        BatchPlan(index, strategy("one_to_k(5)"), 8)
+    pictures = picture_corpus(8)
+    with pytest.raises(PlanError, match="queries in 2 languages at most"):
+        BatchPlan(CorpusIndex(pictures, text_only=["de", "fr"]), strategy("one_to_k(3)"), 8)
+    langs = pictures.queries["lang"].to_pylist()
+    batch = BatchPlan(CorpusIndex(pictures, text_only=["de", "fr"]), strategy("one_to_k(2)"), 8)[0]
+    assert {frozenset(langs[row] for row in pair) for pair in batch.query_rows.reshape(-1, 2)} == {
+        frozenset({"en", "ja"})
+    }
 
 
 @pytest.mark.parametrize("index", [
@@ -154,7 +223,7 @@ def test_prompts_reach_every_query(tiny_bert: Path, tmp_path: Path, monkeypatch)
     assert {seen[column] for column in set(seen) - documents} == {"q: "}
 
 
-@pytest.mark.parametrize("spec", ["one_to_k", "hybrid(0.5, one_to_k)"])
+@pytest.mark.parametrize("spec", ["one_to_k", "hybrid(0.5, one_to_k(2))"])
 def test_the_command_line_trains_texts_on_it(babelmix, tmp_path: Path, spec: str) -> None:
     parallel_corpus().save(tmp_path / "toy")
     code, out, err = babelmix(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import parallel_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
+from babelmix.audit import compare
 from babelmix.audit.perturb import PERTURBATIONS, noise_loss, perturb
-from babelmix.audit.run import audit
+from babelmix.audit.run import Audit, audit
+from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
 
 RATES = st.floats(0, 1)
@@ -64,6 +67,9 @@ def test_command_line(babelmix, tiny_static, tmp_path: Path) -> None:
     assert "What noise on the queries costs" in out
     kept = json.loads((tmp_path / "a" / "perturbed.json").read_text(encoding="utf-8"))
     assert list(kept["kinds"]) == ["typos", "case"]
+    low, high = kept["kinds"]["typos"]["interval"]["de"]
+    lost = kept["kinds"]["typos"]["lost"]["de"]
+    assert f"{-lost:+.3f} [{-high:+.3f}, {-low:+.3f}]".replace("+0.000", "0.000").replace("-0.000", "0.000") in out
     assert "What noise on the queries costs" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     code, out, _ = babelmix(*words, "--perturb", "typos,case", "--json")
     assert json.loads(out)["perturbed"] == kept
@@ -88,5 +94,45 @@ def test_loss_by_language(tiny_static) -> None:
     turned = corpus.only_langs(["ja", "en", "fr", "de"])
     again = noise_loss(tiny_static, turned, clean, ["typos"], store=False, rate=0.3)
     assert again["kinds"]["typos"] == found["kinds"]["typos"]
-    untouched = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0)
-    assert set(untouched["kinds"]["typos"]["lost"].values()) == {0.0}
+    untouched = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0)["kinds"]["typos"]
+    assert set(untouched["lost"].values()) == {0.0}
+    assert list(untouched["interval"].values()) == [[0.0, 0.0]] * 4
+    assert untouched["mean"] == {"lost": 0.0, "low": 0.0, "high": 0.0}
+    with pytest.raises(AuditError, match="of another corpus"):
+        noise_loss(tiny_static, parallel_corpus(22), clean, ["case"], store=False)
+
+
+def test_intervals_are_those_of_a_paired_comparison(tiny_static) -> None:
+    corpus = parallel_corpus(24)
+    clean = audit(tiny_static, corpus, name="tiny", store=False)
+    found = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0.4)["kinds"]["typos"]
+    queries = corpus.queries.to_pylist()
+    for query in queries:
+        query["text"] = perturb(query["text"], "typos", rate=0.4)
+    pairs = [(f"i{i}", f"i{i}") for i in range(24)]
+    disturbed = Corpus.from_rows(queries, corpus.passages.to_pylist(), pairs, name="toy")
+    noisy = audit(tiny_static, disturbed, name="tiny", store=False)
+    (whole,) = compare([clean.measures], [noisy.measures], ["multi/mAP"], resamples=1000)
+    assert list(found["mean"].values()) == pytest.approx(
+        [getattr(whole.difference, n) for n in ("value", "low", "high")]
+    )
+    for lang, (low, high) in found["interval"].items():
+        assert low < found["lost"][lang] < high
+        before, after = (by_group(one, lang) for one in (clean, noisy))
+        # Slowly: draw groups, and take the mean of their queries' own losses.
+        rng = np.random.default_rng(7)
+        losses = [np.array(before[group]) - after[group] for group in sorted(before)]
+        draws = [
+            np.concatenate([losses[g] for g in rng.integers(0, len(losses), len(losses))]).mean() for _ in range(2000)
+        ]
+        assert [low, high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.1 * (high - low) + 1e-9)
+
+
+def by_group(one: Audit, lang: str) -> dict[int, list[float]]:
+    """The mAP of each query of a language."""
+    measure = one.measures["multi/mAP"]
+    result: dict[int, list[float]] = {}
+    for cell, group, value in zip(measure.cell, measure.group, measure.values, strict=True):
+        if measure.cells[cell] == lang:
+            result.setdefault(int(group), []).append(float(value))
+    return result

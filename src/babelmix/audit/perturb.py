@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit.measures import measures
+from babelmix.audit.measures import Measure, measures
 from babelmix.audit.run import Audit, ranks_of
+from babelmix.audit.significance import Estimate, estimates
 from babelmix.corpus import Corpus
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import AuditError
@@ -106,10 +108,12 @@ def noise_loss(
 
     Returns:
         `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind `changed` (the share of queries that noise changed),
-        `mAP` and `lost` (clean less noisy), each by language.
+        `mAP`, `lost` (clean less noisy) and `interval` (of the loss: low and high), each by language; and `mean`, the loss over
+        all languages with its `low` and `high`. Intervals are 95 % paired bootstrap intervals over groups: the same groups are
+        drawn for clean and noisy queries.
 
     Raises:
-        AuditError: the corpus has pictures, or there is no such kind.
+        AuditError: the corpus has pictures, it is not that of the audit, or there is no such kind.
 
     """
     if corpus.has_images:
@@ -119,7 +123,8 @@ def noise_loss(
     key = fingerprint(encoder)
     how: dict[str, Any] = {"batch_size": batch_size, "store": store, "key": key, "bf16": bf16}
     passages = encode(encoder, corpus.passages["text"].to_pylist(), "document", label="encoding passages", **how)
-    before = _by_language(clean)
+    undisturbed = _measure(clean)
+    before = _by_language(undisturbed)
     texts = corpus.queries["text"].to_pylist()
     langs = corpus.queries["lang"].to_pylist()
     found: dict[str, Any] = {}
@@ -130,8 +135,10 @@ def noise_loss(
         field = corpus.queries.schema.field("text")
         other = replace(corpus, queries=corpus.queries.set_column(place, field, pa.array(noisy, field.type)))
         about = {"encoder": "the encoder", "encoder_fingerprint": key}
-        after = _by_language(Audit(ranks := ranks_of(encoder, other, sides=(queries, passages), about=about),
-                                   measures(ranks, ["mAP"]), {}))  # fmt: skip
+        ranks = ranks_of(encoder, other, sides=(queries, passages), about=about)
+        disturbed = _measure(Audit(ranks, measures(ranks, ["mAP"]), {}))
+        after = _by_language(disturbed)
+        mean, lost = _lost(undisturbed, disturbed)
         changed: dict[str, list[bool]] = {}
         for lang, old, new in zip(langs, texts, noisy, strict=True):
             changed.setdefault(lang, []).append(old != new)
@@ -139,12 +146,27 @@ def noise_loss(
             "changed": {lang: sum(changed[lang]) / len(changed[lang]) for lang in before},
             "mAP": after,
             "lost": {lang: before[lang] - after[lang] for lang in before},
+            "interval": {lang: [one.low, one.high] for lang, one in lost.items()},
+            "mean": {"lost": mean.value, "low": mean.low, "high": mean.high},
         }
     return {"seed": seed, "rate": rate, "clean": before, "kinds": found}
 
 
-def _by_language(audit: Audit) -> dict[str, float]:
+def _measure(audit: Audit) -> Measure:
     measure = audit.measures.get("multi/mAP") or measures(audit.table, ["mAP"]).get("multi/mAP")
     if measure is None:
         raise AuditError("noise is measured by mAP in a pool of several languages, and this corpus has no such pool")
-    return {lang: float(measure.values[measure.cell == number].mean()) for number, lang in enumerate(measure.cells)}
+    return measure
+
+
+def _by_language(measure: Measure) -> dict[str, float]:
+    return dict(zip(measure.cells, measure.cell_values().tolist(), strict=True))
+
+
+def _lost(clean: Measure, noisy: Measure) -> tuple[Estimate, dict[str, Estimate]]:
+    """What the queries lost, over all languages and in each: a query's own values are compared."""
+    same = clean.cells == noisy.cells and np.array_equal(clean.cell, noisy.cell)
+    if not same or not np.array_equal(clean.group, noisy.group):
+        raise AuditError("the audit is of another corpus than the one whose queries noise is for; audit it first")
+    lost = replace(clean, values=clean.values - noisy.values)
+    return estimates({lost.name: lost})[lost.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._files import write_json
 from babelmix.audit import bias
+from babelmix.audit.calibration import score_calibration
 from babelmix.audit.measures import Measure, measures
 from babelmix.audit.metrics import DEFAULT, PICTURES
 from babelmix.audit.ranks import RankTable
@@ -141,7 +142,7 @@ def audit(
 
     """
     facts = about_of(encoder, corpus, name, bf16=bf16) | _tokens(encoder, corpus) | (about or {})
-    table = ranks_of(encoder, corpus, batch_size=batch_size, store=store, about=facts, bf16=bf16)
+    table = ranks_of(encoder, corpus, batch_size=batch_size, store=store, about=facts, bf16=bf16, calibration=True)
     return Audit.of(table, metrics)
 
 
@@ -154,6 +155,7 @@ def ranks_of(
     about: dict[str, Any] | None = None,
     bf16: bool = False,
     sides: tuple[Embeddings, Embeddings] | None = None,
+    calibration: bool = False,
 ) -> RankTable:
     """Encode a corpus and rank it: the rank table of an audit, without metrics and intervals.
 
@@ -165,6 +167,7 @@ def ranks_of(
         about: facts kept with the table; by default those of `about_of`.
         bf16: see `audit`.
         sides: what `encode_sides` gave for this corpus, if it was called already.
+        calibration: say in `about` how comparable scores are between languages, see `babelmix.audit.calibration`.
 
     Raises:
         AuditError: see `audit`.
@@ -185,7 +188,9 @@ def ranks_of(
         )
     queries, passages = sides
     zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
-    return rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
+    table = rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
+    found = score_calibration(table, corpus, queries, passages, similarity=similarity) if calibration else None
+    return table if found is None else replace(table, about=table.about | {"calibration": found})
 
 
 def encode_sides(
@@ -288,7 +293,9 @@ def audit_both_ways(
     found = []
     for way, embedded in ((corpus, sides), (back, swapped)):
         facts = about_of(encoder, way, name, bf16=bf16, key=key) | _tokens(encoder, way) | (about or {})
-        table = ranks_of(encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded)
+        table = ranks_of(
+            encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded, calibration=True
+        )
         found.append(Audit.of(table, metrics))
     return found[0], found[1]
 

@@ -137,31 +137,51 @@ class TwoCaptionsPool(CorpusPool):
 
 
 class RenderingsPool(CorpusPool):
-    """Passages with a query in every one of some languages: pictures with captions, or texts in a language drawn by weight.
+    """Passages with a query in each of K languages: pictures with captions, or texts in a language drawn by weight.
 
     Args:
         index: of the pairs.
-        pairs: the pool's, int64, shape (pairs,).
-        langs: numbers of the languages, int64, shape (K,).
-        weights: of all languages, shape (languages,).
+        pairs: the pool's, of queries in at least K languages, int64, shape (pairs,).
+        langs: numbers of the languages, int64, shape (languages,).
+        weights: of all languages, shape (all languages,).
+        k: how many are drawn for each passage, by weight, without replacement; None: all.
 
     """
 
-    def __init__(self, index: CorpusIndex, pairs: Ints, langs: Ints, weights: Floats) -> None:
+    def __init__(self, index: CorpusIndex, pairs: Ints, langs: Ints, weights: Floats, k: int | None = None) -> None:
         super().__init__(index, pairs, weights)
-        self._of = langs
+        self._of, self._k = langs, k
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """See `Pool.draw`: `size` passage rows, and K query rows for each, side by side, in the languages' order."""
+        """See `Pool.draw`: `size` passage rows, and K query rows for each, side by side, in the order in which they are drawn.
+
+        All languages are in their own order.
+        """
         drawn = super().draw(seed, step, size)
-        item = np.repeat(self._index.query_item[drawn.query_rows], len(self._of))
+        item = self._index.query_item[drawn.query_rows]
+        if self._k is None:
+            langs = np.tile(self._of, (size, 1))
+        else:
+            chance = uniforms(derive_key(seed, "languages of renderings", step), self._k * size).reshape(self._k, size)
+            langs = self._some_langs(item, chance)
+        item = np.repeat(item, langs.shape[1])
         chance = uniforms(derive_key(seed, "renderings", step), len(item))
-        query_rows = self._index.query_rows.pick(item, np.tile(self._of, size), chance)
+        query_rows = self._index.query_rows.pick(item, langs.ravel(), chance)
         return Drawn(query_rows, drawn.passage_rows, negative_rows=drawn.negative_rows)
 
+    def _some_langs(self, item: Ints, chance: Floats) -> Ints:
+        """K different languages of each item, one after another by weight, int64, shape (items, K)."""
+        left = np.where(self._index.query_has[item], self._weights, 0.0)
+        langs = np.empty((len(item), len(chance)), dtype=np.int64)
+        for place, row in enumerate(chance):
+            langs[:, place] = choose(left, row)
+            left[np.arange(len(item)), langs[:, place]] = 0.0
+        return langs
+
     def _langs(self, query: Ints, passage: Ints, chance: Floats) -> tuple[Ints | int, Ints | int]:
-        has = self._index.passage_rows.has[passage]
-        return int(self._of[0]), choose(np.where(has, self._weights, 0.0), chance[1])
+        # The query's row says which item it is, and is drawn again.
+        query_lang = self._index.query_has[query].argmax(axis=1)
+        return query_lang, choose(np.where(self._index.passage_rows.has[passage], self._weights, 0.0), chance[1])
 
 
 __all__ = [

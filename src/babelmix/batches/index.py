@@ -247,11 +247,11 @@ class CorpusIndex:
         """See `CaptionIndex.beside`."""
         return int(self.beside_pictures.sum())
 
-    def renderings(self, weights: Floats) -> Pool:
-        """See `CaptionIndex.renderings`: the languages are all that may stand beside a picture."""
+    def renderings(self, weights: Floats, k: int | None = None) -> Pool:
+        """See `CaptionIndex.renderings`."""
         langs = np.flatnonzero(self.beside_pictures)
-        whole = self.query_rows.has[self.pair_query][:, langs].all(axis=1)
-        return RenderingsPool(self, np.flatnonzero(whole), langs, weights)
+        enough = self.query_has[self.pair_query].sum(axis=1) >= (k or len(langs))
+        return RenderingsPool(self, np.flatnonzero(enough), langs, weights, k)
 
 
 def _classes_by_language(classes: Ints, has: npt.NDArray[np.bool_]) -> Ints:

@@ -102,7 +102,7 @@ class BatchPlan:
             raise PlanError(f"a run has at least one step, not {steps}")
         self.index, self.strategy, self.batch_size, self.steps = index, strategy, batch_size, steps
         self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
-        self._pools: dict[tuple[str, int | None], Pool] = {}
+        self._pools: dict[tuple[str, int | None, int | None], Pool] = {}
         strategy.check(self)
         able = {name for pool in self._pools.values() for name in pool.sources(batch_size)}
         if idle := [name for name in index.sources if name not in able]:
@@ -123,26 +123,27 @@ class BatchPlan:
             yield self[step].slice(rank, self.world_size)
             step += 1
 
-    def pool(self, kind: str, lang: int | None = None) -> Pool:
+    def pool(self, kind: str, lang: int | None = None, *, k: int | None = None) -> Pool:
         """The pool of one kind: `same` (of one language, or of each row's own) or `different`.
 
-        For a corpus also `renderings`, for pictures with captions `paired` or `translations`; see `CaptionIndex`.
+        For a corpus also `renderings` (in `k` languages), for pictures with captions `paired` or `translations`; see
+        `CaptionIndex`.
 
         Raises:
             PlanError: the kind is for pictures, and the index has none.
 
         """
-        if (kind, lang) not in self._pools:
-            self._pools[kind, lang] = self._make_pool(kind, lang)
-        return self._pools[kind, lang]
+        if (kind, lang, k) not in self._pools:
+            self._pools[kind, lang, k] = self._make_pool(kind, lang, k)
+        return self._pools[kind, lang, k]
 
-    def _make_pool(self, kind: str, lang: int | None) -> Pool:
+    def _make_pool(self, kind: str, lang: int | None, k: int | None) -> Pool:
         if kind == "same":
             return self.index.same(lang, self.language_weights)
         if kind == "different":
             return self.index.different(self.language_weights)
         if kind == "renderings":
-            return self.renderings.renderings(self.language_weights)
+            return self.renderings.renderings(self.language_weights, k)
         index = self.captions
         if kind == "translations":
             sizes = np.maximum(index.caption_sizes(), 1).astype(np.float64)

@@ -177,14 +177,15 @@ class CaptionIndex(PairIndex, Protocol):
 
     @property
     def beside(self) -> int:
-        """How many languages may stand beside a picture: the K of `renderings`."""
+        """How many languages may stand beside a picture: the most that `renderings` can have."""
         ...
 
-    def renderings(self, weights: Floats) -> Pool:
+    def renderings(self, weights: Floats, k: int | None = None) -> Pool:
         """Passages with a query in each of K languages: K query rows for each passage row, side by side.
 
         Args:
             weights: as for `same`; a text's passage is in one of its languages.
+            k: how many languages are drawn for each passage; None: all that may stand beside a picture.
 
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,19 +21,22 @@ NONE = -1
 class OtherRenderings:
     """Draws for rows of one side of a corpus a row of the same item in another language.
 
-    The language is uniform among those that the item has beside the row's own, and so is the row if there are several.
+    The language is drawn by weight among those that the item has beside the row's own; the row, if there are several, uniformly.
 
     Args:
         corpus: of texts.
         side: `queries` or `passages`.
+        weights: positive, by language; by default all are alike.
 
     """
 
-    def __init__(self, corpus: Corpus, side: str) -> None:
+    def __init__(self, corpus: Corpus, side: str, weights: Mapping[str, float] | None = None) -> None:
         table = corpus.queries if side == "queries" else corpus.passages
         coded = [table[column].combine_chunks().dictionary_encode() for column in ("item", "lang")]
         self._item, self._lang = (column.indices.to_numpy().astype(np.int64) for column in coded)
         items, langs = (len(column.dictionary) for column in coded)
+        names = coded[1].dictionary.to_pylist()
+        self._weights = np.array([1.0 if weights is None else weights[name] for name in names])
         self._rows = RowsByLanguage(self._item, self._lang, items, langs)
 
     def draw(self, rows: Ints, key: int, *, first: int = 0, of: int | None = None) -> Ints:
@@ -50,7 +54,7 @@ class OtherRenderings:
         """
         chance = uniforms(key, 2 * (of or len(rows))).reshape(2, -1)[:, first : first + len(rows)]
         item = self._item[rows]
-        others = self._rows.has[item].astype(np.float64)
+        others = self._rows.has[item] * self._weights
         others[np.arange(len(rows)), self._lang[rows]] = 0.0
         has = others.any(axis=1)
         found = np.full(len(rows), NONE, dtype=np.int64)

@@ -55,6 +55,13 @@ def print_audit(audit: Audit, folder: Path) -> None:
         for row in tokens.tables[0].rows:
             table.add_row(*row)
         out.print(table)
+    if (calibration := sections.calibration_section(audit)) is not None:
+        content = calibration.tables[0]
+        table = new_table(*content.head, title=calibration.title)
+        for row in content.rows:
+            table.add_row(*row)
+        out.print(table)
+        out.print(sections.calibration_lead(audit.table.about["calibration"]), style="dim", highlight=False)
     languages = sections.languages_section(audit).tables[0]
     names = sections.headline(audit.estimates)
     short = new_table(languages.head[0], *(SHORT[name] for name in names))

@@ -32,8 +32,8 @@ def train(
         str,
         typer.Option(
             help="english, mixed, mono, cross, hybrid, hybrid(ALPHA) or, with an alpha that changes over the run, "
-            "hybrid(FROM..TO); for pictures also paired, one_to_k, hybrid(ALPHA, paired), hybrid(ALPHA, text_text).  "
-            "[default: the recipe's]"
+            "hybrid(FROM..TO); also one_to_k, one_to_k(K); for pictures paired, hybrid(ALPHA, paired), "
+            "hybrid(ALPHA, text_text).  [default: the recipe's]"
         ),
     ] = "",
     model: Annotated[

@@ -30,7 +30,8 @@ class StepRenderings(StepTexts):
     """As `StepTexts`, with a rendering of each row in another language, as the column `other_query` or `other_passage`.
 
     `label` says of each of these columns whether there is one (1) or the item has one language only (0); then the column has the
-    row's own text. Which rendering it is, is pure in (seed, step), and the same whatever the number of ranks.
+    row's own text. Which rendering it is, is pure in (seed, step), and the same whatever the number of ranks; its language
+    is drawn by the plan's weights.
 
     Args:
         data: what the plan draws from.
@@ -42,8 +43,10 @@ class StepRenderings(StepTexts):
 
     def __init__(self, data: TrainingData, plan: BatchPlan, of: str, rank: int = 0) -> None:
         super().__init__(data, plan, rank)
+        weights = dict(zip(plan.index.langs, plan.language_weights.tolist(), strict=True))
         self._others = {
-            name: {side: OtherRenderings(corpus, side) for side in SIDES[of]} for name, corpus in data.sources.items()
+            name: {side: OtherRenderings(corpus, side, weights) for side in SIDES[of]}
+            for name, corpus in data.sources.items()
         }
 
     def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:

@@ -58,11 +58,15 @@ def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None
     if len(audit.table.passage_langs) > 1:
         parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
     parts.append(sections.languages_section(audit))
+    if (calibration := sections.calibration_section(audit)) is not None:
+        parts.append(calibration)
     if (tokens := sections.tokens_section(audit)) is not None:
         parts.append(tokens)
     if noise is not None:
         parts.append(sections.noise_section(noise))
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items() if key != "tokens"]
+    facts = [
+        (key.replace("_", " "), _fact(value)) for key, value in about.items() if key not in ("tokens", "calibration")
+    ]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 

@@ -142,6 +142,39 @@ def grouped_bars(
     return _svg(figure)
 
 
+def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequence[str], *, value_label: str) -> str:
+    """Boxes side by side for each label: from the 0.05 to the 0.95 quantile, the middle half, the median.
+
+    Args:
+        series: by name, for each label the quantiles 0.05, 0.25, 0.5, 0.75 and 0.95, or None.
+        labels: tick labels.
+        value_label: of the vertical axis.
+
+    """
+    figure, axes = _new(max(6.0, 0.25 * len(series) * len(labels) + 1.5), 3.2)
+    axis: Axes = axes[0, 0]
+    width = 0.8 / max(1, len(series))
+    for number, (name, found) in enumerate(series.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        stats, at = [], []
+        for place, quantiles in enumerate(found):
+            if quantiles is not None:
+                stats.append(dict(zip(("whislo", "q1", "med", "q3", "whishi"), quantiles, strict=True)))
+                at.append(place + (number - (len(series) - 1) / 2) * width)
+        line = {"color": colour, "linewidth": 1.2}
+        axis.bxp(
+            stats, positions=at, widths=0.8 * width, showfliers=False, patch_artist=True, manage_ticks=False,
+            boxprops={"facecolor": colour, "alpha": 0.35, "edgecolor": colour}, medianprops=line | {"linewidth": 2},
+            whiskerprops=line, capprops=line,
+        )  # fmt: skip
+        axis.plot([], [], color=colour, linewidth=5, alpha=0.5, label=name)
+    axis.set_xticks(range(len(labels)), labels)
+    axis.set_ylabel(value_label)
+    axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+    figure.legend(loc="outside upper center", ncols=len(series), fontsize=8)
+    return _svg(figure)
+
+
 def settings_overview(
     rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]], panels: Sequence[tuple[str, str]]
 ) -> str:

@@ -247,22 +247,86 @@ def tokens_section(audit: Audit) -> Section | None:
     )  # fmt: skip
 
 
-def noise_section(noise: Mapping[str, Any]) -> Section:
-    """What `babelmix.audit.perturb.noise_loss` found."""
+def calibration_section(audit: Audit) -> Section | None:
+    """How comparable scores are between languages; None if the audit does not know."""
+    found = audit.table.about.get("calibration")
+    if not found:
+        return None
     rows = [
         [
-            lang,
-            f"{value:.3f}",
-            *(f"{kind['mAP'][lang]:.3f} ({-kind['lost'][lang]:+.3f})" for kind in noise["kinds"].values()),
+            name,
+            *("" if lang[sort] is None else f"{lang[sort]['mean']:.3f} ± {lang[sort]['std']:.3f}" for sort in _SORTS),
+            "" if lang["shift"] is None else f"{lang['shift']:+.2f}",
+            "" if lang["passing"] is None else f"{lang['passing']:.2%}",
+            _optional(lang["auc"]),
         ]
+        for name, lang in found["langs"].items()
+    ]
+    pairs = [[name, *(_optional(cell[key]) for key in (*_SORTS, "auc"))] for name, cell in found["pairs"].items()]
+    # Of 0.01, 0.05, 0.25, 0.5, 0.75, 0.95 and 0.99 the five that make a box.
+    boxes = {
+        f"{sort} passages": [lang[sort] and lang[sort]["quantiles"][1:-1] for lang in found["langs"].values()]
+        for sort in _SORTS
+    }
+    return Section(
+        "Do scores mean the same in every language?",
+        f"{calibration_lead(found)} By the language of {'the passage' if found['side'] == 'passages' else 'the query'}, from "
+        f"up to {found['sample']:,} relevant pairs, and as many irrelevant ones, of each query language and passage language. "
+        "Shift: by how many standard deviations the best 1 % of irrelevant passages begin above the mean over languages. "
+        "Passing: the share of irrelevant passages above the one threshold that 1 % of all are above.",
+        figures.boxes(boxes, list(found["langs"]), value_label="score"),
+        "Boxes of the scores of irrelevant and of relevant passages by language; the table below holds the numbers.",
+        [
+            Table(
+                ["language", "irrelevant", "relevant", "shift", "passing", "AUC"], rows, "Mean ± standard deviation."
+            ),
+            Table(["query > passage", "irrelevant, mean", "relevant, mean", "AUC"], pairs),
+        ],
+    )
+
+
+def calibration_lead(found: Mapping[str, Any]) -> str:
+    """What `babelmix.audit.calibration` found, in two sentences."""
+    one, each, pair = (_optional(found["auc"][name]) for name in ("one_threshold", "each_language", "each_pair"))
+    return (
+        f"Mean scores of irrelevant passages differ by {found['uneven']:.2f} standard deviations between languages and by "
+        f"{found['uneven_pairs']:.2f} between pairs of languages (0: a score means the same everywhere). A relevant passage "
+        f"scores above an irrelevant one with probability {one} in any languages, {each} in one language, {pair} in one pair of "
+        "languages (AUC); the differences are what one threshold for all costs."
+    )
+
+
+_SORTS = ("irrelevant", "relevant")
+
+
+def _optional(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def noise_section(noise: Mapping[str, Any]) -> Section:
+    """What `babelmix.audit.perturb.noise_loss` found."""
+    kinds = noise["kinds"].values()
+    rows = [
+        [lang, f"{value:.3f}", *(_change(kind["lost"][lang], *kind["interval"][lang]) for kind in kinds)]
         for lang, value in noise["clean"].items()
     ]
+    mean = f"{np.mean(list(noise['clean'].values())):.3f}"
+    rows.append(
+        ["mean", mean, *(_change(kind["mean"]["lost"], kind["mean"]["low"], kind["mean"]["high"]) for kind in kinds)]
+    )
     return Section(
         "What noise on the queries costs",
-        "mAP in the pool of all languages, by query language: of the queries as they are, and with noise (the change in "
-        f"brackets). Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
+        "mAP in the pool of all languages, by query language: of the queries as they are, and by how much noise changes it, with "
+        "95 % paired bootstrap intervals over groups; the mean counts every language the same. "
+        f"Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
         tables=[Table(["query language", "clean", *noise["kinds"]], rows)],
     )
+
+
+def _change(lost: float, low: float, high: float) -> str:
+    """What a loss with an interval does to the score; nought has no sign."""
+    change, least, most = (f"{0.0 - value:+.3f}" for value in (lost, high, low))
+    return f"{change} [{least}, {most}]".replace("-0.000", "0.000").replace("+0.000", "0.000")
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> Table:
