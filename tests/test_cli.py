@@ -142,7 +142,8 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
     ("arguments", "message"),
     [
         (["audit", "e5-small-offline"], "Missing option '--corpus'"),
-        (["audit"], "Missing argument 'MODEL...'; see  babelmix audit --help"),
+        (["audit"], "Missing option '--corpus'"),
+        (["audit", "-c", "CSV"], "name an encoder to audit, or an index with --through"),
         (["audit", "no-such/encoder", "-c", "CSV"], "neither a folder nor a model that the hub gave"),
         (["audit", "x", "-c", "absent.csv"], "absent.csv: there is no such corpus"),
         (["audit", "x", "-c", "CSV", "--part", "dev"], "--part 'dev' is unknown"),

@@ -50,7 +50,8 @@ app.command(
     "`babelmix audit e5-small-offline -c xquad-r=path/to/xquad-r`\n\n"
     "`babelmix audit my-model -c my.csv --part test --out before`\n\n"
     "`babelmix audit my-model e5-small-offline static-e5 -c my.csv`\n\n"
-    "`babelmix audit my-model -c my.csv --against before`"
+    "`babelmix audit my-model -c my.csv --against before`\n\n"
+    "`babelmix audit -c my.csv --through my-index --policy any --policy balanced`"
 )(audit)
 
 

@@ -24,13 +24,34 @@ BACK = "image-to-text"
 
 
 def audit(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="An encoder: see `babelmix encoders`. Several are shown side by side, with tests.", metavar="MODEL..."
-        ),
-    ],
     corpus: CorpusOption,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="An encoder: see `babelmix encoders`. Several are shown side by side, with tests. With --through none, or where "
+            "the index's encoder is now.",
+            metavar="MODEL...",
+        ),
+    ] = None,
+    through: Annotated[
+        str,
+        typer.Option(
+            help="Search this index for the corpus's queries under language policies, in place of comparing with every passage.",
+            metavar="INDEX",
+        ),
+    ] = "",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --through: a language policy, as in `babelmix search`; once for each. The others are tested against the "
+            "first.  [default: any and balanced]",
+            metavar="POLICY",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="With --through: answers of a search.", min=10, max=1000)] = 100,
+    queries: Annotated[
+        int, typer.Option(min=0, help="With --through: ask so many queries, drawn with a fixed seed; 0: all.")
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +69,7 @@ def audit(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
-    backend: BackendOption = "torch",
+    backend: BackendOption = "",
     perturb: Annotated[
         str,
         typer.Option(
@@ -72,6 +93,9 @@ def audit(
 
     Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was. Pictures
     are looked for with captions, and captions with pictures: the second is in the folder `image-to-text` of the first.
+
+    With `--through` an index is searched for the corpus's queries (those of `--langs` and `--part`) under each language policy:
+    how well, in which languages, and how long a search takes. Writes policies.json and report.html.
     """
     from babelmix._files import check_output_folder, slug
     from babelmix.audit.metrics import DEFAULT, PICTURES, metric
@@ -81,6 +105,29 @@ def audit(
     from babelmix.errors import ConfigError
     from babelmix.training import add_audit
 
+    models = models or []
+    if through:
+        from babelmix.cli.through import audit_through
+
+        unfit = {
+            "--against": against, "--max-seq-length": max_seq_length, "--bf16": bf16, "--perturb": perturb, "--mteb": mteb,
+            "--card": card,
+        }  # fmt: skip
+        for option, given in unfit.items():
+            if given:
+                raise ConfigError(f"{option} is for audits of an encoder; leave it out, or leave out --through")
+        if len(models) > 1:
+            raise ConfigError("--through: an index has one encoder; name where it is now, or none")
+        audit_through(
+            through, corpus, model=next(iter(models), None), policies=policy or [], k=k, count=queries, out=out, langs=langs,
+            part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, json_output=json_output,
+        )  # fmt: skip
+        return
+    if policy or queries:
+        raise ConfigError("--policy and --queries are for --through: say which index, as in  --through my-index")
+    if not models:
+        raise ConfigError("name an encoder to audit, or an index with --through; see  babelmix audit --help")
+    backend = backend or "torch"
     data = read_corpus(corpus, langs, part)
     if data.is_images("queries"):
         raise ConfigError(

@@ -24,7 +24,7 @@ BackendOption = Annotated[
     str,
     typer.Option(
         help="What runs the encoder: torch (float32), openvino or onnx (int8, several times as fast on a CPU; extra "
-        "`fast`), or auto: the first of them that is installed.",
+        "`fast`), or auto: the first of them that is installed.  [default: torch, or what ran it when the index was made]",
         metavar="NAME",
     ),
 ]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from babelmix.audit import Audit
+from babelmix.audit import Audit, Comparison
 from babelmix.audit.run import SHARE_AT
 from babelmix.cli.listing import new_table, out
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import headline_of, sections
+from babelmix.experiment.report.policies import Estimates, policies_lead
 from babelmix.training import TrainingData, TrainingResult
 
 SHORT = {
@@ -35,6 +36,13 @@ PICTURE_LEGEND = (
     "hit@k: the right one is among the first k, of all pictures, or of the captions in one language (one lang.); mAP in the "
     "pool of all; rank dist.: places between the ranks of a picture for queries in several languages, or between captions of one "
     "picture"
+)
+
+
+POLICY_LEGEND = (
+    "macro-averages over query languages, from a pool of all languages; same-language preference: how often the answer in the "
+    "query's language stands before a translation of it (0.5: no preference); languages: of the first answers; right languages: "
+    "of the right ones among them; the time of a search is without embedding the query"
 )
 
 
@@ -122,6 +130,34 @@ def print_audit_comparison(comparison: AuditComparison, report: Path) -> None:
     out.print()
     out.print(comparison_lead(comparison), highlight=False)
     out.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def print_policies(
+    found: Mapping[str, Estimates],
+    cost: Mapping[str, Mapping[str, float]],
+    tests: Sequence[Comparison],
+    about: Mapping[str, Any],
+) -> None:
+    """What each language policy gave through an index, what it cost, and the tests."""
+    names = list(next(iter(found.values())))
+    title = f"{about['queries']:,} queries of {about['corpus']}, {about['index']} ({about['encoder']}, {about['pool']:,} rows)"
+    table = new_table("", *found, title=title)
+    for name in names:
+        table.add_row(sections.title_of(name), *(sections.shown(name, one[name][0].value) for one in found.values()))
+    for key, words in (("median", "ms a search, median"), ("p95", "ms a search, p95")):
+        table.add_row(words, *(f"{cost[policy][key]:.1f}" for policy in found))
+    out.print(table)
+    for policy in dict.fromkeys(one.first for one in tests):
+        some = [one for one in tests if one.first == policy]
+        shown = new_table(
+            "measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm", title=f"{policy} - {some[0].second}"
+        )
+        for row in sections.tests_table(some).rows:
+            shown.add_row(*row[1:])
+        out.print(shown)
+    out.print(POLICY_LEGEND, style="dim", highlight=False)
+    out.print()
+    out.print(policies_lead(found, cost), highlight=False)
 
 
 def print_comparison(results: Results, folder: Path) -> None:

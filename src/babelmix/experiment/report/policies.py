@@ -1,0 +1,106 @@
+"""The report of an audit through an index: language policies side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from babelmix._files import write_text
+from babelmix.audit import Comparison, Estimate
+from babelmix.audit.run import SHARE_AT
+from babelmix.experiment.report import figures, sections
+from babelmix.experiment.report.page import Section, Table, render
+
+Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
+
+_SHARE = f"bias/same-language share@{SHARE_AT}"
+
+
+def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> Table:
+    """The measures of each policy, with intervals, and what a search costs.
+
+    Args:
+        found: by policy, its estimates.
+        cost: by policy, milliseconds a search: `median` and `p95`.
+
+    """
+    names = list(next(iter(found.values())))
+    rows = [
+        [
+            policy,
+            *(sections.with_interval(name, measured[name][0]) for name in names),
+            *(f"{cost[policy][key]:.1f}" for key in ("median", "p95")),
+        ]
+        for policy, measured in found.items()
+    ]
+    note = "value [95 % interval over groups]; milliseconds a search, one query at a time, without embedding it"
+    return Table(["policy", *map(sections.title_of, names), "ms, median", "ms, p95"], rows, note)
+
+
+def policies_lead(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> str:
+    """What the policies give, in a sentence."""
+    ranking = next(name for name in next(iter(found.values())) if name.startswith("multi/"))
+    parts = []
+    for policy, measured in found.items():
+        own = (
+            f", {measured[_SHARE][0].value:.0%} of the first {SHARE_AT} in the query's own language"
+            if _SHARE in measured
+            else ""
+        )
+        parts.append(
+            f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
+            f"{cost[policy]['median']:.1f} ms a search"
+        )
+    return f"{'; '.join(parts)}."
+
+
+def write_policies_report(
+    found: Mapping[str, Estimates],
+    cost: Mapping[str, Mapping[str, float]],
+    tests: Sequence[Comparison],
+    fair: Mapping[str, float],
+    facts: Sequence[tuple[str, str]],
+    file: Path,
+) -> None:
+    """Write the report.
+
+    Args:
+        found: by policy, its estimates.
+        cost: by policy, milliseconds a search: `median` and `p95`.
+        tests: of the differences.
+        fair: by language, its share of the pool.
+        facts: what was measured on what: name and value.
+        file: where.
+
+    """
+    parts = [Section("The policies", tables=[policies_table(found, cost)])]
+    if tests:
+        parts.append(Section("Are the differences real?", tables=[sections.tests_table(tests)]))
+    first = next(iter(found.values()))
+    if _SHARE in first:
+        langs = list(first[_SHARE][1])
+        shares = {policy: [measured[_SHARE][1][lang].value for lang in langs] for policy, measured in found.items()}
+        parts.append(
+            Section(
+                f"Whose language are the first {SHARE_AT} answers in?",
+                f"Share of the first {SHARE_AT} answers that are in the query's own language. The black line is that language's "
+                "share of the pool.",
+                figures.grouped_bars(
+                    shares, langs, value_label=f"share of the first {SHARE_AT}", fair=[fair[lang] for lang in langs]
+                ),
+                "Bars of the same-language share by query language and policy, with the fair share as a line.",
+                [_by_language(found, _SHARE)],
+            )
+        )
+    tables = [_by_language(found, name) for name in first if name != _SHARE]
+    parts.append(Section("Each query language", tables=tables))
+    write_text(file, render("Language policies through an index", policies_lead(found, cost), facts, parts))
+
+
+def _by_language(found: Mapping[str, Estimates], name: str) -> Table:
+    langs = list(next(iter(found.values()))[name][1])
+    rows = [
+        [lang, *(sections.with_interval(name, measured[name][1][lang]) for measured in found.values())]
+        for lang in langs
+    ]
+    return Table([f"{sections.title_of(name)}: query language", *found], rows)

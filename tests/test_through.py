@@ -1,0 +1,139 @@
+"""Audits through an index agree with audits, and with what a plain loop over the answers finds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import parallel_corpus
+
+from babelmix.audit import audit
+from babelmix.corpus import Corpus
+from babelmix.errors import SearchError
+from babelmix.search import Row, index_rows
+from babelmix.search.documents import Rows, rows_of_corpus
+from babelmix.search.indexing import write_rows
+from babelmix.search.through import audit_policies
+
+pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+
+
+def test_of_all_answers_it_is_the_audit(searcher) -> None:
+    corpus = parallel_corpus()
+    full = audit(searcher.encoder, corpus, name="tiny", store=False, metrics=["mAP@160", "nDCG@10"])
+    found = audit_policies(searcher, corpus, ["any"], k=160, store=False)["any"]
+    for name, same in {
+        "multi/mAP@160": "multi/mAP@160",
+        "multi/nDCG@10": "multi/nDCG@10",
+        "bias/same-language share@10": "bias/same-language share@10",
+        "bias/same-language preference@160": "bias/same-language preference",
+    }.items():
+        mine, theirs = found.measures[name], full.measures[same]
+        assert mine.cells == theirs.cells
+        assert mine.cell_values() == pytest.approx(theirs.cell_values(), abs=2e-3), name
+    assert found.seconds.shape == (corpus.queries.num_rows,)
+    assert 0 < found.milliseconds()["median"] <= found.milliseconds()["p95"]
+
+
+def graded(langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> Corpus:
+    """The toy corpus with grades, two right items for some queries, none for others, and a language without passages."""
+    toy = parallel_corpus(langs=langs)
+    queries = [*toy.queries.to_pylist(), {"item": "i1", "lang": "tr", "text": "kedi 1", "group": "g0"}]
+    qrels = [(f"i{i}", f"i{j}", 1 + i % 3) for i in range(30) for j in {i, (3 * i) % 40}]
+    return Corpus.from_rows(queries, toy.passages.to_pylist(), qrels, name="graded")
+
+
+@pytest.mark.parametrize("policy", ["any", "balanced", "only=de,fr"])
+def test_each_measure_by_a_plain_loop(searcher, policy: str) -> None:
+    corpus, k = graded(), 12
+    found = audit_policies(searcher, corpus, [policy], k=k, store=False, metrics=["mAP@12", "nDCG@10", "R@12"])[policy]
+    langs = ("de", "en", "fr", "ja")
+    grades: dict[str, dict[str, int]] = {}
+    for row in corpus.qrels.to_pylist():
+        grades.setdefault(row["query_item"], {})[row["passage_item"]] = row["grade"]
+    slow: dict[str, dict[str, list[float]]] = {}
+
+    def add(name: str, lang: str, value: float) -> None:
+        slow.setdefault(name, {}).setdefault(lang, []).append(value)
+
+    for query in corpus.queries.to_pylist():
+        lang, right = query["lang"], grades.get(query["item"], {})
+        hits = searcher.search([query["text"]], k=k, policy=policy)[0]
+        gains = [right.get(hit.item, 0) for hit in hits]
+        ideal = sorted((grade for grade in right.values() for _ in langs), reverse=True)
+        if lang in langs:
+            add("bias/same-language share@10", lang, sum(hit.lang == lang for hit in hits[:10]) / 10)
+        add("bias/languages@10", lang, len({hit.lang for hit in hits[:10]}))
+        add("bias/right languages@10", lang, len({hit.lang for hit in hits[:10] if hit.item in right}))
+        if not right:
+            continue
+        at = [rank for rank, gain in enumerate(gains) if gain]
+        add("multi/mAP@12", lang, sum((i + 1) / (rank + 1) for i, rank in enumerate(at)) / min(k, len(ideal)))
+        add("multi/R@12", lang, len(at) / len(ideal))
+        dcg, best = (sum(gain / np.log2(2 + i) for i, gain in enumerate(some[:10])) for some in (gains, ideal))
+        add("multi/nDCG@10", lang, dcg / best)
+        if lang in langs:
+            first = {one: next((i for i in at if hits[i].lang == one), k) for one in langs}
+            wins = Counter(np.sign(first[one] - first[lang]) for one in langs if one != lang)
+            add("bias/same-language preference@12", lang, (wins[1] + wins[0] / 2) / 3)
+    assert set(slow) == set(found.measures)
+    for name, by_lang in slow.items():
+        measure = found.measures[name]
+        assert measure.cells == tuple(sorted(by_lang))
+        assert measure.cell_values() == pytest.approx([np.mean(by_lang[lang]) for lang in measure.cells]), name
+
+
+def test_an_index_of_something_else(searcher) -> None:
+    corpus = parallel_corpus()
+    with pytest.raises(SearchError, match="of 164 4 are missing or differ, and 0 rows"):
+        audit_policies(searcher, parallel_corpus(41), store=False)
+    # Other items are a larger pool, and nothing wrong.
+    index_rows(searcher.index, searcher.encoder, Rows("more", 1, lambda: iter([[Row("new", "de", "Katze")]])))
+    audit_policies(searcher, corpus, ["any"], k=10, store=False)
+    rows = next(item for item in rows_of_corpus(corpus).items() if item[0].item == "i3")
+    write_rows(searcher.index, searcher.encoder, [*rows, Row("i3", "tr", "kedi")])
+    with pytest.raises(SearchError, match="0 are missing or differ, and 1 rows of the same items"):
+        audit_policies(searcher, corpus, store=False)
+
+
+def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
+    searcher.index.close()
+    tiny_static.save(str(tmp_path / "encoder"))
+    parallel_corpus().save(tmp_path / "toy")
+    words = [
+        "audit", str(tmp_path / "encoder"), "-c", str(tmp_path / "toy"), "--through", str(tmp_path / "index"), "--out",
+        str(tmp_path / "out"), "-k", "20", "--langs", "de,ja", "--queries", "50",
+    ]  # fmt: skip
+    code, out, err = babelmix(*words, "--json", "--policy", "balanced", "--policy", "prefer=de,fr")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told == json.loads((tmp_path / "out" / "policies.json").read_text())
+    assert told["about"].items() >= {"queries": 50, "passages": 160, "pool": 160, "k": 20, "encoder": "tiny"}.items()
+    assert list(told["policies"]) == ["balanced", "prefer=de,fr"]
+    cells = told["policies"]["balanced"]["cells"]
+    assert all(set(cells[name]) == {"de", "ja"} for name in cells)
+    assert {(one["first"], one["second"]) for one in told["tests"]} == {("prefer=de,fr", "balanced")}
+    assert all(one["p_holm"] >= one["p"] for one in told["tests"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "prefer=de,fr" in page
+    assert "same-language share@10" in page
+    code, out, err = babelmix(*words)
+    assert code == 0, err
+    assert "balanced - any" in out
+    for more, message in (
+        (["--bf16"], "--bf16 is for audits of an encoder"),
+        (["--metrics", "mAP@50"], "mAP@50: only the first 20 answers are known"),
+        (["--metrics", "mAP"], "mAP: only the first 20 answers are known"),
+        (["--policy", "fair"], "the language policy 'fair' is unknown"),
+        (["another"], "an index has one encoder"),
+    ):
+        code, _, err = babelmix(*words, *more)
+        assert (code, err.count("\n")) == (1, 1), err
+        assert message in err
+    code, _, err = babelmix("audit", "x", "-c", str(tmp_path / "toy"), "--policy", "any")
+    assert (code, err) == (
+        1,
+        "error: --policy and --queries are for --through: say which index, as in  --through my-index\n",
+    )
