@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import cost, encoder_like, peak_extra_memory, watching_memory
+from measuring import Cost, cost, encoder_like, peak_extra_memory, watching_memory
 
 LANGS = ("ar", "de", "en", "es", "ru", "th", "tr", "vi", "zh", "hi")
 DIMENSION = 384
@@ -93,7 +93,8 @@ def audit(folder: Path) -> Found:
 
     bare, _ = cost(product)
     return {
-        "loading": loading.clock, "scoring": spent.clock, "cores": spent.cores, "measures": rest.clock,
+        "loading": loading.clock, "loading cores": loading.cores, "measures cores": rest.cores,
+        "scoring": spent.clock, "cores": spent.cores, "measures": rest.clock,
         "product": bare.clock, "product cores": bare.cores, "extra": scoring, "memory": everything,
         "embeddings": vectors[1].nbytes, "mAP": found.macro("multi/mAP"),
     }  # fmt: skip
@@ -176,9 +177,14 @@ def index(folder: Path) -> Found:
     encoder = _encoder()
     asked, vectors = _vectors(folder)
     place = {lang: number for number, lang in enumerate(LANGS)}
-    marks: list[float] = []
+    marks: list[Cost] = []
+    before_graph: list[int] = []
+
+    def mark() -> None:
+        marks.append(Cost(time.perf_counter(), time.process_time()))
+
     with watching_memory() as risen:
-        began = time.perf_counter()
+        mark()
         collection = rows_of_corpus(Corpus.load(folder / "corpus"))
         opened = Index.create(str(folder / "index"), encoder, "made")
 
@@ -187,17 +193,19 @@ def index(folder: Path) -> Found:
                 numbers = [int(p.row.item) * len(LANGS) + place[p.row.lang] for p in changes.points]
                 opened.write(changes, vectors[numbers])
                 yield changes
-            marks.extend((time.perf_counter(), risen()))
+            mark()
+            before_graph.append(risen())
 
         settle = opened.settle
 
         def settled() -> None:
             settle()
-            marks.append(time.perf_counter())
+            mark()
 
         opened.settle = settled  # type: ignore[method-assign]
         done = bring_up_to_date(opened, collection, write)
-        ended, everything = time.perf_counter(), risen()
+        mark()
+        everything = risen()
         opened.close()
     size = sum(file.stat().st_size for file in (folder / "index").rglob("*") if file.is_file())
     blocks = sum(512 * file.stat().st_blocks for file in (folder / "index").rglob("*") if file.is_file())
@@ -215,10 +223,14 @@ def index(folder: Path) -> Found:
                 right.append(len({hit.id for hit in hits} & {hit.id for hit in exact}) / K)
         held = risen()
         again.close()
+    parts = {}
+    for number, name in enumerate(("written", "graph", "calibrated")):
+        clock, cores = (now - before for now, before in zip(marks[number + 1], marks[number], strict=True))
+        parts |= {name: clock, f"{name} cores": cores}
     return {
-        "rows": done.written, "written": marks[0] - began, "graph": marks[2] - marks[0],
-        "calibrated": ended - marks[2], "memory written": marks[1],
+        "rows": done.written, **parts, "memory written": before_graph[0],
         "memory": everything, "disk": blocks, "files": size, "vectors": vectors.nbytes, "opening": opening.clock,
+        "opening cores": opening.cores,
         "search": float(np.median(took)), "search cores": float(np.median(near)), "recall": float(np.mean(right)),
         "memory searched": held,
     }  # fmt: skip

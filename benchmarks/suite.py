@@ -191,7 +191,7 @@ def run(name: str, one: Benchmark, data: Path | None, *, quick: bool) -> str:
                 if process.poll() is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                    process.communicate()
             print(out, file=errors, flush=True)
             if process.returncode:
                 return f"ended with {process.returncode}; see {log}"
