@@ -5,8 +5,9 @@ python benchmarks/growth.py --parts index --rows 10000 100000 300000 --keep
 python benchmarks/growth.py --parts            # draw again from what is kept
 
 Audit: stored embeddings to a saved audit. Training data: to the first batch, once pairs that are numbers (a plan without memory
-a pair), once a stored corpus of texts. Index: vectors given rather than encoded, written as `babelmix index` does. Memory is what
-no file backs, on Linux. CPU seconds hardly notice other processes: growth and pictures go by them. What was found is kept in growth.json, from which tables and pictures of docs/benchmarks.md are made.
+a pair), once a stored corpus of texts. Index: vectors given rather than encoded, written as `babelmix index` does. Memory is
+what no file backs, on Linux. CPU seconds hardly notice other processes: powers and pictures go by them. What was found is kept
+in growth.json, from which tables and pictures of docs/benchmarks.md are made.
 """
 
 from __future__ import annotations

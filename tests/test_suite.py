@@ -144,7 +144,8 @@ def test_what_is_kept_is_drawn_and_written(tmp_path, monkeypatch, capsys) -> Non
     keys = {
         "audit": "loading loading_cores scoring cores measures measures_cores product product_cores extra memory embeddings mAP",
         "items": "first cores memory memory_later batch",
-        "index": "written written_cores graph graph_cores calibrated_cores memory disk vectors opening_cores search memory_searched recall",
+        "index": "written written_cores graph graph_cores calibrated_cores memory disk vectors opening_cores search "
+        "memory_searched recall",
     }
     kept = {
         part: {
