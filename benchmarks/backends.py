@@ -37,6 +37,7 @@ CONTESTANTS = {
 }
 AUDITED = ("torch", "onnx", "openvino")
 SETTINGS = ("mono", "cross", "multi")
+PARTS = ("backends", "backends-query", "backends-audit")
 TOKENS = 20
 BATCH = 32
 
@@ -48,7 +49,9 @@ def main() -> None:
     parser.add_argument("--langs", default="", help="of the audits; all unless told")
     parser.add_argument("--texts", type=int, default=600, help="of a turn")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-audit", action="store_true", help="leave the audits' table as it is")
+    parser.add_argument(
+        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="the others stay as they are"
+    )
     parser.add_argument("--quick", action="store_true", help="few texts, no audit: does it run? Writes nothing")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -56,14 +59,13 @@ def main() -> None:
         child(arguments)
         return
     if arguments.quick:
-        arguments.texts, arguments.rounds, arguments.no_audit = 20, 1, True
-    parts = {"backends": throughput(arguments), "backends-query": one_query(arguments)}
-    if not arguments.no_audit:
-        parts["backends-audit"] = audits(arguments)
-    for part in parts.values():
-        print(part, end="\n\n")
-    if not arguments.quick:
-        marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", parts)
+        arguments.texts, arguments.rounds, arguments.parts = 20, 1, ["backends", "backends-query"]
+    tables = {"backends": throughput, "backends-query": one_query, "backends-audit": audits}
+    for name in arguments.parts:
+        part = f"{tables[name](arguments)}\n\n{machine.note()}"
+        print(part, end="\n\n", flush=True)
+        if not arguments.quick:
+            marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {name: part})
 
 
 class Child:

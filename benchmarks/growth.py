@@ -27,7 +27,6 @@ import machine
 import marked
 
 from babelmix._files import write_json, write_text
-from babelmix.experiment.report import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("growth.json")
@@ -148,6 +147,9 @@ def points(rows: Rows, key: str, by: float = 1.0) -> list[tuple[float, float]]:
 
 def draw(kept: dict[str, Any]) -> None:
     """Write the tables and the pictures of what is kept."""
+    # Many libraries, which a process that only measures does without.
+    from babelmix.experiment.report import figures
+
     found = {name: part["rows"] for name, part in kept.items()}
     notes = {name: part["note"] for name, part in kept.items()}
     parts: dict[str, str] = {}
