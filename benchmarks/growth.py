@@ -87,7 +87,7 @@ def columns(rows: Rows, name: str, shown: dict[str, Callable[[dict[str, float]],
 
 def seconds(key: str) -> Callable[[dict[str, float]], str]:
     """Shows a time."""
-    return lambda row: f"{row[key]:,.4f}" if row[key] < 0.1 else f"{row[key]:,.1f}"
+    return lambda row: f"{row[key]:,.1f}" if row[key] >= 10 else f"{row[key]:.2g}"
 
 
 def megabytes(key: str) -> Callable[[dict[str, float]], str]:
@@ -200,6 +200,9 @@ def draw(kept: dict[str, Any]) -> None:
         )  # fmt: skip
     for name, (label, panels) in pictures.items():
         write_text(IMAGES / f"growth-{name}.svg", figures.growth_curves(panels, x_label=label))
+        part = "growth" if name == "audit" else f"growth-{name}"
+        # Not in the document itself: a picture of what has not been measured would be missing.
+        parts[part] = f"![Against {label}](images/growth-{name}.svg)\n\n{parts[part]}"
     marked.write(ROOT / "docs" / "benchmarks.md", parts)
     print("\n\n".join(parts.values()))
 

@@ -169,6 +169,7 @@ def test_what_is_kept_is_drawn_and_written(tmp_path, monkeypatch, capsys) -> Non
     for name in ("audit", "training", "index"):
         svg = (tmp_path / "docs" / "images" / f"growth-{name}.svg").read_text()
         ElementTree.fromstring(svg)
+        assert f"](images/growth-{name}.svg)" in text
         assert "in proportion" in svg
 
 

@@ -232,7 +232,7 @@ def growth_curves(panels: Sequence[Growth], *, x_label: str) -> str:
     """A panel a measure against a size on a logarithmic axis; a dashed line shows growth in proportion where both axes are."""
     from matplotlib.ticker import NullFormatter
 
-    figure, axes = _new(3.4 * len(panels) + 0.4, 3.2, 1, len(panels))
+    figure, axes = _new(3.4 * len(panels) + 0.4, 3.6, 1, len(panels))
     for axis, panel in zip(axes[0], panels, strict=True):
         for number, (name, points) in enumerate(panel.series.items()):
             size, value = np.array(points).T
@@ -252,5 +252,6 @@ def growth_curves(panels: Sequence[Growth], *, x_label: str) -> str:
         axis.set_title(panel.title, fontsize=9)
         axis.set_xlabel(x_label)
         axis.grid(linewidth=0.4, alpha=0.5)
-        axis.legend(fontsize=7)
+        # Below: beside the lines there is no place that is always free.
+        axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     return _svg(figure)
