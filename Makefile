@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types docs install clean
+.PHONY: demo test check lint types docs bench install clean
 
 demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
@@ -23,6 +23,9 @@ types: install
 
 docs: install ## The site, into site/; broken links are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: install ## Every benchmark, into docs/benchmarks.md: make bench DATA=FOLDER ARGUMENTS='--only scoring'.
+	$(BIN)/python benchmarks/suite.py $(if $(DATA),--data '$(DATA)') $(ARGUMENTS)
 
 install: $(VENV)/.installed
 

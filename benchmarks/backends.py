@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,11 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import machine
 import marked
 import numpy as np
 
 ENCODER = "e5-small-offline"
-PLAIN = "sentence-transformers"
+PLAIN, BARE = "sentence-transformers", "bare"
 CONTESTANTS = {
     PLAIN: "sentence-transformers, `encode` as it is",
     "torch": "torch, float32",
@@ -33,10 +33,13 @@ CONTESTANTS = {
     "onnx-float32": "ONNX Runtime, float32 (not offered)",
     "onnx": "ONNX Runtime, int8",
     "openvino": "OpenVINO, int8",
+    BARE: "torch, float32: the forward pass alone, tokens given and sorted by length",
 }
 AUDITED = ("torch", "onnx", "openvino")
 SETTINGS = ("mono", "cross", "multi")
+PARTS = ("backends", "backends-query", "backends-audit")
 TOKENS = 20
+BATCH = 32
 
 
 def main() -> None:
@@ -46,18 +49,23 @@ def main() -> None:
     parser.add_argument("--langs", default="", help="of the audits; all unless told")
     parser.add_argument("--texts", type=int, default=600, help="of a turn")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-audit", action="store_true", help="leave the audits' table as it is")
+    parser.add_argument(
+        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="the others stay as they are"
+    )
+    parser.add_argument("--quick", action="store_true", help="few texts, no audit: does it run? Writes nothing")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments)
         return
-    parts = {"backends": throughput(arguments), "backends-query": one_query(arguments)}
-    if not arguments.no_audit:
-        parts["backends-audit"] = audits(arguments)
-    for part in parts.values():
-        print(part, end="\n\n")
-    marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", parts)
+    if arguments.quick:
+        arguments.texts, arguments.rounds, arguments.parts = 20, 1, ["backends", "backends-query"]
+    tables = {"backends": throughput, "backends-query": one_query, "backends-audit": audits}
+    for name in arguments.parts:
+        part = f"{tables[name](arguments)}\n\n{machine.note()}"
+        print(part, end="\n\n", flush=True)
+        if not arguments.quick:
+            marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {name: part})
 
 
 class Child:
@@ -131,13 +139,19 @@ def child(arguments: argparse.Namespace) -> None:
         work()
         return time.perf_counter() - begun
 
+    # Batches of the same sizes, of queries and of documents, the first part apart.
+    ready = [features(encoder, texts, start, stop) for start, stop in ((0, 64), (64, None))] if name == BARE else []
+
     def turn() -> list[float]:
         count = sum(map(len, texts.values())) - 128
         busy = time.process_time()
-        seconds = timed(lambda: batches(64, None))
+        seconds = timed((lambda: forward(encoder, ready[1])) if name == BARE else (lambda: batches(64, None)))
         return [count / seconds, count / (time.process_time() - busy)]
 
     def queries() -> list[float]:
+        if name == BARE:
+            each = [features(encoder, {"query": [text]}, 0, None) for text in short]
+            return [timed(lambda one=one: forward(encoder, one)) for one in each]
         return [timed(lambda text=text: encode_batch(encoder, [text], "query")) for text in short]
 
     def audit() -> dict[str, float]:
@@ -150,10 +164,35 @@ def child(arguments: argparse.Namespace) -> None:
     def answer(value: object) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
-    batches(0, 64)
+    if name == BARE:
+        forward(encoder, ready[0])
+    else:
+        batches(0, 64)
     answer({"seconds": seconds, "count": sum(map(len, texts.values())) - 128, "short": len(short)})
     for line in sys.stdin:
         answer({"turn": turn, "queries": queries, "audit": audit}[line.strip()]())
+
+
+def features(encoder: Any, texts: dict[str, list[str]], start: int, stop: int | None) -> list[Any]:
+    """Tokens of texts in batches of one length, as nearly as may be."""
+    made = []
+    for kind, some in texts.items():
+        prompt = encoder.prompts.get(kind) or ""
+        ids = encoder.tokenizer([prompt + text for text in some[start:stop]], truncation=True)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        for first in range(0, len(order), BATCH):
+            part = [some[start:stop][i] for i in order[first : first + BATCH]]
+            made.append(encoder.preprocess(part, prompt=prompt))
+    return made
+
+
+def forward(encoder: Any, batches: list[Any]) -> None:
+    """The encoder's first module on tokens, and nothing else."""
+    import torch
+
+    with torch.inference_mode():
+        for batch in batches:
+            encoder[0](dict(batch))
 
 
 def loaded(name: str) -> Any:
@@ -196,7 +235,7 @@ def throughput(arguments: argparse.Namespace) -> str:
     for one in children.values():
         one.end()
     lines = [
-        f"`{ENCODER}`, {processor()}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} over the last 15 minutes; "
+        f"`{ENCODER}`, {machine.processor()}, {os.cpu_count()} cores, load {machine.load():.1f} over the last 15 minutes; "
         f"{count} texts of `{arguments.corpus.split('=')[0]}` a turn, {arguments.rounds} turns each, medians.",
         "",
         "| | texts/s | lowest to highest | times sentence-transformers, by the clock | by seconds of cores |",
@@ -217,7 +256,7 @@ def throughput(arguments: argparse.Namespace) -> str:
 def one_query(arguments: argparse.Namespace) -> str:
     """Milliseconds of one query, on one core and on all."""
     cores = os.cpu_count() or 1
-    names = ("torch", "onnx", "openvino")
+    names = ("torch", "onnx", "openvino", BARE)
     took: dict[tuple[str, int], list[float]] = {}
     children = {(name, threads): Child(name, arguments, threads) for name in names for threads in (1, cores)}
     for _ in range(arguments.rounds):
@@ -261,17 +300,6 @@ def audits(arguments: argparse.Namespace) -> str:
         ]
         lines.append(f"| {CONTESTANTS[name]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def processor() -> str:
-    """The processor's name."""
-    file = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in file.read_text().splitlines() if line.startswith("model name")]
-        if (file.exists())
-        else []
-    )
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

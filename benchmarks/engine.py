@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 
 import faiss
+import machine
 import marked
 import numpy as np
 import torch
-from measuring import Cost, cost
+from measuring import Cost, bandwidth, cost
 
 from babelmix.corpus import open_corpus
 from babelmix.encoders import encode, load_encoder
@@ -32,6 +33,7 @@ K = 10
 PUT = 512
 WIDTHS = (64, 256, 1024)
 """Of FAISS's search: rows looked at."""
+PIECE = 16_384
 TIES = 1e-5
 FLAT, GRAPH, EXACT = "FAISS flat", "FAISS HNSW", "ours, exact"
 Answers = list[list[float]]
@@ -46,7 +48,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="small, to see that it runs; writes nothing")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rows, arguments.queries, arguments.rounds = 3000, 50, 1
     corpus, encoder = open_corpus(arguments.corpus), load_encoder("static-e5")
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(corpus.passages.num_rows)[: arguments.rows])
@@ -62,6 +67,7 @@ def main() -> None:
         truth = {filtered: ways[FLAT](queries, wanted if filtered else None) for filtered in (False, True)}
         rates: dict[tuple[str, bool, bool], list[float]] = {}
         recalls: dict[tuple[str, bool], float] = {}
+        bare: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(arguments.rounds):
             for name, ask in ways.items():
                 for filtered in (False, True):
@@ -72,7 +78,11 @@ def main() -> None:
                     for batched, (took, _) in ((False, each), (True, together)):
                         rates.setdefault((name, filtered, batched), []).append(count / took.clock)
                     recalls[name, filtered] = recall(each[1], truth[filtered][:count])
+            some = queries[: len(queries) // 10]
+            for batched, took in zip(bare, products(vectors, some), strict=True):
+                bare[batched].append(len(some) / took.clock)
             print(f"round {turn + 1} of {arguments.rounds} done", flush=True)
+    speed = bandwidth()
     peers = [name for name in ways if name.startswith(GRAPH)]
     lines = [
         f"{len(vectors):,} passages of {corpus.name} in {len(set(langs.tolist()))} languages, {vectors.shape[1]} dimensions, "
@@ -96,8 +106,30 @@ def main() -> None:
                 cells += [f"{rate:,.0f}", f"{rate / max(as_good):.2f}" if as_good else "none as good"]
             filter_ = "one language" if filtered else "none"
             lines.append(f"| {name} | {filter_} | {recalls[name, filtered]:.3f} | {' | '.join(cells)} |")
+    each, together = (f"{statistics.median(rates):,.0f}" for rates in bare.values())
+    lines += [
+        f"| the bare product, `torch.mm`, nothing chosen | none | | {each} | | {together} | |",
+        "",
+        f"Memory is read by {speed / 1e9:.1f} GB/s, the vectors are {vectors.nbytes / 1e6:,.0f} MB: what reads each of them "
+        f"for a query answers {speed / vectors.nbytes:,.0f} queries/s one by one at most.",
+        "",
+        machine.note(),
+    ]
     print("\n".join(lines))
-    marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {"engine": "\n".join(lines)})
+    if not arguments.quick:
+        marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {"engine": "\n".join(lines)})
+
+
+def products(vectors: np.ndarray, queries: np.ndarray) -> tuple[Cost, Cost]:
+    """The bare product of the vectors with the queries, one at a time and all at once: every exact search needs it."""
+    rows, asked = torch.from_numpy(vectors), torch.from_numpy(queries)
+
+    def product(block: torch.Tensor) -> None:
+        # A piece of the scores at a time, as a search that keeps the first few would have it.
+        for start in range(0, len(rows), PIECE):
+            torch.mm(block, rows[start : start + PIECE].T)
+
+    return cost(lambda: [product(asked[i : i + 1]) for i in range(len(asked))])[0], cost(lambda: product(asked))[0]
 
 
 def measured(

@@ -65,6 +65,14 @@ def peak_extra_memory(function: Callable[[], object]) -> int:
         return risen()
 
 
+def bandwidth(size: int = 512 << 20, rounds: int = 5) -> float:
+    """Bytes a second by which all cores together read memory: the best of some sums over an array of `size` bytes."""
+    import torch
+
+    values = torch.ones(size // 4)
+    return size / min(cost(values.sum)[0].clock for _ in range(rounds))
+
+
 def _anonymous() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))

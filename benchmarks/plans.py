@@ -32,9 +32,12 @@ CPU_SECONDS = 2.0
 """How long the rate is measured, if that many batches take longer."""
 WARM = 100
 """Batches before the rate is measured: by then the peers have shuffled every data set."""
+OURS = "regular"
+"""What the others are compared with."""
 MEMORY_LIMIT_MB, TIME_LIMIT_S = 4096, 60
 # Name, worker, sizes to try: pairs, of which each of the multi-data-set samplers' nine data sets has all.
 CONTENDERS = (
+    ("the row numbers alone, drawn by numpy", "draw", (PAIRS,)),
     ("babelmix hybrid, `RegularIndex`", "regular", (PAIRS,)),
     ("babelmix hybrid, items memory-mapped", "items", (PAIRS,)),
     ("ST default (`RandomSampler`)", "default", (PAIRS,)),
@@ -96,6 +99,18 @@ def peer(name: str, pairs: int) -> Callable[[], Iterator[Any]]:
     return batches
 
 
+def drawn(pairs: int) -> Callable[[], Iterator[Any]]:
+    """Random row numbers of both sides and nothing else: pairs repeat and clash, and there are no languages."""
+    import numpy as np
+
+    def batches() -> Iterator[Any]:
+        rng = np.random.default_rng(0)
+        while True:
+            yield rng.integers(pairs, size=BATCH), rng.integers(pairs, size=BATCH)
+
+    return batches
+
+
 def status_mb(field: str) -> float:
     """A field of this process's memory from Linux: VmHWM is the peak so far, RssFile and RssAnon what is held now."""
     # Not getrusage: its peak is inherited from the process that started this one.
@@ -106,7 +121,10 @@ def status_mb(field: str) -> float:
 def measure(name: str, pairs: int, items: Path) -> dict[str, float]:
     """One contender in this process."""
     start = time.perf_counter()
-    make = ours(pairs, items if name == "items" else None) if name in ("regular", "items") else peer(name, pairs)
+    if name == "draw":
+        make = drawn(pairs)
+    else:
+        make = ours(pairs, items if name == "items" else None) if name in ("regular", "items") else peer(name, pairs)
     imports, base = time.perf_counter() - start, status_mb("VmHWM")
     mapped = status_mb("RssFile")
     import resource
@@ -148,23 +166,24 @@ def attempt(name: str, pairs: int, items: Path) -> dict[str, float] | str:
     raise RuntimeError(done.stderr)
 
 
-def write_items(folder: Path) -> None:
-    """The query and the passage of every pair, as two files of 160 MB; 80 pairs in a row have one query."""
+def write_items(folder: Path, pairs: int) -> None:
+    """The query and the passage of every pair, as two files of four bytes a pair; 80 pairs in a row have one query."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     for side in ("query", "passage"):
-        column = np.lib.format.open_memmap(folder / f"{side}.npy", "w+", np.int32, (PAIRS,))
-        for first in range(0, PAIRS, 1 << 22):
-            pairs = np.arange(first, min(first + (1 << 22), PAIRS))
-            column[pairs] = pairs * QUERIES // PAIRS if side == "query" else rng.integers(PASSAGES, size=len(pairs))
+        column = np.lib.format.open_memmap(folder / f"{side}.npy", "w+", np.int32, (pairs,))
+        for first in range(0, pairs, 1 << 22):
+            some = np.arange(first, min(first + (1 << 22), pairs))
+            column[some] = some * QUERIES // PAIRS if side == "query" else rng.integers(PASSAGES, size=len(some))
         column.flush()
 
 
 def main() -> None:
-    """Alternate the contenders, and print medians and their ratios to the first."""
+    """Alternate the contenders, and print medians and their ratios to ours."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few pairs, one round: does it run?")
     parser.add_argument("--worker", choices=[worker for _, worker, _ in CONTENDERS], help=argparse.SUPPRESS)
     parser.add_argument("--pairs", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--items", type=Path, help=argparse.SUPPRESS)
@@ -172,12 +191,14 @@ def main() -> None:
     if asked.worker:
         print(json.dumps(measure(asked.worker, asked.pairs, asked.items)))
         return
-    sizes = {worker: list(tried) for _, worker, tried in CONTENDERS}
+    share = 200 if asked.quick else 1
+    rounds = 1 if asked.quick else asked.rounds
+    sizes = {worker: [size // share for size in tried] for _, worker, tried in CONTENDERS}
     results: dict[str, list[dict[str, float]]] = {worker: [] for _, worker, _ in CONTENDERS}
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        write_items(Path(folder))
-        for _ in range(asked.rounds):
+        write_items(Path(folder), PAIRS // share)
+        for _ in range(rounds):
             for label, worker, _ in CONTENDERS:
                 while sizes[worker]:
                     found = attempt(worker, sizes[worker][0], Path(folder))
@@ -190,7 +211,7 @@ def main() -> None:
 
 def report(sizes: dict[str, list[int]], results: dict[str, list[dict[str, float]]], failures: list[str]) -> None:
     """The table of medians."""
-    reference = statistics.median(run["rate"] for run in results[CONTENDERS[0][1]])
+    reference = statistics.median(run["rate"] for run in results[OURS])
     columns = {
         "imports, s": ("imports", ".2f"), "first batch, s": ("first", ".4f"),
         "peak at first batch, MB": ("peak_first", ".0f"), "peak, MB": ("peak", ".0f"),

@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--embeddings", type=Path, help="a folder of real ones")
     parser.add_argument("--dimension", type=int, default=DIMENSIONS[0], help="in the comparison with other evaluators")
+    parser.add_argument("--quick", action="store_true", help="one round, one peer, one dimension: does it run?")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     folder = options.embeddings
@@ -233,18 +234,23 @@ def main() -> None:
         PEERS.get(options.memory_of, PEERS["sentence-transformers"])[1](few)  # imports are not scoring
         print(f"{peak_extra_memory(functions[options.memory_of]) / 2**20:.0f}")
         return
+    if options.quick:
+        options.rounds, options.peers = 1, ["sentence-transformers"]
     peers = [name for name in options.peers if importlib.util.find_spec(PEERS[name][0])]
     for name in set(options.peers) - set(peers):
         print(f"{name} is left out: pip install {name}", file=sys.stderr)
-    if folder:
-        sets = {folder.name: load(0)}
+    if folder or options.quick:
+        name = folder.name if folder else "meaning"
+        sets = {name: load(options.dimension)}
     else:
         sets = {f"{'meaning' if m else 'random'}, {d}": drawn(data, d, m) for m in (True, False) for d in DIMENSIONS}
     against_product(data, sets, options.rounds)
-    bfloat16(data, sets)
+    if not options.quick:
+        bfloat16(data, sets)
     vectors = load(options.dimension)
     against_peers(data, vectors, peers, options.rounds)
-    memory(peers, vectors[0].shape[1], folder)
+    if not options.quick:
+        memory(peers, vectors[0].shape[1], folder)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import machine
 import marked
 import numpy as np
+from measuring import cost
 
 from babelmix.corpus import open_corpus
+from babelmix.encoders import load_encoder
+from babelmix.encoders.embed import encode_batch
 
 POLICIES = ("any", "balanced")
 AT_ONCE = 8
 SAMPLE = 1000
 STARTS = 3
+EMBEDDED = 100
 
 
 def main() -> None:
@@ -38,8 +43,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--quick", action="store_true", help="few requests, to see that it runs; writes nothing")
     parser.add_argument("--backends", default="torch,openvino,onnx", help="the last one answers the many requests")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds, arguments.requests = 2.0, 2 * SAMPLE
     queries = endless(open_corpus(arguments.corpus).queries["text"].to_pylist())
     rows = []
     backends = arguments.backends.split(",")
@@ -53,24 +61,29 @@ def main() -> None:
                 stop(process)
         try:
             about = httpx.get(f"{address}/about").json()
+            of_policy: dict[str, str] = {}
             for policy in POLICIES:
                 latencies = asyncio.run(steady(address, queries, policy, arguments.rate, arguments.seconds))
                 middle, p95, p99 = (1000 * np.quantile(latencies, share) for share in (0.5, 0.95, 0.99))
-                rows.append(
-                    f"| {backend} | {statistics.median(starts):.1f} | `{policy}` | {middle:.1f} | {p95:.1f} | {p99:.1f} |"
-                )
-                print(rows[-1], flush=True)
+                of_policy[policy] = f"{middle:.1f} | {p95:.1f} | {p99:.1f}"
+                print(backend, policy, of_policy[policy], flush=True)
             if backend == backends[-1]:
                 took, memory = asyncio.run(soak(address, queries, process.pid, arguments.requests))
         finally:
             stop(process)
+        alone = 1000 * embedding(about["encoder"], backend, [next(queries) for _ in range(EMBEDDED)])
+        rows += [
+            f"| {backend} | {statistics.median(starts):.1f} | `{policy}` | {cells} | {alone:.1f} |"
+            for policy, cells in of_policy.items()
+        ]
+        print(rows[-1], flush=True)
     lines = [
         f"`{about['encoder']}`, {about['rows']:,} rows in {len(about['langs'])} languages. The start is from that of the process "
         f"to its first answer, median of {STARTS}.",
         "",
         f"| backend | start, s | policy | {arguments.rate:g} requests/s for {arguments.seconds:g} s: median, ms | p95, ms "
-        "| p99, ms |",
-        "|---|---:|---|---:|---:|---:|",
+        "| p99, ms | one query embedded, nothing else: median, ms |",
+        "|---|---:|---|---:|---:|---:|---:|",
         *rows,
     ]
     shown = range(0, len(memory), max(1, len(memory) // 10))
@@ -83,8 +96,17 @@ def main() -> None:
         "|---|" + "---:|" * len(shown),
         "| MiB | " + " | ".join(f"{memory[i]:,.0f}" for i in shown) + " |",
     ]
+    lines += ["", machine.note()]
     print("\n".join(lines))
-    marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {"serving": "\n".join(lines)})
+    if not arguments.quick:
+        marked.write(Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md", {"serving": "\n".join(lines)})
+
+
+def embedding(name: str, backend: str, queries: list[str]) -> float:
+    """Median seconds of embedding one query, of which every answer needs at least one; the first few are not counted."""
+    encoder = load_encoder(name, backend=backend)
+    took = [cost(lambda query=query: encode_batch(encoder, [query], "query"))[0].clock for query in queries]
+    return statistics.median(took[len(took) // 10 :])
 
 
 def endless(texts: list[str]) -> Iterator[str]:

@@ -1,0 +1,60 @@
+"""The machine that a benchmark runs on: in a line under its table, and in full once for all of them."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+
+LIBRARIES = ("torch", "sentence-transformers", "transformers", "numpy", "onnxruntime", "openvino", "qdrant-edge-py")
+
+
+def processor() -> str:
+    """The processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def version(name: str) -> str:
+    """Of an installed package; empty if it is not there."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def load() -> float:
+    """Processes that ran or wanted to, on average over the last 15 minutes."""
+    return os.getloadavg()[2]
+
+
+def note() -> str:
+    """A line for under a table."""
+    return f"{processor()}, {os.cpu_count()} cores, torch {version('torch')}, {datetime.date.today()}."
+
+
+def table() -> str:
+    """The machine and what is installed on it, as a Markdown table."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    kinds = {
+        flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16") if flag in _flags()
+    }
+    facts = {
+        "processor": processor() + (f" ({', '.join(sorted(kinds))})" if kinds else ""),
+        "cores": str(os.cpu_count()),
+        "memory, GiB": f"{memory:.0f}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "Python": platform.python_version(),
+        **{name: found for name in LIBRARIES if (found := version(name))},
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
+
+
+def _flags() -> set[str]:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^flags\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    return set(found.group(1).split()) if found else set()

