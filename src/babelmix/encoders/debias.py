@@ -163,6 +163,11 @@ def debiased(
     )
     removal = _fitted(embedded, method, rank)
     made = copy.deepcopy(encoder)
+    tokenizer = getattr(made.tokenizer, "backend_tokenizer", None)
+    if tokenizer is not None:
+        # Left by the last batch; what is saved is not to depend on whether embeddings were in the cache.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
     # Cosine compares what is of length one; the next encoder in line may count on it.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
     first = [] if not last or isinstance(made[-1], Normalize) else [Normalize()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import TrainerCallback, set_seed
 
 from babelmix import _processes
-from babelmix._files import check_output_folder, replacing_folder, write_json
+from babelmix._files import check_output_folder, remove_folder, replacing_folder, write_json
 from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.strategies import WithTextText
@@ -145,7 +144,7 @@ def train(
     prepare(encoder, settings)
     teacher = _teacher(encoder, settings)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
-    checkpoints = output.with_name(output.name + ".checkpoints")
+    checkpoints = checkpoints_of(output)
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
         run["validation"] = validation.fingerprint()
@@ -204,6 +203,11 @@ def train(
     with _processes.losing_a_process(advice):
         _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
     return result
+
+
+def checkpoints_of(output: Path) -> Path:
+    """Where the checkpoints of a run are until it is done."""
+    return output.with_name(output.name + ".checkpoints")
 
 
 def _teacher(encoder: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer | None:
@@ -388,7 +392,7 @@ def _save(
         }  # fmt: skip
         write_json(place / "training.json", record)
         write_card(place, record)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    remove_folder(checkpoints)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from babelmix._files import check_output_folder, replacing_folder, write_json
-from babelmix.errors import BabelmixError, EngineError, SearchError, require
+from babelmix.errors import BabelmixError, EngineError, SearchError, first_line, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
@@ -102,7 +102,7 @@ class EdgeEngine:
         except Exception as error:  # the library raises plain exceptions
             if "WouldBlock" in str(error):
                 raise SearchError(f"{folder}: another process has this index open; wait for it, or stop it") from error
-            raise SearchError(f"{folder}: cannot be opened as an index ({str(error).splitlines()[0]})") from error
+            raise SearchError(f"{folder}: cannot be opened as an index ({first_line(error)})") from error
         return cls(folder, shard)
 
     def _bm25(self, tokenizer: Any) -> Any:
@@ -184,8 +184,7 @@ class EdgeEngine:
         try:
             yield
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EngineError(f"{self.address}: cannot be {what} ({reason})") from error
+            raise EngineError(f"{self.address}: cannot be {what} ({first_line(error)})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
