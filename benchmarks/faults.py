@@ -187,6 +187,8 @@ def in_fork(work: Callable[[], object], place: Path, log: str = "std") -> tuple[
         status = 70
         try:
             os.setsid()
+            # A shell lets what it runs in the background ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(place)
             for number, name in ((1, f"{log}out"), (2, f"{log}err")):
                 os.dup2(os.open(place / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), number)

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -365,13 +364,12 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {str(error)[:200]!r}"
 
 
-def fuzz(name: str, seconds: int, findings: Path) -> None:
+def fuzz(name: str, target: Target, seconds: int, findings: Path) -> None:
     """Fuzz one target in this process, which ends with it."""
     import atheris
 
-    with atheris.instrument_imports(include=["babelmix"]):
-        target = targets()[name]
-        from babelmix.errors import BabelmixError
+    from babelmix.errors import BabelmixError
+
     work = Path(tempfile.mkdtemp(prefix="babelmix-fuzz-"))
     (work / "place").mkdir()
     seeds, one = target.begin(work / "place")
@@ -391,7 +389,6 @@ def fuzz(name: str, seconds: int, findings: Path) -> None:
             where = place_of(error)
             if (key := where.partition(": ")[0]) not in known:
                 known.add(key)
-                findings.mkdir(parents=True, exist_ok=True)
                 digest = hashlib.sha256(data).hexdigest()[:12]
                 (findings / f"{name}-{digest}").write_bytes(data)
                 said = "".join(traceback.format_exception(error))
@@ -402,7 +399,6 @@ def fuzz(name: str, seconds: int, findings: Path) -> None:
         sys.argv[0], str(work / "corpus"), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-seed=1",
         f"-timeout={SECONDS_OF_AN_INPUT}", "-rss_limit_mb=8192", f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
     ]  # fmt: skip
-    findings.mkdir(parents=True, exist_ok=True)
     # In a folder of its own: a name that an input makes may be a path.
     os.chdir(work)
     atheris.Setup(arguments, once)
@@ -410,34 +406,33 @@ def fuzz(name: str, seconds: int, findings: Path) -> None:
 
 
 def main() -> None:
-    """Fuzz one target after the other, each in its own process, and print a table."""
+    """Fuzz one target after the other, each in a fork of this process, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*")
     parser.add_argument("--seconds", type=int, default=40)
     parser.add_argument("--findings", type=Path, default=Path("findings"))
-    parser.add_argument("--one", action="store_true", help="in this process")
     asked = parser.parse_args()
     findings = asked.findings.resolve()
-    if asked.one:
-        fuzz(asked.targets[0], asked.seconds, findings)
-        return
-    everything = targets()
+    findings.mkdir(parents=True, exist_ok=True)
+    import atheris
+
+    with atheris.instrument_imports(include=["babelmix"]):
+        everything = targets()
     rows = ["| reads | inputs | findings |", "|---|---:|---:|"]
     for name in asked.targets or everything:
-        command = [
-            sys.executable,
-            __file__,
-            "--one",
-            name,
-            "--seconds",
-            str(asked.seconds),
-            "--findings",
-            str(findings),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        said = done.stderr
+        log = findings / f"{name}.log"
+        if (child := os.fork()) == 0:
+            handle = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            try:
+                fuzz(name, everything[name], asked.seconds, findings)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = log.read_text(encoding="utf-8", errors="replace")
         runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
-        found = said.count("FINDING ") + (done.returncode != 0)
+        found = said.count("FINDING ") + (status != 0)
         print(f"{name}: {runs and runs.group(1)} inputs, {found} findings", file=sys.stderr, flush=True)
         for line in said.splitlines():
             if "FINDING " in line or "ERROR: libFuzzer" in line:
