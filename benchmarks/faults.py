@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import math
 import os
 import pkgutil
 import random
@@ -58,6 +59,7 @@ class Case:
         words: the arguments, with `{data}` for the folder of the data; what is written goes to `out`.
         read: what is in `out` afterwards, by name; by default every file with what is in it.
         prints: whether what it prints is to be the same too, and does not say what was left to do.
+        room: bytes of the disk that are to be free besides.
 
     """
 
@@ -65,6 +67,7 @@ class Case:
     words: str
     read: Callable[[Path], Facts] = field(default=lambda out: files_of(out))
     prints: bool = True
+    room: int = 0
 
 
 @dataclass
@@ -90,7 +93,11 @@ def cases() -> list[Case]:
         Case("audit, pictures", "audit {data}/clip -c {data}/pictures --out out --json"),
         Case("compare", "compare {data}/experiment.toml --out out --json"),
         Case(
-            "index", "index {data}/documents.jsonl --to out --model {data}/static --json", read=index_of, prints=False
+            "index",
+            "index {data}/documents.jsonl --to out --model {data}/static --json",
+            read=index_of,
+            prints=False,
+            room=128 << 20,
         ),
         Case("mine", "mine {data}/bert -c {data}/corpus --out out --json"),
         Case("codeswitch", "codeswitch -c {data}/english --lexicon en:de={data}/en-de.txt --out out --json"),
@@ -305,6 +312,7 @@ class Bench:
         self.data.mkdir(parents=True)
         self.places = 0
         self.busy: list[float] = []
+        self.needs = 1
         child, _ = in_fork(lambda: make_data(self.data), self.new_place())
         if finish(child):
             raise SystemExit("the data cannot be made: " + (self.folder / "1" / "stderr").read_text())
@@ -330,6 +338,7 @@ class Bench:
             if status != 0:
                 raise SystemExit(f"{case.name}: {status}: {(place / 'stderr').read_text()[-3000:]}")
             self.busy = [moment / seconds for moment in seen]
+            self.needs = sum(512 * p.stat().st_blocks for p in (place / "disk").rglob("*")) + case.room
             import_all((place / "modules").read_text(encoding="utf-8").splitlines())
             found.append((facts(case, place), seconds))
             if bad := [name for name in found[-1][0] if name.startswith(("LEFT", "BESIDE", "ORPHAN", "unreadable"))]:
@@ -407,7 +416,7 @@ class Bench:
 
     def fill(self, place: Path, seconds: float) -> int | None:
         """Make the disk of a place small; where that is not allowed, the size that a file may have."""
-        self.size = int(2 ** self.rng.uniform(12, 22))
+        self.size = int(2 ** self.rng.uniform(12, math.log2(self.needs)))
         told = ["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", str(place / "disk")]
         mounted = self.rng.random() < 0.6 and subprocess.run(told, capture_output=True, check=False).returncode == 0
         return None if mounted else self.size

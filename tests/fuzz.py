@@ -122,7 +122,7 @@ def targets() -> dict[str, Target]:
     from babelmix.corpus import open_corpus
     from babelmix.corpus.images import open_picture
     from babelmix.corpus.lexicons import read_lexicon
-    from babelmix.corpus.readers import _options, comfyui_docs, emoji, table
+    from babelmix.corpus.readers import _options, comfyui_docs, emoji, miracl, table
     from babelmix.encoders import e5_offline, load_encoder, static, uniter
     from babelmix.encoders.uniter.regions import read_regions
     from babelmix.experiment import load_experiment
@@ -271,8 +271,7 @@ def targets() -> dict[str, Target]:
             perturb(text, kind, rate=0.5)
 
     def options(text: str) -> None:
-        _options("miracl", open_corpus, text)
-        open_corpus(f"miracl?{text}")
+        _options("miracl", miracl.read, text)
 
     pages = ["# A\n\nB **c**.\n\n| P | D |\n| - | - |\n| a | b |\n"]
     muse = [b"house Haus\nwater\tWasser\nhouse Heim\n", b"don't nicht\n"]
@@ -427,6 +426,8 @@ def main() -> None:
             os.dup2(handle, 2)
             try:
                 fuzz(name, everything[name], asked.seconds, findings)
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
