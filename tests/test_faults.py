@@ -304,6 +304,30 @@ def test_a_clock_that_goes_backwards_changes_nothing(babelmix: Run, data: Path, 
     assert (code, json.loads(printed)["written"], json.loads(printed)["unchanged"]) == (0, 0, 160)
 
 
+def test_what_a_kill_left_of_a_finished_run_goes(babelmix: Run, data: Path, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert babelmix(*words("compare", data, out))[0] == 0
+    seed = out / "runs" / "mono" / "seed-0"
+    before = {file: file.read_bytes() for file in seed.rglob("*.parquet")}
+    # It had finished, and was about to delete these.
+    for name in ("model.checkpoints/checkpoint-1", ".model.checkpoints.abcd1234.part/checkpoint-1"):
+        (seed / name).mkdir(parents=True)
+    assert babelmix(*words("compare", data, out))[0] == 0
+    assert sorted(path.name for path in seed.iterdir()) == ["audit", "model", "training.json"]
+    assert before == {file: file.read_bytes() for file in seed.rglob("*.parquet")}
+
+
+def test_a_result_does_not_depend_on_what_the_cache_holds(babelmix: Run, data: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path / "cache"))
+    found = []
+    for name in ("first", "second"):
+        place = tmp_path / name
+        given = ["debias", str(data / "bert"), "--on", str(data / "corpus"), "--out", str(place)]
+        assert babelmix(*given)[0] == 0
+        found.append({str(f.relative_to(place)): f.read_bytes() for f in place.rglob("*") if f.is_file()})
+    assert found[0] == found[1]
+
+
 # --- two at once
 
 
