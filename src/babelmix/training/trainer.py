@@ -26,6 +26,7 @@ from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
+from babelmix.encoders.loading import forget_last_batch
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
@@ -373,6 +374,8 @@ def _save(
     output: Path,
     checkpoints: Path,
 ) -> None:
+    # A run that was killed after its last step has had no batch since.
+    forget_last_batch(encoder)
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
         record = {
