@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +18,22 @@ from typing import Any
 
 import platformdirs
 
-from babelmix.errors import BabelmixError
+from babelmix.errors import BabelmixError, WriteError
+
+if sys.platform != "win32":
+    import fcntl
+
+_SCRATCH = r"\.[a-z0-9_]{8}\.part"
+"""How the names of temporary folders end: `.NAME.RANDOM.part`, beside what is called NAME in the end."""
+_NEW, _OLD = "new", "old"
+_FULL = {
+    errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large",
+    errno.EROFS: "Read-only file system", errno.EIO: "Input/output error",
+}  # fmt: skip
+"""What a disk says that takes no more."""
+_UNTOLD = re.compile("file write failed|failed writing|requested and .* written|unexpected pos")
+"""How torch and numpy say so without a reason."""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def cache_folder() -> Path:
@@ -26,21 +44,25 @@ def cache_folder() -> Path:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success rename it to `path`, on failure remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    """Yield a temporary path; on success what was written there is renamed to `path`, on failure removed.
+
+    Raises:
+        WriteError: the disk is full, or takes no more for another reason.
+
+    """
+    with writing_to(path), _scratch(path) as scratch:
+        temporary = scratch / path.name
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def slug(text: str) -> str:
@@ -75,7 +97,7 @@ def check_output_folder(path: Path, markers: Sequence[str]) -> None:
 
 @contextmanager
 def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+    """Yield a temporary folder; on success it takes the place of `path`, on failure it is removed.
 
     Args:
         path: where the folder is to be.
@@ -83,34 +105,142 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
         keep_existing: if another process was faster, leave its folder (for caches).
 
     Raises:
-        BabelmixError: see `check_output_folder`.
+        BabelmixError: see `check_output_folder` and `writing_to`.
 
     """
     path = path.resolve()
     check_output_folder(path, markers)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
+    with writing_to(path), _scratch(path) as scratch:
+        temporary = scratch / _NEW
+        temporary.mkdir()
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        if keep_existing and path.exists():
+        for file in temporary.rglob("*"):
+            # Some libraries write files that only their owner may read.
+            if file.is_file():
+                file.chmod(0o666 & ~_umask())
+        if not (keep_existing and path.exists()):
+            _put(temporary, path, scratch)
+
+
+def _put(temporary: Path, path: Path, scratch: Path) -> None:
+    """Give a folder its place; what was there goes into `scratch`. Other processes may do the same."""
+    while True:
+        try:
+            if path.exists():
+                if _exchanged(temporary, path):
+                    return
+                path.replace(scratch / _OLD)
+            temporary.replace(path)
             return
-        while True:
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            try:
-                if path.exists():
-                    path.replace(old)
-                temporary.replace(path)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            shutil.rmtree(scratch / _OLD, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two names change what they stand for, at once; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, which is whole or gone whenever the process ends; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        clear_leftovers(path.parent, path.name)
+        if path.is_dir():
+            with _scratch(path) as scratch:
+                path.replace(scratch / path.name)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn what libraries raise at a full disk into one sentence while the block runs.
+
+    Raises:
+        WriteError: the disk is full, or takes no more for another reason.
+
+    """
+    try:
+        yield
+    except BabelmixError:
+        raise
+    except Exception as error:  # safetensors, tokenizers, torch and Arrow raise types of their own
+        if (why := _why_full(error)) is None:
+            raise
+        raise WriteError(path, why) from error
+
+
+def _why_full(error: Exception) -> str | None:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return _FULL[error.errno]
+    said = str(error)
+    for number, why in _FULL.items():
+        if f"os error {number})" in said or f"errno {number}" in said or why in said:
+            return why
+    return "the disk takes no more" if _UNTOLD.search(said) else None
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside `path` for the block; a process that dies leaves it to the next that writes `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(path.parent, path.name)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        handle = _locked(folder, wait=True)
+        # Another process may have taken it for a leftover before it was locked.
+        if handle is None or folder.exists():
+            break
+        os.close(handle)
+    try:
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def clear_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what dead processes left of writing `name` into a folder, or of writing anything if it is None.
+
+    A live process holds a lock on its own, which ends with it, whatever clocks say.
+    """
+    pattern = re.compile(rf"\.{'.+' if name is None else re.escape(name)}{_SCRATCH}")
+    try:
+        found = [entry for entry in folder.iterdir() if pattern.fullmatch(entry.name)]
+    except OSError:
+        return
+    for scratch in found:
+        if (handle := _locked(scratch, wait=False)) is None:
+            continue
+        target = folder / re.sub(f"{_SCRATCH}$", "", scratch.name[1:])
+        if (scratch / _OLD).is_dir() and (scratch / _NEW).is_dir() and not target.exists():
+            # It died between the two renames.
+            with contextlib.suppress(OSError):
+                (scratch / _NEW).replace(target)
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path, *, wait: bool) -> int | None:
+    """A lock on a folder, as a handle to be closed; None: another process has it, or there are no such locks here."""
+    if sys.platform == "win32":
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def write_text(path: Path, text: str) -> None:

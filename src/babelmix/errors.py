@@ -13,6 +13,7 @@
      ├── ConfigError          an experiment's settings are wrong
      ├── SearchError          an index cannot be made, opened, written or searched
      │    └── EngineError     the engine behind it fails at something that was asked rightly
+     ├── WriteError           a disk takes no more
      └── MissingExtraError    an optional extra is not installed
 
 Each message is one sentence or two: what was wrong, where, and what to do. The command line prints the message alone,
@@ -89,8 +90,27 @@ class EngineError(SearchError):
     """The engine behind an index fails at something that was asked rightly: its disk is full, its server is gone."""
 
 
+class WriteError(BabelmixError):
+    """A file or folder cannot be written, as its disk takes no more; what was there before is still there.
+
+    Args:
+        place: the file or folder.
+        why: what the system says.
+
+    """
+
+    def __init__(self, place: str | Path, why: str) -> None:
+        self.why = why
+        super().__init__(f"{place}: cannot be written ({why}); make room, or choose another place, and try again")
+
+
 class MissingExtraError(BabelmixError):
     """An optional extra is not installed."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from babelmix._files import replacing_folder, write_json
 from babelmix.corpus.images import with_bytes
 from babelmix.corpus.model import QREL_COLUMNS, ROW_COLUMNS, Corpus
-from babelmix.errors import ConfigError, CorpusError, ReaderError
+from babelmix.errors import ConfigError, CorpusError, ReaderError, first_line
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -146,7 +146,7 @@ def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
         splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in names}
     except Exception as error:
         raise ReaderError(
-            f"cannot be loaded from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            f"cannot be loaded from the hub ({type(error).__name__}: {first_line(error)}); "
             "check the name and the network, or give a local path",
             file=repository,
         ) from error

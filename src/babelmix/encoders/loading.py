@@ -172,6 +172,18 @@ def length_limit(encoder: SentenceTransformer) -> int | None:
     return None if limit in (None, math.inf) else int(limit)
 
 
+def forget_last_batch(encoder: SentenceTransformer) -> None:
+    """Take out of an encoder's tokenizers how they padded and cut their last batch: each batch says it anew.
+
+    What is saved is then the same whatever was encoded before.
+    """
+    for module in encoder.modules():
+        tokenizer = getattr(getattr(module, "tokenizer", None), "backend_tokenizer", None)
+        if tokenizer is not None:
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+
+
 def fingerprint(encoder: SentenceTransformer) -> str:
     """SHA-256 over what decides an embedding: weights, tokenizer, modules, prompts, length limit.
 

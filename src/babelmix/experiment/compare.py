@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
-from babelmix._files import slug, write_json, write_text
+from babelmix._files import remove_folder, slug, write_json, write_text
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, audit, compare_all, holm
 from babelmix.audit.run import about_of, is_finished
@@ -31,6 +30,7 @@ from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
 from babelmix.training import TrainingSettings, add_audit, is_static, train
+from babelmix.training.trainer import checkpoints_of
 
 
 class _Run(NamedTuple):
@@ -232,11 +232,17 @@ def _run(
             for done in audits:
                 add_audit(model, done)
             write_text(record, (model / "training.json").read_text(encoding="utf-8"))
-            wanted = experiment.compare.keep_models
-            if wanted == "none" or (wanted == "first" and seed != experiment.compare.seeds[0]):
-                shutil.rmtree(model)
 
         _processes.main_only(keep)
+
+    def tidy() -> None:
+        # A process that was killed here left it to this one.
+        remove_folder(checkpoints_of(model))
+        wanted = experiment.compare.keep_models
+        if wanted == "none" or (wanted == "first" and seed != experiment.compare.seeds[0]):
+            remove_folder(model)
+
+    _processes.main_only(tidy)
     about = json.loads(record.read_text(encoding="utf-8"))
     return _Run(audits, [(int(step), float(loss)) for step, loss in about["losses"]], float(about["seconds"]))
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
+from babelmix._files import remove_folder
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit
 from babelmix.corpus import Corpus, find_language
@@ -20,6 +21,7 @@ from babelmix.experiment.examples import examples_of, save_examples
 from babelmix.experiment.results import Entry
 from babelmix.experiment.start import begin_with, tower_folder
 from babelmix.training import train
+from babelmix.training.trainer import checkpoints_of
 
 if TYPE_CHECKING:
     from babelmix.experiment.setup import Parts
@@ -63,6 +65,8 @@ def tower_run(
     model = tower_folder(output, seed)
     finished = _processes.share((model / "training.json").is_file())
     if finished:
+        # A process that was killed as it had finished left them.
+        _processes.main_only(lambda: remove_folder(checkpoints_of(model)))
         with quiet_transformers():
             encoder = SentenceTransformer(str(model), device=str(start.device))
     else:

@@ -25,7 +25,7 @@ from babelmix.experiment.config import Experiment
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
 from babelmix.experiment.start import tower_folder
-from babelmix.training.uniter import UniterTrainingSettings, train_uniter
+from babelmix.training.uniter import UniterTrainingSettings, checkpoint_of, train_uniter
 
 if TYPE_CHECKING:
     from babelmix.experiment.setup import Parts
@@ -64,6 +64,7 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
         first = SentenceTransformer(str(tower_folder(output, seed)), device="cpu")
     if not (folder / "model" / "training.json").is_file():
         _train(experiment, seed, first, parts.train, folder / "model")
+    checkpoint_of(folder / "model").unlink(missing_ok=True)
     model = uniter.load(folder / "model")
     test, settings = parts.test, experiment.uniter
     regions: list[uniter.Regions] = []

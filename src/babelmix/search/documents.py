@@ -24,7 +24,7 @@ import polars as pl
 from babelmix.corpus import IMAGE, Corpus, open_corpus
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
-from babelmix.errors import PictureError, ReaderError, SearchError
+from babelmix.errors import PictureError, ReaderError, SearchError, first_line
 from babelmix.search.rows import Row
 
 _OWN = ("item", "lang", "text", "image", "group")
@@ -185,4 +185,4 @@ def _frame(file: Path) -> pl.DataFrame:
             schema_overrides={name: kind for name, kind in texts.items() if name in heads},
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise ReaderError(f"cannot be read as a table ({str(error).splitlines()[0]})", file=file) from error
+        raise ReaderError(f"cannot be read as a table ({first_line(error)})", file=file) from error

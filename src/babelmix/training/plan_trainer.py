@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 from babelmix import _processes
+from babelmix._files import writing_to
 from babelmix._progress import Ticker
 from babelmix.errors import TrainingError
 from babelmix.training import weights
@@ -86,6 +87,10 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # torch has no norm of sparse gradients.
         return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with writing_to(Path(str(self.args.output_dir))):
+            super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # What is trained and nothing else: it loads into any kind of encoder, adapters included.

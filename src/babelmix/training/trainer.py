@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import TrainerCallback, set_seed
 
 from babelmix import _processes
-from babelmix._files import check_output_folder, replacing_folder, write_json
+from babelmix._files import check_output_folder, remove_folder, replacing_folder, write_json
 from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.strategies import WithTextText
@@ -27,6 +26,7 @@ from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
+from babelmix.encoders.loading import forget_last_batch
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
@@ -145,7 +145,7 @@ def train(
     prepare(encoder, settings)
     teacher = _teacher(encoder, settings)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
-    checkpoints = output.with_name(output.name + ".checkpoints")
+    checkpoints = checkpoints_of(output)
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
         run["validation"] = validation.fingerprint()
@@ -204,6 +204,11 @@ def train(
     with _processes.losing_a_process(advice):
         _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
     return result
+
+
+def checkpoints_of(output: Path) -> Path:
+    """Where the checkpoints of a run are until it is done."""
+    return output.with_name(output.name + ".checkpoints")
 
 
 def _teacher(encoder: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer | None:
@@ -369,6 +374,8 @@ def _save(
     output: Path,
     checkpoints: Path,
 ) -> None:
+    # A run that was killed after its last step has had no batch since.
+    forget_last_batch(encoder)
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
         record = {
@@ -388,7 +395,7 @@ def _save(
         }  # fmt: skip
         write_json(place / "training.json", record)
         write_card(place, record)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    remove_folder(checkpoints)
 
 
 @contextlib.contextmanager

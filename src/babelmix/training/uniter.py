@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,7 +155,7 @@ def train_uniter(
             f"the tasks {', '.join(sorted(used))} need soft labels, but no image has any; add another task"
         )
     run = _Run(model, tokens, regions, batches, settings)
-    checkpoint = output.with_name(f"{output.name}.checkpoint.pt")
+    checkpoint = checkpoint_of(output)
     record = _record(model, texts, regions, batches, settings) if settings.checkpoint_every else ""
     if settings.checkpoint_every and checkpoint.is_file():
         run.resume(checkpoint, record)
@@ -180,6 +179,11 @@ def train_uniter(
         )
     checkpoint.unlink(missing_ok=True)
     return UniterTrainingResult(settings, run.losses, seconds)
+
+
+def checkpoint_of(output: Path) -> Path:
+    """Where the state of a run is until it is done."""
+    return output.with_name(f"{output.name}.checkpoint.pt")
 
 
 class _Run:
@@ -284,7 +288,7 @@ class _Run:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             same = state["record"] == record
             losses, pending = json.loads(state["losses"])
-        except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # torch's reader of pickles raises whatever its bytes lead to
             raise TrainingError(f"{path}: is damaged; delete it to start over") from error
         if not same:
             raise TrainingError(

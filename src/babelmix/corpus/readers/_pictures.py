@@ -15,7 +15,7 @@ from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.readers._captions import Caption, ColumnPictures
 from babelmix.corpus.readers._records import get_field, text_lines
 from babelmix.corpus.readers._sources import Loaded, ask_hub, is_hub_name, pick_langs
-from babelmix.errors import ReaderError
+from babelmix.errors import ReaderError, first_line
 
 Source = tuple[list[Caption], ColumnPictures]
 
@@ -174,7 +174,7 @@ def _ask(path: str, load: Callable[[], Loaded]) -> Loaded:
         return load()
     except Exception as error:  # datasets raises many unrelated types
         raise ReaderError(
-            f"cannot be read as a data set ({type(error).__name__}: {str(error).splitlines()[0]})", file=path
+            f"cannot be read as a data set ({type(error).__name__}: {first_line(error)})", file=path
         ) from error
 
 

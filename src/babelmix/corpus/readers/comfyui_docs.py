@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from babelmix._cache import keeping
 from babelmix._files import cache_folder
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
@@ -128,9 +129,10 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
         try:
             return load_corpus(folder)
         except ReaderError:
-            shutil.rmtree(folder)  # a damaged cache is made again
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged cache is made again
     corpus = _parse(Path(str(package.__file__)).parent / "docs", rows, version)
-    save_corpus(corpus, folder, "parquet", keep_existing=True)
+    with keeping("corpora"):
+        save_corpus(corpus, folder, "parquet", keep_existing=True)
     return corpus
 
 

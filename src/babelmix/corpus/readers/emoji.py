@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from babelmix._cache import keeping
 from babelmix._files import cache_folder
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import digest_of
@@ -72,7 +73,8 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None, part: s
     place = cache_folder() / "corpora" / "-".join(["emoji", f"v{LAYOUT}", *versions.values(), str(size)])
     corpus = _cached(place) or _everything(size, versions)
     if not is_corpus_folder(place):
-        save_corpus(corpus, place, "arrow", keep_existing=True)
+        with keeping("corpora"):
+            save_corpus(corpus, place, "arrow", keep_existing=True)
     if part:
         sizes = Counter(corpus.passages["group"].to_pylist())
         # Emoji that are drawn alike cannot be told apart by a picture: they are trained on, not tested.
@@ -90,7 +92,7 @@ def _cached(place: Path) -> Corpus | None:
     try:
         return load_corpus(place)
     except ReaderError:
-        shutil.rmtree(place)  # a damaged cache is made again
+        shutil.rmtree(place, ignore_errors=True)  # a damaged cache is made again
         return None
 
 

@@ -26,7 +26,7 @@ import polars as pl
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._records import json_lines, read_utf8
-from babelmix.errors import CorpusError, ReaderError
+from babelmix.errors import CorpusError, ReaderError, first_line
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _SIDE_COLUMN = re.compile(r"^(query|passage)[_.:](.+)$")
@@ -215,7 +215,7 @@ def frame_of_parquet(file: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(file)
     except Exception as error:  # polars raises several unrelated types for a damaged file
-        raise ReaderError(f"is not a readable Parquet file ({str(error).splitlines()[0]})", file=file) from error
+        raise ReaderError(f"is not a readable Parquet file ({first_line(error)})", file=file) from error
 
 
 def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:

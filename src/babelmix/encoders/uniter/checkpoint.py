@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from babelmix._files import replacing_folder
 from babelmix.encoders.uniter.config import MODEL_TYPE, UniterConfig
 from babelmix.encoders.uniter.heads import Uniter
 from babelmix.encoders.uniter.tokenizer import WordPiece
-from babelmix.errors import EncoderError
+from babelmix.errors import EncoderError, first_line
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
 
@@ -125,9 +123,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
                 # Of a pickle that torch did not write; it is read, or refused, all the same.
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EncoderError(f"{path}: cannot be read as weights and nothing else ({first})") from error
+    except Exception as error:  # torch's reader of pickles raises whatever its bytes lead to
+        raise EncoderError(f"{path}: cannot be read as weights and nothing else ({first_line(error)})") from error
     if not isinstance(found, Mapping) or not found:
         raise EncoderError(f"{path}: is not a state dict of weights by name")
     for name, value in found.items():

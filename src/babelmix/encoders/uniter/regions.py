@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -142,7 +143,7 @@ def _read(archive: zipfile.ZipFile, path: Path, key: str, shape: tuple[int | Non
     try:
         with archive.open(f"{key}.npy") as source:
             found, dtype = _header(source)
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, zlib.error) as error:
         raise EncoderError(f"{path}, {key}: is not an array ({error})") from error
     if dtype.kind != "f":
         raise EncoderError(f"{path}, {key}: holds {dtype}, not floating-point numbers")
@@ -156,7 +157,7 @@ def _read(archive: zipfile.ZipFile, path: Path, key: str, shape: tuple[int | Non
     try:
         with archive.open(f"{key}.npy") as source:
             array = np.lib.format.read_array(source, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise EncoderError(f"{path}, {key}: is damaged ({error})") from error
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float32)

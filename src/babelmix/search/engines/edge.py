@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from babelmix._files import check_output_folder, replacing_folder, write_json
-from babelmix.errors import BabelmixError, EngineError, SearchError, require
+from babelmix.errors import BabelmixError, EngineError, SearchError, first_line, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
@@ -34,6 +35,11 @@ _LINKS, _WIDTH, _LOOK = 24, 200, 128
 """Of the graph: links of a row, rows looked at for each while it is built, and while it is searched."""
 _SCANNED = 10_000
 """Kibibytes of vectors that are looked through faster than a graph is."""
+_ROOM = 64 << 20
+"""Bytes of a disk that are to be free before anything is written: the library maps files, and a mapped page for which there is
+no room ends the process without a word."""
+_COPIES = 4
+"""Of what is written: in the log, in its place, in the graph's segment, and one to spare."""
 _LENGTH = 64
 """Words of a usual passage; BM25 counts the words of longer ones for less."""
 _WORD = re.compile(r"\w+")
@@ -72,6 +78,7 @@ class EdgeEngine:
         except BabelmixError as error:
             raise SearchError(str(error)) from error
         with replacing_folder(folder, []) as temporary:
+            _check_room(temporary, str(folder), 0)
             (temporary / _ROWS).mkdir()
             graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
             dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot, hnsw_config=graph)
@@ -102,7 +109,7 @@ class EdgeEngine:
         except Exception as error:  # the library raises plain exceptions
             if "WouldBlock" in str(error):
                 raise SearchError(f"{folder}: another process has this index open; wait for it, or stop it") from error
-            raise SearchError(f"{folder}: cannot be opened as an index ({str(error).splitlines()[0]})") from error
+            raise SearchError(f"{folder}: cannot be opened as an index ({first_line(error)})") from error
         return cls(folder, shard)
 
     def _bm25(self, tokenizer: Any) -> Any:
@@ -146,7 +153,7 @@ class EdgeEngine:
         if not points:
             return
         edge = self._edge
-        made = []
+        made, size = [], 0
         for point in points:
             row = point.row
             assert point.vector is not None
@@ -159,16 +166,18 @@ class EdgeEngine:
             # The library's Python side takes true for 1 and then finds neither: filters look here.
             if truths := {name: str(value) for name, value in row.fields.items() if isinstance(value, bool)}:
                 payload["truths"] = truths
+            size += point.vector.nbytes + len((row.text or point.thumbnail).encode("utf-8", "replace"))
             made.append(edge.Point(id=point.id, vector=vectors, payload=payload))
         with self._writing:
-            self._update(edge.UpdateOperation.upsert_points(made), len(points))
+            self._update(edge.UpdateOperation.upsert_points(made), len(points), size)
 
     def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
         if ids:
             with self._writing:
                 self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids))
 
-    def _update(self, operation: Any, rows: int) -> None:
+    def _update(self, operation: Any, rows: int, size: int = 0) -> None:
+        _check_room(self._folder, self.address, _COPIES * size)
         with self._blaming("written to"):
             self._shard.update(operation)
             self._writes += 1
@@ -183,9 +192,10 @@ class EdgeEngine:
         """The library raises plain exceptions."""
         try:
             yield
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EngineError(f"{self.address}: cannot be {what} ({reason})") from error
+        except (BabelmixError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # what Rust calls a panic is no Exception
+            raise EngineError(f"{self.address}: cannot be {what} ({first_line(error)})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
@@ -246,9 +256,11 @@ class EdgeEngine:
                 yield record.payload["item"]
 
     def settle(self) -> None:  # noqa: D102
+        held = sum(512 * file.stat().st_blocks for file in (self._folder / _ROWS).rglob("*") if file.is_file())
         with self._writing, self._blaming("written to"):
             self._shard.flush()
             self._unflushed = 0
+            _check_room(self._folder, self.address, held)
             self._shard.optimize()
 
     def close(self) -> None:  # noqa: D102
@@ -294,6 +306,15 @@ class EdgeEngine:
                 else edge.FieldCondition(key=key, match=edge.MatchValue(value))
                 for value in values
             ]
+        )
+
+
+def _check_room(folder: Path, address: str, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM + size:
+        raise EngineError(
+            f"{address}: its disk has {free >> 20:,} MiB left, and {(_ROOM + size) >> 20:,} are to be free; make room, and try "
+            "again"
         )
 
 

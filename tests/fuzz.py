@@ -1,0 +1,448 @@
+"""Every reader of foreign bytes under a fuzzer: whatever the bytes, it answers, or refuses with an error of babelmix's own.
+
+    pip install atheris
+    python tests/fuzz.py --seconds 40 [TARGET ...]
+
+Coverage of babelmix's own code leads the fuzzer (atheris, libFuzzer). Seeds are the small sources of the tests. A target whose
+source is a folder has one of its files replaced at a time. A finding is any other exception, an answer of the service from 500
+on, or an input that takes more than ten seconds; the fuzzer goes on after one, and `--findings` keeps what led to it. What was
+found is a regression test in `tests/test_fuzzed.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+SECONDS_OF_AN_INPUT = 10
+MOST_BYTES = 1 << 16
+
+Try = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads foreign bytes.
+
+    Args:
+        what: it reads, in a few words.
+        begin: given an empty folder, makes the seeds, and the function that is to take any bytes.
+
+    """
+
+    what: str
+    begin: Callable[[Path], tuple[list[bytes], Try]]
+
+
+def in_folder(
+    make: Callable[[Path], object], read: Callable[[Path], object]
+) -> Callable[[Path], tuple[list[bytes], Try]]:
+    """A source of several files: the first byte of an input says which is replaced by the rest of it."""
+
+    def begin(folder: Path) -> tuple[list[bytes], Try]:
+        place = folder / "source"
+        place.mkdir()
+        make(place)
+        files = sorted(file for file in place.rglob("*") if file.is_file())[:256]
+        whole = {file: file.read_bytes() for file in files}
+        small = [i for i, file in enumerate(files) if len(whole[file]) < MOST_BYTES]
+
+        def one(data: bytes) -> None:
+            if not data:
+                return
+            file = files[small[data[0] % len(small)]]
+            file.write_bytes(data[1:])
+            try:
+                read(place)
+            finally:
+                if file.parent.is_dir():
+                    file.write_bytes(whole[file])
+
+        return [bytes([n]) + whole[files[i]] for n, i in enumerate(small)], one
+
+    return begin
+
+
+def in_file(
+    name: str, seeds: list[bytes], read: Callable[[Path], object]
+) -> Callable[[Path], tuple[list[bytes], Try]]:
+    """A source of one file."""
+
+    def begin(folder: Path) -> tuple[list[bytes], Try]:
+        file = folder / name
+
+        def one(data: bytes) -> None:
+            file.write_bytes(data)
+            read(file)
+
+        return seeds, one
+
+    return begin
+
+
+def of_text(seeds: list[str], read: Callable[[str], object]) -> Callable[[Path], tuple[list[bytes], Try]]:
+    """What a person types."""
+    return lambda folder: ([seed.encode() for seed in seeds], lambda data: read(data.decode("utf-8", "replace")))
+
+
+def targets() -> dict[str, Target]:
+    """All targets by name; imports what they fuzz."""
+    import numpy as np
+    import test_codeswitch
+    import test_encoders
+    import test_images
+    import test_readers
+    import test_readers_captions
+    import test_readers_lareqa
+    import test_readers_mmarco
+    import test_readers_multi30k
+    import test_readers_qa
+    import test_readers_wikipedia
+    import test_readers_xtd
+    import test_uniter_checkpoint
+    import test_uniter_regions
+    from conftest import parallel_corpus
+
+    from babelmix.audit import Audit
+    from babelmix.audit.perturb import PERTURBATIONS, perturb
+    from babelmix.batches import strategy
+    from babelmix.corpus import open_corpus
+    from babelmix.corpus.images import open_picture
+    from babelmix.corpus.lexicons import read_lexicon
+    from babelmix.corpus.readers import _options, comfyui_docs, emoji, miracl, table
+    from babelmix.encoders import e5_offline, load_encoder, static, uniter
+    from babelmix.encoders.uniter.regions import read_regions
+    from babelmix.experiment import load_experiment
+    from babelmix.experiment.recipes import names, recipe
+    from babelmix.search import Policy, open_rows
+    from babelmix.search.service import Keys
+    from babelmix.training.checkpoints import resumable
+
+    def rows_of(source: object) -> None:
+        for _ in open_rows(str(source)).items():
+            pass
+
+    def table_files(folder: Path) -> None:
+        import polars as pl
+
+        for name, text in (("wide", test_readers.WIDE), ("long", test_readers.LONG)):
+            (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+            frame = pl.read_csv(text.encode())
+            frame.write_parquet(folder / f"{name}.parquet")
+            frame.write_ndjson(folder / f"{name}.jsonl")
+            frame.write_csv(folder / f"{name}.tsv", separator="\t")
+
+    def every(read: Callable[[Any], object]) -> Callable[[Path], None]:
+        """Each file by itself, so that what is wrong with one hides nothing in another."""
+
+        def all_of(folder: Path) -> None:
+            from babelmix.errors import BabelmixError
+
+            for file in sorted(folder.iterdir()):
+                with contextlib.suppress(BabelmixError):
+                    read(file)
+
+        return all_of
+
+    def documents(folder: Path) -> None:
+        import polars as pl
+
+        text = 'item,lang,text,year,open\na,de,Katze,1,true\na,en,"a ""cat""",1.5,\nb,en,dog,,false\n'
+        (folder / "d.csv").write_text(text, encoding="utf-8")
+        frame = pl.read_csv(text.encode())
+        frame.write_ndjson(folder / "d.jsonl")
+        frame.write_parquet(folder / "d.parquet")
+        (folder / "p.csv").write_text("id,lang,text,image\n1,,,a.png\n2,en,x,\n", encoding="utf-8")
+        (folder / "a.png").write_bytes(test_images.encoded(size=(4, 4)))
+
+    def lareqa(folder: Path) -> None:
+        for lang in ("de", "en"):
+            test_readers.write(folder, f"{lang}.json", json.dumps(test_readers_lareqa.lareqa(lang)))
+
+    def squad(folder: Path) -> None:
+        document = test_readers_qa.squad(("Opera", "On opera.", ["a", "b"]), ("", "More.", ["c"]))
+        for domain in ("nyt", "reddit", "amazon_reviews", "new_wiki"):
+            test_readers.write(folder, f"{domain}_v1.0.json", json.dumps(document))
+
+    def help_blocks(folder: Path) -> None:
+        test_readers.blocks().write_parquet(folder / "b.parquet")
+
+    def help_html(folder: Path) -> None:
+        for lang in ("en-US", "de"):
+            test_readers.write(
+                folder, f"{lang}/text/p.html", '<html><body><h1 id="h">C</h1><p id="a">All.</p></body></html>'
+            )
+
+    def wit(folder: Path) -> None:
+        row = {"image_url": "https://x/e/B%C3%A9.JPG", "caption_reference_description": "x", "language": "ar"}
+        test_readers.write(folder, "test_ar.jsonl", test_readers_captions.lines(row))
+        test_readers_captions.add_pictures(folder / "images", "Bé.JPG")
+
+    def audit_folder(folder: Path) -> None:
+        from babelmix.audit import audit
+
+        corpus = parallel_corpus(6)
+        texts = [*corpus.queries["text"].to_pylist(), *corpus.passages["text"].to_pylist()]
+        audit(static.from_scratch(texts, vocabulary=100, dimension=4), corpus, name="x", store=False).save(folder)
+
+    def npz(folder: Path) -> None:
+        np.savez(folder / "a.npz", **test_uniter_regions.arrays(3))
+        np.savez_compressed(folder / "b.npz", **test_uniter_regions.arrays(3))
+
+    def checkpoint(folder: Path) -> None:
+        test_uniter_checkpoint.files.__wrapped__(folder)  # type: ignore[attr-defined]
+        test_uniter_checkpoint.published(folder / "w.safetensors", "fine-tuned")
+        test_uniter_checkpoint.published(folder / "w.pt", "fine-tuned")
+
+    def read_checkpoint(folder: Path) -> None:
+        from babelmix.errors import BabelmixError
+
+        for name in ("w.safetensors", "w.pt"):
+            with contextlib.suppress(BabelmixError):
+                uniter.load_checkpoint(folder / name, folder / "base.json", folder / "vocab.txt")
+
+    def model_folder(folder: Path) -> None:
+        static.from_scratch(["a cat", "a dog"], vocabulary=20, dimension=4).save(str(folder))
+
+    def pictures(folder: Path) -> tuple[list[bytes], Try]:
+        made = [test_images.encoded(form, size=(5, 4)) for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
+        made += [
+            test_images.encoded("PNG", mode, colour, (5, 4))
+            for mode, colour in (("LA", (3, 9)), ("I;16", 900), ("P", 3))
+        ]
+        return made, lambda data: open_picture(data, max_pixels=1 << 16)
+
+    def service(folder: Path) -> tuple[list[bytes], Try]:
+        from starlette.testclient import TestClient
+
+        from babelmix.search import Index, Searcher, index_rows
+        from babelmix.search.documents import rows_of_corpus
+        from babelmix.search.service import Settings, create_app
+
+        corpus = parallel_corpus(6)
+        encoder = static.from_scratch(corpus.passages["text"].to_pylist(), vocabulary=100, dimension=4)
+        index = Index.create(str(folder / "index"), encoder, "tiny")
+        index_rows(index, encoder, rows_of_corpus(corpus))
+        client = TestClient(create_app(Searcher(index, encoder), Settings(writable=True)), base_url="http://localhost")
+        client.__enter__()
+        asked = [
+            b'\0{"query": "cat", "k": 3, "langs": ["de"], "policy": "prefer=de:1.5", "mode": "hybrid", "where": {"year": [1]}}',
+            b'\0{"query": "cat", "policy": "quota=2", "once": true, "exact": true}',
+            b'\1{"rows": [{"item": "a", "lang": "de", "text": "x", "fields": {"year": 1, "open": true, "s": "t"}}]}',
+            b"\2i1",
+        ]
+
+        def one(data: bytes) -> None:
+            if not data:
+                return
+            kind, body = data[0] % 3, data[1:]
+            headers = {"content-type": "application/json"}
+            if kind < 2:
+                answer = client.post(("/search", "/items")[kind], content=body, headers=headers)
+            else:
+                answer = client.delete("/items/" + body.decode("utf-8", "replace").translate(dict.fromkeys(range(33))))
+            assert answer.status_code < 500, (answer.status_code, answer.text)
+            assert isinstance(answer.json(), dict)
+
+        return asked, one
+
+    def run_record(folder: Path) -> None:
+        (folder / "run.json").write_text(json.dumps({"settings": {"seed": 0}}), encoding="utf-8")
+        test_readers.write(folder, "checkpoint-2/trainer_state.json", json.dumps({"global_step": 2}))
+
+    def dictd(folder: Path) -> None:
+        test_codeswitch.write_dictd(folder, test_codeswitch.ARTICLES)
+
+    def noise(text: str) -> None:
+        for kind in PERTURBATIONS:
+            perturb(text, kind, rate=0.5)
+
+    def options(text: str) -> None:
+        _options("miracl", miracl.read, text)
+
+    pages = ["# A\n\nB **c**.\n\n| P | D |\n| - | - |\n| a | b |\n"]
+    muse = [b"house Haus\nwater\tWasser\nhouse Heim\n", b"don't nicht\n"]
+    recipes = [Path(str(recipe(name))).read_bytes() for name in names()]
+    plain = ["prefer=de:1.5", "quota=3", "only=de,fr", "balanced", "any"]
+    kinds = [
+        "hybrid",
+        "hybrid(0.5)",
+        "hybrid(1..0 at 0.3)",
+        "hybrid(0.25, paired)",
+        "one_to_k",
+        "hybrid(.5, text_text)",
+    ]
+    drawn = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0L9 9" fill="red"/><text>x</text></svg>'
+    ]
+    drawn += [
+        '<svg xmlns="http://www.w3.org/2000/svg"><defs><g id="a"><use href="#b"/></g></defs><use href="#a"/></svg>'
+    ]
+    readers: dict[str, tuple[Callable[[Path], object], str]] = {
+        "beir": (test_readers.beir, "beir={}"),
+        "lareqa": (lareqa, "xquad-r={}"),
+        "miracl": (test_readers_wikipedia.miracl_folder, "miracl={}?check=false"),
+        "mr-tydi": (test_readers_wikipedia.mr_tydi_folder, "mr-tydi={}"),
+        "mmarco": (test_readers_mmarco.folder_of, "mmarco={}"),
+        "belebele": (test_readers_qa.belebele_folder, "belebele={}"),
+        "squadshifts": (squad, "squadshifts={}"),
+        "parallel-qa": (test_readers_qa.qa_folder, "parallel-qa={}"),
+        "captions": (test_readers_captions.own, "captions={}/mine.jsonl"),
+        "multi30k": (test_readers_multi30k.multi30k_folder, "multi30k={}"),
+        "mscoco": (test_readers_multi30k.coco_folder, "mscoco={}"),
+        "xtd10": (test_readers_xtd.xtd_folder, "xtd10={}"),
+        "xm3600": (test_readers_xtd.xm_folder, "xm3600={}"),
+        "wit": (wit, "wit={}"),
+        "libreoffice-help": (help_blocks, "libreoffice-help={}/b.parquet"),
+        "libreoffice-html": (help_html, "libreoffice-help={}"),
+    }
+    small_weights = test_encoders.weight_bytes(np.random.default_rng(0), 4, 1, 4, 4)
+    keys = b"read 0123456789abcdef\n# c\nwrite fedcba9876543210\n"
+    run = {"settings": {"seed": 0}}
+    noisy = "Ärger no\u0308 한글 عَرَب"
+
+    def saved(format: str) -> Callable[[Path], object]:
+        return lambda f: parallel_corpus(4).save(f, format=format)
+
+    def corpus_of(spec: str) -> Callable[[Path], object]:
+        return lambda f: open_corpus(spec.format(f))
+
+    return {
+        "weights": Target("the 4-bit weight file", in_file("w.bin", [small_weights], e5_offline.read_four_bit)),
+        "regions": Target("region archives (.npz)", in_folder(npz, every(read_regions))),
+        "uniter": Target("UNITER checkpoints: weights, configuration, words", in_folder(checkpoint, read_checkpoint)),
+        "model": Target("an encoder's folder", in_folder(model_folder, lambda f: load_encoder(str(f)))),
+        "pictures": Target("PNG, JPEG, WebP, GIF, BMP, TIFF", pictures),
+        "svg": Target("drawings", of_text(drawn, lambda text: emoji.render(text, 16))),
+        "table": Target("CSV, TSV, JSONL, Parquet of a corpus", in_folder(table_files, every(table.read))),
+        "documents": Target("CSV, JSONL, Parquet of documents, with pictures", in_folder(documents, every(rows_of))),
+        "corpus": Target("corpora in Parquet", in_folder(saved("parquet"), corpus_of("{}"))),
+        "corpus-arrow": Target("corpora in Arrow", in_folder(saved("arrow"), corpus_of("{}"))),
+        **{
+            name: Target(f"the source of `{name}`", in_folder(make, corpus_of(spec)))
+            for name, (make, spec) in readers.items()
+        },
+        "comfyui-docs": Target("pages in Markdown", of_text(pages, comfyui_docs.parse_page)),
+        "lexicon": Target("lexicons of two columns", in_file("l.txt", muse, lambda f: read_lexicon(f"en:de={f}"))),
+        "dictd": Target(
+            "dictd dictionaries, packed by gzip", in_folder(dictd, lambda f: read_lexicon(f"en:de={f}/toy.index"))
+        ),
+        "audit": Target("the folder of an audit", in_folder(audit_folder, Audit.load)),
+        "checkpoints": Target("the record of a run", in_folder(run_record, lambda f: resumable(f, run, False))),
+        "toml": Target("experiments in TOML", in_file("x.toml", recipes, load_experiment)),
+        "keys": Target("the key file of the service", in_file("k.txt", [keys], Keys.read)),
+        "policy": Target("language policies", of_text(plain, Policy.parse)),
+        "strategy": Target("names of strategies", of_text(kinds, strategy)),
+        "options": Target("options of a reader", of_text(["langs=de,en&check=false&split=dev"], options)),
+        "perturb": Target("texts that get noise", of_text([noisy], noise)),
+        "service": Target("requests to the service: `/search`, `/items`", service),
+    }
+
+
+def place_of(error: BaseException) -> str:
+    """The exception's kind, and the last line of babelmix's that it passed."""
+    lines = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if "babelmix" in f.filename and "fuzz.py" not in f.filename
+    ]
+    last = lines[-1] if lines else traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {str(error)[:200]!r}"
+
+
+def fuzz(name: str, target: Target, seconds: int, findings: Path) -> None:
+    """Fuzz one target in this process, which ends with it."""
+    import atheris
+
+    from babelmix.errors import BabelmixError
+
+    work = Path(tempfile.mkdtemp(prefix="babelmix-fuzz-"))
+    (work / "place").mkdir()
+    seeds, one = target.begin(work / "place")
+    for kind in ("seeds", "corpus"):
+        (work / kind).mkdir()
+    for number, seed in enumerate(seeds):
+        one(seed)  # what is whole is read
+        (work / "seeds" / str(number)).write_bytes(seed)
+    known: set[str] = set()
+
+    def once(data: bytes) -> None:
+        try:
+            one(data)
+        except BabelmixError:
+            pass
+        except BaseException as error:  # a panic of a library in Rust is no Exception
+            where = place_of(error)
+            if (key := where.partition(": ")[0]) not in known:
+                known.add(key)
+                digest = hashlib.sha256(data).hexdigest()[:12]
+                (findings / f"{name}-{digest}").write_bytes(data)
+                said = "".join(traceback.format_exception(error))
+                (findings / f"{name}-{digest}.txt").write_text(f"{where}\n\n{said}", encoding="utf-8")
+                print(f"FINDING {name}: {where}", file=sys.stderr, flush=True)
+
+    arguments = [
+        sys.argv[0], str(work / "corpus"), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-seed=1",
+        f"-timeout={SECONDS_OF_AN_INPUT}", "-rss_limit_mb=8192", f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
+    ]  # fmt: skip
+    # In a folder of its own: a name that an input makes may be a path.
+    os.chdir(work)
+    atheris.Setup(arguments, once)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """Fuzz one target after the other, each in a fork of this process, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("targets", nargs="*")
+    parser.add_argument("--seconds", type=int, default=40)
+    parser.add_argument("--findings", type=Path, default=Path("findings"))
+    asked = parser.parse_args()
+    findings = asked.findings.resolve()
+    findings.mkdir(parents=True, exist_ok=True)
+    import atheris
+
+    with atheris.instrument_imports(include=["babelmix"]):
+        everything = targets()
+    rows = ["| reads | inputs | findings |", "|---|---:|---:|"]
+    for name in asked.targets or everything:
+        log = findings / f"{name}.log"
+        if (child := os.fork()) == 0:
+            handle = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            try:
+                fuzz(name, everything[name], asked.seconds, findings)
+            except Exception:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = log.read_text(encoding="utf-8", errors="replace")
+        runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
+        found = said.count("FINDING ") + (status != 0)
+        print(f"{name}: {runs and runs.group(1)} inputs, {found} findings", file=sys.stderr, flush=True)
+        for line in said.splitlines():
+            if "FINDING " in line or "ERROR: libFuzzer" in line:
+                print("   ", line, file=sys.stderr, flush=True)
+        if runs is None:
+            print(said[-3000:], file=sys.stderr, flush=True)
+        rows.append(f"| {everything[name].what} | {int(runs.group(1)) if runs else 0:,} | {found} |")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
