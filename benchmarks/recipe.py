@@ -72,7 +72,7 @@ SCREENED = [
     )
 ]
 AGAINST = Recipe("hybrid(0.5)")
-FINALISTS = [AGAINST, *(Recipe("cross", {"consistency": 0.3}, share) for share in (0.3, 0.5))]
+FINALISTS = [AGAINST, Recipe("hybrid(0.5)", {"consistency": 0.3}, 0.15)]
 SETTINGS: dict[str, dict[str, Any]] = {
     # The middle of what tuning found for most kinds of batches; see docs/results.md.
     "libreoffice-pretrained": {"learning_rate": 0.01, "temperature": 0.12},
