@@ -199,6 +199,8 @@ def draw(kept: dict[str, Any]) -> None:
             ],
         )  # fmt: skip
     for name, (label, panels) in pictures.items():
+        if max(len(line) for line in panels[0].series.values()) < 2:
+            continue
         write_text(IMAGES / f"growth-{name}.svg", figures.growth_curves(panels, x_label=label))
         part = "growth" if name == "audit" else f"growth-{name}"
         # Not in the document itself: a picture of what has not been measured would be missing.

@@ -191,7 +191,7 @@ def main() -> None:
     if asked.worker:
         print(json.dumps(measure(asked.worker, asked.pairs, asked.items)))
         return
-    share = 200 if asked.quick else 1
+    share = 10 if asked.quick else 1
     rounds = 1 if asked.quick else asked.rounds
     sizes = {worker: [size // share for size in tried] for _, worker, tried in CONTENDERS}
     results: dict[str, list[dict[str, float]]] = {worker: [] for _, worker, _ in CONTENDERS}
