@@ -481,8 +481,8 @@ def main() -> None:
     weights = [2 if case.name in ("train", "audit", "compare", "index") else 1 for case in chosen]
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="babelmix-faults-"))
     bench = Bench(folder, asked.seed, asked.keep)
-    rows = ["| command | CPU seconds | killed | at | half-written files there | interrupted | disks full | not as undisturbed |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    print("| command | CPU seconds | killed | at | half-written files there | interrupted | disks full | not as undisturbed |\n"
+          "|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)  # fmt: skip
     failures: list[str] = []
     for case, wanted in zip(
         chosen, shares({"kill": asked.kills, "interrupt": asked.interrupts, "full": asked.full}, weights), strict=True
@@ -502,13 +502,14 @@ def main() -> None:
             failures += counts[how].failures
         kills = counts["kill"]
         at = f"{min(kills.moments):.0%} to {max(kills.moments):.0%}" if kills.moments else ""
-        rows.append(
+        # At once: a run that is stopped leaves the rows of the commands that it has finished.
+        print(
             f"| {case.name} | {seconds:.1f} | {kills.done} | {at} | {kills.halves} | {counts['interrupt'].done} | "
-            f"{counts['full'].done} | {sum(len(count.failures) for count in counts.values())} |"
+            f"{counts['full'].done} | {sum(len(count.failures) for count in counts.values())} |",
+            flush=True,
         )
     if asked.keep is None:
         shutil.rmtree(folder, ignore_errors=True)
-    print("\n".join(rows))
     if failures:
         raise SystemExit(f"{len(failures)} failures")
 
