@@ -24,12 +24,16 @@ from babelmix.audit.run import encode_sides
 from babelmix.audit.scoring import rank_table
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
-from babelmix.encoders.debias import debiased
+from babelmix.encoders.debias import debiased, usual_rank
 from babelmix.search import open_rows
 from babelmix.search.documents import sampled_texts
 
-METHODS = (("means", 1), ("subspace", 5), ("subspace", 10), ("whiten", 1), ("components", 1), ("components", 5))
-RANKED = ("subspace", "components")
+METHODS = (
+    ("centred", 10), ("centred", 0), ("subspace", 5), ("subspace", 10), ("whiten", 0), ("means", 0), ("components", 1),
+    ("components", 5),
+)  # fmt: skip
+"""Each with its rank; 0: the usual."""
+RANKED = ("centred", "subspace", "components")
 SHOWN = (*TESTED, "bias/same-language share@10")
 
 
@@ -54,7 +58,9 @@ def main() -> None:
         for method, rank in METHODS:
             encoder.max_seq_length = min(arguments.max_seq_length, limit)
             made = debiased(encoder, texts, method=method, rank=rank)
-            label = f"`{method}`" + (f", {rank} directions" if method in RANKED else "")
+            label = f"`{method}`" + (
+                f", {rank or usual_rank(method, len(texts))} directions" if method in RANKED else ""
+            )
             rows.append([label, on, *cells(benchmark, *(tail(made, len(encoder), side) for side in sides))])
             print(*rows[-1], flush=True)
     written = table(["method", "fitted on", *(COLUMNS[key] for key in SHOWN)], rows)

@@ -1,0 +1,52 @@
+"""What `babelmix train` does unless told otherwise: recipes, and what of them the data allow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import parallel_corpus
+
+from babelmix.training import BEST, PAPER, TrainingData, recipe_settings
+
+
+def of(*langs: str) -> Any:
+    return parallel_corpus().only_langs(list(langs))
+
+
+def test_what_the_data_allow() -> None:
+    several = TrainingData(of("de", "en"))
+    assert recipe_settings("best", several) == BEST
+    assert recipe_settings("paper", several) == PAPER == {"strategy": "hybrid"}
+    assert recipe_settings("best", TrainingData(of("de"))) == {"strategy": "mono"}
+    assert "start_share" not in recipe_settings("best", several, pretrained=False)
+    assert "consistency" not in recipe_settings("best", several, teacher=True)
+    # Monolingual data enter monolingual batches only, which some strategies do not have.
+    mixture = TrainingData({"two": of("de", "en"), "one": of("fr").named("one")})
+    assert recipe_settings("best", mixture)["strategy"] == "hybrid"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {**BEST, "start_share": 0.0}),  # a static encoder from nothing
+        (("--recipe", "paper"), {"strategy": "hybrid", "consistency": 0.0, "start_share": 0.0}),
+        (("--strategy", "cross"), {"strategy": "cross", "consistency": 0.0, "start_share": 0.0}),
+        (("--consistency", "0"), {"strategy": BEST["strategy"], "consistency": 0.0}),
+        (("--start-share", "0.2", "--strategy", "mono"), {"strategy": "mono", "start_share": 0.2, "consistency": 0.0}),
+    ],
+)
+def test_what_is_given_wins(
+    babelmix: Callable[..., tuple[int, str, str]], tmp_path: Path, options: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    parallel_corpus().save(tmp_path / "toy")
+    code, out, err = babelmix(
+        "train", "-c", str(tmp_path / "toy"), "--model", "static", "--steps", "2", "--batch-size", "8", "--json",
+        "--out", str(tmp_path / "m"), *options,
+    )  # fmt: skip
+    assert code == 0, err
+    settings = json.loads(out)["settings"]
+    assert {name: settings[name] for name in expected} == expected
