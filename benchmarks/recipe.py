@@ -75,7 +75,11 @@ SCREENED = [
     for weight, share in itertools.product(weights, SHARES)
 ]  # fmt: skip
 AGAINST = Recipe("hybrid(0.5)")
-FINALISTS = [AGAINST, Recipe("hybrid(0.5)", {"consistency": 0.3}, 0.15)]
+FINALISTS = [
+    AGAINST,
+    *(Recipe("hybrid(0.5)", {"consistency": 0.3}, share) for share in (0, 0.15)),
+    *(Recipe("cross", {"consistency": 0.3}, share) for share in (0.15, 0.3)),
+]
 SETTINGS: dict[str, dict[str, Any]] = {
     # The middle of what tuning found for most kinds of batches; see docs/results.md.
     "libreoffice-pretrained": {"learning_rate": 0.01, "temperature": 0.12},
