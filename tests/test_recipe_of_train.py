@@ -24,9 +24,6 @@ def test_what_the_data_allow() -> None:
     assert recipe_settings("best", TrainingData(of("de"))) == {"strategy": "mono"}
     assert "start_share" not in recipe_settings("best", several, pretrained=False)
     assert "consistency" not in recipe_settings("best", several, teacher=True)
-    # Monolingual data enter monolingual batches only, which some strategies do not have.
-    mixture = TrainingData({"two": of("de", "en"), "one": of("fr").named("one")})
-    assert recipe_settings("best", mixture)["strategy"] == "hybrid"
 
 
 @pytest.mark.parametrize(

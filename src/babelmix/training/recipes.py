@@ -9,7 +9,7 @@ from typing import Any
 
 from babelmix.training.data import TrainingData
 
-BEST: dict[str, Any] = {"strategy": "cross", "consistency": 0.3, "start_share": 0.3}
+BEST: dict[str, Any] = {"strategy": "hybrid", "consistency": 0.3, "start_share": 0.15}
 
 PAPER: dict[str, Any] = {"strategy": "hybrid"}
 """Hybrid batches with alpha 0.5, as in arXiv 2408.10536."""
@@ -24,8 +24,7 @@ def recipe_settings(
 
     Args:
         name: `"best"` or `"paper"`.
-        data: what is trained on. Pictures have hybrid batches under either name, and so have several corpora of which one is
-            in one language only; texts in one language alone have monolingual ones.
+        data: what is trained on. Pictures have hybrid batches under either name; texts in one language have monolingual ones.
         pretrained: whether the start has weights worth keeping a share of.
         teacher: whether there is one; its term and consistency exclude each other.
 
@@ -35,8 +34,6 @@ def recipe_settings(
     if len(data.langs) < 2:
         return {"strategy": "mono"}
     settings = dict(PAPER if name == "paper" else BEST)
-    if any(len(corpus.langs) < 2 for corpus in data.sources.values()):
-        settings["strategy"] = PAPER["strategy"]
     if not pretrained:
         settings.pop("start_share", None)
     if teacher:
