@@ -348,7 +348,7 @@ def test_the_lead_names_the_fair_share_of_uneven_pools(tiny_static) -> None:
 def test_an_audit_report_says_what_was_found(tiny_static, tmp_path) -> None:
     done = audit(tiny_static, parallel_corpus(), name="tiny <b>", store=False)
     write_audit_report(done, tmp_path / "report.html")
-    text = check_page(tmp_path / "report.html", images=3)
+    text = check_page(tmp_path / "report.html", images=4)
     assert "tiny &lt;b&gt;" in text
     assert f"{done.macro('multi/mAP'):.3f}" in text
     assert "Which languages crowd the answer out?" in text

@@ -40,7 +40,8 @@ def test_every_benchmark_is_there_with_its_options_and_its_place(monkeypatch) ->
         assert parts <= marked
         assert parts or name == "policies"
         written |= parts
-    assert written == marked
+    # Faults are a check, not a measurement.
+    assert written | {"faults"} == marked
 
 
 def test_the_minutes_of_all_are_the_sum(monkeypatch) -> None:
