@@ -165,6 +165,8 @@ def test_what_is_for_pictures_is_refused_for_texts() -> None:
         CorpusIndex(parallel_corpus(), text_only=["de"])
     with pytest.raises(PlanError, match="has no xx"):
         CorpusIndex(picture_corpus(), text_only=["xx"])
+    with pytest.raises(PlanError, match="text_only names every language"):
+        CorpusIndex(picture_corpus(), ["de", "fr"], text_only=["fr", "de"])
     with pytest.raises(PlanError, match="queries are pictures"):
         CorpusIndex(picture_corpus().reversed())
     both = Mixture({"a": CorpusIndex(picture_corpus()), "b": CorpusIndex(picture_corpus(20))})

@@ -135,7 +135,8 @@ class CorpusIndex:
         text_only: languages whose captions never stand beside a picture, only beside other captions.
 
     Raises:
-        PlanError: a language is not in the corpus, no pair is left, or queries or only some passages are pictures.
+        PlanError: a language is not in the corpus, all are for captions only, no pair is left, or queries or only some passages
+            are pictures.
 
     """
 
@@ -156,6 +157,10 @@ class CorpusIndex:
             raise PlanError(f"{corpus.name} has no {', '.join(unknown)}; it has {', '.join(self.langs)}")
         if text_only and not self.pictures:
             raise PlanError(f"{corpus.name} has no pictures, so no language of it can be for captions only")
+        if text_only and not set(self.langs) - set(text_only):
+            raise PlanError(
+                f"{corpus.name}: text_only names every language, so no caption would stand beside a picture; leave one out of it"
+            )
         self.name = corpus.name
         queries, passages, pair_query, pair_passage = _coded(corpus)
         if len(pair_query) == 0:
