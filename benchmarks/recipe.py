@@ -79,6 +79,7 @@ SCREENED = [
 AGAINST = Recipe("hybrid(0.5)")
 FINALISTS = [
     AGAINST,
+    Recipe("hybrid(0.5)", {"steps": 160}),  # takes as long as a hundred steps with consistency
     *(Recipe("hybrid(0.5)", {"consistency": 0.3}, share) for share in (0, 0.15)),
     *(Recipe("hybrid(0.5)", {"consistency": weight}, 0.15) for weight in (1, 3)),
     *(Recipe("cross", {"consistency": weight}, 0.15) for weight in (0.3, 1, 3)),
