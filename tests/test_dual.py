@@ -160,6 +160,8 @@ def test_both_ways_are_the_ranks_of_the_score_matrix(tiny: SentenceTransformer) 
     assert forward.macro("bias/rank distance over query languages") == pytest.approx(
         (best.max(1) - best.min(1)).mean()
     )
+    # A value is of a picture looked for in all languages, and of none of them.
+    assert forward.measures["bias/rank distance over query languages"].cells == ("all",)
     assert forward.macro("bias/rank std over query languages") == pytest.approx(best.std(axis=1).mean())
     assert forward.macro("bias/rank variance over query languages") == pytest.approx(best.var(axis=1).mean())
     # From a picture: any of its two captions of a language, among the captions of that language.
