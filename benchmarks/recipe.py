@@ -77,18 +77,46 @@ SCREENED = [
     for weight, share in itertools.product(weights, SHARES)
 ]  # fmt: skip
 AGAINST = Recipe("hybrid(0.5)")
-FINALISTS = [
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is run on a transformer.
+
+    Args:
+        label: what its tables are named after.
+        recipes: each against `AGAINST`, which is one of them.
+        pages: what its pages are called.
+        fifth: which of five parts of the pages that nothing is trained or tuned on.
+        seeds: unless told.
+
+    """
+
+    label: str
+    recipes: list[Recipe]
+    pages: str
+    fifth: int
+    seeds: list[int]
+
+
+CONFIRMED = [
     AGAINST,
     Recipe("hybrid(0.5)", {"steps": 160}),  # takes as long as a hundred steps with consistency
-    *(Recipe("hybrid(0.5)", {"consistency": 0.3}, share) for share in (0, 0.15)),
-    *(Recipe("hybrid(0.5)", {"consistency": weight}, 0.15) for weight in (1, 3)),
-    *(Recipe("cross", {"consistency": weight}, 0.15) for weight in (0.3, 1, 3)),
+    Recipe("hybrid(0.5)", {"consistency": 0.3}),
+    *(
+        Recipe(batches, {"consistency": weight}, 0.15)
+        for batches in ("hybrid(0.5)", "cross")
+        for weight in (0.3, 1, 3)
+    ),
     Recipe("cross", {"consistency": 3}, 0.3),
 ]
 FINAL = [AGAINST, *(Recipe("hybrid(0.5)", {"consistency": weight}, 0.15) for weight in (0.3, 1))]
-"""The default, and what is better on other texts: those that several seeds are for."""
-PAGES = ("pages", "fresh pages")
-"""Fifths of those that nothing is trained or tuned on: what is chosen by the first is tested on the second."""
+"""The default, and what is better on other texts."""
+STAGES = {
+    # What is chosen by one fifth of the pages is tested on another.
+    "confirm": Stage("recipe", CONFIRMED, "pages", 0, [11]),
+    "final": Stage("recipe-final", FINAL, "fresh pages", 1, [11, 12, 13, 14, 15]),
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     # The middle of what tuning found for most kinds of batches; see docs/results.md.
     "libreoffice-pretrained": {"learning_rate": 0.01, "temperature": 0.12},
@@ -218,29 +246,26 @@ def screen(corpus: str, folder: Path) -> dict[str, str]:
     return {"recipe-screen": table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)}
 
 
-def confirm(
-    recipes: list[Recipe], on_pages: str, corpus: str, benchmark: str, folder: Path, backend: str, seeds: list[int]
-) -> dict[str, str]:
-    """Recipes on a transformer."""
-    label = "recipe" if on_pages == PAGES[0] else "recipe-final"
+def confirm(stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str, seeds: list[int]) -> dict[str, str]:
+    """A stage's recipes on a transformer."""
     name = "e5-libreoffice"
     experiment = of_recipe(name, corpus)
     unused = split(open_corpus(corpus), experiment.data.split, seed=experiment.data.split_seed)["unused"]
     groups = sorted(set(unused.queries["group"].to_pylist()))
-    pages = unused.only_groups(groups[PAGES.index(on_pages) :: 5], "unused pages")
+    pages = unused.only_groups(groups[stage.fifth :: 5], "unused pages")
     langs = [code for code in pages.langs if code in {*experiment.data.langs, "en-US", *UNSEEN}]
-    tested = {on_pages: pages.only_langs(langs), "xquad-r": open_corpus(benchmark)}
+    tested = {stage.pages: pages.only_langs(langs), "xquad-r": open_corpus(benchmark)}
     search = Search(experiment, SETTINGS[name], folder / "confirm", tested, backend)
-    search.run_all(recipes, seeds)
+    search.run_all(stage.recipes, seeds)
     tables: dict[str, str] = {}
     comparisons = []
     for place, on in tested.items():
-        systems = {str(one): search.found(one, seeds, place) for one in recipes}
+        systems = {str(one): search.found(one, seeds, place) for one in stage.recipes}
         rows = [row("the start", [search.start_row(place)])]
         rows += [row(f"`{label}`", runs) for label, runs in systems.items()]
         if place == "xquad-r":
             rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) if m in AIMS else "" for m in SHOWN)])
-        tables[f"{label}-{slug(place)}"] = table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)
+        tables[f"{stage.label}-{slug(place)}"] = table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)
         comparisons += [(place, c) for c in compare_all(systems, list(AIMS), against=str(AGAINST))]
         print(on, flush=True)
     corrected = holm([c for _, c in comparisons])
@@ -253,7 +278,7 @@ def confirm(
         )
         rows.append([f"`{c.second}`", place, COLUMNS[c.measure], interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
     head = [f"minus `{AGAINST}`", "on", "measure", "difference [95 %]", "p", "p after Holm"]
-    return {**tables, f"{label}-tests": table(head, rows)}
+    return {**tables, f"{stage.label}-tests": table(head, rows)}
 
 
 def row(label: str, runs: list[dict[str, Measure]]) -> list[str]:
@@ -269,7 +294,7 @@ def row(label: str, runs: list[dict[str, Measure]]) -> list[str]:
 def main() -> None:
     """Run, tabulate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["screen", "confirm", "final"])
+    parser.add_argument("stage", choices=["screen", *STAGES])
     parser.add_argument("corpus")
     parser.add_argument("benchmark", nargs="?")
     parser.add_argument("--to", type=Path, default=Path("runs/recipe"))
@@ -278,14 +303,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.stage != "screen" and not arguments.benchmark:
         parser.error(f"{arguments.stage} needs a benchmark")
-    seeds = arguments.seeds or ([11] if arguments.stage == "confirm" else [11, 12, 13, 14, 15])
     if arguments.stage == "screen":
         tables = screen(arguments.corpus, arguments.to)
     else:
-        recipes, on_pages = (FINALISTS, PAGES[0]) if arguments.stage == "confirm" else (FINAL, PAGES[1])
-        tables = confirm(
-            recipes, on_pages, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend, seeds
-        )
+        stage = STAGES[arguments.stage]
+        seeds = arguments.seeds or stage.seeds
+        tables = confirm(stage, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend, seeds)
     print(json.dumps({name: text.count("\n") - 1 for name, text in tables.items()}))
     for text in tables.values():
         print(text)

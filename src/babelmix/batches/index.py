@@ -157,7 +157,7 @@ class CorpusIndex:
             raise PlanError(f"{corpus.name} has no {', '.join(unknown)}; it has {', '.join(self.langs)}")
         if text_only and not self.pictures:
             raise PlanError(f"{corpus.name} has no pictures, so no language of it can be for captions only")
-        if text_only and not set(self.langs) - set(text_only):
+        if text_only and set(text_only) == set(self.langs):
             raise PlanError(
                 f"{corpus.name}: text_only names every language, so no caption would stand beside a picture; leave one out of it"
             )
