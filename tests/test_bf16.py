@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import parallel_corpus
 
 from babelmix.audit import audit
 from babelmix.audit.run import about_of, is_finished
-from babelmix.encoders import encode, fingerprint, load_encoder
+from babelmix.encoders import encode, fingerprint, load_encoder, precision
 
 TEXTS = [row["text"] for row in parallel_corpus().passages.to_pylist()]
 
@@ -65,3 +66,23 @@ def test_an_audit_of_one_precision_is_not_taken_for_one_of_the_other(tiny_bert, 
     assert is_finished(tmp_path / "audit", about_of(encoder, corpus, "tiny", bf16=bf16))
     assert not is_finished(tmp_path / "audit", about_of(encoder, corpus, "tiny", bf16=not bf16))
     assert done.table.about["precision"] == ("bfloat16" if bf16 else None)
+
+
+def test_one_is_told_once_where_bfloat16_is_slow(tiny_bert, tiny_static, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(precision, "bfloat16_time", lambda: 53.2)
+    monkeypatch.setattr(precision, "_tell", functools.cache(precision._tell.__wrapped__))
+    encode(tiny_static, TEXTS[:4], "query", store=False, bf16=True)
+    encoder = load_encoder(str(tiny_bert))
+    encode(encoder, TEXTS[:4], "query", store=False)
+    assert "bfloat16" not in capsys.readouterr().err
+    encode(encoder, TEXTS[:4], "query", store=False, bf16=True)
+    assert "bfloat16 takes 53 times as long as float32" in " ".join(capsys.readouterr().err.split())
+    encode(encoder, TEXTS[:4], "query", store=False, bf16=True)
+    assert "bfloat16" not in capsys.readouterr().err
+    monkeypatch.setattr(precision, "bfloat16_time", lambda: 0.6)
+    encode(encoder, TEXTS[:4], "query", store=False, bf16=True)
+    assert "bfloat16" not in capsys.readouterr().err
+
+
+def test_the_time_of_a_product_is_measured() -> None:
+    assert 0.01 < precision.bfloat16_time() < 10_000

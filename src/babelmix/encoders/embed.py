@@ -23,6 +23,7 @@ from babelmix._files import cache_folder, clear_leftovers, replacing_file, writi
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import Pictures
 from babelmix.encoders.loading import fingerprint
+from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.errors import EncoderError, first_line
 
@@ -144,7 +145,7 @@ def encode(
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
         memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.
-        bf16: run the encoder in bfloat16 mixed precision; such embeddings are stored apart.
+        bf16: run the encoder in bfloat16 mixed precision; such embeddings are stored apart. Where that is slower, it is said.
 
     Returns:
         float32, shape (texts, dimension), as the encoder gives them (not normalised again).
@@ -175,6 +176,8 @@ def encode(
 
     # Everything is written to its place at once: a second copy would take as much memory again.
     if len(missing):
+        if bf16:
+            tell_if_bfloat16_is_slow(encoder)
         with torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16):
             vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
     else:

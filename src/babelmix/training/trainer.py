@@ -27,6 +27,7 @@ from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.encoders.loading import forget_last_batch
+from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
@@ -138,6 +139,8 @@ def train(
         steps=settings.steps,
     )  # fmt: skip
     cpu = str(encoder.device) == "cpu"
+    if settings.bf16:
+        tell_if_bfloat16_is_slow(encoder)
     _processes.join(cpu)
     set_seed(settings.seed)
     static = is_static(encoder)
