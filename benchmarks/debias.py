@@ -2,9 +2,9 @@
 
 python benchmarks/debias.py libreoffice-help=PATH xquad-r=PATH
 
-Fitted on the passages of the first corpus, looked at on the second, whose texts and languages (all but those it shares) no
-method has seen; and, for what could be reached at best, fitted on the passages of the second itself. No method is told the
-language of a text. Embeddings are kept, so that another run goes on. Writes its table into docs/results.md.
+Fitted on the passages and queries of the first corpus, looked at on the second, whose texts and languages (all but those it
+shares) no method has seen; and, for what could be reached at best, fitted on those of the second itself. No method is told
+the language of a text. Embeddings are kept, so that another run goes on. Writes its table into docs/results.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import debiased, usual_rank
 from babelmix.search import open_rows
-from babelmix.search.documents import sampled_texts
+from babelmix.search.documents import sampled_queries, sampled_texts
 
 METHODS = (
     ("centred", 10), ("centred", 0), ("subspace", 5), ("subspace", 10), ("whiten", 0), ("means", 0), ("components", 1),
@@ -53,13 +53,14 @@ def main() -> None:
     limit = encoder.max_seq_length
     rows = [["the start", "", *cells(benchmark, *sides)]]
     for source in (arguments.corpus, arguments.benchmark):
-        texts = sampled_texts(open_rows(source), arguments.texts)
+        given = open_rows(source)
+        texts, queries = sampled_texts(given, arguments.texts), sampled_queries(given, arguments.texts)
         on = f"{source.split('=')[0]}, {len(texts)} languages"
         for method, rank in METHODS:
             if rank == 0 and (method, usual_rank(method, len(texts))) in METHODS:
                 continue
             encoder.max_seq_length = min(arguments.max_seq_length, limit)
-            made = debiased(encoder, texts, method=method, rank=rank)
+            made = debiased(encoder, texts, queries=queries, method=method, rank=rank)
             label = f"`{method}`" + (
                 f", {rank or usual_rank(method, len(texts))} directions" if method in RANKED else ""
             )

@@ -62,27 +62,30 @@ def test_fewer_directions_take_the_largest_differences() -> None:
     assert left[2] < 1e-9 * left[0]
 
 
-def test_centred_takes_all_means_to_one_point_and_that_to_zero() -> None:
+def test_centred_takes_all_means_to_zero() -> None:
     drawn_once = drawn()
     kind = np.arange(len(drawn_once.lang)) % 2
     # A prompt moves queries, and those of each language a little more.
     moved = drawn_once.vectors + kind[:, None] * (7 + np.linspace(0, 1, 4)[drawn_once.lang, None] * np.arange(12))
     members = Embedded(moved, drawn_once.lang, kind).members()
     means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
-    mean, directions = centred_subspace(members, 7)
+    # 4 languages of 2 kinds differ in 6 directions at most, beside those of the kinds.
+    directions = centred_subspace(members, 6)
     np.testing.assert_allclose(directions @ directions.T, np.eye(8), atol=1e-9)
-    left = (means - mean) @ (np.eye(12) - directions.T @ directions)
-    # 4 languages of 2 kinds differ in 7 directions at most.
-    np.testing.assert_allclose(left, 0, atol=1e-9)
-    mean, directions = centred_subspace(members, 2)
-    kinds_left = (means.mean(axis=0) - mean) @ (np.eye(12) - directions.T @ directions)
-    np.testing.assert_allclose(kinds_left, 0, atol=1e-9)
+    np.testing.assert_allclose(means @ (np.eye(12) - directions.T @ directions), 0, atol=1e-9)
+    fewer = centred_subspace(members, 2)
+    np.testing.assert_allclose(means.mean(axis=0) @ (np.eye(12) - fewer.T @ fewer), 0, atol=1e-9)
+    # The largest differences of languages go first.
+    left = [
+        np.linalg.norm(means @ (np.eye(12) - d.T @ d)) for d in (centred_subspace(members, r) for r in range(1, 7))
+    ]
+    assert left == sorted(left, reverse=True)
 
 
-def test_centred_with_one_kind_and_all_directions_is_subspace_and_a_shift() -> None:
-    members = drawn().members()
-    _, directions = centred_subspace(members, 3)
-    other = language_subspace(drawn().means_of_langs(), 3)
+def test_centred_with_one_kind_and_all_directions_is_subspace_and_the_mean() -> None:
+    directions = centred_subspace(drawn().members(), 3)
+    means = drawn().means_of_langs()
+    other = np.linalg.qr(np.concatenate([means.mean(axis=0)[None], language_subspace(means, 3)]).T)[0].T
     np.testing.assert_allclose(directions.T @ directions, other.T @ other, atol=1e-8)
 
 
@@ -184,6 +187,22 @@ def test_queries_and_passages_are_told_apart_where_their_prompts_differ(tiny_ber
     assert removal.clusters == 8
     encoder.prompts = {}
     assert debiased(encoder, texts(), method="means")[-2].clusters == 4
+
+
+def test_queries_are_fitted_on_as_such(tiny_static) -> None:
+    asked = {lang: [f"{text}?" for text in some] for lang, some in texts().items()}
+    plain = debiased(tiny_static, texts())
+    same = debiased(tiny_static, texts(), queries=texts())
+    apart = debiased(tiny_static, texts(), queries=asked)
+    matrices = [made[-2].linear.weight.detach().numpy() for made in (plain, same, apart)]
+    np.testing.assert_array_equal(matrices[0], matrices[1])
+    # A direction more: from passages to queries.
+    assert [round(16 - np.trace(matrix)) for matrix in matrices] == [4, 4, 5]
+    # Too few of a language, or a language that is not asked for, are as none.
+    few = debiased(tiny_static, texts(), queries={"en": asked["en"][:19], "pl": asked["de"]})
+    np.testing.assert_array_equal(few[-2].linear.weight.detach().numpy(), matrices[0])
+    some = debiased(tiny_static, texts(), queries={"en": asked["en"]})
+    assert np.abs(some[-2].linear.weight.detach().numpy() - matrices[2]).max() > 1e-3
 
 
 @pytest.mark.parametrize(

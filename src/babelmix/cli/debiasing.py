@@ -16,8 +16,8 @@ def debias(
     on: Annotated[
         str,
         typer.Option(
-            help="Texts to fit on: a file of documents (item, lang, text), or a corpus, whose passages are taken. They need no "
-            "translations, and are not to be what the encoder is tested on.",
+            help="Texts to fit on: a file of documents (item, lang, text), or a corpus, whose passages and queries are "
+            "taken. They need no translations, and are not to be what the encoder is tested on.",
             metavar="SOURCE",
         ),
     ] = "",
@@ -45,19 +45,20 @@ def debias(
     from babelmix.encoders.debias import debiased
     from babelmix.errors import ConfigError
     from babelmix.search import open_rows
-    from babelmix.search.documents import sampled_texts
+    from babelmix.search.documents import sampled_queries, sampled_texts
     from babelmix.training import is_static
 
     if not on:
         raise ConfigError("--on is missing: say which texts to fit on; see  babelmix debias --help")
     folder = out or Path("runs") / f"debiased-{slug(model)}"
     check_output_folder(folder, ["modules.json"])
-    found = sampled_texts(open_rows(on, langs=listed(langs)), texts)
+    rows = open_rows(on, langs=listed(langs))
+    found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
     encoder = load_encoder(model)
     own_limit = None if is_static(encoder) else encoder.max_seq_length
     if own_limit is not None and max_seq_length:
         encoder.max_seq_length = min(max_seq_length, int(own_limit))
-    made = debiased(encoder, found, method=method, rank=rank, batch_size=batch_size)
+    made = debiased(encoder, found, queries=asked, method=method, rank=rank, batch_size=batch_size)
     if own_limit is not None:
         # Cutting texts saved time in fitting; the encoder can still read longer ones.
         made.max_seq_length = own_limit

@@ -2,7 +2,7 @@
 
 | method | what is taken away | source |
 |---|---|---|
-| `centred` | the mean of all texts, the direction from queries to passages, and those in which languages differ | see below |
+| `centred` | the directions of the mean of all texts, from queries to passages, and in which languages differ | see below |
 | `subspace` | the directions in which the means of languages differ | LSAR: Xie et al., EMNLP 2022, Algorithm 1 |
 | `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
@@ -12,8 +12,10 @@ The first three are one matrix for all texts: a `Dense` of sentence-transformers
 the language of a text: it is told from the embedding itself, by a linear discriminant, and what is taken away is weighted by
 the probabilities, so that no one has to say in which language a query is. They are loaded by `load_encoder`.
 
-`centred` is `subspace` with two steps more. Embeddings lie around a mean that is far from zero, and cosines are compared from
-there (Mu and Viswanath, ICLR 2018); and a prompt for queries and another for passages move the two apart, as languages are.
+`centred` is `subspace` with two directions more. Embeddings lie around a mean that is far from zero, where all cosines are alike
+(Mu and Viswanath, ICLR 2018, who subtract it; texts of another kind lie around another mean in much the same direction, so
+that taking the direction away does better on them); and queries and passages, other texts under other prompts, lie apart, as
+languages do.
 """
 
 from __future__ import annotations
@@ -129,6 +131,7 @@ def debiased(
     encoder: SentenceTransformer,
     texts: Mapping[str, Sequence[str]],
     *,
+    queries: Mapping[str, Sequence[str]] | None = None,
     method: str = "centred",
     rank: int = 0,
     batch_size: int = 32,
@@ -138,6 +141,7 @@ def debiased(
     Args:
         encoder: it is not changed.
         texts: by language; what they say does not matter, and no text needs a translation.
+        queries: texts by language as people ask; of a language that has too few, `texts` are embedded as queries too.
         method: one of `METHODS`.
         rank: directions taken away, of `centred` and `subspace` in all, of `components` for each language; 0: see `usual_rank`.
         batch_size: texts a forward pass.
@@ -153,19 +157,7 @@ def debiased(
     for lang, some in texts.items():
         if len(some) < LEAST:
             raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")
-    # With one prompt for both, or none, queries and passages are embedded alike.
-    kinds = KINDS if len({encoder.prompts.get(kind) or "" for kind in KINDS}) > 1 else KINDS[:1]
-    together = [text for some in texts.values() for text in some]
-    numbers = np.repeat(np.arange(len(texts)), [len(some) for some in texts.values()])
-    vectors = [
-        encode(encoder, together, kind, batch_size=batch_size, label=f"encoding as {kind}").astype(np.float64)
-        for kind in kinds
-    ]
-    if str(encoder.similarity_fn_name) == "cosine":
-        vectors = [some / np.linalg.norm(some, axis=1, keepdims=True) for some in vectors]
-    embedded = Embedded(
-        np.concatenate(vectors), np.tile(numbers, len(kinds)), np.repeat(np.arange(len(kinds)), len(together))
-    )
+    embedded = _embedded(encoder, texts, queries or {}, batch_size)
     removal = _fitted(embedded, method, rank or usual_rank(method, len(texts)))
     made = copy.deepcopy(encoder)
     # Whether there was a last batch depends on what is in the cache.
@@ -176,6 +168,29 @@ def debiased(
     for module in (*first, removal, *last):
         made.append(module.to(encoder.device))
     return made
+
+
+def _embedded(
+    encoder: SentenceTransformer,
+    texts: Mapping[str, Sequence[str]],
+    queries: Mapping[str, Sequence[str]],
+    batch_size: int,
+) -> Embedded:
+    asked = {lang: queries[lang] if len(queries.get(lang, ())) >= LEAST else some for lang, some in texts.items()}
+    # The same texts with one prompt for both kinds, or none, are embedded alike.
+    alike = asked == dict(texts) and len({encoder.prompts.get(kind) or "" for kind in KINDS}) == 1
+    kinds = dict(zip(KINDS[:1] if alike else KINDS, (asked, texts), strict=False))
+    vectors, langs = [], []
+    for kind, by_lang in kinds.items():
+        together = [text for some in by_lang.values() for text in some]
+        found = encode(encoder, together, kind, batch_size=batch_size, label=f"encoding as {kind}").astype(np.float64)
+        if str(encoder.similarity_fn_name) == "cosine":
+            found /= np.linalg.norm(found, axis=1, keepdims=True)
+        vectors.append(found)
+        langs.append(np.repeat(np.arange(len(by_lang)), [len(some) for some in by_lang.values()]))
+    return Embedded(
+        np.concatenate(vectors), np.concatenate(langs), np.repeat(np.arange(len(kinds)), [len(v) for v in vectors])
+    )
 
 
 def usual_rank(method: str, langs: int) -> int:
@@ -192,9 +207,8 @@ def _fitted(embedded: Embedded, method: str, rank: int) -> Module:
                 f"rank {rank} is too large or too small: {langs} languages differ in at most {langs - 1} directions"
             )
     if method == "centred":
-        mean, directions = centred_subspace(embedded.members(), rank)
-        matrix = np.eye(dimension) - directions.T @ directions
-        return affine(matrix, -matrix @ mean)
+        directions = centred_subspace(embedded.members(), rank)
+        return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
     if method == "subspace":
         directions = language_subspace(embedded.means_of_langs(), rank)
         return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
@@ -229,8 +243,8 @@ def language_subspace(means: Array, rank: int) -> Array:
     return directions
 
 
-def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> tuple[Array, Array]:
-    """The mean, and the directions in which queries and passages differ and languages do.
+def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> Array:
+    """The directions of the mean, in which queries and passages differ, and in which languages do.
 
     Languages are compared within a kind, so that what a prompt does to each is seen too.
 
@@ -239,19 +253,18 @@ def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> tuple[Arr
         rank: how many directions of languages.
 
     Returns:
-        The mean, in which all languages and kinds count alike, shape (dimension,), and orthonormal directions, shape
-        (rank + kinds - 1, dimension).
+        Orthonormal, shape (rank + kinds, dimension). In the mean, all languages and kinds count alike.
 
     """
     means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
     of_kinds = means.mean(axis=0)
-    mean = of_kinds.mean(axis=0)
-    kinds = np.linalg.svd(of_kinds - mean, full_matrices=False)[2][: len(of_kinds) - 1]
+    # The means of the kinds span their own mean and the directions between them.
+    both = np.linalg.qr(of_kinds.T)[0].T
     apart = (means - of_kinds).reshape(-1, means.shape[-1])
-    apart = apart - apart @ kinds.T @ kinds
-    directions = np.concatenate([kinds, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
+    apart = apart - apart @ both.T @ both
+    directions = np.concatenate([both, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
     # Directions in which nothing differs any more need not be at right angles to the others.
-    return mean, np.linalg.qr(directions.T)[0].T
+    return np.linalg.qr(directions.T)[0].T
 
 
 def whitening(vectors: Array) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,14 @@ class Rows:
         name: what to call the collection.
         count: how many rows there are.
         items: gives, each time it is called, the rows of one item after the other.
+        corpus: whose passages they are, if any's.
 
     """
 
     name: str
     count: int
     items: Callable[[], Iterator[list[Row]]]
+    corpus: Corpus | None = None
 
 
 def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
@@ -74,15 +76,27 @@ def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
         count: texts of a language at most.
 
     """
+    return _sampled(((row.lang, row.text) for item in rows.items() for row in item), count)
+
+
+def sampled_queries(rows: Rows, count: int) -> dict[str, list[str]]:
+    """The same of the queries of the corpus whose passages the rows are; of other collections none."""
+    if rows.corpus is None:
+        return {}
+    table = rows.corpus.queries.select(["lang", "text"])
+    pairs = zip(table["lang"].to_pylist(), table["text"].to_pylist(), strict=True)
+    return _sampled(pairs, count)
+
+
+def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, list[str]]:
     drawn: dict[str, list[tuple[str, str]]] = {}
-    for item in rows.items():
-        for row in item:
-            if row.text is not None:
-                # The smallest digests are as good as drawn by lot, and a text that comes twice comes once.
-                best = drawn.setdefault(row.lang, [])
-                best.append((digest_of(row.text.encode("utf-8", "surrogatepass")), row.text))
-                if len(best) > 2 * count:
-                    drawn[row.lang] = sorted(set(best))[:count]
+    for lang, text in texts:
+        if text is not None:
+            # The smallest digests are as good as drawn by lot, and a text that comes twice comes once.
+            best = drawn.setdefault(lang, [])
+            best.append((digest_of(text.encode("utf-8", "surrogatepass")), text))
+            if len(best) > 2 * count:
+                drawn[lang] = sorted(set(best))[:count]
     return {lang: [text for _, text in sorted(set(best))[:count]] for lang, best in sorted(drawn.items())}
 
 
@@ -106,7 +120,7 @@ def rows_of_corpus(corpus: Corpus) -> Rows:
                     raise ReaderError(str(error), file=corpus.name, row=number + 1) from error
             yield rows
 
-    return Rows(corpus.name, table.num_rows, items)
+    return Rows(corpus.name, table.num_rows, items, corpus)
 
 
 def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None = None) -> Rows:
