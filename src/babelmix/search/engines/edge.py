@@ -31,8 +31,10 @@ _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
-_LINKS, _WIDTH, _LOOK = 24, 200, 128
-"""Of the graph: links of a row, rows looked at for each while it is built, and while it is searched."""
+_LINKS, _WIDTH = 24, 200
+"""Of the graph: links of a row, and rows looked at for each while it is built."""
+_LOOK, _LOOK_IN_ONE = 512, 128
+"""Rows looked at by a search of all languages, and of one, for which fewer do: see `benchmarks/engine.py`."""
 _SCANNED = 10_000
 """Kibibytes of vectors that are looked through faster than a graph is."""
 _ROOM = 64 << 20
@@ -201,7 +203,10 @@ class EdgeEngine:
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
         edge = self._edge
-        parameters = edge.SearchParams(exact=exact, hnsw_ef=_LOOK)
+        parameters = [
+            edge.SearchParams(exact=exact, hnsw_ef=_LOOK_IN_ONE if where.langs and len(where.langs) == 1 else _LOOK)
+            for where in wheres
+        ]
         queries = [edge.Query.Nearest(vector.tolist(), using=_DENSE) for vector in vectors]
         return self._search(queries, wheres, k, parameters)
 
@@ -209,19 +214,19 @@ class EdgeEngine:
         queries = [self._embed(text, "embed_query") for text in texts]
         some = [i for i, query in enumerate(queries) if query.indices]
         nearest = [self._edge.Query.Nearest(queries[i], using=_WORDS) for i in some]
-        found = self._search(nearest, [wheres[i] for i in some], k, None)
+        found = self._search(nearest, [wheres[i] for i in some], k, [None] * len(some))
         result: list[list[Hit]] = [[] for _ in texts]
         for i, hits in zip(some, found, strict=True):
             result[i] = hits
         return result
 
-    def _search(self, queries: Sequence[Any], wheres: Sequence[Where], k: int, parameters: Any) -> list[list[Hit]]:
+    def _search(
+        self, queries: Sequence[Any], wheres: Sequence[Where], k: int, parameters: Sequence[Any]
+    ) -> list[list[Hit]]:
         edge = self._edge
         requests = [
-            edge.QueryRequest(
-                query=query, filter=self._filter(where), limit=k, params=parameters, with_payload=list(_FACTS)
-            )
-            for query, where in zip(queries, wheres, strict=True)
+            edge.QueryRequest(query=query, filter=self._filter(where), limit=k, params=how, with_payload=list(_FACTS))
+            for query, where, how in zip(queries, wheres, parameters, strict=True)
         ]
         if not requests:
             return []
