@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from babelmix.audit import Audit, RankTable, crowding, language_shares, measures, rank_table
 from babelmix.audit.metrics import RankedLists, metric, recall
+from babelmix.audit.metrics.hit import hit
 from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
@@ -75,11 +76,13 @@ def slow_metric(name: str, relevant_ranks: list[int], total: int) -> float:
         return next((1 / i for i, relevance in enumerate(relevances[:k], 1) if relevance), 0.0)
     if base == "R":
         return sum(relevances[:k]) / sum(relevances)
+    if base == "hit":
+        return float(any(relevances[:k]))
     gain = sum(relevance / np.log2(i + 1) for i, relevance in enumerate(relevances[:k], 1))
     return gain / sum(1 / np.log2(i + 1) for i in range(1, min(sum(relevances), k) + 1))
 
 
-NAMES = ("mAP", "mAP@3", "MRR", "MRR@10", "nDCG", "nDCG@5", "R@1", "R@10")
+NAMES = ("mAP", "mAP@3", "MRR", "MRR@10", "nDCG", "nDCG@5", "R@1", "R@10", "hit@1", "hit@3")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -116,13 +119,14 @@ def test_metrics_equal_slow_references_in_all_settings(seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("mAP", 1 / 2), ("mAP@1", 0), ("mAP@2", 1 / 2), ("MRR", 1 / 2), ("MRR@1", 0), ("MRR@2", 1 / 2),
-     ("nDCG", 1 / np.log2(3)), ("nDCG@1", 0), ("nDCG@2", 1 / np.log2(3)), ("R@1", 0), ("R@2", 1)],
+     ("nDCG", 1 / np.log2(3)), ("nDCG@1", 0), ("nDCG@2", 1 / np.log2(3)), ("R@1", 0), ("R@2", 1), ("hit@1", 0), ("hit@2", 1)],
 )  # fmt: skip
 def test_metrics_of_one_list_and_of_none(name: str, value: float) -> None:
     second, nothing = np.array([1]), np.zeros(0, dtype=np.int64)
     assert metric(name)(RankedLists(second, np.array([0]), second)).tolist() == pytest.approx([value])
     assert metric(name)(RankedLists(nothing, nothing, nothing)).tolist() == []
-    assert recall(RankedLists(second, np.array([0]), second)).tolist() == [1]
+    for uncut in (recall, hit):
+        assert uncut(RankedLists(second, np.array([0]), second)).tolist() == [1]
 
 
 # ranx is compiled when it is first called, and its compiler warns of a cast of its own.
