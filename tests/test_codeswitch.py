@@ -88,6 +88,20 @@ def test_bad_columns_are_refused(tmp_path: Path, content: bytes, message: str) -
         read_lexicon(f"en:de={tmp_path / 'l.txt'}")
 
 
+def test_an_empty_line_before_the_translations_and_articles_on_phrases_cut_to_a_word(tmp_path: Path) -> None:
+    articles = [
+        ("late", "late /leit/\n\nspät, verspätet"),
+        ("house", "house /haus/\nHaus"),
+        ("house", "house /haus/\nGotteshausgebäude"),
+        ("the", "the /ðə/\nAntarktis"),
+        ("the", "the /ðə/\nder, die, das"),
+        ("run", "run /rʌn/\nLauf, Fahrt, Folge"),
+        ("run", "run /rʌn/\n1. rennen\n2. laufen"),
+    ]
+    lexicon = read_lexicon(write_dictd(tmp_path, articles))
+    assert lexicon.words == {"late": "spät", "house": "Haus", "the": "der", "run": "rennen"}
+
+
 @pytest.mark.parametrize(("index", "message"), [
     ("house\tA\n", "row 1: has 2 fields"),
     ("house\tA\tzz\n", "points at bytes 0 to"),

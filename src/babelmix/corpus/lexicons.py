@@ -120,7 +120,7 @@ def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
         raise ReaderError(f"has no articles beside it, {file.stem}{' or '.join(_ARTICLES)}", file=file)
     articles = _articles(articles_file)
     words: dict[str, str] = {}
-    sizes: dict[str, int] = {}
+    best: dict[str, tuple[int, int]] = {}
     skipped = 0
     for row, line in enumerate(_lines(index, file), 1):
         headword, start, size = _entry(line, file, row)
@@ -133,15 +133,17 @@ def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
         if headword.startswith(_ABOUT):
             continue
         word = headword.lower()
-        # Of several articles the longest is on the commonest sense.
         if not WORD.fullmatch(word):
             skipped += 1
-        elif size > sizes.get(word, 0):
-            translation = _translation(articles[start : start + min(size, _READ)], headword, articles_file, start)
-            if translation:
-                words[word], sizes[word] = translation, size
-            else:
-                skipped += 1
+            continue
+        translation, count = _translation(articles[start : start + min(size, _READ)], headword, articles_file, start)
+        if not translation:
+            skipped += 1
+            continue
+        # Of several articles the one with most lines is on the commonest sense; the others may be on phrases cut to one word.
+        worth = articles.count(b"\n", start, start + size), count
+        if worth > best.get(word, (-1, -1)):
+            words[word], best[word] = translation, worth
     digest = hashlib.sha256(index)
     digest.update(articles)
     return Lexicon(source, target, words, file.name, digest.hexdigest(), skipped)
@@ -172,23 +174,25 @@ def _number(text: str, file: Path, row: int, field: str) -> int:
     return value
 
 
-def _translation(article: bytes, headword: str, file: Path, start: int) -> str | None:
-    """The first translation of an article, if it is about the headword and has one of one to three words.
+def _translation(article: bytes, headword: str, file: Path, start: int) -> tuple[str | None, int]:
+    """The first translation of an article, if it is about the headword and has one of one to three words; and how many it has.
 
-    Its first line is the headword with its pronunciation, the second the translations of the first sense.
+    Its first line is the headword with its pronunciation, the next that is not empty the translations of the first sense.
     """
     try:
         # A character that the limit cuts in two is left out.
-        lines = codecs.getincrementaldecoder("utf-8")().decode(article).split("\n", 2)
+        first, _, rest = codecs.getincrementaldecoder("utf-8")().decode(article).partition("\n")
     except UnicodeDecodeError as error:
         raise ReaderError(f"the article at byte {start} is not UTF-8 ({error.reason})", file=file) from error
-    if len(lines) < 2 or _HEAD.split(lines[0], maxsplit=1)[0].strip().lower() != headword.lower():
-        return None
-    for part in re.split(r"[,;]", _NOTES.sub(" ", _NUMBER.sub("", lines[1]))):
+    if _HEAD.split(first, maxsplit=1)[0].strip().lower() != headword.lower():
+        return None, 0
+    line = rest.lstrip().partition("\n")[0]
+    translations = re.split(r"[,;]", _NOTES.sub(" ", _NUMBER.sub("", line)))
+    for part in translations:
         words = part.split()
         if 1 <= len(words) <= _LONGEST and all(WORD.fullmatch(word) for word in words):
-            return " ".join(words)
-    return None
+            return " ".join(words), len(translations)
+    return None, 0
 
 
 def _bytes(file: Path) -> bytes:
