@@ -65,12 +65,16 @@ def debias(
     with replacing_folder(folder, ["modules.json"]) as temporary:
         made.save(str(temporary), create_model_card=False)
     if json_output:
-        counts = {lang: len(some) for lang, some in found.items()}
-        typer.echo(json.dumps({"folder": str(folder), "method": method, "texts": counts}, ensure_ascii=False))
+        counts = {
+            name: {lang: len(some) for lang, some in of.items()} for name, of in (("texts", found), ("queries", asked))
+        }
+        typer.echo(json.dumps({"folder": str(folder), "method": method, **counts}, ensure_ascii=False))
         return
     from babelmix.cli.listing import out as screen
 
+    queries = f" and {sum(map(len, asked.values())):,} queries" if asked else ""
     screen.print(
-        f"{folder}: fitted on {sum(map(len, found.values())):,} texts in {len(found)} languages", highlight=False
+        f"{folder}: fitted on {sum(map(len, found.values())):,} texts{queries} in {len(found)} languages",
+        highlight=False,
     )
     screen.print(f"Measure it:  babelmix audit {folder} --corpus CORPUS", style="dim", highlight=False)
