@@ -29,6 +29,8 @@ from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training.data import refuse_evaluation_only
 
+_READ = 10_000
+"""Rows at a time."""
 _SPARE = 20
 """Candidates beyond those wanted at most, for those that are ruled out."""
 
@@ -200,8 +202,10 @@ def _mined(
             batch_size=batch_size, verbose=False, cache_folder=cache,
         )  # fmt: skip
     ranked: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        ranked[row["query"]].setdefault(row["negative"], float(row["scores"][1]))
+    # Row by row, a data set takes longer to read than its rows took to find.
+    for some in rows.iter(batch_size=_READ):
+        for query, negative, scores in zip(some["query"], some["negative"], some["scores"], strict=True):
+            ranked[query].setdefault(negative, float(scores[1]))
     for text, candidates in ranked.items():
         for query, query_lang in asked[text]:
             # Several items may have one text: if one of them is an answer, the text is.
