@@ -170,6 +170,12 @@ class Search:
         self.start = start_of(experiment, self.training, folder, print)
         self.backend = "" if is_static(self.start) else backend
 
+    def on(self, training: Corpus, folder: Path) -> Search:
+        """The same with other training texts, in another folder."""
+        other = copy.copy(self)
+        other.training, other.folder = {self.experiment.name: training}, folder
+        return other
+
     def model(self, recipe: Recipe, seed: int) -> Path:
         """Where the trained encoder lies, before any average."""
         return self.folder / slug(recipe.training) / f"seed-{seed}" / "model"
@@ -243,22 +249,30 @@ class Search:
         return measures(RankTable.load(place), ["mAP"])
 
 
-def screen(corpus: str, folder: Path) -> dict[str, str]:
-    """The grid on static encoders."""
+def on_static(corpus: str, folder: Path, part: str, called: str, langs: list[str] | None = None) -> Search:
+    """Runs on static encoders, to be looked at on a part of the corpus; in all languages of the experiment, or other ones."""
     name = "libreoffice-pretrained"
     experiment = of_recipe(name, corpus)
+    if langs:
+        experiment = experiment.model_copy(update={"data": experiment.data.model_copy(update={"langs": langs})})
     whole = open_corpus(corpus).only_langs(experiment.data.langs)
-    validation = split(whole, experiment.data.split, seed=experiment.data.split_seed)["validation"]
-    search = Search(experiment, SETTINGS[name], folder / "screen", {"validation": validation}, "")
-    seeds = experiment.compare.seeds[:1]
+    tested = split(whole, experiment.data.split, seed=experiment.data.split_seed)[part]
+    return Search(experiment, SETTINGS[name], folder / "screen", {called: tested}, "")
+
+
+def screen(corpus: str, folder: Path) -> dict[str, str]:
+    """The grid on static encoders."""
+    search = on_static(corpus, folder, "validation", "validation")
+    seeds = search.experiment.compare.seeds[:1]
     search.run_all(SCREENED, seeds)
     rows = [row("the start", [search.start_row("validation")])]
     rows += [row(f"`{one}`", search.found(one, seeds, "validation")) for one in SCREENED]
     return {"recipe-screen": table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)}
 
 
-def confirm(stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str, seeds: list[int]) -> dict[str, str]:
-    """A stage's recipes on a transformer."""
+def on_transformer(stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str) -> Search:
+    """Runs on a transformer, to be looked at on a fifth of the unused pages and zero-shot."""
+    assert stage.fifth is not None
     name = "e5-libreoffice"
     experiment = of_recipe(name, corpus)
     unused = split(open_corpus(corpus), experiment.data.split, seed=experiment.data.split_seed)["unused"]
@@ -266,16 +280,7 @@ def confirm(stage: Stage, corpus: str, benchmark: str, folder: Path, backend: st
     pages = unused.only_groups(groups[stage.fifth :: 5], "unused pages")
     langs = [code for code in pages.langs if code in {*experiment.data.langs, "en-US", *UNSEEN}]
     tested = {stage.pages: pages.only_langs(langs), "xquad-r": open_corpus(benchmark)}
-    return compared(Search(experiment, SETTINGS[name], folder / "confirm", tested, backend), stage, seeds)
-
-
-def on_static(stage: Stage, corpus: str, folder: Path, seeds: list[int]) -> dict[str, str]:
-    """A stage's recipes on static encoders, on the part that the grid was not looked at on."""
-    name = "libreoffice-pretrained"
-    experiment = of_recipe(name, corpus)
-    whole = open_corpus(corpus).only_langs(experiment.data.langs)
-    test = split(whole, experiment.data.split, seed=experiment.data.split_seed)["test"]
-    return compared(Search(experiment, SETTINGS[name], folder / "screen", {stage.pages: test}, ""), stage, seeds)
+    return Search(experiment, SETTINGS[name], folder / "confirm", tested, backend)
 
 
 def compared(search: Search, stage: Stage, seeds: list[int]) -> dict[str, str]:
@@ -325,19 +330,17 @@ def main() -> None:
     parser.add_argument("--backend", default="openvino", help="of the audits of transformers, as of `babelmix audit`")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default 1 to 5, 11 to confirm, 11 to 15 in the end")
     arguments = parser.parse_args()
-    if arguments.stage in ("confirm", "final") and not arguments.benchmark:
-        parser.error(f"{arguments.stage} needs a benchmark")
-    if arguments.stage == "screen":
+    stage = STAGES.get(arguments.stage)
+    if stage is None:
         tables = screen(arguments.corpus, arguments.to)
     else:
-        stage = STAGES[arguments.stage]
-        seeds = arguments.seeds or stage.seeds
-        static = stage.fifth is None
-        tables = (
-            on_static(stage, arguments.corpus, arguments.to, seeds)
-            if static
-            else confirm(stage, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend, seeds)
-        )
+        if stage.fifth is None:
+            search = on_static(arguments.corpus, arguments.to, "test", stage.pages)
+        elif arguments.benchmark:
+            search = on_transformer(stage, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend)
+        else:
+            parser.error(f"{arguments.stage} needs a benchmark")
+        tables = compared(search, stage, arguments.seeds or stage.seeds)
     print(json.dumps({name: text.count("\n") - 1 for name, text in tables.items()}))
     for text in tables.values():
         print(text)

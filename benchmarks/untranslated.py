@@ -12,27 +12,24 @@ Writes the table of docs/recipes.md.
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from marked import write
-from recipe import SETTINGS, SHOWN, of_recipe, row
+from recipe import SHOWN, Recipe, on_static, row
 from results import COLUMNS, ROOT, table
 
 from babelmix._files import slug
-from babelmix.audit import Measure, RankTable, audit, measures
-from babelmix.corpus import Corpus, open_corpus, split
+from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.codeswitch import Mode, code_switched
 from babelmix.corpus.lexicons import read_lexicon
-from babelmix.encoders import load_encoder
 from babelmix.experiment.setup import shared
-from babelmix.experiment.start import start_of
-from babelmix.training import train
 from babelmix.training.mining import mine
 
-NAME = "libreoffice-pretrained"
+PAGES = "test pages"
+SHARES = (0.0, 0.5, 1.0)
+"""Of mined negatives, those found in another language."""
 LEXICONS = {
     "cs": "ces", "de": "deu", "el": "ell", "es": "spa", "fr": "fra", "id": "ind", "it": "ita", "ja": "jpn", "ru": "rus",
     "tr": "tur",
@@ -60,54 +57,37 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("runs/untranslated"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
-    experiment = of_recipe(NAME, arguments.corpus)
-    whole = open_corpus(arguments.corpus).only_langs(["en", *LEXICONS])
-    parts = split(whole, experiment.data.split, seed=experiment.data.split_seed)
-    training, tested = parts["train"], parts["test"]
-    start = start_of(experiment, {NAME: training}, arguments.to, print)
+    search = on_static(arguments.corpus, arguments.to, "test", PAGES, ["en", *LEXICONS])
+    (training,) = search.training.values()
+    english = training.only_langs(["en"])
     lexicons = [
         read_lexicon(f"en:{lang}={arguments.lexicons / f'freedict-eng-{name}.index'}")
         for lang, name in LEXICONS.items()
     ]
 
-    def texts(kind: str) -> Corpus:
-        what, _, share = kind.partition(" ")
-        if what == "mined":
-            return kept(
-                arguments.to / slug(kind), lambda: mine(start, training, other_share=float(share), name="the start")
-            )
-        if what == "all":
-            return training
-        english = training.only_langs(["en"])
-        if what == "English":
-            return english
-        mode: Mode = "multilingual" if what == "multilingual" else "bilingual"
-        return kept(arguments.to / slug(kind), lambda: code_switched(english, lexicons, mode=mode))
+    def switched(mode: Mode) -> Corpus:
+        return kept(arguments.to / "corpora" / mode, lambda: code_switched(english, lexicons, mode=mode))
 
-    def job(kind: str, batches: str, seed: int) -> None:
-        place = arguments.to / slug(f"{kind} {batches}") / f"seed-{seed}"
-        if (place / "audit" / "done").is_file():
-            return
-        settings = experiment.run_settings(batches, seed).model_copy(update=SETTINGS[NAME])
-        train(copy.deepcopy(start), texts(kind), settings, place / "model", base=experiment.encoder.name)
-        audit(load_encoder(str(place / "model")), tested, name=f"{kind}, {batches}", store=False).save(place / "audit")
-        (place / "audit" / "done").touch()
+    def mined(share: float) -> Corpus:
+        place = arguments.to / "corpora" / f"mined-{share}"
+        return kept(place, lambda: mine(search.start, training, other_share=share, name="the start"))
 
-    jobs: dict[str, Callable[[], None]] = {
-        f"{kind} {batches} {seed}": partial(job, kind, batches, seed)
-        for seed in arguments.seeds
-        for kind, batches in ROWS.values()
+    texts: dict[str, Callable[[], Corpus]] = {
+        "English": lambda: english,
+        "bilingual": partial(switched, "bilingual"),
+        "multilingual": partial(switched, "multilingual"),
+        "all": lambda: training,
+        **{f"mined {share}": partial(mined, share) for share in SHARES},
     }
-    shared(arguments.to / "locks", jobs)
-
-    def found(kind: str, batches: str) -> list[dict[str, Measure]]:
-        folder = arguments.to / slug(f"{kind} {batches}")
-        return [measures(RankTable.load(folder / f"seed-{seed}" / "audit"), ["mAP"]) for seed in arguments.seeds]
-
-    audit(start, tested, name="the start", store=False).save(arguments.to / "start-audit")
-    lines = [row("the start", [measures(RankTable.load(arguments.to / "start-audit"), ["mAP"])])]
+    # Processes share this work too.
+    corpora = shared(arguments.to / "locks", texts)
+    searches = {kind: search.on(corpus, arguments.to / slug(kind)) for kind, corpus in corpora.items()}
+    for kind, one in searches.items():
+        one.run_all([Recipe(batches) for of, batches in ROWS.values() if of == kind], arguments.seeds)
+    lines = [row("the start", [search.start_row(PAGES)])]
     for label, (kind, batches) in ROWS.items():
-        lines.append(row(f"{label}, `{batches}`", found(kind, batches)))
+        found = searches[kind].found(Recipe(batches), arguments.seeds, PAGES)
+        lines.append(row(f"{label}, `{batches}`", found))
     written = table(["trained on", *(COLUMNS[m] for m in SHOWN)], lines)
     print(written)
     write(ROOT / "docs" / "recipes.md", {"untranslated": written})

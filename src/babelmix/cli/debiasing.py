@@ -65,10 +65,8 @@ def debias(
     with replacing_folder(folder, ["modules.json"]) as temporary:
         made.save(str(temporary), create_model_card=False)
     if json_output:
-        counts = {
-            name: {lang: len(some) for lang, some in of.items()} for name, of in (("texts", found), ("queries", asked))
-        }
-        typer.echo(json.dumps({"folder": str(folder), "method": method, **counts}, ensure_ascii=False))
+        facts = {"folder": str(folder), "method": method, "texts": _counts(found), "queries": _counts(asked)}
+        typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     from babelmix.cli.listing import out as screen
 
@@ -78,3 +76,7 @@ def debias(
         highlight=False,
     )
     screen.print(f"Measure it:  babelmix audit {folder} --corpus CORPUS", style="dim", highlight=False)
+
+
+def _counts(texts: dict[str, list[str]]) -> dict[str, int]:
+    return {lang: len(some) for lang, some in texts.items()}

@@ -206,11 +206,11 @@ def _fitted(embedded: Embedded, method: str, rank: int) -> Module:
             raise EncoderError(
                 f"rank {rank} is too large or too small: {langs} languages differ in at most {langs - 1} directions"
             )
-    if method == "centred":
-        directions = centred_subspace(embedded.members(), rank)
-        return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
-    if method == "subspace":
-        directions = language_subspace(embedded.means_of_langs(), rank)
+        directions = (
+            centred_subspace(embedded.members(), rank)
+            if method == "centred"
+            else language_subspace(embedded.means_of_langs(), rank)
+        )
         return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
     if method == "whiten":
         return affine(*whitening(embedded.vectors))

@@ -24,6 +24,11 @@ FROM_E5 = STATIC_FROM_E5
 _RARITY = 1e-3
 
 
+def is_static(encoder: torch.nn.Module) -> bool:
+    """Whether an encoder only averages token vectors."""
+    return any(isinstance(module, StaticEmbedding) for module in encoder.children())
+
+
 class TokenMemory:
     """Token ids of texts already seen, so that runs over the same texts tokenise them once.
 

@@ -83,9 +83,8 @@ def sampled_queries(rows: Rows, count: int) -> dict[str, list[str]]:
     """The same of the queries of the corpus whose passages the rows are; of other collections none."""
     if rows.corpus is None:
         return {}
-    table = rows.corpus.queries.select(["lang", "text"])
-    pairs = zip(table["lang"].to_pylist(), table["text"].to_pylist(), strict=True)
-    return _sampled(pairs, count)
+    table = rows.corpus.queries
+    return _sampled(zip(table["lang"].to_pylist(), table["text"].to_pylist(), strict=True), count)
 
 
 def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, list[str]]:

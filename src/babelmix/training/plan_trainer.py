@@ -15,13 +15,13 @@ from transformers import TrainerCallback
 from babelmix import _processes
 from babelmix._files import writing_to
 from babelmix._progress import Ticker
+from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import CaptionLoss, StepCaptions
 from babelmix.training.data import StepTexts
 from babelmix.training.losses import CachedColumnLoss, ColumnLoss
 from babelmix.training.rows import RowAdam
-from babelmix.training.weights import is_static
 
 _TRAINED = "trained.safetensors"
 _SCALE = "scale.safetensors"

@@ -18,9 +18,10 @@ from babelmix.audit import measures
 from babelmix.audit.measures import Measure
 from babelmix.audit.run import ranks_of
 from babelmix.corpus import Corpus
+from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
 from babelmix.training.settings import TrainingSettings
-from babelmix.training.weights import is_static, load_trained, save_trained
+from babelmix.training.weights import load_trained, save_trained
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.encoders.loading import forget_last_batch
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
+from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
@@ -41,7 +42,6 @@ from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
-from babelmix.training.weights import is_static
 
 MARKERS = ("training.json",)
 """What a folder that `train` wrote holds."""

@@ -10,16 +10,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from babelmix._files import replacing_file
 from babelmix.encoders.dual import is_dual, tower_of
 from babelmix.errors import TrainingError
-
-
-def is_static(encoder: torch.nn.Module) -> bool:
-    """Whether an encoder only averages token vectors."""
-    return any(isinstance(module, StaticEmbedding) for module in encoder.children())
 
 
 def trained(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
