@@ -14,6 +14,7 @@ end several seeds of the few that are left:
     python benchmarks/recipe.py confirm libreoffice-help=PATH xquad-r=PATH
     python benchmarks/recipe.py final libreoffice-help=PATH xquad-r=PATH
 
+On a transformer it trains in bfloat16, as the experiment does; `--float32` is for processors without it, and has its own tables.
 What is done is kept, and not done again; several processes share the work. Averages with the start need no training of their own.
 """
 
@@ -25,7 +26,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -270,7 +271,9 @@ def screen(corpus: str, folder: Path) -> dict[str, str]:
     return {"recipe-screen": table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)}
 
 
-def on_transformer(stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str) -> Search:
+def on_transformer(
+    stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str, float32: bool = False
+) -> Search:
     """Runs on a transformer, to be looked at on a fifth of the unused pages and zero-shot."""
     assert stage.fifth is not None
     name = "e5-libreoffice"
@@ -280,7 +283,8 @@ def on_transformer(stage: Stage, corpus: str, benchmark: str, folder: Path, back
     pages = unused.only_groups(groups[stage.fifth :: 5], "unused pages")
     langs = [code for code in pages.langs if code in {*experiment.data.langs, "en-US", *UNSEEN}]
     tested = {stage.pages: pages.only_langs(langs), "xquad-r": open_corpus(benchmark)}
-    return Search(experiment, SETTINGS[name], folder / "confirm", tested, backend)
+    changes = SETTINGS[name] | ({"bf16": False} if float32 else {})
+    return Search(experiment, changes, folder / ("confirm-float32" if float32 else "confirm"), tested, backend)
 
 
 def compared(search: Search, stage: Stage, seeds: list[int]) -> dict[str, str]:
@@ -328,6 +332,7 @@ def main() -> None:
     parser.add_argument("benchmark", nargs="?")
     parser.add_argument("--to", type=Path, default=Path("runs/recipe"))
     parser.add_argument("--backend", default="openvino", help="of the audits of transformers, as of `babelmix audit`")
+    parser.add_argument("--float32", action="store_true", help="train transformers in float32; tables of their own")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default 1 to 5, 11 to confirm, 11 to 15 in the end")
     arguments = parser.parse_args()
     stage = STAGES.get(arguments.stage)
@@ -337,7 +342,11 @@ def main() -> None:
         if stage.fifth is None:
             search = on_static(arguments.corpus, arguments.to, "test", stage.pages)
         elif arguments.benchmark:
-            search = on_transformer(stage, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend)
+            search = on_transformer(
+                stage, arguments.corpus, arguments.benchmark, arguments.to, arguments.backend, arguments.float32
+            )
+            if arguments.float32:
+                stage = replace(stage, label=f"{stage.label}-float32")
         else:
             parser.error(f"{arguments.stage} needs a benchmark")
         tables = compared(search, stage, arguments.seeds or stage.seeds)
