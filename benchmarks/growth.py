@@ -5,9 +5,9 @@ python benchmarks/growth.py --parts index --rows 10000 100000 300000 --keep
 python benchmarks/growth.py --parts            # draw again from what is kept
 
 Audit: stored embeddings to a saved audit. Training data: to the first batch, once pairs that are numbers (a plan without memory
-a pair), once a stored corpus of texts. Index: vectors given rather than encoded, written as `babelmix index` does. Memory is
-what no file backs, on Linux. CPU seconds hardly notice other processes: powers and pictures go by them. What was found is kept
-in growth.json, from which tables and pictures of docs/benchmarks.md are made.
+a pair), once a stored corpus of texts. Index: vectors given rather than encoded, their variances like an encoder's, written as
+`babelmix index` does. Memory is what no file backs, on Linux. CPU seconds hardly notice other processes: powers and pictures go
+by them. What was found is kept in growth.json, from which tables and pictures of docs/benchmarks.md are made.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[str, Prepare, Callable[[Path, int], growing.Found]]] = {
     "numbers": ("pairs", lambda *_: None, lambda folder, size: growing.plan(folder, size, False)),
     "items": ("pairs", growing.write_items, lambda folder, size: growing.plan(folder, size, True)),
     "stored": ("stored", growing.write_stored, lambda folder, _: growing.stored(folder)),
-    "index": ("rows", growing.write_collection, lambda folder, _: growing.index(folder)),
+    "index": ("rows", growing.write_decaying, lambda folder, _: growing.index(folder)),
 }
 SIZES = {
     "passages": (10_000, 100_000, 1_000_000),

@@ -79,7 +79,7 @@ def _anonymous() -> int:
 
 
 def encoder_like(
-    rng: np.random.Generator, item: np.ndarray, lang: np.ndarray, dimension: int
+    rng: np.random.Generator, item: np.ndarray, lang: np.ndarray, dimension: int, decay: float = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Query and passage embeddings as encoders give them: all in one direction, plus meaning, plus language, plus noise.
 
@@ -88,6 +88,7 @@ def encoder_like(
         item: item of each row, int64, shape (rows,).
         lang: language of each row, below 100, int64, shape (rows,).
         dimension: of the embeddings.
+        decay: to the minus which power of its number a dimension's variance falls, in meaning and noise; on average it is one.
 
     Returns:
         Queries and passages, both float32, shape (rows, dimension).
@@ -97,11 +98,13 @@ def encoder_like(
     directions = np.random.default_rng(dimension)
     common = directions.standard_normal(dimension, dtype=np.float32)
     offset = directions.standard_normal((100, dimension), dtype=np.float32)[lang]
-    meaning = rng.standard_normal((item.max() + 1, dimension), dtype=np.float32)[item]
+    variance = np.arange(1, dimension + 1) ** -float(decay)
+    width = np.sqrt(variance / variance.mean(), dtype=np.float32)
+    meaning = width * rng.standard_normal((item.max() + 1, dimension), dtype=np.float32)[item]
     # Noise grows with the dimension's square root, so that a search is as hard in any.
     scale = np.float32(1.7 * (dimension / 384) ** 0.25)
     sides = []
     for _ in range(2):
-        noise = rng.standard_normal(meaning.shape, dtype=np.float32)
+        noise = width * rng.standard_normal(meaning.shape, dtype=np.float32)
         sides.append(common + meaning + np.float32(0.5) * offset + scale * noise)
     return sides[0], sides[1]

@@ -42,7 +42,7 @@ def debias(
     """
     from babelmix._files import check_output_folder, replacing_folder, slug
     from babelmix.encoders import load_encoder
-    from babelmix.encoders.debias import debiased
+    from babelmix.encoders.debias import LEAST, debiased
     from babelmix.errors import ConfigError
     from babelmix.search import open_rows
     from babelmix.search.documents import sampled_queries, sampled_texts
@@ -54,6 +54,7 @@ def debias(
     check_output_folder(folder, ["modules.json"])
     rows = open_rows(on, langs=listed(langs))
     found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
+    asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
     encoder = load_encoder(model)
     own_limit = None if is_static(encoder) else encoder.max_seq_length
     if own_limit is not None and max_seq_length:

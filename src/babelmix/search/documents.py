@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from babelmix.corpus import IMAGE, Corpus, open_corpus
 from babelmix.corpus.images import bytes_of, digest_of
@@ -27,6 +28,7 @@ from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
 from babelmix.errors import PictureError, ReaderError, SearchError, first_line
 from babelmix.search.rows import Row
 
+_BATCH = 4096
 _OWN = ("item", "lang", "text", "image", "group")
 
 
@@ -76,15 +78,19 @@ def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
         count: texts of a language at most.
 
     """
+    if rows.corpus is not None:
+        return _sampled(_texts_of(rows.corpus.passages), count)
     return _sampled(((row.lang, row.text) for item in rows.items() for row in item), count)
 
 
 def sampled_queries(rows: Rows, count: int) -> dict[str, list[str]]:
     """The same of the queries of the corpus whose passages the rows are; of other collections none."""
-    if rows.corpus is None:
-        return {}
-    table = rows.corpus.queries
-    return _sampled(zip(table["lang"].to_pylist(), table["text"].to_pylist(), strict=True), count)
+    return {} if rows.corpus is None else _sampled(_texts_of(rows.corpus.queries), count)
+
+
+def _texts_of(table: pa.Table) -> Iterator[tuple[str, str | None]]:
+    for batch in table.select(["lang", "text"]).to_batches(max_chunksize=_BATCH):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, list[str]]:
