@@ -52,12 +52,13 @@ class Moments:
         """Take them from vectors, shape (rows, dimension)."""
         mean = vectors.mean(axis=0)
         centred = vectors - mean
-        _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-        variances = singular**2 / len(vectors)
-        rank = min(RANK, len(variances))
-        others = vectors.shape[1] - rank
-        rest = float(variances[rank:].sum() / others) if others > 0 else 0.0
-        return cls(mean, directions[:rank].astype(np.float32), variances[:rank].astype(np.float32), rest)
+        covariance = (centred.T @ centred).astype(np.float64) / len(vectors)
+        dimension, rank = len(covariance), min(RANK, *vectors.shape)
+        # In ascending order; rounding may leave a variance of nothing below zero.
+        found, directions = np.linalg.eigh(covariance)
+        variances = np.maximum(found[::-1], 0)
+        rest = float(variances[rank:].mean()) if rank < dimension else 0.0
+        return cls(mean, directions.T[::-1][:rank].astype(np.float32), variances[:rank].astype(np.float32), rest)
 
     def score_moments(self, queries: Vectors) -> tuple[Vectors, Vectors]:
         """Mean and variance of the scores of queries, each float32, shape (queries,)."""
