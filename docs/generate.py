@@ -21,7 +21,7 @@ MODULES = {
     "encoders": ("encoders", "encoders.static", "encoders.debias", "encoders.uniter"),
     "batches": ("batches", "batches.strategies"),
     "training": ("training",),
-    "audit": ("audit", "audit.metrics", "audit.mteb"),
+    "audit": ("audit", "audit.metrics", "audit.calibration", "audit.chance", "audit.perturb", "audit.mteb"),
     "experiment": ("experiment",),
     "search": ("search", "search.service", "search.mteb"),
     "errors": ("errors",),
