@@ -223,6 +223,14 @@ def test_auto_takes_the_best_and_says_so(
     assert "is run by ONNX Runtime in int8" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(("capability", "engine"), [("AVX512", "openvino"), ("AVX2", "onnx")])
+def test_auto_takes_what_is_fastest_on_the_processor(
+    capability: str, engine: str, fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"{engine}-int8"
+
+
 def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
     with pytest.raises(EncoderError, match="first module is not a transformer but StaticEmbedding"):
         backends.use_backend(tiny_static, "onnx", name="tiny", key="")

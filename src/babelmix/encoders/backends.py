@@ -37,7 +37,6 @@ EXTRA = "fast"
 LAYOUT = 2
 """Raised when an export changes, so that older cached folders and embeddings are not used."""
 
-# The fastest first.
 _ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
 _LEAST_COSINE = 0.95
 
@@ -65,7 +64,7 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: s
         _use(encoder, backend, name, key)
         return
     why = why_not(encoder)
-    for engine in _ENGINES if why is None else ():
+    for engine in _fastest_first() if why is None else ():
         try:
             _use(encoder, engine, name, key)
         except MissingExtraError as error:
@@ -77,6 +76,11 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: s
             console.print(f"{name} is run by {_ENGINES[engine].TITLE} in int8", markup=False, highlight=False)
             return
     console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
+
+
+def _fastest_first() -> list[str]:
+    """OpenVINO's int8 wants AVX-512's instructions: with AVX2 alone it encodes two thirds of ONNX Runtime's texts a second."""
+    return sorted(_ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
 
 
 def check_backend(backend: str) -> None:
