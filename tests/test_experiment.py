@@ -18,7 +18,7 @@ from conftest import parallel_corpus
 
 from babelmix.audit import audit
 from babelmix.corpus import Corpus
-from babelmix.errors import AuditError, ConfigError, ReaderError, TrainingError
+from babelmix.errors import AuditError, ConfigError, PlanError, ReaderError, TrainingError
 from babelmix.experiment import (
     audit_lead,
     compare_audits,
@@ -30,8 +30,8 @@ from babelmix.experiment import (
 )
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.recipes import names, recipe
+from babelmix.experiment.setup import claim, refuse_another
 from babelmix.experiment.setup import corpora as corpora_of
-from babelmix.experiment.setup import refuse_another
 from babelmix.experiment.tune import Trial, Tuning
 
 SILENT = lambda line: None
@@ -74,6 +74,11 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"data": {"corpus": "x", "split": {"train": 1.0}}}, "no part 'test'"),
         ({"name": "a/b"}, "name"),
         ({"compare": {"tests": ["accuracy"]}}, "'accuracy' is not SETTING/METRIC"),
+        ({"compare": {"tests": ["bias/rank distnce"]}}, "no bias metric 'rank distnce'; there are rank distance"),
+        ({"compare": {"tests": ["bias/same-language share@x"]}}, "no bias metric"),
+        ({"training": {"stop_on": "bias/PEER@3"}}, "no bias metric 'PEER@3'"),
+        ({"training": {"stop_on": "bias/same-language share@10"}}, "neither more nor less of it is better"),
+        ({"uniter": {"width": 200}}, "3 attention heads cannot share a width of 200"),
         ({"tune": {"temperatures": [0.1]}}, "tune needs a part 'validation'"),
         ({"tune": {"temperatures": [0.1, 0.1]}}, "positive and distinct"),
         ({"tune": {"learning_rates": [0.0]}}, "positive and distinct"),
@@ -191,6 +196,37 @@ def test_a_folder_from_before_a_setting_was_there_is_the_same_experiment(tmp_pat
         record.write_text("\n".join(other))
         with pytest.raises(ConfigError, match="holds an experiment with other settings"):
             refuse_another(tmp_path, experiment)
+
+
+def test_tests_may_change_after_the_runs_and_be_of_medians(tmp_path) -> None:
+    out, short = tmp_path / "out", {"strategies": ["mono", "hybrid"], "seeds": [0]}
+    run_experiment(parse_experiment(settings(tmp_path, **short), "x.toml"), out, SILENT)
+    before = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/model/model.safetensors")}
+    medians = settings(tmp_path, **short, tests=["multi/R@1", "bias/median rank distance"], metrics=["R@1"])
+    results = run_experiment(parse_experiment(medians, "x.toml"), out, SILENT)
+    write_comparison_report(results, out / "report.html")
+    assert len(before) == 2
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    effects = {t["measure"]: t["effect"] for t in numbers(out)["tests"]["mono"]}
+    assert effects["bias/median rank distance"] is None
+    assert effects["multi/R@1"] is not None
+    assert load_experiment(out / "config.toml").compare.metrics == ["R@1"]
+
+
+def test_batches_that_cannot_be_filled_leave_no_folder(tmp_path) -> None:
+    values = settings(tmp_path, strategies=["mono", "cross", "one_to_k(9)"], against="mono")
+    with pytest.raises(PlanError):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_another_process_took_meanwhile_is_refused(tmp_path) -> None:
+    ours = parse_experiment(settings(tmp_path), "x.toml")
+    theirs = settings(tmp_path)
+    theirs["training"]["steps"] = 13
+    claim(tmp_path / "out", parse_experiment(theirs, "x.toml"))
+    with pytest.raises(ConfigError, match="holds an experiment with other settings"):
+        claim(tmp_path / "out", ours)
 
 
 @pytest.mark.slow

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-import pytest
 from conftest import parallel_corpus, sparse_corpus
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,6 @@ from test_batches import check_batch
 
 from babelmix.batches import BatchPlan, CorpusIndex, Mixture, largest_batch, strategy
 from babelmix.corpus import Corpus
-from babelmix.errors import PlanError
 
 
 def with_negatives(corpus: Corpus, rng: np.random.Generator, share: float = 0.7) -> Corpus:
@@ -115,11 +115,23 @@ def test_negatives_are_shared_by_ranks_and_found_in_a_mixture() -> None:
     assert seen == {"with", "without"}
 
 
-def test_too_few_passages_are_refused() -> None:
+def test_a_batch_of_everything_shares_what_negatives_there_are() -> None:
     corpus = parallel_corpus(8)
     rows = [table.to_pylist() for table in (corpus.queries, corpus.passages)]
     qrels = [tuple(row.values()) for row in corpus.qrels.to_pylist()]
     judged = Corpus.from_rows(*rows, qrels, name="small", negatives=[("i0", "i1")])
-    plan = BatchPlan(CorpusIndex(judged, hard_negatives=True), strategy("mono"), 8)
-    with pytest.raises(PlanError, match="too few passages for hard negatives"):
-        _ = plan[0]
+    index = CorpusIndex(judged, hard_negatives=True)
+    for step in range(6):
+        assert BatchPlan(index, strategy("mono"), 8)[step].negative_rows is None
+        assert BatchPlan(index, strategy("mono"), 7)[step].negative_rows is not None
+    # Only German has a ninth passage: rows in German have it, and the others share it.
+    rows[1].append({"item": "extra", "lang": "de", "text": "beiseite", "group": "extra"})
+    judged = Corpus.from_rows(*rows, qrels, name="small", negatives=[("i0", "extra")])
+    plan = BatchPlan(CorpusIndex(judged, hard_negatives=True), strategy("cross"), 8)
+    seen = set()
+    for batch in itertools.islice(plan.batches(), 30):
+        german = [rows[1][passage]["lang"] == "de" for passage in batch.passage_rows]
+        found = [] if batch.negative_rows is None else batch.negative_rows.tolist()
+        assert found == ([len(rows[1]) - 1] * 8 if any(german) else [])
+        seen |= {any(german) and not all(german)}
+    assert True in seen

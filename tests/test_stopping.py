@@ -281,15 +281,15 @@ def test_measures_and_settings_that_do_not_fit_are_refused(tiny_static, tmp_path
 
     with pytest.raises(TrainingError, match="cross/mAP is not measured on toy/validation; there are mono/mAP, multi"):
         one(only_german, stop_on="cross/mAP")
-    with pytest.raises(TrainingError, match="bias/colour is not measured on toy/validation"):
+    with pytest.raises(ConfigError, match="there is no bias metric 'colour'"):
         one(validation, stop_on="bias/colour")
-    with pytest.raises(TrainingError, match="neither more nor less of it is better, so training cannot stop on it"):
+    with pytest.raises(ValueError, match="neither more nor less of it is better, so training cannot stop on it"):
         one(validation, stop_on="bias/same-language share@10")
     with pytest.raises(TrainingError, match="evaluate_every is set, but there is no validation corpus"):
         one(None)
     with pytest.raises(TrainingError, match="there is a validation corpus, but evaluate_every is 0"):
         one(validation, evaluate_every=0)
-    with pytest.raises(ValueError, match="'accuracy' is not SETTING/METRIC"):
+    with pytest.raises(ConfigError, match="'accuracy' is not SETTING/METRIC"):
         one(validation, stop_on="accuracy")
     with pytest.raises(ConfigError, match="there is no metric 'accuracy'"):
         one(validation, stop_on="multi/accuracy")

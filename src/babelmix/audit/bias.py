@@ -12,6 +12,31 @@ from babelmix.audit.correlation import rank_correlation
 from babelmix.audit.peer import peer
 from babelmix.audit.ranks import RankTable
 from babelmix.corpus import IMAGE
+from babelmix.errors import ConfigError
+
+_LOWER_IS_BETTER: dict[str, bool | None] = {
+    "rank distance": True, "median rank distance": True, "log rank distance": True, "relative rank distance": True,
+    "rank distance over chance": True, "rank std": True, "rank variance": True, "mean rank correlation": False,
+    "PEER": False, "PEER by group": False, "same-language preference": None, "rank distance over query languages": True,
+    "rank std over query languages": True, "rank variance over query languages": True,
+}  # fmt: skip
+_OF_FIRST = ("same-language share", "same-language excess")
+
+
+def lower_is_better(name: str) -> bool | None:
+    """Whether less of a bias metric is better; None where neither is.
+
+    Raises:
+        ConfigError: there is no such metric.
+
+    """
+    of_first, _, k = name.rpartition("@")
+    if of_first in _OF_FIRST and k.isdecimal():
+        return None
+    if name not in _LOWER_IS_BETTER:
+        there = ", ".join([*_LOWER_IS_BETTER, *(f"{some}@K" for some in _OF_FIRST)])
+        raise ConfigError(f"there is no bias metric {name!r}; there are {there}")
+    return _LOWER_IS_BETTER[name]
 
 
 class BiasValues(NamedTuple):

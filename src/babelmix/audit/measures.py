@@ -23,8 +23,25 @@ import numpy.typing as npt
 from babelmix.audit import bias
 from babelmix.audit.metrics import DEFAULT, RankedLists, metric
 from babelmix.audit.ranks import RankTable
+from babelmix.errors import ConfigError
 
 SETTINGS = ("mono", "cross", "multi")
+
+
+def check_name(name: str) -> None:
+    """Raise unless a name is `setting/metric` with a metric that there is.
+
+    Raises:
+        ConfigError: it is not.
+
+    """
+    setting, _, what = name.partition("/")
+    if setting == "bias":
+        bias.lower_is_better(what)
+    elif setting in SETTINGS:
+        metric(what)
+    else:
+        raise ConfigError(f"{name!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
 
 
 @dataclass(frozen=True, eq=False)

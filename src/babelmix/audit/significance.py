@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,10 @@ class Comparison:
     p_holm: float | None = None
     first: str = ""
     second: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON-serialisable values; an effect size that is not defined is null."""
+        return {**asdict(self), "effect": None if np.isnan(self.effect) else self.effect}
 
 
 def estimates(

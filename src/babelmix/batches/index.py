@@ -191,7 +191,7 @@ class CorpusIndex:
             ]
             self.hard_negatives = HardNegatives(
                 query_item=queries.item, query_class=query_class, passage_lang=passages.lang, passage_class=passage_class,
-                rows=cast(RowsByLanguage, self.passage_rows), negatives=(pairs[0], pairs[1]), name=corpus.name,
+                rows=cast(RowsByLanguage, self.passage_rows), negatives=(pairs[0], pairs[1]),
             )  # fmt: skip
 
     @property

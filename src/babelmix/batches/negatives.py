@@ -10,7 +10,6 @@ import numpy as np
 
 from babelmix.batches.keyed import derive_key, integers, uniforms
 from babelmix.batches.pool import Floats, Ints
-from babelmix.errors import PlanError
 
 _TRIES = 64
 """Random passages tried for a row that has no negative of its own left."""
@@ -45,7 +44,8 @@ class HardNegatives:
     """Draws a hard negative for each row of a batch.
 
     A negative is never of a class that stands in the batch with a query of its own: it would be the right answer of another
-    row. A row none of whose own negatives fits, or that has none, gets a random passage in its answer's language.
+    row. A row none of whose own negatives fits, or that has none, gets a random passage in its answer's language. Where the batch
+    holds all of that language it shares another row's: in the loss the negatives of all rows stand beside every query.
 
     Args:
         query_item: item of each query row, int64, shape (query rows,).
@@ -54,7 +54,6 @@ class HardNegatives:
         passage_class: class of each passage item, int64, shape (passage items,).
         rows: the passage rows by item and language.
         negatives: query items and the passage items that are their negatives, both int64, shape (negatives,).
-        name: of the corpus, for errors.
 
     """
 
@@ -66,26 +65,21 @@ class HardNegatives:
         passage_class: Ints,
         rows: RowsByLanguage,
         negatives: tuple[Ints, Ints],
-        name: str,
     ) -> None:
         self._query_item, self._query_class = query_item, query_class
         self._passage_lang, self._passage_class, self._rows = passage_lang, passage_class, rows
-        self._name = name
         order = np.argsort(negatives[0], kind="stable")
         self._passage = negatives[1][order]
         self._count = np.bincount(negatives[0], minlength=len(query_class))
         self._first = np.cumsum(self._count) - self._count
 
-    def draw(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints:
-        """Passage rows, int64, shape (batch,); pure in the key.
+    def draw(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
+        """Passage rows, int64, shape (batch,); None if the batch leaves none. Pure in the key.
 
         Args:
             query_rows: of the batch, int64, shape (batch,).
             passage_rows: of the batch, int64, shape (batch,).
             key: of the chance to use, 64 bits.
-
-        Raises:
-            PlanError: the corpus has too few passages beside those of the batch.
 
         """
         query, lang = self._query_item[query_rows], self._passage_lang[passage_rows]
@@ -106,12 +100,13 @@ class HardNegatives:
                 break
             drawn = integers(derive_key(key, "random", turn), len(self._passage_class), len(open_rows))
             self._keep(chosen, open_rows, drawn, lang, taken)
-        if (chosen < 0).any():
-            raise PlanError(
-                f"{self._name}: beside a batch of {len(query)} there are too few passages for hard negatives; use a smaller "
-                "batch size or train without them"
-            )
-        return self._rows.pick(chosen, lang, chance[1])
+        own = chosen >= 0
+        if not own.any():
+            return None
+        rows = np.empty_like(chosen)
+        rows[own] = self._rows.pick(chosen[own], lang[own], chance[1][own])
+        rows[~own] = np.resize(rows[own], len(rows) - int(own.sum()))
+        return rows
 
     def _keep(self, chosen: Ints, rows: Ints, passages: Ints, lang: Ints, taken: Ints) -> None:
         """Take the passages that exist in their row's language and are of no class in the batch."""

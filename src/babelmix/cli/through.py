@@ -97,7 +97,7 @@ def audit_through(
             }
             for name in found
         },
-        "tests": [{**asdict(one), "effect": None if np.isnan(one.effect) else one.effect} for one in tests],
+        "tests": [one.as_json() for one in tests],
     }
     fair = {lang: size / about["pool"] for lang, size in sizes.items()}
     write_json(folder / FILE, facts)

@@ -28,13 +28,13 @@ class AuditComparison:
     comparisons: list[Comparison]
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison as JSON-serialisable values; an effect size that is not defined is null."""
+        """The comparison as JSON-serialisable values."""
         return {
             "audits": {
                 name: {measure: asdict(macro) for measure, (macro, _) in audit.estimates.items()}
                 for name, audit in self.audits.items()
             },
-            "tests": [{**asdict(c), "effect": None if c.effect != c.effect else c.effect} for c in self.comparisons],
+            "tests": [c.as_json() for c in self.comparisons],
         }
 
 

@@ -25,7 +25,16 @@ from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, load_examples, save_examples
 from babelmix.experiment.results import Entry, Results, results_as_json
-from babelmix.experiment.setup import Parts, claim, corpora, record_environment, refuse_another, shared, size_of
+from babelmix.experiment.setup import (
+    Parts,
+    claim,
+    corpora,
+    record_environment,
+    refuse_another,
+    refuse_plans,
+    shared,
+    size_of,
+)
 from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
@@ -60,6 +69,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     _processes.join(cpu=not torch.cuda.is_available())
     _processes.main_only(lambda: refuse_another(output, experiment))
     parts = corpora(experiment)
+    refuse_plans(experiment, parts)
 
     def begin() -> None:
         # Only now: a corpus that was not found must not keep the folder from the next try.

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from babelmix.audit import SETTINGS
+from babelmix.audit.measures import check_name
 from babelmix.audit.metrics import DEFAULT, metric
 from babelmix.batches import strategy
 from babelmix.errors import BabelmixError, ConfigError
@@ -90,6 +91,17 @@ class Uniter(_Section):
     layers: int = Field(2, ge=1)
     vocabulary: int = Field(2000, ge=100, description="word pieces at most, learned from the captions")
     k: int = Field(32, ge=1, description="of each query's answers by the first stage, so many are read")
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of a layer: one for 64 of its width."""
+        return max(1, self.width // 64)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Uniter:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} attention heads cannot share a width of {self.width} evenly")
+        return self
 
 
 class References(_Section):
@@ -178,9 +190,7 @@ class Compare(_Section):
     @classmethod
     def _known_tests(cls, value: list[str]) -> list[str]:
         for name in value:
-            setting, _, what = name.partition("/")
-            if setting not in (*SETTINGS, "bias") or not what:
-                raise ValueError(f"{name!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
+            check_name(name)
         return value
 
     @model_validator(mode="after")

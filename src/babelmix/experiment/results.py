@@ -113,7 +113,7 @@ def results_as_json(results: Results) -> dict[str, Any]:
             for name, tuning in results.tuning.items()
         },
         "against": results.experiment.compare.against,
-        "tests": {other: [asdict(c) for c in comparisons] for other, comparisons in results.tests.items()},
+        "tests": {other: [c.as_json() for c in comparisons] for other, comparisons in results.tests.items()},
         "finding": finding(results),
         "benchmarks": {name: results_as_json(on) for name, on in results.benchmarks.items()},
     }

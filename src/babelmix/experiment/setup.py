@@ -19,7 +19,7 @@ from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment, load_experiment
-from babelmix.training import refuse_evaluation_only
+from babelmix.training import TrainingData, refuse_evaluation_only
 
 T = TypeVar("T")
 
@@ -106,6 +106,22 @@ def corpora(experiment: Experiment) -> Parts:
     return parts
 
 
+def refuse_plans(experiment: Experiment, parts: Parts) -> None:
+    """Raise if the data cannot fill the batches of a strategy: the last of them too is to be known before the first is trained.
+
+    Raises:
+        PlanError: by which language the message says.
+
+    """
+    seed = experiment.compare.seeds[0]
+    runs = [experiment.run_settings(strategy, seed) for strategy in experiment.compare.strategies]
+    stages = [runs, [experiment.tower_settings(seed)] if experiment.tower.strategy else []]
+    for same in filter(None, stages):
+        data = TrainingData.of(parts.training, same[0])
+        for settings in same:
+            data.plan(settings, world_size())
+
+
 def both_ways(corpus: Corpus) -> list[Corpus]:
     """A corpus and, if it has pictures, its reverse."""
     return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
@@ -172,6 +188,8 @@ def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
 def refuse_another(output: Path, experiment: Experiment) -> None:
     """Raise if the folder is of another experiment; a setting that it is too old to have had is as by default.
 
+    What is measured and tested may change: audits keep the ranks, from which all of that is computed.
+
     Raises:
         ConfigError: it holds an experiment with other settings.
 
@@ -180,7 +198,7 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
     if not record.is_file():
         return
     try:
-        same = load_experiment(record) == experiment
+        same = _trained_alike(load_experiment(record), experiment)
     except ConfigError:
         same = False
     if not same:
@@ -189,10 +207,21 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
         )
 
 
+def _trained_alike(one: Experiment, other: Experiment) -> bool:
+    judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
+    return one.model_copy(update={"compare": one.compare.model_copy(update=judged)}) == other
+
+
 def claim(output: Path, experiment: Experiment) -> None:
-    """Make the experiment's folder, and write its settings there."""
-    output.mkdir(parents=True, exist_ok=True)
-    if not (output / "config.toml").is_file():
+    """Make the experiment's folder, and write its settings there.
+
+    Raises:
+        ConfigError: since `refuse_another` another process has begun another experiment there.
+
+    """
+    (output / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(output / "locks" / "config.lock"):
+        refuse_another(output, experiment)
         write_text(output / "config.toml", experiment.to_toml())
 
 

@@ -167,7 +167,7 @@ def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus
     regions = grid_of(first, english)
     vocabulary = uniter.learn_vocabulary(texts, settings.vocabulary, lowercase=True)
     config = uniter.UniterConfig(
-        vocab_size=len(vocabulary), hidden_size=settings.width, layers=settings.layers, heads=max(1, settings.width // 64),
+        vocab_size=len(vocabulary), hidden_size=settings.width, layers=settings.layers, heads=settings.heads,
         intermediate_size=4 * settings.width, region_size=regions[0].features.shape[1], max_positions=64, dropout=0.0,
         attention_dropout=0.0, lowercase=True,
     )  # fmt: skip

@@ -8,9 +8,11 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from babelmix.batches import Batch, BatchPlan, CorpusIndex, Mixture, PairIndex
+from babelmix.batches import Batch, BatchPlan, CorpusIndex, Mixture, PairIndex, strategy
+from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
+from babelmix.training.settings import TrainingSettings
 
 
 class TrainingData:
@@ -52,6 +54,28 @@ class TrainingData:
         mixture = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
         # A single source needs none, but its weights must make sense all the same.
         self.index: PairIndex = mixture if len(parts) > 1 else next(iter(parts.values()))
+
+    @classmethod
+    def of(cls, sources: Corpus | Mapping[str, Corpus], settings: TrainingSettings) -> TrainingData:
+        """As a run with such settings has it; see above for what it raises."""
+        return cls(
+            sources, weights=settings.source_weights, temperature=settings.source_temperature,
+            hard_negatives=settings.hard_negatives, text_only=settings.text_only_langs,
+        )  # fmt: skip
+
+    def plan(self, settings: TrainingSettings, ranks: int = 1) -> BatchPlan:
+        """The batches of a run.
+
+        Raises:
+            PlanError: the data cannot fill them, or so many ranks not share them.
+
+        """
+        chosen = strategy(settings.strategy)
+        return BatchPlan(
+            self.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
+            seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
+            steps=settings.steps,
+        )  # fmt: skip
 
     @property
     def name(self) -> str:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from babelmix.audit import SETTINGS
-from babelmix.audit.metrics import metric
+from babelmix.audit.bias import lower_is_better
+from babelmix.audit.measures import check_name
 
 
 class TrainingSettings(BaseModel):
@@ -100,9 +100,7 @@ class TrainingSettings(BaseModel):
     @field_validator("stop_on")
     @classmethod
     def _a_measure(cls, value: str) -> str:
-        setting, _, what = value.partition("/")
-        if setting not in (*SETTINGS, "bias") or not what:
-            raise ValueError(f"{value!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
-        if setting != "bias":
-            metric(what)
+        check_name(value)
+        if value.startswith("bias/") and lower_is_better(value.removeprefix("bias/")) is None:
+            raise ValueError(f"{value}: neither more nor less of it is better, so training cannot stop on it")
         return value

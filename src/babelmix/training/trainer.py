@@ -20,8 +20,7 @@ from transformers import TrainerCallback, set_seed
 from babelmix import _processes
 from babelmix._files import check_output_folder, remove_folder, replacing_folder, write_json
 from babelmix._progress import progress_bar, quiet_transformers
-from babelmix.batches import BatchPlan, strategy
-from babelmix.batches.strategies import WithTextText
+from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
@@ -124,20 +123,12 @@ def train(
     """
     settings = resolved(settings, encoder, base)
     check_output_folder(output, MARKERS)
-    data = TrainingData(
-        corpus, weights=settings.source_weights, temperature=settings.source_temperature,
-        hard_negatives=settings.hard_negatives, text_only=settings.text_only_langs,
-    )  # fmt: skip
+    data = TrainingData.of(corpus, settings)
     ranks = _processes.world_size()
     _refuse_what_does_not_fit(encoder, settings, validation, ranks, data)
     if loss and (settings.consistency or settings.several_queries):
         raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave another loss out")
-    chosen = strategy(settings.strategy)
-    plan = BatchPlan(
-        data.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
-        seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
-        steps=settings.steps,
-    )  # fmt: skip
+    plan = data.plan(settings, ranks)
     cpu = str(encoder.device) == "cpu"
     if settings.bf16:
         tell_if_bfloat16_is_slow(encoder)
