@@ -31,6 +31,7 @@ from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import static
 from babelmix.training import TrainingSettings, train
+from babelmix.training.trainer import TEMPERATURE
 
 DIMENSION = 256
 BATCH = 256
@@ -118,7 +119,7 @@ def theirs(data: Corpus, vocabulary: int, steps: int) -> Clock:
         )  # fmt: skip
         trainer = SentenceTransformerTrainer(
             model=model, args=arguments, train_dataset=Dataset.from_dict(rows), callbacks=[clock],
-            loss=MultipleNegativesRankingLoss(model, scale=1 / TrainingSettings().temperature),
+            loss=MultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE),
         )  # fmt: skip
         # It prints every loss to standard output, which is for the table.
         trainer.remove_callback(PrinterCallback)
@@ -146,7 +147,7 @@ def bare(data: Corpus, vocabulary: int, steps: int) -> float:
                 )
                 for one in ids
             )
-            scores = query @ passage.T / TrainingSettings().temperature
+            scores = query @ passage.T / TEMPERATURE
             torch.nn.functional.cross_entropy(scores, torch.arange(len(scores))).backward()
             weights.grad = None
 

@@ -281,3 +281,65 @@ def test_compare_prints_its_settings(run: Callable[..., Done]) -> None:
 
 def test_version(run: Callable[..., Done]) -> None:
     assert run("--version").stdout.startswith("babelmix 0.")
+
+
+def test_parts_are_the_same_whatever_the_languages(run: Callable[..., Done], tmp_path: Path) -> None:
+    """Qrels of one language join groups that in another have nothing to do with each other."""
+    corpus = parallel_corpus(60)
+    rows = [table.to_pylist() for table in (corpus.queries, corpus.passages)]
+    pairs = [tuple(row.values()) for row in corpus.qrels.to_pylist()]
+    for number in range(0, 60, 6):
+        rows[1].append(
+            {"item": f"only{number}", "lang": "fr", "text": f"seulement {number}", "group": f"g{number // 2}"}
+        )
+        pairs.append((f"i{(number + 31) % 60}", f"only{number}"))
+    joined = tmp_path / "joined"
+    Corpus.from_rows(*rows, pairs, name="joined").save(joined)
+    sides: dict[str, set[str]] = {}
+    for part, langs in (("train", "en"), ("test", "")):
+        done = run("data", joined, "--part", part, "--to", tmp_path / part, *(["--langs", langs] if langs else []))
+        assert done.returncode == 0, done.stderr
+        sides[part] = set(Corpus.load(tmp_path / part).queries["group"].to_pylist())
+    assert not sides["train"] & sides["test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--langs", ","), "--langs ',' names no language"),
+        (("--seed", "5000000000"), "seed: Input should be less than or equal to 4294967295"),
+        (("--learning-rate", "inf"), "learning_rate: Input should be a finite number"),
+        (("--patience", "3"), "on a corpus that --validation names"),
+        (("--distil-share", "0.5"), "distil_from, which is empty"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_one_sentence(
+    run: Callable[..., Done], csv: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run("train", "-c", csv, "--model", "static", "--out", tmp_path / "m", *options)
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_was_trained_is_not_replaced_unasked(
+    run: Callable[..., Done], csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ("train", "-c", csv, "--model", "static", "--steps", 3)
+    assert run(*train).returncode == 0
+    assert run(*train).returncode == 0
+    other = run(*train, "--seed", 1)
+    assert other.returncode == 1
+    assert "holds an encoder of another training; choose a folder with --out" in " ".join(other.stderr.split())
+    assert run(*train, "--seed", 1, "--out", "runs/static-best").returncode == 0
+    place = tmp_path / "runs" / "static-best"
+    debiased = run("debias", place, "--on", csv, "--out", place)
+    assert debiased.returncode == 1
+    assert (place / "training.json").is_file()
+    assert run("debias", place, "--on", csv, "--out", "plain").returncode == 0
+    assert json.loads(Path("plain/debias.json").read_text())["base"] == str(place)
+    assert run("debias", place, "--on", csv, "--out", "plain", "--method", "subspace").returncode == 0
+    assert "takes no directions away" in " ".join(
+        run("debias", place, "--on", csv, "--rank", 2, "--method", "means").stderr.split()
+    )

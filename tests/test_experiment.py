@@ -78,6 +78,9 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"compare": {"tests": ["bias/same-language share@x"]}}, "no bias metric"),
         ({"training": {"stop_on": "bias/PEER@3"}}, "no bias metric 'PEER@3'"),
         ({"training": {"stop_on": "bias/same-language share@10"}}, "neither more nor less of it is better"),
+        ({"uniter": {"pretrain_steps": 3}}, "set uniter.rank_steps"),
+        ({"data": {"corpus": "x", "validation": "y"}}, "set training.evaluate_every"),
+        ({"compare": {"seeds": [2**32]}}, "from 0 to 4294967295"),
         ({"uniter": {"width": 200}}, "3 attention heads cannot share a width of 200"),
         ({"tune": {"temperatures": [0.1]}}, "tune needs a part 'validation'"),
         ({"tune": {"temperatures": [0.1, 0.1]}}, "positive and distinct"),
@@ -409,3 +412,23 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
     assert by_name["cross"].means["multi/mAP"].value > by_name["mixed"].means["multi/mAP"].value
     ranks = pl.read_parquet(tmp_path / "demo" / "runs" / "hybrid" / "seed-0" / "audit" / "ranks.parquet")
     assert {"above:ar", "above:de", "above:en", "above:ja"} <= set(ranks.columns)
+
+
+def test_a_point_that_diverges_does_not_end_the_tuning(tmp_path) -> None:
+    values = settings(tmp_path, strategies=["mono"], seeds=[0], against="mono")
+    values["data"]["split"] = {"train": 0.5, "validation": 0.2, "test": 0.3}
+    values["training"] |= {"evaluate_every": 4}
+    values["tune"] = {"learning_rates": [0.05, 1e38], "measures": ["multi/mAP"]}
+    results = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    assert [bool(trial.measures) for trial in results.tuning["mono"].trials] == [True, False]
+
+
+def test_an_image_tower_has_its_own_settings(tmp_path) -> None:
+    values = settings(tmp_path)
+    values["data"]["split"] = {"train": 0.5, "validation": 0.2, "test": 0.3}
+    values["training"] |= {"evaluate_every": 4, "patience": 2, "lora_rank": 2, "start_share": 0.5}
+    values["tower"] = {"strategy": "cross"}
+    experiment = parse_experiment(values, "x.toml")
+    tower, run = experiment.tower_settings(0), experiment.run_settings("mono", 0)
+    assert (tower.evaluate_every, tower.patience, tower.lora_rank, tower.start_share) == (0, 0, 0, 0.0)
+    assert (run.evaluate_every, run.patience, run.lora_rank, run.start_share) == (4, 2, 2, 0.5)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import parallel_corpus
 
+from babelmix.corpus import Corpus
 from babelmix.training import BEST, PAPER, TrainingData, recipe_settings
 
 
@@ -47,3 +48,13 @@ def test_what_is_given_wins(
     assert code == 0, err
     settings = json.loads(out)["settings"]
     assert {name: settings[name] for name in expected} == expected
+
+
+def test_languages_without_translations_have_monolingual_batches() -> None:
+    german, english = of("de"), parallel_corpus(80).only_langs(["en"]).only_groups([f"g{n}" for n in range(20, 40)])
+    rows = [
+        [*a.to_pylist(), *b.to_pylist()]
+        for a, b in ((german.queries, english.queries), (german.passages, english.passages))
+    ]
+    pairs = [tuple(row.values()) for corpus in (german, english) for row in corpus.qrels.to_pylist()]
+    assert recipe_settings("best", TrainingData(Corpus.from_rows(*rows, pairs, name="apart"))) == {"strategy": "mono"}

@@ -251,7 +251,7 @@ def test_damaged_evaluations_are_one_sentence(tiny_bert, tmp_path) -> None:
 def test_damaged_best_weights_name_the_run_to_delete(tiny_bert, tmp_path) -> None:
     """Never a folder of the user's: the best weights lie higher than those of a checkpoint."""
     settings = TrainingSettings(**BASE)
-    watcher = EarlyStopping(load(tiny_bert), parts()[1], settings, tmp_path / "m.checkpoints")
+    watcher = EarlyStopping(load(tiny_bert), parts()[1], settings, tmp_path / "m.checkpoints", {})
     watcher.evaluations = [Evaluation(2, 0.5)]
     advice = f"delete {tmp_path / 'm.checkpoints'} to start over"
     file = tmp_path / "m.checkpoints" / "best-2.safetensors"
@@ -328,3 +328,16 @@ def test_weights_are_finite_or_training_diverged(tiny_static, tmp_path) -> None:
             callbacks=[Broken()],
         )  # fmt: skip
     assert not (tmp_path / "m").exists()
+
+
+def test_what_is_told_is_of_what_is_saved(tiny_static, tmp_path) -> None:
+    encoder = copy.deepcopy(tiny_static)
+    result = run(encoder, tmp_path / "m", start_share=0.9, strategy="cross", learning_rate=0.05)
+    found = audit(load(tmp_path / "m"), parts()[1], name="saved", store=False).macro("multi/mAP")
+    assert result.best is not None
+    assert result.best.score == pytest.approx(found, abs=1e-9)
+
+
+def test_a_look_at_a_broken_encoder_says_that_training_diverged(tiny_static, tmp_path) -> None:
+    with pytest.raises(TrainingError, match="training diverged"):
+        run(copy.deepcopy(tiny_static), tmp_path / "m", learning_rate=1e38)

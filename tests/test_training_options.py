@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import parallel_corpus
+from conftest import parallel_corpus, picture_corpus
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.data_collator import BaseDataCollator
 from test_negatives import with_negatives
@@ -19,8 +19,9 @@ from transformers import TrainerCallback
 from babelmix.batches import BatchPlan, Mixture, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
+from babelmix.encoders.dual import make_dual
 from babelmix.errors import PlanError, TrainingError
-from babelmix.training import StepTexts, TrainingData, TrainingSettings, train, weights
+from babelmix.training import StepTexts, TrainingData, TrainingSettings, resolved, train, weights
 
 BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 4, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -556,3 +557,67 @@ def test_a_static_encoder_resumes_too(tiny_static, tmp_path) -> None:
         train(copy.deepcopy(tiny_static), parallel_corpus(), settings, tmp_path / "b", callbacks=[Killed(5)])
     train(resumed, parallel_corpus(), settings, tmp_path / "b")
     assert close(state(straight), state(resumed), 1e-7)
+
+
+def test_another_start_of_the_same_name_does_not_go_on(tiny_bert, tmp_path) -> None:
+    settings, place = interrupted(tiny_bert, tmp_path, freeze_embeddings=True)
+    other = load(tiny_bert)
+    with torch.no_grad():
+        other[0].auto_model.get_input_embeddings().weight += 1
+    with pytest.raises(TrainingError, match="another start") as caught:
+        train(other, parallel_corpus(), settings, tmp_path / "m")
+    assert str(place) in str(caught.value)
+
+
+def test_a_run_that_left_no_checkpoint_stands_in_no_ones_way(tiny_bert, tmp_path) -> None:
+    first = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 5})
+    with pytest.raises(KeyboardInterrupt):
+        train(load(tiny_bert), parallel_corpus(), first, tmp_path / "m", callbacks=[Killed(3)])
+    assert (tmp_path / "m.checkpoints" / "run.json").is_file()
+    train(load(tiny_bert), parallel_corpus(), TrainingSettings(**BASE | {"steps": 2}), tmp_path / "m")
+    assert not (tmp_path / "m.checkpoints").exists()
+
+
+def test_with_adapters_the_start_has_its_share_of_what_joins_two_towers_too(tiny_bert, tmp_path) -> None:
+    corpus = picture_corpus()
+
+    def moved(share: float) -> dict[str, torch.Tensor]:
+        encoder = make_dual(f"tiny+{tiny_bert}", corpus.queries["text"].to_pylist())
+        start = state(encoder)
+        settings = TrainingSettings(
+            strategy="mono", steps=3, batch_size=4, learning_rate=1e-2, lora_rank=2, start_share=share
+        )
+        train(encoder, corpus, settings, tmp_path / f"{share}")
+        return {name: tensor - start[name] for name, tensor in state(encoder).items()}
+
+    whole, averaged = moved(0.0), moved(0.75)
+    assert any("linear" in name and tensor.abs().max() > 1e-3 for name, tensor in whole.items())
+    assert close({name: tensor / 4 for name, tensor in whole.items()}, averaged, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"distil_share": 0.5}, "distil_from, which is empty"),
+        ({"distil_text": "itself"}, "distil_from, which is empty"),
+        ({"consistency_of": "both"}, "but consistency is 0"),
+        ({"text_weight": 2.0}, "text_weight is for pictures"),
+        ({"patience": 2}, "set evaluate_every"),
+    ],
+)
+def test_a_setting_without_what_it_is_of_is_refused(tiny_bert, tmp_path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        train(load(tiny_bert), parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "m")
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    for change in ({"seed": 2**32}, {"learning_rate": float("inf")}, {"consistency": float("nan")}):
+        with pytest.raises(ValueError, match=next(iter(change))):
+            TrainingSettings(**change)
+
+
+def test_defaults_depend_on_the_encoder(tiny_bert) -> None:
+    texts = resolved(TrainingSettings(), load(tiny_bert))
+    pictures = resolved(TrainingSettings(), make_dual("tiny-clip", ["ein Wort"] * 9), "tiny-clip")
+    assert (texts.temperature, pictures.temperature) == (0.05, 0.07)
+    assert (texts.learning_rate, pictures.learning_rate) == (2e-5, 1e-3)

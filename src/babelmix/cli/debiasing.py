@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, listed
+from babelmix.cli.options import JsonOption, LangsOption, languages
+
+RECORD = "debias.json"
+"""What a folder that `debias` wrote holds."""
 
 
 def debias(
@@ -40,7 +43,7 @@ def debias(
     What languages differ in is fitted on texts of any kind, and saved as the encoder's last modules. The language of a query
     need not be known.
     """
-    from babelmix._files import check_output_folder, replacing_folder, slug
+    from babelmix._files import check_output_folder, replacing_folder, slug, write_json
     from babelmix.encoders import load_encoder
     from babelmix.encoders.debias import LEAST, debiased
     from babelmix.errors import ConfigError
@@ -51,8 +54,11 @@ def debias(
     if not on:
         raise ConfigError("--on is missing: say which texts to fit on; see  babelmix debias --help")
     folder = out or Path("runs") / f"debiased-{slug(model)}"
-    check_output_folder(folder, ["modules.json"])
-    rows = open_rows(on, langs=listed(langs))
+    if rank and method in ("means", "whiten"):
+        raise ConfigError(f"--rank is of centred, subspace and components; {method} takes no directions away")
+    # Not what every encoder has: one that was trained is not to be replaced.
+    check_output_folder(folder, [RECORD])
+    rows = open_rows(on, langs=languages(langs))
     found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
     asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
     encoder = load_encoder(model)
@@ -63,11 +69,12 @@ def debias(
     if own_limit is not None:
         # Cutting texts saved time in fitting; the encoder can still read longer ones.
         made.max_seq_length = own_limit
-    with replacing_folder(folder, ["modules.json"]) as temporary:
+    facts = {"method": method, "rank": rank, "on": rows.name, "texts": _counts(found), "queries": _counts(asked)}
+    with replacing_folder(folder, [RECORD]) as temporary:
         made.save(str(temporary), create_model_card=False)
+        write_json(temporary / RECORD, {"base": model, **facts})
     if json_output:
-        facts = {"folder": str(folder), "method": method, "texts": _counts(found), "queries": _counts(asked)}
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        typer.echo(json.dumps({"folder": str(folder), **facts}, ensure_ascii=False))
         return
     from babelmix.cli.listing import out as screen
 

@@ -43,11 +43,25 @@ def listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def languages(text: str) -> list[str]:
+    """What `--langs` names; nothing if it is not given.
+
+    Raises:
+        ConfigError: it names none.
+
+    """
+    from babelmix.errors import ConfigError
+
+    if text and not listed(text):
+        raise ConfigError(f"--langs {text!r} names no language")
+    return listed(text)
+
+
 def read_corpus(spec: str, langs: str, part: str) -> Corpus:
     """The part of a corpus that a person asked for.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: there is no such part, or `langs` names no language.
 
     """
     from babelmix.corpus import open_corpus, split
@@ -61,9 +75,9 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
         corpus, part = open_corpus(spec, part=part), "all"
     else:
         corpus = open_corpus(spec)
-    if langs:
-        corpus = corpus.only_langs(listed(langs))
-    return corpus if part == "all" else split(corpus, PARTS)[part]
+    # Cut first: which groups hang together may depend on the languages.
+    corpus = corpus if part == "all" else split(corpus, PARTS)[part]
+    return corpus.only_langs(wanted) if (wanted := languages(langs)) else corpus
 
 
 def tell_backend(searcher: Searcher) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from babelmix.cli.options import BackendOption, JsonOption, LangsOption, SearchBackendOption, listed, tell_backend
+from babelmix.cli.options import (
+    BackendOption,
+    JsonOption,
+    LangsOption,
+    SearchBackendOption,
+    languages,
+    listed,
+    tell_backend,
+)
 
 if TYPE_CHECKING:
     from babelmix.search import Index
@@ -77,7 +85,7 @@ def index(
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
     if workers and not ray:
         raise ConfigError("--workers is for --ray: say which cluster, as in  --ray local")
-    rows = open_rows(source, langs=listed(langs))
+    rows = open_rows(source, langs=languages(langs))
     opened = Index.open(to) if exists(to) else None
     try:
         limit = max_seq_length or None

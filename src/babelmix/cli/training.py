@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus
+
+if TYPE_CHECKING:
+    from babelmix.training import TrainingData, TrainingSettings
+
+
+STOP_ON = "multi/mAP"
 
 
 def train(
@@ -121,7 +127,7 @@ def train(
         str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
     ] = "",
     evaluate_every: Annotated[int, typer.Option(min=0, help="Steps between those audits; 0: ten in all.")] = 0,
-    stop_on: Annotated[str, typer.Option(help="The measure that is watched.", metavar="SETTING/METRIC")] = "multi/mAP",
+    stop_on: Annotated[str, typer.Option(help="The measure that is watched.", metavar="SETTING/METRIC")] = STOP_ON,
     patience: Annotated[
         int, typer.Option(min=0, help="Stop after so many audits without a better one; 0: never.")
     ] = 0,
@@ -149,10 +155,14 @@ def train(
     from babelmix.errors import ConfigError
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
-    from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings
+    from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings, resolved
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
 
+    if not validation and (patience or evaluate_every or stop_on != STOP_ON):
+        raise ConfigError(
+            "--patience, --evaluate-every and --stop-on are of audits on a corpus that --validation names"
+        )
     if strategy:
         parse_strategy(strategy)
     folder = out or Path("runs") / f"{slug(model)}-{slug(strategy or recipe)}"
@@ -165,7 +175,7 @@ def train(
     made_here = model == STATIC_FROM_SCRATCH or is_dual_name(model)
     chosen = {} if strategy else recipe_settings(recipe, data, pretrained=not made_here, teacher=bool(distil_from))
     chosen |= {name: value for name, value in given.items() if value is not None}
-    size = batch_size or min(64, largest_batch(data.index, parse_strategy(chosen["strategy"])))
+    size = batch_size or _usual_batch(largest_batch(data.index, parse_strategy(chosen["strategy"])))
     enough = max(30, min(500, -(-3 * data.pairs // size)))
     held_out = read_corpus(validation, "", "all") if validation else None
     if held_out is not None:
@@ -182,8 +192,7 @@ def train(
     try:
         settings = TrainingSettings(
             **chosen, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
-            **({"temperature": temperature} if temperature else {}),
-            max_seq_length=max_seq_length, language_temperature=language_temperature,
+            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
             source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling,
             query_prompt=query_prompt, passage_prompt=passage_prompt, mini_batch_size=mini_batch_size,
             gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
@@ -195,6 +204,8 @@ def train(
         )  # fmt: skip
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
+    if out is None:
+        _refuse_to_replace(folder, resolved(settings, encoder, model), data, model)
     if (
         str(encoder.device) == "cpu"
         and not data.has_images
@@ -210,3 +221,26 @@ def train(
         )
     else:
         print_training(result, folder, data)
+
+
+def _usual_batch(largest: int) -> int:
+    """64, or what the data have, shared evenly by the processes."""
+    from babelmix._processes import world_size
+
+    size = min(64, largest)
+    return max(size // world_size(), 1) * world_size()
+
+
+def _refuse_to_replace(folder: Path, settings: TrainingSettings, data: TrainingData, model: str) -> None:
+    """Raise if a folder that was not asked for by name holds an encoder that was trained otherwise."""
+    from babelmix.errors import ConfigError
+    from babelmix.training.trainer import record_of
+
+    if (before := record_of(folder)) is None:
+        return
+    if (before["base"], before["corpus"]["fingerprint"]) != (model, data.fingerprint()) or (
+        before["settings"] != settings.model_dump()
+    ):
+        raise ConfigError(
+            f"{folder}: holds an encoder of another training; choose a folder with --out, or delete that one"
+        )

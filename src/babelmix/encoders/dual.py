@@ -14,6 +14,7 @@ from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.router import Router
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
+from sentence_transformers.util import get_device_name
 from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
@@ -61,7 +62,8 @@ def make_dual(
         torch.manual_seed(seed)
         image = image_tower.tiny_tower(dimension=dimension) if image_name == TINY else _image_tower(image_name)
         text, prompts = _text_tower(text_name, texts, size, image_tower.dimension_of(image))
-    return join_towers(image, text, prompts)
+    # Where sentence-transformers loads encoders to; random weights above are the CPU's, the same everywhere.
+    return join_towers(image, text, prompts).to(get_device_name())
 
 
 def _towers_named(name: str) -> tuple[str, str]:
@@ -72,7 +74,7 @@ def _towers_named(name: str) -> tuple[str, str]:
 def join_towers(
     image: list[torch.nn.Module], text: list[torch.nn.Module], prompts: dict[str, str] | None = None
 ) -> SentenceTransformer:
-    """One encoder of an image tower and the modules of a text tower; embeddings have length one.
+    """One encoder of an image tower and the modules of a text tower, on the device of the latter; embeddings have length one.
 
     Args:
         image: from pixels to an embedding.
@@ -84,7 +86,8 @@ def join_towers(
         {"text": text, "image": image},  # type: ignore[dict-item,arg-type,list-item,unused-ignore]
         route_mappings={(None, "text"): "text", (None, "image"): "image"},
     )
-    return SentenceTransformer(modules=[router, Normalize()], device="cpu", prompts=prompts or {})
+    place = next((str(parameter.device) for module in text for parameter in module.parameters()), "cpu")
+    return SentenceTransformer(modules=[router, Normalize()], device=place, prompts=prompts or {})
 
 
 def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
@@ -97,6 +100,8 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
 
     """
     image_name, text_name = _towers_named(name)
+    device = encoder.device
+    encoder.to("cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for modality, random in (("image", image_name == TINY), ("text", text_name in (TINY, static.FROM_SCRATCH))):
@@ -109,6 +114,7 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
                     weight.data = torch.randn(weight.shape) / weight.shape[1] ** 0.5
                 elif isinstance(module, Dense) and (random or modality == "text"):
                     module.linear.reset_parameters()
+    encoder.to(device)
 
 
 def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -> SentenceTransformer:

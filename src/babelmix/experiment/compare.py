@@ -70,6 +70,8 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     _processes.main_only(lambda: refuse_another(output, experiment))
     parts = corpora(experiment)
     refuse_plans(experiment, parts)
+    if experiment.references.translate_test and not parts.test.has_images:
+        raise ConfigError(f"references.translate_test is for captions of pictures, and {parts.test.name} has none")
 
     def begin() -> None:
         # Only now: a corpus that was not found must not keep the folder from the next try.
@@ -84,7 +86,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     as_they_are: dict[str, Callable[[], list[Entry]]] = {
         name: partial(_reference, name, experiment, tested, output, say) for name in experiment.references.encoders
     }
-    if experiment.references.translate_test and parts.test.has_images:
+    if experiment.references.translate_test:
         in_english = [pictures.translated_to_english(corpus) for corpus in tested]
         for name in experiment.references.encoders:
             row = f"{name}, translate-test"
@@ -93,6 +95,13 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     as_they_are[label] = lambda: [
         Entry.of(label, "start", [done]) for done in _audits(start, tested, label, output / "start", experiment)
     ]
+
+    def tower(seed: int) -> pictures.TowerRun:
+        say(f"image tower: {experiment.tower.strategy}, seed {seed}")
+        return pictures.tower_run(experiment, seed, start, parts, output, _audits)
+
+    seeds = experiment.compare.seeds if experiment.tower.strategy else []
+    towers = shared(locks, {f"image tower, seed {seed}": partial(tower, seed) for seed in seeds})
     tuning: dict[str, Tuning] = {}
     if parts.tuning is not None:
         say(f"tune on {size_of(parts.tuning)}")
@@ -104,12 +113,6 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         settings = experiment.run_settings(strategy, seed, tuning[strategy].best.settings if tuning else {})
         return _run(experiment, settings, start, parts, output)
 
-    def tower(seed: int) -> pictures.TowerRun:
-        say(f"image tower: {experiment.tower.strategy}, seed {seed}")
-        return pictures.tower_run(experiment, seed, start, parts, output, _audits)
-
-    seeds = experiment.compare.seeds if experiment.tower.strategy else []
-    towers = shared(locks, {f"image tower, seed {seed}": partial(tower, seed) for seed in seeds})
     readers: dict[str, UniterRun] = {}
     if experiment.uniter.rank_steps:
         jobs = {f"uniter, seed {seed}": partial(uniter_run, experiment, seed, parts, output) for seed in seeds}

@@ -17,12 +17,13 @@ from babelmix.audit.metrics import DEFAULT, metric
 from babelmix.batches import strategy
 from babelmix.errors import BabelmixError, ConfigError
 from babelmix.training import TrainingSettings
+from babelmix.training.settings import LARGEST_SEED
 
 RESERVED = ("strategy", "seed")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -76,6 +77,11 @@ class Tower(_Section):
         return value
 
 
+def heads_of(width: int) -> int:
+    """Attention heads of a layer of UNITER: one for 64 of its width."""
+    return max(1, width // 64)
+
+
 class Uniter(_Section):
     """Of pictures: a UNITER on grid features of the tower, trained on English captions, as a reference; see [tower]."""
 
@@ -92,15 +98,10 @@ class Uniter(_Section):
     vocabulary: int = Field(2000, ge=100, description="word pieces at most, learned from the captions")
     k: int = Field(32, ge=1, description="of each query's answers by the first stage, so many are read")
 
-    @property
-    def heads(self) -> int:
-        """Attention heads of a layer: one for 64 of its width."""
-        return max(1, self.width // 64)
-
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Uniter:
-        if self.width % self.heads:
-            raise ValueError(f"{self.heads} attention heads cannot share a width of {self.width} evenly")
+        if self.width % heads_of(self.width):
+            raise ValueError(f"{heads_of(self.width)} attention heads cannot share a width of {self.width} evenly")
         return self
 
 
@@ -125,7 +126,7 @@ class Tune(_Section):
         min_length=1,
         description="the settings with the highest mean of these on the validation part are taken",
     )
-    seed: int = Field(0, ge=0, description="of the tuning runs")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the tuning runs")
 
     @property
     def grid(self) -> list[dict[str, float]]:
@@ -182,8 +183,8 @@ class Compare(_Section):
     @field_validator("seeds")
     @classmethod
     def _distinct_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or any(seed < 0 for seed in value):
-            raise ValueError("seeds must be distinct and not negative")
+        if len(set(value)) < len(value) or not all(0 <= seed <= LARGEST_SEED for seed in value):
+            raise ValueError(f"seeds must be distinct, and from 0 to {LARGEST_SEED}")
         return value
 
     @field_validator("tests")
@@ -234,6 +235,8 @@ class Experiment(_Section):
     def _uniter_has_a_tower(self) -> Experiment:
         if self.uniter.rank_steps and not self.tower.strategy:
             raise ValueError("uniter reads the patches of a trained image tower; set tower.strategy")
+        if self.uniter.pretrain_steps and not self.uniter.rank_steps:
+            raise ValueError("uniter.pretrain_steps come before steps of ranking; set uniter.rank_steps")
         return self
 
     @model_validator(mode="after")
@@ -243,6 +246,8 @@ class Experiment(_Section):
                 raise ValueError("tune needs a part 'validation' in data.split")
             if self.training.get("evaluate_every") and not self.data.validation:
                 raise ValueError("training.evaluate_every needs data.validation, or a part 'validation' in data.split")
+        if self.data.validation and not self.training.get("evaluate_every"):
+            raise ValueError("data.validation is what early stopping looks at; set training.evaluate_every")
         return self
 
     def run_settings(self, strategy: str, seed: int, tuned: Mapping[str, float] | None = None) -> TrainingSettings:
@@ -260,6 +265,10 @@ class Experiment(_Section):
             "distil_text": "english",
             "distil_share": 1.0,
             "consistency": 0.0,
+            "lora_rank": 0,
+            "start_share": 0.0,
+            "evaluate_every": 0,
+            "patience": 0,
         }
         steps = {"steps": self.tower.steps} if self.tower.steps else {}
         return TrainingSettings(**{**self.training, **own, **steps}, strategy=self.tower.strategy, seed=seed)

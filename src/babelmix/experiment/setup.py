@@ -70,11 +70,14 @@ def corpora(experiment: Experiment) -> Parts:
     whole = open_corpus(data.corpus)
     for_training = open_corpus(data.corpus, **data.train_options) if data.train_options else whole
     other = open_corpus(data.test) if data.test else None
-    if data.langs:
-        whole, for_training = whole.only_langs(data.langs), for_training.only_langs(data.langs)
-        other = other and other.only_langs(data.langs)
     refuse_evaluation_only(for_training)
-    own = split(whole, data.split, seed=data.split_seed)
+
+    def of(corpus: Corpus) -> Corpus:
+        return corpus.only_langs(data.langs) if data.langs else corpus
+
+    # Cut first: which groups hang together may depend on the languages.
+    own = {name: of(part) for name, part in split(whole, data.split, seed=data.split_seed).items()}
+    other = other and of(other)
     stopping = None
     if experiment.training.get("evaluate_every"):
         stopping = open_corpus(data.validation) if data.validation else own["validation"]
@@ -86,7 +89,7 @@ def corpora(experiment: Experiment) -> Parts:
     for spec in data.benchmarks:
         benchmarks += both_ways(open_corpus(spec))
     parts = Parts(
-        train=split(for_training, data.split, seed=data.split_seed)["train"],
+        train=of(split(for_training, data.split, seed=data.split_seed)["train"]),
         test=test,
         sources=tuple(open_corpus(spec) for spec in data.sources),
         tuning=own["validation"] if experiment.tune.grid else None,
@@ -94,9 +97,13 @@ def corpora(experiment: Experiment) -> Parts:
         benchmarks=(*([test.reversed()] if test.has_images else []), *benchmarks),
     )
     if len(parts.training) <= len(parts.sources):
-        raise ConfigError("data.sources: a corpus is listed twice, or is the experiment's own")
+        raise ConfigError(
+            "data.sources: two corpora have one name: one is listed twice, is the experiment's own, or has another's file name"
+        )
     if len({corpus.name for corpus in parts.tested}) <= len(parts.benchmarks):
-        raise ConfigError("data.benchmarks: a corpus is listed twice")
+        raise ConfigError(
+            "data.benchmarks: two corpora have one name: one is listed twice, or has another's file name"
+        )
     for name, training in parts.training.items():
         refuse_evaluation_only(training)
         for part in (parts.tuning, parts.stopping, *parts.tested):

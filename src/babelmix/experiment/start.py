@@ -54,7 +54,10 @@ def start_of(
     # Of several processes one makes it: transformers writes files in the first only.
     _processes.main_only(make)
     with quiet_transformers():
-        encoder = SentenceTransformer(str(folder), device="cpu")
+        # Static encoders are faster on the CPU; two towers go where encoders go.
+        encoder = SentenceTransformer(str(folder), device=None if both else "cpu")
+    if both and settings.max_seq_length and encoder.max_seq_length is not None:
+        encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
     static.remember_tokens(encoder, memory)
     return encoder
 
@@ -64,16 +67,27 @@ def tower_folder(output: Path, seed: int) -> Path:
     return output / "tower" / f"seed-{seed}" / "model"
 
 
-def begin_with(experiment: Experiment, start: SentenceTransformer, seed: int, output: Path) -> SentenceTransformer:
-    """A copy of the start for one run: with its seed's random weights and image tower, if there are such."""
+def begin_with(
+    experiment: Experiment, start: SentenceTransformer, seed: int, output: Path, tower_seed: int | None = None
+) -> SentenceTransformer:
+    """A copy of the start for one run: with its seed's random weights and image tower, if there are such.
+
+    Args:
+        experiment: what is run.
+        start: what all runs start from.
+        seed: of the run.
+        output: the experiment's folder.
+        tower_seed: of the image tower, if another.
+
+    """
     encoder = copy.deepcopy(start)
     name = experiment.encoder.name
     if name == static.FROM_SCRATCH:
         static.initialise(encoder, seed)
     if dual.is_dual_name(name):
         dual.initialise(encoder, name, seed)
-    place = tower_folder(output, seed)
+    place = tower_folder(output, seed if tower_seed is None else tower_seed)
     if experiment.tower.strategy and place.is_dir():
         with quiet_transformers():
-            encoder = dual.with_image_tower(encoder, SentenceTransformer(str(place), device="cpu"))
+            encoder = dual.with_image_tower(encoder, SentenceTransformer(str(place), device=str(encoder.device)))
     return encoder

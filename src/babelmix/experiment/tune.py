@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from babelmix.audit.run import ranks_of
 from babelmix.errors import AuditError, TrainingError
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.setup import Parts, shared
+from babelmix.experiment.start import begin_with
 from babelmix.training import is_static, train
 
 
@@ -79,7 +79,8 @@ def tune(
         experiment: with `tune` and `compare.strategies`.
         start: the encoder that every trial starts from; it is not changed.
         parts: what the trials are trained and measured on.
-        folder: where finished trials are kept, a JSON file each.
+        folder: in the experiment's, where finished trials are kept, a JSON file each. An image tower that is trained first is
+            that of the first seed.
         say: told what happens, in a line.
 
     Returns:
@@ -93,7 +94,7 @@ def tune(
         file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
         if not _processes.share(file.is_file()):
             say(f"trial {number} of {len(points)}: {strategy}, {described(point)}")
-            trial = _trial(experiment, strategy, point, start, parts)
+            trial = _trial(experiment, strategy, point, start, parts, folder.parent)
             _processes.main_only(partial(write_json, file, asdict(trial)))
         return Trial(**json.loads(file.read_text(encoding="utf-8")))
 
@@ -118,17 +119,18 @@ def _trial(
     point: dict[str, float],
     start: SentenceTransformer,
     parts: Parts,
+    output: Path,
 ) -> Trial:
     assert parts.tuning is not None
-    encoder = copy.deepcopy(start)
+    encoder = begin_with(experiment, start, experiment.tune.seed, output, experiment.compare.seeds[0])
     settings = experiment.run_settings(strategy, experiment.tune.seed, point)
     try:
         with tempfile.TemporaryDirectory() as own:
             # Rank 0's, in every process.
             place = Path(_processes.share(own))
             train(
-                encoder, parts.training, settings, place / "model", label=f"trying {strategy}",
-                validation=parts.stopping,
+                encoder, parts.training, settings, place / "model", base=experiment.encoder.name,
+                label=f"trying {strategy}", validation=parts.stopping,
             )  # fmt: skip
     except TrainingError as error:
         if "diverged" not in str(error):

@@ -21,7 +21,7 @@ from babelmix.encoders import uniter
 from babelmix.encoders.dual import tower_of
 from babelmix.encoders.image_tower import patches_of, pixels_of
 from babelmix.errors import AuditError, ConfigError
-from babelmix.experiment.config import Experiment
+from babelmix.experiment.config import Experiment, heads_of
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
 from babelmix.experiment.start import tower_folder
@@ -167,7 +167,7 @@ def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus
     regions = grid_of(first, english)
     vocabulary = uniter.learn_vocabulary(texts, settings.vocabulary, lowercase=True)
     config = uniter.UniterConfig(
-        vocab_size=len(vocabulary), hidden_size=settings.width, layers=settings.layers, heads=settings.heads,
+        vocab_size=len(vocabulary), hidden_size=settings.width, layers=settings.layers, heads=heads_of(settings.width),
         intermediate_size=4 * settings.width, region_size=regions[0].features.shape[1], max_positions=64, dropout=0.0,
         attention_dropout=0.0, lowercase=True,
     )  # fmt: skip

@@ -31,13 +31,13 @@ def resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | 
                 before = json.loads(record.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise TrainingError(f"{record}: is damaged; delete {checkpoints} to start over") from error
-            if before != run:
-                raise TrainingError(
-                    f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or choose "
-                    "another output"
-                )
             steps = {place: step_of(place) for place in checkpoints.glob("checkpoint-*")}
             if whole := {place: step for place, step in steps.items() if step is not None}:
+                if before != run:
+                    raise TrainingError(
+                        f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or "
+                        "choose another output"
+                    )
                 return str(max(whole, key=lambda place: whole[place]))
         if will_save:
             write_json(record, run)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from babelmix.batches import largest_batch, strategy
+from babelmix.errors import PlanError
 from babelmix.training.data import TrainingData
 
 BEST: dict[str, Any] = {"strategy": "hybrid", "consistency": 0.3, "start_share": 0.15}
@@ -24,14 +26,15 @@ def recipe_settings(
 
     Args:
         name: `"best"` or `"paper"`.
-        data: what is trained on. Pictures have hybrid batches under either name; texts in one language have monolingual ones.
+        data: what is trained on. Pictures have hybrid batches under either name; texts in one language, or in several without two
+            whose translations are there, have monolingual ones.
         pretrained: whether the start has weights worth keeping a share of.
         teacher: whether there is one; its term and consistency exclude each other.
 
     """
     if data.has_images:
         return dict(PAPER)
-    if len(data.langs) < 2:
+    if len(data.langs) < 2 or not _fills(data, "cross"):
         return {"strategy": "mono"}
     settings = dict(PAPER if name == "paper" else BEST)
     if not pretrained:
@@ -39,6 +42,14 @@ def recipe_settings(
     if teacher:
         settings.pop("consistency", None)
     return settings
+
+
+def _fills(data: TrainingData, spec: str) -> bool:
+    try:
+        largest_batch(data.index, strategy(spec), limit=2)
+    except PlanError:
+        return False
+    return True
 
 
 __all__ = ["BEST", "PAPER", "RECIPES", "recipe_settings"]

@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from babelmix.audit.bias import lower_is_better
 from babelmix.audit.measures import check_name
 
+LARGEST_SEED = 2**32 - 1
+"""NumPy's generators take no larger one."""
+
 
 class TrainingSettings(BaseModel):
     """Settings of one run; every one is written beside the result."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     strategy: str = Field(
         "hybrid",
@@ -23,7 +26,10 @@ class TrainingSettings(BaseModel):
     batch_size: int = Field(64, ge=2, description="pairs in the global batch, over all ranks")
     learning_rate: float = Field(0.0, ge=0, description="0: the default, 2e-5, and 5e-3 for static encoders")
     temperature: float = Field(
-        0.05, gt=0, le=1, description="of the InfoNCE loss; pictures: where the learned one starts, 0.07 unless given"
+        0.0,
+        ge=0,
+        le=1,
+        description="of the InfoNCE loss; 0: the default, 0.05, and 0.07 for pictures, where it is learned from",
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
@@ -90,7 +96,7 @@ class TrainingSettings(BaseModel):
     stop_on: str = Field("multi/mAP", description="the measure of those audits whose best weights are kept")
     patience: int = Field(0, ge=0, description="stop after so many audits without a better one; 0: never")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
-    seed: int = Field(0, ge=0, description="of the plan and the weights")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the plan and the weights")
 
     @property
     def several_queries(self) -> bool:

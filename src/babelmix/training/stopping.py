@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
@@ -19,9 +20,9 @@ from babelmix.audit.measures import Measure
 from babelmix.audit.run import ranks_of
 from babelmix.corpus import Corpus
 from babelmix.encoders.static import is_static
-from babelmix.errors import TrainingError
+from babelmix.errors import AuditError, TrainingError
 from babelmix.training.settings import TrainingSettings
-from babelmix.training.weights import load_trained, save_trained
+from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,20 @@ class EarlyStopping(TrainerCallback):
         corpus: the validation corpus.
         settings: `evaluate_every`, `stop_on`, `patience` and `bf16` are used.
         folder: for the best weights and the list of evaluations, so that a resumed run knows of them.
+        start: the starting weights, whose share in the average is looked at too; see `weights.averaged`.
 
     """
 
-    def __init__(self, encoder: SentenceTransformer, corpus: Corpus, settings: TrainingSettings, folder: Path) -> None:
+    def __init__(
+        self,
+        encoder: SentenceTransformer,
+        corpus: Corpus,
+        settings: TrainingSettings,
+        folder: Path,
+        start: Mapping[str, torch.Tensor],
+    ) -> None:
         self.encoder, self.corpus, self.settings, self.folder = encoder, corpus, settings, folder
+        self._start = start
         self.evaluations: list[Evaluation] = []
         self._lower_is_better = False
 
@@ -103,10 +113,20 @@ class EarlyStopping(TrainerCallback):
             load_trained(self.encoder, self._weights(self.best.step), damaged=again, foreign=again)
 
     def _evaluate(self, step: int) -> None:
+        refuse_divergence(self.encoder)
         training = self.encoder.training
         self.encoder.eval()
         batch_size = 256 if is_static(self.encoder) else 32
-        table = ranks_of(self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16)
+        try:
+            with averaged_with(self.encoder, self._start, self.settings.start_share):
+                table = ranks_of(
+                    self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16
+                )
+        except AuditError as error:
+            # Finite weights can be so large that embeddings are not.
+            if "not finite" not in str(error):
+                raise
+            raise TrainingError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
         measure = watched(
             measures(table, metrics_of([self.settings.stop_on])), self.settings.stop_on, self.corpus.name

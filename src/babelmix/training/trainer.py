@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -25,7 +26,7 @@ from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
 from babelmix.encoders.known import TINY, TINY_CLIP
-from babelmix.encoders.loading import forget_last_batch
+from babelmix.encoders.loading import fingerprint, forget_last_batch
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
@@ -47,6 +48,7 @@ MARKERS = ("training.json",)
 
 STATIC_LEARNING_RATE = 5e-3
 LEARNING_RATE = 2e-5
+TEMPERATURE = 0.05
 CLIP_TEMPERATURE = 0.07
 RANDOM_LEARNING_RATE = 1e-3
 
@@ -76,8 +78,8 @@ class TrainingResult:
 def resolved(settings: TrainingSettings, encoder: SentenceTransformer, base: str = "") -> TrainingSettings:
     """The settings with defaults that depend on the encoder, and on the name of what it starts from, filled in."""
     found: dict[str, float] = {}
-    if is_dual(encoder) and "temperature" not in settings.model_fields_set:
-        found["temperature"] = CLIP_TEMPERATURE
+    if settings.temperature == 0:
+        found["temperature"] = CLIP_TEMPERATURE if is_dual(encoder) else TEMPERATURE
     if settings.learning_rate == 0:
         random = base == TINY_CLIP or TINY in base.split("+")
         found["learning_rate"] = (
@@ -136,6 +138,7 @@ def train(
     set_seed(settings.seed)
     static = is_static(encoder)
     own_limit = None if static else encoder.max_seq_length
+    begun_from = fingerprint(encoder) if settings.checkpoint_every else ""
     prepare(encoder, settings)
     teacher = _teacher(encoder, settings)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
@@ -143,11 +146,13 @@ def train(
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
         run["validation"] = validation.fingerprint()
+    if begun_from:
+        run["start"] = begun_from
     resume = resumable(checkpoints, run, settings.checkpoint_every > 0)
     done = step_of(Path(resume)) or 0 if resume else 0
     stopping = None
     if settings.evaluate_every and validation is not None:
-        stopping = EarlyStopping(encoder, validation, settings, checkpoints)
+        stopping = EarlyStopping(encoder, validation, settings, checkpoints, start)
         stopping.resume(done)
     started = time.perf_counter()
 
@@ -183,10 +188,7 @@ def train(
         trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - started
     losses = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e] or report.losses
-    if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
-        raise TrainingError(
-            "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
-        )
+    weights.refuse_divergence(encoder)
     with _processes.losing_a_process(advice):
         if stopping is not None:
             stopping.restore()
@@ -203,6 +205,15 @@ def train(
 def checkpoints_of(output: Path) -> Path:
     """Where the checkpoints of a run are until it is done."""
     return output.with_name(output.name + ".checkpoints")
+
+
+def record_of(folder: Path) -> dict[str, Any] | None:
+    """What `train` wrote beside an encoder, if it was there and can be read."""
+    try:
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) and {"base", "corpus", "settings"} <= record.keys() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _teacher(encoder: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer | None:
@@ -264,9 +275,18 @@ def _refuse_what_does_not_fit(
         )
     if settings.distil_from and settings.mini_batch_size:
         raise TrainingError("distil_from has no GradCache; leave mini_batch_size at 0")
-    if settings.text_only_langs and not settings.text_share:
-        raise TrainingError("text_only_langs are only seen in steps without pictures; set text_share above 0")
-
+    if settings.text_only_langs and not settings.text_share and "text_text" not in settings.strategy:
+        raise TrainingError(
+            "text_only_langs are only seen in steps without pictures; set text_share above 0, or take hybrid(ALPHA, text_text)"
+        )
+    if settings.text_weight != 1 and not data.has_images:
+        raise TrainingError("text_weight is for pictures, and the corpus has none")
+    if not settings.distil_from and (settings.distil_text != "english" or settings.distil_share != 1):
+        raise TrainingError("distil_text and distil_share say how to learn from distil_from, which is empty")
+    if settings.consistency_of != "passages" and not settings.consistency:
+        raise TrainingError("consistency_of says whose renderings are compared, but consistency is 0")
+    if settings.patience and not settings.evaluate_every:
+        raise TrainingError("patience counts audits on a validation corpus, and there are none; set evaluate_every")
     if bool(settings.evaluate_every) != (validation is not None):
         raise TrainingError(
             "evaluate_every is set, but there is no validation corpus; name one, or leave it at 0"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,8 +33,7 @@ def averaged(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
     Of adapters only the second factor, which starts at 0: a product of two averages is not the average of the products.
     """
-    parameters = trained(encoder)
-    return {name: one for name, one in parameters.items() if ".lora_B." in name} or parameters
+    return {name: one for name, one in trained(encoder).items() if ".lora_A." not in name}
 
 
 def save_trained(encoder: torch.nn.Module, file: Path) -> None:
@@ -78,6 +78,33 @@ def average_with(
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.lerp_(start[name].to(parameter.device), share)
+
+
+@contextlib.contextmanager
+def averaged_with(encoder: torch.nn.Module, start: Mapping[str, torch.Tensor], share: float) -> Iterator[None]:
+    """Have the average for a while, and then what was trained again; see `average_with`."""
+    parameters = averaged(encoder) if share else {}
+    own = copied(parameters)
+    average_with(parameters, start, share)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(own[name])
+
+
+def refuse_divergence(encoder: torch.nn.Module) -> None:
+    """Raise unless all weights are finite.
+
+    Raises:
+        TrainingError: one is not.
+
+    """
+    if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
+        raise TrainingError(
+            "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
+        )
 
 
 def transformer_of(encoder: SentenceTransformer) -> Any:
@@ -133,7 +160,10 @@ def freeze_image_tower(encoder: SentenceTransformer) -> None:
 
 
 def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
-    """Put low-rank adapters (Hu et al., ICLR 2022) beside all linear layers, and train nothing else."""
+    """Put low-rank adapters (Hu et al., ICLR 2022) beside the transformer's linear layers, and train nothing else in it.
+
+    Of two towers the layer that joins the text tower to the other's space, which may be new, is trained whole.
+    """
     from peft import LoraConfig, TaskType, inject_adapter_in_model
 
     config = LoraConfig(
