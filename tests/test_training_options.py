@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from babelmix.batches import BatchPlan, Mixture, strategy
 from babelmix.corpus import Corpus
-from babelmix.encoders import load_encoder
+from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import PlanError, TrainingError
 from babelmix.training import StepTexts, TrainingData, TrainingSettings, resolved, train, weights
@@ -523,6 +523,11 @@ def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> N
     config = BertConfig.from_pretrained(str(tiny_bert), intermediate_size=48)
     BertModel(config).save_pretrained(str(tmp_path / "other"))
     PreTrainedTokenizerFast.from_pretrained(str(tiny_bert)).save_pretrained(str(tmp_path / "other"))
+    with pytest.raises(TrainingError, match="another start"):
+        train(load(tmp_path / "other"), parallel_corpus(), settings, tmp_path / "m")
+    # The record may say what it likes.
+    record = json.loads((place / "run.json").read_text())
+    (place / "run.json").write_text(json.dumps(record | {"start": fingerprint(load(tmp_path / "other"))}))
     with pytest.raises(TrainingError, match="is of another encoder") as caught:
         train(load(tmp_path / "other"), parallel_corpus(), settings, tmp_path / "m")
     assert f"delete {place} or choose another output" in str(caught.value)
