@@ -177,7 +177,7 @@ def test_the_loss_is_that_of_its_formula(tiny_bert: Path, spec: str, of: str, mi
 
 def test_gradcache_has_the_gradients_of_the_plain_loss(tiny_bert: Path, tmp_path: Path) -> None:
     spies = []
-    for change in ({}, {"mini_batch_size": 3}, {"consistency": 0.0}):
+    for change in ({}, {"mini_batch_size": 3}, {"consistency": 0.0, "consistency_of": "passages"}):
         encoder, spy = load_encoder(str(tiny_bert)), Gradients()
         for module in encoder.modules():
             if isinstance(module, torch.nn.Dropout):

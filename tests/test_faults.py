@@ -247,7 +247,7 @@ def test_an_interrupt_is_one_line_and_status_130(
         code, printed, said = babelmix(*words(command, data, out))
     assert (code, printed) == (130, "")
     assert "Traceback" not in said
-    assert said.splitlines()[-1] == "interrupted: run the same command again to go on where it was"
+    assert said.splitlines()[-1] == "interrupted: run the same command again to go on from what it kept"
     assert temporary(tmp_path) == []
     assert babelmix(*words(command, data, out))[0] == 0
 

@@ -32,7 +32,7 @@ def main() -> None:
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     if code == INTERRUPTED:
-        print("interrupted: run the same command again to go on where it was", file=sys.stderr)
+        print("interrupted: run the same command again to go on from what it kept", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         # An interrupt inside exec(), as in a dataclass being made during an import, is remembered by CPython even when it

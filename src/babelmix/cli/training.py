@@ -145,6 +145,7 @@ def train(
     from babelmix._files import check_output_folder, slug
     from babelmix._processes import is_main
     from babelmix._progress import console
+    from babelmix.audit.measures import check_name
     from babelmix.batches import largest_batch
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
@@ -159,6 +160,7 @@ def train(
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
 
+    check_name(stop_on)
     if not validation and (patience or evaluate_every or stop_on != STOP_ON):
         raise ConfigError(
             "--patience, --evaluate-every and --stop-on are of audits on a corpus that --validation names"
