@@ -101,7 +101,7 @@ def test_a_benchmark_twice_or_with_training_passages_is_refused(tmp_path) -> Non
     )  # fmt: skip
     leaking.save(tmp_path / "leaking")
     for benchmarks, message in (
-        ([first, first], "data.benchmarks: a corpus is listed twice"),
+        ([first, first], "data.benchmarks: two corpora have one name"),
         ([str(tmp_path / "leaking")], "240 passages of leaking are trained on too, in toy"),
     ):
         values["data"]["benchmarks"] = benchmarks
