@@ -52,6 +52,18 @@ def test_folders_that_are_no_audit_say_so(table: RankTable, tmp_path: Path) -> N
         RankTable.load(tmp_path)
 
 
+def test_files_of_two_audits_are_no_audit(table: RankTable, tmp_path: Path) -> None:
+    for folder, encoder in (("before", "x"), ("after", "y")):
+        # A number that is none is kept too, and is not equal to itself.
+        replace(table, about={"encoder": encoder, "n": float("nan")}).save(tmp_path / folder)
+        assert RankTable.load(tmp_path / folder).about["encoder"] == encoder
+    (tmp_path / "after" / "ranks.parquet").replace(tmp_path / "before" / "ranks.parquet")
+    with pytest.raises(AuditError, match="are of two audits, as the second was stopped"):
+        Audit.load(tmp_path / "before")
+    with pytest.raises(AuditError, match=r"there is no ranks\.parquet"):
+        Audit.load(tmp_path / "after")
+
+
 def test_the_summary_says_what_the_audit_found(table: RankTable, tmp_path: Path) -> None:
     done = Audit.of(replace(table, top=table.top[:, [0, 0, 1]], cutoffs=(3, 10, 20), about={"encoder": "x"}), ["MRR"])
     done.save(tmp_path)
