@@ -151,6 +151,12 @@ class RankTable:
             ) from error
 
 
+def numbered(names: npt.NDArray[np.object_]) -> IntArray:
+    """The place of each name among the distinct ones, sorted, from 0 on, int64, shape (names,)."""
+    # numpy would pad every name to the longest.
+    return pl.Series(names.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
+
+
 def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray, IntArray]:
     """All pairs of a query row and a relevant passage row.
 
