@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import parallel_corpus
+from hypothesis import given
+from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from babelmix.audit import Audit, RankTable, audit
+from babelmix.audit.ranks import numbered
 from babelmix.audit.run import about_of, is_finished, ranks_of
 from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import Corpus
@@ -50,6 +54,39 @@ def test_folders_that_are_no_audit_say_so(table: RankTable, tmp_path: Path) -> N
     pq.write_table(other, tmp_path / "queries.parquet")
     with pytest.raises(AuditError, match="files are damaged"):
         RankTable.load(tmp_path)
+
+
+def test_files_of_two_audits_are_no_audit(table: RankTable, tmp_path: Path) -> None:
+    for folder, encoder in (("before", "x"), ("after", "y")):
+        # A number that is none is kept too, and is not equal to itself.
+        replace(table, about={"encoder": encoder, "n": float("nan")}).save(tmp_path / folder)
+        assert RankTable.load(tmp_path / folder).about["encoder"] == encoder
+    (tmp_path / "after" / "ranks.parquet").replace(tmp_path / "before" / "ranks.parquet")
+    with pytest.raises(AuditError, match="are of two audits, as the second was stopped"):
+        Audit.load(tmp_path / "before")
+    with pytest.raises(AuditError, match=r"there is no ranks\.parquet"):
+        Audit.load(tmp_path / "after")
+
+
+def test_a_long_name_is_held_once(table: RankTable) -> None:
+    names = table.query_group.copy()
+    names[names == "b"] = "b" * (1 << 22)
+    long = replace(table, query_item=names, query_group=names, cutoffs=(3, 10))
+    tracemalloc.start()
+    try:
+        found = Audit.of(long).summary()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+    short = replace(table, query_item=table.query_group, cutoffs=(3, 10))
+    assert json.dumps(found) == json.dumps(Audit.of(short).summary())
+
+
+@given(st.lists(st.text("aZé猫😀﷐ ", max_size=3)))
+def test_names_are_numbered_in_their_order(names: list[str]) -> None:
+    found = numbered(np.array(names, dtype=object))
+    assert found.dtype == np.int64
+    assert found.tolist() == [sorted(set(names)).index(name) for name in names]
 
 
 def test_the_summary_says_what_the_audit_found(table: RankTable, tmp_path: Path) -> None:

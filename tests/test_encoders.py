@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import WORDS, parallel_corpus, shared
+from sentence_transformers import SentenceTransformer
 
 from babelmix.audit.run import about_of
 from babelmix.encoders import e5_offline as e5
@@ -235,6 +236,24 @@ def test_prompts_of_known_families(tiny_bert, tmp_path) -> None:
         folder = tmp_path / name
         shutil.copytree(tiny_bert, folder)
         assert (load_encoder(str(folder)).prompts.get("query") or "") == query
+
+
+@pytest.mark.parametrize("name", ["passage", "corpus"])
+def test_a_prompt_for_passages_is_that_for_documents(tiny_bert, tmp_path, name: str) -> None:
+    made = SentenceTransformer(str(tiny_bert), device="cpu", prompts={"query": "cat ", name: "dog "})
+    made.save(str(tmp_path), create_model_card=False)
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.prompts["document"] == "dog "
+    # What the cache has of the empty prompt is not used.
+    found = [encode(one, ["house"], "document")[0] for one in (made, encoder)]
+    assert np.allclose(found[0], encoder.encode("house"), atol=1e-6)
+    assert np.allclose(found[1], encoder.encode("dog house"), atol=1e-6)
+    for document, trained, expected in (("sun ", False, "sun "), ("", False, "dog "), ("", True, "")):
+        made.prompts["document"] = document
+        made.save(str(tmp_path), create_model_card=False)
+        if trained:
+            (tmp_path / "training.json").touch()
+        assert load_encoder(str(tmp_path)).prompts["document"] == expected
 
 
 def test_encoders_that_cannot_be_had_say_why(tmp_path) -> None:

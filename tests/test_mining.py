@@ -13,11 +13,13 @@ import pytest
 from conftest import parallel_corpus, picture_corpus, sparse_corpus
 from hypothesis import given
 from hypothesis import strategies as st
+from sentence_transformers.util import mine_hard_negatives
 from test_negatives import check_negatives, with_negatives
 
 from babelmix.batches import BatchPlan, CorpusIndex, classes_of, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
+from babelmix.training import mining
 from babelmix.training.mining import _Candidate, mine, pooled
 
 
@@ -142,6 +144,24 @@ def test_they_are_added_to_those_that_are_there_and_trained_on(tiny_static) -> N
     plan = BatchPlan(CorpusIndex(made, hard_negatives=True), strategy("hybrid"), 8)
     totals = np.sum([check_negatives(made, plan[step]) for step in range(10)], axis=0)
     assert totals[0] == totals[1] > 50
+
+
+def test_scores_are_held_in_blocks_of_bounded_memory(tiny_static, monkeypatch) -> None:
+    corpus = parallel_corpus(80, ("de", "en"))
+    asked: list[tuple[int, int]] = []
+
+    def watched(*args, **kwargs):
+        asked.append((kwargs["faiss_batch_size"], len(kwargs["corpus"])))
+        return mine_hard_negatives(*args, **kwargs)
+
+    monkeypatch.setattr(mining, "mine_hard_negatives", watched)
+    found = []
+    for memory in (mining._SCORES, 4 * 80 * 100, 0):
+        monkeypatch.setattr(mining, "_SCORES", memory)
+        made = mine(tiny_static, corpus)
+        found.append((made.negatives.to_pylist(), made.meta["mined"]))
+    assert asked == [(16_384, 80)] * 2 + [(100, 80)] * 2 + [(64, 80)] * 2
+    assert found[0] == found[1] == found[2]
 
 
 def test_what_cannot_be_mined_is_refused(tiny_static) -> None:

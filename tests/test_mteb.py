@@ -349,6 +349,33 @@ def test_an_audit_of_something_unknown_is_refused(done: Audit, tmp_path) -> None
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("lang", "message"), [
+    ("zxx", "--mteb: other has pictures; mteb's format is for results on texts"),
+    ("x-own", "--mteb: the language 'x-own' has no ISO 639-3 code, which mteb needs; leave it out with --langs"),
+])  # fmt: skip
+def test_what_mteb_cannot_have_is_said_before_anything_is_encoded(
+    babelmix, tmp_path, monkeypatch, lang: str, message: str
+) -> None:
+    queries = [{"item": "a", "lang": "de", "text": "x"}]
+    passages = [{"item": "a", "lang": lang, **({"image": png((0, 0, 0))} if lang == "zxx" else {"text": "y"})}]
+    Corpus.from_rows(queries, passages, [("a", "a")], name="other").save(tmp_path / "other")
+    monkeypatch.setattr("babelmix.encoders.load_encoder", None)
+    words = (
+        "audit",
+        "x",
+        "-c",
+        str(tmp_path / "other"),
+        "--out",
+        str(tmp_path / "out"),
+        "--mteb",
+        str(tmp_path / "m"),
+    )
+    code, _, err = babelmix(*words)
+    assert code == 1
+    assert message in err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
+
+
 def test_results_are_written_without_mteb(done: Audit, tmp_path) -> None:
     done.save(tmp_path / "audit")
     code = f"""if True:

@@ -124,6 +124,8 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
     assert "balanced - any" in out
     for more, message in (
         (["--bf16"], "--bf16 is for audits of an encoder"),
+        (["--typo-rate", "0"], "--typo-rate is for audits of an encoder"),
+        (["--perturb-seed", "0"], "--perturb-seed is for audits of an encoder"),
         (["--metrics", "mAP@50"], "mAP@50: only the first 20 answers are known"),
         (["--metrics", "mAP"], "mAP: only the first 20 answers are known"),
         (["--policy", "fair"], "the language policy 'fair' is unknown"),
@@ -135,5 +137,9 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
     code, _, err = babelmix("audit", "x", "-c", str(tmp_path / "toy"), "--policy", "any")
     assert (code, err) == (
         1,
-        "error: --policy and --queries are for --through: say which index, as in  --through my-index\n",
+        "error: --policy, -k and --queries are for --through: say which index, as in  --through my-index\n",
     )
+    # A default that is written down does nothing either.
+    for option in (["-k", "100"], ["--queries", "5"]):
+        code, _, again = babelmix("audit", "x", "-c", str(tmp_path / "toy"), *option)
+        assert (code, again) == (1, err)

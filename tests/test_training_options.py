@@ -225,6 +225,17 @@ def test_an_encoders_own_prompts_are_used_where_none_is_given(tiny_bert, tmp_pat
     }  # fmt: skip
 
 
+def test_a_prompt_named_passage_is_trained_with_and_saved_as_documents(tiny_bert, tmp_path, collated) -> None:
+    start = SentenceTransformer(str(tiny_bert), device="cpu", prompts={"passage": "salt "})
+    start.save(str(tmp_path / "start"), create_model_card=False)
+    encoder = load(tmp_path / "start")
+    train(encoder, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "m")
+    for _, result in collated:
+        assert (result["passage_input_ids"][:, 1] == encoder.tokenizer.convert_tokens_to_ids("salt")).all()
+    for loaded in (SentenceTransformer(str(tmp_path / "m")), load(tmp_path / "m")):
+        assert np.allclose(loaded.encode_document("house"), loaded.encode("salt house"), atol=1e-6)
+
+
 def test_a_static_encoder_is_trained_with_its_prompts(tiny_static, tmp_path, collated) -> None:
     encoder = copy.deepcopy(tiny_static)
     train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"query_prompt": "river "}), tmp_path / "m")

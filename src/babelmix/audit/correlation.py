@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.audit.ranks import IntArray, RankTable
+from babelmix.audit.ranks import IntArray, RankTable, numbered
 
 
 def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64]]:
@@ -27,7 +27,7 @@ def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64
         Query rows, int64, shape (values,), and values from -1 to 1, float64, shape (values,).
 
     """
-    _, item_of_query = np.unique(table.query_item.astype(str), return_inverse=True)
+    item_of_query = numbered(table.query_item)
     query, passage = table.pair_query, table.pair_passage
     order = np.lexsort((table.rank_in_all(), query))
     start = np.flatnonzero(np.diff(query[order], prepend=-1))

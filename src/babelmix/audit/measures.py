@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from babelmix.audit import bias
 from babelmix.audit.metrics import DEFAULT, RankedLists, metric
-from babelmix.audit.ranks import RankTable
+from babelmix.audit.ranks import RankTable, numbered
 from babelmix.errors import ConfigError
 
 SETTINGS = ("mono", "cross", "multi")
@@ -98,7 +98,7 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
 
     """
     functions = {name: metric(name) for name in metrics}
-    _, group_of_query = np.unique(table.query_group.astype(str), return_inverse=True)
+    group_of_query = numbered(table.query_group)
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
     pair_query_lang = table.query_lang[table.pair_query]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from babelmix.audit.ranks import IntArray, RankTable
+from babelmix.audit.ranks import IntArray, RankTable, numbered
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,8 +38,8 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
     """
     unit = table.pair_query
     if by_group:
-        _, group = np.unique(table.query_group.astype(str), return_inverse=True)
-        _, unit_of_query = np.unique(group * len(table.query_langs) + table.query_lang, return_inverse=True)
+        key = numbered(table.query_group) * len(table.query_langs) + table.query_lang
+        _, unit_of_query = np.unique(key, return_inverse=True)
         unit = unit_of_query[table.pair_query]
     grades = int(table.pair_grade.max(initial=0)) + 1
     tests, test = np.unique(unit * grades + table.pair_grade, return_inverse=True)

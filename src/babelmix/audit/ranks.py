@@ -101,7 +101,7 @@ class RankTable:
         """Read what `save` wrote.
 
         Raises:
-            AuditError: the folder is no audit, or its files are damaged.
+            AuditError: the folder is no audit, or its files are damaged or of two audits.
 
         """
         for name in ("ranks.parquet", "queries.parquet"):
@@ -109,7 +109,14 @@ class RankTable:
                 raise AuditError(f"{folder}: is not a finished audit (there is no {name}); run  babelmix audit  again")
         try:
             pairs, queries = pq.read_table(folder / "ranks.parquet"), pq.read_table(folder / "queries.parquet")
-            facts = json.loads(pairs.schema.metadata[b"babelmix"])
+            metadata = pairs.schema.metadata[b"babelmix"]
+            # As bytes: a number that is none is not equal to itself.
+            if queries.schema.metadata[b"babelmix"] != metadata:
+                raise AuditError(
+                    f"{folder}: ranks.parquet and queries.parquet are of two audits, as the second was stopped while it was "
+                    "written; run  babelmix audit  again"
+                )
+            facts = json.loads(metadata)
             passage_langs = tuple(n.removeprefix("above:") for n in pairs.column_names if n.startswith("above:"))
             query_lang = queries["lang"].combine_chunks()
             # Parquet may store the dictionary in another order than it was written in.
@@ -142,6 +149,12 @@ class RankTable:
             raise AuditError(
                 f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again"
             ) from error
+
+
+def numbered(names: npt.NDArray[np.object_]) -> IntArray:
+    """The place of each name among the distinct ones, sorted, from 0 on, int64, shape (names,)."""
+    # numpy would pad every name to the longest.
+    return pl.Series(names.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray, IntArray]:

@@ -84,7 +84,7 @@ class Audit:
             "about": self.table.about,
             "level": LEVEL,
             "resamples": RESAMPLES,
-            "groups": len(np.unique(self.table.query_group.astype(str))),
+            "groups": len(set(self.table.query_group)),
             "query_langs": list(self.table.query_langs),
             "passage_langs": list(self.table.passage_langs),
             "pool_sizes": self.table.pool_sizes.tolist(),

@@ -8,7 +8,7 @@ training seed would change is shown separately, as the spread over seeds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -83,7 +83,7 @@ def estimates(
 
     """
     result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
-    for name, cells in _drawn_cells(measures, resamples, seed).items():
+    for name, cells in _drawn(measures, resamples, seed).items():
         measure = measures[name]
         values = measure.cell_values()
         # A resample may miss every group of a small cell; the macro-average is then over the cells it has.
@@ -181,8 +181,8 @@ def _prepared(
 ) -> dict[str, tuple[Measure, Floats]]:
     """A system's measures averaged over its seeds, each with its macro-average in every resample, shape (resamples,)."""
     averaged = {name: _averaged(runs, name) for name in names}
-    drawn = _drawn_cells(averaged, resamples, seed)
-    return {name: (measure, _nanmean(drawn[name])) for name, measure in averaged.items()}
+    drawn = _drawn(averaged, resamples, seed, _nanmean)
+    return {name: (measure, drawn[name]) for name, measure in averaged.items()}
 
 
 def _compared(
@@ -218,21 +218,30 @@ def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
     return replace(first, values=np.mean([run[name].values for run in runs], axis=0))
 
 
-def _drawn_cells(measures: Mapping[str, Measure], resamples: int, seed: int) -> dict[str, Floats]:
-    """The cells of every measure in every resample, float64, shape (resamples, cells); NaN for a cell without a query."""
+def _drawn(
+    measures: Mapping[str, Measure],
+    resamples: int,
+    seed: int,
+    kept: Callable[[Floats], Floats] = lambda cells: cells,
+) -> dict[str, Floats]:
+    """The cells of every measure in every resample, float64, shape (resamples, cells); NaN for a cell without a query.
+
+    `kept` says what is kept of some resamples, shape (some, cells): every cell of each may be more than memory holds.
+    """
     groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
     sums = {name: _group_sums(measure, groups) for name, measure in measures.items() if measure.aggregate == "mean"}
     draws: dict[str, list[Floats]] = {name: [] for name in measures}
     for weights in _resampled_weights(groups, resamples, seed):
         for name, measure in measures.items():
             if measure.aggregate == "median":
-                draws[name].append(_weighted_medians(measure, weights))
-                continue
-            total, count = sums[name]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                draws[name].append((weights @ total) / (weights @ count))
+                cells = _weighted_medians(measure, weights)
+            else:
+                total, count = sums[name]
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    cells = (weights @ total) / (weights @ count)
+            draws[name].append(kept(cells))
     return {
-        name: np.concatenate(parts) if parts else np.empty((0, len(measures[name].cells)))
+        name: np.concatenate(parts) if parts else kept(np.empty((0, len(measures[name].cells))))
         for name, parts in draws.items()
     }
 

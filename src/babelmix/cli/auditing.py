@@ -24,6 +24,7 @@ BACK = "image-to-text"
 
 
 def audit(
+    context: typer.Context,
     corpus: CorpusOption,
     models: Annotated[
         list[str] | None,
@@ -100,18 +101,21 @@ def audit(
     from babelmix._files import check_output_folder, slug
     from babelmix.audit.metrics import DEFAULT, PICTURES, metric
     from babelmix.audit.mteb import write_mteb_results
+    from babelmix.audit.mteb.names import language_code
     from babelmix.audit.perturb import perturb as make_noise
     from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
-    from babelmix.errors import ConfigError
+    from babelmix.errors import AuditError, ConfigError
     from babelmix.training import add_audit
 
     models = models or []
+    # A default that somebody writes down is refused where any other value would be.
+    said = {name for name in context.params if _is_said(context, name)}
     if through:
         from babelmix.cli.through import audit_through
 
         unfit = {
             "--against": against, "--max-seq-length": max_seq_length, "--bf16": bf16, "--perturb": perturb, "--mteb": mteb,
-            "--card": card,
+            "--card": card, "--typo-rate": "typo_rate" in said, "--perturb-seed": "perturb_seed" in said,
         }  # fmt: skip
         for option, given in unfit.items():
             if given:
@@ -123,8 +127,10 @@ def audit(
             part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, json_output=json_output,
         )  # fmt: skip
         return
-    if policy or queries:
-        raise ConfigError("--policy and --queries are for --through: say which index, as in  --through my-index")
+    if policy or queries or "k" in said:
+        raise ConfigError("--policy, -k and --queries are for --through: say which index, as in  --through my-index")
+    if not listed(perturb) and said & {"typo_rate", "perturb_seed"}:
+        raise ConfigError("--typo-rate and --perturb-seed are for --perturb: say which noise, as in  --perturb typos")
     if not models:
         raise ConfigError("name an encoder to audit, or an index with --through; see  babelmix audit --help")
     backend = backend or "torch"
@@ -142,6 +148,13 @@ def audit(
         make_noise("", kind)
     if perturb and data.has_images:
         raise ConfigError(f"--perturb: {data.name} has pictures; noise is for queries and passages that are texts")
+    if mteb is not None and data.has_images:
+        raise ConfigError(f"--mteb: {data.name} has pictures; mteb's format is for results on texts")
+    for lang in data.langs if mteb is not None else ():
+        try:
+            language_code(lang)
+        except AuditError as error:
+            raise ConfigError(f"--mteb: {error}; leave it out with --langs, or leave out --mteb") from error
     for model in models:
         if card and not (Path(model) / "training.json").is_file():
             raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
@@ -182,6 +195,12 @@ def audit(
         print_noise(noise)
     for comparison, report in compared:
         print_audit_comparison(comparison, report)
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    """Whether a parameter is on the command line, whatever its value."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @dataclass(frozen=True)

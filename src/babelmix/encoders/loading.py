@@ -44,8 +44,9 @@ def load_encoder(
 ) -> SentenceTransformer:
     """Load an encoder with its own prompts.
 
-    An encoder that saved prompts keeps them. One of a family whose authors published prompts only in prose (E5) gets
-    those; a plain transformers model is mean-pooled.
+    An encoder that saved prompts keeps them; a prompt for passages that it calls `passage` or `corpus` is its prompt for
+    documents, unless it has one. One of a family whose authors published prompts only in prose (E5) gets those; a plain
+    transformers model is mean-pooled.
 
     Args:
         name: a name from `KNOWN`, `static:NAME`, a hub name, or a folder.
@@ -88,6 +89,7 @@ def load_encoder(
         for family, prompts in _PROMPTS:
             if family.search(name):
                 encoder.prompts = dict(prompts)
+    _name_document_prompt(encoder, local)
     if max_seq_length is not None:
         limit = encoder.max_seq_length
         # A static encoder has no limit and knows of none.
@@ -108,6 +110,17 @@ def _has_modules_of_ours(folder: Path) -> bool:
         return _OURS in types and known and not foreign
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _name_document_prompt(encoder: SentenceTransformer, folder: Path) -> None:
+    """Let `document`, where it is empty, stand for `passage` or `corpus`.
+
+    sentence-transformers adds an empty `document` to prompts that lack it, and then takes that.
+    """
+    other = encoder.prompts.get("passage") or encoder.prompts.get("corpus")
+    # What we trained with an empty prompt is used with it.
+    if other and not encoder.prompts.get("document") and not (folder / "training.json").is_file():
+        encoder.prompts = {**encoder.prompts, "document": other}
 
 
 def _pad_as_trained(encoder: SentenceTransformer) -> None:

@@ -33,6 +33,8 @@ _READ = 10_000
 """Rows at a time."""
 _SPARE = 20
 """Candidates beyond those wanted at most, for those that are ruled out."""
+_SCORES = 256 << 20
+"""Bytes of a block of scores, unless that is fewer queries than are worth a matrix product."""
 
 
 @dataclass(frozen=True)
@@ -180,17 +182,18 @@ def _mined(
     """Query items with candidates among the passages of a language, in the order of their places."""
     items: dict[str, list[str]] = defaultdict(list)
     texts: dict[str, list[str]] = defaultdict(list)
-    for row in corpus.passages.select(["item", "lang", "text"]).to_pylist():
-        if row["lang"] == lang:
-            items[row["text"]].append(row["item"])
-            texts[row["item"]].append(row["text"])
+    here = corpus.passages.filter(pc.equal(corpus.passages["lang"], lang))
+    for item, text in zip(*(here[name].to_pylist() for name in ("item", "text")), strict=True):
+        items[text].append(item)
+        texts[item].append(text)
+    answered = corpus.qrels.filter(pc.is_in(corpus.qrels["passage_item"], here["item"].combine_chunks()))
+    asking = corpus.queries.filter(pc.is_in(corpus.queries["item"], answered["query_item"].combine_chunks()))
     asked: dict[str, list[tuple[str, str]]] = defaultdict(list)
     pairs: dict[tuple[str, str], None] = {}
-    for row in corpus.queries.select(["item", "lang", "text"]).to_pylist():
-        answers = [text for answer in sorted(ruled_out.answers[row["item"]]) for text in texts.get(answer, ())]
-        if answers:
-            asked[row["text"]].append((row["item"], row["lang"]))
-            pairs |= dict.fromkeys((row["text"], answer) for answer in answers)
+    for item, query_lang, text in zip(*(asking[name].to_pylist() for name in ("item", "lang", "text")), strict=True):
+        asked[text].append((item, query_lang))
+        answers = (answer for relevant in sorted(ruled_out.answers[item]) for answer in texts.get(relevant, ()))
+        pairs |= dict.fromkeys((text, answer) for answer in answers)
     if not pairs:
         return
     queries, positives = zip(*pairs, strict=True)
@@ -199,7 +202,7 @@ def _mined(
         rows: Any = mine_hard_negatives(
             Dataset.from_dict({"query": list(queries), "passage": list(positives)}), encoder, corpus=list(items),
             relative_margin=margin, num_negatives=number + skip + min(_SPARE, len(items)), output_scores=True,
-            batch_size=batch_size, verbose=False, cache_folder=cache,
+            batch_size=batch_size, verbose=False, cache_folder=cache, faiss_batch_size=_block(len(items)),
         )  # fmt: skip
     ranked: dict[str, dict[str, float]] = defaultdict(dict)
     # Row by row, a data set takes longer to read than its rows took to find.
@@ -214,6 +217,11 @@ def _mined(
             ]
             for place, (found, score) in enumerate(good[skip : skip + number]):
                 yield query, _Candidate(place, score, items[found][0], query_lang, lang)
+
+
+def _block(passages: int) -> int:
+    """How many queries are scored at once, which is what sentence-transformers means by `faiss_batch_size`."""
+    return min(16_384, max(64, _SCORES // (4 * passages)))
 
 
 def pooled(candidates: list[_Candidate], number: int, other_share: float, chance: random.Random) -> list[_Candidate]:
