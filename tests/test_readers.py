@@ -47,6 +47,8 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
     assert corpus.queries["text"].to_pylist() == corpus.passages["text"].to_pylist() == ["cat", "Katze", "dog", "Hund"]
     assert corpus.queries["item"].to_pylist() == ["1", "1", "2", "2"]
     assert corpus.meta["one_text_per_language"]
+    spaced = open_corpus(write(tmp_path, "p.jsonl", '\n{"en": "cat", "de": "Katze"}\n\n{"en": "dog", "de": "Hund"}\n'))
+    assert spaced.queries["item"].to_pylist() == ["1", "1", "2", "2"]
     sides = open_corpus(write(tmp_path, "s.csv", "item,side,en,de\n1,query,cat?,Katze?\n1,passage,a cat,eine Katze\n"))
     assert (sides.queries.num_rows, sides.passages.num_rows) == (2, 2)
     long = open_corpus(write(tmp_path, "l.csv", "item,lang,side,text\n1,en,query,a\n1,de,passage,b\n"))
@@ -98,6 +100,23 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
             r"row 1, field 'query_en': holds \['a'\]",
         ),
         ("a.jsonl", '{"item": "1", "query_en": "", "passage_en": "b"}\n', "row 1, field 'query_en': is empty"),
+        (
+            "a.csv",
+            'item,query_en,passage_en\n\n1,"a\n\nb",c\n\n1,c,d\n',
+            "row 7, field 'item': '1' is already .* of row 3",
+        ),
+        ("a.csv", 'item,lang,query,passage\n\n1,en,"a\n",b\n\n1,xyz9,c,d\n', "row 6, field 'lang': 'xyz9'"),
+        ("a.csv", 'item,query_en,"passage_\nen"\n1,a\n', "row 3: has 2 cells"),
+        ("a.csv", 'item,query_en,passage_en\r\n\r\n1,"a\r\nb",c\r\n1,a\r\n', "row 5: has 2 cells"),
+        ("a.csv", 'item,query_en,passage_en\n\n1,"a\n",b\n2,"c\n\n,d\n', "row 5: is not well-formed"),
+        ("a.tsv", "item\tquery_en\tpassage_en\n\n1\ta\t \n", "row 3, field 'passage_en': is empty"),
+        ("a.jsonl", '\n{"item": "1", "query_en": "a"}\n', "row 2: item '1' has a query but no passage"),
+        ("a.jsonl", '{"en": "a"}\n\n \n{"en": " "}\n', "row 4, field 'en': is empty"),
+        (
+            "a.jsonl",
+            '\n{"item": "1", "lang": "en", "query": "a", "passage": "b"}\n\n{"item": "2"}\n',
+            "row 4, field 'lang'",
+        ),
         ("a.parquet", b"PAR1 broken", "not a readable Parquet"),
         ("a.xlsx", "x", "suffix '.xlsx'"),
     ],

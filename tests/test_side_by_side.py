@@ -111,6 +111,15 @@ def test_what_cannot_be_compared_is_said_before_anything_is_encoded(
     assert not (tmp_path / "after").exists()
 
 
+def test_texts_are_not_told_of_as_pictures(babelmix, models, toy: Path, tmp_path: Path) -> None:
+    words = ["audit", str(models["good"]), "-c", str(toy), "--out", str(tmp_path / "x"), "--metrics", "hit@1"]
+    code, out, err = babelmix(*words)
+    assert code == 0, err
+    legend = " ".join(out.split())
+    assert "mAP within a language (mono), across two (cross)" in legend
+    assert "of all pictures" not in legend
+
+
 def test_a_model_named_twice_is_refused(babelmix, models, toy: Path, tmp_path: Path) -> None:
     code, _, err = babelmix("audit", *[str(models["good"])] * 2, "-c", str(toy), "--out", str(tmp_path / "x"))
     assert code == 1
@@ -152,5 +161,17 @@ def test_pictures_are_compared_both_ways(babelmix, tmp_path: Path) -> None:
     found = json.loads(out)
     back = json.loads((tmp_path / "both" / "image-to-text" / "comparison.json").read_text(encoding="utf-8"))
     assert found["image to text"] == back
+    code, out, err = babelmix(
+        "audit",
+        str(tmp_path / "m1"),
+        "-c",
+        str(tmp_path / "colours"),
+        "--out",
+        str(tmp_path / "one"),
+        "--metrics",
+        "hit@1",
+    )
+    assert code == 0, err
+    assert " ".join(out.split()).count("the right one is among the first k, of all pictures") == 2
     assert found["tests"] != back["tests"]
     assert (tmp_path / "both" / "image-to-text" / "report.html").is_file()

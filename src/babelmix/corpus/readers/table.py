@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def read(path: str) -> Corpus:
     """Read one file.
 
     Raises:
-        ReaderError: the file cannot be read or breaks the layout above; the message names file, row and column.
+        ReaderError: the file cannot be read or breaks the layout above; the message names file, row and column. The row is the
+            line at which it begins, and of Parquet its number, from 1 on.
 
     """
     file = Path(path)
@@ -45,17 +46,17 @@ def read(path: str) -> Corpus:
         raise ReaderError("there is no such file", file=file)
     if file.suffix not in SUFFIXES:
         raise ReaderError(f"has the suffix {file.suffix!r}; babelmix reads {', '.join(SUFFIXES)}", file=file)
-    frame = _frame(file)
-    return parse(frame, str(file), first_row=2 if file.suffix in (".csv", ".tsv") else 1)
+    frame, lines = _frame(file)
+    return parse(frame, str(file), lines)
 
 
-def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
+def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
     """Turn a table of strings into a corpus (a pure function).
 
     Args:
         frame: string columns as described above.
         file: what to call the source in an error.
-        first_row: the number of the first data row, as a person counts.
+        lines: the number of each row in an error.
 
     """
     if frame.height == 0:
@@ -64,7 +65,7 @@ def parse(frame: pl.DataFrame, file: str, *, first_row: int = 1) -> Corpus:
         if any(len(name) == 2 and name != "id" and is_language_tag(name) for name in frame.columns):
             raise ReaderError("may be the item or Indonesian: name the item's column 'item'", file=file, field="id")
         frame = frame.rename({"id": "item"})
-    rows = list(_long_rows(frame, file, first_row) if "lang" in frame.columns else _wide_rows(frame, file, first_row))
+    rows = list(_long_rows(frame, file, lines) if "lang" in frame.columns else _wide_rows(frame, file, lines))
     sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
     seen: dict[tuple[str, str, str, str], int] = {}
     groups: dict[str, str] = {}
@@ -108,7 +109,7 @@ def _is_parallel_text(frame: pl.DataFrame) -> bool:
 Entry = tuple[int, str, dict[str, str], str]
 
 
-def _wide_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry]:
+def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator[Entry]:
     columns: list[tuple[str, tuple[str, ...], str]] = []
     unknown: list[str] = []
     for name in frame.columns:
@@ -138,8 +139,8 @@ def _wide_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry
         )
     has_side = "side" in frame.columns
     seen: dict[tuple[str, str], int] = {}
-    for number, row in enumerate(frame.iter_rows(named=True), first_row):
-        item = _item(row, file, number) if "item" in frame.columns else str(number - first_row + 1)
+    for place, (number, row) in enumerate(zip(lines, frame.iter_rows(named=True), strict=True), 1):
+        item = _item(row, file, number) if "item" in frame.columns else str(place)
         side = _side(row, file, number) if has_side else ""
         if (item, side) in seen:
             raise ReaderError(
@@ -154,12 +155,12 @@ def _wide_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry
                 yield number, one, _rendering(item, lang, row[name], row), name
 
 
-def _long_rows(frame: pl.DataFrame, file: str, first_row: int) -> Iterator[Entry]:
+def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator[Entry]:
     by_side = "side" in frame.columns
     for needed in ("item", "side", "text") if by_side else ("item", "query", "passage"):
         if needed not in frame.columns:
             raise ReaderError(f"is missing; the columns are {', '.join(frame.columns)}", file=file, field=needed)
-    for number, row in enumerate(frame.iter_rows(named=True), first_row):
+    for number, row in zip(lines, frame.iter_rows(named=True), strict=True):
         item, lang = _item(row, file, number), row["lang"]
         if lang is None or not is_language_tag(lang):
             raise ReaderError(
@@ -192,17 +193,19 @@ def _side(row: dict[str, Any], file: str, number: int) -> str:
     return str(row["side"])
 
 
-def _frame(file: Path) -> pl.DataFrame:
+def _frame(file: Path) -> tuple[pl.DataFrame, Sequence[int]]:
+    """A file's cells as texts, and the number that a person would give each row."""
     if file.suffix == ".parquet":
         frame = frame_of_parquet(file)
         for name, kind in frame.schema.items():
             if not (kind == pl.String or kind.is_integer()):
                 raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=name)
-        return frame.cast(pl.String)
+        return frame.cast(pl.String), range(1, frame.height + 1)
     text = read_utf8(file)
     if file.suffix in (".jsonl", ".ndjson"):
-        return _frame_of_records(list(json_lines(text.split("\n"), file)), file)
-    return frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
+        records = list(json_lines(text.split("\n"), file))
+        return _frame_of_records(records, file), [number for number, _ in records]
+    return _csv(text, "\t" if file.suffix == ".tsv" else ",", file)
 
 
 def frame_of_parquet(file: Path) -> pl.DataFrame:
@@ -225,12 +228,18 @@ def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
         ReaderError: there is no header, a name is repeated, or a row is of another width.
 
     """
+    return _csv(text, separator, file)[0]
+
+
+def _csv(text: str, separator: str, file: Path) -> tuple[pl.DataFrame, list[int]]:
+    """See `frame_of_csv`; and the line at which each row begins, for blank lines and breaks in cells make no rows."""
     # polars' faster reader fills or cuts rows of another width without a word.
     csv.field_size_limit(1 << 30)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     names: list[str] = []
     columns: list[list[str | None]] = []
-    number = 0
+    lines: list[int] = []
+    begin = 1
     try:
         names = next(rows, [])
         if not names:
@@ -238,16 +247,18 @@ def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ReaderError("is the name of two columns", file=file, row=1, field=repeated[0])
         columns = [[] for _ in names]
-        for number, row in enumerate(rows, 2):
-            if not row:
-                continue
-            if len(row) != len(names):
-                raise ReaderError(f"has {len(row)} cells, but the header has {len(names)}", file=file, row=number)
-            for column, cell in zip(columns, row, strict=True):
-                column.append(cell or None)
+        begin = rows.line_num + 1
+        for row in rows:
+            if row:
+                if len(row) != len(names):
+                    raise ReaderError(f"has {len(row)} cells, but the header has {len(names)}", file=file, row=begin)
+                lines.append(begin)
+                for column, cell in zip(columns, row, strict=True):
+                    column.append(cell or None)
+            begin = rows.line_num + 1
     except csv.Error as error:
-        raise ReaderError(f"is not well-formed ({error})", file=file, row=max(number + 1, rows.line_num)) from error
-    return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
+        raise ReaderError(f"is not well-formed ({error})", file=file, row=begin) from error
+    return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String)), lines
 
 
 def _frame_of_records(records: list[tuple[int, dict[str, Any]]], file: Path) -> pl.DataFrame:

@@ -29,7 +29,8 @@ Floats = npt.NDArray[np.float64]
 def headline(present: Container[str]) -> list[str]:
     """The measures that are shown first, of those that are there: of texts, or from captions to pictures or back."""
     names = HEADLINE
-    if "multi/hit@1" in present and "mono/mAP" not in present:
+    # Captions and pictures have no language in common, so nothing is monolingual.
+    if "multi/hit@1" in present and "mono/hit@1" not in present:
         names = TO_PICTURES if TO_PICTURES[-1] in present else FROM_PICTURES
     return [name for name in names if name in present]
 
