@@ -126,7 +126,7 @@ def finding(results: Results) -> str:
     words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
              "bias/rank distance": "rank distance"}  # fmt: skip
     spread = "bias/rank distance over query languages"
-    if "multi/hit@1" in chosen.means and "mono/mAP" not in chosen.means:
+    if "multi/hit@1" in chosen.means and "mono/hit@1" not in chosen.means:
         words = (
             {"multi/hit@1": "hit@1", spread: "rank distance over query languages"}
             if spread in chosen.means
