@@ -21,6 +21,7 @@ import pyarrow as pa
 from babelmix._progress import progress_bar
 from babelmix.audit import Estimate, Measure, estimates
 from babelmix.audit.metrics import RankedLists, metric
+from babelmix.audit.ranks import numbered
 from babelmix.audit.run import SHARE_AT
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.encoders import encode, fingerprint
@@ -181,9 +182,7 @@ class _Judge:
     def __init__(self, corpus: Corpus, queries: pa.Table, k: int) -> None:
         self._k = k
         self._lang, self._item = (np.array(queries[name].to_pylist(), dtype=object) for name in ("lang", "item"))
-        _, self._group = np.unique(
-            np.array(queries["group"].to_pylist(), dtype=object).astype(str), return_inverse=True
-        )
+        self._group = numbered(np.array(queries["group"].to_pylist(), dtype=object))
         self._numbers: dict[str, int] = {}
         self._grades: dict[str, dict[str, int]] = {}
         columns = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item", "grade"))

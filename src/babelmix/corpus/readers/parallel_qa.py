@@ -95,7 +95,8 @@ def _rows(file: Path) -> NumberedRows:
     if file.suffix == ".parquet":
         return enumerate(frame_of_parquet(file).iter_rows(named=True), 1)
     separator = "\t" if file.suffix == ".tsv" else ","
-    return enumerate(frame_of_csv(read_utf8(file), separator, file).iter_rows(named=True), 2)
+    frame, lines = frame_of_csv(read_utf8(file), separator, file)
+    return zip(lines, frame.iter_rows(named=True), strict=True)
 
 
 @dataclass

@@ -205,7 +205,7 @@ def _frame(file: Path) -> tuple[pl.DataFrame, Sequence[int]]:
     if file.suffix in (".jsonl", ".ndjson"):
         records = list(json_lines(text.split("\n"), file))
         return _frame_of_records(records, file), [number for number, _ in records]
-    return _csv(text, "\t" if file.suffix == ".tsv" else ",", file)
+    return frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
 
 
 def frame_of_parquet(file: Path) -> pl.DataFrame:
@@ -221,18 +221,21 @@ def frame_of_parquet(file: Path) -> pl.DataFrame:
         raise ReaderError(f"is not a readable Parquet file ({first_line(error)})", file=file) from error
 
 
-def frame_of_csv(text: str, separator: str, file: Path) -> pl.DataFrame:
+def frame_of_csv(text: str, separator: str, file: Path) -> tuple[pl.DataFrame, list[int]]:
     """The cells of a CSV text as texts, an empty cell as null.
+
+    Args:
+        text: of the file.
+        separator: between cells.
+        file: named in an error.
+
+    Returns:
+        The table, and the line at which each of its rows begins: blank lines and line breaks in cells make no rows.
 
     Raises:
         ReaderError: there is no header, a name is repeated, or a row is of another width.
 
     """
-    return _csv(text, separator, file)[0]
-
-
-def _csv(text: str, separator: str, file: Path) -> tuple[pl.DataFrame, list[int]]:
-    """See `frame_of_csv`; and the line at which each row begins, for blank lines and breaks in cells make no rows."""
     # polars' faster reader fills or cuts rows of another width without a word.
     csv.field_size_limit(1 << 30)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
