@@ -277,7 +277,11 @@ def test_parallel_qa_in_every_format(tmp_path) -> None:
         ("fr.jsonl", lines(ENGLISH[0] | {"page": "z"}), "field 'page': '1' is in 'z' here and in 'p' in another"),
         ("fr.jsonl", "{\n", "row 1: is not JSON"),
         ("fr.csv", "id,question,answer,page\n1,Qui?,,p\n", "row 2, field 'answer': is empty"),
-        ("fr.csv", 'id,question,answer,page\n1,"Qui\nest-ce?",Elle.,p\n\n2,,Oui.,p\n', "row 5, field 'question': is empty"),
+        (
+            "fr.csv",
+            'id,question,answer,page\n1,"Qui\nest-ce?",Elle.,p\n\n2,,Oui.,p\n',
+            "row 5, field 'question': is empty",
+        ),
         ("fr.csv", "id,question\n1\n", "row 2: has 1 cells, but the header has 2"),
         ("fr.parquet", b"PAR1", "is not a readable Parquet"),
         ("fr.json", '{"data": [', "is not JSON"),
