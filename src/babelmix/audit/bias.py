@@ -45,7 +45,6 @@ class BiasValues(NamedTuple):
     Args:
         query: query rows, int64, shape (values,).
         values: float64, shape (values,).
-        lower_is_better: None where neither is.
         aggregate: how the values of a language are put together, `mean` or `median`.
         of_items: whether a value is of an item looked for in several languages, and so of no query language; `query` is
             then any of its queries.
@@ -54,7 +53,6 @@ class BiasValues(NamedTuple):
 
     query: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    lower_is_better: bool | None
     aggregate: Literal["mean", "median"] = "mean"
     of_items: bool = False
 
@@ -96,14 +94,14 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
     spread, rows = np.where(known, ranks, np.nan)[several], query[several]
     if len(rows):
         worst, best = np.nanmax(spread, axis=1), np.nanmin(spread, axis=1)
-        result["rank distance"] = BiasValues(rows, worst - best, True)
-        result["median rank distance"] = BiasValues(rows, worst - best, True, "median")
-        result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)), True)
-        result["relative rank distance"] = BiasValues(rows, (worst - best) / table.pool_sizes.sum(), True)
+        result["rank distance"] = BiasValues(rows, worst - best)
+        result["median rank distance"] = BiasValues(rows, worst - best, "median")
+        result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)))
+        result["relative rank distance"] = BiasValues(rows, (worst - best) / table.pool_sizes.sum())
         chance = distance_by_chance(counts[several], int(table.pool_sizes.sum()))
-        result["rank distance over chance"] = BiasValues(rows, (worst - best) / chance, True)
-        result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1), True)
-        result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1), True)
+        result["rank distance over chance"] = BiasValues(rows, (worst - best) / chance)
+        result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1))
+        result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1))
         own = own_language(table)[table.query_lang[rows]]
         has_own = (own >= 0) & known[several][np.arange(len(rows)), own]
         if has_own.any():
@@ -111,14 +109,14 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
             rank_of_own = mine[np.arange(len(mine)), own[has_own]][:, None]
             others = (~np.isnan(mine)).sum(axis=1) - 1
             preference = (rank_of_own < mine).sum(axis=1) / others
-            result["same-language preference"] = BiasValues(rows[has_own], preference, None)
+            result["same-language preference"] = BiasValues(rows[has_own], preference)
     for name, (found, values) in {
         "mean rank correlation": rank_correlation(table),
         "PEER": peer(table),
         "PEER by group": peer(table, by_group=True),
     }.items():
         if len(found):
-            result[name] = BiasValues(found, values, False)
+            result[name] = BiasValues(found, values)
     if table.passage_langs == (IMAGE,):
         result |= _over_query_languages(table)
     own = own_language(table)[table.query_lang]
@@ -128,8 +126,8 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
         counted = table.top[present, c]
         if len(present):
             share = counted[np.arange(len(present)), own[present]] / counted.sum(axis=1)
-            result[f"same-language share@{k}"] = BiasValues(present, share, None)
-            result[f"same-language excess@{k}"] = BiasValues(present, share / pool_share[own[present]], None)
+            result[f"same-language share@{k}"] = BiasValues(present, share)
+            result[f"same-language excess@{k}"] = BiasValues(present, share / pool_share[own[present]])
     return result
 
 
@@ -149,7 +147,7 @@ def _over_query_languages(table: RankTable) -> dict[str, BiasValues]:
         "rank std": np.nanstd(spread, axis=1),
         "rank variance": np.nanvar(spread, axis=1),
     }
-    return {f"{name} over query languages": BiasValues(query, v, True, of_items=True) for name, v in values.items()}
+    return {f"{name} over query languages": BiasValues(query, v, of_items=True) for name, v in values.items()}
 
 
 def own_language(table: RankTable) -> npt.NDArray[np.int64]:

@@ -133,6 +133,6 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
         if found.of_items:
             cells, cell = ("all",), np.zeros(len(found.query), dtype=np.int64)
         group = group_of_query[found.query]
-        measure = Measure("bias", name, cells, cell, group, found.values, found.lower_is_better, found.aggregate)
+        measure = Measure("bias", name, cells, cell, group, found.values, bias.lower_is_better(name), found.aggregate)
         result[measure.name] = measure
     return result

@@ -138,16 +138,15 @@ def train(
     set_seed(settings.seed)
     static = is_static(encoder)
     own_limit = None if static else encoder.max_seq_length
-    begun_from = fingerprint(encoder) if settings.checkpoint_every else ""
+    run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
+    if validation is not None:
+        run["validation"] = validation.fingerprint()
+    if settings.checkpoint_every:
+        run["start"] = fingerprint(encoder)
     prepare(encoder, settings)
     teacher = _teacher(encoder, settings)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
     checkpoints = checkpoints_of(output)
-    run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
-    if validation is not None:
-        run["validation"] = validation.fingerprint()
-    if begun_from:
-        run["start"] = begun_from
     resume = resumable(checkpoints, run, settings.checkpoint_every > 0)
     done = step_of(Path(resume)) or 0 if resume else 0
     stopping = None
