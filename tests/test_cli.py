@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from conftest import parallel_corpus
+from rich.progress import Task, TaskID
 from sentence_transformers import SentenceTransformer
 
+from babelmix import _progress
 from babelmix.cli import main
 from babelmix.corpus import Corpus
 
@@ -174,6 +176,9 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
         (["train", "-c", "CSV", "--model", "static", "--validation", "CSV"], "passages of my are trained on too"),
         (["train", "-c", "CSV", "--model", "static", "--patience", "-1"], "Invalid value for '--patience'"),
         (["train", "-c", "CSV", "--model", "static", "--evaluate-every", "5"], "that --validation names"),
+        (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/mAP"], "that --validation names"),
+        (["train", "-c", "CSV", "--model", "static", "--max-seq-length", "128"], "static encoders read whole texts"),
+        (["audit", "x", "-c", "CSV", "--perturb", "case", "--typo-rate", "0.05"], "--typo-rate is of typos alone"),
         (["train", "-c", "CSV", "--model", "static", "--start-share", "1"], "Invalid value for '--start-share'"),
         (["train", "-c", "CSV", "--model", "static", "--pooling", "max"], "Invalid value for '--pooling'"),
         (["train", "-c", "CSV", "--model", "static", "--pooling", "cls"], "the pooling cannot be cls"),
@@ -237,6 +242,33 @@ def test_a_damaged_checkpoint_is_one_sentence_and_status_one(
         file.write_bytes(whole)
     assert run(*command).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_static_encoder_has_checkpoints_if_they_are_asked_for(
+    run: Callable[..., Done], csv: Path, tmp_path: Path
+) -> None:
+    killed = (
+        "import os, sys; from babelmix.training import trainer; trainer._save = lambda *_: os._exit(9);"
+        "from babelmix.cli import main; main()"
+    )
+    for asked in (False, True):
+        command = ["train", "-c", csv, "--model", "static", "--out", tmp_path / "m", "--steps", 4, "--batch-size", 8]
+        command += ["--checkpoint-every", 2] if asked else []
+        done = subprocess.run([sys.executable, "-c", killed, *map(str, command)], capture_output=True, timeout=300)
+        assert done.returncode == 9
+        assert (tmp_path / "m.checkpoints" / "checkpoint-4").is_dir() == asked
+    assert run(*command).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"), [(None, ""), (0.4267, "0.43 texts/s"), (9, "9 texts/s"), (12345.6, "12,346 texts/s")]
+)
+def test_a_rate_is_told_to_two_digits(speed: float | None, text: str) -> None:
+    task = Task(
+        TaskID(0), "encoding", total=2, completed=2, fields={"unit": "texts"}, finished_speed=speed, _get_time=float
+    )
+    assert _progress._RateColumn().render(task).plain == text
 
 
 def test_an_audit_goes_into_the_card_of_a_trained_encoder(

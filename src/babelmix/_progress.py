@@ -29,7 +29,10 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {task.fields.get('unit', '')}/s" if speed else "", style="progress.data.speed")
+        if not speed:
+            return Text()
+        number = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+        return Text(f"{number} {task.fields.get('unit', '')}/s", style="progress.data.speed")
 
 
 class Ticker:

@@ -10,6 +10,7 @@
      ├── PlanError            a batch plan cannot be drawn from this corpus
      ├── TrainingError        training cannot start or go on
      ├── AuditError           an audit cannot be computed or compared
+     │    └── NotFiniteError  an encoder's embeddings or scores are NaN or infinite
      ├── ConfigError          an experiment's settings are wrong
      ├── SearchError          an index cannot be made, opened, written or searched
      │    └── EngineError     the engine behind it fails at something that was asked rightly
@@ -76,6 +77,10 @@ class TrainingError(BabelmixError):
 
 class AuditError(BabelmixError):
     """An audit cannot be computed, read or compared."""
+
+
+class NotFiniteError(AuditError):
+    """Embeddings or their scores are NaN or infinite: the encoder is broken."""
 
 
 class ConfigError(BabelmixError):

@@ -85,7 +85,7 @@ def score_calibration(
         or no irrelevant pair.
 
     Raises:
-        AuditError: an embedding is not finite.
+        NotFiniteError: an embedding is not finite.
 
     """
     if max(len(table.passage_langs), len(table.query_langs)) < 2:

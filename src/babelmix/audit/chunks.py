@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from babelmix.errors import AuditError
+from babelmix.errors import NotFiniteError
 
 Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -71,7 +71,7 @@ class Chunk:
         """Read the vectors of corpus rows from `start` to `end`, which are of this chunk, to their columns' rows of `out`.
 
         Raises:
-            AuditError: a value is not finite.
+            NotFiniteError: a value is not finite.
 
         """
         columns = self.column_of[start - self.first : end - self.first]
@@ -101,7 +101,7 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         similarity: `"cosine"` or `"dot"`.
 
     Raises:
-        AuditError: a value is not finite, or not within float32.
+        NotFiniteError: a value is not finite, or not within float32.
 
     """
     consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
@@ -110,7 +110,9 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
     # NaN is both the least and the greatest value of an array that has one.
     if vectors.size and not (np.isfinite(vectors.min()) and np.isfinite(vectors.max())):
         row = int(rows[np.argmin(np.isfinite(vectors).all(axis=1))]) + 1
-        raise AuditError(f"the embedding of {side} row {row} is not finite (NaN or infinity): the encoder is broken")
+        raise NotFiniteError(
+            f"the embedding of {side} row {row} is not finite (NaN or infinity): the encoder is broken"
+        )
     if similarity == "dot":
         return vectors
     with np.errstate(over="ignore", under="ignore"):

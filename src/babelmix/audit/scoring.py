@@ -29,7 +29,7 @@ from babelmix.audit.chunks import COLUMNS, Chunk, read
 from babelmix.audit.counting import Best, count_above
 from babelmix.audit.ranks import SHARE_CUTOFFS, IntArray, RankTable, relevant_pairs
 from babelmix.corpus import Corpus
-from babelmix.errors import AuditError
+from babelmix.errors import AuditError, NotFiniteError
 
 _BLOCK = 256
 """Queries multiplied at once: fewer make the product slower, more fall out of the caches."""
@@ -78,8 +78,8 @@ def rank_table(
         chunk: passages taken at once; by default what `memory` allows, at most 16,384.
 
     Raises:
-        AuditError: shapes disagree, a value is not finite (the row is named), dot products exceed float32, or nothing
-            is relevant to anything.
+        NotFiniteError: a value is not finite (the row is named), or dot products exceed float32.
+        AuditError: shapes disagree, or nothing is relevant to anything.
 
     """
     _check_shapes(corpus, query_embeddings, passage_embeddings)
@@ -216,7 +216,7 @@ class _Scoring:
         def job(chunk: Chunk, passages: torch.Tensor, block: _Block) -> int:
             grid = _product(self._read(block), passages)[: len(block.queries)]
             if self.similarity == "dot" and not (np.isfinite(grid.min()) and np.isfinite(grid.max())):
-                raise AuditError("dot products exceed float32: use embeddings of smaller values, or cosine")
+                raise NotFiniteError("dot products exceed float32: use embeddings of smaller values, or cosine")
             grid[:, chunk.row_at < 0] = -np.inf
             passage, mine = self.pair_passage[block.pairs], seen[block.pairs]
             inside = chunk.hold(passage)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from babelmix.cli.options import BackendOption, CorpusOption, JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.options import (
+    BackendOption,
+    CorpusOption,
+    JsonOption,
+    LangsOption,
+    PartOption,
+    is_said,
+    listed,
+    read_corpus,
+)
 
 if TYPE_CHECKING:
     from babelmix.audit import Audit
@@ -109,7 +118,7 @@ def audit(
 
     models = models or []
     # A default that somebody writes down is refused where any other value would be.
-    said = {name for name in context.params if _is_said(context, name)}
+    said = {name for name in context.params if is_said(context, name)}
     if through:
         from babelmix.cli.through import audit_through
 
@@ -131,6 +140,8 @@ def audit(
         raise ConfigError("--policy, -k and --queries are for --through: say which index, as in  --through my-index")
     if not listed(perturb) and said & {"typo_rate", "perturb_seed"}:
         raise ConfigError("--typo-rate and --perturb-seed are for --perturb: say which noise, as in  --perturb typos")
+    if "typo_rate" in said and "typos" not in listed(perturb):
+        raise ConfigError("--typo-rate is of typos alone: name them, as in  --perturb typos,case")
     if not models:
         raise ConfigError("name an encoder to audit, or an index with --through; see  babelmix audit --help")
     backend = backend or "torch"
@@ -195,12 +206,6 @@ def audit(
         print_noise(noise)
     for comparison, report in compared:
         print_audit_comparison(comparison, report)
-
-
-def _is_said(context: typer.Context, name: str) -> bool:
-    """Whether a parameter is on the command line, whatever its value."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ BackendOption = Annotated[
     str,
     typer.Option(
         help="What runs the encoder: torch (float32), openvino or onnx (int8, several times as fast on a CPU; extra "
-        "`fast`), or auto: the first of them that is installed.  [default: torch, or what ran it when the index was made]",
+        "`fast`), or auto: the fastest here that is installed.  [default: torch, or what ran it when the index was made]",
         metavar="NAME",
     ),
 ]
@@ -36,6 +36,12 @@ SearchBackendOption = Annotated[
         metavar="NAME",
     ),
 ]
+
+
+def is_said(context: typer.Context, name: str) -> bool:
+    """Whether a parameter is on the command line, whatever its value."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def listed(text: str) -> list[str]:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, is_said, listed, read_corpus
 
 if TYPE_CHECKING:
     from babelmix.training import TrainingData, TrainingSettings
 
 
-STOP_ON = "multi/mAP"
-
-
 def train(
+    context: typer.Context,
     corpus: Annotated[
         list[str],
         typer.Option(
@@ -61,7 +59,8 @@ def train(
         typer.Option(min=0, help="Of the InfoNCE loss; 0: 0.05, and for pictures 0.07, from which it is learned."),
     ] = 0.0,
     max_seq_length: Annotated[
-        int, typer.Option(min=0, help="Tokens a text in training; 0: the encoder's own limit.")
+        int,
+        typer.Option(min=0, help="Tokens a text in training; 0: the encoder's own limit. Static encoders have none."),
     ] = 128,
     language_temperature: Annotated[float, typer.Option(min=0, help="0: languages uniform; 1: by size.")] = 0.0,
     source_temperature: Annotated[
@@ -124,14 +123,19 @@ def train(
         Literal["passages", "queries", "both"], typer.Option(help="Whose translations.")
     ] = "passages",
     validation: Annotated[
-        str, typer.Option(help="A corpus to audit on now and then; keep the best.", metavar="CORPUS")
+        str,
+        typer.Option(
+            help="A corpus to audit on now and then, in all of its languages; keep the best.", metavar="CORPUS"
+        ),
     ] = "",
     evaluate_every: Annotated[int, typer.Option(min=0, help="Steps between those audits; 0: ten in all.")] = 0,
-    stop_on: Annotated[str, typer.Option(help="The measure that is watched.", metavar="SETTING/METRIC")] = STOP_ON,
+    stop_on: Annotated[str, typer.Option(help="The measure that is watched.", metavar="SETTING/METRIC")] = "multi/mAP",
     patience: Annotated[
         int, typer.Option(min=0, help="Stop after so many audits without a better one; 0: never.")
     ] = 0,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: none.")] = 50,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=0, help="Steps between checkpoints; 0: none, as for static encoders unless given.")
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
     json_output: JsonOption = False,
 ) -> None:
@@ -161,7 +165,7 @@ def train(
     from babelmix.training.trainer import MARKERS
 
     check_name(stop_on)
-    if not validation and (patience or evaluate_every or stop_on != STOP_ON):
+    if not validation and any(is_said(context, name) for name in ("patience", "evaluate_every", "stop_on")):
         raise ConfigError(
             "--patience, --evaluate-every and --stop-on are of audits on a corpus that --validation names"
         )
@@ -190,6 +194,10 @@ def train(
         encoder = make_dual(model, texts, seed=seed)
     else:
         encoder = load_encoder(model)
+    if is_static(encoder) and max_seq_length and is_said(context, "max_seq_length"):
+        raise ConfigError("--max-seq-length: static encoders read whole texts; leave it out")
+    # Steps of static encoders are so short that a checkpoint costs more than what it saves.
+    keeps = not is_static(encoder) or is_said(context, "checkpoint_every")
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
     try:
         settings = TrainingSettings(
@@ -202,7 +210,7 @@ def train(
             text_only_langs=listed(text_only_langs), distil_from=distil_from,
             distil_text=distil_text, distil_share=distil_share, consistency_of=consistency_of,
             bf16=bf16, evaluate_every=every, stop_on=stop_on, patience=patience,
-            checkpoint_every=0 if is_static(encoder) else checkpoint_every, seed=seed,
+            checkpoint_every=checkpoint_every if keeps else 0, seed=seed,
         )  # fmt: skip
     except ValidationError as error:
         raise ConfigError(describe(error)) from error

@@ -20,7 +20,7 @@ from babelmix.audit.measures import Measure
 from babelmix.audit.run import ranks_of
 from babelmix.corpus import Corpus
 from babelmix.encoders.static import is_static
-from babelmix.errors import AuditError, TrainingError
+from babelmix.errors import NotFiniteError, TrainingError
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 
@@ -122,10 +122,8 @@ class EarlyStopping(TrainerCallback):
                 table = ranks_of(
                     self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16
                 )
-        except AuditError as error:
+        except NotFiniteError as error:
             # Finite weights can be so large that embeddings are not.
-            if "not finite" not in str(error):
-                raise
             raise TrainingError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
         measure = watched(
