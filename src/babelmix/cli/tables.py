@@ -32,10 +32,9 @@ LEGEND = (
 )
 
 
-PICTURE_LEGEND = (
-    "hit@k: the right one is among the first k, of all pictures, or of the captions in one language (one lang.); mAP in the "
-    "pool of all; rank dist.: places between the ranks of a picture for queries in several languages, or between captions of one "
-    "picture"
+HIT_LEGEND = (
+    "hit@k: a right one is among the first k, of the pool of all, or of what is in one language (one lang.); mAP in the pool of "
+    "all; rank dist.: places between translations of one answer; of a picture, between its ranks for queries in several languages"
 )
 
 
@@ -47,7 +46,7 @@ POLICY_LEGEND = (
 
 
 def _legend(names: Collection[str]) -> str:
-    return PICTURE_LEGEND if any("/hit@" in name for name in names) else LEGEND
+    return HIT_LEGEND if any("/hit@" in name for name in names) else LEGEND
 
 
 def print_audit(audit: Audit, folder: Path) -> None:
