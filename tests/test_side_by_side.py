@@ -172,6 +172,6 @@ def test_pictures_are_compared_both_ways(babelmix, tmp_path: Path) -> None:
         "hit@1",
     )
     assert code == 0, err
-    assert " ".join(out.split()).count("the right one is among the first k, of all pictures") == 2
+    assert " ".join(out.split()).count("a right one is among the first k, of the pool of all") == 2
     assert found["tests"] != back["tests"]
     assert (tmp_path / "both" / "image-to-text" / "report.html").is_file()
