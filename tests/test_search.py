@@ -60,7 +60,8 @@ def test_only_these_languages(searcher: Searcher) -> None:
 
 def test_balanced_merges_calibrated_scores_of_every_language(searcher: Searcher) -> None:
     vector = searcher.embed(["Katze Haus"])
-    scales = searcher.index.calibration.scales(vector)
+    calibration = searcher.index.calibration
+    scales = {lang: calibration.scale(lang, vector) for lang in searcher.index.langs()}
     rows = [((s - scales[lang][0][0]) / scales[lang][1][0]) for s, _, lang in all_scores(searcher, "Katze Haus")]
     found = searcher.search(["Katze Haus"], k=12, policy="balanced")[0]
     assert [hit.score for hit in found] == pytest.approx(sorted(rows, reverse=True)[:12], abs=1e-4)

@@ -21,7 +21,7 @@ pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
 from conftest import Serve
 
-from babelmix.errors import ConfigError, EngineError
+from babelmix.errors import ConfigError, EngineError, WriteError
 from babelmix.search import Searcher
 from babelmix.search.service import Keys, Settings, create_app
 
@@ -355,6 +355,9 @@ def test_a_failing_engine_is_not_the_client_s_fault(
     monkeypatch.setattr(searcher.index.engine, "nearest", fails(EngineError("the disk is full")))
     answer = client.post("/search", json={"query": "cat"})
     assert (answer.status_code, answer.json()) == (503, {"error": "the disk is full"})
+    monkeypatch.setattr(searcher.index.engine, "put", fails(WriteError("index", "No space left on device")))
+    answer = client.post("/items", json={"rows": [{"item": "new", "lang": "de", "text": "neu"}]})
+    assert (answer.status_code, "No space left" in answer.json()["error"]) == (503, True)
     monkeypatch.setattr(searcher.index.engine, "nearest", fails(ZeroDivisionError("secret")))
     answer = client.post("/search", json={"query": "cat"})
     assert (answer.status_code, "secret" in answer.text) == (500, False)
@@ -428,6 +431,9 @@ def test_options_of_the_command(
 
     class Opened:
         index = contextlib.nullcontext()
+
+        def search(self, *_: object, **__: object) -> None:
+            """The first pass."""
 
     def stop(searcher: object, settings: Settings) -> None:
         seen.append(settings)

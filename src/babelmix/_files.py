@@ -101,7 +101,7 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
 
     Args:
         path: where the folder is to be.
-        markers: see `check_output_folder`.
+        markers: see `check_output_folder`; without any, nothing but an empty folder is replaced.
         keep_existing: if another process was faster, leave its folder (for caches).
 
     Raises:
@@ -118,8 +118,12 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
             # Some libraries write files that only their owner may read.
             if file.is_file():
                 file.chmod(0o666 & ~_umask())
-        if not (keep_existing and path.exists()):
+        if keep_existing and path.exists():
+            return
+        if markers:
             _put(temporary, path, scratch)
+        else:
+            _put_if_free(temporary, path)
 
 
 def _put(temporary: Path, path: Path, scratch: Path) -> None:
@@ -136,6 +140,18 @@ def _put(temporary: Path, path: Path, scratch: Path) -> None:
             if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
                 raise
             shutil.rmtree(scratch / _OLD, ignore_errors=True)
+
+
+def _put_if_free(temporary: Path, path: Path) -> None:
+    """Give a folder its place, unless another process has put something there meanwhile."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
+        temporary.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise BabelmixError(f"{path}: another process has written there meanwhile; choose a new folder") from error
 
 
 def _exchanged(one: Path, other: Path) -> bool:

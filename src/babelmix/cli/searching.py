@@ -11,8 +11,8 @@ import typer
 from babelmix.cli.options import (
     BackendOption,
     JsonOption,
-    LangsOption,
     SearchBackendOption,
+    is_said,
     languages,
     listed,
     tell_backend,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def index(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -41,7 +42,13 @@ def index(
         str,
         typer.Option("--model", "-m", help="The encoder, when the index is new: see `babelmix encoders`."),
     ] = "",
-    langs: LangsOption = "",
+    langs: Annotated[
+        str,
+        typer.Option(
+            help="Only these languages, separated by commas; what the index has of the same items in others is removed.",
+            metavar="de,fr,...",
+        ),
+    ] = "",
     prune: Annotated[bool, typer.Option(help="Remove items that SOURCE does not have.")] = False,
     delete: Annotated[str, typer.Option(help="Remove these items, and nothing else.", metavar="ITEM,...")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
@@ -74,8 +81,10 @@ def index(
     if not to:
         raise ConfigError("--to is missing: say where the index is, as in  --to my-index")
     if delete:
-        if source or prune:
-            raise ConfigError("--delete removes items and does nothing else; leave out SOURCE and --prune")
+        if source or any(
+            is_said(context, name) for name in context.params if name not in ("to", "delete", "json_output")
+        ):
+            raise ConfigError("--delete removes items and does nothing else; leave out all but --to and --json")
         with Index.open(to) as there:
             removed = there.delete(listed(delete))
             there.settle()
@@ -91,7 +100,8 @@ def index(
         limit = max_seq_length or None
         if opened is not None:
             limit = limit or opened.about["max_seq_length"]
-            revision = revision or opened.about["revision"] or ""
+            if model in ("", opened.about["encoder"]):
+                revision = revision or opened.about["revision"] or ""
         elif not model:
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
         name = model or (opened.about["encoder"] if opened is not None else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Annotated
 import typer
 
 from babelmix.cli.options import SearchBackendOption, tell_backend
+
+_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
 def serve(
@@ -50,12 +54,21 @@ def serve(
 
     from babelmix.search import Searcher
     from babelmix.search.service import Keys, Settings, create_app
+    from babelmix.search.service.connections import files_allowed, impatient
     from babelmix.search.service.settings import LOOPBACK
 
     try:
         loopback = host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
+    for name in allow_host or ():
+        if not _HOST.fullmatch(name):
+            raise ConfigError(
+                f"--allow-host {name}: is a name alone, without scheme and port, as in  search.example.org"
+            )
+    for origin in cors or ():
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(f"--cors {origin}: is no origin; write scheme and name, as in  https://www.example.org")
     known = Keys.read(keys) if keys is not None else Keys()
     names = (*LOOPBACK, *(name.lower() for name in (host, *(allow_host or ()))))
     settings = Settings(
@@ -68,8 +81,10 @@ def serve(
         max_body=max_request << 20,
         max_in_flight=max_in_flight,
     )
+    files = files_allowed()
     try:
-        listening = listen(host, port)
+        # As many as that may be taken in at once, beside those that are there.
+        listening = listen(host, port, backlog=min(2048, files // 4))
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --host and --port"
@@ -77,10 +92,14 @@ def serve(
     with listening:
         searcher = Searcher.open(address, model=model or None, backend=backend or None)
         with searcher.index:
+            # What fails is said in one sentence now, and by the server with a traceback.
+            searcher.search(["."], k=1)
             number = listening.getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
             config = uvicorn.Config(
                 create_app(searcher, settings),
+                http=impatient(settings.receive_timeout, files // 2),
+                backlog=min(2048, files // 4),
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -99,15 +118,20 @@ def serve(
                 uvicorn.Server(config).run(sockets=[listening])
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
     """A listening socket, whose connections send at once what they have.
+
+    Args:
+        host: a name or address of this machine.
+        port: 0: any that is free.
+        backlog: connections that may wait to be taken in.
 
     Raises:
         OSError: the address cannot be had.
 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=2048)
+    listening = socket.create_server((host, port), family=family, backlog=backlog)
     # Connections take this over. asyncio does not see that they are TCP's; without it many an answer waits 40 ms for an
     # acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -123,10 +124,14 @@ def bytes_of(value: dict[str, Any]) -> bytes:
     if not path:
         raise PictureError("has neither bytes nor a path")
     try:
-        file = Path(path)
-        if file.stat().st_size > MAX_BYTES:
-            raise PictureError(f"{path} has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        return file.read_bytes()
+        # A device or a pipe may have no end.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise PictureError(f"{path} cannot be read (it is no file)")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise PictureError(f"{path} has more than {MAX_BYTES:,} bytes, which is the most that is read")
+        return data
     except (OSError, ValueError) as error:  # a null character in a path is a ValueError
         raise PictureError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
 

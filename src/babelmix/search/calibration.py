@@ -125,19 +125,20 @@ class Calibration:
         return cls(dict(counts), moments, Moments.of(np.concatenate(thinned)))
 
     def is_stale(self, counts: Mapping[str, int], share: float) -> bool:
-        """Whether a language has grown or shrunk by more than a share of its rows since."""
-        return any(
-            abs(counts.get(lang, 0) - self.counts.get(lang, 0)) > share * self.counts.get(lang, 0)
-            for lang in {*counts, *self.counts}
+        """Whether a language with moments of its own, or all together, have grown or shrunk by more than a share since."""
+
+        def changed(now: int, before: int) -> bool:
+            return abs(now - before) > share * before
+
+        pairs = [(counts.get(lang, 0), self.counts.get(lang, 0)) for lang in {*counts, *self.counts}]
+        return changed(sum(counts.values()), sum(self.counts.values())) or any(
+            changed(*pair) for pair in pairs if max(pair) >= LEAST
         )
 
-    def scales(self, queries: Vectors) -> dict[str, tuple[Vectors, Vectors]]:
-        """Offset and spread of the scores of queries by language, each float32, shape (queries,); spreads are above 0."""
-        made = {}
-        for lang in self.counts:
-            mean, variance = self.moments.get(lang, self.together).score_moments(queries)
-            made[lang] = mean, np.sqrt(np.maximum(variance, 1e-12))
-        return made
+    def scale(self, lang: str, queries: Vectors) -> tuple[Vectors, Vectors]:
+        """Offset and spread of the scores of queries with a language, each float32, shape (queries,); spreads are above 0."""
+        mean, variance = self.moments.get(lang, self.together).score_moments(queries)
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
 
     def spreads(self, queries: Vectors) -> Vectors:
         """Standard deviation of the scores of queries over the index, float32, shape (queries,)."""

@@ -64,7 +64,8 @@ def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
     file = Path(source)
     if file.suffix in SUFFIXES and file.is_file():
         frame = _frame(file)
-        if {"text", "image"} & set(frame.columns) and not {"side", "query", "passage"} & set(frame.columns):
+        heads = set(frame.columns)
+        if {"text", "image"} & heads and "side" not in heads and not {"query", "passage"} <= heads:
             return rows_of_documents(frame, file, langs)
     corpus = open_corpus(source)
     return rows_of_corpus(corpus.only_langs(langs) if langs else corpus)
@@ -151,7 +152,10 @@ def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None =
         if name not in _OWN and not (kind in (pl.String, pl.Boolean, pl.Null) or kind.is_numeric()):
             raise ReaderError(f"is to hold texts, numbers, true or false, not {kind}", file=file, field=name)
     first = 2 if file.suffix in (".csv", ".tsv") else 1
-    frame = frame.with_columns(pl.col("item").cast(pl.String)).with_row_index("__row", offset=first)
+    number = "row"
+    while number in frame.columns:
+        number += "_"
+    frame = frame.with_columns(pl.col("item").cast(pl.String)).with_row_index(number, offset=first)
     if "group" in frame.columns:
         frame = frame.with_columns(pl.col("group").cast(pl.String))
     # An empty cell of a CSV is an empty text.
@@ -167,13 +171,12 @@ def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None =
 
     def items() -> Iterator[list[Row]]:
         for _, part in frame.group_by("item", maintain_order=True):
-            yield [_row(cells, file) for cells in part.iter_rows(named=True)]
+            yield [_row(cells.pop(number), cells, file) for cells in part.iter_rows(named=True)]
 
     return Rows(file.stem, frame.height, items)
 
 
-def _row(cells: dict[str, Any], file: Path) -> Row:
-    number = cells.pop("__row")
+def _row(number: int, cells: dict[str, Any], file: Path) -> Row:
     own = {name: cells.pop(name, None) for name in _OWN}
     for name in ("item", "lang"):
         if own[name] is None and not (name == "lang" and own["image"] is not None):

@@ -56,7 +56,7 @@ class Index:
         self.engine = engine
         self._about = about
         self._calibration: Calibration | None = None
-        self._remembering = threading.RLock()
+        self._remembering, self._calibrating = threading.RLock(), threading.Lock()
 
     @classmethod
     def create(
@@ -181,6 +181,8 @@ class Index:
         return Changes(new, stale, len(points) - len(new), columns)
 
     def _typed(self, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+        if not {name for row in rows for name in row.fields} <= set(self.columns):
+            self._reread()
         columns = dict(self.columns)
         typed = []
         for row in rows:
@@ -192,7 +194,8 @@ class Index:
                     whole[name] = float(value)
                 elif kind != expected:
                     raise SearchError(
-                        f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {expected}"
+                        f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {expected}; "
+                        "write it so, or give the column another name"
                     )
             # A row that is made anew is checked anew.
             typed.append(replace(row, fields={**row.fields, **whole}) if whole else row)
@@ -259,6 +262,8 @@ class Index:
         """
         made: dict[str, tuple[Value, ...]] = {}
         for name, values in fields.items():
+            if name not in ("item", "group", *self.columns):
+                self._reread()
             kind = "text" if name in ("item", "group") else self.columns.get(name)
             if kind is None:
                 there = ", ".join(["item", "group", *self.columns])
@@ -278,22 +283,28 @@ class Index:
             SearchError: the index is empty.
 
         """
+        # Searches that come together are not to fit one each.
+        with self._calibrating:
+            if not self.is_calibrated:
+                self.calibrate()
+            assert self._calibration is not None
+            return self._calibration
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the calibration that is kept with the index is of the rows that it has now, nearly."""
         if self._calibration is None and (kept := self._about.get("calibration")):
             self._calibration = Calibration.from_json(kept)
-        now = self.langs()
-        if self._calibration is None or self._calibration.is_stale(now, _STALE):
-            self.calibrate(now)
-        assert self._calibration is not None
-        return self._calibration
+        return self._calibration is not None and not self._calibration.is_stale(self.langs(), _STALE)
 
-    def calibrate(self, langs: Mapping[str, int] | None = None) -> None:
+    def calibrate(self) -> None:
         """Fit the calibration to what is in the index now, and keep it with the index.
 
         Raises:
             SearchError: the index is empty.
 
         """
-        counts = dict(langs if langs is not None else self.langs())
+        counts = self.langs()
         if not counts:
             raise SearchError(f"{self.address}: is empty; there is nothing to calibrate scores on")
         self._calibration = Calibration.fit(self.engine.sample, counts)
@@ -302,16 +313,23 @@ class Index:
     def remember_columns(self, columns: Mapping[str, str]) -> None:
         """Keep the types of metadata columns that are new."""
         with self._remembering:
-            known = {**columns, **self.columns}
-            if known != self.columns:
-                self._remember(columns=known)
+            if {**columns, **self.columns} != self.columns:
+                self._reread()
+                self._remember(columns={**columns, **self.columns})
 
     def _remember(self, **facts: Any) -> None:
-        # A search that calibrates must not undo what a write remembers meanwhile.
+        # A search that calibrates must not undo what a write remembers meanwhile, here or in another process.
         with self._remembering:
+            self._reread()
             about = {**self._about, **facts}
             self.engine.remember(about)
             self._about = about
+
+    def _reread(self) -> None:
+        """Learn what other processes have remembered."""
+        if self.engine.shared:
+            with self._remembering:
+                self._about = self.engine.about()
 
     def settle(self) -> None:
         """Build the graph of what was written since the last time, so that searches are fast."""

@@ -146,6 +146,7 @@ def bring_up_to_date(
                 if changes.points or changes.stale:
                     yield changes
                 else:
+                    index.remember_columns(changes.columns)
                     unchanged += changes.unchanged
                     bar.advance(len(batch))
 
@@ -160,8 +161,8 @@ def bring_up_to_date(
             some = index.engine.digests(gone[start : start + size])
             index.engine.remove(sorted(some))
             removed += len(some)
-    if written or removed:
-        index.settle()
-        if index.langs():
-            index.calibrate()
+    # Also where nothing was written: an earlier run may have ended before this, and a service writes rows without it.
+    index.settle()
+    if index.langs() and (written or removed or not index.is_calibrated):
+        index.calibrate()
     return Indexed(written, unchanged, removed)

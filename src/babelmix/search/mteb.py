@@ -29,6 +29,7 @@ UNKNOWN = "und"
 """BCP 47's tag for a language that is not known."""
 
 _ROWS = 2048
+_QUERIES = 32
 
 
 def language_in_id(document: str) -> str:
@@ -142,9 +143,14 @@ class IndexSearch:
             raise SearchError(f"{task_metadata.name}: re-ranks given documents; an index searches all of them")
         if top_k > MAX_K:
             raise SearchError(f"{task_metadata.name}: wants {top_k:,} answers; an index gives at most {MAX_K:,}")
-        texts = [str(query["text"]) for query in queries]
-        found = self._searcher.search(texts, k=top_k, policy=self.policy, mode=self.mode, exact=self.exact)
-        return {query["id"]: {hit.item: hit.score for hit in hits} for query, hits in zip(queries, found, strict=True)}
+        ids, texts = [str(query["id"]) for query in queries], [str(query["text"]) for query in queries]
+        found: dict[str, dict[str, float]] = {}
+        # All hits of all queries, with their texts, would fill the memory.
+        for start in range(0, len(texts), _QUERIES):
+            some = slice(start, start + _QUERIES)
+            hits = self._searcher.search(texts[some], k=top_k, policy=self.policy, mode=self.mode, exact=self.exact)
+            found |= {name: {hit.item: hit.score for hit in of} for name, of in zip(ids[some], hits, strict=True)}
+        return found
 
     def close(self) -> None:
         """Remove the index."""

@@ -17,7 +17,7 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,6 +33,8 @@ Look = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
 
 POLICIES = ("any", "balanced", "quota", "prefer", "only")
 MAX_BOOST = 10.0
+SPREAD_OF = 50
+"""Rows found by words that the spread of their scores is taken from."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +138,19 @@ def choose(
             ]
             found.append(_best(adjusted, k))
         return found
-    plain = look(everyone, [where] * queries, k)
     if policy.name == "prefer":
+        # BM25's spread is that of rows found: of so many, however many are asked for.
+        plain = look(everyone, [where] * queries, max(k, SPREAD_OF) if isinstance(scale, WordScale) else k)
         wanted = [lang for lang in policy.langs if lang in allowed]
         apart = _apart(look, everyone, where, k, wanted)
         found = []
         for query, (hits, by_lang) in enumerate(zip(plain, apart, strict=True)):
             together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
-            boost = policy.boost * scale.spread(query, hits)
+            boost = policy.boost * scale.spread(query, hits[:SPREAD_OF]) if together else 0.0
             raised = [replace(h, score=h.score + boost) if h.lang in wanted else h for h in together.values()]
             found.append(_best(raised, k))
         return found
+    plain = look(everyone, [where] * queries, k)
     if policy.name == "quota":
         few = [q for q in everyone if len({hit.lang for hit in plain[q]}) < min(policy.languages, len(allowed), k)]
         for query, by_lang in zip(few, _apart(look, few, where, 1, allowed), strict=True):
@@ -166,19 +170,20 @@ class Scale:
 
     def __init__(self, calibration: Callable[[], Calibration], vectors: Vectors) -> None:
         self._get, self._vectors = calibration, vectors
+        self._scales: dict[str, tuple[Vectors, Vectors]] = {}
 
     @cached_property
-    def _scales(self) -> Mapping[str, tuple[Vectors, Vectors]]:
-        return self._get().scales(self._vectors)
+    def _calibration(self) -> Calibration:
+        return self._get()
 
     @cached_property
     def _spreads(self) -> Vectors:
-        return self._get().spreads(self._vectors)
+        return self._calibration.spreads(self._vectors)
 
     def balanced(self, query: int, lang: str, score: float) -> float:
         """A score that can be compared with those of other languages."""
         if lang not in self._scales:
-            return score
+            self._scales[lang] = self._calibration.scale(lang, self._vectors)
         offset, spread = self._scales[lang]
         return float((score - offset[query]) / spread[query])
 
@@ -192,7 +197,7 @@ class WordScale:
     """How BM25 scores are spread: a text in another language has other words, so there is nothing to balance."""
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
-        """Standard deviation of the scores of the rows found."""
+        """Standard deviation of the scores of the first `SPREAD_OF` rows found."""
         del query
         return float(np.std([hit.score for hit in hits])) if hits else 0.0
 

@@ -27,6 +27,7 @@ MAX_K = 1000
 RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
+_DEEPEST = 8192
 _DEEPER = 5
 _LEAST = 50
 
@@ -154,7 +155,7 @@ class Searcher:
             merged = [fused(both) for both in zip(*lists, strict=True)]
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
-        return first(k) if not once else _once(first, k)
+        return first(k) if not once else _once(first, k, chosen.languages)
 
     def _dense(self, vectors: Vectors, exact: bool) -> Look:
         engine = self.index.engine
@@ -180,20 +181,31 @@ def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
     return [replace(hits[name], score=scores[name]) for name in ordered]
 
 
-def _once(first: Callable[[int], list[list[Hit]]], k: int) -> list[list[Hit]]:
-    """Rows of k different items: looks further down until there are so many, or no more."""
-    depth = min(4 * k, MAX_K)
+def _once(first: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
+    """Rows of k different items: looks further down until there are so many, no more, or `_DEEPEST` rows were looked at.
+
+    They are in at least so many languages, where there are so many.
+    """
+    depth = 4 * k
     while True:
         found = first(depth)
-        kept = [_first_of_items(hits)[:k] for hits in found]
+        kept = [_items_of(hits, k, languages) for hits in found]
         enough = all(len(some) == k or len(hits) < depth for some, hits in zip(kept, found, strict=True))
-        if enough or depth == MAX_K:
+        if enough or depth >= _DEEPEST:
             return kept
-        depth = min(2 * depth, MAX_K)
+        depth = min(2 * depth, _DEEPEST)
 
 
-def _first_of_items(hits: Sequence[Hit]) -> list[Hit]:
-    first: dict[str, Hit] = {}
+def _items_of(hits: Sequence[Hit], k: int, languages: int) -> list[Hit]:
+    best: dict[str, Hit] = {}
     for hit in hits:
-        first.setdefault(hit.item, hit)
-    return list(first.values())
+        best.setdefault(hit.item, hit)
+    kept = list(best.values())[:k]
+    items, langs = {hit.item for hit in kept}, {hit.lang for hit in kept}
+    others = []
+    for hit in hits:
+        if hit.item not in items and hit.lang not in langs:
+            others.append(hit)
+            items.add(hit.item)
+            langs.add(hit.lang)
+    return with_quota(kept, others, languages)

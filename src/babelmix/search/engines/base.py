@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Remove rows by id; when it returns they stay removed after a kill of the process."""
 
     def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
-        """The rows with the largest dot products, best first; equal scores by id.
+        """The rows with the largest dot products, best first; equal scores by id (which come last is the engine's).
 
         Args:
             vectors: float32, shape (searches, dimension).

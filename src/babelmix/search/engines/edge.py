@@ -12,20 +12,23 @@ import math
 import re
 import shutil
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from babelmix._files import check_output_folder, replacing_folder, write_json
-from babelmix.errors import BabelmixError, EngineError, SearchError, first_line, require
+from babelmix._files import replacing_folder, write_json
+from babelmix.errors import BabelmixError, EngineError, SearchError, WriteError, first_line, require
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 MARKER = "index.json"
 """The file that makes a folder an index."""
 
 _ROWS = "rows"
+_SETTLED = "settled"
+"""The file that says that nothing was written since the graph was built."""
 _DENSE, _WORDS = "dense", "words"
 _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
@@ -44,7 +47,7 @@ _COPIES = 4
 """Of what is written: in the log, in its place, in the graph's segment, and one to spare."""
 _LENGTH = 64
 """Words of a usual passage; BM25 counts the words of longer ones for less."""
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[0-9A-Za-z]+|\d+")
 
 
 class EdgeEngine:
@@ -75,24 +78,26 @@ class EdgeEngine:
 
         """
         edge = _library()
+        graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
+        dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot, hnsw_config=graph)
+        config = edge.EdgeConfig(
+            vectors={_DENSE: dense},
+            sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        )
         try:
-            check_output_folder(folder, [])
+            with replacing_folder(folder, []) as temporary:
+                _check_room(temporary, str(folder), 0)
+                (temporary / _ROWS).mkdir()
+                with _blaming(str(folder), "made"):
+                    shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
+                    for name in ("item", "lang", "group"):
+                        shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
+                    shard.close()
+                write_json(temporary / MARKER, about)
+        except (SearchError, WriteError):
+            raise
         except BabelmixError as error:
             raise SearchError(str(error)) from error
-        with replacing_folder(folder, []) as temporary:
-            _check_room(temporary, str(folder), 0)
-            (temporary / _ROWS).mkdir()
-            graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED)
-            dense = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Dot, hnsw_config=graph)
-            config = edge.EdgeConfig(
-                vectors={_DENSE: dense},
-                sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-            )
-            shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
-            for name in ("item", "lang", "group"):
-                shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
-            shard.close()
-            write_json(temporary / MARKER, about)
         return cls.open(folder)
 
     @classmethod
@@ -108,7 +113,9 @@ class EdgeEngine:
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
         try:
             shard = edge.EdgeShard.load(str(folder / _ROWS))
-        except Exception as error:  # the library raises plain exceptions
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises plain exceptions, and what Rust calls a panic
             if "WouldBlock" in str(error):
                 raise SearchError(f"{folder}: another process has this index open; wait for it, or stop it") from error
             raise SearchError(f"{folder}: cannot be opened as an index ({first_line(error)})") from error
@@ -125,8 +132,9 @@ class EdgeEngine:
     def _embed(self, text: str, method: str) -> Any:
         """BM25's weights of a text's words; `method` is that of the library for documents or queries."""
         found = getattr(self._words, method)(text)
-        # The tokenizer that knows scripts without spaces leaves out numbers.
-        with_digits = (word for word in _WORD.findall(text) if any(letter.isdigit() for letter in word))
+        # The tokenizer that knows scripts without spaces leaves out numbers; there they stand between letters.
+        words = _WORD.findall(unicodedata.normalize("NFKC", text))
+        with_digits = (word for word in words if any(letter.isdigit() for letter in word))
         numbers = getattr(self._numbers, method)(" ".join(with_digits))
         weights = dict(zip(numbers.indices, numbers.values, strict=True))
         weights |= dict(zip(found.indices, found.values, strict=True))
@@ -180,7 +188,8 @@ class EdgeEngine:
 
     def _update(self, operation: Any, rows: int, size: int = 0) -> None:
         _check_room(self._folder, self.address, _COPIES * size)
-        with self._blaming("written to"):
+        with _blaming(self.address, "written to"):
+            (self._folder / _SETTLED).unlink(missing_ok=True)
             self._shard.update(operation)
             self._writes += 1
             self._unflushed += rows
@@ -188,16 +197,6 @@ class EdgeEngine:
             if self._unflushed >= _FLUSH_EVERY:
                 self._shard.flush()
                 self._unflushed = 0
-
-    @contextlib.contextmanager
-    def _blaming(self, what: str) -> Iterator[None]:
-        """The library raises plain exceptions."""
-        try:
-            yield
-        except (BabelmixError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # what Rust calls a panic is no Exception
-            raise EngineError(f"{self.address}: cannot be {what} ({first_line(error)})") from error
 
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
@@ -230,7 +229,7 @@ class EdgeEngine:
         ]
         if not requests:
             return []
-        with self._blaming("searched"):
+        with _blaming(self.address, "searched"):
             found = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
 
@@ -239,7 +238,7 @@ class EdgeEngine:
         asked = self._edge.ScrollRequest(
             filter=self._filter(Where((lang,))), limit=count, with_payload=False, with_vector=[_DENSE]
         )
-        with self._blaming("read"):
+        with _blaming(self.address, "read"):
             page, _ = self._shard.scroll(asked)
         return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
 
@@ -247,7 +246,7 @@ class EdgeEngine:
         # A count that was begun before a write is not one of what is there after it.
         writes = self._writes
         if self._langs is None or self._langs[0] != writes:
-            with self._blaming("read"):
+            with _blaming(self.address, "read"):
                 found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
             # Languages whose rows are all gone are still listed.
             self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
@@ -261,25 +260,33 @@ class EdgeEngine:
                 yield record.payload["item"]
 
     def settle(self) -> None:  # noqa: D102
-        held = sum(512 * file.stat().st_blocks for file in (self._folder / _ROWS).rglob("*") if file.is_file())
-        with self._writing, self._blaming("written to"):
+        with self._writing, _blaming(self.address, "written to"):
+            if (self._folder / _SETTLED).exists():
+                return
+            held = sum(512 * file.stat().st_blocks for file in (self._folder / _ROWS).rglob("*") if file.is_file())
             self._shard.flush()
             self._unflushed = 0
             _check_room(self._folder, self.address, held)
             self._shard.optimize()
+            (self._folder / _SETTLED).touch()
 
     def close(self) -> None:  # noqa: D102
         with self._writing:
-            if self._shard is not None:
-                self._shard.flush()
-                self._shard.close()
-                self._shard = None
+            if self._shard is None:
+                return
+            shard, self._shard = self._shard, None
+            try:
+                with _blaming(self.address, "written to"):
+                    shard.flush()
+            finally:
+                with _blaming(self.address, "closed"):
+                    shard.close()
 
     def _scroll(self, where: Any, facts: list[str]) -> Iterator[Any]:
         offset = None
         while True:
             asked = self._edge.ScrollRequest(filter=where, limit=_PAGE, offset=offset, with_payload=facts)
-            with self._blaming("read"):
+            with _blaming(self.address, "read"):
                 page, offset = self._shard.scroll(asked)
             yield from page
             if offset is None:
@@ -329,6 +336,17 @@ def _hit(point: Any) -> Hit:
         str(point.id), float(point.score), facts["item"], facts["lang"], facts["group"], facts.get("text"),
         facts.get("thumbnail", ""), facts.get("fields") or {},
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _blaming(address: str, what: str) -> Iterator[None]:
+    """Turn the library's plain exceptions, and what Rust calls a panic, into one of ours while the block runs."""
+    try:
+        yield
+    except (BabelmixError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic is no Exception
+        raise EngineError(f"{address}: cannot be {what} ({first_line(error)})") from error
 
 
 def _library() -> Any:

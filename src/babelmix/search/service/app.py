@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
-from babelmix.errors import BabelmixError, EngineError
+from babelmix.errors import BabelmixError, EngineError, WriteError
 from babelmix.search.searcher import Searcher
 from babelmix.search.service.answers import Service
 from babelmix.search.service.guard import Guard
@@ -189,7 +189,7 @@ def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 def _answer_errors(app: FastAPI) -> None:
     async def babelmix_error(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 503 if isinstance(error, EngineError) else 400)
+        return JSONResponse({"error": str(error)}, 503 if isinstance(error, (EngineError, WriteError)) else 400)
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)

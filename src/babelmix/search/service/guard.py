@@ -80,6 +80,7 @@ class Guard:
             working = True
             self._in_flight += 1
             self._metrics.in_flight.set(self._in_flight)
+            clock.reschedule(now() + limit)
 
         async def receiving() -> Message:
             if not arriving:
@@ -95,7 +96,8 @@ class Guard:
             return message
 
         counted = scope["path"] not in _ALWAYS
-        arrived_by = asyncio.get_running_loop().time() + self._settings.receive_timeout
+        now = asyncio.get_running_loop().time
+        arrived_by = now() + self._settings.receive_timeout
         limit = self._settings.timeout
         if scope["path"] == "/items" or scope["path"].startswith("/items/"):
             limit = self._settings.write_timeout
@@ -110,9 +112,12 @@ class Guard:
                 try:
                     arriving = counted and _has_body(scope)
                     self._arriving += arriving
-                    if counted and not arriving:
-                        work()
-                    async with asyncio.timeout(limit):
+                    # What is still arriving has its own time; that of the work begins after it.
+                    async with asyncio.timeout(limit) as clock:
+                        if arriving:
+                            clock.reschedule(arrived_by + limit)
+                        elif counted:
+                            work()
                         await self._app(scope, receiving, sending)
                 except HTTPException as error:
                     await refuse(error.status_code, error.detail)
@@ -149,6 +154,9 @@ class Guard:
 
 
 def _has_body(scope: Scope) -> bool:
+    """Whether there is a body that is read; other methods than these are answered without it."""
+    if scope["method"] not in ("POST", "PUT", "PATCH"):
+        return False
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
