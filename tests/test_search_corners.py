@@ -236,3 +236,16 @@ def test_scores_of_a_language_without_rows_are_those_of_all_together() -> None:
     expected, variance = fitted.together.score_moments(vectors[:2])
     assert mean == pytest.approx(expected)
     assert spread == pytest.approx(np.sqrt(variance))
+
+
+def test_columns_of_a_csv_have_the_type_they_had(tmp_path: Path, tiny_static, babelmix) -> None:
+    model, index, file = tmp_path / "model", tmp_path / "index", tmp_path / "docs.csv"
+    tiny_static.save(str(model))
+    for line in ("a,de,Katze,A12,007,1.5", "b,de,Haus,12,008,2"):
+        file.write_text(f"item,lang,text,code,zip,price\n{line}\n")
+        code, _, error = babelmix("index", str(file), "--to", str(index), "--model", str(model))
+        assert code == 0, error
+    with Index.open(str(index)) as opened:
+        assert opened.columns == {"code": "text", "zip": "text", "price": "number"}
+        where = opened.where(None, {"code": ["12"], "zip": ["008"], "price": [2]})
+        assert [hit.item for hit in Searcher(opened, tiny_static).search(["Haus"], where=where)[0]] == ["b"]

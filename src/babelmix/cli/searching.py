@@ -94,9 +94,9 @@ def index(
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
     if workers and not ray:
         raise ConfigError("--workers is for --ray: say which cluster, as in  --ray local")
-    rows = open_rows(source, langs=languages(langs))
     opened = Index.open(to) if exists(to) else None
     try:
+        rows = open_rows(source, langs=languages(langs), columns=opened.columns if opened is not None else None)
         limit = max_seq_length or None
         if opened is not None:
             limit = limit or opened.about["max_seq_length"]

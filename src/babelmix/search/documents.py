@@ -9,12 +9,12 @@ A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
 | `text` | the passage |
 | `image` | in place of it a picture: a path from the file's own folder |
 | `group` | optional: what belongs together |
-| any other | metadata to filter by: texts, numbers, true and false; empty cells are left out |
+| any other | metadata to filter by: texts, numbers, true and false; empty cells are left out, and 00123 is a text |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,13 @@ class Rows:
     corpus: Corpus | None = None
 
 
-def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
+def open_rows(source: str, *, langs: list[str] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
     """Find the rows of what a person typed: a file of documents, or a corpus, whose passages are taken.
 
     Args:
         source: a path, or a corpus as in `open_corpus`.
         langs: only these languages; pictures stay.
+        columns: metadata columns that an index has, and their types, which cells of a CSV do not tell.
 
     Raises:
         ReaderError: there is no such file or corpus, or it is malformed; the message names file, row and column.
@@ -63,7 +64,7 @@ def open_rows(source: str, *, langs: list[str] | None = None) -> Rows:
     """
     file = Path(source)
     if file.suffix in SUFFIXES and file.is_file():
-        frame = _frame(file)
+        frame = _frame(file, columns or {})
         heads = set(frame.columns)
         if {"text", "image"} & heads and "side" not in heads and not {"query", "passage"} <= heads:
             return rows_of_documents(frame, file, langs)
@@ -191,20 +192,25 @@ def _row(number: int, cells: dict[str, Any], file: Path) -> Row:
         raise ReaderError(str(error), file=file, row=number) from error
 
 
-def _frame(file: Path) -> pl.DataFrame:
+def _frame(file: Path, columns: Mapping[str, str]) -> pl.DataFrame:
     if file.suffix == ".parquet":
         return frame_of_parquet(file)
     try:
         if file.suffix in (".jsonl", ".ndjson"):
             return pl.read_ndjson(file, infer_schema_length=None)
-        texts = dict.fromkeys(("item", "id", "lang", "text", "image", "group"), pl.String)
         separator = "\t" if file.suffix == ".tsv" else ","
         heads = pl.read_csv(file, n_rows=0, separator=separator).columns
-        return pl.read_csv(
+        known = {"id", *_OWN, *(name for name, kind in columns.items() if kind == "text")}
+        frame = pl.read_csv(
             file,
             separator=separator,
             infer_schema_length=None,
-            schema_overrides={name: kind for name, kind in texts.items() if name in heads},
+            schema_overrides={name: pl.String for name in heads if name in known},
         )
+        if not (numbers := [name for name, kind in frame.schema.items() if kind.is_numeric()]):
+            return frame
+        # 00123 is a code, not a number.
+        written = pl.read_csv(file, separator=separator, columns=numbers, infer_schema=False)
+        return frame.with_columns(column for column in written if column.str.contains("^[+-]?0[0-9]").any())
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise ReaderError(f"cannot be read as a table ({first_line(error)})", file=file) from error
