@@ -177,7 +177,10 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
         (["train", "-c", "CSV", "--model", "static", "--patience", "-1"], "Invalid value for '--patience'"),
         (["train", "-c", "CSV", "--model", "static", "--evaluate-every", "5"], "that --validation names"),
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/mAP"], "that --validation names"),
-        (["train", "-c", "CSV", "--model", "static", "--max-seq-length", "128"], "static encoders read whole texts"),
+        (
+            ["train", "-c", "CSV", "--model", "static", "--max-seq-length", "128"],
+            "reads whole texts, as static ones do",
+        ),
         (["audit", "x", "-c", "CSV", "--perturb", "case", "--typo-rate", "0.05"], "--typo-rate is of typos alone"),
         (["train", "-c", "CSV", "--model", "static", "--start-share", "1"], "Invalid value for '--start-share'"),
         (["train", "-c", "CSV", "--model", "static", "--pooling", "max"], "Invalid value for '--pooling'"),

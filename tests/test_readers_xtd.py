@@ -246,7 +246,7 @@ def test_wit_folder(tmp_path) -> None:
     write(tmp_path, "images/Plan.svg", "<svg/>")
     corpus = open_corpus(f"wit={tmp_path}")
     check(corpus, 1)
-    assert texts(corpus, "ar") == [("Béjaïa", "برج")]
+    assert texts(corpus, "ar") == [("Béjaïa.JPG", "برج")]
     assert corpus.meta["blank_captions"] == {"ar": 1}
     assert corpus.meta["left_out"] == ["Plan.svg is no picture, or damaged at its beginning; use PNG, JPEG or WebP"]
     write(tmp_path, "test_ar.jsonl", lines(rows[0] | {"caption_reference_description": None}))

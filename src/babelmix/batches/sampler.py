@@ -154,7 +154,10 @@ def batch_sampler(
     ) -> PlanBatchSampler:
         del drop_last, valid_label_columns, generator
         if len(dataset) != count:
-            raise PlanError(f"the sampler indexed {count} rows, but the trainer's data set has {len(dataset)}")
+            raise PlanError(
+                f"the sampler indexed {count} rows, but the trainer's data set has {len(dataset)}; an eval_dataset needs a "
+                "trainer of its own, as sentence-transformers batches it by the same sampler"
+            )
         plan = BatchPlan(
             index, parse_strategy(strategy), batch_size * ranks,
             seed=seed, language_temperature=language_temperature, world_size=ranks, steps=steps,

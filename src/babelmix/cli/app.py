@@ -188,8 +188,11 @@ def data(
     from babelmix.cli.listing import print_corpus, print_readers
     from babelmix.corpus import READERS
     from babelmix.corpus.storage import MARKER
+    from babelmix.errors import ConfigError
 
     if not corpus:
+        if langs or part != "all" or to is not None:
+            raise ConfigError("--langs, --part and --to are of a corpus; say which, as in  babelmix data comfyui-docs")
         if json_output:
             typer.echo(json.dumps({name: reader.summary for name, reader in READERS.items()}))
         else:

@@ -45,11 +45,11 @@ def debias(
     """
     from babelmix._files import check_output_folder, replacing_folder, slug, write_json
     from babelmix.encoders import load_encoder
-    from babelmix.encoders.debias import LEAST, debiased
+    from babelmix.encoders.debias import LEAST, debiased, usual_rank
+    from babelmix.encoders.loading import length_limit
     from babelmix.errors import ConfigError
     from babelmix.search import open_rows
     from babelmix.search.documents import sampled_queries, sampled_texts
-    from babelmix.training import is_static
 
     if not on:
         raise ConfigError("--on is missing: say which texts to fit on; see  babelmix debias --help")
@@ -62,13 +62,15 @@ def debias(
     found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
     asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
     encoder = load_encoder(model)
-    own_limit = None if is_static(encoder) else encoder.max_seq_length
+    own_limit = length_limit(encoder)
     if own_limit is not None and max_seq_length:
-        encoder.max_seq_length = min(max_seq_length, int(own_limit))
+        encoder.max_seq_length = min(max_seq_length, own_limit)
     made = debiased(encoder, found, queries=asked, method=method, rank=rank, batch_size=batch_size)
     if own_limit is not None:
         # Cutting texts saved time in fitting; the encoder can still read longer ones.
         made.max_seq_length = own_limit
+    if method not in ("means", "whiten"):
+        rank = rank or usual_rank(method, len(found))
     facts = {"method": method, "rank": rank, "on": rows.name, "texts": _counts(found), "queries": _counts(asked)}
     with replacing_folder(folder, [RECORD]) as temporary:
         made.save(str(temporary), create_model_card=False)

@@ -34,7 +34,7 @@ def new_table(*columns: str, title: str = "") -> Table:
 
 def print_corpus(corpus: Corpus, saved: Path | None) -> None:
     """Rows per language, sizes, and what the source says of itself."""
-    table = new_table("language", "queries", "passages", title=corpus.name)
+    table = new_table("language", "queries", "passages", title=plain(corpus.name))
     for lang, queries, passages in corpus.counts().iter_rows():
         table.add_row(lang, f"{queries:,}", f"{passages:,}")
     out.print(table)
@@ -55,8 +55,8 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return ", ".join(f"{plain(str(key))} {_plain(entry)}" for key, entry in value.items())
+    return plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def print_readers() -> None:

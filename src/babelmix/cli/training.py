@@ -156,7 +156,7 @@ def train(
     from babelmix.encoders import load_encoder
     from babelmix.encoders.dual import is_dual_name, make_dual
     from babelmix.encoders.known import STATIC_FROM_SCRATCH
-    from babelmix.encoders.loading import make_static
+    from babelmix.encoders.loading import length_limit, make_static
     from babelmix.errors import ConfigError
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
@@ -194,8 +194,8 @@ def train(
         encoder = make_dual(model, texts, seed=seed)
     else:
         encoder = load_encoder(model)
-    if is_static(encoder) and max_seq_length and is_said(context, "max_seq_length"):
-        raise ConfigError("--max-seq-length: static encoders read whole texts; leave it out")
+    if length_limit(encoder) is None and max_seq_length and is_said(context, "max_seq_length"):
+        raise ConfigError("--max-seq-length: this encoder reads whole texts, as static ones do; leave it out")
     # Steps of static encoders are so short that a checkpoint costs more than what it saves.
     keeps = not is_static(encoder) or is_said(context, "checkpoint_every")
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)

@@ -75,6 +75,8 @@ def code_switched(
         "lexicons": [lexicon.about() for lexicon in lexicons],
         "counts": {lang: _rates(found) for lang, found in counts.items()},
     }  # fmt: skip
+    if before := corpus.meta.get("code_switching"):
+        facts["before"] = before
     machine = sorted({*(corpus.meta.get("machine_made") or []), *made})
     return Corpus(
         tables["queries"], tables["passages"], corpus.qrels, f"{corpus.name} (switched)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import stat
@@ -30,6 +31,10 @@ MAX_BYTES = 100 << 20
 """So is a larger file."""
 
 
+PICTURES = 2
+"""Of what `open_picture` makes of a file; what was embedded with an earlier one is embedded again."""
+
+
 def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Unpack a picture.
 
@@ -38,7 +43,7 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
         max_pixels: a picture of more is refused before it is unpacked.
 
     Returns:
-        An RGB picture; transparent parts are white.
+        An RGB picture, turned as its camera says it is to be; transparent parts are white.
 
     Raises:
         PictureError: it is empty, cut short, damaged, too large, animated, or of a colour space other than RGB and grey.
@@ -46,6 +51,7 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
 
     """
     images = require("PIL.Image", "images", "Opening pictures")
+    turning = require("PIL.ImageOps", "images", "Opening pictures")
     if not data:
         raise PictureError("is empty (0 bytes)")
     if len(data) > MAX_BYTES:
@@ -58,11 +64,15 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
             width, height = picture.size
             if width * height > max_pixels:
                 raise PictureError(f"has {width:,} x {height:,} pixels; at most {max_pixels:,} are read")
-            if (frames := getattr(picture, "n_frames", 1)) > 1:
+            # A camera's photo may have a preview behind it.
+            if (frames := getattr(picture, "n_frames", 1)) > 1 and picture.format != "MPO":
                 raise PictureError(f"is animated ({frames} frames); use one frame of it")
             if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
                 raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
             picture.load()
+            # What a camera wrote of itself may be damaged where the picture is not.
+            with contextlib.suppress(Exception):
+                turning.exif_transpose(picture, in_place=True)
             return _as_rgb(picture, images)
     except PictureError:
         raise

@@ -55,7 +55,7 @@ def make_dual(
         MissingExtraError: Pillow is not installed.
 
     """
-    image_name, text_name = _towers_named(name)
+    image_name, text_name = towers_named(name)
     if not image_name or not text_name:
         raise EncoderError(f"{name!r} names one tower; write IMAGE+TEXT, as in  tiny+static")
     with torch.random.fork_rng(devices=[]):
@@ -66,7 +66,8 @@ def make_dual(
     return join_towers(image, text, prompts).to(get_device_name())
 
 
-def _towers_named(name: str) -> tuple[str, str]:
+def towers_named(name: str) -> tuple[str, str]:
+    """What a name says of the image tower and of the text tower."""
     image, _, text = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
     return image, text
 
@@ -99,7 +100,7 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
         seed: of the weights.
 
     """
-    image_name, text_name = _towers_named(name)
+    image_name, text_name = towers_named(name)
     device = encoder.device
     encoder.to("cpu")
     with torch.random.fork_rng(devices=[]):
@@ -160,6 +161,11 @@ def image_fingerprint(encoder: torch.nn.Module) -> str:
         activation = getattr(getattr(getattr(module, "model", None), "config", None), "hidden_act", None)
         digest.update(repr((getattr(module, "get_config_dict", dict)(), activation)).encode())
         digest_weights(digest, module, f"{number} ")
+    for number, module in enumerate(list(encoder.children())[1:]):
+        # What stands behind both towers, as of `debias`.
+        if not isinstance(module, Normalize):
+            digest.update(repr((number, getattr(module, "get_config_dict", dict)())).encode())
+            digest_weights(digest, module, f"behind {number} ")
     return digest.hexdigest()
 
 

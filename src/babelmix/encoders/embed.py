@@ -21,7 +21,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._cache import keeping
 from babelmix._files import cache_folder, clear_leftovers, replacing_file, writing_to
 from babelmix._progress import progress_bar
-from babelmix.corpus.images import Pictures
+from babelmix.corpus.images import PICTURES, Pictures
 from babelmix.encoders.loading import fingerprint
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
@@ -165,7 +165,7 @@ def encode(
     shelf = None
     if store:
         name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
-        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / ("image" if pictures else kind))
+        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if pictures else kind))
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
@@ -283,7 +283,9 @@ def _encode_missing(
     pictures = isinstance(texts, Pictures)
     lengths = np.zeros(len(missing)) if pictures else [len(texts[i]) for i in missing]
     by_length = np.argsort(lengths, kind="stable")
-    chunks = [by_length[i : i + _CHUNK] for i in range(0, len(by_length), _CHUNK)]
+    # Opened pictures are large: no more of them at once than a forward pass takes.
+    size = batch_size if pictures else _CHUNK
+    chunks = [by_length[i : i + size] for i in range(0, len(by_length), size)]
     np.random.default_rng(0).shuffle(chunks)
     unsaved: list[npt.NDArray[np.integer]] = []
     last = time.monotonic()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -122,10 +122,10 @@ def dimension_of(tower: Modules) -> int:
     return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
 
 
-def pixels_of(tower: Modules, pictures: Sequence[Image]) -> torch.Tensor:
-    """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width)."""
-    processed = cast(Any, tower[0]).processor(images=list(pictures), return_tensors="pt")
-    return cast(torch.Tensor, processed["pixel_values"])
+def pixels_of(tower: Modules, pictures: Iterable[Image]) -> torch.Tensor:
+    """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width); one picture is looked at at a time."""
+    processor = cast(Any, tower[0]).processor
+    return torch.cat([processor(images=[picture], return_tensors="pt")["pixel_values"] for picture in pictures])
 
 
 def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:

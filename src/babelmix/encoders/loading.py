@@ -64,6 +64,8 @@ def load_encoder(
     if name == static.FROM_SCRATCH:
         raise EncoderError("'static' has no weights before training: use  babelmix train --model static")
     if dual.is_dual_name(name):
+        if name.count("+") > 1:
+            raise EncoderError(f"{name!r} has more than one +; two towers are  IMAGE+TEXT")
         raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
     backends.check_backend(backend)
     if is_made(name):

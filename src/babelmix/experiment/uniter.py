@@ -151,8 +151,8 @@ def grid_of(encoder: SentenceTransformer, corpus: Corpus) -> list[uniter.Regions
     found: list[uniter.Regions] = []
     with torch.inference_mode(), progress_bar("grid features", len(pictures), "pictures") as bar:
         for start in range(0, len(pictures), 64):
-            some = pictures[start : start + 64]
-            patches = patches_of(tower, pixels_of(tower, some)).float().numpy()
+            some = range(start, min(start + 64, len(pictures)))
+            patches = patches_of(tower, pixels_of(tower, (pictures[row] for row in some))).float().numpy()
             found += [uniter.grid_regions(grid) for grid in patches]
             bar.advance(len(some))
     return found

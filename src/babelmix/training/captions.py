@@ -118,7 +118,7 @@ def _as_pixels(encoder: SentenceTransformer, corpus: Corpus) -> Callable[[npt.ND
     tower, pictures = tower_of(encoder, "image"), Pictures(corpus.passages)
 
     def of(rows: Sequence[int]) -> torch.Tensor:
-        return pixels_of(tower, [pictures[int(row)] for row in rows])
+        return pixels_of(tower, (pictures[int(row)] for row in rows))
 
     first = of([0])
     if first.nbytes * len(pictures) > _HELD:

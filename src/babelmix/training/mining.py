@@ -127,6 +127,8 @@ def mine(
         "encoder": name, "number": number, "other_share": other_share, "margin": margin, "skip": skip,
         "negatives": len(pairs) - before, "found_in": dict(sorted(counts.items())),
     }  # fmt: skip
+    if earlier := corpus.meta.get("mined"):
+        facts["before"] = earlier
     queries, passages = zip(*pairs, strict=True)
     table = pa.table({"query_item": list(queries), "passage_item": list(passages)})
     return Corpus(

@@ -25,8 +25,7 @@ from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
-from babelmix.encoders.known import TINY, TINY_CLIP
-from babelmix.encoders.loading import fingerprint, forget_last_batch
+from babelmix.encoders.loading import fingerprint, forget_last_batch, length_limit
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
@@ -36,6 +35,7 @@ from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.consistency import COLUMNS, StepRenderings
 from babelmix.training.data import StepTexts, TrainingData, query_columns, refuse_evaluation_only
+from babelmix.training.defaults import resolved
 from babelmix.training.distil import StepTargets, StepTextTargets
 from babelmix.training.losses import info_nce, loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
@@ -45,12 +45,6 @@ from babelmix.training.stopping import EarlyStopping, Evaluation
 
 MARKERS = ("training.json",)
 """What a folder that `train` wrote holds."""
-
-STATIC_LEARNING_RATE = 5e-3
-LEARNING_RATE = 2e-5
-TEMPERATURE = 0.05
-CLIP_TEMPERATURE = 0.07
-RANDOM_LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -73,19 +67,6 @@ class TrainingResult:
     steps: int
     evaluations: list[Evaluation] = field(default_factory=list)
     best: Evaluation | None = None
-
-
-def resolved(settings: TrainingSettings, encoder: SentenceTransformer, base: str = "") -> TrainingSettings:
-    """The settings with defaults that depend on the encoder, and on the name of what it starts from, filled in."""
-    found: dict[str, float] = {}
-    if settings.temperature == 0:
-        found["temperature"] = CLIP_TEMPERATURE if is_dual(encoder) else TEMPERATURE
-    if settings.learning_rate == 0:
-        random = base == TINY_CLIP or TINY in base.split("+")
-        found["learning_rate"] = (
-            STATIC_LEARNING_RATE if is_static(encoder) else RANDOM_LEARNING_RATE if random else LEARNING_RATE
-        )
-    return settings.model_copy(update=found)
 
 
 def train(
@@ -137,7 +118,7 @@ def train(
     _processes.join(cpu)
     set_seed(settings.seed)
     static = is_static(encoder)
-    own_limit = None if static else encoder.max_seq_length
+    own_limit = length_limit(encoder)
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
         run["validation"] = validation.fingerprint()
@@ -311,8 +292,8 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
     if settings.pooling:
         weights.set_pooling(encoder, settings.pooling)
-    if not is_static(encoder) and settings.max_seq_length and encoder.max_seq_length is not None:
-        encoder.max_seq_length = min(settings.max_seq_length, int(encoder.max_seq_length))
+    if settings.max_seq_length and (limit := length_limit(encoder)) is not None:
+        encoder.max_seq_length = min(settings.max_seq_length, limit)
     if settings.lora_rank:
         weights.add_adapters(encoder, settings.lora_rank)
     if settings.freeze_embeddings:

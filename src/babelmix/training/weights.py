@@ -149,13 +149,13 @@ def freeze_embeddings(encoder: SentenceTransformer) -> None:
 
 
 def freeze_image_tower(encoder: SentenceTransformer) -> None:
-    """Train nothing of the image tower of a dual encoder.
+    """Train nothing of the image tower of a dual encoder, nor of what stands behind both towers.
 
     Raises:
         EncoderError: it has none.
 
     """
-    for module in tower_of(encoder, "image"):
+    for module in [*tower_of(encoder, "image"), *list(encoder.children())[1:]]:
         module.requires_grad_(False)
 
 

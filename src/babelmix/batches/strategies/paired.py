@@ -25,5 +25,6 @@ class Paired(Strategy):
 
 
 def half(plan: BatchPlan) -> int:
-    """Half of a plan's batch size, as a multiple of its ranks."""
-    return max(plan.batch_size // (2 * plan.world_size), 1) * plan.world_size
+    """Half of a plan's batch size, as a multiple of its ranks; two at least, as one alone has nothing to be told from."""
+    least = 2 if plan.world_size == 1 else 1
+    return max(plan.batch_size // (2 * plan.world_size), least) * plan.world_size

@@ -47,7 +47,8 @@ class Folder:
             seen.add(real)
             found += [Path(place) / name for name in names]
         self._files: dict[str, Path] = {}
-        for file in sorted(found, key=lambda file: (len(file.parts), file)):
+        self._all = sorted(found, key=lambda file: (len(file.parts), file))
+        for file in self._all:
             self._files.setdefault(file.name, file)
 
     def file(self, *names: str) -> Path | None:
@@ -73,10 +74,31 @@ class Folder:
             if found := re.fullmatch(pattern, name):
                 yield found, self._files[name]
 
-    def pictures(self, names: Iterable[str]) -> dict[str, Path]:
-        """The files of pictures by their names without folder and suffix; some may not exist."""
-        files = [Path(name).name for name in names]
-        return {image_id(name): self._files.get(name, self.path / name) for name in files}
+    def in_folders(self, name: str) -> dict[str, Path]:
+        """The files of one name, as they are or packed by gzip, by the folders they lie in."""
+        found: dict[str, Path] = {}
+        for file in self._all:
+            if file.name in (name, f"{name}.gz"):
+                found.setdefault(file.parent.name, file)
+        return found
+
+    def pictures(self, names: Iterable[str], *, whole: bool = False) -> dict[str, Path]:
+        """The files of pictures by their names without folder and, unless they are wanted whole, suffix; some may not exist.
+
+        Raises:
+            ReaderError: two have one name.
+
+        """
+        found: dict[str, Path] = {}
+        for name in dict.fromkeys(Path(name).name for name in names):
+            file = self._files.get(name, self.path / name)
+            key = name if whole else image_id(name)
+            if found.setdefault(key, file) != file:
+                raise ReaderError(
+                    f"{found[key].name} and {name} differ in their suffix alone: rename one, and in the captions",
+                    file=self.path,
+                )
+        return found
 
 
 def image_id(name: str) -> str:

@@ -39,8 +39,8 @@ def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
     listed = folder.needed(*LISTS)
     names = name_lines(listed)
     files: dict[str, Path] = {}
-    for found, file in folder.matching(r"([^.]+)\.txt"):
-        if file.name in LISTS:
+    for found, file in folder.matching(r"([^.]+)\.txt(?:\.gz)?"):
+        if file.name.removesuffix(".gz") in LISTS:
             continue
         tag = "en" if found[1] == ENGLISH else _OWN.get(found[1]) or flores_tag(found[1])
         if tag is None:

@@ -36,7 +36,8 @@ def _multi30k(path: Path, split: str) -> Corpus:
 
 
 def _mscoco(path: Path, split: str) -> Corpus:
-    return mscoco.read(str(path), langs=["en", "ja"], split=split, images="1k", captions="5")
+    images = "1k" if split == "test" else "5k"
+    return mscoco.read(str(path), langs=["en", "ja"], split=split, images=images, captions="5")
 
 
 def _coco_cn(path: Path, split: str) -> Corpus:
@@ -57,7 +58,7 @@ def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
     Args:
         path: the folder that holds `multi30k/` and `mscoco/`.
         part: `multi30k`, `mscoco` or `coco-cn`.
-        split: `test`, `validation` or `train`.
+        split: `test`, `validation` or `train`; the last two with all of COCO's pictures.
 
     Raises:
         ReaderError: there is no such part, or its own reader says why.
@@ -69,6 +70,8 @@ def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
             file=path,
         )
     name, folder, reading = PARTS[part]
+    if part == "mscoco" and split != "test":
+        name = f"m3c/mscoco-{split}"
     return reading(Path(path) / folder, split).named(name, composite=DEFINITION, part=part)
 
 
@@ -80,10 +83,11 @@ def read_m3c(path: str, *, split: str = "test") -> dict[str, Corpus]:
         split: see `read`.
 
     Returns:
-        The corpora by name: `m3c/multi30k`, `m3c/mscoco-1k`, `m3c/coco-cn`.
+        The corpora by name: `m3c/multi30k`, `m3c/mscoco-1k` (`m3c/mscoco-train`), `m3c/coco-cn`.
 
     Raises:
         ReaderError: see `read`.
 
     """
-    return {name: read(path, part=part, split=split) for part, (name, _, _) in PARTS.items()}
+    found = [read(path, part=part, split=split) for part in PARTS]
+    return {corpus.name: corpus for corpus in found}

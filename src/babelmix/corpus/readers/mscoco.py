@@ -79,8 +79,10 @@ def read(
         raise ReaderError(f"the option images is '5k' or '1k', not {images!r}", file=path)
     folder = Folder(path, "MSCOCO is a folder of its captions and pictures")
     picked = _languages(folder, langs, split)
+    if images == "1k" and (split != "test" or "zh" in picked):
+        raise ReaderError("the option images=1k is of Karpathy's test part, without Chinese; leave it out", file=path)
     parts = _parts(folder, picked, split)
-    if images == "1k" and split == "test":
+    if images == "1k":
         parts.names |= {lang: parts.names[lang][: IMAGES[images]] for lang in ("en", "ja") if lang in parts.names}
     names = dict.fromkeys(name for lang in picked for name in parts.names[lang])
     leaked = {name for name in names if split == "train" and image_id(name) in parts.held_out}

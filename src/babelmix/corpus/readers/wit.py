@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._captions import HUMAN, Caption, corpus_of_captions
-from babelmix.corpus.readers._pictures import Folder, image_id, is_data_set, language_of, read_language_splits
+from babelmix.corpus.readers._pictures import Folder, is_data_set, language_of, read_language_splits
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.errors import ReaderError
@@ -56,7 +56,13 @@ def read(path: str, *, langs: Sequence[str] | None = None, captions: str = "all"
             names[name] = None
             found.append(caption)
     return corpus_of_captions(
-        found, folder.pictures(names), name="wit", file=path, keep=captions, meta=META, protocol=_pool(found)
+        found,
+        folder.pictures(names, whole=True),
+        name="wit",
+        file=path,
+        keep=captions,
+        meta=META,
+        protocol=_pool(found),
     )
 
 
@@ -82,4 +88,5 @@ def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> 
     for number, row in rows:
         name = unquote(get_text(row, "image_url", file=file, row=number)).rpartition("/")[2]
         text = get_field(row, "caption_reference_description", str, file=file, row=number)
-        yield name, Caption(image_id(name), lang, text)
+        # Names differ in the suffix alone, too.
+        yield name, Caption(name, lang, text)

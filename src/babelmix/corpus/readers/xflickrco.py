@@ -41,10 +41,8 @@ def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
         found, columns = read_language_splits(path, langs, id="id", captions="sentences", provenance=HUMAN)
         return corpus_of_captions(found, columns, name="xflickrco", file=path, meta=META)
     folder = Folder(path, "xFlickr&CO is a folder of captions and pictures")
-    files = {
-        file.parent.name: file for file in sorted(folder.path.rglob("test.jsonl")) if is_language_tag(file.parent.name)
-    }
-    files |= {file.stem: file for _, file in folder.matching(r"[^.]+\.jsonl") if is_language_tag(file.stem)}
+    files = {lang: file for lang, file in folder.in_folders("test.jsonl").items() if is_language_tag(lang)}
+    files |= {name[1]: file for name, file in folder.matching(r"([^.]+)\.jsonl(?:\.gz)?") if is_language_tag(name[1])}
     if not files:
         raise ReaderError("holds no captions: no file such as de/test.jsonl or de.jsonl", file=path)
     found = []
