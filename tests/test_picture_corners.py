@@ -15,16 +15,17 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix.audit import audit
 from babelmix.batches import BatchPlan, strategy
-from babelmix.corpus import open_corpus
+from babelmix.corpus import Corpus, images, open_corpus
 from babelmix.corpus.images import Pictures, open_picture
 from babelmix.encoders import encode
 from babelmix.encoders.debias import debiased
 from babelmix.encoders.dual import image_fingerprint, make_dual
 from babelmix.encoders.image_tower import pixels_of
-from babelmix.errors import EncoderError, ReaderError, TrainingError
+from babelmix.errors import CorpusError, EncoderError, ReaderError, TrainingError
 from babelmix.training import TrainingData, TrainingSettings, resolved, train
 from babelmix.training.weights import freeze_image_tower
 
+array = images.pa.array
 CORPUS = picture_corpus()
 TEXTS = CORPUS.queries["text"].to_pylist()
 
@@ -216,3 +217,32 @@ def test_options_of_a_corpus_need_one(babelmix, tmp_path: Path) -> None:
     for words in (["--langs", "de"], ["--part", "test"], ["--to", str(tmp_path / "x")]):
         code, _, error = babelmix("data", *words)
         assert (code, "are of a corpus" in error) == (1, True)
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_pictures_are_stored_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    rows = "".join(
+        f'{{"image_id": "{i}", "image": "images/p{i}.png", "text": "Bild {i}", "lang": "de"}}\n' for i in range(7)
+    )
+    folder_of(tmp_path, {"captions.jsonl": rows}, *(f"p{i}.png" for i in range(7)))
+    corpus = open_corpus(f"captions={tmp_path / 'captions.jsonl'}")
+    corpus.save(tmp_path / "whole", format=format)
+    monkeypatch.setattr(images, "_AT_ONCE", 3)
+    sizes: list[int] = []
+    monkeypatch.setattr(images.pa, "array", lambda cells, *a, **k: sizes.append(len(cells)) or array(cells, *a, **k))
+    corpus.save(tmp_path / "some", format=format)
+    assert max(sizes) == 3
+    monkeypatch.undo()
+    assert Corpus.load(tmp_path / "some").passages.equals(Corpus.load(tmp_path / "whole").passages)
+    monkeypatch.setattr(images, "_AT_ONCE", 3)
+    (tmp_path / "images" / "p4.png").write_bytes(png((1, 2, 3)))
+    with pytest.raises(CorpusError, match=r"picture 5: .*p4\.png has changed"):
+        corpus.save(tmp_path / "changed", format=format)
+    assert not (tmp_path / "changed").exists()
+
+
+def test_the_command_line_stores_pictures_to_be_read_where_they_lie(tmp_path: Path, babelmix) -> None:
+    CORPUS.save(tmp_path / "corpus")
+    assert babelmix("data", str(tmp_path / "corpus"), "--to", str(tmp_path / "again"))[0] == 0
+    assert (tmp_path / "again" / "passages.arrow").is_file()
+    assert Corpus.load(tmp_path / "again").fingerprint() == CORPUS.fingerprint()

@@ -180,7 +180,10 @@ def data(
     corpus: Annotated[str, typer.Argument(help="A corpus to check and describe; none: list the readers.")] = "",
     langs: LangsOption = "",
     part: PartOption = "all",
-    to: Annotated[Path | None, typer.Option(help="Save the corpus as a folder of Parquet files.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Save the corpus as a folder of Parquet files; of Arrow files if it has pictures."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """List the readers, or check a corpus and show what is in it."""
@@ -202,7 +205,8 @@ def data(
         check_output_folder(to, [MARKER])
     found = read_corpus(corpus, langs, part)
     if to is not None:
-        found.save(to)
+        # Files of Arrow are read where they lie, and pictures do not fit the memory.
+        found.save(to, format="arrow" if found.has_images else "parquet")
     if json_output:
         facts: dict[str, Any] = {
             "name": found.name,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
 """As `datasets.Image` stores a picture: the bytes of a file, or its path."""
 
+_AT_ONCE = 256
+"""Files of pictures that are held in memory together."""
 MAX_PIXELS = 50_000_000
 """A picture of more is refused before it is unpacked."""
 
@@ -194,20 +196,42 @@ class Pictures(Sequence["Image"]):
         return (self[row] for row in range(len(self)))
 
 
-def with_bytes(table: pa.Table) -> pa.Table:
+def pieces_with_bytes(table: pa.Table) -> Iterator[pa.Table]:
+    """What `with_bytes` gives, some rows at a time where pictures are read from files: all of them may not fit the memory.
+
+    Raises:
+        CorpusError: see `with_bytes`.
+
+    """
+    if _is_whole(table):
+        yield table
+        return
+    for start in range(0, table.num_rows, _AT_ONCE):
+        yield with_bytes(table.slice(start, _AT_ONCE), first=start)
+
+
+def _is_whole(table: pa.Table) -> bool:
+    if "image" not in table.column_names:
+        return True
+    inside = pc.or_(pc.is_null(table["image"]), pc.is_valid(pc.struct_field(table["image"], "bytes")))
+    return bool(pc.all(inside).as_py() is not False)
+
+
+def with_bytes(table: pa.Table, *, first: int = 0) -> pa.Table:
     """A side whose pictures are all in the table itself, none in files.
+
+    Args:
+        table: a side, or rows of one.
+        first: the number of its first row, from 0, for errors.
 
     Raises:
         CorpusError: a file cannot be read or has changed.
 
     """
-    if (
-        "image" not in table.column_names
-        or pc.all(pc.or_(pc.is_null(table["image"]), pc.is_valid(pc.struct_field(table["image"], "bytes")))).as_py()
-    ):
+    if _is_whole(table):
         return table
     cells: list[dict[str, Any] | None] = []
-    for row, (cell, digest) in enumerate(zip(table["image"], table["digest"].to_pylist(), strict=True)):
+    for row, (cell, digest) in enumerate(zip(table["image"], table["digest"].to_pylist(), strict=True), first):
         value = cell.as_py()
         try:
             cells.append(
@@ -230,5 +254,6 @@ __all__ = [
     "digest_of",
     "open_picture",
     "picture_keys",
+    "pieces_with_bytes",
     "with_bytes",
 ]

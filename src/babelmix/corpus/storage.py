@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelmix._files import replacing_folder, write_json
-from babelmix.corpus.images import with_bytes
+from babelmix.corpus.images import pieces_with_bytes, with_bytes
 from babelmix.corpus.model import QREL_COLUMNS, ROW_COLUMNS, Corpus
 from babelmix.errors import ConfigError, CorpusError, ReaderError, first_line
 
@@ -30,15 +31,17 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
         raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
     with replacing_folder(folder, [MARKER], keep_existing=keep_existing) as temporary:
         for name in _tables_of(corpus):
-            table = with_bytes(getattr(corpus, name))
-            if format == "parquet":
-                pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
-            else:
-                with (
-                    pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
-                    pa.ipc.new_file(sink, table.schema) as out,
-                ):
-                    out.write_table(table)
+            table = getattr(corpus, name)
+            with contextlib.ExitStack() as files:
+                out: Any
+                if format == "parquet":
+                    file = str(temporary / f"{name}.parquet")
+                    out = files.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+                else:
+                    sink = files.enter_context(pa.OSFile(str(temporary / f"{name}.arrow"), "wb"))
+                    out = files.enter_context(pa.ipc.new_file(sink, table.schema))
+                for piece in pieces_with_bytes(table):
+                    out.write_table(piece)
         write_json(
             temporary / MARKER,
             {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)},

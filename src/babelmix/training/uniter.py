@@ -318,7 +318,7 @@ def _seeded(key: int, device: torch.device) -> Iterator[None]:
 def _record(
     model: Uniter, texts: Sequence[str], regions: Sequence[Regions], batches: Batches, settings: UniterTrainingSettings
 ) -> str:
-    """What makes a run the same one: settings, starting weights, texts, images and the first batch."""
+    """What makes a run the same one: settings, starting weights, texts, the first batch, and of images what tells them apart."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
@@ -326,7 +326,9 @@ def _record(
     digest.update(json.dumps([list(texts), model.tokenizer.pieces]).encode())
     for image in regions:
         # An image's first region tells it from others; all of them would be gigabytes.
-        digest.update(f"{len(image)} {image.soft_labels is None}".encode() + image.features[0].tobytes())
+        labels = None if image.soft_labels is None else image.soft_labels.shape
+        digest.update(f"{image.features.shape} {labels}".encode() + image.features[0].tobytes())
+        digest.update(np.ascontiguousarray(image.locations).data)
     for rows in batches(0):
         digest.update(np.ascontiguousarray(rows, dtype=np.int64).data)
     return json.dumps({"settings": settings.model_dump(), "start and data": digest.hexdigest()})
