@@ -249,3 +249,10 @@ def test_columns_of_a_csv_have_the_type_they_had(tmp_path: Path, tiny_static, ba
         assert opened.columns == {"code": "text", "zip": "text", "price": "number"}
         where = opened.where(None, {"code": ["12"], "zip": ["008"], "price": [2]})
         assert [hit.item for hit in Searcher(opened, tiny_static).search(["Haus"], where=where)[0]] == ["b"]
+
+
+def test_a_calibration_that_cannot_be_read_is_fitted_anew(searcher: Searcher) -> None:
+    fitted = searcher.index.calibration.as_json()
+    other = Index(searcher.index.engine, {**searcher.index.about, "calibration": {"counts": 3}})
+    assert not other.is_calibrated
+    assert other.calibration.as_json() == fitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -294,7 +295,9 @@ class Index:
     def is_calibrated(self) -> bool:
         """Whether the calibration that is kept with the index is of the rows that it has now, nearly."""
         if self._calibration is None and (kept := self._about.get("calibration")):
-            self._calibration = Calibration.from_json(kept)
+            # One that cannot be read is fitted anew: all of it is in the rows.
+            with contextlib.suppress(SearchError):
+                self._calibration = Calibration.from_json(kept)
         return self._calibration is not None and not self._calibration.is_stale(self.langs(), _STALE)
 
     def calibrate(self) -> None:
