@@ -31,7 +31,7 @@ from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import static
 from babelmix.training import TrainingSettings, train
-from babelmix.training.trainer import TEMPERATURE
+from babelmix.training.defaults import TEMPERATURE
 
 DIMENSION = 256
 BATCH = 256

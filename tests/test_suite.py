@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import json
 import re
 import sys
@@ -209,3 +211,15 @@ def test_a_stored_corpus_has_as_many_rows_as_pairs(tmp_path, monkeypatch) -> Non
     assert corpus.queries.num_rows == corpus.passages.num_rows == 6000
     assert len(corpus.langs) == len(growing.LANGS)
     assert growing.stored(tmp_path)["first"] > 0
+
+
+@pytest.mark.parametrize("script", sorted(file.name for file in FOLDER.glob("*.py")))
+def test_what_a_script_imports_of_babelmix_is_there(script: str) -> None:
+    missing = []
+    for node in ast.walk(ast.parse((FOLDER / script).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("babelmix"):
+            module = importlib.import_module(str(node.module))
+            for name in (alias.name for alias in node.names if not hasattr(module, alias.name)):
+                if not hasattr(module, "__path__") or importlib.util.find_spec(f"{node.module}.{name}") is None:
+                    missing.append(f"{node.module}.{name}")
+    assert not missing
