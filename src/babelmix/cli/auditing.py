@@ -16,9 +16,9 @@ from babelmix.cli.options import (
     JsonOption,
     LangsOption,
     PartOption,
-    is_said,
     listed,
     read_corpus,
+    said,
 )
 
 if TYPE_CHECKING:
@@ -118,13 +118,13 @@ def audit(
 
     models = models or []
     # A default that somebody writes down is refused where any other value would be.
-    said = {name for name in context.params if is_said(context, name)}
+    on_line = said(context)
     if through:
         from babelmix.cli.through import audit_through
 
         unfit = {
             "--against": against, "--max-seq-length": max_seq_length, "--bf16": bf16, "--perturb": perturb, "--mteb": mteb,
-            "--card": card, "--typo-rate": "typo_rate" in said, "--perturb-seed": "perturb_seed" in said,
+            "--card": card, "--typo-rate": "typo_rate" in on_line, "--perturb-seed": "perturb_seed" in on_line,
         }  # fmt: skip
         for option, given in unfit.items():
             if given:
@@ -136,11 +136,11 @@ def audit(
             part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, json_output=json_output,
         )  # fmt: skip
         return
-    if policy or queries or "k" in said:
+    if policy or queries or "k" in on_line:
         raise ConfigError("--policy, -k and --queries are for --through: say which index, as in  --through my-index")
-    if not listed(perturb) and said & {"typo_rate", "perturb_seed"}:
+    if not listed(perturb) and on_line & {"typo_rate", "perturb_seed"}:
         raise ConfigError("--typo-rate and --perturb-seed are for --perturb: say which noise, as in  --perturb typos")
-    if "typo_rate" in said and "typos" not in listed(perturb):
+    if "typo_rate" in on_line and "typos" not in listed(perturb):
         raise ConfigError("--typo-rate is of typos alone: name them, as in  --perturb typos,case")
     if not models:
         raise ConfigError("name an encoder to audit, or an index with --through; see  babelmix audit --help")

@@ -46,7 +46,7 @@ def debias(
     from babelmix._files import check_output_folder, replacing_folder, slug, write_json
     from babelmix.encoders import load_encoder
     from babelmix.encoders.debias import LEAST, debiased, usual_rank
-    from babelmix.encoders.loading import length_limit
+    from babelmix.encoders.loading import cut_after, length_limit
     from babelmix.errors import ConfigError
     from babelmix.search import open_rows
     from babelmix.search.documents import sampled_queries, sampled_texts
@@ -63,8 +63,7 @@ def debias(
     asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
     encoder = load_encoder(model)
     own_limit = length_limit(encoder)
-    if own_limit is not None and max_seq_length:
-        encoder.max_seq_length = min(max_seq_length, own_limit)
+    cut_after(encoder, max_seq_length)
     made = debiased(encoder, found, queries=asked, method=method, rank=rank, batch_size=batch_size)
     if own_limit is not None:
         # Cutting texts saved time in fitting; the encoder can still read longer ones.

@@ -38,10 +38,10 @@ SearchBackendOption = Annotated[
 ]
 
 
-def is_said(context: typer.Context, name: str) -> bool:
-    """Whether a parameter is on the command line, whatever its value."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def said(context: typer.Context) -> set[str]:
+    """The names of the parameters that are on the command line, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def listed(text: str) -> list[str]:

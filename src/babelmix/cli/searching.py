@@ -12,9 +12,9 @@ from babelmix.cli.options import (
     BackendOption,
     JsonOption,
     SearchBackendOption,
-    is_said,
     languages,
     listed,
+    said,
     tell_backend,
 )
 
@@ -81,9 +81,7 @@ def index(
     if not to:
         raise ConfigError("--to is missing: say where the index is, as in  --to my-index")
     if delete:
-        if source or any(
-            is_said(context, name) for name in context.params if name not in ("to", "delete", "json_output")
-        ):
+        if source or said(context) - {"source", "to", "delete", "json_output"}:
             raise ConfigError("--delete removes items and does nothing else; leave out all but --to and --json")
         with Index.open(to) as there:
             removed = there.delete(listed(delete))

@@ -82,9 +82,10 @@ def serve(
         max_in_flight=max_in_flight,
     )
     files = files_allowed()
+    # As many may be taken in at once, beside those that are there.
+    backlog = min(2048, files // 4)
     try:
-        # As many as that may be taken in at once, beside those that are there.
-        listening = listen(host, port, backlog=min(2048, files // 4))
+        listening = listen(host, port, backlog=backlog)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --host and --port"
@@ -99,7 +100,7 @@ def serve(
             config = uvicorn.Config(
                 create_app(searcher, settings),
                 http=impatient(settings.receive_timeout, files // 2),
-                backlog=min(2048, files // 4),
+                backlog=backlog,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

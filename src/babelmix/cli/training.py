@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, is_said, listed, read_corpus
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus, said
 
 if TYPE_CHECKING:
     from babelmix.training import TrainingData, TrainingSettings
@@ -165,7 +165,8 @@ def train(
     from babelmix.training.trainer import MARKERS
 
     check_name(stop_on)
-    if not validation and any(is_said(context, name) for name in ("patience", "evaluate_every", "stop_on")):
+    on_line = said(context)
+    if not validation and on_line & {"patience", "evaluate_every", "stop_on"}:
         raise ConfigError(
             "--patience, --evaluate-every and --stop-on are of audits on a corpus that --validation names"
         )
@@ -194,10 +195,10 @@ def train(
         encoder = make_dual(model, texts, seed=seed)
     else:
         encoder = load_encoder(model)
-    if length_limit(encoder) is None and max_seq_length and is_said(context, "max_seq_length"):
+    if length_limit(encoder) is None and max_seq_length and "max_seq_length" in on_line:
         raise ConfigError("--max-seq-length: this encoder reads whole texts, as static ones do; leave it out")
     # Steps of static encoders are so short that a checkpoint costs more than what it saves.
-    keeps = not is_static(encoder) or is_said(context, "checkpoint_every")
+    keeps = not is_static(encoder) or "checkpoint_every" in on_line
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
     try:
         settings = TrainingSettings(

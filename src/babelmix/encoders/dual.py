@@ -150,22 +150,27 @@ def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
     return list(router.sub_modules[modality])
 
 
+def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
+    """What a picture goes through: the image tower, and what stands behind both towers, as of `debias`.
+
+    Raises:
+        EncoderError: it is not of two towers.
+
+    """
+    return [*tower_of(encoder, "image"), *list(encoder.children())[1:]]
+
+
 def image_fingerprint(encoder: torch.nn.Module) -> str:
     """SHA-256 over what decides the embedding of a picture: another text tower leaves it as it is."""
     digest = hashlib.sha256()
     digest.update(repr([type(module).__name__ for module in encoder.children()]).encode())
-    for number, module in enumerate(tower_of(encoder, "image")):
+    for number, module in enumerate(way_of_pictures(encoder)):
         processor = getattr(module, "processor", None)
         digest.update(repr(sorted(processor.to_dict().items()) if processor is not None else "").encode())
         # What weights do not say: activations, which output is taken.
         activation = getattr(getattr(getattr(module, "model", None), "config", None), "hidden_act", None)
         digest.update(repr((getattr(module, "get_config_dict", dict)(), activation)).encode())
         digest_weights(digest, module, f"{number} ")
-    for number, module in enumerate(list(encoder.children())[1:]):
-        # What stands behind both towers, as of `debias`.
-        if not isinstance(module, Normalize):
-            digest.update(repr((number, getattr(module, "get_config_dict", dict)())).encode())
-            digest_weights(digest, module, f"behind {number} ")
     return digest.hexdigest()
 
 

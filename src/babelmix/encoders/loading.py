@@ -187,6 +187,12 @@ def length_limit(encoder: SentenceTransformer) -> int | None:
     return None if limit in (None, math.inf) else int(limit)
 
 
+def cut_after(encoder: SentenceTransformer, tokens: int) -> None:
+    """Let an encoder that has a limit cut texts after so many tokens, if it does not cut them before; 0: leave it as it is."""
+    if tokens and (limit := length_limit(encoder)) is not None:
+        encoder.max_seq_length = min(tokens, limit)
+
+
 def forget_last_batch(encoder: SentenceTransformer) -> None:
     """Take out of an encoder's tokenizers how they padded and cut their last batch: each batch says it anew.
 

@@ -13,7 +13,7 @@ from babelmix._files import replacing_folder
 from babelmix._progress import quiet_transformers
 from babelmix.corpus import Corpus
 from babelmix.encoders import dual, load_encoder, static
-from babelmix.encoders.loading import is_made, length_limit, make_static
+from babelmix.encoders.loading import cut_after, is_made, make_static
 from babelmix.experiment.config import Experiment
 
 
@@ -56,8 +56,8 @@ def start_of(
     with quiet_transformers():
         # Static encoders are faster on the CPU; two towers go where encoders go.
         encoder = SentenceTransformer(str(folder), device=None if both else "cpu")
-    if both and settings.max_seq_length and (limit := length_limit(encoder)) is not None:
-        encoder.max_seq_length = min(settings.max_seq_length, limit)
+    if both:
+        cut_after(encoder, settings.max_seq_length)
     static.remember_tokens(encoder, memory)
     return encoder
 

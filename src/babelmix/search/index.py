@@ -317,14 +317,13 @@ class Index:
         """Keep the types of metadata columns that are new."""
         with self._remembering:
             if {**columns, **self.columns} != self.columns:
-                self._reread()
-                self._remember(columns={**columns, **self.columns})
+                self._remember(columns)
 
-    def _remember(self, **facts: Any) -> None:
+    def _remember(self, columns: Mapping[str, str] | None = None, **facts: Any) -> None:
         # A search that calibrates must not undo what a write remembers meanwhile, here or in another process.
         with self._remembering:
             self._reread()
-            about = {**self._about, **facts}
+            about = {**self._about, **facts, "columns": {**(columns or {}), **self.columns}}
             self.engine.remember(about)
             self._about = about
 

@@ -25,7 +25,7 @@ from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import is_dual
-from babelmix.encoders.loading import fingerprint, forget_last_batch, length_limit
+from babelmix.encoders.loading import cut_after, fingerprint, forget_last_batch, length_limit
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
@@ -292,8 +292,7 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
     if settings.pooling:
         weights.set_pooling(encoder, settings.pooling)
-    if settings.max_seq_length and (limit := length_limit(encoder)) is not None:
-        encoder.max_seq_length = min(settings.max_seq_length, limit)
+    cut_after(encoder, settings.max_seq_length)
     if settings.lora_rank:
         weights.add_adapters(encoder, settings.lora_rank)
     if settings.freeze_embeddings:

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from babelmix._files import replacing_file
-from babelmix.encoders.dual import is_dual, tower_of
+from babelmix.encoders.dual import is_dual, tower_of, way_of_pictures
 from babelmix.errors import TrainingError
 
 
@@ -155,7 +155,7 @@ def freeze_image_tower(encoder: SentenceTransformer) -> None:
         EncoderError: it has none.
 
     """
-    for module in [*tower_of(encoder, "image"), *list(encoder.children())[1:]]:
+    for module in way_of_pictures(encoder):
         module.requires_grad_(False)
 
 

@@ -24,3 +24,9 @@ class Strategy(ABC):
 
     def __str__(self) -> str:
         return self.name
+
+
+def items_in(plan: BatchPlan, texts: int) -> int:
+    """How many items of so many texts a batch has, a multiple of its ranks: two at least, as one has nothing to be told from."""
+    least = 2 if plan.world_size == 1 else 1
+    return max(plan.batch_size // (texts * plan.world_size), least) * plan.world_size

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from babelmix.batches.strategies.base import Strategy
+from babelmix.batches.strategies.base import Strategy, items_in
 from babelmix.errors import PlanError
 
 if TYPE_CHECKING:
@@ -52,6 +52,4 @@ class OneToK(Strategy):
         return plan.fill("one_to_k", step, plan.pool("renderings", k=self.k), size=self._size(plan))
 
     def _size(self, plan: BatchPlan) -> int:
-        # Two items at least: one alone has nothing to be told from.
-        least = 2 if plan.world_size == 1 else 1
-        return max(plan.batch_size // ((self.k or plan.renderings.beside) * plan.world_size), least) * plan.world_size
+        return items_in(plan, self.k or plan.renderings.beside)

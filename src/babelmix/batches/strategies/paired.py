@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from babelmix.batches.strategies.base import Strategy
+from babelmix.batches.strategies.base import Strategy, items_in
 
 if TYPE_CHECKING:
     from babelmix.batches.plan import Batch, BatchPlan
@@ -25,6 +25,5 @@ class Paired(Strategy):
 
 
 def half(plan: BatchPlan) -> int:
-    """Half of a plan's batch size, as a multiple of its ranks; two at least, as one alone has nothing to be told from."""
-    least = 2 if plan.world_size == 1 else 1
-    return max(plan.batch_size // (2 * plan.world_size), least) * plan.world_size
+    """Items of a batch with two captions each."""
+    return items_in(plan, 2)

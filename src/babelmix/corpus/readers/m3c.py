@@ -36,20 +36,20 @@ def _multi30k(path: Path, split: str) -> Corpus:
 
 
 def _mscoco(path: Path, split: str) -> Corpus:
-    images = "1k" if split == "test" else "5k"
-    return mscoco.read(str(path), langs=["en", "ja"], split=split, images=images, captions="5")
+    images, name = ("1k", "m3c/mscoco-1k") if split == "test" else ("5k", f"m3c/mscoco-{split}")
+    return mscoco.read(str(path), langs=["en", "ja"], split=split, images=images, captions="5").named(name)
 
 
 def _coco_cn(path: Path, split: str) -> Corpus:
-    return mscoco.read(str(path), langs=["zh"], split=split)
+    return mscoco.read(str(path), langs=["zh"], split=split).named("m3c/coco-cn")
 
 
-PARTS: dict[str, tuple[str, str, Callable[[Path, str], Corpus]]] = {
-    "multi30k": ("m3c/multi30k", "multi30k", _multi30k),
-    "mscoco": ("m3c/mscoco-1k", "mscoco", _mscoco),
-    "coco-cn": ("m3c/coco-cn", "mscoco", _coco_cn),
+PARTS: dict[str, tuple[str, Callable[[Path, str], Corpus]]] = {
+    "multi30k": ("multi30k", _multi30k),
+    "mscoco": ("mscoco", _mscoco),
+    "coco-cn": ("mscoco", _coco_cn),
 }
-"""By part: its corpus's name, its folder, and how it is read."""
+"""By part: its folder, and how it is read."""
 
 
 def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
@@ -69,10 +69,9 @@ def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
             f"each part of M3C has its own pool: say with the option part which of {', '.join(PARTS)} you want",
             file=path,
         )
-    name, folder, reading = PARTS[part]
-    if part == "mscoco" and split != "test":
-        name = f"m3c/mscoco-{split}"
-    return reading(Path(path) / folder, split).named(name, composite=DEFINITION, part=part)
+    folder, reading = PARTS[part]
+    corpus = reading(Path(path) / folder, split)
+    return corpus.named(corpus.name, composite=DEFINITION, part=part)
 
 
 def read_m3c(path: str, *, split: str = "test") -> dict[str, Corpus]:

@@ -20,12 +20,11 @@ def files_allowed() -> int:
     """How many files and connections this process may have open; what the system lets it have is taken first."""
     if sys.platform == "win32":
         return _FEW_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return min(soft, _MOST_FILES) if soft != resource.RLIM_INFINITY else _MOST_FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (_MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES) for limit in limits)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, limits[1]))
+    return hard
 
 
 def impatient(seconds: float, most: int) -> type[asyncio.Protocol]:
