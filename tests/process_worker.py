@@ -5,6 +5,7 @@ Started by `tests/test_processes.py`, alone or by torchrun, with one argument: a
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -39,6 +40,9 @@ class Spy(TrainerCallback):
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
+    # Registered first, so it runs last: whether the group was left before Python goes down.
+    group = Path(f"{job['out']}.group-{RANK}")
+    atexit.register(lambda: group.write_text("there" if torch.distributed.is_initialized() else "left"))
     corpus = picture_corpus() if job.get("pictures") else parallel_corpus()
     if job["negatives"]:
         corpus = with_negatives(corpus, np.random.default_rng(0))

@@ -5,6 +5,7 @@ A process that was started alone is rank 0 of 1, and everything here costs it no
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 import signal
@@ -41,6 +42,15 @@ def join(cpu: bool) -> None:
         from accelerate import PartialState
 
         PartialState(cpu=cpu, **({"backend": "gloo"} if cpu else {}), timeout=_PATIENCE)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End the group's threads while Python still runs: one that is busy then aborts the process that has done its work."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def share(value: T) -> T:
@@ -108,7 +118,11 @@ def losing_a_process(advice: Callable[[], str]) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, ended)
     try:
         yield
-    except RuntimeError as error:
+    except BaseException as error:
+        # A thread may be left waiting for a process that is gone, and ending it would wait with it.
+        atexit.unregister(_leave)
+        if not isinstance(error, RuntimeError):
+            raise
         # gloo and NCCL raise plain errors of C++; what they have in common is the vocabulary.
         if not any(
             word in str(error).lower() for word in ("connection", "gloo", "nccl", "peer", "socket", "timed out")
