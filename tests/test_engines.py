@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from babelmix.errors import BabelmixError, MissingExtraError, SearchError
 from babelmix.search import Index, Row, Where, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import create_engine, exists, open_engine
-from babelmix.search.rows import Value
+from babelmix.search.rows import Value, points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
@@ -413,3 +414,23 @@ def test_a_kill_of_the_server_loses_nothing(kept: Kept, server: RunningServer) -
     assert acknowledged > 0
     kept.engine.remove(sorted(kept.engine.digests([f"dying {acknowledged}"])))
     kept.check_all()
+
+
+def test_a_graph_of_codes_finds_what_vectors_do_where_one_number_is_far_larger(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((5000, 768)).astype(np.float32) * np.arange(1, 769, dtype=np.float32) ** -0.85
+    vectors[:, 7] += 40
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    points = points_of([Row(f"i{n}", ("de", "en")[n % 2], "x") for n in range(len(vectors))])
+    points = [replace(point, vector=vector) for point, vector in zip(points, vectors, strict=True)]
+    engine = create_engine(str(tmp_path / "index"), 768, ABOUT)
+    for start in range(0, len(points), 1000):
+        engine.put(points[start : start + 1000])
+    engine.settle()
+    asked = vectors[:50] + rng.standard_normal((50, 768)).astype(np.float32) * 1e-3
+    for k in (1, 10, 100):
+        for where in (Where(), Where(langs=("de",))):
+            near, all_ = (engine.nearest(asked, [where] * 50, k, exact=exact) for exact in (False, True))
+            shared = [len({h.id for h in a} & {h.id for h in b}) / k for a, b in zip(near, all_, strict=True)]
+            assert np.mean(shared) >= 0.98
+    engine.close()
