@@ -16,7 +16,6 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 
 from babelmix.audit import audit_both_ways
 from babelmix.corpus import Corpus, open_corpus
-from babelmix.corpus.images import PICTURES, Pictures
+from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
 from babelmix.encoders.dual import image_fingerprint, make_dual, tower_of
 from babelmix.encoders.embed import EmbeddingStore
@@ -149,7 +148,7 @@ def reading(pictures: int, dimension: int, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BABELMIX_CACHE"] = folder
         name = image_fingerprint(encoder)
-        store = EmbeddingStore(Path(folder) / "embeddings" / name[:32] / f"image-{PICTURES}")
+        store = EmbeddingStore.of(name[:32], "image")
         vectors = rng.standard_normal((pictures, dimension), dtype=np.float32)
         for start in range(0, pictures, 25_000):
             store.add(keys[start : start + 25_000], vectors[start : start + 25_000])

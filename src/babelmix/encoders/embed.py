@@ -50,6 +50,17 @@ class EmbeddingStore:
         self.folder = folder
         self._swept = False
 
+    @classmethod
+    def of(cls, name: str, kind: str) -> EmbeddingStore:
+        """The user's cache of an encoder.
+
+        Args:
+            name: the encoder's fingerprint, and what else its embeddings depend on.
+            kind: `query`, `document` or `image`.
+
+        """
+        return cls(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if kind == "image" else kind))
+
     def load(self) -> tuple[pl.DataFrame, list[Path]]:
         """What is stored: columns `high`, `low` (the text's key), `shard`, `row`; and the shards' vector files."""
         frames = [_NOTHING_STORED]
@@ -165,7 +176,7 @@ def encode(
     shelf = None
     if store:
         name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
-        shelf = EmbeddingStore(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if pictures else kind))
+        shelf = EmbeddingStore.of(name, "image" if pictures else kind)
     known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
