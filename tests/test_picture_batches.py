@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,3 +194,16 @@ def test_several_ranks_share_the_batch_of_one() -> None:
     alone, two = (BatchPlan(index, strategy("one_to_k"), 8, world_size=ranks)[3] for ranks in (1, 2))
     assert alone.passage_rows.tolist() == two.passage_rows.tolist()
     assert alone.query_rows.tolist() == two.query_rows.tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_translations_weigh_languages_by_their_captions_and_one_caption_is_one(temperature: float) -> None:
+    whole = picture_corpus(12, ("de", "en", "fr"))
+    rows = whole.queries.to_pylist()
+    # French has a caption beside one picture alone.
+    kept = [n for n, row in enumerate(rows) if row["lang"] != "fr" or row["item"] == "i0"]
+    corpus = replace(whole, queries=whole.queries.take(kept))
+    plan = BatchPlan(CorpusIndex(corpus), WithTextText(strategy("cross"), 0.5), 2, language_temperature=temperature)
+    found = plan.pool("translations")._weights
+    expected = np.array([12, 12, 1]) ** temperature
+    assert np.allclose(found / found.sum(), expected / expected.sum())

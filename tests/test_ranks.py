@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import parallel_corpus, png, sparse_corpus
@@ -37,6 +39,7 @@ def test_table_equals_sorting_with_ties(seed: int, items: int, keep: float) -> N
     corpus = sparse_corpus(rng, items, ("de", "en", "fr"), keep)
     if corpus.qrels.num_rows == 0:
         return
+    corpus = replace(corpus, qrels=corpus.qrels.take(rng.permutation(corpus.qrels.num_rows)))
     queries, passages = embeddings(rng, corpus, ties=True)
     table = rank_table(corpus, queries, passages, similarity="dot", cutoffs=(1, 3, 10), memory=1)
     langs = corpus.passages["lang"].to_pylist()
@@ -55,6 +58,7 @@ def test_table_equals_sorting_with_ties(seed: int, items: int, keep: float) -> N
         before = order[q][: order[q].index(p)]
         expected = [sum(langs[row] == lang for row in before) for lang in table.passage_langs]
         assert table.above[n].tolist() == expected
+    assert table.rank_in_own().dtype == np.int64
     for q, ranking in enumerate(order):
         for c, k in enumerate((1, 3, 10)):
             expected = [sum(langs[row] == lang for row in ranking[:k]) for lang in table.passage_langs]
