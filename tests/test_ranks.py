@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.audit import Audit, RankTable, crowding, language_shares, measures, rank_table
+from babelmix.audit.measures import check_name
 from babelmix.audit.metrics import RankedLists, metric, recall
 from babelmix.audit.metrics.hit import hit
 from babelmix.audit.ranks import relevant_pairs
@@ -276,3 +277,11 @@ def test_images_have_cross_lingual_and_multilingual_settings_only() -> None:
     assert not any(name.startswith("mono/") or "same-language" in name for name in found)
     assert found["cross/mAP"].cells == ("de > zxx", "en > zxx")
     assert found["cross/mAP"].macro() == pytest.approx(found["multi/mAP"].macro())
+
+
+def test_measures_are_named_by_setting_and_metric() -> None:
+    for name in ("mono/mAP", "cross/nDCG@10", "multi/hit@1", "bias/rank distance"):
+        check_name(name)
+    for name in ("bias/mAP", "multi/rank distance", "mAP", "any/mAP"):
+        with pytest.raises(ConfigError):
+            check_name(name)
