@@ -273,7 +273,12 @@ def test_images_have_cross_lingual_and_multilingual_settings_only() -> None:
     rows = [{"item": f"i{i}", "lang": lang, "text": f"{lang} {i}"} for i in range(5) for lang in ("de", "en")]
     pictures = [{"item": f"i{i}", "lang": "zxx", "image": png((i, 0, 0))} for i in range(5)]
     corpus = Corpus.from_rows(rows, pictures, [(f"i{i}", f"i{i}") for i in range(5)])
-    found = measures(rank_table(corpus, *embeddings(np.random.default_rng(0), corpus)))
+    table = rank_table(corpus, *embeddings(np.random.default_rng(0), corpus))
+    found = measures(table)
+    # Queries stand in pairs of an item's two languages.
+    ranks = table.rank_in_all().reshape(5, 2)
+    distance = found["bias/rank distance over query languages"]
+    assert distance.macro() == pytest.approx(np.abs(ranks[:, 0] - ranks[:, 1]).mean())
     assert not any(name.startswith("mono/") or "same-language" in name for name in found)
     assert found["cross/mAP"].cells == ("de > zxx", "en > zxx")
     assert found["cross/mAP"].macro() == pytest.approx(found["multi/mAP"].macro())
