@@ -46,7 +46,7 @@ def join(cpu: bool) -> None:
 
 
 def _leave() -> None:
-    """End the group's threads while Python still runs: one that is busy then aborts the process that has done its work."""
+    """End the group's threads while Python still runs: one that is still busy when it goes down aborts the process."""
     import torch.distributed as dist
 
     if dist.is_initialized():
