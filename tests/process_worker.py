@@ -21,7 +21,7 @@ from transformers import TrainerCallback
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import BabelmixError
-from babelmix.training import StepTexts, TrainingSettings, train
+from babelmix.training import StepTexts, TrainingSettings, train, weights
 
 RANK = int(os.environ.get("RANK", "0"))
 
@@ -58,6 +58,14 @@ def main() -> None:
         return rows
 
     StepTexts.__getitem__ = seen
+    save_trained = weights.save_trained
+
+    def saved(encoder, file):
+        with Path(f"{job['out']}.saved-{RANK}").open("a") as names:
+            names.write(f"{file.name}\n")
+        save_trained(encoder, file)
+
+    weights.save_trained = saved
     texts = corpus.queries["text"].to_pylist()
     # Before the processes know of each other: then only the first of them would write the files that a tower is made from.
     encoders = {

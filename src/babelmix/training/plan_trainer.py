@@ -93,6 +93,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # transformers asks every process to save, and two that write one file fail now and then.
+        if not self.args.should_save:
+            return
         # What is trained and nothing else: it loads into any kind of encoder, adapters included.
         place = Path(str(output_dir or self.args.output_dir))
         weights.save_trained(self.model, place / _TRAINED)
