@@ -10,13 +10,14 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from conftest import parallel_corpus, picture_corpus
 from test_negatives import with_negatives
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerState
 
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
@@ -66,6 +67,20 @@ def main() -> None:
         save_trained(encoder, file)
 
     weights.save_trained = saved
+    save_rng_state, save_to_json = Trainer._save_rng_state, TrainerState.save_to_json
+
+    def late(self, folder):
+        if RANK == 1:
+            time.sleep(0.3)
+        save_rng_state(self, folder)
+
+    def whole(self, file):
+        generators = len(list(Path(file).parent.glob("rng_state*.pth")))
+        with Path(f"{job['out']}.generators").open("a") as counts:
+            counts.write(f"{generators}\n")
+        save_to_json(self, file)
+
+    Trainer._save_rng_state, TrainerState.save_to_json = late, whole
     texts = corpus.queries["text"].to_pylist()
     # Before the processes know of each other: then only the first of them would write the files that a tower is made from.
     encoders = {

@@ -159,6 +159,8 @@ def test_all_ranks_stop_together_and_end_with_the_best_weights(tiny_bert, tmp_pa
     # One process writes: two that write a file at once fail now and then.
     assert Path(f"{two}.saved-0").exists()
     assert not Path(f"{two}.saved-1").exists()
+    # A checkpoint is whole when it has its state: every process has written its own part before.
+    assert set(Path(f"{two}.generators").read_text().split()) == {"2"}
 
 
 @pytest.mark.slow

@@ -102,6 +102,11 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         if isinstance(self.loss, CaptionLoss):
             weights.save_trained(self.loss.scale, place / _SCALE)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The first process writes the state next, which makes the checkpoint whole.
+        _processes.wait_for_all()
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         place = Path(resume_from_checkpoint)
         kept: dict[str, torch.nn.Module] = {_TRAINED: self.model}
