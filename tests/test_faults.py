@@ -12,10 +12,12 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,67 @@ def test_what_a_dead_process_left_goes_and_what_a_live_one_writes_stays(tmp_path
     clear_leftovers(tmp_path)
     assert temporary(tmp_path) == []
     clear_leftovers(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "before it is locked"])
+def test_a_temporary_folder_that_another_process_took_for_a_leftover_is_made_again(
+    tmp_path, monkeypatch, moment: str
+) -> None:
+    taken: list[Path] = []
+
+    def take(folder: Path) -> None:
+        if not taken:
+            taken.append(folder)
+            folder.rmdir()
+
+    def made(**kwargs: Any) -> str:
+        folder = mkdtemp(**kwargs)
+        if moment == "before it is opened":
+            take(Path(folder))
+        return folder
+
+    def opened(folder: Path, flags: int) -> int:
+        handle = os_open(folder, flags)
+        if moment == "before it is locked":
+            take(folder)
+        return handle
+
+    mkdtemp, os_open = tempfile.mkdtemp, os.open
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", made)
+        patched.setattr(os, "open", opened)
+        scratch = _files._scratch(tmp_path / "a")
+        folder = scratch.__enter__()
+    assert folder.is_dir()
+    scratch.__exit__(None, None, None)
+    assert len(taken) == 1
+    assert taken[0] != folder
+    assert temporary(tmp_path) == []
+
+
+@pytest.mark.parametrize("meanwhile", ["gone", "another"])
+def test_a_folder_that_changes_while_it_is_listed_is_listed_again(tmp_path, monkeypatch, meanwhile: str) -> None:
+    place = tmp_path / "c"
+    place.mkdir()
+    for name in ("m", "other"):
+        (place / name).write_text("")
+    iterdir, listed = Path.iterdir, []
+
+    def half(folder: Path) -> Iterator[Path]:
+        names = list(iterdir(folder))
+        if not listed:
+            # What another process sees of a folder that is replaced and removed.
+            folder.rename(tmp_path / "old")
+            names = [folder / "other"]
+            if meanwhile == "another":
+                place.mkdir()
+                (place / "m").write_text("")
+        listed.append(folder)
+        return iter(names)
+
+    monkeypatch.setattr(Path, "iterdir", half)
+    _files.check_output_folder(place, ["m"])
+    assert len(listed) == (2 if meanwhile == "another" else 1)
 
 
 @pytest.mark.parametrize("exchange", [True, False])

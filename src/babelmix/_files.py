@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -75,15 +76,17 @@ def check_output_folder(path: Path, markers: Sequence[str]) -> None:
 
     Args:
         path: where the folder is to be.
-        markers: what a folder of the same kind holds; an existing folder with none of them is not ours to replace.
+        markers: names that a folder of the same kind holds; an existing folder with none of them is not ours to replace.
 
     Raises:
         BabelmixError: `path` is a file, holds other files, or cannot be written to.
 
     """
-    if path.exists() and not path.is_dir():
-        raise BabelmixError(f"{path}: is a file, but a folder is to be written there; choose another place")
-    if path.is_dir() and any(path.iterdir()) and not any((path / marker).exists() for marker in markers):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        # One look, as another process may replace it between two.
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise BabelmixError(f"{path}: is a file, but a folder is to be written there; choose another place")
+    if (names := _names(path)) and not names & set(markers):
         raise BabelmixError(f"{path}: holds other files, which would be lost; choose a new folder")
     parent = path.resolve().parent
     while not parent.exists():
@@ -93,6 +96,17 @@ def check_output_folder(path: Path, markers: Sequence[str]) -> None:
             pass
     except OSError as error:
         raise BabelmixError(f"{parent}: cannot be written to ({error.strerror}); choose another place") from error
+
+
+def _names(folder: Path) -> set[str]:
+    """What a folder holds, if there is one; another process may give the name to another folder meanwhile."""
+    while folder.is_dir():
+        with contextlib.suppress(FileNotFoundError):
+            before = folder.stat()
+            names = {entry.name for entry in folder.iterdir()}
+            if os.path.samestat(before, folder.stat()):
+                return names
+    return set()
 
 
 @contextmanager
@@ -207,10 +221,11 @@ def _scratch(path: Path) -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         handle = _locked(folder, wait=True)
-        # Another process may have taken it for a leftover before it was locked.
-        if handle is None or folder.exists():
+        # Another process may have taken it for a leftover before it was opened or locked.
+        if folder.exists():
             break
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
     try:
         yield folder
     finally:
