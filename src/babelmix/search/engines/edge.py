@@ -121,14 +121,8 @@ class EdgeEngine:
         edge = _library()
         if not (folder / MARKER).is_file():
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
-        try:
+        with _blaming(str(folder), "opened as an index"):
             shard = edge.EdgeShard.load(str(folder / _ROWS))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # the library raises plain exceptions, and what Rust calls a panic
-            if "WouldBlock" in str(error):
-                raise SearchError(f"{folder}: another process has this index open; wait for it, or stop it") from error
-            raise SearchError(f"{folder}: cannot be opened as an index ({first_line(error)})") from error
         return cls(folder, shard)
 
     def _bm25(self, tokenizer: Any) -> Any:
@@ -362,6 +356,8 @@ def _blaming(address: str, what: str) -> Iterator[None]:
     except (BabelmixError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic is no Exception
+        if "WouldBlock" in str(error):
+            raise EngineError(f"{address}: another process has this index open; wait for it, or stop it") from error
         raise EngineError(f"{address}: cannot be {what} ({first_line(error)})") from error
 
 
