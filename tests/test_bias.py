@@ -9,6 +9,7 @@ from conftest import parallel_corpus
 from babelmix.audit import RankTable, crowding, language_shares, measures, rank_table
 from babelmix.audit.bias import lower_is_better, own_language, per_query
 from babelmix.audit.measures import Measure
+from babelmix.errors import ConfigError
 
 LESS_IS_BETTER = (
     "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank distance over chance",
@@ -62,6 +63,9 @@ def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> No
         shown = measures(table)[f"bias/{name}"]
         assert (shown.lower_is_better, shown.aggregate) == (better, found.aggregate)
     assert all(m.lower_is_better is False for m in measures(table).values() if m.setting != "bias")
+    for name in ("rank distance@5", "same-language share@all", "same-language share"):
+        with pytest.raises(ConfigError, match="there is no bias metric"):
+            lower_is_better(name)
 
 
 def test_crowding_is_a_mean_over_relevant_passages(table: RankTable) -> None:

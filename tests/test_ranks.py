@@ -290,3 +290,8 @@ def test_measures_are_named_by_setting_and_metric() -> None:
     for name in ("bias/mAP", "multi/rank distance", "mAP", "any/mAP"):
         with pytest.raises(ConfigError):
             check_name(name)
+    # What follows the first slash is the metric.
+    with pytest.raises(ConfigError, match="'any/mAP'"):
+        check_name("multi/any/mAP")
+    with pytest.raises(ConfigError, match="'any/rank distance'"):
+        check_name("bias/any/rank distance")
