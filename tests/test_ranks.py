@@ -282,6 +282,19 @@ def test_images_have_cross_lingual_and_multilingual_settings_only() -> None:
     assert not any(name.startswith("mono/") or "same-language" in name for name in found)
     assert found["cross/mAP"].cells == ("de > zxx", "en > zxx")
     assert found["cross/mAP"].macro() == pytest.approx(found["multi/mAP"].macro())
+    assert "bias/mean rank correlation" not in found
+
+
+def test_two_pictures_of_an_item_are_compared_as_two_passages_are() -> None:
+    rows = [{"item": f"i{i}", "lang": lang, "text": f"{lang} {i}"} for i in range(5) for lang in ("de", "en")]
+    pictures = [{"item": f"i{i}", "lang": "zxx", "image": png((i, 0, 0))} for i in range(5)]
+    corpus = Corpus.from_rows(rows, pictures, [("i0", "i0"), ("i0", "i1")])
+    table = rank_table(corpus, *embeddings(np.random.default_rng(0), corpus))
+    found = measures(table)
+    de, en = table.rank_in_all().reshape(2, 2)
+    correlation = 1 if (de[0] < de[1]) == (en[0] < en[1]) else -1
+    assert found["bias/mean rank correlation"].macro() == pytest.approx(correlation)
+    assert "bias/rank std over query languages" in found
 
 
 def test_measures_are_named_by_setting_and_metric() -> None:
