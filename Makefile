@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
 
-# A process a core, each on one thread; a file's tests stay together, and share what it makes.
+# A process a core, each on one thread; a file's tests stay together, and share what it makes. A process that dies ends the run and
+# names its test: with another in its place the run may wait for ever.
 test: install ## The whole test suite.
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --max-worker-restart 0
 
 check: lint types test ## What CI runs.
 
