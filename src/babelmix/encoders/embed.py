@@ -23,15 +23,17 @@ from babelmix._files import cache_folder, clear_leftovers, replacing_file, writi
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import PICTURES, Pictures
 from babelmix.encoders.loading import fingerprint
+from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
-from babelmix.errors import EncoderError, first_line
+from babelmix.errors import BabelmixError, EncoderError, first_line
 
 KINDS = ("query", "document")
 _FLUSH_SECONDS = 10.0
 _FLUSH_BYTES = 64 << 20
 _CHUNK = 256
 _COPIED = 65536
+_SHOWN = 60
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -162,7 +164,7 @@ def encode(
         float32, shape (texts, dimension), as the encoder gives them (not normalised again).
 
     Raises:
-        EncoderError: the encoder gave something that is not one vector a text.
+        EncoderError: the encoder's forward pass fails, or it gave something that is not one vector a text.
 
     """
     if kind not in KINDS:
@@ -246,7 +248,8 @@ def encode_batch(
         float32, shape (inputs, dimension), as the encoder gives them.
 
     Raises:
-        EncoderError: the encoder cannot embed pictures, and there are some, or gave something that is not one vector a text.
+        EncoderError: the encoder cannot embed pictures, and there are some, its forward pass fails, or it gave something
+            that is not one vector a text.
 
     """
     method = encoder.encode_query if kind == "query" else encoder.encode_document
@@ -260,9 +263,11 @@ def encode_batch(
         batch = list(compress(inputs, mask))
         try:
             vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
-        except (ValueError, TypeError, KeyError) as error:
-            if mask is is_text:
-                raise
+        except BabelmixError:
+            raise
+        except Exception as error:  # a forward pass raises whatever its layers do
+            if mask is is_text or not isinstance(error, (ValueError, TypeError, KeyError)):
+                raise EncoderError(_why_not_embedded(encoder, method, batch, error)) from error
             raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
             raise EncoderError("the encoder does not give one vector a text")
@@ -274,6 +279,33 @@ def encode_batch(
     for mask, vectors in parts:
         result[mask] = vectors
     return result
+
+
+def _why_not_embedded(
+    encoder: SentenceTransformer, method: Callable[..., Any], batch: Sequence[Any], error: Exception
+) -> str:
+    """What a forward pass raised, with the first input of the batch that raises something by itself."""
+    said = f"{named(encoder)}: embedding fails ({type(error).__name__}: {first_line(error)})"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return f"{said}; there is not enough memory, so use a smaller --batch-size or shorter texts (--max-seq-length)"
+    if len(batch) == 1:
+        return f"{said} at {_shown(batch[0])}"
+    for one in batch:
+        try:
+            method([one], batch_size=1, show_progress_bar=False, convert_to_numpy=True)
+        except Exception as alone:  # as above
+            return f"{named(encoder)}: embedding fails ({type(alone).__name__}: {first_line(alone)}) at {_shown(one)}"
+    return f"{said} at {len(batch)} inputs together, the first of them {_shown(batch[0])}"
+
+
+def _shown(one: Any) -> str:
+    """An input, short enough for a message."""
+    if not isinstance(one, str):
+        return "a picture"
+    start = " ".join(one[:_SHOWN].split())
+    return (
+        f"the text {start!r}" if len(one) <= _SHOWN else f"the text of {len(one):,} characters that begins {start!r}"
+    )
 
 
 def _encode_missing(

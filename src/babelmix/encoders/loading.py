@@ -19,6 +19,8 @@ from sentence_transformers.base.modules.transformer import Transformer
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import backends, dual, e5_offline, static
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
+from babelmix.encoders.limits import fit_limits
+from babelmix.encoders.origin import Origin, remember
 from babelmix.encoders.runtime import runtime_of
 from babelmix.errors import EncoderError
 
@@ -70,6 +72,7 @@ def load_encoder(
     backends.check_backend(backend)
     if is_made(name):
         encoder = make_static(name, None)
+        remember(encoder, Origin(name))
         backends.use_backend(encoder, backend, name=name, key="")
         return encoder
     if backend not in ("auto", "torch"):
@@ -86,6 +89,8 @@ def load_encoder(
             )
     except Exception as error:  # the hub, transformers and safetensors raise many unrelated types
         raise EncoderError(_why_not(name, local, error)) from error
+    remember(encoder, Origin(name))
+    fit_limits(encoder)
     _pad_as_trained(encoder)
     if not any(encoder.prompts.values()):
         for family, prompts in _PROMPTS:

@@ -15,8 +15,9 @@ from transformers import TrainerCallback
 from babelmix import _processes
 from babelmix._files import writing_to
 from babelmix._progress import Ticker
+from babelmix.encoders.origin import named
 from babelmix.encoders.static import is_static
-from babelmix.errors import TrainingError
+from babelmix.errors import TrainingError, first_line
 from babelmix.training import weights
 from babelmix.training.captions import CaptionLoss, StepCaptions
 from babelmix.training.data import StepTexts
@@ -76,7 +77,17 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         `DistributedDataParallel` would do so for one forward pass a step through all parameters, but a step has one for each
         column, of either tower, and some steps have no pictures.
         """
-        loss = super().training_step(model, inputs, *args, **kwargs)
+        try:
+            loss = super().training_step(model, inputs, *args, **kwargs)
+        except (RuntimeError, IndexError, ValueError, TypeError, KeyError) as error:
+            # Between processes it may be that another was lost, which is told elsewhere.
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                raise
+            raise TrainingError(
+                f"{named(self.model)}: step {self.state.global_step + 1} of the training fails "
+                f"({type(error).__name__}: {first_line(error)}); shorter texts (--max-seq-length) or smaller batches "
+                "(--batch-size) may help"
+            ) from error
         if isinstance(self.steps_of_texts, StepCaptions):
             average_gradients(cast(torch.nn.Module, self.loss))
         return loss

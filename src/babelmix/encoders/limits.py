@@ -1,0 +1,42 @@
+"""How many tokens a transformer can read: its table of positions decides, whatever its tokenizer says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sentence_transformers.base.modules.transformer import Transformer
+
+
+def position_limit(model: torch.nn.Module) -> int | None:
+    """How many tokens a model's learned positions are enough for; None where positions are computed or relative.
+
+    RoBERTa and its relatives (XLM-R, CamemBERT, MPNet) number their positions from `padding_idx + 1`, so that their table
+    of 514 rows is enough for 512 tokens; BERT and its relatives number them from 0.
+
+    Args:
+        model: of transformers.
+
+    """
+    found: list[int] = []
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and hasattr(module, "word_embeddings"):
+            first = table.padding_idx + 1 if table.padding_idx is not None else 0
+            found.append(table.num_embeddings - first)
+    return min(found, default=None)
+
+
+def fit_limits(encoder: torch.nn.Module) -> None:
+    """Let every transformer of an encoder cut texts where its positions end, if its tokenizer would cut them later."""
+    for module in encoder.modules():
+        if not isinstance(module, Transformer) or module.tokenizer is None:
+            continue
+        model: Any = module.model
+        limit = position_limit(model)
+        now = module.max_seq_length
+        if limit is not None and (now is None or now > limit):
+            module.max_seq_length = limit
+
+
+__all__ = ["fit_limits", "position_limit"]

@@ -1,0 +1,43 @@
+"""What an encoder was loaded from, for messages and for `babelmix encoders NAME`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.nn import Module
+
+_ATTRIBUTE = "babelmix_origin"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an encoder comes from.
+
+    Args:
+        name: what it was asked for by.
+        prompts: where its prompts come from, as the end of a sentence; empty if it has none.
+
+    """
+
+    name: str
+    prompts: str = ""
+
+
+def remember(encoder: Module, origin: Origin) -> None:
+    """Keep where an encoder comes from; copies of it know it too."""
+    setattr(encoder, _ATTRIBUTE, origin)
+
+
+def origin_of(encoder: Module) -> Origin | None:
+    """Where an encoder comes from; None if `load_encoder` did not load it."""
+    found = getattr(encoder, _ATTRIBUTE, None)
+    return found if isinstance(found, Origin) else None
+
+
+def named(encoder: Module) -> str:
+    """The encoder's name, for the beginning of a message."""
+    origin = origin_of(encoder)
+    return origin.name if origin is not None else "the encoder"
+
+
+__all__ = ["Origin", "named", "origin_of", "remember"]
