@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix.audit.run import about_of
 from babelmix.encoders import e5_offline as e5
-from babelmix.encoders import embed, encode, fingerprint, load_encoder, static
+from babelmix.encoders import embed, encode, fingerprint, load_encoder, static, unigram
 from babelmix.encoders.embed import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
 
@@ -201,6 +201,38 @@ def test_a_learned_vocabulary_is_the_same_each_time() -> None:
     assert first[0].tokenizer.encode("Katze\n\t Hund", add_special_tokens=False).tokens == (
         first[0].tokenizer.encode("Katze Hund", add_special_tokens=False).tokens
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(map(chr, np.random.default_rng(0).integers(97, 123, 60_000))),
+        "ab" * 250_000,
+        "cat " * 100_000,
+        "a" * 300_000,
+    ],
+    ids=["no white space", "repeats itself", "one word", "one letter"],
+)
+def test_one_long_text_stops_no_vocabulary(text: str) -> None:
+    texts = [word for words in WORDS.values() for word in words] * 3
+    tokenizer = unigram.learn([*texts, text], 300)
+    assert 60 < tokenizer.get_vocab_size() <= 300
+    assert all(len(part) <= 4096 and part.strip() for part in unigram._parts(text))
+
+
+def test_what_a_vocabulary_is_learned_from() -> None:
+    text = " ".join(f"word{number}" for number in range(2000))
+    parts = list(unigram._parts(text))
+    assert len(parts) > 3
+    assert " ".join(parts) == text
+    assert list(unigram._parts(" a\n b\t")) == ["a b"]
+    assert len("".join(unigram._parts("\u732b" * 200_000)).encode()) == (1 << 18) // 3 * 3
+
+
+@pytest.mark.parametrize(("texts", "size"), [([], 100), (["", " "], 100), (["abcdefgh"] * 3, 4)])
+def test_no_vocabulary_from_too_little(texts: list[str], size: int) -> None:
+    with pytest.raises(EncoderError, match="no vocabulary can be learned from these texts"):
+        unigram.learn(texts, size)
 
 
 def test_a_static_start_from_any_transformer(tiny_bert) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-_LONGEST = 1 << 20
+from babelmix.errors import EncoderError
+
+_LONGEST = 1 << 18
+"""Bytes of a text that a vocabulary is learned from at most: what comes after is left out."""
+_PIECE = 4096
+"""Characters of a text that sentencepiece reads at once: its time grows with the square of what repeats itself in them."""
 _MOST_TEXTS = 1_000_000
 
 
@@ -40,12 +45,23 @@ def unigram_tokenizer(pieces: Sequence[tuple[str, float]], unk: int, character_m
 
 
 def learn(texts: Iterable[str], size: int) -> Tokenizer:
-    """Learn a Unigram vocabulary from texts, NFKC-normalised; at most `size` pieces, the first two `<unk>` and `<pad>`."""
+    """Learn a Unigram vocabulary from texts, NFKC-normalised.
+
+    A text of more than 4,096 characters is read in parts, cut at white space where there is any.
+
+    Args:
+        texts: of any length; what comes after the first 256 KiB of one is left out.
+        size: pieces at most, the first two `<unk>` and `<pad>`.
+
+    Raises:
+        EncoderError: the texts are empty, or have more different characters than the vocabulary is to have pieces.
+
+    """
     model = _train(
-        # A line break would end the text for sentencepiece.
-        (" ".join(text.split()) for text in texts),
+        (part for text in texts for part in _parts(text)),
         vocab_size=size,
-        max_sentence_length=_LONGEST,
+        # Bytes; nothing is to be skipped.
+        max_sentence_length=4 * _PIECE + 1,
         input_sentence_size=_MOST_TEXTS,
         shuffle_input_sentence=True,
         character_coverage=0.9999,
@@ -56,6 +72,21 @@ def learn(texts: Iterable[str], size: int) -> Tokenizer:
     )
     pieces = [(piece.piece, float(piece.score)) for piece in model.pieces]
     return unigram_tokenizer(pieces, 0, bytes(model.normalizer_spec.precompiled_charsmap))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text in parts of at most `_PIECE` characters, white space folded; a line break would end it for sentencepiece."""
+    if len(text) > _LONGEST // 4:
+        text = text.encode()[:_LONGEST].decode(errors="ignore")
+    text = " ".join(text.split())
+    start = 0
+    while len(text) - start > _PIECE:
+        end = text.rfind(" ", start, start + _PIECE + 1)
+        # Without white space it is cut where it has to be.
+        end = end if end > start else start + _PIECE
+        yield text[start:end].strip()
+        start = end
+    yield text[start:].strip()
 
 
 def compile_map(characters: Mapping[str, str]) -> bytes:
@@ -77,14 +108,21 @@ def compile_map(characters: Mapping[str, str]) -> bytes:
 def _train(texts: Iterable[str], **options: Any) -> Any:
     sink = io.BytesIO()
     sentencepiece.set_random_generator_seed(0)
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=sink,
-        hard_vocab_limit=False,
-        minloglevel=3,
-        num_threads=1,
-        **options,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=sink,
+            hard_vocab_limit=False,
+            minloglevel=3,
+            num_threads=1,
+            **options,
+        )
+    except RuntimeError as error:
+        # What it says ends with the reason, behind a place in its source and the condition that does not hold.
+        reason = str(error).strip().splitlines()[0].rpartition("]")[2].partition(". Increase")[0].strip()
+        raise EncoderError(
+            f"no vocabulary can be learned from these texts: {reason or 'there are too few'}"
+        ) from error
     parsed = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     parsed.ParseFromString(sink.getvalue())
     return parsed
