@@ -237,7 +237,15 @@ def test_policies_are_written_as_they_are_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("row", "match"),
     [
-        ({"item": ""}, "printable"),
+        ({"item": ""}, "1 to 512 characters"),
+        ({"item": "x" * 513}, "1 to 512 characters"),
+        ({"item": "ab\x07"}, r"item 'ab\\x07': character 3 is U\+0007, a control character"),
+        ({"item": "a\n"}, r"character 2 is U\+000A"),
+        ({"item": "\ud800"}, r"character 1 is U\+D800, half of a surrogate pair"),
+        ({"group": "x\x85"}, r"its group: character 2 is U\+0085"),
+        ({"fields": {"a": "x\x1b[2J"}}, r"column 'a': character 2 is U\+001B"),
+        ({"fields": {"a": "x\udc00"}}, r"column 'a': character 2 is U\+DC00"),
+        ({"fields": {"a": "x" * 1025}}, "1,025 characters"),
         ({"lang": "english!"}, "language tag"),
         ({"text": " "}, "empty"),
         ({"text": None}, "neither"),
@@ -253,6 +261,14 @@ def test_policies_are_written_as_they_are_read(text: str) -> None:
 def test_wrong_rows_are_refused(row: dict, match: str) -> None:
     with pytest.raises(SearchError, match=match):
         Row(**{"item": "a", "lang": "en", "text": "x", **row})
+
+
+@pytest.mark.parametrize(
+    "text", ["می\u200cخواهم", "東京\u3000タワー", "Que faire\u00a0?", "क्\u200dष", "\u200fعنوان", "a\u2028b", "\ue000"]
+)
+def test_spaces_joiners_and_marks_of_direction_are_ordinary_text(text: str) -> None:
+    row = Row(text, "und", text, group=text, fields={"title": text, "lines": f"{text}\r\n\t{text}"})
+    assert (row.item, row.text, row.group, row.fields["title"]) == (text, text, text, text)
 
 
 @pytest.mark.parametrize(

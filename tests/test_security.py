@@ -36,7 +36,7 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"values of a column | {most('langs')}; {most('where')}; 1,000 |",
         f"Keys have at least {keys.LEAST} characters",
         f"at most {images.MAX_BYTES >> 20} MiB and {images.MAX_PIXELS:,} pixels",
-        f"at most {rows.MAX_ITEM} printable characters, a text at most {rows.MAX_TEXT:,} bytes",
+        f"at most {rows.MAX_ITEM} characters, a text at most {rows.MAX_TEXT:,} bytes",
         f"at most {rows.MAX_ROWS_OF_AN_ITEM:,} renderings, a metadata value at most {rows._MAX_FIELD:,} characters",
         f"at most {regions._MOST_REGIONS:,} x {regions._MOST_FEATURES:,} numbers",
     ],

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ THUMBNAIL = 256
 
 _MAX_FIELD = 1024
 
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -64,8 +67,9 @@ class Row:
     fields: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.item or len(self.item) > MAX_ITEM or not self.item.isprintable():
-            raise SearchError(f"item {self.item[:60]!r}: is to have 1 to {MAX_ITEM} printable characters")
+        if not 1 <= len(self.item) <= MAX_ITEM:
+            raise SearchError(f"item {self.item[:60]!r}: is to have 1 to {MAX_ITEM} characters")
+        check_characters(self.item, f"item {self.item[:60]!r}")
         where = f"item {self.item!r}"
         if not is_language_tag(self.lang):
             raise SearchError(f"{where}: {self.lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'")
@@ -80,15 +84,38 @@ class Row:
                 raise SearchError(
                     f"{where}: the text has {size:,} bytes; cut it into passages of at most {MAX_TEXT:,}"
                 )
-            if not is_unicode(self.text):
-                raise SearchError(f"{where}: the text has half of a surrogate pair; it is not UTF-8")
+            check_characters(self.text, f"{where}, its text", controls=True)
         object.__setattr__(self, "group", self.group or self.item)
         if len(self.group) > MAX_ITEM:
             raise SearchError(f"{where}: its group has {len(self.group):,} characters; at most {MAX_ITEM}")
+        check_characters(self.group, f"{where}, its group")
         for name, value in self.fields.items():
             if name in ("item", "group"):
                 raise SearchError(f"{where}: a metadata column cannot be named {name!r}, which the row itself has")
             check_field(name, value, where)
+
+
+def check_characters(text: str, where: str, *, lines: bool = False, controls: bool = False) -> None:
+    """Raise unless a text can be stored: it has no half of a surrogate pair, and no control character (Unicode's Cc).
+
+    Spaces of all kinds, joiners and marks of direction are ordinary text.
+
+    Args:
+        text: the text.
+        where: begins the message.
+        lines: whether tabs and line breaks may stand in it.
+        controls: whether every control character may.
+
+    Raises:
+        SearchError: it cannot; the message names the character and its place.
+
+    """
+    for found in _CONTROLS.finditer(text):
+        character = found[0]
+        if is_unicode(character) and (controls or (lines and character in "\t\n\r")):
+            continue
+        kind = "a control character" if is_unicode(character) else "half of a surrogate pair"
+        raise SearchError(f"{where}: character {found.start() + 1} is U+{ord(character):04X}, {kind}; take it out")
 
 
 def check_field(name: str, value: object, where: str) -> None:
@@ -102,8 +129,10 @@ def check_field(name: str, value: object, where: str) -> None:
         raise SearchError(f"{where}: the column {name[:70]!r} is to be named by at most 64 letters, digits and _")
     if not isinstance(value, (str, int, float, bool)):
         raise SearchError(f"{where}, column {name!r}: is a text, a number, true or false, not {type(value).__name__}")
-    if isinstance(value, str) and (len(value) > _MAX_FIELD or not value.isprintable()):
-        raise SearchError(f"{where}, column {name!r}: is to have at most {_MAX_FIELD:,} printable characters")
+    if isinstance(value, str):
+        if len(value) > _MAX_FIELD:
+            raise SearchError(f"{where}, column {name!r}: has {len(value):,} characters; at most {_MAX_FIELD:,}")
+        check_characters(value, f"{where}, column {name!r}", lines=True)
     if isinstance(value, float) and not np.isfinite(value):
         raise SearchError(f"{where}, column {name!r}: is not a finite number")
     if isinstance(value, int) and abs(value) >= 1 << 63:
