@@ -10,7 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from babelmix.cli.options import said_otherwise
 from babelmix.corpus import READERS, Corpus
+from babelmix.corpus.model import READ_AS
 from babelmix.encoders.known import KNOWN
 
 # Texts of a collection may hold what rich would take for its mark-up.
@@ -46,8 +48,10 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
     )
     if corpus.meta.get("one_text_per_language"):
         out.print("one text per language: in the monolingual setting every text finds itself", highlight=False)
+    for line in said_otherwise(corpus.meta.get(READ_AS, {})):
+        out.print(line, highlight=False)
     for key, value in corpus.meta.items():
-        if value not in ([], {}, "", None):
+        if key != READ_AS and value not in ([], {}, "", None):
             out.print(f"  {key.replace('_', ' ')}: {_plain(value)}", highlight=False)
     if saved is not None:
         out.print(f"saved: {saved}", highlight=False, soft_wrap=True)

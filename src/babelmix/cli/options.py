@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +16,10 @@ PARTS = {"train": 0.8, "test": 0.2}
 CorpusOption = Annotated[
     str, typer.Option("--corpus", "-c", help="NAME, NAME=PATH or PATH: see `babelmix data`.", metavar="CORPUS")
 ]
-LangsOption = Annotated[str, typer.Option(help="Only these languages, separated by commas.", metavar="de,fr,...")]
+LangsOption = Annotated[
+    str,
+    typer.Option(help="Only these languages, separated by commas; en is en-US and en-GB too.", metavar="de,fr,..."),
+]
 PartOption = Annotated[
     str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
 ]
@@ -49,8 +53,8 @@ def listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def languages(text: str) -> list[str]:
-    """What `--langs` names; nothing if it is not given.
+def languages(text: str) -> list[str] | None:
+    """What `--langs` names; None if it is not given.
 
     Raises:
         ConfigError: it names none.
@@ -60,7 +64,12 @@ def languages(text: str) -> list[str]:
 
     if text and not listed(text):
         raise ConfigError(f"--langs {text!r} names no language")
-    return listed(text)
+    return listed(text) or None
+
+
+def said_otherwise(read_as: Mapping[str, Any]) -> list[str]:
+    """A line for each tag of a language that is read as another: `languages_read_as` of a corpus's `meta`."""
+    return [f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in read_as.items()]
 
 
 def read_corpus(spec: str, langs: str, part: str) -> Corpus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from babelmix.cli.options import (
     languages,
     listed,
     said,
+    said_otherwise,
     tell_backend,
 )
 
@@ -122,15 +124,20 @@ def index(
         else:
             done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
-        _print_index(opened, facts, json_output)
+        _print_index(opened, facts, json_output, rows.read_as)
     finally:
         if opened is not None:
             opened.close()
 
 
-def _print_index(index: Index, facts: dict[str, Any], json_output: bool) -> None:
+def _print_index(
+    index: Index, facts: dict[str, Any], json_output: bool, read_as: Mapping[str, Any] | None = None
+) -> None:
     langs = index.langs()
     if json_output:
+        from babelmix.corpus.model import READ_AS
+
+        facts = {**facts, **({READ_AS: dict(read_as)} if read_as else {})}
         about = {name: index.about[name] for name in ("encoder", "dimension", "similarity", "columns")}
         typer.echo(json.dumps({"index": index.address, **facts, "langs": langs, **about}, ensure_ascii=False))
         return
@@ -141,6 +148,8 @@ def _print_index(index: Index, facts: dict[str, Any], json_output: bool) -> None
         table.add_row(lang, f"{count:,}")
     out.print(table)
     out.print(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in facts.items()), highlight=False)
+    for line in said_otherwise(read_as or {}):
+        out.print(line, highlight=False)
     out.print(f"Search it:  babelmix search 'your words' --in {index.address}", style="dim", highlight=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelmix.corpus.languages import IMAGE, find_language, is_language_tag
+from babelmix.corpus.languages import IMAGE, canonical_language, find_language, is_language_tag, match_languages
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import READERS, Reader, open_corpus
 from babelmix.corpus.split import split
@@ -13,10 +13,12 @@ __all__ = [
     "READERS",
     "Corpus",
     "Reader",
+    "canonical_language",
     "find_language",
     "from_datasets",
     "from_hub",
     "is_language_tag",
+    "match_languages",
     "open_corpus",
     "push_to_hub",
     "split",

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from babelmix.corpus.images import IMAGE_TYPE, picture_keys
-from babelmix.corpus.languages import IMAGE, check_language_tags
+from babelmix.corpus.languages import IMAGE, canonical_language, check_language_tags, in_range, match_languages
 from babelmix.errors import CorpusError
 
 ROW_COLUMNS = ("item", "lang", "text", "group")
@@ -26,6 +26,9 @@ IMAGE_COLUMNS = ("image", "digest")
 """What a side with pictures has besides `ROW_COLUMNS`."""
 PICTURE_SCHEMA = pa.schema([*ROW_SCHEMA, ("image", IMAGE_TYPE), ("digest", pa.large_string())])
 NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
+
+READ_AS = "languages_read_as"
+"""The key of `meta` that counts rows whose language had another tag: `{"eng": {"as": "en", "rows": 12}}`."""
 
 PART = 1 << 16
 """Rows that are looked at together where a look needs a copy."""
@@ -64,8 +67,11 @@ class Corpus:
     negatives: pa.Table = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "queries", _rows_table(self.queries, "queries"))
-        object.__setattr__(self, "passages", _rows_table(self.passages, "passages"))
+        read_as: dict[str, dict[str, Any]] = {}
+        object.__setattr__(self, "queries", _unified(_rows_table(self.queries, "queries"), read_as))
+        object.__setattr__(self, "passages", _unified(_rows_table(self.passages, "passages"), read_as))
+        if read_as:
+            object.__setattr__(self, "meta", {**self.meta, READ_AS: {**self.meta.get(READ_AS, {}), **read_as}})
         object.__setattr__(self, "qrels", _qrels_table(self.qrels))
         object.__setattr__(self, "negatives", _negatives_table(self.negatives, self.qrels))
         for column, side in zip(QREL_COLUMNS, ("queries", "passages"), strict=True):
@@ -152,16 +158,17 @@ class Corpus:
         way = "image to text" if self.is_images("passages") else "reversed"
         return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, negatives)
 
-    def only_langs(self, langs: Sequence[str]) -> Corpus:
+    def only_langs(self, langs: str | Sequence[str]) -> Corpus:
         """The corpus restricted to some languages; pictures, which have none, stay.
 
+        Args:
+            langs: a language or several, each with its regions and scripts: `en` keeps en, en-US and en-GB (RFC 4647).
+
         Raises:
-            CorpusError: a language is not in the corpus.
+            CorpusError: a language is not in the corpus, or none is named.
 
         """
-        if missing := sorted(set(langs) - set(self.langs)):
-            raise CorpusError(f"{self.name} has no {', '.join(missing)}; it has {', '.join(self.langs)}")
-        keep = pa.array([*langs, IMAGE], pa.large_string())
+        keep = pa.array([*match_languages(langs, self.langs, self.name), IMAGE], pa.large_string())
         return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
 
     def only_groups(self, groups: Sequence[str], name: str | None = None) -> Corpus:
@@ -187,12 +194,16 @@ class Corpus:
         return {content for name in names for content in table[name].unique().to_pylist() if content is not None}
 
     def first_texts(self, side: str, lang: str | None) -> dict[str, str]:
-        """The first text of each item that has one in a language, of `queries` or `passages`."""
-        first: dict[str, str] = {}
+        """The first text of each item that has one in a language, of `queries` or `passages`.
+
+        `en` means texts in en-US and en-GB too, after those in en; None means no language, so no text.
+        """
+        own: dict[str, str] = {}
+        regional: dict[str, str] = {}
         for row in getattr(self, side).select(["item", "lang", "text"]).to_pylist():
-            if row["lang"] == lang:
-                first.setdefault(row["item"], row["text"])
-        return first
+            if lang is not None and row["text"] is not None and in_range(row["lang"], lang):
+                (own if row["lang"] == canonical_language(lang) else regional).setdefault(row["item"], row["text"])
+        return {**regional, **own}
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same tables under another name, with facts added to `meta`."""
@@ -280,6 +291,20 @@ def _with_digests(table: pa.Table, side: str) -> pa.Table:
     if "digest" not in table.column_names:
         table = table.append_column("digest", pa.array(picture_keys(table["image"], side), pa.large_string()))
     return table.select([*ROW_COLUMNS, *IMAGE_COLUMNS]).cast(PICTURE_SCHEMA)
+
+
+def _unified(table: pa.Table, read_as: dict[str, dict[str, Any]]) -> pa.Table:
+    """The rows under one tag a language; what was changed is added to `read_as`."""
+    counts = pc.value_counts(table["lang"].combine_chunks()).to_pylist() if table.num_rows else []
+    for tag, rows in ((one["values"], one["counts"]) for one in counts):
+        if (other := canonical_language(tag)) != tag:
+            entry = read_as.setdefault(tag, {"as": other, "rows": 0})
+            entry["rows"] += rows
+    changes = {one["values"]: canonical_language(one["values"]) for one in counts}
+    if all(tag == other for tag, other in changes.items()):
+        return table
+    lang = pl.Series(pl.from_arrow(table["lang"])).replace(changes).to_arrow()
+    return table.set_column(table.column_names.index("lang"), "lang", lang.cast(pa.large_string()))
 
 
 def _check_languages_of_pictures(table: pa.Table, side: str, pictures: bool) -> None:

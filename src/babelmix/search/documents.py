@@ -15,15 +15,16 @@ A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from babelmix.corpus import IMAGE, Corpus, open_corpus
+from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, open_corpus
 from babelmix.corpus.images import bytes_of, digest_of
+from babelmix.corpus.model import READ_AS
 from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
 from babelmix.errors import PictureError, ReaderError, SearchError, first_line
 from babelmix.search.rows import Row
@@ -41,6 +42,7 @@ class Rows:
         count: how many rows there are.
         items: gives, each time it is called, the rows of one item after the other.
         corpus: whose passages they are, if any's.
+        read_as: rows whose language had another tag, as in a corpus's `meta["languages_read_as"]`.
 
     """
 
@@ -48,14 +50,15 @@ class Rows:
     count: int
     items: Callable[[], Iterator[list[Row]]]
     corpus: Corpus | None = None
+    read_as: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_rows(source: str, *, langs: list[str] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+def open_rows(source: str, *, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
     """Find the rows of what a person typed: a file of documents, or a corpus, whose passages are taken.
 
     Args:
         source: a path, or a corpus as in `open_corpus`.
-        langs: only these languages; pictures stay.
+        langs: only these languages, each a range (`en` means en-US too); pictures stay.
         columns: metadata columns that an index has, and their types, which cells of a CSV do not tell.
 
     Raises:
@@ -69,7 +72,7 @@ def open_rows(source: str, *, langs: list[str] | None = None, columns: Mapping[s
         if {"text", "image"} & heads and "side" not in heads and not {"query", "passage"} <= heads:
             return rows_of_documents(frame, file, langs)
     corpus = open_corpus(source)
-    return rows_of_corpus(corpus.only_langs(langs) if langs else corpus)
+    return rows_of_corpus(corpus if langs is None else corpus.only_langs(langs))
 
 
 def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
@@ -127,16 +130,16 @@ def rows_of_corpus(corpus: Corpus) -> Rows:
                     raise ReaderError(str(error), file=corpus.name, row=number + 1) from error
             yield rows
 
-    return Rows(corpus.name, table.num_rows, items, corpus)
+    return Rows(corpus.name, table.num_rows, items, corpus, corpus.meta.get(READ_AS, {}))
 
 
-def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None = None) -> Rows:
+def rows_of_documents(frame: pl.DataFrame, file: Path, langs: str | list[str] | None = None) -> Rows:
     """The rows of a table of documents.
 
     Args:
         frame: the columns named above.
         file: the file, from whose folder pictures are found, and whose name errors give.
-        langs: only these languages; pictures stay.
+        langs: only these languages, each a range (`en` means en-US too); pictures stay.
 
     Raises:
         ReaderError: a column is missing, or its values are of a wrong type.
@@ -163,18 +166,22 @@ def rows_of_documents(frame: pl.DataFrame, file: Path, langs: list[str] | None =
     frame = frame.with_columns(
         pl.when(pl.col(pl.String).str.len_bytes() == 0).then(None).otherwise(pl.col(pl.String)).name.keep()
     )
-    if langs:
-        is_picture = pl.col("lang").is_null() | (pl.col("lang") == IMAGE)
-        frame = frame.filter(pl.col("lang").is_in(langs) | is_picture)
     if frame.height == 0:
-        raise ReaderError(f"holds no rows{' in these languages' if langs else ''}", file=file)
+        raise ReaderError("holds no rows", file=file)
+    if langs is not None:
+        there = frame["lang"].drop_nulls().unique().sort().to_list()
+        wanted = match_languages(langs, there, str(file), ReaderError)
+        is_picture = pl.col("lang").is_null() | (pl.col("lang") == IMAGE)
+        frame = frame.filter(pl.col("lang").is_in(wanted) | is_picture)
     frame = frame.sort("item", maintain_order=True)
 
     def items() -> Iterator[list[Row]]:
         for _, part in frame.group_by("item", maintain_order=True):
             yield [_row(cells.pop(number), cells, file) for cells in part.iter_rows(named=True)]
 
-    return Rows(file.stem, frame.height, items)
+    tags = frame["lang"].drop_nulls().value_counts().sort("lang").iter_rows()
+    read_as = {tag: {"as": lang, "rows": rows} for tag, rows in tags if (lang := canonical_language(tag)) != tag}
+    return Rows(file.stem, frame.height, items, read_as=read_as)
 
 
 def _row(number: int, cells: dict[str, Any], file: Path) -> Row:

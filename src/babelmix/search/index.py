@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from babelmix._lists import as_list
 from babelmix.corpus.images import open_picture
 from babelmix.encoders import fingerprint
 from babelmix.encoders.embed import encode_batch
@@ -254,11 +255,15 @@ class Index:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
-    def where(self, langs: Sequence[str] | None, fields: Mapping[str, Sequence[Value]]) -> Where:
-        """A filter, checked against the metadata columns there are.
+    def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Sequence[Value]]) -> Where:
+        """A filter, checked against the languages and metadata columns there are.
+
+        Args:
+            langs: a language or several, each a range: `en` means en-US too; None: all.
+            fields: for each column the values allowed.
 
         Raises:
-            SearchError: there is no such column, or a value is of another type.
+            SearchError: there is no such language or column, no language is named, or a value is of another type.
 
         """
         made: dict[str, tuple[Value, ...]] = {}
@@ -274,7 +279,9 @@ class Index:
             if len(values) > 1000:
                 raise SearchError(f"the filter {name!r} has more than 1,000 values")
             made[name] = tuple(_as_type(value, kind, name) for value in values)
-        return Where(None if langs is None else tuple(langs), made)
+        wanted = Where(None if langs is None else tuple(as_list(langs, "langs", SearchError, empty=False)), made)
+        own = self.langs()
+        return wanted.among(own, self.address) if own else wanted
 
     @property
     def calibration(self) -> Calibration:

@@ -8,6 +8,8 @@
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
 
+A language means its regions and scripts too (RFC 4647, basic filtering): `only=en` finds en, en-US and en-GB; `*` finds all.
+
 Each is exact about what it says: it looks for the best rows of every language it treats apart, and merges them.
 """
 
@@ -23,7 +25,8 @@ from functools import cached_property
 
 import numpy as np
 
-from babelmix.corpus import is_language_tag
+from babelmix.corpus import canonical_language
+from babelmix.corpus.languages import check_language_tags, match_languages
 from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.rows import Hit, Vectors, Where
@@ -43,7 +46,7 @@ class Policy:
 
     Args:
         name: one of `POLICIES`.
-        langs: of `prefer` and `only`.
+        langs: of `prefer` and `only`; each is a range.
         languages: of `quota`: how many at least.
         boost: of `prefer`, in spreads (standard deviations) of the query's scores.
 
@@ -82,9 +85,7 @@ class Policy:
         tags = tuple(dict.fromkeys(tag.strip() for tag in langs.split(",") if tag.strip()))
         if not tags:
             raise SearchError(f"{name}: write languages after it, as in  {name}=de,fr")
-        for tag in tags:
-            if not is_language_tag(tag):
-                raise SearchError(f"{name}: {tag[:60]!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'")
+        check_language_tags(tags, name, SearchError, ranges=True)
         if colon and name == "only":
             raise SearchError(f"only: takes languages alone, not {boost[:60]!r}")
         try:
@@ -101,6 +102,21 @@ class Policy:
         if self.name == "prefer":
             return f"prefer={','.join(self.langs)}" + ("" if self.boost == 1 else f":{self.boost:g}")
         return f"only={','.join(self.langs)}" if self.name == "only" else self.name
+
+    def among(self, langs: Sequence[str], where: str) -> Policy:
+        """The same policy with the tags that its languages match among those there are.
+
+        Args:
+            langs: the tags of the index.
+            where: its name, for the message.
+
+        Raises:
+            SearchError: a language matches nothing.
+
+        """
+        if self.name not in ("prefer", "only"):
+            return self
+        return replace(self, langs=tuple(match_languages(self.langs, langs, where, SearchError)))
 
     def narrowed(self, where: Where) -> Where:
         """The filter with what the policy forbids."""
@@ -152,7 +168,8 @@ def choose(
         return found
     plain = look(everyone, [where] * queries, k)
     if policy.name == "quota":
-        few = [q for q in everyone if len({hit.lang for hit in plain[q]}) < min(policy.languages, len(allowed), k)]
+        several = min(policy.languages, len({canonical_language(lang) for lang in allowed}), k)
+        few = [q for q in everyone if len({canonical_language(hit.lang) for hit in plain[q]}) < several]
         for query, by_lang in zip(few, _apart(look, few, where, 1, allowed), strict=True):
             firsts = [hit for some in by_lang.values() for hit in some]
             plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
@@ -230,11 +247,12 @@ def with_quota(hits: Sequence[Hit], others: Sequence[Hit], languages: int) -> li
     """
     kept = list(hits)
     for other in others:
-        counts = Counter(hit.lang for hit in kept)
+        # An index of before tags were unified may have two tags of one language.
+        counts = Counter(canonical_language(hit.lang) for hit in kept)
         if len(counts) >= min(languages, len(kept)):
             break
-        if other.lang not in counts:
-            last = max(i for i, hit in enumerate(kept) if counts[hit.lang] > 1)
+        if canonical_language(other.lang) not in counts:
+            last = max(i for i, hit in enumerate(kept) if counts[canonical_language(hit.lang)] > 1)
             kept[last] = other
             kept.sort(key=lambda hit: (-hit.score, hit.id))
     return kept

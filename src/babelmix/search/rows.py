@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.corpus import IMAGE, is_language_tag
+from babelmix._lists import as_list
+from babelmix.corpus import IMAGE, canonical_language, is_language_tag
 from babelmix.corpus.images import digest_of, open_picture
+from babelmix.corpus.languages import match_languages, not_a_tag
 from babelmix.corpus.readers._records import is_unicode
 from babelmix.errors import PictureError, SearchError
 
@@ -48,7 +50,7 @@ class Row:
 
     Args:
         item: the meaning's name.
-        lang: BCP 47; `zxx` for a picture.
+        lang: BCP 47, kept in its canonical form; `zxx` for a picture.
         text: the passage; None for a picture.
         image: an encoded picture; None for a text.
         group: what belongs together (a page, an article); by default the item.
@@ -72,7 +74,8 @@ class Row:
         check_characters(self.item, f"item {self.item[:60]!r}")
         where = f"item {self.item!r}"
         if not is_language_tag(self.lang):
-            raise SearchError(f"{where}: {self.lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'")
+            raise SearchError(f"{where}: {not_a_tag(self.lang)}")
+        object.__setattr__(self, "lang", canonical_language(self.lang))
         if (self.text is None) == (self.image is None):
             raise SearchError(f"{where}: has a text or a picture; this one has {'both' if self.text else 'neither'}")
         if (self.lang == IMAGE) != (self.image is not None):
@@ -164,13 +167,32 @@ class Where:
     """Which rows a search may find.
 
     Args:
-        langs: these languages; None: all.
+        langs: these languages, each a range (`en` means en-US too) once it is searched with; None: all.
         fields: for each metadata column (or `item`, `group`) the values allowed; a row must suit every column.
 
     """
 
     langs: tuple[str, ...] | None = None
     fields: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.langs is not None:
+            object.__setattr__(self, "langs", tuple(as_list(self.langs, "langs", SearchError)))
+
+    def among(self, langs: Iterable[str], where: str) -> Where:
+        """The same with the tags that its languages match among those there are.
+
+        Args:
+            langs: the tags of the index.
+            where: its name, for the message.
+
+        Raises:
+            SearchError: a language matches nothing, or none is named.
+
+        """
+        if self.langs is None:
+            return self
+        return Where(tuple(match_languages(self.langs, langs, where, SearchError)), self.fields)
 
     def only(self, langs: Iterable[str]) -> Where:
         """The same with fewer languages."""

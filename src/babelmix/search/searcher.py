@@ -132,13 +132,13 @@ class Searcher:
         if mode not in MODES:
             raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
         chosen = Policy.parse(policy) if isinstance(policy, str) else policy
-        filter_ = where or Where()
         words = [query if isinstance(query, str) else "" for query in queries]
         if mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
         if mode == "words" and not all(words):
             raise SearchError("a picture has no words to search by; use the mode 'dense'")
         langs = list(self.index.langs())
+        chosen, filter_ = self._among(langs, chosen, where or Where())
         ways: list[tuple[Look, Scale | WordScale]] = []
         if mode != "words":
             embedded = self.embed(queries) if vectors is None else vectors
@@ -156,6 +156,17 @@ class Searcher:
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
         return first(k) if not once else _once(first, k, chosen.languages)
+
+    def _among(self, langs: list[str], policy: Policy, where: Where) -> tuple[Policy, Where]:
+        """Policy and filter with the index's own tags in place of ranges."""
+        if not langs:
+            return policy, where
+        policy, where = policy.among(langs, self.index.address), where.among(langs, self.index.address)
+        if policy.name == "only" and where.langs is not None and not set(policy.langs) & set(where.langs):
+            raise SearchError(
+                f"the policy {policy} and the filter by {', '.join(where.langs)} leave no language; leave out one of them"
+            )
+        return policy, where
 
     def _dense(self, vectors: Vectors, exact: bool) -> Look:
         engine = self.index.engine

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from babelmix.corpus.languages import find_language
+from babelmix.corpus.languages import check_distinct, match_languages
 from babelmix.errors import ReaderError
 
 Loaded = TypeVar("Loaded")
@@ -57,18 +57,16 @@ def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
     return Path(ask_hub(path, download))
 
 
-def pick_langs(langs: Sequence[str] | None, available: Sequence[str], file: str | Path) -> list[str]:
-    """The tags of `available` that `langs` means, in its order; all of them if it is None.
+def pick_langs(langs: str | Sequence[str] | None, available: Sequence[str], file: str | Path) -> list[str]:
+    """The tags of `available` that `langs` asks for, in its order; all of them if it is None.
 
     Raises:
-        ReaderError: a language is not there, or there is none at all.
+        ReaderError: a language is not there, there is none at all, or two of `available` are one language.
 
     """
     if langs is None:
+        check_distinct(available, str(file), ReaderError)
         return list(available)
-    found = {lang: find_language(lang, available) for lang in langs}
-    if missing := sorted(lang for lang, there in found.items() if there is None):
-        raise ReaderError(f"has no {', '.join(missing)}; it has {', '.join(sorted(available))}", file=file)
-    if not found:
-        raise ReaderError("langs is empty: name a language, or leave it out", file=file)
-    return list(dict.fromkeys(tag for tag in found.values() if tag is not None))
+    picked = match_languages(langs, available, str(file), ReaderError)
+    check_distinct(picked, str(file), ReaderError)
+    return picked

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.languages import is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._records import json_lines, read_utf8
 from babelmix.errors import ReaderError
@@ -48,9 +48,7 @@ def _rows(file: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
         if name in items:
             raise ReaderError(f"{name!r} occurs twice", file=file, row=number, field="_id")
         if not is_language_tag(lang):
-            raise ReaderError(
-                f"{lang!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'", file=file, row=number, field="lang"
-            )
+            raise ReaderError(not_a_tag(lang), file=file, row=number, field="lang")
         for name in ("title", "item", "group"):
             if name in record and not isinstance(record[name], str):
                 raise ReaderError(f"holds {record[name]!r}, but a text is needed", file=file, row=number, field=name)

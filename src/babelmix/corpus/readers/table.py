@@ -18,12 +18,13 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.languages import canonical_language, check_distinct, is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._records import json_lines, read_utf8
 from babelmix.errors import CorpusError, ReaderError, first_line
@@ -72,7 +73,7 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
     for number, side, row, column in rows:
         if not row["text"].strip():
             raise ReaderError("is empty; leave it out or write the text", file=file, row=number, field=column)
-        key = (side, row["item"], row["lang"], row["text"])
+        key = (side, row["item"], canonical_language(row["lang"]), row["text"])
         if key in seen:
             raise ReaderError(
                 f"repeats row {seen[key]}: the same item, language and text", file=file, row=number, field=column
@@ -137,6 +138,9 @@ def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
             f"(long); the columns are {', '.join(frame.columns)}",
             file=file,
         )
+    for side in ("query", "passage"):
+        of_side = [lang for _, sides, lang in columns if side in sides]
+        check_distinct(of_side, f"columns of {side} texts", partial(ReaderError, file=file))
     has_side = "side" in frame.columns
     seen: dict[tuple[str, str], int] = {}
     for place, (number, row) in enumerate(zip(lines, frame.iter_rows(named=True), strict=True), 1):
@@ -163,12 +167,7 @@ def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
     for number, row in zip(lines, frame.iter_rows(named=True), strict=True):
         item, lang = _item(row, file, number), row["lang"]
         if lang is None or not is_language_tag(lang):
-            raise ReaderError(
-                f"{lang or ''!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'",
-                file=file,
-                row=number,
-                field="lang",
-            )
+            raise ReaderError(not_a_tag(lang or ""), file=file, row=number, field="lang")
         texts = {_side(row, file, number): "text"} if by_side else {"query": "query", "passage": "passage"}
         found = {side: column for side, column in texts.items() if row[column] is not None}
         if not found:

@@ -1,0 +1,37 @@
+"""Lists of texts that people give: one text is a list of one, never of its letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from babelmix.errors import ConfigError
+
+
+def as_list(
+    given: str | Iterable[str], what: str, error: Callable[[str], Exception] = ConfigError, *, empty: bool = True
+) -> list[str]:
+    """The texts that someone gave: one, or several.
+
+    Args:
+        given: a text, or texts.
+        what: what they are, for the message.
+        error: what is raised.
+        empty: whether there may be none.
+
+    Raises:
+        ConfigError: they are neither (or `error`), or there is none.
+
+    """
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise error(f"{what}: give a text or a list of texts, not {type(given).__name__}")
+    found = list(given)
+    for one in found:
+        if not isinstance(one, str):
+            raise error(
+                f"{what}: give a text or a list of texts; the list has {one!r} of the type {type(one).__name__}"
+            )
+    if not found and not empty:
+        raise error(f"{what}: the list is empty; name one, or leave it out")
+    return found
