@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,9 +18,10 @@ from rich.progress import (
 from rich.text import Text
 
 from babelmix._processes import is_main
+from babelmix._terminal import PlainConsole
 
 # Of several processes one speaks.
-console = Console(stderr=True, quiet=not is_main(), markup=False)
+console = PlainConsole(stderr=True, quiet=not is_main(), markup=False)
 
 
 class _RateColumn(ProgressColumn):
@@ -58,7 +58,7 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
 
     """
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         _RateColumn(),

@@ -14,14 +14,17 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from babelmix._terminal import prepare, visible
     from babelmix.errors import BabelmixError
+
+    prepare()
 
     try:
         code = _run()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BabelmixError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     except BrokenPipeError:
         # The reader of our output has gone; there is no one to tell.
@@ -29,7 +32,7 @@ def main() -> None:
         sys.exit(BAD_INPUT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        print(visible(f"error: {where}{error.strerror or error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     if code == INTERRUPTED:
         print("interrupted: run the same command again to go on from what it kept", file=sys.stderr)
@@ -44,6 +47,7 @@ def main() -> None:
 def _run() -> int:
     import typer
 
+    from babelmix._terminal import visible
     from babelmix.cli.app import app
 
     try:
@@ -54,6 +58,7 @@ def _run() -> int:
         # A usage error words itself by `format_message`; its plain text lacks the option's name.
         message = getattr(error, "format_message", error.__str__)().rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", "babelmix")
-        print(f"error: {message}{'' if message.endswith('?') else ';'} see  {command} --help", file=sys.stderr)
+        said = f"error: {message}{'' if message.endswith('?') else ';'} see  {command} --help"
+        print(visible(said), file=sys.stderr)
         return BAD_INPUT
     return code if isinstance(code, int) else 0

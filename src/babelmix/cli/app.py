@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from babelmix.cli.auditing import audit
 from babelmix.cli.debiasing import debias
 from babelmix.cli.mining import mine
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, print_json, read_corpus, say
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
 from babelmix.cli.switching import codeswitch
@@ -129,7 +129,7 @@ def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | N
     write_json(folder / "comparison.json", found.as_json())
     write_audits_report(found, folder / "report.html")
     if json_output:
-        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+        print_json(found.as_json())
     else:
         print_audit_comparison(found, folder / "report.html")
 
@@ -140,6 +140,7 @@ def _run_experiment(
     from babelmix._files import check_output_folder
     from babelmix._processes import is_main
     from babelmix._progress import console
+    from babelmix._terminal import toml_text
     from babelmix.cli.tables import print_comparison
     from babelmix.errors import ConfigError
     from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
@@ -156,7 +157,7 @@ def _run_experiment(
     if given:
         plan = plan.model_copy(update={"data": plan.data.model_copy(update=given)})
     if show:
-        typer.echo(plan.to_toml())
+        say(toml_text(plan.to_toml(), sys.stdout.encoding))
         return
     folder = out or Path("runs") / plan.name
     check_output_folder(folder, ["config.toml"])
@@ -165,7 +166,7 @@ def _run_experiment(
         return
     write_comparison_report(results, folder / "report.html")
     if json_output:
-        typer.echo(json.dumps(results_as_json(results), ensure_ascii=False))
+        print_json(results_as_json(results))
     else:
         print_comparison(results, folder)
 
@@ -197,7 +198,7 @@ def data(
         if langs or part != "all" or to is not None:
             raise ConfigError("--langs, --part and --to are of a corpus; say which, as in  babelmix data comfyui-docs")
         if json_output:
-            typer.echo(json.dumps({name: reader.summary for name, reader in READERS.items()}))
+            print_json({name: reader.summary for name, reader in READERS.items()})
         else:
             print_readers()
         return
@@ -215,7 +216,7 @@ def data(
             "qrels": found.qrels.num_rows,
             "meta": dict(found.meta),
         }
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
     else:
         print_corpus(found, to)
 
@@ -231,7 +232,7 @@ def encoders(
 
     if not model:
         if json_output:
-            typer.echo(json.dumps({name: known.summary for name, known in KNOWN.items()}))
+            print_json({name: known.summary for name, known in KNOWN.items()})
         else:
             print_encoders()
         return
@@ -249,7 +250,7 @@ def encoders(
         "fingerprint": fingerprint(encoder),
     }
     if json_output:
-        typer.echo(json.dumps(facts))
+        print_json(facts)
     else:
         print_encoder(facts)
 

@@ -17,8 +17,10 @@ from babelmix.cli.options import (
     LangsOption,
     PartOption,
     listed,
+    print_json,
     read_corpus,
     said,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -195,14 +197,14 @@ def audit(
         facts = _facts(list(done.values()), compared)
         if lost:
             facts["perturbed"] = lost if several else lost[str(folders[0])]
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
         return
     if not several:
         for place, one in zip(order.ways(folders[0]), done[folders[0]], strict=True):
             print_audit(one, place)
     for name, noise in lost.items():
         if several:
-            typer.echo(name)
+            say(name)
         print_noise(noise)
     for comparison, report in compared:
         print_audit_comparison(comparison, report)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, languages
+from babelmix.cli.options import JsonOption, LangsOption, languages, print_json
 
 RECORD = "debias.json"
 """What a folder that `debias` wrote holds."""
@@ -75,7 +74,7 @@ def debias(
         made.save(str(temporary), create_model_card=False)
         write_json(temporary / RECORD, {"base": model, **facts})
     if json_output:
-        typer.echo(json.dumps({"folder": str(folder), **facts}, ensure_ascii=False))
+        print_json({"folder": str(folder), **facts})
         return
     from babelmix.cli.listing import out as screen
 

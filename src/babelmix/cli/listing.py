@@ -7,30 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
+from babelmix._terminal import PlainConsole, visible_in_line
 from babelmix.cli.options import said_otherwise
 from babelmix.corpus import READERS, Corpus
 from babelmix.corpus.model import READ_AS
 from babelmix.encoders.known import KNOWN
 
 # Texts of a collection may hold what rich would take for its mark-up.
-out = Console(markup=False)
+out = PlainConsole(markup=False)
 
-_CONTROL = dict.fromkeys([*range(32), *range(127, 160)], " ")
+_BLANKS = str.maketrans("\t\n\r", "   ")
 
 
 def plain(text: str) -> str:
-    """A text of a collection without what would steer the terminal; line ends become spaces."""
-    return text.translate(_CONTROL)
+    """A text of a collection for one line: line ends and tabs become spaces, other controls are shown as escapes."""
+    return visible_in_line(text.translate(_BLANKS))
+
+
+class _PlainTable(Table):
+    """A table whose cells are made plain before they are measured."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        super().add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def new_table(*columns: str, title: str = "") -> Table:
     """A plain table: the first column left, the others right."""
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    table = _PlainTable(box=box.SIMPLE_HEAD, title=plain(title) or None, title_justify="left", pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0, overflow="fold")
+        table.add_column(
+            plain(column), justify="left" if number == 0 else "right", no_wrap=number == 0, overflow="fold"
+        )
     return table
 
 

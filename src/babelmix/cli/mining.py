@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, read_corpus
+from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, print_json, read_corpus
 
 
 def mine(
@@ -55,7 +54,7 @@ def mine(
     made.save(out)
     facts = made.meta["mined"]
     if json_output:
-        typer.echo(json.dumps({"folder": str(out), **facts}, ensure_ascii=False))
+        print_json({"folder": str(out), **facts})
         return
     found = facts["found_in"]
     other = sum(count for pair, count in found.items() if len(set(pair.split(":"))) == 2)

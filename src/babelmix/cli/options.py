@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from babelmix._terminal import json_line, visible
 
 if TYPE_CHECKING:
     from babelmix.corpus import Corpus
@@ -40,6 +43,16 @@ SearchBackendOption = Annotated[
         metavar="NAME",
     ),
 ]
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, or several; what is foreign in it does not steer the terminal."""
+    typer.echo(visible(text), err=err)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as a line of JSON, for machines."""
+    typer.echo(json_line(value, sys.stdout.encoding))
 
 
 def said(context: typer.Context) -> set[str]:
@@ -101,7 +114,7 @@ def tell_backend(searcher: Searcher) -> None:
 
     now, then = backend_of(searcher.encoder), searcher.index.backend
     if now != then:
-        typer.echo(
+        say(
             f"Queries are embedded by {now}, and {searcher.index.address} by {then}: scores differ a little (see docs/serve.md).",
             err=True,
         )

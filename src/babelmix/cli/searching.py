@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from babelmix.cli.options import (
     SearchBackendOption,
     languages,
     listed,
+    print_json,
     said,
     said_otherwise,
     tell_backend,
@@ -139,7 +139,7 @@ def _print_index(
 
         facts = {**facts, **({READ_AS: dict(read_as)} if read_as else {})}
         about = {name: index.about[name] for name in ("encoder", "dimension", "similarity", "columns")}
-        typer.echo(json.dumps({"index": index.address, **facts, "langs": langs, **about}, ensure_ascii=False))
+        print_json({"index": index.address, **facts, "langs": langs, **about})
         return
     from babelmix.cli.listing import new_table, out
 
@@ -220,7 +220,7 @@ def search(
     if json_output:
         for name, hits in zip(names, found, strict=True):
             line = {"query": name, "hits": [_as_json(hit) for hit in hits]}
-            typer.echo(json.dumps(line, ensure_ascii=False))
+            print_json(line)
         return
     from babelmix.cli.listing import new_table, out, plain
 

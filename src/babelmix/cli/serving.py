@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import SearchBackendOption, tell_backend
+from babelmix.cli.options import SearchBackendOption, say, tell_backend
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
@@ -109,10 +109,10 @@ def serve(
                 lifespan="on",
             )
             # Who asks before it is ready waits: the socket listens already.
-            typer.echo(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
+            say(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)", err=True)
             tell_backend(searcher)
             if not loopback and not known:
-                typer.echo("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
+                say("Everyone who reaches this port may search; nothing is written. See --keys.", err=True)
             # The server ends itself at a signal, then sends it on: it is to find the index closed, not the process dead.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with contextlib.suppress(KeyboardInterrupt):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, read_corpus
+from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, print_json, read_corpus
 
 
 def codeswitch(
@@ -50,7 +49,7 @@ def codeswitch(
     made.save(out)
     facts = made.meta["code_switching"]
     if json_output:
-        typer.echo(json.dumps({"folder": str(out), **facts}, ensure_ascii=False))
+        print_json({"folder": str(out), **facts})
         return
     table = new_table("language", "texts made", "left out, unchanged", "words", "switched", "not in the lexicon")
     for lang, found in facts["counts"].items():

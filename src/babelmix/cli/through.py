@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import typer
-
-from babelmix.cli.options import PARTS, listed, read_corpus, tell_backend
+from babelmix.cli.options import PARTS, listed, print_json, read_corpus, say, tell_backend
 
 FILE = "policies.json"
 
@@ -104,9 +101,9 @@ def audit_through(
     report = folder / "report.html"
     write_policies_report(estimates, cost, tests, fair, [(key, str(value)) for key, value in about.items()], report)
     if json_output:
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
         return
     from babelmix.cli.tables import print_policies
 
     print_policies(estimates, cost, tests, about)
-    typer.echo(f"report: {report}")
+    say(f"report: {report}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, read_corpus, said
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, print_json, read_corpus, said
 
 if TYPE_CHECKING:
     from babelmix.training import TrainingData, TrainingSettings
@@ -227,9 +226,7 @@ def train(
     if not is_main():
         return
     if json_output:
-        typer.echo(
-            json.dumps({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses})
-        )
+        print_json({"folder": str(folder), "settings": result.settings.model_dump(), "losses": result.losses})
     else:
         print_training(result, folder, data)
 
