@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from babelmix._processes import is_main
-from babelmix._terminal import PlainConsole
+from babelmix._terminal import PlainConsole, visible
 
 # Of several processes one speaks.
 console = PlainConsole(stderr=True, quiet=not is_main(), markup=False)
@@ -71,7 +71,7 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
         auto_refresh=console.is_terminal,
     )
     with progress:
-        task = progress.add_task(what, total=total, completed=done, unit=unit)
+        task = progress.add_task(visible(what), total=total, completed=done, unit=unit)
         yield Ticker(progress, task)
 
 
