@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import stat
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,18 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 100 << 20
 """So is a larger file."""
 
+MAX_ASPECT = 100
+"""And a picture that is more times as long as it is wide, or as wide as it is long: an encoder that scales the shorter side to
+its size makes gigabytes of it."""
+
+MAX_SCANS = 100
+"""And a JPEG of more scans, each of which goes over all pixels; a progressive one usually has ten."""
+
+DECODE_SECONDS = 10.0
+"""Of the processor's time for one picture: what takes longer to unpack is refused."""
+
+PIXELS_AT_ONCE = 100_000_000
+"""Pictures that are unpacked together have so many pixels at most, unless one alone has more."""
 
 PICTURES = 2
 """Of what `open_picture` makes of a file; what was embedded with an earlier one is embedded again."""
@@ -48,34 +61,87 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
         An RGB picture, turned as its camera says it is to be; transparent parts are white.
 
     Raises:
-        PictureError: it is empty, cut short, damaged, too large, animated, or of a colour space other than RGB and grey.
+        PictureError: it is empty, cut short, damaged, too large, too long for its width, animated, of a colour space other
+            than RGB and grey, or takes too long to unpack.
         MissingExtraError: Pillow is not installed.
 
     """
     images = require("PIL.Image", "images", "Opening pictures")
     turning = require("PIL.ImageOps", "images", "Opening pictures")
+    with _as_picture_errors(images):
+        picture = _header(data, images, max_pixels)
+        if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
+            raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
+        picture.load()
+        # What a camera wrote of itself may be damaged where the picture is not.
+        with contextlib.suppress(Exception):
+            turning.exif_transpose(picture, in_place=True)
+        return _as_rgb(picture, images)
+
+
+def pixels_of(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
+    """How many pixels a picture has, by its header: nothing is unpacked.
+
+    Args:
+        data: as for `open_picture`.
+        max_pixels: a picture of more is refused.
+
+    Raises:
+        PictureError: as `open_picture` does, as far as a header tells.
+        MissingExtraError: Pillow is not installed.
+
+    """
+    images = require("PIL.Image", "images", "Opening pictures")
+    with _as_picture_errors(images):
+        width, height = _header(data, images, max_pixels).size
+        return int(width * height)
+
+
+class _TimedBytes(io.BytesIO):
+    """A file whose reading ends when its picture has taken too much of the processor: Pillow's decoders read bit by bit."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        # Of this thread alone: how busy the machine is does not matter.
+        self._end = time.thread_time() + DECODE_SECONDS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.thread_time() > self._end:
+            raise PictureError(f"takes more than {DECODE_SECONDS:g} seconds to unpack; save it anew as PNG or JPEG")
+        return super().read(size)
+
+
+def _header(data: bytes, images: Any, max_pixels: int) -> Image:
+    """A picture that is not unpacked yet, of a size that may be."""
     if not data:
         raise PictureError("is empty (0 bytes)")
     if len(data) > MAX_BYTES:
         raise PictureError(f"is a file of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
+    picture: Image = images.open(_TimedBytes(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"))
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise PictureError(f"has {width:,} x {height:,} pixels; at most {max_pixels:,} are read")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise PictureError(
+            f"has {width:,} x {height:,} pixels; one side may be {MAX_ASPECT} times as long as the other, so cut it"
+        )
+    # In what is compressed a 255 stands before a 0 or a mark, so that this is no chance; a preview has scans of its own.
+    if picture.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise PictureError(f"is a JPEG of {scans:,} scans; at most {MAX_SCANS} are read, so save it anew")
+    # A camera's photo may have a preview behind it. Not `n_frames`, which goes through all of them.
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise PictureError("is animated, or has several pages; use one of them")
+    return picture
+
+
+@contextlib.contextmanager
+def _as_picture_errors(images: Any) -> Iterator[None]:
+    """Turn whatever Pillow raises into a sentence."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of damage that it passes over, and of sizes beyond its own limit, which is above ours.
             warnings.simplefilter("ignore")
-            picture = images.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"))
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise PictureError(f"has {width:,} x {height:,} pixels; at most {max_pixels:,} are read")
-            # A camera's photo may have a preview behind it.
-            if (frames := getattr(picture, "n_frames", 1)) > 1 and picture.format != "MPO":
-                raise PictureError(f"is animated ({frames} frames); use one frame of it")
-            if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
-                raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
-            picture.load()
-            # What a camera wrote of itself may be damaged where the picture is not.
-            with contextlib.suppress(Exception):
-                turning.exif_transpose(picture, in_place=True)
-            return _as_rgb(picture, images)
+            yield
     except PictureError:
         raise
     except images.DecompressionBombError as error:
@@ -255,5 +321,6 @@ __all__ = [
     "open_picture",
     "picture_keys",
     "pieces_with_bytes",
+    "pixels_of",
     "with_bytes",
 ]

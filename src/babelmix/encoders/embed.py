@@ -7,8 +7,9 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from sentence_transformers import SentenceTransformer
 from babelmix._cache import keeping
 from babelmix._files import cache_folder, clear_leftovers, replacing_file, writing_to
 from babelmix._progress import progress_bar
-from babelmix.corpus.images import PICTURES, Pictures
+from babelmix.corpus.images import PICTURES, PIXELS_AT_ONCE, Pictures
+from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.loading import fingerprint
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
@@ -235,11 +237,12 @@ def encode_batch(
     batch_size: int = 32,
     advice: str = "use one with an image tower",
 ) -> Embeddings:
-    """Embed some texts and opened pictures at once, without a bar and without keeping anything.
+    """Embed some texts and pictures at once, without a bar and without keeping anything.
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        inputs: texts and pictures, in any order.
+        inputs: texts, opened pictures, and functions that open one, in any order. No more pictures are opened at once than
+            have `PIXELS_AT_ONCE` pixels together.
         kind: `"query"` or `"document"`.
         batch_size: inputs a forward pass.
         advice: what to do, for the sentence that the encoder cannot embed pictures.
@@ -256,29 +259,48 @@ def encode_batch(
     if runtime_of(encoder) is not None:
         batch_size = max(batch_size, PASS)
     is_text = np.array([isinstance(one, str) for one in inputs], dtype=bool)
-    parts: list[tuple[npt.NDArray[np.bool_], Embeddings]] = []
-    for mask in (is_text, ~is_text):
-        if not mask.any():
-            continue
-        batch = list(compress(inputs, mask))
+    parts: list[tuple[npt.NDArray[np.intp], Embeddings]] = []
+    texts = np.flatnonzero(is_text)
+    batches = ((rows, batch) for rows, batch in [(texts, list(compress(inputs, is_text)))] if batch)
+    for rows, batch in chain(batches, _opened(encoder, inputs, np.flatnonzero(~is_text), batch_size)):
         try:
             vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
         except BabelmixError:
             raise
         except Exception as error:  # a forward pass raises whatever its layers do
-            if mask is is_text or not isinstance(error, (ValueError, TypeError, KeyError)):
+            if rows is texts or not isinstance(error, (ValueError, TypeError, KeyError)):
                 raise EncoderError(_why_not_embedded(encoder, method, batch, error)) from error
             raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
             raise EncoderError("the encoder does not give one vector a text")
-        parts.append((mask, vectors))
+        parts.append((rows, vectors))
     if len(parts) == 1:
         return parts[0][1]
     dimension = parts[0][1].shape[1] if parts else int(encoder.get_embedding_dimension() or 0)
     result = np.empty((len(inputs), dimension), dtype=np.float32)
-    for mask, vectors in parts:
-        result[mask] = vectors
+    for rows, vectors in parts:
+        result[rows] = vectors
     return result
+
+
+def _opened(
+    encoder: SentenceTransformer, inputs: Sequence[Any], rows: npt.NDArray[np.intp], batch_size: int
+) -> Iterator[tuple[npt.NDArray[np.intp], list[Any]]]:
+    """Pictures in batches, with their rows: as many as a forward pass takes, or as have not too many pixels together."""
+    modules = list(encoder.modules()) if len(rows) else []
+    batch: list[Any] = []
+    start = pixels = 0
+    for place, row in enumerate(rows):
+        picture = inputs[row]() if callable(inputs[row]) else inputs[row]
+        width, height = picture.size
+        check_resized(modules, picture)
+        if batch and (pixels + width * height > PIXELS_AT_ONCE or len(batch) == batch_size):
+            yield rows[start:place], batch
+            start, pixels, batch = place, 0, []
+        batch.append(picture)
+        pixels += width * height
+    if batch:
+        yield rows[start:], batch
 
 
 def _why_not_embedded(
@@ -345,7 +367,9 @@ def _encode_missing(
     try:
         with progress_bar(label, total, "pictures" if pictures else "texts", done=total - len(missing)) as bar:
             for chunk in chunks:
-                batch: list[Any] = [texts[missing[i]] for i in chunk]
+                at = [int(missing[i]) for i in chunk]
+                # Pictures are opened where they are embedded.
+                batch: list[Any] = [partial(texts.__getitem__, i) if pictures else texts[i] for i in at]
                 vectors = encode_batch(encoder, batch, kind, batch_size=batch_size)
                 if result is None:
                     result = rows(vectors.shape[1])

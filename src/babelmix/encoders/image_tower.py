@@ -16,6 +16,7 @@ from sentence_transformers.base.modules.transformer import Transformer
 from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
+from babelmix.corpus.images import MAX_PIXELS
 from babelmix.errors import EncoderError, require
 
 if TYPE_CHECKING:
@@ -122,10 +123,41 @@ def dimension_of(tower: Modules) -> int:
     return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
 
 
+def check_resized(modules: Iterable[Any], picture: Image) -> None:
+    """Raise if an encoder would make too much of a picture before it looks at its middle.
+
+    CLIP's processors scale the shorter side to a size and let the longer follow, and cut afterwards.
+
+    Args:
+        modules: of the encoder.
+        picture: opened.
+
+    Raises:
+        EncoderError: it would have more than `MAX_PIXELS` pixels.
+
+    """
+    for module in modules:
+        processor = getattr(module, "processor", None)
+        size: Any = getattr(getattr(processor, "image_processor", processor), "size", None)
+        edge, longest = (getattr(size, name, None) for name in ("shortest_edge", "longest_edge"))
+        if not edge or longest:
+            continue
+        width, height = picture.size
+        if edge * edge * max(width, height) > MAX_PIXELS * min(width, height):
+            raise EncoderError(
+                f"a picture of {width:,} x {height:,} pixels would be scaled to {edge} at its shorter side, which is more than "
+                f"{MAX_PIXELS:,} pixels; cut it"
+            )
+
+
 def pixels_of(tower: Modules, pictures: Iterable[Image]) -> torch.Tensor:
     """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width); one picture is looked at at a time."""
     processor = cast(Any, tower[0]).processor
-    return torch.cat([processor(images=[picture], return_tensors="pt")["pixel_values"] for picture in pictures])
+    values = []
+    for picture in pictures:
+        check_resized(tower[:1], picture)
+        values.append(processor(images=[picture], return_tensors="pt")["pixel_values"])
+    return torch.cat(values)
 
 
 def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
@@ -145,4 +177,4 @@ def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
     return hidden[:, hidden.shape[1] - side * side :].unflatten(1, (side, side))
 
 
-__all__ = ["dimension_of", "load_tower", "patches_of", "pixels_of", "tiny_tower"]
+__all__ = ["check_resized", "dimension_of", "load_tower", "patches_of", "pixels_of", "tiny_tower"]

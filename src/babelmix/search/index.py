@@ -7,7 +7,8 @@ import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -22,6 +23,9 @@ from babelmix.errors import CorpusError, EncoderError, SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
 from babelmix.search.rows import Point, Row, Value, Vectors, Where, check_field, points_of, thumbnail_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FORMAT = 1
 """Of the facts kept with an index."""
@@ -402,10 +406,13 @@ def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batc
         CorpusError: a picture is damaged.
 
     """
-    inputs: list[Any] = []
-    for point in points:
+
+    def opened(row: Row) -> Image:
         try:
-            inputs.append(point.row.text if point.row.image is None else open_picture(point.row.image))
+            return open_picture(row.image or b"")
         except CorpusError as error:
-            raise CorpusError(f"item {point.row.item!r}: the picture {error}") from error
+            raise CorpusError(f"item {row.item!r}: the picture {error}") from error
+
+    rows = [point.row for point in points]
+    inputs = [row.text if row.image is None else partial(opened, row) for row in rows]
     return encode_batch(encoder, inputs, "document", batch_size=batch_size)

@@ -10,21 +10,22 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from babelmix.corpus.images import open_picture
+from babelmix.corpus.images import open_picture, pixels_of
 from babelmix.errors import PictureError, SearchError
 from babelmix.search.index import Index
 from babelmix.search.policies import POLICIES, Policy
-from babelmix.search.rows import Hit, Row
+from babelmix.search.rows import Hit, Row, Vectors
 from babelmix.search.searcher import MODES, Searcher
 from babelmix.search.service.encoding import Encoding
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import About, HitAnswer, RowRequest, SearchAnswer, SearchRequest, WriteAnswer
 from babelmix.search.service.settings import Settings
+from babelmix.search.service.unpacking import PixelBudget
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+AT_ONCE = 4
+"""So many of the largest pictures allowed are unpacked at once at most; smaller ones more, others wait packed."""
 
 T = TypeVar("T")
 
@@ -43,8 +44,10 @@ class Service:
         self._searcher, self._settings = searcher, settings
         self._encoding = Encoding(searcher, metrics)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
-        # Of their own: pictures hold up no search, and who asks after the health waits for neither.
-        self._pictures = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        # Of their own: pictures hold up no search, and who asks after the health waits for neither. Pillow's decoders give up
+        # Python's lock, so a picture that takes long holds up only one of these.
+        self._pictures = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="pictures")
+        self._unpacked = PixelBudget(AT_ONCE * settings.max_pixels)
         self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._metrics = metrics
         self._writing = asyncio.Lock()
@@ -97,14 +100,15 @@ class Service:
         began = time.perf_counter()
         policy = Policy.parse(request.policy)
         where = self._index.where(request.langs or None, request.where)
-        query: str | Image = request.query
-        if request.image:
-            query = await self._in_thread(self._picture, request.image, pool=self._pictures)
         # A search by words alone needs no vector.
-        vectors = await self._encoding.query(query) if request.mode != "words" else None
+        vectors = None
+        if request.image and request.mode != "words":
+            vectors = await self._vector_of(request.image)
+        elif request.mode != "words":
+            vectors = await self._encoding.query(request.query)
         found: list[list[Hit]] = await self._in_thread(
             self._searcher.search,
-            [query],
+            [request.query],
             k=request.k,
             policy=policy,
             where=where,
@@ -117,6 +121,26 @@ class Service:
             hits=[HitAnswer.of(hit) for hit in found[0]], policy=str(policy), mode=request.mode, took_ms=took
         )
 
+    async def _vector_of(self, image: str) -> Vectors:
+        """The vector of a picture in base64, which is unpacked when there is room for it, and gone when it is embedded."""
+        self._check_pictures()
+        try:
+            data, pixels = await self._in_thread(self._packed, image, pool=self._pictures)
+            return await self._unpacked.within(pixels, lambda: self._embedded(data))
+        except PictureError as error:
+            raise SearchError(f"the picture {error}") from error
+
+    async def _embedded(self, data: bytes) -> Vectors:
+        most = self._settings.max_pixels
+        return await self._encoding.query(
+            await self._in_thread(open_picture, data, max_pixels=most, pool=self._pictures)
+        )
+
+    def _packed(self, data: str) -> tuple[bytes, int]:
+        """A picture's file, and how many pixels it has."""
+        decoded = _decoded(data)
+        return decoded, pixels_of(decoded, max_pixels=self._settings.max_pixels)
+
     async def write(self, requested: list[RowRequest]) -> WriteAnswer:
         """Make the index hold these items as they are here.
 
@@ -127,7 +151,7 @@ class Service:
 
         """
         # One at a time: who gives up in between has no more unpacked.
-        rows = [await self._in_thread(self._row, row, pool=self._pictures) for row in requested]
+        rows = [await self._row(row) for row in requested]
         async with self._writing:
             changes = await self._in_thread(self._index.changes, rows)
             vectors = await self._encoding.points(changes.points)
@@ -155,28 +179,27 @@ class Service:
                 if task.done():
                     raise
 
-    def _row(self, row: RowRequest) -> Row:
-        if row.image:
-            self._check_pictures()
+    async def _row(self, row: RowRequest) -> Row:
+        if not row.image:
+            return await self._in_thread(self._row_of, row, None, pool=self._pictures)
+        self._check_pictures()
         try:
-            image = _decoded(row.image) if row.image else None
-            if image is not None:
-                open_picture(image, max_pixels=self._settings.max_pixels)
+            image, pixels = await self._in_thread(self._packed, row.image, pool=self._pictures)
+            return await self._unpacked.within(
+                pixels, lambda: self._in_thread(self._row_of, row, image, pool=self._pictures)
+            )
         except PictureError as error:
             raise SearchError(f"item {row.item!r}: the picture {error}") from error
+
+    def _row_of(self, row: RowRequest, image: bytes | None) -> Row:
+        if image is not None:
+            open_picture(image, max_pixels=self._settings.max_pixels)
         return Row(row.item, row.lang, row.text or None, image, row.group, row.fields)
 
     def _check_pictures(self) -> None:
         """Before anything is unpacked."""
         if not _embeds_pictures(self._searcher):
             raise SearchError(f"{self._index.about['encoder']} cannot embed pictures; send texts")
-
-    def _picture(self, data: str) -> Image:
-        self._check_pictures()
-        try:
-            return open_picture(_decoded(data), max_pixels=self._settings.max_pixels)
-        except PictureError as error:
-            raise SearchError(f"the picture {error}") from error
 
     def close(self) -> None:
         """Wait for what is being worked on, and let the threads end."""

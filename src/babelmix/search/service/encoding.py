@@ -88,22 +88,27 @@ class Encoding:
         while self._waiting:
             # Of one kind, so that a picture which cannot be embedded spoils no one else's words.
             is_text = isinstance(self._waiting[0][0], str)
-            batch: list[tuple[str | Image, asyncio.Future[Vectors]]] = []
-            while self._waiting and len(batch) < BATCH and isinstance(self._waiting[0][0], str) == is_text:
+            queries: list[str | Image] = []
+            futures: list[asyncio.Future[Vectors]] = []
+            while self._waiting and len(queries) < BATCH and isinstance(self._waiting[0][0], str) == is_text:
                 query, future = self._waiting.popleft()
                 if not future.done():  # the one who asked has given up
-                    batch.append((query, future))
-            if not batch:
+                    queries.append(query)
+                    futures.append(future)
+                del query
+            if not queries:
                 continue
-            queries = [query for query, _ in batch]
             try:
                 vectors = await self._run("query", len(queries), self._searcher.embed, queries)
             except Exception as error:  # whatever it is, those who wait have to hear of it
-                for _, future in batch:
+                for future in futures:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            for row, (_, future) in enumerate(batch):
+            finally:
+                # The thread may hold the list a moment longer; unpacked pictures go before others take their room.
+                queries.clear()
+            for row, future in enumerate(futures):
                 if not future.done():
                     # A copy: what is kept of one query is not to hold on to the whole batch.
                     future.set_result(vectors[row : row + 1].copy())
