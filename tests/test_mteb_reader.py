@@ -127,7 +127,7 @@ def test_miracl_is_apart_and_graded() -> None:
     assert rows(corpus.queries) == {("sw:0", "sw", "nini"), ("ja:0", "ja", "何")}
     qrels = {tuple(q.values()) for q in corpus.qrels.to_pylist()}
     assert qrels == {("sw:0", "sw:1#0", 3), ("ja:0", "ja:1#0", 1)}
-    assert corpus.meta["dropped"] == {"texts without words": 1, "qrels to nowhere": 2}
+    assert corpus.meta["left_out"] == {"texts without words": 1, "judgements of what is nowhere": 2}
     assert corpus.is_graded
 
 

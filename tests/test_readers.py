@@ -185,13 +185,19 @@ def test_beir_folder(tmp_path) -> None:
     ("files", "message"),
     [
         ({"queries": '{"_id": "q1", "text": "a"}\n'}, r"queries\.jsonl, row 1, field 'lang': is missing"),
-        ({"queries": '{"_id": 5, "text": "a", "lang": "en"}\n'}, "field '_id': holds 5"),
-        ({"corpus": '{"_id": "d1", "text": "a", "lang": "en"}\n' * 2}, "row 2, field '_id': 'd1' occurs twice"),
+        ({"queries": '{"_id": 5.5, "text": "a", "lang": "en"}\n'}, "field '_id': holds 5.5"),
+        (
+            {"corpus": '{"_id": "d1", "text": "a", "lang": "en"}\n{"_id": "d1", "text": "b", "lang": "en"}\n'},
+            "row 2, field '_id': 'd1' occurs twice, and in row 1 with another text",
+        ),
         ({"corpus": '{"_id": "d1", "text": "a", "lang": "xyz9"}\n'}, "row 1, field 'lang': 'xyz9'"),
-        ({"corpus": '{"_id": "d1", "text": "a", "lang": "en", "item": null}\n'}, "field 'item': holds None"),
+        ({"corpus": '{"_id": "d1", "text": "a", "lang": "en", "item": true}\n'}, "field 'item': holds True"),
         ({"corpus": '{"_id": "d1", "text": "a", "lang": "en", "title": ["l"]}\n'}, "field 'title': holds"),
-        ({"corpus": '{"_id": "d1", "text": " ", "lang": "en"}\n'}, "row 1, field 'text': is empty"),
-        ({"qrels": "query-id\tcorpus-id\tscore\nq1\td9\t1\n"}, "row 2, field 'corpus-id': 'd9' is nowhere"),
+        ({"corpus": '{"_id": "d1", "text": " ", "lang": "en"}\n'}, "no relevant pair .left out: empty documents: 1, "),
+        (
+            {"qrels": "query-id\tcorpus-id\tscore\nq1\td9\t1\n"},
+            "no relevant pair .left out: judgements of documents that are nowhere: 1",
+        ),
         ({"qrels": "q1\td1\n"}, "row 1: has 2 columns"),
         ({"qrels": "q1\td1\tmuch\n"}, "field 'score': 'much' is not a number"),
         ({"qrels": "q1\td1\t0\n"}, "holds no relevant pair"),
@@ -227,7 +233,7 @@ def test_comfyui_folder_aligns_and_drops(tmp_path) -> None:
     corpus = open_corpus(f"comfyui-docs={tmp_path}")
     assert corpus.qrels["query_item"].to_pylist() == ["Copy", "One"]  # "Two" repeats "Copy"
     assert corpus.counts().rows() == [("de", 2, 2), ("en", 2, 2), ("fr", 0, 2)]  # French openings are English
-    assert corpus.meta["dropped"]["repeated pairs"] == 1
+    assert corpus.meta["left_out"]["repeated pairs"] == 1
     assert corpus.meta["machine_made"] == []
     rows = open_corpus(f"comfyui-docs={tmp_path}", rows=True)
     assert "One#0" in rows.queries["item"].to_pylist()

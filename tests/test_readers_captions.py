@@ -42,6 +42,11 @@ def texts(corpus: Corpus, lang: str) -> list[tuple[str, str]]:
     return [(row["item"], row["text"]) for row in corpus.queries.to_pylist() if row["lang"] == lang]
 
 
+def unusable(corpus: Corpus) -> list[str]:
+    """Why pictures were left out."""
+    return corpus.meta["left_out_examples"]["pictures that cannot be used"]
+
+
 def check(corpus: Corpus, pictures: int) -> None:
     """What holds for every source: a caption finds its own picture and nothing else."""
     assert corpus.passages.num_rows == pictures == corpus.qrels.num_rows
@@ -115,10 +120,11 @@ def test_all_first_or_some_captions() -> None:
 def test_a_picture_that_cannot_be_used_costs_only_itself(data, sentence: str) -> None:
     corpus = of_colours(b=data)
     check(corpus, 2)
-    assert corpus.meta["left_out"] == [sentence]
+    assert corpus.meta["left_out"] == {"pictures that cannot be used": 1, "captions of such pictures": 4}
+    assert corpus.meta["left_out_examples"] == {"pictures that cannot be used": [sentence]}
     assert corpus.counts().rows() == [("de", 2, 0), ("en", 6, 0), ("zxx", 0, 2)]
     whole = of_colours()
-    assert whole.meta["left_out"] == []
+    assert "left_out" not in whole.meta
     keep = [row for row in whole.passages.to_pylist() if row["item"] != "b"]
     assert corpus.passages.to_pylist() == keep
     assert texts(corpus, "en") == [pair for pair in texts(whole, "en") if pair[0] != "b"]
@@ -145,8 +151,10 @@ def test_pictures_without_captions_and_captions_without_pictures() -> None:
     corpus = corpus_of_captions(found, {name: picture(name) for name in "abc"}, name="toy", file="toy")
     check(corpus, 2)
     assert corpus.passages["item"].to_pylist() == ["a", "c"]
-    assert corpus.meta["left_out"] == ["z has no picture"]
-    assert corpus.meta["blank_captions"] == {"de": 1}
+    assert corpus.meta["left_out"] == {
+        "blank captions in de": 1, "pictures that cannot be used": 1, "captions of such pictures": 1,
+    }  # fmt: skip
+    assert corpus.meta["left_out_examples"]["pictures that cannot be used"] == ["z has no picture"]
     # Pictures stay in their own order, whatever that of the captions.
     turned = corpus_of_captions(reversed(found), {name: picture(name) for name in "abc"}, name="toy", file="toy")
     assert turned.passages.to_pylist() == corpus.passages.to_pylist()
@@ -283,7 +291,7 @@ def test_own_captions_of_pictures_that_are_not(tmp_path) -> None:
     spec = own(tmp_path, *OWN, *others)
     (tmp_path / "photos" / "page.png").write_text("<html>")
     corpus = open_corpus(spec)
-    assert [sentence.split(" ")[0] for sentence in corpus.meta["left_out"]] == ["gone.png", "page.png"]
+    assert [sentence.split(" ")[0] for sentence in unusable(corpus)] == ["gone.png", "page.png"]
     assert corpus.fingerprint() == open_corpus(own(tmp_path, *OWN)).fingerprint()
 
 

@@ -90,13 +90,11 @@ def test_what_is_dropped_is_counted(tmp_path) -> None:
     corpus = open_corpus(f"mmarco={tmp_path}")
     assert pairs(corpus.qrels) == [("q1", "p10"), ("q2", "p10")]  # 20 is empty in both languages
     assert pairs(corpus.negatives) == [("q1", "p90"), ("q2", "p91")]
-    assert corpus.meta["dropped"] == {
-        "empty translations": 3, "pairs without a text": 1, "negatives that are relevant": 0,
-    }  # fmt: skip
+    assert corpus.meta["left_out"] == {"empty translations": 3, "pairs without a text": 1}
     write(tmp_path, "data/triples.train.ids.small.tsv", "2\t91\t10\n2\t10\t91\n")
     corpus = open_corpus(f"mmarco={tmp_path}")
     assert corpus.negatives.num_rows == 0
-    assert corpus.meta["dropped"]["negatives that are relevant"] == 2
+    assert corpus.meta["left_out"]["negatives that are relevant"] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import pytest
 from test_readers import write
-from test_readers_captions import add_pictures, check, hub, image_rows, lines, picture, texts
+from test_readers_captions import add_pictures, check, hub, image_rows, lines, picture, texts, unusable
 
 from babelmix.corpus import is_language_tag, open_corpus
 from babelmix.corpus.readers import flickr30k_200, xm3600
@@ -49,7 +49,7 @@ def test_xtd10(tmp_path) -> None:
     (tmp_path / "images" / XTD[0]).unlink()
     less = open_corpus(f"xtd10={tmp_path}")
     check(less, 4)
-    assert less.meta["left_out"] == [f"{XTD[0]} cannot be read (No such file or directory)"]
+    assert unusable(less) == [f"{XTD[0]} cannot be read (No such file or directory)"]
     assert less.meta["contains"] == {"mscoco-train2014": 3, "mscoco-val2014": 1}
 
 
@@ -61,11 +61,11 @@ def test_bad_xtd10_folders(tmp_path) -> None:
     write(tmp_path, "MIC/test_1kcaptions_en.txt", "a\u2028b\n\nc\nd\ne\n")
     corpus = open_corpus(f"xtd10={tmp_path}", langs=["en"])
     assert [text for _, text in texts(corpus, "en")] == ["a\u2028b", "c", "d", "e"]
-    assert corpus.meta["blank_captions"] == {"en": 1}
+    assert corpus.meta["left_out"] == {"blank captions in en": 1}
     check(corpus, 4)
     # A last caption that is blank is no superfluous line.
     write(tmp_path, "MIC/test_1kcaptions_en.txt", "a\nb\nc\nd\n\n")
-    assert open_corpus(f"xtd10={tmp_path}", langs=["en"]).meta["blank_captions"] == {"en": 1}
+    assert open_corpus(f"xtd10={tmp_path}", langs=["en"]).meta["left_out"] == {"blank captions in en": 1}
     write(tmp_path, "MIC/test_1kcaptions_xx1.txt", "a\n")
     with pytest.raises(ReaderError, match=r"test_1kcaptions_xx1\.txt: 'xx1' is not a BCP 47 language tag"):
         open_corpus(f"xtd10={tmp_path}")
@@ -204,8 +204,8 @@ def test_xflickrco_from_the_hub(monkeypatch) -> None:
     corpus = open_corpus("xflickrco=mteb/xflickrco")
     check(corpus, 2)
     assert texts(corpus, "tr") == [("0", "s0"), ("2", "s2")]
-    assert len(corpus.meta["left_out"]) == 1
-    assert corpus.meta["left_out"][0].startswith("1 is ")
+    assert len(unusable(corpus)) == 1
+    assert unusable(corpus)[0].startswith("1 is ")
 
 
 def test_a_hub_that_does_not_answer() -> None:
@@ -225,7 +225,7 @@ def test_wit_from_the_hub(monkeypatch) -> None:
     corpus = open_corpus("wit=mteb/wit")
     check(corpus, 4)
     assert corpus.counts().rows() == [("ar", 5, 0), ("da", 1, 0), ("zxx", 0, 4)]
-    assert corpus.meta["blank_captions"] == {"ar": 1, "da": 1}
+    assert corpus.meta["left_out"] == {"blank captions in ar": 1, "blank captions in da": 1}
     assert "not as published" in corpus.meta["protocol"]["pool"]
     one = open_corpus("wit=mteb/wit?langs=da")
     check(one, 1)
@@ -247,8 +247,8 @@ def test_wit_folder(tmp_path) -> None:
     corpus = open_corpus(f"wit={tmp_path}")
     check(corpus, 1)
     assert texts(corpus, "ar") == [("Béjaïa.JPG", "برج")]
-    assert corpus.meta["blank_captions"] == {"ar": 1}
-    assert corpus.meta["left_out"] == ["Plan.svg is no picture, or damaged at its beginning; use PNG, JPEG or WebP"]
+    assert corpus.meta["left_out"]["blank captions in ar"] == 1
+    assert unusable(corpus) == ["Plan.svg is no picture, or damaged at its beginning; use PNG, JPEG or WebP"]
     write(tmp_path, "test_ar.jsonl", lines(rows[0] | {"caption_reference_description": None}))
     with pytest.raises(ReaderError, match=r"test_ar\.jsonl, row 1, field 'caption_reference_description': is missing"):
         open_corpus(f"wit={tmp_path}")

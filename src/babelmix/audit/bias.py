@@ -97,8 +97,9 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
         result["rank distance"] = BiasValues(rows, worst - best)
         result["median rank distance"] = BiasValues(rows, worst - best, "median")
         result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)))
-        result["relative rank distance"] = BiasValues(rows, (worst - best) / table.pool_sizes.sum())
-        chance = distance_by_chance(counts[several], int(table.pool_sizes.sum()))
+        pool = table.pools(rows).sum(axis=1)
+        result["relative rank distance"] = BiasValues(rows, (worst - best) / pool)
+        chance = distance_by_chance(counts[several], pool)
         result["rank distance over chance"] = BiasValues(rows, (worst - best) / chance)
         result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1))
         result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1))
@@ -120,14 +121,17 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
     if table.passage_langs == (IMAGE,):
         result |= _over_query_languages(table)
     own = own_language(table)[table.query_lang]
-    present = np.flatnonzero(own >= 0)
-    pool_share = table.pool_sizes / table.pool_sizes.sum()
+    # A query whose whole pool is excluded has no first answers.
+    present = np.flatnonzero((own >= 0) & (table.top[:, 0].sum(axis=1) > 0))
+    pools = table.pools(present)
+    pool_share = pools[np.arange(len(present)), own[present]] / pools.sum(axis=1)
     for c, k in enumerate(table.cutoffs):
         counted = table.top[present, c]
         if len(present):
             share = counted[np.arange(len(present)), own[present]] / counted.sum(axis=1)
             result[f"same-language share@{k}"] = BiasValues(present, share)
-            result[f"same-language excess@{k}"] = BiasValues(present, share / pool_share[own[present]])
+            in_pool = pool_share > 0
+            result[f"same-language excess@{k}"] = BiasValues(present[in_pool], share[in_pool] / pool_share[in_pool])
     return result
 
 
@@ -173,12 +177,12 @@ def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
     """Share of each passage language among the first k answers, by query language.
 
     Returns:
-        float64, shape (query languages, passage languages); rows sum to 1.
+        float64, shape (query languages, passage languages); rows sum to 1, or to 0 where no query has an answer.
 
     """
     counts = np.zeros((len(table.query_langs), len(table.passage_langs)))
     np.add.at(counts, table.query_lang, table.top[:, table.cutoffs.index(k)])
-    return counts / counts.sum(axis=1, keepdims=True)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def crowding(table: RankTable) -> npt.NDArray[np.float64]:

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import polars as pl
 
 from babelmix.audit.chunks import read
-from babelmix.audit.ranks import IntArray, RankTable
+from babelmix.audit.ranks import IntArray, RankTable, excluded_pairs
 from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies
 
 SAMPLE = 1000
 """Relevant pairs, and irrelevant ones, of a query language and a passage language at most."""
@@ -50,6 +51,7 @@ def score_calibration(
     sample: int = SAMPLE,
     limit: int = PAIRS,
     seed: int = 0,
+    copies: Copies = "wrong",
 ) -> dict[str, Any] | None:
     """How scores are distributed in each language, and what one threshold for all languages costs.
 
@@ -76,6 +78,7 @@ def score_calibration(
         sample: relevant pairs, and irrelevant ones, of a cell at most.
         limit: the same of all cells; if they are many, each has fewer.
         seed: of the sample.
+        copies: see `babelmix.audit.scoring.rank_table`; what is excluded is not irrelevant.
 
     Returns:
         JSON-serialisable: `side` (whose languages), `sample` (of a cell at most), `seed`, `quantiles`, `std` (s), `uneven`,
@@ -94,7 +97,7 @@ def score_calibration(
     count = max(min(sample, limit // len(names)), 1)
     cells = [
         (_scored(queries, passages, irrelevant, similarity), _scored(queries, passages, relevant, similarity))
-        for irrelevant, relevant in _drawn(table, corpus, names, count, seed)
+        for irrelevant, relevant in _drawn(table, corpus, names, count, seed, copies)
     ]
     side = int(len(table.passage_langs) > 1)
     langs = {
@@ -228,7 +231,7 @@ def _over(value: float | None, level: float | None, std: float) -> float | None:
 
 
 def _drawn(
-    table: RankTable, corpus: Corpus, names: Sequence[tuple[str, str]], count: int, seed: int
+    table: RankTable, corpus: Corpus, names: Sequence[tuple[str, str]], count: int, seed: int, copies: Copies
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Of each cell irrelevant and relevant pairs of a query row and a passage row, int64, shape (2, pairs)."""
     query_rows = _rows_by_language(table.query_lang, len(table.query_langs))
@@ -237,7 +240,9 @@ def _drawn(
     pairs = _rows_by_language(
         table.query_lang[table.pair_query] * len(table.passage_langs) + table.pair_lang, len(names)
     )
-    known = table.pair_query * corpus.passages.num_rows + table.pair_passage
+    out_query, out_passage = excluded_pairs(corpus, copies=copies)
+    judged = np.concatenate([table.pair_query, out_query]), np.concatenate([table.pair_passage, out_passage])
+    known = np.sort(judged[0] * corpus.passages.num_rows + judged[1])
     for number, name in enumerate(names):
         rng = np.random.default_rng([seed, zlib.crc32(" > ".join(name).encode())])
         queries, passages = (

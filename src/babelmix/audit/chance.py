@@ -9,7 +9,7 @@ _NODES = 64
 """Points of the quadrature at most: exact for up to 127 relevant passages, and close for more."""
 
 
-def distance_by_chance(counts: npt.NDArray[np.int64], pool: int) -> npt.NDArray[np.float64]:
+def distance_by_chance(counts: npt.NDArray[np.int64], pool: npt.NDArray[np.int64] | int) -> npt.NDArray[np.float64]:
     """Expected rank distance of queries whose pool is shuffled.
 
     With m_l relevant passages in language l and M of them in all, placed at random in a pool of N, the best of any m of
@@ -23,7 +23,7 @@ def distance_by_chance(counts: npt.NDArray[np.int64], pool: int) -> npt.NDArray[
 
     Args:
         counts: relevant passages by language, int64, shape (queries, languages), 0 for none.
-        pool: passages in the pool.
+        pool: passages in the pool, or in each query's, int64, shape (queries,).
 
     Returns:
         float64, shape (queries,); 0 where fewer than two languages have a relevant passage.
@@ -32,10 +32,10 @@ def distance_by_chance(counts: npt.NDArray[np.int64], pool: int) -> npt.NDArray[
     kinds, kind = np.unique(np.sort(counts, axis=1), axis=0, return_inverse=True)
     nodes, weights = np.polynomial.legendre.leggauss(min(_NODES, int(kinds.sum(axis=1).max(initial=1)) // 2 + 1))
     at, weights = (nodes + 1) / 2, weights / 2
-    expected = np.zeros(len(kinds))
+    share = np.zeros(len(kinds))
     for number, sizes in enumerate(kinds):
         present = sizes[sizes > 0]
         if len(present) > 1:
             worst = weights @ (1 - np.prod(1 - at[:, None] ** present, axis=1))
-            expected[number] = (pool + 1) * (worst - 1 / (present.sum() + 1))
-    return expected[kind.ravel()]
+            share[number] = worst - 1 / (present.sum() + 1)
+    return (pool + 1) * share[kind.ravel()]

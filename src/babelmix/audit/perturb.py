@@ -135,7 +135,8 @@ def noise_loss(
         field = corpus.queries.schema.field("text")
         other = replace(corpus, queries=corpus.queries.set_column(place, field, pa.array(noisy, field.type)))
         about = {"encoder": "the encoder", "encoder_fingerprint": key}
-        ranks = ranks_of(encoder, other, sides=(queries, passages), about=about)
+        copies = clean.table.about.get("copies", {}).get("count_as", "wrong")
+        ranks = ranks_of(encoder, other, sides=(queries, passages), about=about, copies=copies)
         disturbed = _measure(Audit(ranks, measures(ranks, ["mAP"]), {}))
         after = _by_language(disturbed)
         mean, lost = _lost(undisturbed, disturbed)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from babelmix._files import replacing_file
 from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies, copies_of_answers, rows_of_pairs
 from babelmix.errors import AuditError
 
 SHARE_CUTOFFS = (1, 5, 10, 20)
@@ -44,6 +45,8 @@ class RankTable:
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
         about: corpus and encoder as facts for reports.
+        excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query, and so
+            are in neither `above` nor `top`; None where there is no such passage.
 
     """
 
@@ -61,6 +64,13 @@ class RankTable:
     top: npt.NDArray[np.int32]
     cutoffs: tuple[int, ...]
     about: dict[str, Any]
+    excluded: npt.NDArray[np.int32] | None = None
+
+    def pools(self, query: IntArray) -> IntArray:
+        """How many passages of each language are candidates for some query rows, shape (rows, languages)."""
+        if self.excluded is None:
+            return np.broadcast_to(self.pool_sizes, (len(query), len(self.pool_sizes)))
+        return self.pool_sizes - self.excluded[query]
 
     def rank_in_all(self) -> IntArray:
         """Zero-based rank of each pair's passage among all passages, shape (pairs,)."""
@@ -90,6 +100,8 @@ class RankTable:
             for c, k in enumerate(self.cutoffs)
             for i, lang in enumerate(self.passage_langs)
         }
+        if self.excluded is not None:
+            queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
         facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about}
         for name, columns in (("ranks", pairs), ("queries", queries)):
             table = pa.table(columns).replace_schema_metadata({"babelmix": json.dumps(facts)})
@@ -144,11 +156,19 @@ class RankTable:
                 top=top.astype(np.int32),
                 cutoffs=tuple(facts["cutoffs"]),
                 about=facts["about"],
+                excluded=_excluded_columns(queries, passage_langs),
             )
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise AuditError(
                 f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again"
             ) from error
+
+
+def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[np.int32] | None:
+    names = [f"excluded:{lang}" for lang in langs]
+    if names[0] not in queries.column_names:
+        return None
+    return np.stack([queries[name].to_numpy() for name in names], axis=1).astype(np.int32)
 
 
 def numbered(names: npt.NDArray[np.object_]) -> IntArray:
@@ -157,23 +177,29 @@ def numbered(names: npt.NDArray[np.object_]) -> IntArray:
     return pl.Series(names.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
 
 
-def relevant_pairs(corpus: Corpus) -> tuple[IntArray, IntArray, IntArray]:
-    """All pairs of a query row and a relevant passage row.
+def relevant_pairs(corpus: Corpus, *, copies: Copies = "wrong") -> tuple[IntArray, IntArray, IntArray]:
+    """All pairs of a query row and a relevant passage row; with `copies="relevant"` copies of these are relevant too.
 
     Returns:
         Query rows, passage rows and grades, int64, shape (pairs,), sorted by query row, then passage row.
 
     """
-
-    def rows(table: pa.Table, item: str, row: str) -> pl.DataFrame:
-        return pl.DataFrame({item: pl.from_arrow(table["item"]), row: np.arange(table.num_rows, dtype=np.int64)})
-
-    joined = (
-        pl.DataFrame(pl.from_arrow(corpus.qrels))
-        .join(rows(corpus.queries, "query_item", "query"), on="query_item")
-        .join(rows(corpus.passages, "passage_item", "passage"), on="passage_item")
-        .select("query", "passage", "grade")
-        .sort("query", "passage")
-    )
-    query, passage, grade = (joined[name].to_numpy().astype(np.int64) for name in ("query", "passage", "grade"))
+    pairs = rows_of_pairs(corpus, "qrels")
+    if copies == "relevant":
+        pairs = pl.concat([pairs, copies_of_answers(corpus)]).sort("query", "passage")
+    query, passage, grade = (pairs[name].to_numpy().astype(np.int64) for name in ("query", "passage", "grade"))
     return query, passage, grade
+
+
+def excluded_pairs(corpus: Corpus, *, copies: Copies = "wrong") -> tuple[IntArray, IntArray]:
+    """All pairs of a query row and a passage row that is no candidate for it; with `copies="excluded"` copies of answers too.
+
+    Returns:
+        Query rows and passage rows, int64, shape (pairs,), sorted by query row, then passage row.
+
+    """
+    pairs = rows_of_pairs(corpus, "excluded")
+    if copies == "excluded":
+        pairs = pl.concat([pairs, copies_of_answers(corpus).select("query", "passage")]).sort("query", "passage")
+    query, passage = (pairs[name].to_numpy().astype(np.int64) for name in ("query", "passage"))
+    return query, passage

@@ -22,6 +22,7 @@ from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.dual import image_fingerprint, is_dual
@@ -124,6 +125,7 @@ def audit(
     metrics: Sequence[str] = DEFAULT,
     about: dict[str, Any] | None = None,
     bf16: bool = False,
+    copies: Copies = "wrong",
 ) -> Audit:
     """Measure how an encoder retrieves within a language, across languages and from all languages at once.
 
@@ -136,13 +138,17 @@ def audit(
         metrics: see `babelmix.audit.metrics`.
         about: more facts to keep with the audit.
         bf16: encode in bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
+        copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
+            `excluded`; see `babelmix.corpus.copies`.
 
     Raises:
         AuditError: the encoder's similarity is neither cosine nor dot product, or its embeddings are not finite.
 
     """
-    facts = about_of(encoder, corpus, name, bf16=bf16) | _tokens(encoder, corpus) | (about or {})
-    table = ranks_of(encoder, corpus, batch_size=batch_size, store=store, about=facts, bf16=bf16, calibration=True)
+    facts = about_of(encoder, corpus, name, bf16=bf16, copies=copies) | _tokens(encoder, corpus) | (about or {})
+    table = ranks_of(
+        encoder, corpus, batch_size=batch_size, store=store, about=facts, bf16=bf16, calibration=True, copies=copies
+    )
     return Audit.of(table, metrics)
 
 
@@ -156,6 +162,7 @@ def ranks_of(
     bf16: bool = False,
     sides: tuple[Embeddings, Embeddings] | None = None,
     calibration: bool = False,
+    copies: Copies = "wrong",
 ) -> RankTable:
     """Encode a corpus and rank it: the rank table of an audit, without metrics and intervals.
 
@@ -168,12 +175,14 @@ def ranks_of(
         bf16: see `audit`.
         sides: what `encode_sides` gave for this corpus, if it was called already.
         calibration: say in `about` how comparable scores are between languages, see `babelmix.audit.calibration`.
+        copies: see `audit`.
 
     Raises:
         AuditError: see `audit`.
 
     """
-    facts = about if about is not None else about_of(encoder, corpus, "the encoder", bf16=bf16)
+    check_copies(copies)
+    facts = about if about is not None else about_of(encoder, corpus, "the encoder", bf16=bf16, copies=copies)
     similarity = {"cosine": "cosine", "dot": "dot"}.get(str(encoder.similarity_fn_name))
     if similarity is None:
         raise AuditError(
@@ -188,8 +197,12 @@ def ranks_of(
         )
     queries, passages = sides
     zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
-    table = rank_table(corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero})
-    found = score_calibration(table, corpus, queries, passages, similarity=similarity) if calibration else None
+    table = rank_table(
+        corpus, queries, passages, similarity=similarity, about=facts | {"zero_vectors": zero}, copies=copies
+    )
+    if not calibration:
+        return table
+    found = score_calibration(table, corpus, queries, passages, similarity=similarity, copies=copies)
     return table if found is None else replace(table, about=table.about | {"calibration": found})
 
 
@@ -262,6 +275,7 @@ def audit_both_ways(
     metrics: Sequence[str] = PICTURES,
     about: dict[str, Any] | None = None,
     bf16: bool = False,
+    copies: Copies = "wrong",
 ) -> tuple[Audit, Audit]:
     """Measure a corpus and its reverse: text to image and image to text, everything encoded once.
 
@@ -276,6 +290,7 @@ def audit_both_ways(
         metrics: see `audit`.
         about: see `audit`.
         bf16: see `audit`.
+        copies: see `audit`.
 
     Returns:
         The audit of the corpus, and of `corpus.reversed()`.
@@ -292,10 +307,11 @@ def audit_both_ways(
     swapped = (sides[1], sides[0]) if same else None
     found = []
     for way, embedded in ((corpus, sides), (back, swapped)):
-        facts = about_of(encoder, way, name, bf16=bf16, key=key) | _tokens(encoder, way) | (about or {})
+        facts = about_of(encoder, way, name, bf16=bf16, key=key, copies=copies) | _tokens(encoder, way) | (about or {})
         table = ranks_of(
-            encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded, calibration=True
-        )
+            encoder, way, batch_size=batch_size, store=store, about=facts, bf16=bf16, sides=embedded, calibration=True,
+            copies=copies,
+        )  # fmt: skip
         found.append(Audit.of(table, metrics))
     return found[0], found[1]
 
@@ -306,9 +322,16 @@ def _tokens(encoder: SentenceTransformer, corpus: Corpus) -> dict[str, Any]:
 
 
 def about_of(
-    encoder: SentenceTransformer, corpus: Corpus, name: str, *, bf16: bool = False, key: str | None = None
+    encoder: SentenceTransformer,
+    corpus: Corpus,
+    name: str,
+    *,
+    bf16: bool = False,
+    key: str | None = None,
+    copies: Copies = "wrong",
 ) -> dict[str, Any]:
     """The facts by which a finished audit is recognised; `key` is the encoder's fingerprint, if it is known already."""
+    found = count_copies(corpus)
     return {
         "encoder": name,
         "encoder_fingerprint": key or fingerprint(encoder),
@@ -321,6 +344,9 @@ def about_of(
         "passages": corpus.passages.num_rows,
         "machine_made": list(corpus.meta.get("machine_made") or []),
         **({"protocol": dict(corpus.meta["protocol"])} if corpus.meta.get("protocol") else {}),
+        **({"left_out": corpus.meta["left_out"]} if corpus.meta.get("left_out") else {}),
+        **({"excluded": corpus.excluded.num_rows} if corpus.excluded.num_rows else {}),
+        **({"copies": {**found, "count_as": copies}} if found["pairs"] else {}),
         # None, as in audits made before there was a choice.
         "precision": "bfloat16" if bf16 else None if (backend := backend_of(encoder)) == "torch" else backend,
     }

@@ -27,8 +27,9 @@ import torch
 from babelmix._progress import progress_bar
 from babelmix.audit.chunks import COLUMNS, Chunk, read
 from babelmix.audit.counting import Best, count_above
-from babelmix.audit.ranks import SHARE_CUTOFFS, IntArray, RankTable, relevant_pairs
+from babelmix.audit.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import AuditError, NotFiniteError
 
 _BLOCK = 256
@@ -56,6 +57,7 @@ def rank_table(
     about: dict[str, Any] | None = None,
     memory: int = 384 << 20,
     chunk: int | None = None,
+    copies: Copies = "wrong",
 ) -> RankTable:
     """Score every query against every passage and reduce at once to counts.
 
@@ -76,12 +78,19 @@ def rank_table(
         memory: bytes for chunks of passages, at most a third, and blocks of scores: more of it keeps more cores busy.
             If this is less than one chunk of 64 passages and one block take, it is exceeded.
         chunk: passages taken at once; by default what `memory` allows, at most 16,384.
+        copies: what passages count as that have the content of a relevant one and are of another item: `wrong`, `relevant`
+            with its grade, or `excluded`, which is neither; see `babelmix.corpus.copies`.
+
+    Passages that the corpus excludes for a query (`Corpus.excluded`) are not in that query's pool: they outrank nothing and
+    stand among no first answers.
 
     Raises:
         NotFiniteError: a value is not finite (the row is named), or dot products exceed float32.
         AuditError: shapes disagree, or nothing is relevant to anything.
+        ConfigError: copies cannot count as what is asked.
 
     """
+    check_copies(copies)
     _check_shapes(corpus, query_embeddings, passage_embeddings)
     if similarity not in ("cosine", "dot"):
         raise AuditError(f"the similarity {similarity!r} is not supported; use 'cosine' or 'dot'")
@@ -89,7 +98,8 @@ def rank_table(
         raise AuditError(f"the cut-offs {list(cutoffs)} are not positive numbers")
     if chunk is not None and chunk < 1:
         raise AuditError(f"a chunk of {chunk} passages is empty")
-    pair_query, pair_passage, pair_grade = relevant_pairs(corpus)
+    pair_query, pair_passage, pair_grade = relevant_pairs(corpus, copies=copies)
+    out_query, out_passage = excluded_pairs(corpus, copies=copies)
     if len(pair_query) == 0:
         raise AuditError(f"{corpus.name}: no passage is relevant to any query")
     query_langs, query_lang = _coded(corpus.queries["lang"])
@@ -104,6 +114,8 @@ def rank_table(
         len(passage_langs),
         pair_query,
         pair_passage,
+        out_query,
+        out_passage,
         min(max(cutoffs), passages),
         min(chunk or allowed, passages),
     )
@@ -121,15 +133,16 @@ def rank_table(
         pair_lang=passage_lang[pair_passage],
         pair_grade=pair_grade,
         above=above,
-        top=_languages_of_first(passage_lang[first], cutoffs, len(passage_langs)),
+        top=_languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
         cutoffs=tuple(cutoffs),
         about=about or {},
+        excluded=_excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
     )
 
 
 @dataclass(frozen=True)
 class _Scoring:
-    """What is scored, and how; pairs are sorted by query."""
+    """What is scored, and how; pairs, relevant and excluded ones, are sorted by query."""
 
     queries: npt.NDArray[np.floating]
     passages: npt.NDArray[np.floating]
@@ -138,6 +151,8 @@ class _Scoring:
     languages: int
     pair_query: IntArray
     pair_passage: IntArray
+    excluded_query: IntArray
+    excluded_passage: IntArray
     depth: int
     chunk: int
 
@@ -218,6 +233,7 @@ class _Scoring:
             if self.similarity == "dot" and not (np.isfinite(grid.min()) and np.isfinite(grid.max())):
                 raise NotFiniteError("dot products exceed float32: use embeddings of smaller values, or cosine")
             grid[:, chunk.row_at < 0] = -np.inf
+            self._leave_out(grid, chunk, block)
             passage, mine = self.pair_passage[block.pairs], seen[block.pairs]
             inside = chunk.hold(passage)
             mine[inside] = grid[block.row_of_pair()[inside], chunk.column_of[passage[inside] - chunk.first]]
@@ -243,6 +259,17 @@ class _Scoring:
                 for scored in [threads.submit(job, chunk, passages, block) for block in blocks]:
                     bar.advance(scored.result())
         return above, best, seen
+
+    def _leave_out(self, grid: Floats, chunk: Chunk, block: _Block) -> None:
+        """Give the excluded passages of a block's queries the score of padding, which outranks nothing and is never first."""
+        if not len(self.excluded_query):
+            return
+        first = int(block.queries.min())
+        some = slice(*np.searchsorted(self.excluded_query, [first, first + len(block.queries)]))
+        query, passage = self.excluded_query[some], self.excluded_passage[some]
+        inside = chunk.hold(passage)
+        row = np.argsort(block.queries)[query[inside] - first]
+        grid[row, chunk.column_of[passage[inside] - chunk.first]] = -np.inf
 
     def _load(self, threads: ThreadPoolExecutor, start: int) -> tuple[Chunk, torch.Tensor, list[Future[None]]]:
         """A chunk, its vectors, and the jobs that read them."""
@@ -325,9 +352,19 @@ def _check_shapes(corpus: Corpus, queries: npt.NDArray[np.floating], passages: n
 
 
 def _languages_of_first(langs: IntArray, cutoffs: Sequence[int], languages: int) -> npt.NDArray[np.int32]:
-    """Languages of the first k answers for each k: int32, shape (queries, cut-offs, languages)."""
+    """Languages of the first k answers for each k, -1 for none: int32, shape (queries, cut-offs, languages)."""
     counts = np.zeros((len(langs), len(cutoffs), languages), dtype=np.int32)
     flat = langs + languages * np.arange(len(langs))[:, None]
     for c, k in enumerate(cutoffs):
-        counts[:, c] = np.bincount(flat[:, :k].ravel(), minlength=langs.shape[0] * languages).reshape(-1, languages)
+        there = flat[:, :k][langs[:, :k] >= 0]
+        counts[:, c] = np.bincount(there, minlength=langs.shape[0] * languages).reshape(-1, languages)
+    return counts
+
+
+def _excluded_counts(query: IntArray, lang: IntArray, shape: tuple[int, int]) -> npt.NDArray[np.int32] | None:
+    """Excluded passages by query and language, None if there are none."""
+    if not len(query):
+        return None
+    counts = np.zeros(shape, dtype=np.int32)
+    np.add.at(counts, (query, lang), 1)
     return counts

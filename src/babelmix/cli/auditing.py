@@ -26,6 +26,7 @@ from babelmix.cli.options import (
 if TYPE_CHECKING:
     from babelmix.audit import Audit
     from babelmix.corpus import Corpus
+    from babelmix.corpus.copies import Copies
     from babelmix.experiment import AuditComparison
 
 NOISE = "perturbed.json"
@@ -82,6 +83,14 @@ def audit(
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
     backend: BackendOption = "",
+    copies: Annotated[
+        str,
+        typer.Option(
+            help="What passages count as that have the text of a right answer and that no judgement names: wrong, relevant, or "
+            "excluded (neither).",
+            metavar="WHAT",
+        ),
+    ] = "wrong",
     perturb: Annotated[
         str,
         typer.Option(
@@ -115,6 +124,7 @@ def audit(
     from babelmix.audit.mteb.names import language_code
     from babelmix.audit.perturb import perturb as make_noise
     from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
+    from babelmix.corpus.copies import check_copies
     from babelmix.errors import AuditError, ConfigError
     from babelmix.training import add_audit
 
@@ -126,7 +136,8 @@ def audit(
 
         unfit = {
             "--against": against, "--max-seq-length": max_seq_length, "--bf16": bf16, "--perturb": perturb, "--mteb": mteb,
-            "--card": card, "--typo-rate": "typo_rate" in on_line, "--perturb-seed": "perturb_seed" in on_line,
+            "--card": card, "--copies": "copies" in on_line, "--typo-rate": "typo_rate" in on_line,
+            "--perturb-seed": "perturb_seed" in on_line,
         }  # fmt: skip
         for option, given in unfit.items():
             if given:
@@ -147,6 +158,7 @@ def audit(
     if not models:
         raise ConfigError("name an encoder to audit, or an index with --through; see  babelmix audit --help")
     backend = backend or "torch"
+    counted = check_copies(copies)
     data = read_corpus(corpus, langs, part)
     if data.is_images("queries"):
         raise ConfigError(
@@ -183,7 +195,9 @@ def audit(
         check_output_folder(folder, ["metrics.json", "ranks.parquet"])
     if len(set(folders)) < len(folders):
         raise ConfigError(f"{', '.join(models)}: a model is named twice, or two would have one folder")
-    order = _Order(data, wanted, batch_size, max_seq_length, bf16, backend, listed(perturb), typo_rate, perturb_seed)
+    order = _Order(
+        data, wanted, batch_size, max_seq_length, bf16, backend, counted, listed(perturb), typo_rate, perturb_seed
+    )
     saved = None if against is None else _saved(against, folders, order)
     done = {folder: _audits(model, folder, order) for model, folder in zip(models, folders, strict=True)}
     for model, folder in zip(models, folders, strict=True):
@@ -220,6 +234,7 @@ class _Order:
     max_seq_length: int
     bf16: bool
     backend: str
+    copies: Copies
     noise: list[str]
     typo_rate: float
     noise_seed: int
@@ -246,7 +261,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     found: list[Audit] = []
     key = fingerprint(encoder)
     for place, way in ways.items():
-        if is_finished(place, about_of(encoder, way, model, bf16=order.bf16, key=key)):
+        if is_finished(place, about_of(encoder, way, model, bf16=order.bf16, key=key, copies=order.copies)):
             with contextlib.suppress(AuditError):  # a damaged audit is made again
                 found.append(Audit.load(place, order.metrics))
     if len(found) < len(ways):
@@ -256,6 +271,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
             "store": not is_static(encoder),
             "metrics": order.metrics,
             "bf16": order.bf16,
+            "copies": order.copies,
         }
         if order.data.has_images:
             found = list(audit_both_ways(encoder, order.data, **options))
@@ -288,7 +304,10 @@ def _saved(against: Path, folders: list[Path], order: _Order) -> list[Audit]:
         if place != against and not (place / "ranks.parquet").is_file():
             raise AuditError(f"{place}: is not a finished audit; run  babelmix audit  again")
         one = Audit.load(place, order.metrics)
-        check_same_corpus(str(place), one.table.about, "this", {"corpus": way.name, "fingerprint": way.fingerprint()})
+        this: dict[str, Any] = {"corpus": way.name, "fingerprint": way.fingerprint()}
+        if "copies" in one.table.about:
+            this["copies"] = {"count_as": order.copies}
+        check_same_corpus(str(place), one.table.about, "this", this)
         found.append(one)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from babelmix.encoders.known import KNOWN
 
 # Texts of a collection may hold what rich would take for its mark-up.
 out = PlainConsole(markup=False)
+
+_SHOWN = 3
+"""Examples that are shown of what was left out."""
 
 _BLANKS = str.maketrans("\t\n\r", "   ")
 
@@ -59,13 +62,35 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
     )
     if corpus.meta.get("one_text_per_language"):
         out.print("one text per language: in the monolingual setting every text finds itself", highlight=False)
-    for line in said_otherwise(corpus.meta.get(READ_AS, {})):
+    for line in (*said_otherwise(corpus.meta.get(READ_AS, {})), *_pool_lines(corpus)):
         out.print(line, highlight=False)
     for key, value in corpus.meta.items():
-        if key != READ_AS and value not in ([], {}, "", None):
+        if key not in _SAID and value not in ([], {}, "", None):
             out.print(f"  {key.replace('_', ' ')}: {_plain(value)}", highlight=False)
     if saved is not None:
         out.print(f"saved: {saved}", highlight=False, soft_wrap=True)
+
+
+_SAID = ("left_out", "left_out_examples", "copies", READ_AS)
+
+
+def _pool_lines(corpus: Corpus) -> Iterator[str]:
+    """What was left out, what is no candidate for a query, and copies of right answers."""
+    counts, examples = corpus.meta.get("left_out") or {}, corpus.meta.get("left_out_examples") or {}
+    if isinstance(counts, Mapping):
+        for what, number in counts.items():
+            first = "; ".join(map(str, list(examples.get(what, ()))[:_SHOWN]))
+            more = "; ..." if first and number > _SHOWN else ""
+            yield f"  left out: {plain(str(what))}: {number:,}" + (f" ({plain(first)}{more})" if first else "")
+    else:  # of a corpus that an earlier version wrote
+        yield f"  left out: {_plain(counts)}"
+    if corpus.excluded.num_rows:
+        yield f"  excluded: {corpus.excluded.num_rows:,} passages for one query each, in whose pool they are not"
+    if copies := corpus.meta.get("copies"):
+        yield (
+            f"  copies: {copies['passages']:,} passages have the very content of a right answer and are judged for no such "
+            f"query ({copies['queries']:,} queries have one): an audit counts them as wrong, unless  --copies relevant"
+        )
 
 
 def _plain(value: Any) -> str:

@@ -93,6 +93,7 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
 
     """
     from babelmix.corpus import open_corpus, split
+    from babelmix.corpus.copies import with_copies
     from babelmix.corpus.readers import has_option
     from babelmix.errors import ConfigError
 
@@ -105,7 +106,9 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
         corpus = open_corpus(spec)
     # Cut first: which groups hang together may depend on the languages.
     corpus = corpus if part == "all" else split(corpus, PARTS)[part]
-    return corpus.only_langs(wanted) if (wanted := languages(langs)) else corpus
+    if wanted := languages(langs):
+        corpus = corpus.only_langs(wanted)
+    return with_copies(corpus) if part != "all" or wanted else corpus
 
 
 def tell_backend(searcher: Searcher) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from babelmix.audit import Audit, Comparison
 from babelmix.audit.run import SHARE_AT
-from babelmix.cli.listing import new_table, out
+from babelmix.cli.listing import new_table, out, plain
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import headline_of, sections
 from babelmix.experiment.report.policies import Estimates, policies_lead
+from babelmix.experiment.report.pool import pool_section
 from babelmix.training import TrainingData, TrainingResult
 
 SHORT = {
@@ -69,6 +70,11 @@ def print_audit(audit: Audit, folder: Path) -> None:
             table.add_row(*row)
         out.print(table)
         out.print(sections.calibration_lead(audit.table.about["calibration"]), style="dim", highlight=False)
+    if (pool := pool_section(audit.table.about)) is not None:
+        table = new_table(*pool.tables[0].head, title=pool.title)
+        for row in pool.tables[0].rows:
+            table.add_row(*map(plain, row))
+        out.print(table)
     languages = sections.languages_section(audit).tables[0]
     names = sections.headline(audit.estimates)
     short = new_table(languages.head[0], *(SHORT[name] for name in names))

@@ -80,7 +80,7 @@ def code_switched(
     machine = sorted({*(corpus.meta.get("machine_made") or []), *made})
     return Corpus(
         tables["queries"], tables["passages"], corpus.qrels, f"{corpus.name} (switched)",
-        {**corpus.meta, "machine_made": machine, "code_switching": facts}, corpus.negatives,
+        {**corpus.meta, "machine_made": machine, "code_switching": facts}, corpus.negatives, corpus.excluded,
     )  # fmt: skip
 
 

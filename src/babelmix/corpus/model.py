@@ -1,10 +1,11 @@
-"""The data model: queries, passages, qrels and hard negatives with items, languages and groups."""
+"""The data model: queries, passages, qrels, hard negatives and excluded pairs with items, languages and groups."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,10 @@ IMAGE_COLUMNS = ("image", "digest")
 """What a side with pictures has besides `ROW_COLUMNS`."""
 PICTURE_SCHEMA = pa.schema([*ROW_SCHEMA, ("image", IMAGE_TYPE), ("digest", pa.large_string())])
 NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
+OPTIONAL = ("negatives", "excluded")
+"""The tables of pairs that a corpus may do without."""
+COPIES_KEY = "copies"
+"""The key of `meta` that counts copies of right answers, see `babelmix.corpus.copies`."""
 
 READ_AS = "languages_read_as"
 """The key of `meta` that counts rows whose language had another tag: `{"eng": {"as": "en", "rows": 12}}`."""
@@ -53,6 +58,9 @@ class Corpus:
         meta: JSON-serialisable facts about the source (licence, version, machine-made translations, split).
         negatives: Arrow table with string columns `query_item` and `passage_item`: hard negatives, passages judged or
             mined as not relevant to a query. Given None, it is an empty table.
+        excluded: Arrow table with the same columns: passages that are no candidates for a query, such as the query itself
+            where it stands in its own pool (BEIR's `ignore_identical_ids`). They are neither right nor wrong. Given None, it
+            is an empty table.
 
     Raises:
         CorpusError: a table breaks the data model; the message names table, row and column.
@@ -65,6 +73,7 @@ class Corpus:
     name: str = "corpus"
     meta: Mapping[str, Any] = field(default_factory=dict)
     negatives: pa.Table = None
+    excluded: pa.Table = None
 
     def __post_init__(self) -> None:
         read_as: dict[str, dict[str, Any]] = {}
@@ -73,10 +82,11 @@ class Corpus:
         if read_as:
             object.__setattr__(self, "meta", {**self.meta, READ_AS: {**self.meta.get(READ_AS, {}), **read_as}})
         object.__setattr__(self, "qrels", _qrels_table(self.qrels))
-        object.__setattr__(self, "negatives", _negatives_table(self.negatives, self.qrels))
+        object.__setattr__(self, "negatives", _other_pairs(self.negatives, "negatives", self.qrels))
+        object.__setattr__(self, "excluded", _other_pairs(self.excluded, "excluded", self.qrels))
         for column, side in zip(QREL_COLUMNS, ("queries", "passages"), strict=True):
             items = pc.unique(getattr(self, side)["item"])
-            for name in ("qrels", "negatives"):
+            for name in ("qrels", *OPTIONAL):
                 pairs = getattr(self, name)
                 known = pc.is_in(pairs[column], value_set=items)
                 if not pc.all(known, min_count=0).as_py():
@@ -96,6 +106,7 @@ class Corpus:
         name: str = "corpus",
         meta: Mapping[str, Any] | None = None,
         negatives: Sequence[tuple[str, str]] = (),
+        excluded: Sequence[tuple[str, str]] = (),
     ) -> Self:
         """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1.
 
@@ -116,10 +127,9 @@ class Corpus:
             "passage_item": [pair[1] for pair in qrels],
             GRADE: [pair[2] if len(pair) > 2 else 1 for pair in qrels],
         }
-        not_relevant = {column: [pair[i] for pair in negatives] for i, column in enumerate(QREL_COLUMNS)}
         return cls(
             table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}),
-            pa.table(not_relevant, schema=NEGATIVE_SCHEMA),
+            pairs_table(negatives), pairs_table(excluded),
         )  # fmt: skip
 
     @property
@@ -145,6 +155,7 @@ class Corpus:
 
     def __repr__(self) -> str:
         negatives = f"{self.negatives.num_rows:,} negatives, " if self.negatives.num_rows else ""
+        negatives += f"{self.excluded.num_rows:,} excluded pairs, " if self.excluded.num_rows else ""
         return (
             f"Corpus({self.name!r}: {self.queries.num_rows:,} queries, {self.passages.num_rows:,} passages, "
             f"{self.qrels.num_rows:,} qrels, {negatives}{len(self.langs)} languages)"
@@ -154,9 +165,9 @@ class Corpus:
         """The corpus with its sides swapped: passages look for queries (image to text, answer to question)."""
         swapped = list(reversed(QREL_COLUMNS))
         qrels = self.qrels.select([*swapped, GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
-        negatives = self.negatives.select(swapped).rename_columns(list(QREL_COLUMNS))
+        others = [getattr(self, name).select(swapped).rename_columns(list(QREL_COLUMNS)) for name in OPTIONAL]
         way = "image to text" if self.is_images("passages") else "reversed"
-        return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, negatives)
+        return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, *others)
 
     def only_langs(self, langs: str | Sequence[str]) -> Corpus:
         """The corpus restricted to some languages; pictures, which have none, stay.
@@ -185,7 +196,10 @@ class Corpus:
         def both_there(pairs: pa.Table) -> pa.Table:
             return pairs.filter(pc.and_(pc.is_in(pairs["query_item"], left), pc.is_in(pairs["passage_item"], right)))
 
-        return Corpus(queries, passages, both_there(self.qrels), name, self.meta, both_there(self.negatives))
+        others = [both_there(getattr(self, other)) for other in OPTIONAL]
+        # What was counted over all rows holds no more.
+        meta = {key: value for key, value in self.meta.items() if key != COPIES_KEY}
+        return Corpus(queries, passages, both_there(self.qrels), name, meta, *others)
 
     def contents(self, side: str) -> set[str]:
         """The distinct texts, and digests of pictures, of `queries` or `passages`."""
@@ -207,7 +221,18 @@ class Corpus:
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same tables under another name, with facts added to `meta`."""
-        return replace(self, name=name, meta={**self.meta, **meta})
+        return self._called(name, {**self.meta, **meta})
+
+    def without_facts(self, *keys: str) -> Corpus:
+        """The same tables with some facts taken out of `meta`."""
+        return self._called(self.name, {key: value for key, value in self.meta.items() if key not in keys})
+
+    def _called(self, name: str, meta: Mapping[str, Any]) -> Corpus:
+        # Nothing in the tables changes, so nothing is checked again.
+        other = copy.copy(self)
+        object.__setattr__(other, "name", name)
+        object.__setattr__(other, "meta", meta)
+        return other
 
     def fingerprint(self) -> str:
         """SHA-256 over all rows in order: two corpora with the same fingerprint hold the same data."""
@@ -216,9 +241,11 @@ class Corpus:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        # A corpus without negatives keeps the fingerprint it had before there were any.
-        negatives = (self.negatives,) if self.negatives.num_rows else ()
-        for table in (self.queries, self.passages, self.qrels, *negatives):
+        # A corpus without negatives or excluded pairs keeps the fingerprint it had before there were any.
+        others = [table for table in (getattr(self, name) for name in OPTIONAL) if table.num_rows]
+        if self.excluded.num_rows:
+            digest.update(b"\x1dexcluded\x1d")  # or the pairs might be taken for negatives
+        for table in (self.queries, self.passages, self.qrels, *others):
             for column in table.column_names:
                 # A picture's content is known by its digest.
                 if (column == GRADE and not self.is_graded) or column == "image":
@@ -240,7 +267,8 @@ class Corpus:
     def save(self, folder: str | Path, *, format: str = "parquet") -> None:
         """Write the corpus as a folder: a Parquet or Arrow file a table and `corpus.json`, whole or not at all.
 
-        An empty table of negatives has no file. Pictures are written into the tables, also those that were files.
+        An empty table of negatives or excluded pairs has no file. Pictures are written into the tables, also those that were
+        files.
 
         Args:
             folder: where to; an existing corpus there is replaced.
@@ -346,15 +374,24 @@ def _qrels_table(table: pa.Table) -> pa.Table:
     return table
 
 
-def _negatives_table(table: pa.Table | None, qrels: pa.Table) -> pa.Table:
+def pairs_table(pairs: Iterable[tuple[str, str]]) -> pa.Table:
+    """Pairs of a query's and a passage's item as a table of `negatives` or `excluded`."""
+    listed = list(pairs)
+    return pa.table(
+        {column: [pair[i] for pair in listed] for i, column in enumerate(QREL_COLUMNS)}, schema=NEGATIVE_SCHEMA
+    )
+
+
+def _other_pairs(table: pa.Table | None, name: str, qrels: pa.Table) -> pa.Table:
+    """The table of negatives or of excluded pairs, checked: no pair of it is relevant."""
     if table is None:
         return NEGATIVE_SCHEMA.empty_table()
-    _check_pair_columns(table, "negatives")
+    _check_pair_columns(table, name)
     try:
         table = table.select(list(QREL_COLUMNS)).cast(NEGATIVE_SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise CorpusError(f"negatives: cannot be read as two items ({error})") from error
-    _check_pairs_differ(table, "negatives")
+        raise CorpusError(f"{name}: cannot be read as two items ({error})") from error
+    _check_pairs_differ(table, name)
     if not table.num_rows:
         return table
     frame = pl.DataFrame(pl.from_arrow(table)).with_row_index("row")
@@ -362,7 +399,7 @@ def _negatives_table(table: pa.Table | None, qrels: pa.Table) -> pa.Table:
     if both.height:
         row, query, passage = both.row(0)
         raise CorpusError(
-            f"negatives, row {row + 1}: the pair {query!r}, {passage!r} is also in qrels; a passage is relevant to a "
+            f"{name}, row {row + 1}: the pair {query!r}, {passage!r} is also in qrels; a passage is relevant to a "
             "query or it is not, so leave one of the two out"
         )
     return table

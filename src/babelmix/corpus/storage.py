@@ -12,15 +12,13 @@ import pyarrow.parquet as pq
 
 from babelmix._files import replacing_folder, write_json
 from babelmix.corpus.images import pieces_with_bytes, with_bytes
-from babelmix.corpus.model import QREL_COLUMNS, ROW_COLUMNS, Corpus
+from babelmix.corpus.model import OPTIONAL, QREL_COLUMNS, ROW_COLUMNS, Corpus
 from babelmix.errors import ConfigError, CorpusError, ReaderError, first_line
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
 TABLES = ("queries", "passages", "qrels")
-NEGATIVES = "negatives"
-"""The table that is stored only if it has rows."""
 MARKER = "corpus.json"
 """The file that makes a folder a corpus."""
 
@@ -49,7 +47,7 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
 
 
 def _tables_of(corpus: Corpus) -> tuple[str, ...]:
-    return (*TABLES, NEGATIVES) if corpus.negatives.num_rows else TABLES
+    return (*TABLES, *(name for name in OPTIONAL if getattr(corpus, name).num_rows))
 
 
 def is_corpus_folder(folder: Path) -> bool:
@@ -64,9 +62,12 @@ def load_corpus(folder: Path) -> Corpus:
     try:
         about = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         queries, passages, qrels = (_load_table(folder, name) for name in TABLES)
-        stored = any((folder / f"{NEGATIVES}.{format}").is_file() for format in ("arrow", "parquet"))
-        negatives = _load_table(folder, NEGATIVES) if stored else None
-        return Corpus(queries, passages, qrels, about["name"], about["meta"], negatives)
+        others = {
+            name: _load_table(folder, name)
+            for name in OPTIONAL
+            if any((folder / f"{name}.{format}").is_file() for format in ("arrow", "parquet"))
+        }
+        return Corpus(queries, passages, qrels, about["name"], about["meta"], **others)
     except CorpusError as error:
         raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -83,7 +84,7 @@ def _load_table(folder: Path, name: str) -> pa.Table:
 
 
 def to_datasets(corpus: Corpus) -> DatasetDict:
-    """The corpus as a Hugging Face `DatasetDict` with a split a table; `negatives` only if there are any.
+    """The corpus as a Hugging Face `DatasetDict` with a split a table, the optional tables only if they have rows.
 
     The Arrow tables are shared, not copied; pictures are of the feature `Image`. Name, meta and fingerprint are not part
     of a `DatasetDict`.
@@ -97,7 +98,7 @@ def to_datasets(corpus: Corpus) -> DatasetDict:
 
 
 def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
-    """A corpus from a `DatasetDict` that has the splits `queries`, `passages`, `qrels` and optionally `negatives`.
+    """A corpus from a `DatasetDict` with the splits `queries`, `passages`, `qrels`, and perhaps `negatives` and `excluded`.
 
     Raises:
         ReaderError: a split is missing.
@@ -109,20 +110,22 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
             raise ReaderError(
                 f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name
             )
-    splits = (*TABLES, NEGATIVES) if NEGATIVES in datasets else TABLES
+    others = [other for other in OPTIONAL if other in datasets]
+    splits = (*TABLES, *others)
     columns = {split: datasets[split].with_format("arrow")[:] for split in splits}
     for split in splits:
         needed = ROW_COLUMNS if split in ("queries", "passages") else QREL_COLUMNS
         absent = [column for column in needed if column not in columns[split].column_names]
         if absent:
             raise ReaderError("is missing", file=f"{name}/{split}", field=absent[0])
-    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name, negatives=columns.get(NEGATIVES))
+    tables = {other: columns[other] for other in others}
+    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name, **tables)
 
 
 def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> None:
     """Upload the corpus to the Hugging Face hub, one configuration a table.
 
-    Negatives that an earlier corpus left in the repository are removed if this one has none.
+    Negatives and excluded pairs that an earlier corpus left in the repository are removed if this one has none.
     """
     from datasets import get_dataset_config_names
     from datasets.hub import delete_from_hub
@@ -130,8 +133,11 @@ def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> Non
     tables = to_datasets(corpus)
     for name, dataset in tables.items():
         dataset.push_to_hub(repository, config_name=name, split=name, private=private)
-    if NEGATIVES not in tables and NEGATIVES in get_dataset_config_names(repository):
-        delete_from_hub(repository, NEGATIVES)
+    missing = [name for name in OPTIONAL if name not in tables]
+    there = get_dataset_config_names(repository) if missing else []
+    for name in missing:
+        if name in there:
+            delete_from_hub(repository, name)
 
 
 def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
@@ -145,7 +151,7 @@ def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
 
     try:
         there = get_dataset_config_names(repository, revision=revision)
-        names = (*TABLES, NEGATIVES) if NEGATIVES in there else TABLES
+        names = (*TABLES, *(name for name in OPTIONAL if name in there))
         splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in names}
     except Exception as error:
         raise ReaderError(

@@ -101,6 +101,12 @@ def check_same_corpus(name: str, about: Mapping[str, Any], other: str, other_abo
             f"{name} was audited on {about.get('corpus')}, but {other} on {other_about.get('corpus')} (or on another state "
             "of it); only audits of one corpus can be compared"
         )
+    counted = [str((facts.get("copies") or {}).get("count_as", "wrong")) for facts in (about, other_about)]
+    if counted[0] != counted[1]:
+        raise AuditError(
+            f"{name} counts copies of right answers as {counted[0]}, but {other} as {counted[1]}; audit both with the same "
+            "--copies"
+        )
 
 
 def _turned(one: Comparison) -> Comparison:

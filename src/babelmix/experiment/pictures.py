@@ -131,8 +131,9 @@ def translated_to_english(corpus: Corpus) -> Corpus:
     changed = table.set_column(table.column_names.index("text"), "text", column)
     sides = {"queries": corpus.queries, "passages": corpus.passages} | {captions: changed}
     return Corpus(
-        sides["queries"], sides["passages"], corpus.qrels, corpus.name, {**corpus.meta, "translated_to": "en"}
-    )
+        sides["queries"], sides["passages"], corpus.qrels, corpus.name, {**corpus.meta, "translated_to": "en"},
+        corpus.negatives, corpus.excluded,
+    )  # fmt: skip
 
 
 __all__ = ["TowerRun", "tower_entries", "tower_run", "translated_to_english"]

@@ -132,7 +132,8 @@ def mine(
     queries, passages = zip(*pairs, strict=True)
     table = pa.table({"query_item": list(queries), "passage_item": list(passages)})
     return Corpus(
-        corpus.queries, corpus.passages, corpus.qrels, f"{corpus.name} (mined)", {**corpus.meta, "mined": facts}, table
+        corpus.queries, corpus.passages, corpus.qrels, f"{corpus.name} (mined)", {**corpus.meta, "mined": facts}, table,
+        corpus.excluded,
     )  # fmt: skip
 
 
@@ -148,6 +149,8 @@ class _RuledOut:
         self.answers: dict[str, set[str]] = defaultdict(set)
         for query, passage in zip(*(corpus.qrels[c].to_pylist() for c in ("query_item", "passage_item")), strict=True):
             self.answers[query].add(passage)
+        excluded = (corpus.excluded[column].to_pylist() for column in ("query_item", "passage_item"))
+        self._excluded = set(zip(*excluded, strict=True))
         self._groups = [_groups(corpus.queries), _groups(corpus.passages)]
         self._near = {
             query: self._groups[0][query].union(*(self._groups[1][answer] for answer in self.answers[query]))
@@ -157,6 +160,7 @@ class _RuledOut:
     def __call__(self, query: str, passage: str) -> bool:
         return (
             passage in self.answers[query]
+            or (query, passage) in self._excluded
             or self._passage[passage] == self._query[query]
             or not self._near[query].isdisjoint(self._groups[1][passage])
         )

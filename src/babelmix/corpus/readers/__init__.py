@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from babelmix.corpus.copies import with_copies
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import (
     beir,
@@ -126,10 +127,18 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
             named source `?langs=de,en&pairs=1000` gives options of its reader.
         options: passed to the reader; they come before those in `spec`.
 
+    Returns:
+        The corpus. What its reader left out is counted in `meta["left_out"]`, by kind, with the first of each in
+        `meta["left_out_examples"]`; copies of right answers in `meta["copies"]`, see `babelmix.corpus.copies`.
+
     Raises:
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
 
     """
+    return with_copies(_open(spec, options))
+
+
+def _open(spec: str, options: dict[str, Any]) -> Corpus:
     source, _, query = spec.partition("?")
     name, _, path = source.partition("=")
     if name in READERS:
@@ -141,7 +150,7 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     if file.is_dir():
         if is_corpus_folder(file):
             return _read("corpus folder", lambda path: load_corpus(Path(path)), spec, options)
-        if (file / "corpus.jsonl").is_file():
+        if beir.is_beir_folder(file):
             return _read("beir", beir.read, spec, options)
         raise ReaderError("is neither a babelmix corpus (corpus.json) nor a BEIR folder (corpus.jsonl)", file=file)
     if file.is_file():

@@ -16,6 +16,7 @@ from babelmix._progress import progress_bar
 from babelmix.corpus.images import IMAGE_TYPE, bytes_of, digest_of, open_picture
 from babelmix.corpus.languages import IMAGE
 from babelmix.corpus.model import PICTURE_SCHEMA, Corpus
+from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.errors import PictureError, ReaderError
 
@@ -109,11 +110,12 @@ def corpus_of_captions(
     keep: str = "all",
     meta: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Corpus:
     """Build the corpus of captions and pictures; every picture is opened once.
 
-    A picture that cannot be used is left out with its captions, and a sentence in `meta["left_out"]` says why. Only
-    pictures that have a caption are passages.
+    A picture that cannot be used is left out with its captions and counted in `meta["left_out"]`; sentences in
+    `meta["left_out_examples"]` say why. Only pictures that have a caption are passages.
 
     Args:
         captions: sentences, in the order in which an image's come.
@@ -123,19 +125,20 @@ def corpus_of_captions(
         keep: `all` captions, the `first` of each image and language, or how many of them as digits.
         meta: facts about the source.
         protocol: choices that change what a figure means.
+        left_out: what the reader left out itself.
 
     Returns:
         A corpus whose queries are captions, whose passages are pictures, and whose items are image ids on both sides.
         `meta["provenance"]` counts by language who made the captions, `meta["machine_made"]` lists languages with captions by
-        machines, `meta["blank_captions"]` counts by language what was left out as blank, and `meta["contains"]` counts
-        pictures of COCO by its parts.
+        machines, and `meta["contains"]` counts pictures of COCO by its parts.
 
     Raises:
         ReaderError: no picture can be used, no caption is left, or a picture is in two groups.
         MissingExtraError: Pillow is not installed.
 
     """
-    kept, blank = _kept(captions, _limit(keep, file))
+    left_out = left_out or LeftOut()
+    kept = _kept(captions, _limit(keep, file), left_out)
     groups: dict[str, str] = {}
     for caption in kept:
         group = caption.group or caption.image
@@ -146,24 +149,27 @@ def corpus_of_captions(
             )
     if not kept:
         raise ReaderError("holds no caption", file=file)
-    digests, left_out = _checked(pictures, groups, name)
+    digests, unusable = _checked(pictures, groups, name)
     if not digests:
-        raise ReaderError(f"none of {len(groups):,} pictures can be used; the first: {left_out[0]}", file=file)
+        raise ReaderError(f"none of {len(groups):,} pictures can be used; the first: {unusable[0]}", file=file)
+    for sentence in unusable:
+        left_out.add("pictures that cannot be used", sentence)
     queries = Rows()
     made: dict[str, Counter[str]] = {}
     for caption in kept:
         if caption.image in digests:
             queries.add(caption.image, caption.lang, caption.text.strip(), groups[caption.image])
             made.setdefault(caption.lang, Counter())[caption.provenance] += 1
+        else:
+            left_out.add("captions of such pictures")
     coco = Counter(f"mscoco-{found[1]}2014" for image in digests if (found := _COCO.match(image)))
     facts = {
         **(meta or {}),
         "protocol": {"captions": keep, **(protocol or {})},
         "provenance": {lang: dict(sorted(made[lang].items())) for lang in sorted(made)},
         "machine_made": sorted(lang for lang, counts in made.items() if counts[MACHINE]),
-        "blank_captions": dict(sorted(blank.items())),
         "contains": dict(sorted(coco.items())),
-        "left_out": left_out,
+        **left_out.facts(),
     }
     return corpus_from_tables(
         queries.table(), _passages(pictures, digests, groups), {(image, image): 1 for image in digests}, [],
@@ -184,18 +190,17 @@ def _limit(keep: str, file: str | Path) -> int:
     return int(keep)
 
 
-def _kept(captions: Iterable[Caption], limit: int) -> tuple[list[Caption], Counter[str]]:
+def _kept(captions: Iterable[Caption], limit: int, left_out: LeftOut) -> list[Caption]:
     kept: list[Caption] = []
-    blank: Counter[str] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
     for caption in captions:
         if not caption.text.strip():
-            blank[caption.lang] += 1
+            left_out.add(f"blank captions in {caption.lang}", caption.image)
             continue
         seen[caption.image, caption.lang] += 1
         if not limit or seen[caption.image, caption.lang] <= limit:
             kept.append(caption)
-    return kept, blank
+    return kept
 
 
 def _checked(

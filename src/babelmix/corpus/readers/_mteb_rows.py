@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.errors import ReaderError
 
 IDS, TEXTS, SUBSETS, LINKED = "ids", "texts", "subsets", "linked"
@@ -85,7 +86,7 @@ class Collected:
     """
 
     def __init__(self, subsets: Sequence[Subset], queries: str, passages: str, name: str) -> None:
-        self.dropped = {"texts without words": 0, "qrels to nowhere": 0}
+        self.left_out = LeftOut()
         asked, answered = _Items(queries, name), _Items(passages, name)
         answers: Answers = defaultdict(dict)
         for subset in subsets:
@@ -96,7 +97,7 @@ class Collected:
                     if score <= 0:
                         continue
                     if query not in query_items or passage not in passage_items:
-                        self.dropped["qrels to nowhere"] += 1
+                        self.left_out.add("judgements of what is nowhere", f"{subset.name}: {query!r}, {passage!r}")
                         continue
                     here = answers[query_items[query], subset.queries.lang]
                     item = passage_items[passage]
@@ -121,7 +122,7 @@ class Collected:
             if text:
                 found[name] = items.add(side.lang, name, text, subset)
             else:
-                self.dropped["texts without words"] += 1
+                self.left_out.add("texts without words", f"{subset}: {name!r}")
         return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._left_out import LeftOut
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,19 @@ def corpus_from_pairs(
         pairs: in reading order.
         name: the corpus's name.
         source_lang: the language the others were translated from.
-        meta: facts about the source; `dropped` is added.
+        meta: facts about the source; what is dropped is counted in `left_out`.
 
     """
     queries: list[dict[str, str]] = []
     passages: list[dict[str, str]] = []
     qrels: list[tuple[str, str]] = []
     seen: dict[str, set[tuple[str, str]]] = {"query": set(), "passage": set()}
-    dropped = {"repeated pairs": 0, "identical to the source": 0, "repeated texts": 0}
+    left_out = LeftOut()
     for pair in pairs:
         sides = {"query": pair.query, "passage": pair.passage}
         source = {side: texts.get(source_lang, "").strip() for side, texts in sides.items()}
         if not all(source.values()) or any((source_lang, source[side]) in seen[side] for side in sides):
-            dropped["repeated pairs"] += 1
+            left_out.add("repeated pairs", pair.item)
             continue
         for side, rows in (("query", queries), ("passage", passages)):
             for lang, raw in sides[side].items():
@@ -52,11 +53,11 @@ def corpus_from_pairs(
                 if not text:
                     continue
                 if lang != source_lang and text == source[side]:
-                    dropped["identical to the source"] += 1
+                    left_out.add("texts identical to the source", f"{lang}: {pair.item}")
                 elif (lang, text) in seen[side]:
-                    dropped["repeated texts"] += 1
+                    left_out.add("repeated texts", f"{lang}: {pair.item}")
                 else:
                     seen[side].add((lang, text))
                     rows.append({"item": pair.item, "lang": lang, "text": text, "group": pair.group})
         qrels.append((pair.item, pair.item))
-    return Corpus.from_rows(queries, passages, qrels, name=name, meta={**meta, "dropped": dropped})
+    return Corpus.from_rows(queries, passages, qrels, name=name, meta={**meta, **left_out.facts()})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from babelmix.corpus.model import GRADE, NEGATIVE_SCHEMA, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, Corpus
+from babelmix.corpus.model import GRADE, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, Corpus, pairs_table
 from babelmix.errors import CorpusError, ReaderError
 
 BATCH = 50_000
@@ -49,6 +49,7 @@ def corpus_from_tables(
     name: str,
     meta: Mapping[str, Any],
     file: str | Path,
+    excluded: Iterable[tuple[str, str]] = (),
 ) -> Corpus:
     """Build a corpus, and name the source if it breaks the data model.
 
@@ -60,6 +61,7 @@ def corpus_from_tables(
         name: the corpus's name.
         meta: facts about the source.
         file: what to call the source in an error.
+        excluded: pairs whose passage is no candidate for the query, each once.
 
     Raises:
         ReaderError: the rows or pairs break the data model, or no pair is relevant.
@@ -67,13 +69,11 @@ def corpus_from_tables(
     """
     if not qrels:
         raise ReaderError("holds no relevant pair", file=file)
-    pairs, others = list(qrels), list(negatives)
-    columns = {column: [pair[i] for pair in pairs] for i, column in enumerate(QREL_COLUMNS)}
-    not_relevant = {column: [pair[i] for pair in others] for i, column in enumerate(QREL_COLUMNS)}
+    columns = {column: [pair[i] for pair in qrels] for i, column in enumerate(QREL_COLUMNS)}
     try:
         return Corpus(
             queries, passages, pa.table({**columns, GRADE: list(qrels.values())}, schema=QREL_SCHEMA),
-            name, dict(meta), pa.table(not_relevant, schema=NEGATIVE_SCHEMA),
+            name, dict(meta), pairs_table(negatives), pairs_table(excluded),
         )  # fmt: skip
     except CorpusError as error:
         raise ReaderError(str(error), file=file) from error

@@ -1,91 +1,246 @@
-"""`beir`: a BEIR folder whose queries and corpus say their language.
+"""`beir`: a BEIR folder, as BEIR's own zip files unpack, or with languages.
 
-`queries.jsonl` and `corpus.jsonl` hold one JSON object a line: `_id`, `text`, `lang`, and optionally `title` (put before
-the text), `item` (the meaning, the same for all translations; by default `_id`) and `group` (by default the item).
-`qrels/<split>.tsv` has the columns `query-id`, `corpus-id`, `score`; rows with a score of 0 or less are not relevant,
-and higher scores are grades. Where translations of one pair have different scores, the highest counts.
+`queries.jsonl` and `corpus.jsonl` hold one JSON object a line: `_id`, `text`, and optionally `title` (put before the text),
+`lang`, `item` (the meaning, the same for all translations; by default `_id`) and `group` (by default the item); other fields
+are passed over. BEIR's own files have no `lang`: the option `lang` says it. `qrels/<split>.tsv` has the columns `query-id`,
+`corpus-id`, `score`, or TREC's four; a header may be missing. Rows with a score of 0 or less are not relevant, and higher
+scores are grades. Where translations of one pair have different scores, the highest counts. All files may be packed by gzip.
+
+The queries of a split are those that its qrels name. What cannot be used is left out and counted in `meta["left_out"]`: documents
+and queries without a text, and judgements of what is not there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from babelmix.corpus.languages import is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._records import json_lines, read_utf8
+from babelmix.corpus.readers._left_out import LeftOut
+from babelmix.corpus.readers._records import json_lines, text_lines
+from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.errors import ReaderError
 
+SELF = {
+    "exclude": "a passage that has the query's id is not in its pool, as in BEIR's own evaluation, unless it is judged relevant",
+    "keep": "a passage that has the query's id is in its pool",
+}
+"""What may become of a passage that has the query's own id."""
 
-def read(path: str, *, split: str = "test") -> Corpus:
+_HEADS = ("score", "relevance", "rel", "label", "grade")
+"""What a header may call the scores."""
+
+Pair = tuple[str, str]
+Row = tuple[str, str, str, str]
+"""Item, language, text and group."""
+
+
+def is_beir_folder(folder: Path) -> bool:
+    """Whether a folder holds a `corpus.jsonl`, packed or not."""
+    return any((folder / f"corpus.jsonl{packed}").is_file() for packed in ("", ".gz"))
+
+
+def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude") -> Corpus:
     """Read a BEIR folder.
 
     Args:
         path: the folder.
-        split: which file of `qrels/` to use.
+        split: which file of `qrels/` to use, and with it which queries.
+        lang: the language of queries and documents that have no `lang` of their own.
+        self: `exclude` a passage from the pool of the query that has the same id, as BEIR's evaluation does by default
+            (`ignore_identical_ids`): in ArguAna, Quora and CQADupStack the query stands in its own pool. Or `keep` it. A passage
+            that is judged relevant is kept.
 
     Raises:
-        ReaderError: a file, a field or an id is missing, repeated or malformed; the message names file, row and field.
+        ReaderError: a file or a field is missing or malformed, or an id has two texts; the message names file, row and field.
 
     """
     folder = Path(path)
-    queries, query_items = _rows(folder / "queries.jsonl")
-    passages, passage_items = _rows(folder / "corpus.jsonl")
-    qrels = _qrels(folder / "qrels" / f"{split}.tsv", query_items, passage_items)
-    return Corpus.from_rows(queries, passages, qrels, name=folder.name, meta={"source": str(folder), "split": split})
+    if self not in SELF:
+        raise ReaderError(f"the option self is {' or '.join(SELF)}, not {self!r}", file=folder)
+    if lang and not is_language_tag(lang):
+        raise ReaderError(f"the option lang: {not_a_tag(lang)}", file=folder)
+    left_out = LeftOut()
+    qrels_file = _qrels_file(folder, split)
+    judged = _judgements(qrels_file, left_out)
+    rows, asked, without = _queries(folder, lang, left_out)
+    passages, found, empty = _documents(folder, lang, {passage for _, passage in judged} | set(asked), left_out)
+    # A translation of a judged query is a query of the split too.
+    wanted = {asked[query] for query, _ in judged if query in asked}
+    queries, others = Rows(), 0
+    for row in rows:
+        if row[0] in wanted:
+            queries.add(*row)
+        else:
+            others += 1
+    left_out.add("queries of other splits", count=others)
+    qrels: dict[Pair, int] = {}
+    for (query, passage), score in judged.items():
+        if query not in asked or passage not in found:
+            why = _why_unused(query, passage, asked, without, empty)
+            left_out.add(f"judgements of {why}", f"{qrels_file.name}: {query!r}, {passage!r}")
+        elif score > 0:
+            pair = asked[query], found[passage]
+            qrels[pair] = max(score, qrels.get(pair, 1))
+    if not qrels:
+        counted = left_out.facts().get("left_out", {})
+        reasons = ", ".join(f"{what}: {number:,}" for what, number in counted.items())
+        raise ReaderError(f"holds no relevant pair{f' (left out: {reasons})' if reasons else ''}", file=qrels_file)
+    own = dict.fromkeys((asked[name], found[name]) for name in asked if name in found and asked[name] in wanted)
+    excluded = [pair for pair in own if pair not in qrels] if self == "exclude" else []
+    protocol = {"split": split} | ({"self": SELF[self]} if own else {})
+    meta = {"source": str(folder), "split": split, "protocol": protocol, **left_out.facts()}
+    return corpus_from_tables(
+        queries.table(), passages, qrels, [], name=folder.resolve().name, meta=meta, file=folder, excluded=excluded
+    )
 
 
-def _rows(file: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
-    if not file.is_file():
-        raise ReaderError("is missing from the BEIR folder", file=file)
-    rows: list[dict[str, str]] = []
-    items: dict[str, str] = {}
-    for number, record in json_lines(read_utf8(file).split("\n"), file):
-        for name in ("_id", "text", "lang"):
-            if not isinstance(record.get(name), str):
-                found = "is missing" if name not in record else f"holds {record[name]!r}, but a text is needed"
-                raise ReaderError(found, file=file, row=number, field=name)
-        name, lang = record["_id"], record["lang"]
-        if name in items:
-            raise ReaderError(f"{name!r} occurs twice", file=file, row=number, field="_id")
-        if not is_language_tag(lang):
-            raise ReaderError(not_a_tag(lang), file=file, row=number, field="lang")
-        for name in ("title", "item", "group"):
-            if name in record and not isinstance(record[name], str):
-                raise ReaderError(f"holds {record[name]!r}, but a text is needed", file=file, row=number, field=name)
-        name = record["_id"]
-        text = " ".join(part for part in (record.get("title", ""), record["text"]) if part.strip())
-        if not text:
-            raise ReaderError("is empty", file=file, row=number, field="text")
-        items[name] = str(record.get("item", name))
-        group = str(record.get("group", items[name]))
-        rows.append({"item": items[name], "lang": lang, "text": text, "group": group})
-    if not rows:
-        raise ReaderError("holds no rows", file=file)
-    return rows, items
+def _file(folder: Path, name: str) -> Path:
+    file = next((file for packed in ("", ".gz") if (file := folder / f"{name}{packed}").is_file()), None)
+    if file is None:
+        raise ReaderError("is missing from the BEIR folder", file=folder / name)
+    return file
 
 
-def _qrels(file: Path, queries: dict[str, str], passages: dict[str, str]) -> list[tuple[str, str, int]]:
-    if not file.is_file():
-        raise ReaderError("is missing from the BEIR folder", file=file)
-    pairs: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(read_utf8(file).splitlines(), 1):
-        cells = line.split("\t")
-        if number == 1 and cells[0] == "query-id":
+def _qrels_file(folder: Path, split: str) -> Path:
+    there = sorted({file.name.removesuffix(".gz").removesuffix(".tsv") for file in (folder / "qrels").glob("*.tsv*")})
+    if there and split not in there:
+        raise ReaderError(
+            f"there are no judgements of the split {split!r}; its splits are {', '.join(there)}: say which, as in  "
+            f"beir={folder}?split={there[0]}",
+            file=folder,
+        )
+    return _file(folder, f"qrels/{split}.tsv")
+
+
+def _queries(folder: Path, lang: str, left_out: LeftOut) -> tuple[list[Row], dict[str, str], set[str]]:
+    """The queries that have a text, the item of each id, and the ids without a text."""
+    rows, items, empty = [], {}, set()
+    for key, row in _records(_file(folder, "queries.jsonl"), "queries", lang, left_out):
+        if row[2]:
+            rows.append(row)
+            items[key] = row[0]
+        else:
+            empty.add(key)
+    return rows, items, empty
+
+
+def _documents(
+    folder: Path, lang: str, wanted: Set[str], left_out: LeftOut
+) -> tuple[pa.Table, dict[str, str], set[str]]:
+    """The documents that have a text, the item of each wanted id, and the wanted ids without a text."""
+    rows, items, empty = Rows(), {}, set()
+    for key, row in _records(_file(folder, "corpus.jsonl"), "documents", lang, left_out):
+        if row[2]:
+            rows.add(*row)
+        if key in wanted:
+            if row[2]:
+                items[key] = row[0]
+            else:
+                empty.add(key)
+    return rows.table(), items, empty
+
+
+def _records(file: Path, what: str, lang: str, left_out: LeftOut) -> Iterator[tuple[str, Row]]:
+    """The rows of a file by id, each once; those without a text are counted, and the rest of the row is as it is."""
+    seen: dict[str, tuple[int, int]] = {}
+    for number, record in json_lines(text_lines(file), file):
+        key = _id(record, file, number)
+        row = _row(key, record, lang, file, number)
+        if key in seen:
+            if seen[key][1] != hash(row):
+                raise ReaderError(
+                    f"{key!r} occurs twice, and in row {seen[key][0]} with another text",
+                    file=file,
+                    row=number,
+                    field="_id",
+                )
+            left_out.add(f"repeated {what}", f"{file.name}, row {number}: {key!r}")
             continue
+        seen[key] = number, hash(row)
+        if not row[2]:
+            left_out.add(f"empty {what}", f"{file.name}, row {number}: {key!r}")
+        yield key, row
+    if not seen:
+        raise ReaderError("holds no rows", file=file)
+
+
+def _why_unused(query: str, passage: str, asked: Mapping[str, str], without: Set[str], empty: Set[str]) -> str:
+    if query in without:
+        return "empty queries"
+    if query not in asked:
+        return "queries that are nowhere"
+    return "empty documents" if passage in empty else "documents that are nowhere"
+
+
+def _id(record: dict[str, Any], file: Path, number: int) -> str:
+    key = record.get("_id")
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    if not isinstance(key, str) or not key:
+        found = "is missing" if key is None else f"holds {key!r}, but a text is needed"
+        raise ReaderError(found, file=file, row=number, field="_id")
+    return key
+
+
+def _row(key: str, record: dict[str, Any], lang: str, file: Path, number: int) -> Row:
+    """Item, language, text (empty where there is none) and group of a record; null is the same as missing."""
+    cells: dict[str, str] = {}
+    for name in ("text", "title", "lang", "item", "group"):
+        value = record.get(name)
+        if name in ("item", "group") and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if value is not None and not isinstance(value, str):
+            raise ReaderError(f"holds {value!r}, but a text is needed", file=file, row=number, field=name)
+        cells[name] = value or ""
+    if "text" not in record:
+        raise ReaderError("is missing", file=file, row=number, field="text")
+    tag = cells["lang"] or lang
+    if not tag:
+        raise ReaderError(
+            f"is missing, as in all of BEIR's own files: say the language with the option lang, as in  "
+            f"beir={file.parent}?lang=en",
+            file=file, row=number, field="lang",
+        )  # fmt: skip
+    if not is_language_tag(tag):
+        raise ReaderError(not_a_tag(tag), file=file, row=number, field="lang")
+    text = " ".join(part for part in (cells["title"], cells["text"]) if part.strip())
+    item = cells["item"] or key
+    return item, tag, text, cells["group"] or item
+
+
+def _judgements(file: Path, left_out: LeftOut) -> dict[Pair, int]:
+    """The score of each pair of ids; of a pair that is judged again the last score counts, as in BEIR's own loader."""
+    judged: dict[Pair, int] = {}
+    for number, (query, passage, score) in _cells(file):
+        if number == 1 and score.lower() in _HEADS:
+            continue
+        try:
+            value = float(score)
+        except ValueError:
+            raise ReaderError(f"{score!r} is not a number", file=file, row=number, field="score") from None
+        if not (value.is_integer() and abs(value) < 2**31):
+            raise ReaderError(f"{score!r} is not a whole number", file=file, row=number, field="score")
+        if (query, passage) in judged:
+            same = judged[query, passage] == value
+            what = "repeated judgements" if same else "judgements that a later one contradicts"
+            left_out.add(what, f"{file.name}, row {number}: {query!r}, {passage!r}")
+        judged[query, passage] = int(value)
+    return judged
+
+
+def _cells(file: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Query id, document id and score of each row, with its number."""
+    for number, line in enumerate(text_lines(file), 1):
+        if not line.strip():
+            continue
+        cells = line.split("\t") if "\t" in line else line.split()
+        if len(cells) == 4:  # TREC's: query, iteration, document, relevance
+            del cells[1]
         if len(cells) != 3:
             raise ReaderError(f"has {len(cells)} columns, not query-id, corpus-id, score", file=file, row=number)
-        for name, known, field in ((cells[0], queries, "query-id"), (cells[1], passages, "corpus-id")):
-            if name not in known:
-                raise ReaderError(f"{name!r} is nowhere in the folder", file=file, row=number, field=field)
-        try:
-            score = float(cells[2])
-        except ValueError:
-            raise ReaderError(f"{cells[2]!r} is not a number", file=file, row=number, field="score") from None
-        if not (score.is_integer() and abs(score) < 2**31):
-            raise ReaderError(f"{cells[2]!r} is not a whole number", file=file, row=number, field="score")
-        if score > 0:
-            pair = queries[cells[0]], passages[cells[1]]
-            pairs[pair] = max(int(score), pairs.get(pair, 1))
-    if not pairs:
-        raise ReaderError("holds no relevant pair", file=file)
-    return [(query, passage, grade) for (query, passage), grade in pairs.items()]
+        yield number, (cells[0], cells[1], cells[2].strip())

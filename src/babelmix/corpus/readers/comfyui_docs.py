@@ -22,7 +22,7 @@ from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.storage import is_corpus_folder, load_corpus, save_corpus
 from babelmix.errors import ReaderError, require
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when the parsing below changes, so that older cached corpora are not used."""
 
 _GENERATED = re.compile(r"github\.com/Comfy-Org/embedded-docs")

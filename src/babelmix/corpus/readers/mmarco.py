@@ -8,16 +8,16 @@ A folder, or the hub's `unicamp-dl/mmarco`, holds under `data/`:
 Everything is parallel: items are `qID` and `pID` in all languages. Of the millions of triples the first pairs of a query
 and a relevant passage are taken in the order of the file, which is random, and only their texts are loaded. A passage's
 group is the first query it is relevant to or else a negative of, so that a split tears no query from its passages and
-as few as can be from its negatives. An empty translation is left out and counted in `meta["dropped"]`.
+as few as can be from its negatives. An empty translation is left out and counted in `meta["left_out"]`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import table_lines
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
@@ -115,9 +115,7 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
     """
     groups = _groups(taken)
     query_ids = {query for query, _ in taken}
-    dropped: Counter[str] = Counter(
-        {"empty translations": 0, "pairs without a text": 0, "negatives that are relevant": 0}
-    )
+    left_out = LeftOut()
     queries, passages = Rows(), Rows()
     there: set[str] = set()
     for lang, (query_file, passage_file) in files.items():
@@ -126,7 +124,7 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
         ):  # fmt: skip
             for name, text in _texts(source, wanted):
                 if not text:
-                    dropped["empty translations"] += 1
+                    left_out.add("empty translations", f"{source.name}: {name!r}")
                     continue
                 item = f"{letter}{name}"
                 there.add(item)
@@ -135,15 +133,15 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
     others: dict[Pair, None] = {}
     for (query, relevant), negatives in taken.items():
         if not {f"q{query}", f"p{relevant}"} <= there:
-            dropped["pairs without a text"] += 1
+            left_out.add("pairs without a text", f"{query!r}, {relevant!r}")
             continue
         qrels[f"q{query}", f"p{relevant}"] = 1
         others |= dict.fromkeys((f"q{query}", f"p{other}") for other in negatives if f"p{other}" in there)
     kept = [pair for pair in others if pair not in qrels]
-    dropped["negatives that are relevant"] = len(others) - len(kept)
+    left_out.add("negatives that are relevant", count=len(others) - len(kept))
     meta = {
         "source": "mMARCO", "licence": "that of unicamp-dl/mmarco; MS MARCO is for non-commercial research",
-        "machine_made": sorted(set(files) - {"en"}), "dropped": dict(dropped),
+        "machine_made": sorted(set(files) - {"en"}), **left_out.facts(),
     }  # fmt: skip
     return corpus_from_tables(queries.table(), passages.table(), qrels, kept, name="mmarco", meta=meta, file=file)
 

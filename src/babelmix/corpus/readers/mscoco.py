@@ -23,6 +23,7 @@ from typing import Any
 
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._captions import HUMAN, Caption, corpus_of_captions, is_evaluation
+from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._pictures import Folder, image_id, name_lines
 from babelmix.corpus.readers._records import get_field, json_document, table_lines
 from babelmix.corpus.readers._sources import pick_langs
@@ -95,13 +96,11 @@ def read(
     pool: dict[str, Any] = {"split": split, "captions of": {lang: sources[lang] for lang in picked}}
     if "zh" not in picked and split == "test":
         pool["images"] = images
-    facts = {
-        **META, "split": split, "evaluation_only": is_evaluation(split),
-        "dropped": {"pictures of a test or validation part of any language": len(leaked)},
-    }  # fmt: skip
+    left_out = LeftOut({"pictures of a test or validation part of any language": len(leaked)})
+    facts = {**META, "split": split, "evaluation_only": is_evaluation(split)}
     return corpus_of_captions(
         found, folder.pictures(name for name in names if name not in leaked), name="mscoco", file=path, keep=captions,
-        meta=facts, protocol=pool,
+        meta=facts, protocol=pool, left_out=left_out,
     )  # fmt: skip
 
 

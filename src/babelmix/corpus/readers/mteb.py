@@ -174,7 +174,7 @@ def parse(
     rows = Collected(subsets, shape.queries, shape.passages, name)
     if not rows.qrels:
         raise ReaderError(f"{name} holds no relevant pair of texts")
-    facts = {**(meta or {}), "evaluation_only": True, "dropped": rows.dropped}
+    facts = {**(meta or {}), "evaluation_only": True, **rows.left_out.facts()}
     return Corpus.from_rows(rows.queries, rows.passages, rows.qrels, name=name, meta=facts)
 
 

@@ -14,6 +14,7 @@ from babelmix.audit.run import SHARE_AT
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 from babelmix.experiment.report.pictures import picture_sections
+from babelmix.experiment.report.pool import POOL_FACTS, pool_section
 from babelmix.experiment.results import Entry, Results, finding
 
 
@@ -64,9 +65,10 @@ def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None
         parts.append(tokens)
     if noise is not None:
         parts.append(sections.noise_section(noise))
-    facts = [
-        (key.replace("_", " "), _fact(value)) for key, value in about.items() if key not in ("tokens", "calibration")
-    ]
+    if (pool := pool_section(about)) is not None:
+        parts.append(pool)
+    apart = ("tokens", "calibration", *POOL_FACTS)
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items() if key not in apart]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 

@@ -1,0 +1,50 @@
+"""What a reader has to know of the data behind an audit: what was left out, what is no candidate, and what is there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from babelmix.experiment.report.page import Section, Table
+
+POOL_FACTS = ("left_out", "excluded", "copies")
+"""The keys of an audit's facts that this section shows."""
+_COUNTED = {
+    "wrong": "counted as wrong",
+    "relevant": "counted as relevant",
+    "excluded": "counted as neither right nor wrong",
+}
+
+
+def pool_section(about: Mapping[str, Any]) -> Section | None:
+    """What was left out of the corpus, excluded for a query, and copied; None where there is nothing of it.
+
+    Args:
+        about: the facts of an audit.
+
+    """
+    rows: list[list[str]] = []
+    left_out = about.get("left_out") or {}
+    if isinstance(left_out, Mapping):
+        rows += [[f"left out: {what}", f"{number:,}"] for what, number in left_out.items()]
+    if excluded := about.get("excluded"):
+        rows.append(["pairs whose passage is no candidate for the query, such as the query itself", f"{excluded:,}"])
+    if copies := about.get("copies"):
+        how = _COUNTED[str(copies["count_as"])]
+        rows += [
+            [f"passages that are copies of a right answer and not judged, {how}", f"{copies['passages']:,}"],
+            ["queries with such a copy in the pool", f"{copies['queries']:,} of {about.get('queries', 0):,}"],
+            ["pairs of a query and a copy", f"{copies['pairs']:,}"],
+        ]
+    if not rows:
+        return None
+    return Section(
+        "What the pool holds",
+        "What could not be used was left out when the data were read. A copy has the very text, or picture, of a right answer "
+        "and belongs to another item: no encoder can tell the two apart. Figures in the literature count copies as wrong; the "
+        "option --copies counts them as relevant or leaves them out of the pool.",
+        tables=[Table(["what", "how many"], rows)],
+    )
+
+
+__all__ = ["POOL_FACTS", "pool_section"]

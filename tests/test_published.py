@@ -1,0 +1,167 @@
+"""Data sets as they are published: what their own files hold that no tidy test data do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_readers import write
+
+from babelmix.audit import rank_table
+from babelmix.corpus import Corpus, open_corpus
+from babelmix.errors import ReaderError
+
+
+def jsonl(folder: Path, name: str, *records: dict) -> None:
+    write(folder, name, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def folder(path: Path, documents: list[dict], queries: list[dict], **qrels: str) -> str:
+    """A BEIR folder whose files have no language."""
+    jsonl(path, "corpus.jsonl", *documents)
+    jsonl(path, "queries.jsonl", *queries)
+    for split, rows in qrels.items():
+        write(path, f"qrels/{split}.tsv", rows)
+    return f"beir={path}?lang=en"
+
+
+def small(path: Path, qrels: str, **fields) -> str:
+    documents = [{"_id": f"d{i}", "title": "", "text": f"document {i}", "metadata": {}} | fields for i in range(4)]
+    return folder(
+        path, documents, [{"_id": f"q{i}", "text": f"query {i}", "metadata": {}} for i in range(3)], test=qrels
+    )
+
+
+def qrels_of(corpus: Corpus) -> list[tuple[str, str, int]]:
+    return sorted(tuple(row.values()) for row in corpus.qrels.to_pylist())
+
+
+HEAD = "query-id\tcorpus-id\tscore\n"
+
+
+# --- BEIR
+
+
+def test_a_split_is_the_queries_that_its_qrels_name(tmp_path) -> None:
+    documents = [{"_id": str(i), "title": "", "text": f"answer {i}", "metadata": {}} for i in range(5)]
+    queries = [{"_id": f"q{i}", "text": f"question {i}", "metadata": {}} for i in range(8)]
+    # As FiQA: 6,648 queries in one file, 648 of them in the test part.
+    spec = folder(
+        tmp_path, documents, queries, test=HEAD + "q6\t1\t1\nq7\t2\t1\nq7\t3\t0\n", train=HEAD + "q0\t0\t1\n",
+        dev="".join([HEAD, *(f"q{i}\t{i % 5}\t1\n" for i in range(1, 6))]),
+    )  # fmt: skip
+    for split, names in (("test", {"q6", "q7"}), ("train", {"q0"}), ("dev", {f"q{i}" for i in range(1, 6)})):
+        corpus = open_corpus(f"{spec}&split={split}")
+        assert set(corpus.queries["item"].to_pylist()) == names
+        assert corpus.passages.num_rows == 5
+        assert corpus.meta["left_out"] == {"queries of other splits": 8 - len(names)}
+        assert corpus.meta["protocol"] == {"split": split}
+    with pytest.raises(
+        ReaderError, match="no judgements of the split 'valid'; its splits are dev, test, train: say which"
+    ):
+        open_corpus(f"{spec}&split=valid")
+
+
+def test_translations_of_a_judged_query_are_of_its_split(tmp_path) -> None:
+    queries = [
+        {"_id": name, "item": item, "text": name, "lang": lang}
+        for name, item, lang in (("q-en", "q", "en"), ("q-de", "q", "de"), ("r-de", "r", "de"))
+    ]
+    documents = [{"_id": "d", "text": "text", "lang": "en"}]
+    corpus = open_corpus(folder(tmp_path, documents, queries, test="q-en\td\t1\n").partition("?")[0])
+    assert sorted(corpus.queries["text"].to_pylist()) == ["q-de", "q-en"]
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(tmp_path, babelmix) -> None:
+    documents = [
+        {"_id": "a", "title": None, "text": "no title", "metadata": {"url": "x"}},
+        {"_id": "b", "title": "only a title", "text": ""},
+        {"_id": "c", "title": "", "text": ""},
+        {"_id": "d", "title": " ", "text": None},
+        {"_id": 5, "text": "no title field"},
+        {"_id": 5, "text": "no title field"},
+    ]
+    queries = [{"_id": 1, "text": "one"}, {"_id": "2", "text": " "}, {"_id": "3", "text": "three", "lang": None}]
+    rows = "1\ta\t1\n1\tb\t2\n1\tc\t1\n2\ta\t1\n3\t5\t1\n3\tnowhere\t1\nnobody\ta\t1\n1\ta\t1\n3\tb\t1\n3\tb\t0\n"
+    spec = folder(tmp_path, documents, queries, test=HEAD + rows)
+    corpus = open_corpus(spec)
+    assert corpus.passages.select(["item", "text", "lang"]).to_pylist() == [
+        {"item": "a", "text": "no title", "lang": "en"},
+        {"item": "b", "text": "only a title", "lang": "en"},
+        {"item": "5", "text": "no title field", "lang": "en"},
+    ]
+    assert corpus.queries["item"].to_pylist() == ["1", "3"]
+    assert qrels_of(corpus) == [("1", "a", 1), ("1", "b", 2), ("3", "5", 1)]
+    assert corpus.meta["left_out"] == {
+        "repeated judgements": 1, "judgements that a later one contradicts": 1, "empty queries": 1, "empty documents": 2,
+        "repeated documents": 1, "judgements of empty documents": 1, "judgements of empty queries": 1,
+        "judgements of documents that are nowhere": 1, "judgements of queries that are nowhere": 1,
+    }  # fmt: skip
+    examples = corpus.meta["left_out_examples"]
+    assert examples["empty documents"] == ["corpus.jsonl, row 3: 'c'", "corpus.jsonl, row 4: 'd'"]
+    assert examples["judgements of documents that are nowhere"] == ["test.tsv: '3', 'nowhere'"]
+    code, out, _ = babelmix("data", spec)
+    assert code == 0
+    assert "left out: empty documents: 2 (corpus.jsonl, row 3: 'c'; corpus.jsonl, row 4: 'd')" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        f"{HEAD}q0\td0\t2\nq1\td1\t0\nq1\td2\t1\nq2\td3\t-1\n",
+        "q0\td0\t2\nq1\td1\t0\nq1\td2\t1\nq2\td3\t-1\n",
+        "q0\t0\td0\t2\nq1\t0\td1\t0\nq1\t0\td2\t1\nq2\tQ0\td3\t-1\n",
+        "q0 Q0 d0 2\nq1 Q0 d1 0\n\nq1 Q0 d2 1\nq2 Q0 d3 -1\n",
+        "query_id\tdoc_id\trelevance\r\nq0\td0\t2.0\r\nq1\td1\t0\r\nq1\td2\t1\r\nq2\td3\t-1\r\n",
+    ],
+    ids=["header", "none", "trec", "trec with spaces", "another header"],
+)
+def test_forms_of_qrels(tmp_path, rows: str) -> None:
+    corpus = open_corpus(small(tmp_path, rows))
+    assert qrels_of(corpus) == [("q0", "d0", 2), ("q1", "d2", 1)]
+    assert corpus.queries.num_rows == 3  # a query that only a wrong document is judged for is of the split
+
+
+def test_packed_files(tmp_path) -> None:
+    plain = open_corpus(small(tmp_path, HEAD + "q0\td0\t1\n"))
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        (tmp_path / name).unlink()
+    assert open_corpus(f"beir={tmp_path}?lang=en").fingerprint() == plain.fingerprint()
+    assert open_corpus(str(tmp_path), lang="en").fingerprint() == plain.fingerprint()
+
+
+def test_a_missing_language_names_the_option(tmp_path) -> None:
+    spec = small(tmp_path, HEAD + "q0\td0\t1\n")
+    with pytest.raises(ReaderError, match=rf"queries\.jsonl, row 1, field 'lang': .*beir={tmp_path}\?lang=en"):
+        open_corpus(spec.partition("?")[0])
+    with pytest.raises(
+        ReaderError, match="the option lang: 'xyz9' is not a BCP 47 language tag"
+    ):
+        open_corpus(f"{spec[:-2]}xyz9")
+
+
+def test_a_query_in_its_own_pool(tmp_path) -> None:
+    # ArguAna's layout: each query is a document, and its own id names it there.
+    documents = [
+        {"_id": name, "title": "", "text": f"argument {name}"} for name in ("x-pro", "x-con", "y-pro", "y-con")
+    ]
+    queries = [{"_id": name, "text": f"argument {name}"} for name in ("x-pro", "y-pro", "y-con")]
+    spec = folder(tmp_path, documents, queries, test=HEAD + "x-pro\tx-con\t1\ny-pro\ty-con\t1\ny-con\ty-con\t1\n")
+    corpus = open_corpus(spec)
+    # What is judged relevant stays, whatever its id.
+    assert {tuple(row.values()) for row in corpus.excluded.to_pylist()} == {("x-pro", "x-pro"), ("y-pro", "y-pro")}
+    assert "is not in its pool, as in BEIR's own evaluation" in corpus.meta["protocol"]["self"]
+    kept = open_corpus(f"{spec}&self=keep")
+    assert kept.excluded.num_rows == 0
+    assert "is in its pool" in kept.meta["protocol"]["self"]
+    vectors = {row["text"]: vector for row, vector in zip(corpus.passages.to_pylist(), np.eye(4), strict=True)}
+    sides = [np.array([vectors[t] for t in getattr(corpus, s)["text"].to_pylist()]) for s in ("queries", "passages")]
+    # Nothing but the query itself stands before the answer; of equal scores the lower row is first.
+    assert rank_table(kept, *sides).rank_in_all().tolist() == [1, 3, 0]
+    assert rank_table(corpus, *sides).rank_in_all().tolist() == [0, 2, 0]
+    with pytest.raises(ReaderError, match="the option self is exclude or keep, not 'both'"):
+        open_corpus(f"{spec}&self=both")
