@@ -138,9 +138,7 @@ def test_a_missing_language_names_the_option(tmp_path) -> None:
     spec = small(tmp_path, HEAD + "q0\td0\t1\n")
     with pytest.raises(ReaderError, match=rf"queries\.jsonl, row 1, field 'lang': .*beir={tmp_path}\?lang=en"):
         open_corpus(spec.partition("?")[0])
-    with pytest.raises(
-        ReaderError, match="the option lang: 'xyz9' is not a BCP 47 language tag"
-    ):
+    with pytest.raises(ReaderError, match="the option lang: 'xyz9' is not a BCP 47 language tag"):
         open_corpus(f"{spec[:-2]}xyz9")
 
 
