@@ -17,7 +17,7 @@ from test_readers import write
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import IMAGE_TYPE, Pictures
 from babelmix.corpus.readers import _captions
-from babelmix.corpus.readers._captions import Caption, ColumnPictures, corpus_of_captions
+from babelmix.corpus.readers._captions import Caption, ColumnPictures, NoPicture, corpus_of_captions
 from babelmix.corpus.readers._pictures import Folder
 from babelmix.errors import ReaderError
 
@@ -221,7 +221,7 @@ def test_files_of_a_folder_by_name(tmp_path) -> None:
     top = tmp_path / "top"
     assert folder.pictures(["x/a.jpg", "c.jpg", "d.jpg", "e.jpg"]) == {
         "a": top / "images" / "a.jpg", "c": top / "deep" / "er" / "c.jpg", "d": top / "linked" / "d.jpg",
-        "e": top / "e.jpg",
+        "e": NoPicture("e.jpg cannot be read (there is no such file)"),
     }  # fmt: skip
     write(top, "n.txt.gz", b"")
     write(top, "n.json.gz", b"")
@@ -291,7 +291,7 @@ def test_own_captions_of_pictures_that_are_not(tmp_path) -> None:
     spec = own(tmp_path, *OWN, *others)
     (tmp_path / "photos" / "page.png").write_text("<html>")
     corpus = open_corpus(spec)
-    assert [sentence.split(" ")[0] for sentence in unusable(corpus)] == ["gone.png", "page.png"]
+    assert [sentence.split(" ")[0] for sentence in unusable(corpus)] == ["photos/gone.png", "page.png"]
     assert corpus.fingerprint() == open_corpus(own(tmp_path, *OWN)).fingerprint()
 
 

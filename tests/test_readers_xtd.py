@@ -49,7 +49,7 @@ def test_xtd10(tmp_path) -> None:
     (tmp_path / "images" / XTD[0]).unlink()
     less = open_corpus(f"xtd10={tmp_path}")
     check(less, 4)
-    assert unusable(less) == [f"{XTD[0]} cannot be read (No such file or directory)"]
+    assert unusable(less) == [f"{XTD[0]} cannot be read (there is no such file)"]
     assert less.meta["contains"] == {"mscoco-train2014": 3, "mscoco-val2014": 1}
 
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, open_corpus
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
+from babelmix.corpus.names import FileNames
 from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
 from babelmix.errors import PictureError, ReaderError, SearchError, first_line
 from babelmix.search.rows import Row
@@ -174,23 +175,24 @@ def rows_of_documents(frame: pl.DataFrame, file: Path, langs: str | list[str] | 
         is_picture = pl.col("lang").is_null() | (pl.col("lang") == IMAGE)
         frame = frame.filter(pl.col("lang").is_in(wanted) | is_picture)
     frame = frame.sort("item", maintain_order=True)
+    pictures = FileNames(file.parent)
 
     def items() -> Iterator[list[Row]]:
         for _, part in frame.group_by("item", maintain_order=True):
-            yield [_row(cells.pop(number), cells, file) for cells in part.iter_rows(named=True)]
+            yield [_row(cells.pop(number), cells, file, pictures) for cells in part.iter_rows(named=True)]
 
     tags = frame["lang"].drop_nulls().value_counts().sort("lang").iter_rows()
     read_as = {tag: {"as": lang, "rows": rows} for tag, rows in tags if (lang := canonical_language(tag)) != tag}
     return Rows(file.stem, frame.height, items, read_as=read_as)
 
 
-def _row(number: int, cells: dict[str, Any], file: Path) -> Row:
+def _row(number: int, cells: dict[str, Any], file: Path, pictures: FileNames) -> Row:
     own = {name: cells.pop(name, None) for name in _OWN}
     for name in ("item", "lang"):
         if own[name] is None and not (name == "lang" and own["image"] is not None):
             raise ReaderError("is empty", file=file, row=number, field=name)
     try:
-        image = bytes_of({"path": str(file.parent / own["image"])}) if own["image"] is not None else None
+        image = bytes_of({"path": str(pictures.find(own["image"]))}) if own["image"] is not None else None
         fields = {name: value for name, value in cells.items() if value is not None}
         return Row(own["item"], own["lang"] or IMAGE, own["text"], image, own["group"] or "", fields)
     except PictureError as error:

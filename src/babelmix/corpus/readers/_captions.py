@@ -49,7 +49,18 @@ class Caption:
     provenance: str = HUMAN
 
 
-class ColumnPictures(Mapping[str, bytes | Path]):
+@dataclass(frozen=True)
+class NoPicture:
+    """In place of a picture: why there is none, as a sentence."""
+
+    why: str
+
+
+Source = bytes | Path | NoPicture
+"""The bytes or the file of a picture, or why there is none."""
+
+
+class ColumnPictures(Mapping[str, Source]):
     """Pictures that stay where they are in Arrow, which may be a file mapped into memory."""
 
     def __init__(self) -> None:
@@ -103,7 +114,7 @@ def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def corpus_of_captions(
     captions: Iterable[Caption],
-    pictures: Mapping[str, bytes | Path],
+    pictures: Mapping[str, Source],
     *,
     name: str,
     file: str | Path,
@@ -119,7 +130,7 @@ def corpus_of_captions(
 
     Args:
         captions: sentences, in the order in which an image's come.
-        pictures: the bytes or the file of each picture by its id.
+        pictures: the bytes or the file of each picture by its id, or why there is none.
         name: the corpus's name.
         file: what to call the source in an error.
         keep: `all` captions, the `first` of each image and language, or how many of them as digits.
@@ -203,9 +214,7 @@ def _kept(captions: Iterable[Caption], limit: int, left_out: LeftOut) -> list[Ca
     return kept
 
 
-def _checked(
-    pictures: Mapping[str, bytes | Path], wanted: Mapping[str, str], name: str
-) -> tuple[dict[str, str], list[str]]:
+def _checked(pictures: Mapping[str, Source], wanted: Mapping[str, str], name: str) -> tuple[dict[str, str], list[str]]:
     """The digests of the pictures that can be used, and a sentence for every other one."""
     left_out = [f"{image} has no picture" for image in wanted if image not in pictures]
     # In the order of the pictures, so that a column of them is not torn.
@@ -215,6 +224,9 @@ def _checked(
     with bar if len(there) > _BAR_FROM else nullcontext() as ticker:
         for image in there:
             source = pictures[image]
+            if isinstance(source, NoPicture):
+                left_out.append(source.why)
+                continue
             is_file = isinstance(source, Path)
             try:
                 data = bytes_of({"path": str(source)} if is_file else {"bytes": source})
@@ -228,7 +240,7 @@ def _checked(
     return digests, left_out
 
 
-def _passages(pictures: Mapping[str, bytes | Path], digests: Mapping[str, str], groups: Mapping[str, str]) -> pa.Table:
+def _passages(pictures: Mapping[str, Source], digests: Mapping[str, str], groups: Mapping[str, str]) -> pa.Table:
     images = list(digests)
     if isinstance(pictures, ColumnPictures):
         cells = pictures.cells(images)
@@ -256,6 +268,8 @@ __all__ = [
     "UNKNOWN",
     "Caption",
     "ColumnPictures",
+    "NoPicture",
+    "Source",
     "corpus_of_captions",
     "is_evaluation",
 ]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from babelmix.corpus.languages import is_language_tag
-from babelmix.corpus.readers._captions import Caption, ColumnPictures
+from babelmix.corpus.names import listed, name_key, plain_name
+from babelmix.corpus.readers._captions import Caption, ColumnPictures, NoPicture, Source
 from babelmix.corpus.readers._records import get_field, text_lines
 from babelmix.corpus.readers._sources import Loaded, ask_hub, is_hub_name, pick_langs
 from babelmix.errors import ReaderError, first_line
 
-Source = tuple[list[Caption], ColumnPictures]
+CaptionsAndPictures = tuple[list[Caption], ColumnPictures]
 
 
 class Folder:
     """The files of a folder and of what lies in it, links to folders too, known by their names.
 
-    Of files with one name that of the fewest folders down counts, then the first in the alphabet.
+    Of files with one name any is taken if they are the same, and none if they differ.
 
     Args:
         path: the folder.
@@ -46,21 +48,48 @@ class Folder:
                 continue
             seen.add(real)
             found += [Path(place) / name for name in names]
-        self._files: dict[str, Path] = {}
         self._all = sorted(found, key=lambda file: (len(file.parts), file))
+        self._files: dict[str, list[Path]] = {}
         for file in self._all:
-            self._files.setdefault(file.name, file)
+            self._files.setdefault(file.name, []).append(file)
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[Path]]:
+        """The files by what is equal for all spellings of a name."""
+        found: dict[str, list[Path]] = {}
+        for file in self._all:
+            found.setdefault(name_key(file.name).rpartition("/")[2], []).append(file)
+        return found
 
     def file(self, *names: str) -> Path | None:
-        """The first of some files that is there, as it is or, but for JSON documents, packed by gzip."""
+        """The first of some files that is there, as it is or, but for JSON documents, packed by gzip.
+
+        Raises:
+            ReaderError: different files have that name.
+
+        """
         either = (n for name in names for n in ((name,) if name.endswith(".json") else (name, f"{name}.gz")))
-        return next((self._files[name] for name in either if name in self._files), None)
+        return next((self._only(name, self._files[name]) for name in either if name in self._files), None)
+
+    def _only(self, name: str, files: Sequence[Path]) -> Path:
+        """One of some files that are the same.
+
+        Raises:
+            ReaderError: they are not.
+
+        """
+        if len(files) > 1 and not _are_same(files):
+            raise ReaderError(
+                f"holds different files {name}: {listed(self.path, files)}; give the folder that holds one of them",
+                file=self.path,
+            )
+        return files[0]
 
     def needed(self, *names: str) -> Path:
         """The same, where there must be one.
 
         Raises:
-            ReaderError: there is none.
+            ReaderError: there is none, or different files have that name.
 
         """
         found = self.file(*names)
@@ -68,37 +97,76 @@ class Folder:
             raise ReaderError(f"holds no file {' or '.join(names)}", file=self.path)
         return found
 
-    def matching(self, pattern: str) -> Iterator[tuple[re.Match[str], Path]]:
-        """The files whose whole name matches a regular expression, by name."""
+    def matching(self, pattern: str, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[re.Match[str], Path]]:
+        """The files whose whole name matches a regular expression, and whose first group in it is wanted, by name.
+
+        Raises:
+            ReaderError: different files have such a name.
+
+        """
         for name in sorted(self._files):
-            if found := re.fullmatch(pattern, name):
-                yield found, self._files[name]
+            if (found := re.fullmatch(pattern, name)) and wanted(found[1]):
+                yield found, self._only(name, self._files[name])
 
     def in_folders(self, name: str) -> dict[str, Path]:
-        """The files of one name, as they are or packed by gzip, by the folders they lie in."""
-        found: dict[str, Path] = {}
+        """The files of one name, as they are or packed by gzip, by the folders they lie in.
+
+        Raises:
+            ReaderError: two folders of one name hold different files.
+
+        """
+        found: dict[str, list[Path]] = {}
         for file in self._all:
             if file.name in (name, f"{name}.gz"):
-                found.setdefault(file.parent.name, file)
-        return found
+                found.setdefault(file.parent.name, []).append(file)
+        return {place: self._only(f"{place}/{name}", files) for place, files in found.items()}
 
-    def pictures(self, names: Iterable[str], *, whole: bool = False) -> dict[str, Path]:
-        """The files of pictures by their names without folder and, unless they are wanted whole, suffix; some may not exist.
+    def pictures(self, names: Iterable[str], *, whole: bool = False) -> dict[str, Source]:
+        """The files of pictures by their names without folder and, unless they are wanted whole, suffix.
+
+        A name is found in other spellings, see `babelmix.corpus.names`. Of different files with one name that is taken which
+        lies in the folder that the name says, or none. Where there is none, the value says why.
 
         Raises:
             ReaderError: two have one name.
 
         """
-        found: dict[str, Path] = {}
-        for name in dict.fromkeys(Path(name).name for name in names):
-            file = self._files.get(name, self.path / name)
-            key = name if whole else image_id(name)
-            if found.setdefault(key, file) != file:
+        found: dict[str, Source] = {}
+        called: dict[str, str] = {}
+        for name in dict.fromkeys(names):
+            base = PurePosixPath(name.replace("\\", "/")).name
+            key = plain_name(base) if whole else image_id(base)
+            source = self._picture(name, base)
+            if found.setdefault(key, source) != source and called[key] != base:
                 raise ReaderError(
-                    f"{found[key].name} and {name} differ in their suffix alone: rename one, and in the captions",
+                    f"{called[key]} and {base} differ in their suffix alone: rename one, and in the captions",
                     file=self.path,
                 )
+            called.setdefault(key, base)
         return found
+
+    def _picture(self, name: str, base: str) -> Source:
+        key = name_key(base)
+        files = self._files.get(base) or self._by_key.get(key.rpartition("/")[2], [])
+        if len(files) > 1:
+            wanted = tuple(map(name_key, PurePosixPath(name.replace("\\", "/")).parts))
+            placed = [file for file in files if tuple(map(name_key, file.parts))[-len(wanted) :] == wanted]
+            files = placed if len(placed) == 1 else files
+        if not files:
+            close = [file for k, some in self._by_key.items() if k.casefold() == key.casefold() for file in some]
+            hint = f"; {listed(self.path, close)} differs in upper and lower case" if close else ""
+            return NoPicture(f"{base} cannot be read (there is no such file{hint})")
+        if len(files) > 1 and not _are_same(files):
+            return NoPicture(f"{base} could be {listed(self.path, files)}: keep one of them")
+        return files[0]
+
+
+def _are_same(files: Sequence[Path]) -> bool:
+    """Whether files have the same bytes."""
+    try:
+        return all(filecmp.cmp(files[0], file, shallow=False) for file in files[1:])
+    except OSError:
+        return False
 
 
 def image_id(name: str) -> str:
@@ -202,7 +270,7 @@ def _ask(path: str, load: Callable[[], Loaded]) -> Loaded:
 
 def read_language_splits(
     path: str, langs: Sequence[str] | None, *, id: str, captions: str, provenance: str, needs_langs: str = ""
-) -> Source:
+) -> CaptionsAndPictures:
     """Captions and pictures of a data set that has a split a language.
 
     Args:

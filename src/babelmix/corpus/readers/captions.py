@@ -19,9 +19,19 @@ from typing import Any
 
 from babelmix.corpus.languages import IMAGE, is_language_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._captions import HUMAN, MACHINE, TRANSLATED, UNKNOWN, Caption, corpus_of_captions
+from babelmix.corpus.names import FileNames
+from babelmix.corpus.readers._captions import (
+    HUMAN,
+    MACHINE,
+    TRANSLATED,
+    UNKNOWN,
+    Caption,
+    NoPicture,
+    Source,
+    corpus_of_captions,
+)
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
-from babelmix.errors import ReaderError
+from babelmix.errors import PictureError, ReaderError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:|//")
 _MADE = (HUMAN, TRANSLATED, MACHINE)
@@ -46,9 +56,11 @@ def read(path: str, *, split: str = "", captions: str = "all") -> Corpus:
     if not file.is_file():
         raise ReaderError("is not a file; captions are a file of JSON lines", file=path)
     found, pictures = parse(json_lines(text_lines(file), file), file, split=split)
+    names = FileNames(file.parent)
+    sources = {image: _found(names, source, file.parent) for image, source in pictures.items()}
     meta = {"source": file.name, "evaluation_only": split == "test"}
     return corpus_of_captions(
-        found, pictures, name=file.name.removesuffix(".gz").removesuffix(".jsonl"), file=file, keep=captions, meta=meta,
+        found, sources, name=file.name.removesuffix(".gz").removesuffix(".jsonl"), file=file, keep=captions, meta=meta,
         protocol={"split": split or "all rows"},
     )  # fmt: skip
 
@@ -106,6 +118,15 @@ def parse(rows: NumberedRows, file: Path, *, split: str = "") -> tuple[list[Capt
         if image not in pictures:
             raise ReaderError("is missing, and so is 'image_bytes'", file=file, row=number, field="image")
     return found, pictures
+
+
+def _found(names: FileNames, source: bytes | Path, folder: Path) -> Source:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return names.find(str(source.relative_to(folder)) if source.is_relative_to(folder) else str(source))
+    except PictureError as error:
+        return NoPicture(str(error))
 
 
 def _picture(row: dict[str, Any], file: Path, number: int) -> bytes | Path | None:

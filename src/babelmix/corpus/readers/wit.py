@@ -1,7 +1,7 @@
 """`wit`: the retrieval part of WIT in IGLUE (Bugliarello et al., 2022): pictures of Wikipedia in 11 languages.
 
 The hub's `mteb/wit` (a split a language), a copy of it, or a folder with IGLUE's `test_LANG.jsonl` and the pictures in any
-folder below, each called as in the last part of its `image_url`.
+folder below, each called as in the last part of its `image_url`, percent-encoded as there or not.
 
 Captions of white space alone (there are two on the hub) are left out and counted. Few pictures have captions in two
 languages, and published figures look in one language's own pictures: read one language at a time to compare with them.
@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.names import plain_name
 from babelmix.corpus.readers._captions import HUMAN, Caption, corpus_of_captions
 from babelmix.corpus.readers._pictures import Folder, is_data_set, language_of, read_language_splits
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
@@ -86,7 +86,7 @@ def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> 
 
     """
     for number, row in rows:
-        name = unquote(get_text(row, "image_url", file=file, row=number)).rpartition("/")[2]
+        name = get_text(row, "image_url", file=file, row=number).rpartition("/")[2]
         text = get_field(row, "caption_reference_description", str, file=file, row=number)
-        # Names differ in the suffix alone, too.
-        yield name, Caption(name, lang, text)
+        # Names differ in the suffix alone, too; some records have them percent-encoded.
+        yield name, Caption(plain_name(name), lang, text)

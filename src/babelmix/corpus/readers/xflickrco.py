@@ -42,7 +42,7 @@ def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
         return corpus_of_captions(found, columns, name="xflickrco", file=path, meta=META)
     folder = Folder(path, "xFlickr&CO is a folder of captions and pictures")
     files = {lang: file for lang, file in folder.in_folders("test.jsonl").items() if is_language_tag(lang)}
-    files |= {name[1]: file for name, file in folder.matching(r"([^.]+)\.jsonl(?:\.gz)?") if is_language_tag(name[1])}
+    files |= {name[1]: file for name, file in folder.matching(r"([^.]+)\.jsonl(?:\.gz)?", is_language_tag)}
     if not files:
         raise ReaderError("holds no captions: no file such as de/test.jsonl or de.jsonl", file=path)
     found = []
