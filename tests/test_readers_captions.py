@@ -111,7 +111,7 @@ def test_all_first_or_some_captions() -> None:
     [
         (b"", "b is empty (0 bytes)"),
         (b"<html>", "b is no picture, or damaged at its beginning; use PNG, JPEG or WebP"),
-        (animated("GIF"), "b is animated (3 frames); use one frame of it"),
+        (animated("GIF"), "b is animated, or has several pages; use one of them"),
         (encoded("JPEG", "CMYK", (0, 0, 0, 9)), "b has the colour space CMYK; convert it to RGB"),
         (Path("nowhere/b.jpg"), "b.jpg cannot be read (No such file or directory)"),
     ],

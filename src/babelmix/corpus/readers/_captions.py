@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import IMAGE_TYPE, bytes_of, digest_of, open_picture
-from babelmix.corpus.languages import IMAGE
+from babelmix.corpus.languages import IMAGE, canonical_language
 from babelmix.corpus.model import PICTURE_SCHEMA, Corpus
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
@@ -170,7 +170,8 @@ def corpus_of_captions(
     for caption in kept:
         if caption.image in digests:
             queries.add(caption.image, caption.lang, caption.text.strip(), groups[caption.image])
-            made.setdefault(caption.lang, Counter())[caption.provenance] += 1
+            # The corpus has its languages by their canonical tags.
+            made.setdefault(canonical_language(caption.lang), Counter())[caption.provenance] += 1
         else:
             left_out.add("captions of such pictures")
     coco = Counter(f"mscoco-{found[1]}2014" for image in digests if (found := _COCO.match(image)))
