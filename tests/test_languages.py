@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import langcodes
@@ -11,10 +12,14 @@ from langcodes import data_dicts
 from typer.testing import CliRunner
 
 from babelmix import _lists
+from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus, canonical_language, find_language, is_language_tag, match_languages, open_corpus
+from babelmix.corpus.codeswitch import code_switched
 from babelmix.corpus.languages import check_distinct, not_a_tag
-from babelmix.errors import CorpusError, ReaderError, SearchError
-from babelmix.search import Policy, Row, Where, open_rows
+from babelmix.corpus.lexicons import read_lexicon
+from babelmix.errors import CorpusError, PlanError, ReaderError, SearchError
+from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, open_rows
+from babelmix.search.documents import Rows
 
 ALIASES = [
     ("iw", "he"), ("in", "id"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("sh", "sr-Latn"), ("tl", "fil"), ("eng", "en"),
@@ -249,3 +254,98 @@ def test_rows_filters_and_policies():
 def test_langcodes_knows_what_is_relied_upon():
     # Twi is not Akan to ISO 639-1; see `languages._KEPT`.
     assert langcodes.Language.get("tw").prefer_macrolanguage().to_tag() == "ak"
+
+
+def test_english_batches_are_of_every_english():
+    langs = ("de", "en-GB", "en-US")
+    rows = [{"item": str(n), "lang": lang, "text": f"{n} {lang}"} for n in range(20) for lang in langs]
+    made = Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(20)])
+    plan = BatchPlan(CorpusIndex(made), strategy("english"), 4, seed=1)
+    assert {plan[step].lang for step in range(40)} == {"en-GB", "en-US"}
+    one = BatchPlan(CorpusIndex(made, "en-US"), strategy("english"), 4, seed=1)
+    assert {one[step].lang for step in range(5)} == {"en-US"}
+    assert CorpusIndex(made, ["en"]).langs == ("en-GB", "en-US")
+    with pytest.raises(PlanError, match="has no fr; it has de, en-GB, en-US"):
+        CorpusIndex(made, ["fr"])
+
+
+def test_english_of_one_tag_has_the_batches_it_had():
+    """Computed before a language was a range."""
+    rows = [{"item": str(n), "lang": lang, "text": f"{n} {lang}"} for n in range(12) for lang in ("de", "en")]
+    made = Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(12)])
+    plan = BatchPlan(CorpusIndex(made), strategy("english"), 4, seed=3)
+    assert [plan[step].query_rows.tolist() for step in range(3)] == [[13, 19, 23, 17], [11, 9, 15, 1], [21, 3, 7, 5]]
+
+
+def test_lexicons_are_of_canonical_languages_and_switch_ranges(tmp_path):
+    file = tmp_path / "en-he.txt"
+    file.write_text("water מים\n")
+    lexicon = read_lexicon(f"eng:iw={file}")
+    assert (lexicon.source, lexicon.target) == ("en", "he")
+    with pytest.raises(ReaderError, match="with two languages"):
+        read_lexicon(f"en:eng={file}")
+    rows = [{"item": "a", "lang": "en-GB", "text": "water"}, {"item": "b", "lang": "en-US", "text": "water here"}]
+    made = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")])
+    switched = code_switched(made, [lexicon], share=1.0)
+    assert switched.langs == ("en-GB", "en-US", "he")
+    # An item that has its own text in a region of the target keeps that alone.
+    rows.append({"item": "a", "lang": "he-IL", "text": "מים"})
+    switched = code_switched(Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")]), [lexicon], share=1.0)
+    assert [row["item"] for row in switched.queries.to_pylist() if row["lang"] == "he"] == ["b"]
+
+
+@pytest.fixture(scope="module")
+def searcher(tmp_path_factory, tiny_static) -> Iterator[Searcher]:
+    """An index of five languages whose `iw` and `eng` were written before tags were unified."""
+    pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+    index = Index.create(str(tmp_path_factory.mktemp("langs") / "ix"), tiny_static, "static")
+    rows = [
+        Row(f"i{number}", lang, f"water {lang}")
+        for number, lang in enumerate(("en-US", "en-GB", "zh-CN", "he", "de", "en"))
+    ]
+    for row, old in zip(rows, (None, None, None, "iw", None, "eng"), strict=True):
+        object.__setattr__(row, "lang", old or row.lang)
+    index_rows(index, tiny_static, Rows("rows", len(rows), lambda: ([row] for row in rows)))
+    yield Searcher(index, tiny_static)
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("policy", "langs", "found"),
+    [
+        ("only=en", None, {"en-US", "en-GB", "eng"}),
+        ("only=eng,zh", None, {"en-US", "en-GB", "eng", "zh-CN"}),
+        ("only=he", None, {"iw"}),
+        ("only=*", None, {"en-US", "en-GB", "eng", "zh-CN", "iw", "de"}),
+        ("any", "en", {"en-US", "en-GB", "eng"}),
+        ("any", ["iw", "de"], {"iw", "de"}),
+        ("only=en", ["en-GB", "de"], {"en-GB"}),
+        ("balanced", ["zh"], {"zh-CN"}),
+    ],
+)
+def test_a_search_takes_ranges(searcher, policy, langs, found):
+    where = searcher.index.where(langs, {})
+    assert {hit.lang for hit in searcher.search("water", policy=policy, where=where)[0]} == found
+    assert {hit.lang for hit in searcher.search("water", policy=policy, where=Where(langs))[0]} == found
+
+
+def test_a_language_is_preferred_by_range(searcher):
+    first = searcher.search("water", policy="prefer=en:9")[0][:3]
+    assert {hit.lang for hit in first} == {"en-US", "en-GB", "eng"}
+
+
+@pytest.mark.parametrize("policy", ["only=fr", "prefer=fr", "only=en,fr"])
+def test_a_search_in_what_is_not_there_says_what_is(searcher, policy):
+    with pytest.raises(SearchError, match="has no fr; it has de, en-GB, en-US, eng, iw, zh-CN"):
+        searcher.search("water", policy=policy)
+
+
+def test_a_search_in_no_language_is_refused(searcher):
+    with pytest.raises(SearchError, match="has no fr; it has de"):
+        searcher.index.where(["fr"], {})
+    with pytest.raises(SearchError, match="langs: the list is empty"):
+        searcher.index.where([], {})
+    with pytest.raises(SearchError, match="languages: the list is empty"):
+        searcher.search("water", where=Where(()))
+    with pytest.raises(SearchError, match="the policy only=de and the filter by zh-CN leave no language"):
+        searcher.search("water", policy="only=de", where=Where(("zh",)))

@@ -162,7 +162,7 @@ def test_what_cannot_be_read_says_why(monkeypatch) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(ReaderError, match="no split 'train'; it has validation, test"):
         open_corpus("mteb=MLQARetrieval", split="train")
-    with pytest.raises(ReaderError, match="has no subset in xx; its languages are ar, de"):
+    with pytest.raises(ReaderError, match="MLQARetrieval has no xx; it has ar, de"):
         open_corpus("mteb=MLQARetrieval", langs=["xx"])
     with pytest.raises(ReaderError, match="not 'both'"):
         open_corpus("mteb=MLQARetrieval", pairs="both")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from babelmix.errors import ConfigError
+
+Texts = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+"""A list of texts in a settings file; one text is a list of one."""
 
 
 def as_list(
@@ -35,3 +41,18 @@ def as_list(
     if not found and not empty:
         raise error(f"{what}: the list is empty; name one, or leave it out")
     return found
+
+
+def as_inputs(given: Any, error: Callable[[str], Exception] = ConfigError) -> list[Any]:
+    """What is to be embedded, as a list: a text or an opened picture alone is a list of one.
+
+    Raises:
+        ConfigError: it is neither one nor several (or `error`).
+
+    """
+    # Pillow's pictures are no sequences.
+    if isinstance(given, str) or hasattr(given, "getpixel"):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise error(f"give a text, a picture or a list of them, not {type(given).__name__}")
+    return list(given)

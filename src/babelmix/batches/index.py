@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import scipy.sparse
 
+from babelmix._lists import as_list
 from babelmix.batches.corpus_pools import DifferentPool, PictureRows, RenderingsPool, SamePool, TwoCaptionsPool
 from babelmix.batches.keyed import uniforms
 from babelmix.batches.negatives import HardNegatives, RowsByLanguage
@@ -130,7 +131,7 @@ class CorpusIndex:
 
     Args:
         corpus: the training corpus.
-        langs: the languages to draw; by default all.
+        langs: the languages to draw, each a range (`en` means en-US too); by default all.
         hard_negatives: give every row a hard negative, if the corpus has any; see `batches.negatives`.
         text_only: languages whose captions never stand beside a picture, only beside other captions.
 
@@ -143,18 +144,21 @@ class CorpusIndex:
     def __init__(
         self,
         corpus: Corpus,
-        langs: Sequence[str] | None = None,
+        langs: str | Sequence[str] | None = None,
         *,
         hard_negatives: bool = False,
-        text_only: Sequence[str] = (),
+        text_only: str | Sequence[str] = (),
     ) -> None:
-        if langs is not None and (missing := sorted(set(langs) - set(corpus.langs))):
-            raise PlanError(f"{corpus.name} has no {', '.join(missing)}; it has {', '.join(corpus.langs)}")
-        corpus = corpus if langs is None else corpus.only_langs(langs)
+        # Here, as a corpus's libraries are many, and a plan over other indexes does without them.
+        from babelmix.corpus import match_languages
+
+        if langs is not None:
+            corpus = corpus.only_langs(match_languages(langs, corpus.langs, corpus.name, PlanError))
         self.langs = _languages_of(corpus)
         self.pictures = _has_picture_passages(corpus)
-        if unknown := sorted(set(text_only) - set(self.langs)):
-            raise PlanError(f"{corpus.name} has no {', '.join(unknown)}; it has {', '.join(self.langs)}")
+        text_only = as_list(text_only, "text_only", PlanError)
+        if text_only:
+            text_only = match_languages(text_only, self.langs, corpus.name, PlanError)
         if text_only and not self.pictures:
             raise PlanError(f"{corpus.name} has no pictures, so no language of it can be for captions only")
         if text_only and set(text_only) == set(self.langs):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from babelmix.corpus.languages import in_range
 from babelmix.corpus.lexicons import WORD, Lexicon
 from babelmix.corpus.model import Corpus
 from babelmix.errors import ConfigError, CorpusError
@@ -96,10 +97,12 @@ def _with_switched(
     counts: dict[str, Counter[str]],
 ) -> pa.Table:
     rows = table.select(["item", "lang", "text", "group"]).to_pylist()
-    own = [row for row in rows if row["lang"] == source]
+    own = [row for row in rows if in_range(row["lang"], source)]
     if not own:
         raise CorpusError(f"{corpus}: {side} has no text in {source}, the language of the lexicons")
-    there = {(row["item"], row["lang"]) for row in rows}
+    targets = [*(lexicon.target for lexicon in lexicons), MIXED]
+    made_of = {tag: [lang for lang in targets if in_range(tag, lang)] for tag in table["lang"].unique().to_pylist()}
+    there = {(row["item"], lang) for row in rows for lang in made_of[row["lang"]]}
     renderings = [(lexicon.target, [lexicon]) for lexicon in lexicons] if mode == "bilingual" else [(MIXED, lexicons)]
     made = []
     for lang, used in renderings:

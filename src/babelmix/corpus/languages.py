@@ -158,14 +158,14 @@ def find_language(wanted: str, langs: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _did_you_mean(tag: str, langs: Sequence[str] = ()) -> str:
+def _did_you_mean(tag: str, langs: Sequence[str] | None = None) -> str:
     """The end of a message about a tag that is not there: the likely intention, of `langs` if there are any."""
     meant = _intentions(tag)
-    if langs:
+    if langs is not None:
         likely = meant or [tag]
         near = [lang for one in likely for lang in langs if in_range(lang, one)]
         near += [lang for one in likely for lang in langs if _primary(lang) == _primary(one)]
-        if not near and is_language_tag(likely[0]):
+        if not near and langs and is_language_tag(likely[0]):
             closest, _ = langcodes.closest_match(likely[0], list(langs), max_distance=_NEAR)
             near = [lang for lang in langs if lang == closest]
         meant = list(dict.fromkeys(near))[:3]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gzip import GzipFile
 from pathlib import Path
 
-from babelmix.corpus.languages import check_language_tags
+from babelmix.corpus.languages import canonical_language, check_language_tags
 from babelmix.errors import ReaderError
 
 MAX_FILE = 1 << 28
@@ -83,9 +83,11 @@ def read_lexicon(spec: str) -> Lexicon:
     """
     langs, equals, path = spec.partition("=")
     source, colon, target = langs.partition(":")
-    if not (equals and colon and source and target and path) or source == target:
+    same = canonical_language(source) == canonical_language(target)
+    if not (equals and colon and source and target and path) or same:
         raise ReaderError("a lexicon is SOURCE:TARGET=FILE with two languages, as in en:de=en-de.txt", file=spec)
     check_language_tags([source, target], f"the lexicon {spec}")
+    source, target = canonical_language(source), canonical_language(target)
     file = Path(path)
     lexicon = _read_dictd(file, source, target) if file.suffix == _INDEX else _read_columns(file, source, target)
     if not lexicon.words:

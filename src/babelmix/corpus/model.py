@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from babelmix._lists import as_list
 from babelmix.corpus.images import IMAGE_TYPE, picture_keys
 from babelmix.corpus.languages import IMAGE, canonical_language, check_language_tags, in_range, match_languages
 from babelmix.errors import CorpusError
@@ -182,9 +183,9 @@ class Corpus:
         keep = pa.array([*match_languages(langs, self.langs, self.name), IMAGE], pa.large_string())
         return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
 
-    def only_groups(self, groups: Sequence[str], name: str | None = None) -> Corpus:
+    def only_groups(self, groups: str | Sequence[str], name: str | None = None) -> Corpus:
         """The corpus restricted to rows of some groups; a qrel or a negative needs both of its sides."""
-        keep = pa.array(list(groups), pa.large_string())
+        keep = pa.array(as_list(groups, "groups", CorpusError), pa.large_string())
         return self._subset(
             pc.is_in(self.queries["group"], keep), pc.is_in(self.passages["group"], keep), name or self.name
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from babelmix._lists import Texts
 from babelmix.audit import SETTINGS
 from babelmix.audit.measures import check_name
 from babelmix.audit.metrics import DEFAULT, metric
@@ -30,10 +31,10 @@ class Data(_Section):
     """What is trained on and what is tested on."""
 
     corpus: str = Field(description="a corpus as `babelmix data` names it, or a path")
-    sources: list[str] = Field([], description="further corpora to train on, whole; a batch is of one source")
+    sources: Texts = Field([], description="further corpora to train on, whole; a batch is of one source")
     train_options: dict[str, Any] = Field({}, description="reader options for the training part only")
     test: str = Field("", description="another corpus to test on; empty: the test part of `corpus`")
-    benchmarks: list[str] = Field([], description="further corpora to test on, each with its own table and tests")
+    benchmarks: Texts = Field([], description="further corpora to test on, each with its own table and tests")
     validation: str = Field(
         "", description="a corpus that early stopping looks at; empty: the validation part of `corpus`"
     )
@@ -41,7 +42,7 @@ class Data(_Section):
         {"train": 0.7, "validation": 0.1, "test": 0.2}, description="shares of the parts, cut by group"
     )
     split_seed: int = Field(0, ge=0)
-    langs: list[str] = Field([], description="only these languages; empty: all")
+    langs: Texts = Field([], description="only these languages; empty: all")
 
     @model_validator(mode="after")
     def _parts(self) -> Data:
@@ -108,7 +109,7 @@ class Uniter(_Section):
 class References(_Section):
     """Encoders that are audited as they are."""
 
-    encoders: list[str] = Field([])
+    encoders: Texts = Field([])
     groups: int = Field(0, ge=0, description="test on at most so many groups of the test part; 0: all")
     max_seq_length: int = Field(0, ge=0, description="tokens a text; 0: each encoder's own limit")
     translate_test: bool = Field(
@@ -121,7 +122,7 @@ class Tune(_Section):
 
     learning_rates: list[float] = Field([])
     temperatures: list[float] = Field([])
-    measures: list[str] = Field(
+    measures: Texts = Field(
         ["mono/mAP", "cross/mAP", "multi/mAP"],
         min_length=1,
         description="the settings with the highest mean of these on the validation part are taken",
@@ -156,11 +157,11 @@ class Tune(_Section):
 class Compare(_Section):
     """What is compared, and how it is judged."""
 
-    strategies: list[str] = Field(["english", "mixed", "mono", "cross", "hybrid"], min_length=1)
+    strategies: Texts = Field(["english", "mixed", "mono", "cross", "hybrid"], min_length=1)
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     against: str = Field("hybrid", description="every other strategy is tested against this one")
-    metrics: list[str] = Field(list(DEFAULT))
-    tests: list[str] = Field(["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"])
+    metrics: Texts = Field(list(DEFAULT))
+    tests: Texts = Field(["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"])
     bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
     keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")
 

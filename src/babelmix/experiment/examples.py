@@ -16,6 +16,7 @@ from babelmix._files import write_json
 from babelmix.audit.run import encode_sides
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import bytes_of
+from babelmix.corpus.languages import in_range
 
 LANGUAGES = 10
 SHOWN = 5
@@ -57,7 +58,7 @@ def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
     ]
     words: dict[str, str] = {}
     for row in rows:
-        if row["lang"].split("-")[0] == "en":
+        if in_range(row["lang"], "en"):
             words.setdefault(row["item"], row["text"])
     places = {(row["lang"], row["item"], row["text"]): number for number, row in enumerate(rows)}
     queries, pictures = encode_sides(encoder, corpus)

@@ -14,7 +14,7 @@ from babelmix import _processes
 from babelmix._files import remove_folder
 from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit
-from babelmix.corpus import Corpus, find_language
+from babelmix.corpus import Corpus, match_languages
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, save_examples
@@ -119,12 +119,10 @@ def translated_to_english(corpus: Corpus) -> Corpus:
         ConfigError: the corpus has no English, or an item has none.
 
     """
-    english = find_language("en", corpus.langs)
-    if english is None:
-        raise ConfigError(f"translate_test: {corpus.name} has no English captions; it has {', '.join(corpus.langs)}")
+    match_languages("en", corpus.langs, f"translate_test: {corpus.name}", ConfigError)
     captions = "passages" if corpus.is_images("queries") else "queries"
     table: pa.Table = getattr(corpus, captions)
-    items, first = table["item"].to_pylist(), corpus.first_texts(captions, english)
+    items, first = table["item"].to_pylist(), corpus.first_texts(captions, "en")
     if missing := next((item for item in items if item not in first), None):
         raise ConfigError(f"translate_test: {corpus.name}: the item {missing!r} has no English caption")
     column = pa.array([first[item] for item in items], pa.large_string())

@@ -15,7 +15,7 @@ from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.audit import Audit, rank_table
 from babelmix.audit.run import encode_sides, is_finished
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
-from babelmix.corpus import Corpus, find_language
+from babelmix.corpus import Corpus, match_languages
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import uniter
 from babelmix.encoders.dual import tower_of
@@ -159,10 +159,10 @@ def grid_of(encoder: SentenceTransformer, corpus: Corpus) -> list[uniter.Regions
 
 
 def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus: Corpus, output: Path) -> None:
-    lang = find_language("en", corpus.langs)
-    if lang is None:
-        raise ConfigError(f"uniter: {corpus.name} has no English captions; it has {', '.join(corpus.langs)}")
-    english, settings = corpus.only_langs([lang]), experiment.uniter
+    english, settings = (
+        corpus.only_langs(match_languages("en", corpus.langs, f"uniter: {corpus.name}", ConfigError)),
+        experiment.uniter,
+    )
     texts = english.queries["text"].to_pylist()
     regions = grid_of(first, english)
     vocabulary = uniter.learn_vocabulary(texts, settings.vocabulary, lowercase=True)

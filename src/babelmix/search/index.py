@@ -231,14 +231,14 @@ class Index:
         )
         self.engine.remove(changes.stale)
 
-    def delete(self, items: Iterable[str]) -> int:
+    def delete(self, items: str | Iterable[str]) -> int:
         """Remove items; when it returns they stay removed after a kill of the process.
 
         Returns:
             How many items were there.
 
         """
-        there = self.engine.digests(list(items))
+        there = self.engine.digests(as_list(items, "items", SearchError))
         self.engine.remove(sorted(there))
         return len({item for item, _ in there.values()})
 
@@ -259,7 +259,7 @@ class Index:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
-    def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Sequence[Value]]) -> Where:
+    def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Value | Sequence[Value]]) -> Where:
         """A filter, checked against the languages and metadata columns there are.
 
         Args:
@@ -278,13 +278,14 @@ class Index:
             if kind is None:
                 there = ", ".join(["item", "group", *self.columns])
                 raise SearchError(f"there is no column {name!r} to filter by; there are {there}")
+            values = [values] if isinstance(values, (str, int, float)) else values
             if not values:
                 raise SearchError(f"the filter {name!r} has no values")
             if len(values) > 1000:
                 raise SearchError(f"the filter {name!r} has more than 1,000 values")
             made[name] = tuple(_as_type(value, kind, name) for value in values)
         wanted = Where(None if langs is None else tuple(as_list(langs, "langs", SearchError, empty=False)), made)
-        own = self.langs()
+        own = self.langs() if langs is not None else {}
         return wanted.among(own, self.address) if own else wanted
 
     @property

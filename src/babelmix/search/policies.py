@@ -25,6 +25,7 @@ from functools import cached_property
 
 import numpy as np
 
+from babelmix._lists import as_list
 from babelmix.corpus import canonical_language
 from babelmix.corpus.languages import check_language_tags, match_languages
 from babelmix.errors import SearchError
@@ -56,6 +57,9 @@ class Policy:
     langs: tuple[str, ...] = ()
     languages: int = 0
     boost: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "langs", tuple(as_list(self.langs, self.name, SearchError)))
 
     @classmethod
     def parse(cls, text: str) -> Policy:

@@ -178,6 +178,9 @@ class Where:
     def __post_init__(self) -> None:
         if self.langs is not None:
             object.__setattr__(self, "langs", tuple(as_list(self.langs, "langs", SearchError)))
+        if any(isinstance(values, str) for values in self.fields.values()):
+            whole = {name: (values,) if isinstance(values, str) else values for name, values in self.fields.items()}
+            object.__setattr__(self, "fields", whole)
 
     def among(self, langs: Iterable[str], where: str) -> Where:
         """The same with the tags that its languages match among those there are.
@@ -194,9 +197,9 @@ class Where:
             return self
         return Where(tuple(match_languages(self.langs, langs, where, SearchError)), self.fields)
 
-    def only(self, langs: Iterable[str]) -> Where:
+    def only(self, langs: str | Iterable[str]) -> Where:
         """The same with fewer languages."""
-        wanted = tuple(langs)
+        wanted = tuple(as_list(langs, "langs", SearchError))
         return Where(
             wanted if self.langs is None else tuple(lang for lang in wanted if lang in self.langs), self.fields
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from sentence_transformers import SentenceTransformer
 
+from babelmix._lists import as_inputs
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
 from babelmix.errors import SearchError
@@ -84,7 +85,7 @@ class Searcher:
             index.close()
             raise
 
-    def embed(self, queries: Sequence[str | Image], *, batch_size: int = 32) -> Vectors:
+    def embed(self, queries: str | Image | Sequence[str | Image], *, batch_size: int = 32) -> Vectors:
         """Vectors of queries, float32, shape (queries, dimension), as the index compares them.
 
         Raises:
@@ -92,12 +93,14 @@ class Searcher:
 
         """
         advice = "search with words, or use an encoder with an image tower"
-        vectors = encode_batch(self.encoder, queries, "query", batch_size=batch_size, advice=advice)
+        vectors = encode_batch(
+            self.encoder, as_inputs(queries, SearchError), "query", batch_size=batch_size, advice=advice
+        )
         return self.index.ready(vectors)
 
     def search(
         self,
-        queries: Sequence[str | Image],
+        queries: str | Image | Sequence[str | Image],
         *,
         k: int = 10,
         policy: Policy | str = "any",
@@ -110,7 +113,7 @@ class Searcher:
         """The first k rows for each query.
 
         Args:
-            queries: texts in any language, or opened pictures.
+            queries: texts in any language, or opened pictures; one alone is a list of one.
             k: rows a query at most.
             policy: the language policy; see `babelmix.search.policies`.
             where: which rows may be found; `Index.where` makes one.
@@ -132,6 +135,7 @@ class Searcher:
         if mode not in MODES:
             raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
         chosen = Policy.parse(policy) if isinstance(policy, str) else policy
+        queries = as_inputs(queries, SearchError)
         words = [query if isinstance(query, str) else "" for query in queries]
         if mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")

@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch.nn.functional import cosine_similarity, mse_loss, normalize
 
 from babelmix.batches import Batch, BatchPlan
-from babelmix.corpus import Corpus, find_language
+from babelmix.corpus import Corpus
 from babelmix.encoders import encode
 from babelmix.encoders.embed import encode_batch
 from babelmix.errors import TrainingError
@@ -110,7 +110,7 @@ class StepTextTargets(StepTexts):
 
 def _in_english(corpus: Corpus, side: str) -> list[str]:
     """The first English text of each row's item."""
-    first = corpus.first_texts(side, find_language("en", corpus.langs))
+    first = corpus.first_texts(side, "en")
     items = getattr(corpus, side)["item"].to_pylist()
     if missing := next((item for item in items if item not in first), None):
         if corpus.has_images:

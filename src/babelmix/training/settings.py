@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from babelmix._lists import Texts
 from babelmix.audit.bias import lower_is_better
 from babelmix.audit.measures import check_name
 
@@ -66,7 +67,7 @@ class TrainingSettings(BaseModel):
     text_weight: float = Field(
         1.0, ge=0, description="pictures: of the term between two captions of a picture, in `paired` batches"
     )
-    text_only_langs: list[str] = Field(
+    text_only_langs: Texts = Field(
         [], description="pictures: languages that only stand in steps without pictures; see text_share"
     )
     distil_from: str = Field(

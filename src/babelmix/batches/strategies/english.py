@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from babelmix.batches.pool import Wheel
 from babelmix.batches.strategies.base import Strategy
 from babelmix.errors import PlanError
 
@@ -12,24 +13,28 @@ if TYPE_CHECKING:
 
 
 class English(Strategy):
-    """Monolingual batches in English (`en`, or the corpus's only `en-...`)."""
+    """Monolingual batches in English: `en` and every `en-...`, one of them a batch, drawn by weight as in `mono`."""
 
     name: ClassVar[str] = "english"
 
     def check(self, plan: BatchPlan) -> None:
         """See `Strategy.check`."""
-        plan.require(plan.pool("same", self._lang(plan)), "monolingual batches", ["en"])
+        for lang in self._langs(plan):
+            plan.require(plan.pool("same", lang), "monolingual batches", [plan.index.langs[lang]])
 
     def draw(self, plan: BatchPlan, step: int) -> Batch:
         """See `Strategy.draw`."""
-        lang = self._lang(plan)
-        return plan.fill("mono", step, plan.pool("same", lang), lang)
+        langs = self._langs(plan)
+        # One English needs no chance: its batches are those of a corpus where it is called `en`.
+        place = 0 if len(langs) == 1 else Wheel(plan.language_weights[langs]).one(plan.chance(step, "language"))
+        return plan.fill("mono", step, plan.pool("same", langs[place]), langs[place])
 
-    def _lang(self, plan: BatchPlan) -> int:
+    def _langs(self, plan: BatchPlan) -> list[int]:
         # Here, as a corpus's libraries are many, and a plan over other indexes does without them.
-        from babelmix.corpus import find_language
+        from babelmix.corpus.languages import in_range
 
-        tag = find_language("en", plan.index.langs)
-        if tag is None:
+        found = [number for number, tag in enumerate(plan.index.langs) if in_range(tag, "en")]
+        if not found:
             raise PlanError(f"the corpus has no English; its languages are {', '.join(plan.index.langs)}")
-        return plan.index.langs.index(tag)
+        # What has no pairs is left out where another English has them, as in `mono`.
+        return [number for number in found if plan.mono_sizes[number] > 0] or found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from babelmix._lists import as_list
 from babelmix.corpus.copies import with_copies
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import (
@@ -202,8 +203,8 @@ def _read(name: str, function: Callable[..., Corpus], path: str | None, options:
             raise ReaderError(f"the reader {name!r} has no such option: {option}; it has {there}")
         if isinstance(parameter.default, bool) and not isinstance(value, bool):
             raise ReaderError(f"the option {option} of the reader {name!r} is true or false, not {value!r}")
-        if option == "langs" and not (isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)):
-            raise ReaderError(f"the option langs of the reader {name!r} is a list of language tags, not {value!r}")
+        if option == "langs" and value is not None:
+            as_list(value, f"the option langs of the reader {name!r}", ReaderError, empty=False)
         if type(parameter.default) is int and not (type(value) is int and value >= 0):
             raise ReaderError(f"the option {option} of the reader {name!r} is a whole number from 0 on, not {value!r}")
         if isinstance(parameter.default, str) and not isinstance(value, str):

@@ -269,7 +269,7 @@ def _ask(path: str, load: Callable[[], Loaded]) -> Loaded:
 
 
 def read_language_splits(
-    path: str, langs: Sequence[str] | None, *, id: str, captions: str, provenance: str, needs_langs: str = ""
+    path: str, langs: str | Sequence[str] | None, *, id: str, captions: str, provenance: str, needs_langs: str = ""
 ) -> CaptionsAndPictures:
     """Captions and pictures of a data set that has a split a language.
 

@@ -25,7 +25,7 @@ from babelmix.errors import ReaderError
 _CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
-def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read Belebele.
 
     Args:

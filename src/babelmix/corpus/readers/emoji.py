@@ -43,7 +43,9 @@ _TEST, _VALIDATION = 0.25, 0.10
 _MAX_SIZE = 1024
 
 
-def read(path: str | None = None, *, langs: Sequence[str] | None = None, part: str = "", size: int = 72) -> Corpus:
+def read(
+    path: str | None = None, *, langs: str | Sequence[str] | None = None, part: str = "", size: int = 72
+) -> Corpus:
     """Read names and pictures of all emoji that have both.
 
     Args:

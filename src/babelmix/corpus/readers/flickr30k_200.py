@@ -23,7 +23,7 @@ _OWN = {"twi_Latn": "tw", "prs_Arab": "prs"}
 """Languages whose group has the tag of another of the 200."""
 
 
-def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read Flickr30k-200 or XTD-200.
 
     Args:

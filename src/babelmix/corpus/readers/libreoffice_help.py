@@ -17,6 +17,7 @@ import polars as pl
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
+from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers.table import frame_of_parquet
 from babelmix.errors import ReaderError, require
 
@@ -30,7 +31,7 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 
 
-def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corpus:
+def read(path: str | None = None, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read LibreOffice's help.
 
     Args:
@@ -59,7 +60,7 @@ def read(path: str | None = None, *, langs: Sequence[str] | None = None) -> Corp
     return parse(blocks, langs=langs, file=str(source))
 
 
-def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str = "blocks") -> Corpus:
+def parse(blocks: pl.DataFrame, *, langs: str | Sequence[str] | None = None, file: str = "blocks") -> Corpus:
     """Turn blocks into a corpus (a pure function).
 
     Args:
@@ -79,8 +80,7 @@ def parse(blocks: pl.DataFrame, *, langs: Sequence[str] | None = None, file: str
         raise ReaderError("is not a BCP 47 language tag", file=file, field=unknown[0])
     columns = {("en" if name == SOURCE else name): name for name in available}
     if langs is not None:
-        if missing := sorted(set(langs) - set(columns)):
-            raise ReaderError(f"has no {', '.join(missing)}; it has {', '.join(sorted(columns))}", file=file)
+        langs = pick_langs(langs, list(columns), file)
         columns = {lang: name for lang, name in columns.items() if lang in langs or lang == "en"}
     # A few pages hold a block id twice; the second cannot be aligned and is left out with the text under it.
     sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[

@@ -52,7 +52,7 @@ class Source:
     judgements_file: Path
 
 
-def read(path: str, *, langs: Sequence[str] | None = None, split: str = "dev", check: bool = True) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None, split: str = "dev", check: bool = True) -> Corpus:
     """Read MIRACL.
 
     Args:

@@ -35,7 +35,7 @@ Pair = tuple[str, str]
 Triple = tuple[int, list[str]]
 
 
-def read(path: str, *, langs: Sequence[str] | None = None, pairs: int = 100_000, negatives: int = 1) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None, pairs: int = 100_000, negatives: int = 1) -> Corpus:
     """Read mMARCO's training data.
 
     Args:

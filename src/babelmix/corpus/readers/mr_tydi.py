@@ -28,7 +28,7 @@ LANGUAGES = {
 SPLITS = ("train", "dev", "test")
 
 
-def read(path: str, *, langs: Sequence[str] | None = None, split: str = "train", negatives: int = 1) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None, split: str = "train", negatives: int = 1) -> Corpus:
     """Read Mr. TyDi.
 
     Args:

@@ -58,7 +58,12 @@ class Parts:
 
 
 def read(
-    path: str, *, langs: Sequence[str] | None = None, split: str = "test", images: str = "5k", captions: str = "all"
+    path: str,
+    *,
+    langs: str | Sequence[str] | None = None,
+    split: str = "test",
+    images: str = "5k",
+    captions: str = "all",
 ) -> Corpus:
     """Read COCO's captions.
 
@@ -104,7 +109,7 @@ def read(
     )  # fmt: skip
 
 
-def _languages(folder: Folder, langs: Sequence[str] | None, split: str) -> list[str]:
+def _languages(folder: Folder, langs: str | Sequence[str] | None, split: str) -> list[str]:
     there = [lang for lang, name in (("en", KARPATHY), ("ja", STAIR[0]), ("zh", COCO_CN)) if folder.file(name)]
     if "ja" not in there and folder.file(STAIR[1]):
         there.append("ja")

@@ -22,7 +22,7 @@ from typing import Any
 
 import langcodes
 
-from babelmix.corpus.languages import is_language_tag
+from babelmix.corpus.languages import is_language_tag, match_languages
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._mteb_rows import IDS, LINKED, SUBSETS, TEXTS, Collected, Side, Subset
 from babelmix.errors import ReaderError, require
@@ -59,7 +59,7 @@ def read(
     path: str,
     *,
     split: str = "",
-    langs: Sequence[str] | None = None,
+    langs: str | Sequence[str] | None = None,
     aligned: bool = False,
     pairs: str = "",
 ) -> Corpus:
@@ -68,7 +68,7 @@ def read(
     Args:
         path: the task's name, such as `MLQARetrieval`.
         split: one of the task's splits; by default `test` or, without it, the task's first.
-        langs: BCP 47 tags; only subsets of these languages are loaded. By default all.
+        langs: BCP 47 tags, each a range; only subsets of these languages are loaded. By default all.
         aligned: see `corpus_of_task`.
         pairs: see `corpus_of_task`.
 
@@ -85,11 +85,13 @@ def read(
         hint = str(error.args[0]).rpartition("Did you mean: ")[2] if "Did you mean" in str(error) else ""
         raise ReaderError(f"mteb has no task {path!r}{f'; did you mean {hint}' if hint else ''}") from error
     if langs is not None and isinstance(task.metadata.eval_langs, dict):
-        wanted = set(langs)
+        there = sorted({language_tag(code) for code in task.metadata.bcp47_codes})
+        wanted = set(match_languages(langs, there, path, ReaderError))
         subsets = [s for s, codes in task.metadata.eval_langs.items() if {language_tag(c) for c in codes} <= wanted]
         if not subsets:
-            there = sorted({language_tag(code) for code in task.metadata.bcp47_codes})
-            raise ReaderError(f"{path} has no subset in {', '.join(langs)}; its languages are {', '.join(there)}")
+            raise ReaderError(
+                f"{path} has no subset in {', '.join(sorted(wanted))} alone; its languages are {', '.join(there)}"
+            )
         task.hf_subsets = subsets
     return corpus_of_task(task, split=split, aligned=aligned, pairs=pairs)
 

@@ -50,7 +50,7 @@ _NAMES = {1: {"test": "test_2016_flickr", "validation": "val"}, 2: {"test": "tes
 
 
 def read(
-    path: str, *, split: str = "test", task: int = 1, langs: Sequence[str] | None = None, captions: str = "all"
+    path: str, *, split: str = "test", task: int = 1, langs: str | Sequence[str] | None = None, captions: str = "all"
 ) -> Corpus:
     """Read Multi30K.
 

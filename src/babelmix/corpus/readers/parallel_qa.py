@@ -41,7 +41,7 @@ class Columns:
 def read(
     path: str,
     *,
-    langs: Sequence[str] | None = None,
+    langs: str | Sequence[str] | None = None,
     query: str = "question",
     passage: str = "answer",
     id: str = "id",

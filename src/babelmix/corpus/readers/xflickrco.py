@@ -25,7 +25,7 @@ META = {
 }  # fmt: skip
 
 
-def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read xFlickr&CO.
 
     Args:

@@ -26,7 +26,7 @@ META = {
 }  # fmt: skip
 
 
-def read(path: str, *, langs: Sequence[str] | None = None, captions: str = "all") -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str = "all") -> Corpus:
     """Read Crossmodal-3600.
 
     Args:

@@ -21,7 +21,7 @@ WRITTEN = ("en", "ja")
 """Languages whose captions are no translations: COCO's own, and STAIR's."""
 
 
-def read(path: str, *, langs: Sequence[str] | None = None) -> Corpus:
+def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read XTD10.
 
     Args:

@@ -99,7 +99,8 @@ class Service:
         """
         began = time.perf_counter()
         policy = Policy.parse(request.policy)
-        where = self._index.where(request.langs or None, request.where)
+        # The index asks its engine, which may wait.
+        where = await self._in_thread(self._index.where, request.langs, request.where)
         # A search by words alone needs no vector.
         vectors = None
         if request.image and request.mode != "words":

@@ -48,7 +48,12 @@ class SearchRequest(_Request):
         default="any", max_length=2000, description="any, balanced, quota=N, prefer=LANG,...[:BOOST] or only=LANG,..."
     )
     mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
-    langs: list[Lang] = Field(default=[], max_length=200, description="only rows in these; empty: in all")
+    langs: list[Lang] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="only rows in these and their regions; left out: in all",
+    )
     where: dict[Column, Values] = Field(
         default={}, max_length=20, description="values allowed, by metadata column, `item` or `group`"
     )
