@@ -11,6 +11,8 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.composition import composed
+from babelmix.encoders.composing import composing
 from babelmix.encoders.embed import KINDS
 from babelmix.encoders.loading import length_limit
 
@@ -42,7 +44,7 @@ def tokens_of(
     if not isinstance(backend, Tokenizer):
         return None
     # The encoder's own is left as it is.
-    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer = composing(Tokenizer.from_str(backend.to_str()))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     special = tokenizer.num_special_tokens_to_add(False)
@@ -55,7 +57,8 @@ def tokens_of(
             rows = np.flatnonzero(lang_of == lang)
             rng = np.random.default_rng([seed, zlib.crc32(f"{side} {lang}".encode())])
             rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
-            texts: list[str] = table["text"].take(rows).to_pylist()
+            # As encoders read them.
+            texts = composed(table["text"].take(rows).to_pylist())
             read = _lengths(tokenizer, [prompt + text for text in texts]) + special
             langs.setdefault(lang, {})[side] = {
                 "texts": len(texts),

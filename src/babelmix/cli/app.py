@@ -191,6 +191,7 @@ def data(
     from babelmix._files import check_output_folder
     from babelmix.cli.listing import print_corpus, print_readers
     from babelmix.corpus import READERS
+    from babelmix.corpus.composition import count_decomposed
     from babelmix.corpus.storage import MARKER
     from babelmix.errors import ConfigError
 
@@ -214,6 +215,7 @@ def data(
             "fingerprint": found.fingerprint(),
             "langs": {row["lang"]: row for row in found.counts().to_dicts()},
             "qrels": found.qrels.num_rows,
+            "decomposed": sum(count_decomposed(side["text"]) for side in (found.queries, found.passages)),
             "meta": dict(found.meta),
         }
         print_json(facts)

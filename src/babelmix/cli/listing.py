@@ -13,6 +13,7 @@ from rich.table import Table
 from babelmix._terminal import PlainConsole, visible_in_line
 from babelmix.cli.options import said_otherwise
 from babelmix.corpus import READERS, Corpus
+from babelmix.corpus.composition import count_decomposed
 from babelmix.corpus.model import READ_AS
 from babelmix.encoders.known import KNOWN
 
@@ -62,6 +63,8 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
     )
     if corpus.meta.get("one_text_per_language"):
         out.print("one text per language: in the monolingual setting every text finds itself", highlight=False)
+    if decomposed := sum(count_decomposed(side["text"]) for side in (corpus.queries, corpus.passages)):
+        out.print(f"{decomposed:,} texts are decomposed; encoders read them composed (NFC)", highlight=False)
     for line in (*said_otherwise(corpus.meta.get(READ_AS, {})), *_pool_lines(corpus)):
         out.print(line, highlight=False)
     for key, value in corpus.meta.items():

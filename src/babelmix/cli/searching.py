@@ -124,6 +124,8 @@ def index(
         else:
             done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
+        if done.decomposed:
+            facts["decomposed"] = done.decomposed
         _print_index(opened, facts, json_output, rows.read_as)
     finally:
         if opened is not None:

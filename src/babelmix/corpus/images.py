@@ -321,6 +321,5 @@ __all__ = [
     "open_picture",
     "picture_keys",
     "pieces_with_bytes",
-    "pixels_of",
     "with_bytes",
 ]

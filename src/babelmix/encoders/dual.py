@@ -19,6 +19,7 @@ from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import image_tower, static, unigram
+from babelmix.encoders.composing import composing
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.errors import EncoderError
 
@@ -225,7 +226,7 @@ def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[to
     """A few layers over a vocabulary learned from the texts, mean-pooled."""
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
-    tokenizer = unigram.learn(texts, size)
+    tokenizer = composing(unigram.learn(texts, size))
     config = DistilBertConfig(
         vocab_size=tokenizer.get_vocab_size(), dim=WIDTH, n_layers=LAYERS, n_heads=2, hidden_dim=4 * WIDTH,
         max_position_embeddings=LONGEST, pad_token_id=tokenizer.token_to_id("<pad>"), dropout=0.0, attention_dropout=0.0,

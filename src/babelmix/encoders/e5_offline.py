@@ -26,12 +26,13 @@ from tokenizers import AddedToken, Tokenizer, processors
 from babelmix._cache import place_for
 from babelmix._files import replacing_folder
 from babelmix._progress import console, quiet_transformers
+from babelmix.encoders.composing import composing
 from babelmix.encoders.known import E5_OFFLINE
 from babelmix.encoders.unigram import compile_map, unigram_tokenizer
 from babelmix.errors import EncoderError, require
 
 NAME = E5_OFFLINE
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the conversion below changes, so that older cached folders are not used."""
 PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
 
@@ -202,7 +203,7 @@ def _names(model: FourBitModel) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def tokenizer_of(vocabulary: Vocabulary) -> Tokenizer:
     """The vocabulary as a tokenizer that puts `<s>` before and `</s>` after a text."""
-    tokenizer = unigram_tokenizer(vocabulary.pieces, vocabulary.unk, compile_map(vocabulary.normalisation))
+    tokenizer = composing(unigram_tokenizer(vocabulary.pieces, vocabulary.unk, compile_map(vocabulary.normalisation)))
     names = {role: vocabulary.pieces[getattr(vocabulary, role)][0] for role in ("bos", "eos", "pad", "unk")}
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{names['bos']} $A {names['eos']}",

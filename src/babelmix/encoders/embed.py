@@ -22,6 +22,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._cache import keeping
 from babelmix._files import cache_folder, clear_leftovers, replacing_file, writing_to
 from babelmix._progress import progress_bar
+from babelmix.corpus.composition import composed
 from babelmix.corpus.images import PICTURES, PIXELS_AT_ONCE, Pictures
 from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.loading import fingerprint
@@ -174,6 +175,8 @@ def encode(
     if not texts:
         raise EncoderError("there is no text to encode")
     pictures = isinstance(texts, Pictures)
+    # Before the keys: one text in two forms is embedded once.
+    texts = texts if isinstance(texts, Pictures) else composed(texts)
     keys = texts.keys if isinstance(texts, Pictures) else text_keys(texts)
     frame = pl.DataFrame({"high": keys[:, 0], "low": keys[:, 1]}).with_row_index("at")
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
@@ -261,7 +264,7 @@ def encode_batch(
     is_text = np.array([isinstance(one, str) for one in inputs], dtype=bool)
     parts: list[tuple[npt.NDArray[np.intp], Embeddings]] = []
     texts = np.flatnonzero(is_text)
-    batches = ((rows, batch) for rows, batch in [(texts, list(compress(inputs, is_text)))] if batch)
+    batches = ((rows, batch) for rows, batch in [(texts, composed(compress(inputs, is_text)))] if batch)
     for rows, batch in chain(batches, _opened(encoder, inputs, np.flatnonzero(~is_text), batch_size)):
         try:
             vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)

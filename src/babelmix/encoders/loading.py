@@ -18,6 +18,7 @@ from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import backends, dual, e5_offline, static
+from babelmix.encoders.composing import compose_first, without_composing
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
 from babelmix.encoders.limits import fit_limits
 from babelmix.encoders.origin import Origin, remember
@@ -92,6 +93,7 @@ def load_encoder(
     remember(encoder, Origin(name))
     fit_limits(encoder)
     _pad_as_trained(encoder)
+    compose_first(encoder)
     if not any(encoder.prompts.values()):
         for family, prompts in _PROMPTS:
             if family.search(name):
@@ -245,6 +247,8 @@ def _rules_of(tokenizer: str) -> str:
     description = json.loads(tokenizer)
     # Encoding sets both; the length limit is part of the fingerprint by itself.
     description["truncation"] = description["padding"] = None
+    # What is composed already is read as before.
+    description["normalizer"] = without_composing(description["normalizer"])
     if description["model"]["type"] == "Unigram":
         # Scores lose their last digit when a tokenizer is saved.
         description["model"]["vocab"] = [piece for piece, _ in description["model"]["vocab"]]

@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 from tokenizers import Tokenizer
 
 from babelmix.encoders import e5_offline, unigram
+from babelmix.encoders.composing import composing
 from babelmix.encoders.known import STATIC_FROM_E5, STATIC_FROM_SCRATCH
 from babelmix.errors import EncoderError
 
@@ -95,7 +96,7 @@ def from_scratch(
         seed: of the vectors.
 
     """
-    tokenizer = unigram.learn(texts, vocabulary)
+    tokenizer = composing(unigram.learn(texts, vocabulary))
     encoder = _encoder(tokenizer, torch.empty(tokenizer.get_vocab_size(), dimension))
     initialise(encoder, seed)
     return encoder
@@ -133,7 +134,7 @@ def from_transformer(
         EncoderError: the vocabulary is to be pruned and is not a Unigram one.
 
     """
-    tokenizer.no_truncation()
+    composing(tokenizer).no_truncation()
     model = json.loads(tokenizer.to_str())["model"]
     if model["type"] == "Unigram":
         names = [piece for piece, _ in model["vocab"]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,10 @@ def learn(texts: Iterable[str], size: int) -> Tokenizer:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A text in parts of at most `_PIECE` characters, white space folded; a line break would end it for sentencepiece."""
+    """A text, composed, in parts of at most `_PIECE` characters, white space folded: a line break would end it."""
     if len(text) > _LONGEST // 4:
         text = text.encode()[:_LONGEST].decode(errors="ignore")
-    text = " ".join(text.split())
+    text = " ".join(unicodedata.normalize("NFC", text).split())
     start = 0
     while len(text) - start > _PIECE:
         end = text.rfind(" ", start, start + _PIECE + 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import progress_bar
+from babelmix.corpus.composition import is_composed
 from babelmix.errors import SearchError
 from babelmix.search.documents import Rows
 from babelmix.search.index import Changes, Index, encode_points
@@ -29,12 +30,14 @@ class Indexed:
         written: rows encoded and written.
         unchanged: rows that were there already.
         removed: rows removed, of items that have fewer now or are not there any more.
+        decomposed: rows read whose text is not composed (NFC): it is kept as it is, and embedded composed.
 
     """
 
     written: int
     unchanged: int
     removed: int
+    decomposed: int = 0
 
 
 def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
@@ -133,13 +136,14 @@ def bring_up_to_date(
         CorpusError: see `index_rows`.
 
     """
-    written = unchanged = removed = 0
+    written = unchanged = removed = decomposed = 0
     seen: set[str] = set()
     with progress_bar("indexing", rows.count, "rows") as bar:
 
         def changed() -> Iterator[Changes]:
-            nonlocal unchanged
+            nonlocal unchanged, decomposed
             for batch in batches_of(rows, size):
+                decomposed += sum(row.text is not None and not is_composed(row.text) for row in batch)
                 changes = index.changes(batch)
                 if prune:
                     seen.update(row.item for row in batch)
@@ -165,4 +169,4 @@ def bring_up_to_date(
     index.settle()
     if index.langs() and (written or removed or not index.is_calibrated):
         index.calibrate()
-    return Indexed(written, unchanged, removed)
+    return Indexed(written, unchanged, removed, decomposed)

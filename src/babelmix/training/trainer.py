@@ -24,6 +24,7 @@ from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
+from babelmix.encoders.composing import compose_first
 from babelmix.encoders.dual import is_dual
 from babelmix.encoders.loading import cut_after, fingerprint, forget_last_batch, length_limit
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
@@ -290,6 +291,7 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     passage_prompt = settings.query_prompt if is_dual(encoder) else settings.passage_prompt
     prompts = {"query": settings.query_prompt, "document": passage_prompt}
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
+    compose_first(encoder)
     if settings.pooling:
         weights.set_pooling(encoder, settings.pooling)
     cut_after(encoder, settings.max_seq_length)

@@ -12,6 +12,7 @@ from mteb.types import PromptType
 
 from babelmix.audit.mteb.names import model_name
 from babelmix.encoders import encode, fingerprint
+from babelmix.encoders.composing import compose_first
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -42,6 +43,8 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             super().__init__(encoder)
+        # What goes to mteb's own wrapper is composed by the tokenizer.
+        compose_first(encoder)
         self.encoder = encoder
         self.store = store
         self._known: dict[str, dict[str, npt.NDArray[np.float32]]] = {kind: {} for kind in _KINDS.values()}

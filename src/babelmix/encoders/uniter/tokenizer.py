@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from babelmix._files import write_text
+from babelmix.encoders.composing import composing
 from babelmix.encoders.uniter.config import SPECIAL_TOKENS
 from babelmix.errors import EncoderError
 
@@ -143,6 +144,7 @@ def learn_vocabulary(texts: Iterable[str], size: int, *, lowercase: bool = False
 def _tokenizer(numbers: dict[str, int], lowercase: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+    composing(tokenizer)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
