@@ -14,6 +14,14 @@ import typer
 from babelmix.cli.options import SearchBackendOption, say, tell_backend
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # A path may hold whatever a client likes.
+    "formatters": {"line": {"()": "babelmix._terminal.VisibleFormatter", "format": "%(levelname)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"uvicorn": {"handlers": ["stderr"]}, "babelmix": {"handlers": ["stderr"]}},
+}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
@@ -99,7 +107,9 @@ def serve(
             shown = f"[{host}]" if ":" in host else host
             config = uvicorn.Config(
                 create_app(searcher, settings),
-                http=impatient(settings.receive_timeout, files // 2),
+                http=impatient(settings.receive_timeout, files // 2, settings.send_timeout),
+                ws="none",
+                log_config=_LOG,
                 backlog=backlog,
                 log_level="warning",
                 access_log=False,

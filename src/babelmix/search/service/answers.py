@@ -18,6 +18,7 @@ from babelmix.search.index import Index
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Hit, Row, Vectors
 from babelmix.search.searcher import MODES, Searcher
+from babelmix.search.service.bodies import SMALL, parse
 from babelmix.search.service.encoding import Encoding
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import About, HitAnswer, RowRequest, SearchAnswer, SearchRequest, WriteAnswer
@@ -49,6 +50,8 @@ class Service:
         self._pictures = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="pictures")
         self._unpacked = PixelBudget(AT_ONCE * settings.max_pixels)
         self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
+        # One large body at a time: the reader of JSON lets no other thread work.
+        self._bodies = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._metrics = metrics
         self._writing = asyncio.Lock()
 
@@ -64,8 +67,10 @@ class Service:
 
     async def about(self, writable: bool) -> About:
         """What there is to search."""
-        langs = await self._in_thread(self._index.langs)
-        facts = self._index.about
+        return await self._in_thread(self._about, writable)
+
+    def _about(self, writable: bool) -> About:
+        langs, facts = self._index.langs(), self._index.about
         return About(
             encoder=facts["encoder"],
             similarity=facts["similarity"],
@@ -79,6 +84,15 @@ class Service:
             writable=writable,
             version=importlib.metadata.version("babelmix"),
         )
+
+    async def parsed(self, body: bytes) -> Any:
+        """A body as JSON; a large one is read beside the event loop.
+
+        Raises:
+            BodyError: it is not JSON, or more than a request needs.
+
+        """
+        return await self._in_thread(parse, body, pool=self._bodies) if len(body) > SMALL else parse(body)
 
     async def rows(self) -> int:
         """How many rows there are."""
@@ -205,7 +219,7 @@ class Service:
     def close(self) -> None:
         """Wait for what is being worked on, and let the threads end."""
         self._encoding.close()
-        for pool in (self._pool, self._pictures, self._health):
+        for pool in (self._pool, self._pictures, self._health, self._bodies):
             pool.shutdown(wait=True, cancel_futures=True)
 
 

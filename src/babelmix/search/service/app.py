@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
+from babelmix._terminal import visible
 from babelmix.errors import BabelmixError, EngineError, WriteError
 from babelmix.search.searcher import Searcher
 from babelmix.search.service.answers import Service
+from babelmix.search.service.bodies import BodyError
 from babelmix.search.service.guard import Guard
 from babelmix.search.service.keys import Right
 from babelmix.search.service.metrics import Metrics
@@ -102,8 +104,8 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
-    reading = APIRouter(route_class=_route_for("read", settings), dependencies=_DESCRIBED)
-    writing = APIRouter(route_class=_route_for("write", settings), dependencies=_DESCRIBED)
+    reading = APIRouter(route_class=_route_for("read", settings, service), dependencies=_DESCRIBED)
+    writing = APIRouter(route_class=_route_for("write", settings, service), dependencies=_DESCRIBED)
     writable = settings.writable
 
     @reading.post("/search", responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
@@ -150,8 +152,8 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
     app.include_router(writing)
 
 
-def _route_for(right: Right, settings: Settings) -> type[APIRoute]:
-    """Routes that look at the key before anything of the body is read."""
+def _route_for(right: Right, settings: Settings, service: Service) -> type[APIRoute]:
+    """Routes that look at the key before anything of the body is read, and at the body before anything is made of it."""
 
     async def check(request: Request) -> None:
         if settings.keys:
@@ -165,13 +167,20 @@ def _route_for(right: Right, settings: Settings) -> type[APIRoute]:
         if right == "write" and not settings.writable:
             raise HTTPException(403, "this service only searches; it was started so that nothing is written")
 
+    class BoundedRequest(Request):
+        async def json(self) -> Any:
+            try:
+                return await service.parsed(await self.body())
+            except BodyError as error:
+                raise HTTPException(422, str(error)) from error
+
     class KeyedRoute(APIRoute):
         def get_route_handler(self) -> Handler:
             answer = super().get_route_handler()
 
             async def handler(request: Request) -> Response:
                 await check(request)
-                return await answer(request)
+                return await answer(BoundedRequest(request.scope, request.receive))
 
             return handler
 
@@ -189,7 +198,9 @@ def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 def _answer_errors(app: FastAPI) -> None:
     async def babelmix_error(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 503 if isinstance(error, (EngineError, WriteError)) else 400)
+        return JSONResponse(
+            {"error": _bounded(str(error))}, 503 if isinstance(error, (EngineError, WriteError)) else 400
+        )
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)
@@ -198,9 +209,7 @@ def _answer_errors(app: FastAPI) -> None:
             sentence = f"{request.method} does not go here; see /openapi.json"
         elif error.status_code == 404 and sentence == "Not Found":
             sentence = "there is nothing here; see /openapi.json"
-        elif sentence == "There was an error parsing the body":
-            sentence = "the body is not JSON in UTF-8, or is nested too deeply"
-        return JSONResponse({"error": sentence}, error.status_code, dict(error.headers or {}))
+        return JSONResponse({"error": _bounded(sentence)}, error.status_code, dict(error.headers or {}))
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -209,16 +218,20 @@ def _answer_errors(app: FastAPI) -> None:
         what = str(first["msg"]).removeprefix("Value error, ")
         if {"where", "fields"} & set(place) and place[-1] in ("str", "int", "float", "constrained-float", "bool"):
             place, what = place[:-1], "is to be a text, a finite number, true or false"
-        where = ".".join(map(str, place))
-        if first["type"] == "json_invalid":
-            where, what = "", f"the body is not JSON ({first['ctx']['error']} at character {where})"
-        elif first["loc"] == ("body",) and first["type"] != "value_error":
+        where = ".".join(_bounded(str(part), 80) for part in place)
+        if first["loc"] == ("body",) and first["type"] != "value_error":
             what = "the body is to be a JSON object, with the header  Content-Type: application/json"
-        return JSONResponse({"error": f"{where}: {what}" if where else what}, 422)
+        return JSONResponse({"error": _bounded(f"{where}: {what}" if where else what)}, 422)
 
     app.add_exception_handler(BabelmixError, babelmix_error)
     app.add_exception_handler(StarletteHTTPException, http_error)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _bounded(sentence: str, most: int = 1000) -> str:
+    """What is said of a request, however long or strange what it repeats of it."""
+    shown = visible(sentence[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}..."
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -268,6 +281,33 @@ def _page(html: str, more: str, files: str = "", styles: str = "") -> HTMLRespon
 
 
 def _hashes(html: str, tag: str) -> str:
-    found = re.findall(rf"<{tag}[^>]*>(.+?)</{tag}>", html, re.DOTALL)
-    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
+    """The digests of what stands in the elements of this name, as a browser reads them."""
+    reader = _Inline(tag)
+    reader.feed(html)
+    reader.close()
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in reader.found if text)
     return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+class _Inline(HTMLParser):
+    """Collects the texts of the elements of one name; those of a script or style are taken as they are."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self._tag, self._inside = tag, False
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a text."""
+        if tag == self._tag:
+            self._inside = True
+            self.found.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """End a text."""
+        self._inside = self._inside and tag != self._tag
+
+    def handle_data(self, data: str) -> None:
+        """Take a part of a text."""
+        if self._inside:
+            self.found[-1] += data

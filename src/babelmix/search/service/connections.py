@@ -1,12 +1,13 @@
-"""Connections that send nothing, or not all of a request's head: they are closed in time, and there are never too many."""
+"""Connections that send nothing, not all of a head, or take nothing: they are closed in time, and there are never too many."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if sys.platform != "win32":
     import resource
@@ -14,6 +15,11 @@ if sys.platform != "win32":
 _MOST_FILES = 1 << 16
 _FEW_FILES = 512
 """Of a system that does not say how many a process may have."""
+
+LEAST_RATE = 16 << 10
+"""Bytes a second that a client takes of its answers at least, on average over the time it is given."""
+
+log = logging.getLogger("babelmix.service")
 
 
 def files_allowed() -> int:
@@ -27,21 +33,76 @@ def files_allowed() -> int:
     return hard
 
 
-def impatient(seconds: float, most: int) -> type[asyncio.Protocol]:
+class _Taken:
+    """A transport that is cut off when its client takes too little of what is written to it.
+
+    Uvicorn waits for a slow client for ever, and a transport that is closed waits until all is sent.
+
+    Args:
+        transport: of the connection.
+        loop: the event loop.
+        seconds: in each such time the client takes `LEAST_RATE` bytes a second, or all there is.
+
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._transport, self._loop, self._seconds = transport, loop, seconds
+        self._written = self._before = 0
+        self._looking: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send what the system takes at once; the rest is watched."""
+        was_empty = not self._transport.get_write_buffer_size()
+        self._transport.write(data)
+        self._written += len(data)
+        if was_empty and self._transport.get_write_buffer_size():
+            self.rest()
+            self._look_later()
+
+    def rest(self) -> None:
+        """Watch no longer."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def _look_later(self) -> None:
+        self._before = self._written - self._transport.get_write_buffer_size()
+        self._looking = self._loop.call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        left = self._transport.get_write_buffer_size()
+        if not left:
+            return
+        if self._written - left - self._before >= LEAST_RATE * self._seconds:
+            self._look_later()
+            return
+        who = self._transport.get_extra_info("peername")
+        log.warning("a client does not take its answers, and is cut off: %s", who[0] if who else "unknown")
+        self._transport.abort()
+
+
+def impatient(seconds: float, most: int, sending: float = 20.0) -> type[asyncio.Protocol]:
     """Uvicorn's protocol with limits that it lacks.
+
+    It is always that of h11: a head has at most 64 KiB, and a connection's next request is read when the one before is answered.
 
     Args:
         seconds: a connection may take so long to send the head of its first request, and of any later one once it has begun.
         most: connections at once; more are closed as they come.
+        sending: a client that in so long takes less than 16 KiB a second, and not all there is, is cut off.
 
     """
-    base: Any = AutoHTTPProtocol
+    base: Any = H11Protocol
 
     class Impatient(base):  # type: ignore[misc]
         _closing: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
+            super().connection_made(_Taken(transport, self.loop, sending))
             if len(self.connections) > most:
                 transport.abort()
             else:
@@ -53,6 +114,7 @@ def impatient(seconds: float, most: int) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._rest()
+            self.transport.rest()
             super().connection_lost(exc)
 
         def _watch(self) -> None:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from babelmix._terminal import visible_in_line
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.settings import Settings
 
@@ -26,7 +27,7 @@ _HEADERS = {
 }
 
 _ARRIVING = 4
-"""Times as many requests may still be arriving as may be worked on."""
+"""Times as many requests may still be arriving, or their answers leaving, as may be worked on."""
 
 _TOO_MANY = "too many requests are being worked on; ask again in a second"
 
@@ -45,8 +46,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
-        self._in_flight = 0
-        self._arriving = 0
+        # Requests that are worked on, that still arrive, and whose answers are being sent; and bytes of bodies.
+        self._in_flight = self._arriving = self._leaving = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -59,6 +60,7 @@ class Guard:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 started, status = True, message["status"]
+                leave()
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -68,7 +70,9 @@ class Guard:
             headers = {"retry-after": "1"} if code == 503 else None
             await JSONResponse({"error": sentence}, code, headers)(scope, receive, sending)
 
-        arriving = working = False
+        arriving = working = leaving = False
+        held = 0
+        clock: asyncio.Timeout | None = None
 
         def work() -> None:
             """Take the place of one that is worked on; those whose body is still to come hold none."""
@@ -80,7 +84,26 @@ class Guard:
             working = True
             self._in_flight += 1
             self._metrics.in_flight.set(self._in_flight)
-            clock.reschedule(now() + limit)
+            if clock is not None:
+                clock.reschedule(now() + limit)
+
+        def leave() -> None:
+            """Give the place up as the answer is sent: how long that takes is the client's doing, and the connection's to end."""
+            nonlocal arriving, working, leaving
+            self._arriving -= arriving
+            self._in_flight -= working
+            self._leaving += not leaving
+            arriving, working, leaving = False, False, True
+            self._metrics.in_flight.set(self._in_flight)
+            if clock is not None and not clock.expired():
+                clock.reschedule(None)
+
+        def hold(size: int) -> None:
+            nonlocal held
+            held += size
+            self._held += size
+            if self._held > max(self._settings.max_held, self._settings.max_body):
+                raise HTTPException(503, _TOO_MANY, {"retry-after": "1"})
 
         async def receiving() -> Message:
             if not arriving:
@@ -91,9 +114,22 @@ class Guard:
             except TimeoutError as error:
                 seconds = self._settings.receive_timeout
                 raise HTTPException(408, f"the request took longer than {seconds:g} seconds to arrive") from error
-            if message["type"] == "http.request" and not message.get("more_body"):
-                work()
+            if message["type"] == "http.request":
+                hold(len(message.get("body", b"")))
+                if not message.get("more_body"):
+                    work()
             return message
+
+        async def in_time() -> None:
+            nonlocal clock
+            try:
+                # What is still arriving has its own time; that of the work begins after it.
+                async with asyncio.timeout(arrived_by + limit - now() if arriving else limit) as clock:
+                    if counted and not arriving:
+                        work()
+                    await self._app(scope, receiving, sending)
+            finally:
+                clock = None
 
         counted = scope["path"] not in _ALWAYS
         now = asyncio.get_running_loop().time
@@ -106,32 +142,27 @@ class Guard:
                 await refuse(421, "this service does not answer under that name; see  babelmix serve --allow-host")
             elif self._says_it_is_too_large(scope):
                 await refuse(413, f"the request has more than {self._settings.max_body:,} bytes")
-            elif counted and self._arriving >= _ARRIVING * self._settings.max_in_flight:
+            elif counted and max(self._arriving, self._leaving) >= _ARRIVING * self._settings.max_in_flight:
                 await refuse(503, _TOO_MANY)
             else:
                 try:
                     arriving = counted and _has_body(scope)
                     self._arriving += arriving
-                    # What is still arriving has its own time; that of the work begins after it.
-                    async with asyncio.timeout(limit) as clock:
-                        if arriving:
-                            clock.reschedule(arrived_by + limit)
-                        elif counted:
-                            work()
-                        await self._app(scope, receiving, sending)
+                    await in_time()
                 except HTTPException as error:
                     await refuse(error.status_code, error.detail)
                 except TimeoutError:
-                    if started:
-                        raise
-                    await refuse(504, f"it took longer than {limit:g} seconds")
+                    if not started:
+                        await refuse(504, f"it took longer than {limit:g} seconds")
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            log.exception("%s %s failed", scope["method"], visible_in_line(scope["path"])[:200])
             if not started:
                 await refuse(500, "the service failed; its log says at what")
         finally:
             self._arriving -= arriving
             self._in_flight -= working
+            self._leaving -= leaving
+            self._held -= held
             self._metrics.in_flight.set(self._in_flight)
             # Routes, not paths: there are as many paths as a client likes.
             route = getattr(scope.get("route"), "path", "none")

@@ -14,6 +14,9 @@ MAX_K = 100
 MAX_ROWS = 512
 """Rows a request may write at most."""
 
+MAX_FIELDS = 64
+"""Metadata columns of a row at most."""
+
 Text = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
 Picture = Annotated[
     str, Field(min_length=1, description="PNG, JPEG, WebP or GIF in base64", json_schema_extra={"format": "byte"})
@@ -52,6 +55,7 @@ class SearchRequest(_Request):
         default=None,
         min_length=1,
         max_length=200,
+        fail_fast=True,
         description="only rows in these and their regions; left out: in all",
     )
     where: dict[Column, Values] = Field(
@@ -107,13 +111,13 @@ class RowRequest(_Request):
     text: Annotated[str, Field(min_length=1)] = Field(default="", validate_default=False)
     image: Picture = Field(default="", validate_default=False)
     group: str = Field(default="", max_length=MAX_ITEM)
-    fields: dict[Column, Value] = Field(default={}, max_length=64)
+    fields: dict[Column, Value] = Field(default={}, max_length=MAX_FIELDS)
 
 
 class WriteRequest(_Request):
     """All renderings of some items: they replace what the index has of these items."""
 
-    rows: list[RowRequest] = Field(min_length=1, max_length=MAX_ROWS)
+    rows: list[RowRequest] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True)
 
 
 class WriteAnswer(BaseModel):

@@ -24,7 +24,10 @@ class Settings:
         timeout: seconds a request may take.
         receive_timeout: seconds a request may take to arrive.
         write_timeout: seconds a request that writes may take; what has begun to be written is written to its end.
+        send_timeout: in so many seconds a client takes 16 KiB a second of its answers, or all there is; see `connections`.
         max_in_flight: requests that are worked on at once; more are turned away.
+        max_held: bytes of requests that are held at once, of those that arrive and those that are worked on; one that
+            `max_body` allows is always taken when there is no other.
 
     """
 
@@ -37,4 +40,6 @@ class Settings:
     timeout: float = 10.0
     receive_timeout: float = 20.0
     write_timeout: float = 120.0
+    send_timeout: float = 20.0
     max_in_flight: int = 64
+    max_held: int = 128 << 20
