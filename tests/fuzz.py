@@ -1,12 +1,16 @@
 """Every reader of foreign bytes under a fuzzer: whatever the bytes, it answers, or refuses with an error of babelmix's own.
 
     pip install atheris
-    python tests/fuzz.py --seconds 40 [TARGET ...]
+    python tests/fuzz.py --seconds 40 --rounds 3 [TARGET ...]
+    python tests/fuzz.py --table docs/security.md
 
 Coverage of babelmix's own code leads the fuzzer (atheris, libFuzzer). Seeds are the small sources of the tests. A target whose
 source is a folder has one of its files replaced at a time. A finding is any other exception, an answer of the service from 500
-on, or an input that takes more than ten seconds; the fuzzer goes on after one, and `--findings` keeps what led to it. What was
-found is a regression test in `tests/test_fuzzed.py`.
+on, or an input that takes more than ten seconds; the fuzzer goes on after one. What was found is a regression test in
+`tests/test_fuzzed.py`.
+
+The folder `--work` keeps the inputs that led further, the findings, and the counts of all runs (`counts.json`): a later run goes
+on from there. `--table` writes the counts into a document, between two marks.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +104,18 @@ def of_text(seeds: list[str], read: Callable[[str], object]) -> Callable[[Path],
     return lambda folder: ([seed.encode() for seed in seeds], lambda data: read(data.decode("utf-8", "replace")))
 
 
+BODIES = [
+    b'{"query": "cat", "k": 3, "langs": ["de"], "policy": "prefer=de:1.5", "mode": "hybrid", "where": {"year": [1, 2.5, true]}}',
+    b'{"rows": [{"item": "\\u00e9\\ud83d\\ude00", "lang": "de", "text": "x\\\\\\"", "fields": {"year": -1e9, "s": null}}]}',
+]
+
+
+def depth_of(value: object) -> int:
+    """Brackets within brackets of a JSON value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
 def targets() -> dict[str, Target]:
     """All targets by name; imports what they fuzz."""
     import numpy as np
@@ -119,6 +137,7 @@ def targets() -> dict[str, Target]:
     from babelmix.audit import Audit
     from babelmix.audit.perturb import PERTURBATIONS, perturb
     from babelmix.batches import strategy
+    from babelmix.cli.searching import _filters
     from babelmix.corpus import open_corpus
     from babelmix.corpus.images import open_picture
     from babelmix.corpus.lexicons import read_lexicon
@@ -129,6 +148,7 @@ def targets() -> dict[str, Target]:
     from babelmix.experiment.recipes import names, recipe
     from babelmix.search import Policy, open_rows
     from babelmix.search.service import Keys
+    from babelmix.search.service.bodies import MAX_DEPTH, BodyError, parse
     from babelmix.training.checkpoints import resumable
 
     def rows_of(source: object) -> None:
@@ -270,6 +290,37 @@ def targets() -> dict[str, Target]:
         for kind in PERTURBATIONS:
             perturb(text, kind, rate=0.5)
 
+    def filters(text: str) -> None:
+        _filters([text], {"year": "integer", "open": "boolean", "weight": "number", "a": "text"})
+
+    def body(data: bytes) -> None:
+        """What is read is what Python's reader makes of it, and what it refuses is refused."""
+        try:
+            read = parse(data)
+        except BodyError:
+            return
+        assert depth_of(read) <= MAX_DEPTH
+        assert json.dumps(read) == json.dumps(json.loads(data))
+
+    def index_facts(folder: Path) -> tuple[list[bytes], Try]:
+        from babelmix.search import Index
+
+        encoder = static.from_scratch(["a cat", "a dog"], vocabulary=20, dimension=4)
+        Index.create(str(folder / "index"), encoder, "tiny").close()
+        (file,) = (folder / "index").glob("*.json")
+        whole = file.read_bytes()
+
+        def one(data: bytes) -> None:
+            file.write_bytes(data)
+            try:
+                with Index.open(str(folder / "index")) as opened:
+                    opened.where(None, {"item": ["a"]})
+                    opened.check_encoder(encoder)
+            finally:
+                file.write_bytes(whole)
+
+        return [whole], one
+
     def options(text: str) -> None:
         _options("miracl", miracl.read, text)
 
@@ -348,6 +399,9 @@ def targets() -> dict[str, Target]:
         "strategy": Target("names of strategies", of_text(kinds, strategy)),
         "options": Target("options of a reader", of_text(["langs=de,en&check=false&split=dev"], options)),
         "perturb": Target("texts that get noise", of_text([noisy], noise)),
+        "bodies": Target("bodies of requests, before they are looked at", lambda folder: (BODIES, body)),
+        "where": Target("filters on the command line", of_text(["year=2024,2025", "open=true", "a=b"], filters)),
+        "index": Target("the facts of an index", index_facts),
         "service": Target("requests to the service: `/search`, `/items`", service),
     }
 
@@ -363,17 +417,16 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {str(error)[:200]!r}"
 
 
-def fuzz(name: str, target: Target, seconds: int, findings: Path) -> None:
+def fuzz(name: str, target: Target, seconds: int, seed: int, kept: Path, work: Path) -> None:
     """Fuzz one target in this process, which ends with it."""
     import atheris
 
     from babelmix.errors import BabelmixError
 
-    work = Path(tempfile.mkdtemp(prefix="babelmix-fuzz-"))
-    (work / "place").mkdir()
+    findings, corpus = kept / "findings", kept / "corpus" / name
+    for folder in (corpus, work / "place", work / "seeds"):
+        folder.mkdir(parents=True, exist_ok=True)
     seeds, one = target.begin(work / "place")
-    for kind in ("seeds", "corpus"):
-        (work / kind).mkdir()
     for number, seed in enumerate(seeds):
         one(seed)  # what is whole is read
         (work / "seeds" / str(number)).write_bytes(seed)
@@ -395,7 +448,7 @@ def fuzz(name: str, target: Target, seconds: int, findings: Path) -> None:
                 print(f"FINDING {name}: {where}", file=sys.stderr, flush=True)
 
     arguments = [
-        sys.argv[0], str(work / "corpus"), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-seed=1",
+        sys.argv[0], str(corpus), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-seed={seed}",
         f"-timeout={SECONDS_OF_AN_INPUT}", "-rss_limit_mb=8192", f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
     ]  # fmt: skip
     # In a folder of its own: a name that an input makes may be a path.
@@ -404,44 +457,81 @@ def fuzz(name: str, target: Target, seconds: int, findings: Path) -> None:
     atheris.Fuzz()
 
 
+def counts_of(kept: Path) -> dict[str, dict[str, Any]]:
+    """What all runs came to, by target: inputs, seconds and findings."""
+    file = kept / "counts.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def run(name: str, target: Target, seconds: int, kept: Path) -> None:
+    """Fuzz one target in a fork of this process, and add to the counts."""
+    counts = counts_of(kept)
+    so_far = counts.setdefault(name, {"rounds": 0, "inputs": 0, "seconds": 0, "findings": 0})
+    log = kept / f"{name}.log"
+    work = Path(tempfile.mkdtemp(prefix="babelmix-fuzz-"))
+    began = time.monotonic()
+    if (child := os.fork()) == 0:
+        handle = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        try:
+            fuzz(name, target, seconds, so_far["rounds"] + 1, kept, work)
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(work, ignore_errors=True)
+    said = log.read_text(encoding="utf-8", errors="replace")
+    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
+    found = said.count("FINDING ") + (status != 0)
+    so_far["rounds"] += 1
+    so_far["inputs"] += int(runs[1]) if runs else 0
+    so_far["seconds"] += round(time.monotonic() - began)
+    so_far["findings"] += found
+    (kept / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    print(f"{name}: {runs and runs[1]} inputs, {found} findings", file=sys.stderr, flush=True)
+    for line in said.splitlines():
+        if "FINDING " in line or "ERROR: libFuzzer" in line:
+            print("   ", line, file=sys.stderr, flush=True)
+    if runs is None:
+        print(said[-3000:], file=sys.stderr, flush=True)
+
+
+def write_table(kept: Path, document: Path) -> None:
+    """Put the counts between two marks of a document."""
+    counts = counts_of(kept)
+    rows = [f"| `{name}` | {one['inputs']:,} |" for name, one in sorted(counts.items())]
+    total = sum(one["inputs"] for one in counts.values())
+    table = "\n".join(["| target | inputs tried |", "|---|---:|", *rows, f"| in all | {total:,} |"])
+    before, begin, rest = document.read_text(encoding="utf-8").partition("<!-- fuzzed -->\n")
+    _, end, after = rest.partition("<!-- /fuzzed -->\n")
+    if not begin or not end:
+        sys.exit(f"{document}: has no marks  <!-- fuzzed -->  and  <!-- /fuzzed -->")
+    document.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
-    """Fuzz one target after the other, each in a fork of this process, and print a table."""
+    """Fuzz one target after the other, and count."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*")
-    parser.add_argument("--seconds", type=int, default=40)
-    parser.add_argument("--findings", type=Path, default=Path("findings"))
+    parser.add_argument("--seconds", type=int, default=40, help="a target and round")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("fuzz"), help="where inputs, findings and counts are kept")
+    parser.add_argument("--table", type=Path, help="write the counts into this document, and stop")
     asked = parser.parse_args()
-    findings = asked.findings.resolve()
-    findings.mkdir(parents=True, exist_ok=True)
+    kept = asked.work.resolve()
+    if asked.table:
+        write_table(kept, asked.table)
+        return
+    (kept / "findings").mkdir(parents=True, exist_ok=True)
     import atheris
 
     with atheris.instrument_imports(include=["babelmix"]):
         everything = targets()
-    rows = ["| reads | inputs | findings |", "|---|---:|---:|"]
-    for name in asked.targets or everything:
-        log = findings / f"{name}.log"
-        if (child := os.fork()) == 0:
-            handle = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            os.dup2(handle, 1)
-            os.dup2(handle, 2)
-            try:
-                fuzz(name, everything[name], asked.seconds, findings)
-            except Exception:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said = log.read_text(encoding="utf-8", errors="replace")
-        runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
-        found = said.count("FINDING ") + (status != 0)
-        print(f"{name}: {runs and runs.group(1)} inputs, {found} findings", file=sys.stderr, flush=True)
-        for line in said.splitlines():
-            if "FINDING " in line or "ERROR: libFuzzer" in line:
-                print("   ", line, file=sys.stderr, flush=True)
-        if runs is None:
-            print(said[-3000:], file=sys.stderr, flush=True)
-        rows.append(f"| {everything[name].what} | {int(runs.group(1)) if runs else 0:,} | {found} |")
-    print("\n".join(rows))
+    for _ in range(asked.rounds):
+        for name in asked.targets or everything:
+            run(name, everything[name], asked.seconds, kept)
 
 
 if __name__ == "__main__":

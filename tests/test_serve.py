@@ -254,10 +254,11 @@ def test_what_asks_whether_it_lives(serve: Serve) -> None:
     [
         (b'{"query": "\xff"}', "not JSON in UTF-8"),
         (b'{"query": ' + b"[" * 100_000, "nested too deeply"),
-        (b'{"query": "a", "where": {"item": [NaN]}}', "where.item.0: is to be a text, a finite number"),
+        (b'{"query": "a", "where": {"item": [NaN]}}', "NaN is no number"),
+        (b'{"query": "a", "where": {"item": [1e999]}}', "where.item.0: is to be a text, a finite number"),
         (b'{"query": "a", "where": {"item": [{}]}}', "where.item.0: is to be a text, a finite number"),
     ],
-    ids=["bytes", "deep", "NaN", "object"],
+    ids=["bytes", "deep", "NaN", "infinite", "object"],
 )
 def test_what_is_not_json(serve: Serve, body: bytes, words: str) -> None:
     answer = serve().post("/search", content=body, headers={"content-type": "application/json"})

@@ -29,6 +29,7 @@ _STEP = 1 << 16
 """Bytes that are looked at without letting other threads work."""
 
 _MARK = re.compile(rb'["{}\[\],]')
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
@@ -40,7 +41,8 @@ def parse(data: bytes) -> Any:
     """Read JSON in UTF-8.
 
     Raises:
-        BodyError: it is not JSON, has a key twice, or is nested deeper or has more keys or values than a request needs.
+        BodyError: it is not JSON, has a key twice or one that is no text, or is nested deeper or has more keys or values than a
+            request needs.
 
     """
     # Not what `json` guesses: the same bytes would be other brackets in UTF-16.
@@ -118,11 +120,12 @@ def _after_string(data: bytes, at: int) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise BodyError(f"the key {visible_in_line(twice)[:80]!r} is there twice")
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        wrong = "is there twice" if name in made else "is no text" if _SURROGATE.search(name) else ""
+        if wrong:
+            raise BodyError(f"the key '{visible_in_line(name[:80])}' {wrong}")
+        made[name] = value
     return made
 
 

@@ -8,6 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+MOST_LANGS = 200
+"""Languages that are measured by name: those with the most rows. The others are counted together."""
+
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 120)
 
 
@@ -48,8 +51,12 @@ class _Rows(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("babelmix_index_rows", "Rows of the index.", labels=["lang"])
-        for lang, count in self._langs().items():
+        # Whoever may write may bring languages, and every one would be a series for ever.
+        counts = sorted(self._langs().items(), key=lambda entry: (-entry[1], entry[0]))
+        for lang, count in sorted(counts[:MOST_LANGS]):
             family.add_metric([lang], count)
+        if len(counts) > MOST_LANGS:
+            family.add_metric(["other"], sum(count for _, count in counts[MOST_LANGS:]))
         yield family
 
     def describe(self) -> Iterator[Metric]:
