@@ -69,7 +69,7 @@ def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransfo
     assert found.shape == right.shape
     assert cosines(right, found).min() > 0.99
     assert not np.array_equal(right, found)
-    assert backend_of(fast) == "onnx-int8"
+    assert backend_of(fast) == f"onnx-{onnx_engine.precision()}"
     assert backend_of(exact) == "torch"
     assert np.array_equal(copy.deepcopy(fast).encode(TEXTS), found)
 
@@ -85,6 +85,55 @@ def test_openvino_gives_nearly_the_same_vectors(
     assert not np.array_equal(right, found)
     assert backend_of(encoder) == "openvino-int8"
     assert store_suffix(encoder) != store_suffix(fast)
+
+
+def largest_products(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A graph in float32 of products as large as eight bits hold, what it is given and what it gives."""
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    weights = rng.choice([-1.0, 1.0], (128, 64)).astype(np.float32)
+    given = np.where(weights.T[:40] > 0, 1.0, 0.0).astype(np.float32)
+    left = onnx.helper.make_tensor_value_info("left", onnx.TensorProto.FLOAT, [None, 128])
+    out = onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, [None, 64])
+    node = onnx.helper.make_node("MatMul", ["left", "right"], ["out"], name="product")
+    graph = onnx.helper.make_graph([node], "g", [left], [out], [onnx.numpy_helper.from_array(weights, "right")])
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(made, folder / "float32.onnx")
+    return folder / "float32.onnx", given, given @ weights
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_the_largest_products_are_right_on_every_processor(tmp_path: Path, rows: int) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    source, given, right = largest_products(tmp_path)
+    onnx_engine.quantise(source, tmp_path / "quantised.onnx", frozenset())
+    session = runtime.InferenceSession(str(tmp_path / "quantised.onnx"), providers=["CPUExecutionProvider"])
+    assert np.abs(session.run(None, {"left": given[:rows]})[0] - right[:rows]).max() < 0.02 * np.abs(right).max()
+
+
+def test_the_largest_products_are_right_by_openvino(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    source, given, right = largest_products(tmp_path)
+    with backends._quiet():
+        openvino_engine.quantise(source, tmp_path / "int8.xml", frozenset())
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": openvino_engine.GROUP}
+    compiled = openvino.Core().compile_model(str(tmp_path / "int8.xml"), "CPU", hints)
+    assert np.abs(compiled({"left": given})[0] - right).max() < 0.02 * np.abs(right).max()
+
+
+def test_a_processor_whose_products_saturate_has_weights_of_seven_bits(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    for saturates, name, most in ((False, "int8", 127), (True, "int7", 64)):
+        monkeypatch.setattr(onnx_engine, "_saturates", lambda saturates=saturates: saturates)
+        assert onnx_engine.precision() == name
+        with backends._quiet():
+            onnx_engine.quantise(graph, tmp_path / f"{name}.onnx", frozenset())
+        held = [onnx.numpy_helper.to_array(one) for one in onnx.load(str(tmp_path / f"{name}.onnx")).graph.initializer]
+        assert max(int(np.abs(one.astype(int)).max()) for one in held if one.dtype == np.int8 and one.ndim) == most
 
 
 def test_smoothing_changes_no_embedding_and_finds_tokens_that_stand_out(tiny_bert: Path) -> None:
@@ -185,7 +234,7 @@ def test_an_export_that_was_cut_short_is_never_used(
             load_encoder(str(tiny_bert), backend="onnx")
     assert not list((tmp_path / "exported").iterdir())
     # A file that was damaged later is made again.
-    folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-int8-{backends.LAYOUT}"
+    folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-{onnx_engine.precision()}-{backends.LAYOUT}"
     folder.mkdir(parents=True)
     (folder / onnx_engine.FILE).write_bytes(b"half")
     again = load_encoder(str(tiny_bert), backend="onnx")
@@ -219,8 +268,8 @@ def test_auto_takes_the_best_and_says_so(
     fast: SentenceTransformer, tiny_bert: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_engine, "PACKAGES", ("no_such_package",))
-    assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == "onnx-int8"
-    assert "is run by ONNX Runtime in int8" in " ".join(capsys.readouterr().err.split())
+    assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"onnx-{onnx_engine.precision()}"
+    assert f"is run by ONNX Runtime in {onnx_engine.precision()}" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("capability", "engine"), [("AVX512", "openvino"), ("AVX2", "onnx")])
@@ -228,7 +277,9 @@ def test_auto_takes_what_is_fastest_on_the_processor(
     capability: str, engine: str, fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"{engine}-int8"
+    assert (
+        backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"{engine}-{backends._ENGINES[engine].precision()}"
+    )
 
 
 def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
@@ -250,13 +301,13 @@ def test_an_index_of_float32_is_searched_in_int8_and_written_in_float32(
     with Index.create(place, exact, str(tiny_bert)) as index:
         assert index.backend == "torch"
         index_rows(index, exact, rows)
-        with pytest.raises(SearchError, match="embedded by torch, and these would be by onnx-int8"):
+        with pytest.raises(SearchError, match="embedded by torch, and these would be by onnx-int"):
             index_rows(index, fast, rows)
     with Searcher.open(place).index as index:
         assert index.backend == "torch"
     code, out, err = babelmix("search", "cat river", "--in", place, "--backend", "onnx", "--json", "-k", "1")
     assert code == 0
-    assert "embedded by onnx-int8" in err
+    assert f"embedded by onnx-{onnx_engine.precision()}" in err
     assert json.loads(out)["hits"][0]["item"]
     _, _, err = babelmix("search", "cat river", "--in", place, "-k", "1")
     assert "embedded by" not in err
@@ -268,7 +319,7 @@ def test_an_index_remembers_what_ran_its_encoder(fast: SentenceTransformer, tiny
         index_rows(index, fast, rows_of_corpus(parallel_corpus(items=3)))
     searcher = Searcher.open(place)
     with searcher.index:
-        assert backend_of(searcher.encoder) == "onnx-int8"
+        assert backend_of(searcher.encoder) == f"onnx-{onnx_engine.precision()}"
 
 
 def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix) -> None:
@@ -278,7 +329,7 @@ def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Pat
     for backend in ("torch", "onnx"):
         assert babelmix(*given, "--backend", backend)[0] == 0
         about = json.loads((tmp_path / "audit" / "metrics.json").read_text())["about"]
-        assert about["precision"] == {"torch": None, "onnx": "onnx-int8"}[backend]
+        assert about["precision"] == {"torch": None, "onnx": f"onnx-{onnx_engine.precision()}"}[backend]
     code, _, err = babelmix(*given, "--backend", "onnx", "--bf16")
     assert code
     assert "--bf16 is for torch" in err

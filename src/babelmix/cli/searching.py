@@ -109,7 +109,7 @@ def index(
             name,
             max_seq_length=limit,
             revision=revision or None,
-            backend=backend or (opened.backend.removesuffix("-int8") if opened is not None else "torch"),
+            backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
         )
         key = fingerprint(encoder)
         if opened is None:

@@ -73,7 +73,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: s
             why = str(error)
             break
         else:
-            console.print(f"{name} is run by {_ENGINES[engine].TITLE} in int8", markup=False, highlight=False)
+            how = f"{_ENGINES[engine].TITLE} in {_ENGINES[engine].precision()}"
+            console.print(f"{name} is run by {how}", markup=False, highlight=False)
             return
     console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
 
@@ -114,7 +115,9 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
     first: Any = encoder[0]
-    folder = place_for("exported encoders", "exported", f"{key[:32]}-{engine}-int8-{LAYOUT}")
+    # Of this processor: a cache may be shared by several.
+    kind = f"{engine}-{module.precision()}"
+    folder = place_for("exported encoders", "exported", f"{key[:32]}-{kind}-{LAYOUT}")
     cores = torch.get_num_threads()
     digest = hashlib.sha256()
     digest_weights(digest, encoder)
@@ -131,7 +134,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
                 raise EncoderError(f"{folder}: cannot be read ({_first_line(error)}); remove it") from error
             # Damaged: made again.
             shutil.rmtree(folder)
-    first.model = Runtime(before.config, whole, parts, cores, f"{engine}-int8", digest, LAYOUT).eval()
+    first.model = Runtime(before.config, whole, parts, cores, kind, digest, LAYOUT).eval()
 
 
 def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,32 @@ from babelmix.errors import require
 TITLE = "ONNX Runtime"
 FILE = "int8.onnx"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def precision() -> str:
+    """`int8`, or on a processor whose products saturate `int7`: weights of seven bits, whose products do not."""
+    return "int7" if _saturates() else "int8"
+
+
+@functools.cache
+def _saturates() -> bool:
+    """Whether the largest products of eight bits come out too small here.
+
+    AVX2 and AVX-512 without VNNI add two products u8 x s8 up in 16 bits, which do not hold 2 x 255 x 127. No flag of a
+    processor says what ONNX Runtime makes of it, so it is measured, in products of one row and of several.
+    """
+    onnx, runtime = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime"))
+    size = 64
+    left = onnx.helper.make_tensor_value_info("left", onnx.TensorProto.UINT8, [None, size])
+    sums = onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.INT32, [None, size])
+    right = onnx.numpy_helper.from_array(np.full((size, size), 127, dtype=np.int8), "right")
+    product = onnx.helper.make_node("MatMulInteger", ["left", "right"], ["sums"])
+    graph = onnx.helper.make_graph([product], "largest", [left], [sums], [right])
+    # Of its time: a newer form is refused by an older runtime.
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = (np.full((rows, size), 255, dtype=np.uint8) for rows in (1, 4, 33))
+    return any((session.run(None, {"left": some})[0] != 255 * 127 * size).any() for some in given)
 
 
 class _Tokens(torch.nn.Module):
@@ -52,7 +79,7 @@ def export(model: torch.nn.Module, file: Path) -> None:
 
 
 def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
-    """Write a graph with weights in int8, a scale a channel, and activations that are quantised as they come.
+    """Write a graph with weights in int8 (see `precision`), a scale a channel, and activations that are quantised as they come.
 
     Args:
         source: the graph in float32.
@@ -64,6 +91,7 @@ def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
     graph = onnx.load(str(source), load_external_data=False).graph
     quantization.quantize_dynamic(
         source, file, weight_type=quantization.QuantType.QInt8, per_channel=True,
+        reduce_range=precision() == "int7",
         op_types_to_quantize=["MatMul", "Gather"],
         nodes_to_exclude=[node.name for node in graph.node if node.op_type == "MatMul" and _layer(node) in uneven],
     )  # fmt: skip
@@ -102,4 +130,4 @@ def _session(file: Path, cores: int) -> Run:
     return run
 
 
-__all__ = ["FILE", "PACKAGES", "TITLE", "export", "load", "quantise"]
+__all__ = ["FILE", "PACKAGES", "TITLE", "export", "load", "precision", "quantise"]

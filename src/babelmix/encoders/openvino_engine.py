@@ -20,6 +20,11 @@ GROUP = 128
 """Activations of a token that share a scale."""
 
 
+def precision() -> str:
+    """`int8` on every processor: what OpenVINO cannot multiply without saturating, it multiplies in float32."""
+    return "int8"
+
+
 def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
     """Write an ONNX graph in OpenVINO's format, with weights in int8, a scale a channel.
 
@@ -66,4 +71,4 @@ def _run(compiled: Any) -> Run:
     return run
 
 
-__all__ = ["FILE", "PACKAGES", "TITLE", "load", "quantise"]
+__all__ = ["FILE", "PACKAGES", "TITLE", "load", "precision", "quantise"]

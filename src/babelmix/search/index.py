@@ -152,9 +152,11 @@ class Index:
         key = key or fingerprint(encoder)
         if key == self._about["fingerprint"]:
             if backend and (runs := backend_of(encoder)) != self.backend:
+                advice = "leave out --backend, or make the index again"
+                if runs.partition("-")[0] == self.backend.partition("-")[0]:
+                    advice = "use a processor of the kind that made it, or make the index again"
                 raise SearchError(
-                    f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; leave out "
-                    "--backend, or make the index again"
+                    f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; {advice}"
                 )
             return
         now = _facts(encoder, self._about["encoder"], None, key)

@@ -78,7 +78,7 @@ class Searcher:
                 device=device,
                 max_seq_length=about["max_seq_length"],
                 revision=about["revision"] if name == about["encoder"] else None,
-                backend=backend or index.backend.removesuffix("-int8"),
+                backend=backend or index.backend.partition("-")[0],
             )
             return cls(index, encoder)
         except BaseException:

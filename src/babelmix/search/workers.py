@@ -18,6 +18,7 @@ import torch
 
 from babelmix._cluster import spread
 from babelmix.encoders import fingerprint, load_encoder
+from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError
 from babelmix.search.documents import Rows
 from babelmix.search.index import Changes, Index, encode_points
@@ -34,7 +35,7 @@ class Encoding:
         key: the fingerprint of the encoder that the index was made for.
         batch_size: texts a forward pass.
         address: of the index that the worker writes to; None: the vectors are sent back.
-        backend: what runs the encoder.
+        backend: what runs the encoder, and how precisely, as in `onnx-int8`.
         threads: how many the encoder may use.
 
     Raises:
@@ -56,7 +57,13 @@ class Encoding:
     ) -> None:
         torch.set_num_threads(threads)
         self._batch_size = batch_size
-        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision, backend=backend)
+        engine = backend.partition("-")[0]
+        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision, backend=engine)
+        if (runs := backend_of(self._encoder)) != backend:
+            raise EncoderError(
+                f"{name}: is run by {runs} on a worker's machine, and the index's rows are of {backend}; use processors of one "
+                "kind, or make the index with --backend torch"
+            )
         if fingerprint(self._encoder) != key:
             raise EncoderError(
                 f"{name}: is another encoder on a worker's machine than here (weights, tokenizer, prompts or length limit "
@@ -124,9 +131,15 @@ def index_with_workers(
     about = index.about
     revision = about["revision"] if name == about["encoder"] else None
     shared = index.engine.shared
-    backend = index.backend.removesuffix("-int8")
     make = partial(
-        Encoding, name, revision, about["max_seq_length"], key, batch_size, index.address if shared else None, backend
+        Encoding,
+        name,
+        revision,
+        about["max_seq_length"],
+        key,
+        batch_size,
+        index.address if shared else None,
+        index.backend,
     )
 
     def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:
