@@ -163,3 +163,74 @@ def test_a_query_in_its_own_pool(tmp_path) -> None:
     assert rank_table(corpus, *sides).rank_in_all().tolist() == [0, 2, 0]
     with pytest.raises(ReaderError, match="the option self is exclude or keep, not 'both'"):
         open_corpus(f"{spec}&self=both")
+
+
+def test_a_folder_of_beir_folders_names_them(tmp_path) -> None:
+    for name in ("android", "english"):
+        small(tmp_path / "cqadupstack" / name, HEAD + "q0\td0\t1\n")
+    with pytest.raises(
+        ReaderError, match=r"holds the BEIR folders android, english, each .*beir=.*cqadupstack/android"
+    ):
+        open_corpus(f"beir={tmp_path / 'cqadupstack'}?lang=en")
+
+
+# --- mteb
+
+
+def test_a_query_in_its_own_pool_of_an_mteb_task() -> None:
+    from test_mteb_reader import part, task_of
+
+    data = {
+        lang: part({"1": f"{lang} one", "2": f"{lang} two", "3": f"{lang} three"}, {"1": f"{lang} one", "3": f"{lang} q"}, {
+            "1": {"2": 1}, "3": {"3": 1},
+        })
+        for lang in ("sw", "ja")
+    }  # fmt: skip
+    from babelmix.corpus.readers.mteb import corpus_of_task
+
+    def excluded(ignored: bool, option: str) -> set[tuple[str, str]]:
+        task = task_of("MIRACLRetrieval", data, "dev")
+        task.ignore_identical_ids = ignored
+        corpus = corpus_of_task(task, self=option)
+        assert ("self" in corpus.meta.get("protocol", {})) == bool(corpus.excluded.num_rows)
+        return {tuple(row.values()) for row in corpus.excluded.to_pylist()}
+
+    own = {("sw:1", "sw:1"), ("ja:1", "ja:1")}
+    assert excluded(True, "") == excluded(False, "exclude") == own
+    assert excluded(False, "") == excluded(True, "keep") == set()
+    with pytest.raises(ReaderError, match="the option self is exclude or keep, not 'all'"):
+        excluded(False, "all")
+
+
+# --- Wikipedia's passages
+
+
+def test_miracl_judges_what_is_not_in_its_pool(tmp_path) -> None:
+    from test_readers_wikipedia import miracl_folder, packed
+
+    spec = miracl_folder(tmp_path)
+    plain = open_corpus(spec, langs=["sw"], check=False)
+    place = tmp_path / "miracl-v1.0-sw" / "qrels" / "qrels.miracl-v1.0-sw-dev.tsv"
+    # As Yoruba's first judgements did.
+    write(tmp_path, str(place.relative_to(tmp_path)), place.read_text() + "1 Q0 23260#4 1\n99 Q0 8#0 1\n")
+    empty = packed([{"docid": "77#0", "title": " ", "text": ""}])
+    (tmp_path / "miracl-corpus-v1.0-sw" / "docs-99.jsonl.gz").write_bytes(empty)
+    corpus = open_corpus(spec, langs=["sw"], check=False)
+    assert corpus.fingerprint() == plain.fingerprint()
+    assert corpus.meta["left_out"] == {
+        "empty passages": 1, "judgements of queries that are nowhere": 1, "judgements of passages that are not in the pool": 1,
+    }  # fmt: skip
+
+
+def test_english_under_two_names(tmp_path) -> None:
+    from test_readers_captions import add_pictures
+
+    # As in github.com/visheratin/nllb-clip.
+    for name in ("eng_Latn.txt", "eng_captions.txt"):
+        write(tmp_path, name, "A dog.\n")
+    write(tmp_path, "filenames.txt", "1.jpg\n")
+    add_pictures(tmp_path, "1.jpg")
+    assert open_corpus(f"flickr30k-200={tmp_path}").queries["text"].to_pylist() == ["A dog."]
+    write(tmp_path, "eng_captions.txt", "A cat.\n")
+    with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; take one away"):
+        open_corpus(f"flickr30k-200={tmp_path}")

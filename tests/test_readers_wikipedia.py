@@ -71,14 +71,17 @@ def test_a_miracl_pool_must_be_whole(tmp_path) -> None:
         ("topics", "1 q\n", "row 1: has 1 cells, not qid, query"),
         ("topics", "1\t \n", "row 1, field 'query': is empty"),
         ("topics", b"1\tq\n2\t\xff\n", "row 2: is not UTF-8"),
-        ("qrels", "3 Q0 7#0 1\n", "row 1, field 'qid': '3' is not in topics"),
+        ("qrels", "3 Q0 7#0 1\n", "no relevant pair .left out: judgements of queries that are nowhere: 1"),
         ("qrels", "1 Q0 7#0\n", "row 1: has 3 cells, not qid, Q0, docid, relevance"),
         ("qrels", "1 Q0 7#0 high\n", "row 1, field 'relevance': 'high' is not a whole number"),
-        ("qrels", "1 Q0 7#0 1\n1 Q0 7#0 0\n", "row 2: '1', '7#0' is judged twice"),
-        ("qrels", "1 Q0 5#0 1\n", "field 'docid': 1 judged passages, such as '5#0', are in no file of the pool"),
+        ("qrels", "1 Q0 7#0 1\n1 Q0 7#0 0\n", "left out: judgements that a later one contradicts: 1"),
+        ("qrels", "1 Q0 5#0 1\n", "left out: judgements of passages that are not in the pool: 1"),
         ("qrels", "1 Q0 7#0 0\n", "holds no relevant pair"),
         ("docs", packed([{"docid": "7#0", "title": "t"}]), "row 1, field 'text': is missing"),
-        ("docs", packed([{"docid": "7#0", "title": " ", "text": ""}]), "row 1, field 'text': is empty, and so is"),
+        (
+            "docs",
+            packed([{"docid": "8#0", "title": " ", "text": ""}]),
+        ),
         ("docs", packed([{"docid": 7, "title": "t", "text": "x"}]), "row 1, field 'docid': holds 7, but a text"),
         ("docs", packed([{"docid": "8#0", "title": "t", "text": "x"}]), "sw, field 'docid': '8#0' occurs twice"),
         ("docs", gzip.compress(b'{"docid": \n', mtime=0), "row 1: is not JSON"),
@@ -187,8 +190,7 @@ def test_mr_tydi_folder(tmp_path) -> None:
             [record("1", [], []) | {"positive_passages": [passage("5#1", "\udfff")]}],
             "row 1, field 'text': holds half a character",
         ),
-        ([record("1", [], [])], "row 1, field 'positive_passages': is empty"),
-        ([record("1", ["5#1"], ["5#1"])], "field 'negative_passages': '5#1' is also a positive passage"),
+        ([record("1", [], [])], "no relevant pair .left out: queries without a relevant passage: 1"),
         ([record("1", ["5#1"], []) | {"query": " "}], "row 1, field 'query': is empty"),
         ([record("1", ["5#1"], []) | {"negative_passages": None}], "field 'negative_passages': is missing"),
         ([record("1", ["5#1"], []) | {"positive_passages": ["5#1"]}], "row 1, field 'docid': is missing"),
@@ -199,7 +201,7 @@ def test_mr_tydi_folder(tmp_path) -> None:
     ],
 )
 def test_bad_mr_tydi_records(tmp_path, records: list[dict], message: str) -> None:
-    with pytest.raises(ReaderError, match=rf"swahili/train\.jsonl\.gz, {message}|{message}"):
+    with pytest.raises(ReaderError, match=message):
         open_corpus(mr_tydi_folder(tmp_path, records))
 
 

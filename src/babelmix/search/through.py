@@ -24,6 +24,7 @@ from babelmix.audit.metrics import RankedLists, metric
 from babelmix.audit.ranks import numbered
 from babelmix.audit.run import SHARE_AT
 from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.model import QREL_COLUMNS
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import SearchError
 from babelmix.search.documents import rows_of_corpus
@@ -155,7 +156,11 @@ def audit_policies(
         for row in range(len(texts)):
             for name, policy in chosen.items():
                 began = time.perf_counter()
-                hits = searcher.search(texts[row : row + 1], vectors=vectors[row : row + 1], k=k, policy=policy)[0]
+                # Room for what is no candidate for the query.
+                wanted = min(k + judge.excluded_rows(row), MAX_K)
+                hits = searcher.search(texts[row : row + 1], vectors=vectors[row : row + 1], k=wanted, policy=policy)[
+                    0
+                ]
                 seconds[name].append(time.perf_counter() - began)
                 judge.take(answers[name], row, hits)
             bar.advance()
@@ -188,6 +193,9 @@ class _Judge:
         columns = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item", "grade"))
         for query, passage, grade in zip(*columns, strict=True):
             self._grades.setdefault(query, {})[passage] = grade
+        self._excluded: dict[str, set[str]] = {}
+        for query, passage in zip(*(corpus.excluded[name].to_pylist() for name in QREL_COLUMNS), strict=True):
+            self._excluded.setdefault(query, set()).add(passage)
         passages = pl.DataFrame(pl.from_arrow(corpus.passages.select(["item", "lang"])))
         self._sizes: dict[str, dict[str, int]] = {}
         for item, lang, count in passages.group_by("item", "lang").len().iter_rows():
@@ -201,8 +209,13 @@ class _Judge:
         shape = (len(self._item), self._k)
         return _Answers(np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64))
 
+    def excluded_rows(self, row: int) -> int:
+        """How many passages are no candidates for a query."""
+        return sum(sum(self._sizes.get(item, {}).values()) for item in self._excluded.get(self._item[row], ()))
+
     def take(self, answers: _Answers, row: int, hits: Sequence[Hit]) -> None:
-        grades = self._grades.get(self._item[row], {})
+        grades, excluded = self._grades.get(self._item[row], {}), self._excluded.get(self._item[row], ())
+        hits = [hit for hit in hits if hit.item not in excluded][: self._k]
         answers.langs[row, : len(hits)] = [self._number(hit.lang) for hit in hits]
         answers.grades[row, : len(hits)] = [grades.get(hit.item, 0) for hit in hits]
 

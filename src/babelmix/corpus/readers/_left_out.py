@@ -23,6 +23,8 @@ class LeftOut:
 
     def add(self, what: str, example: str = "", count: int = 1) -> None:
         """Count some more of a kind; `example` says which one it is, as in `corpus.jsonl, row 7: '105'`."""
+        if not count:
+            return
         self._counts[what] = self._counts.get(what, 0) + count
         examples = self._examples.setdefault(what, [])
         if example and len(examples) < EXAMPLES:

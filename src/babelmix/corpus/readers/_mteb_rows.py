@@ -79,19 +79,27 @@ class Collected:
         queries: how a query's item is found.
         passages: how a passage's item is found.
         name: the task's name, for errors.
+        exclude_own: leave a passage out of the pool of the query that has its id in a subset, unless it is judged relevant;
+            the pairs are in `excluded`.
 
     Raises:
         ReaderError: an id has two texts in one language, or linked passages are two of one language.
 
     """
 
-    def __init__(self, subsets: Sequence[Subset], queries: str, passages: str, name: str) -> None:
+    def __init__(
+        self, subsets: Sequence[Subset], queries: str, passages: str, name: str, *, exclude_own: bool = False
+    ) -> None:
         self.left_out = LeftOut()
         asked, answered = _Items(queries, name), _Items(passages, name)
         answers: Answers = defaultdict(dict)
+        own: list[tuple[str, str, str]] = []
         for subset in subsets:
             query_items = self._items(asked, subset.queries, subset.name)
             passage_items = self._items(answered, subset.passages, subset.name)
+            if exclude_own:
+                same = query_items.keys() & passage_items.keys()
+                own += [(query_items[key], subset.queries.lang, passage_items[key]) for key in sorted(same)]
             for query, found in subset.relevant.items():
                 for passage, score in found.items():
                     if score <= 0:
@@ -106,11 +114,15 @@ class Collected:
             names = _linked(answers, dict(answered.rows.keys()), name)
             answered.rename(names)
             answers = {at: {names[p]: grade for p, grade in found.items()} for at, found in answers.items()}
-            answers = asked.set_apart(answers)
+            answers, apart = asked.set_apart(answers)
+            own = [(apart.get((query, lang), query), lang, names[passage]) for query, lang, passage in own]
         pairs: dict[tuple[str, str], int] = {}
         for (query, _), found in answers.items():
             for passage, grade in found.items():
                 pairs[query, passage] = max(grade, pairs.get((query, passage), 0))
+        self.excluded = [
+            pair for pair in dict.fromkeys((query, passage) for query, _, passage in own) if pair not in pairs
+        ]
         query_group, passage_group = _groups(asked.items(), answered.items(), pairs)
         self.queries = asked.table(query_group)
         self.passages = answered.table(passage_group)
@@ -156,10 +168,14 @@ class _Items:
         """Put items together; no two of them have a language in common."""
         self.rows = {(names[item], lang): text for (item, lang), text in self.rows.items()}
 
-    def set_apart(self, answers: Answers) -> Answers:
+    def set_apart(self, answers: Answers) -> tuple[Answers, dict[tuple[str, str], str]]:
         """Make an item of its own of each rendering that has more answers than most of the item's renderings have.
 
         Where mteb merges equal questions about different paragraphs, the text asks both, but its translations do not.
+
+        Returns:
+            The answers by the items that there are now, and the new items by old item and language.
+
         """
         sets: dict[str, Counter[frozenset[str]]] = defaultdict(Counter)
         for (item, _), found in answers.items():
@@ -171,7 +187,7 @@ class _Items:
             if not usual[item] >= found.keys()
         }
         self.rows = {(names.get(at, at[0]), at[1]): text for at, text in self.rows.items()}
-        return {(names.get(at, at[0]), at[1]): found for at, found in answers.items()}
+        return {(names.get(at, at[0]), at[1]): found for at, found in answers.items()}, names
 
     def items(self) -> list[str]:
         """All items, in the order of their first row."""

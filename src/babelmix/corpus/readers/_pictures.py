@@ -78,7 +78,7 @@ class Folder:
             ReaderError: they are not.
 
         """
-        if len(files) > 1 and not _are_same(files):
+        if len(files) > 1 and not are_same(files):
             raise ReaderError(
                 f"holds different files {name}: {listed(self.path, files)}; give the folder that holds one of them",
                 file=self.path,
@@ -156,12 +156,12 @@ class Folder:
             close = [file for k, some in self._by_key.items() if k.casefold() == key.casefold() for file in some]
             hint = f"; {listed(self.path, close)} differs in upper and lower case" if close else ""
             return NoPicture(f"{base} cannot be read (there is no such file{hint})")
-        if len(files) > 1 and not _are_same(files):
+        if len(files) > 1 and not are_same(files):
             return NoPicture(f"{base} could be {listed(self.path, files)}: keep one of them")
         return files[0]
 
 
-def _are_same(files: Sequence[Path]) -> bool:
+def are_same(files: Sequence[Path]) -> bool:
     """Whether files have the same bytes."""
     try:
         return all(filecmp.cmp(files[0], file, shallow=False) for file in files[1:])
@@ -333,6 +333,7 @@ def texts_of(row: dict[str, Any], field: str, file: str | Path, number: int | No
 __all__ = [
     "Folder",
     "aligned_captions",
+    "are_same",
     "caption_rows",
     "data_set_rows",
     "image_id",

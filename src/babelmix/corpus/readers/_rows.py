@@ -68,7 +68,8 @@ def corpus_from_tables(
 
     """
     if not qrels:
-        raise ReaderError("holds no relevant pair", file=file)
+        counted = ", ".join(f"{what}: {number:,}" for what, number in meta.get("left_out", {}).items())
+        raise ReaderError(f"holds no relevant pair{f' (left out: {counted})' if counted else ''}", file=file)
     columns = {column: [pair[i] for pair in qrels] for i, column in enumerate(QREL_COLUMNS)}
     try:
         return Corpus(

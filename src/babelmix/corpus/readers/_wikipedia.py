@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.readers._records import get_field
-from babelmix.errors import ReaderError
 
 
 def passage_text(record: Any, *, file: str | Path, row: int) -> str:
-    """The article's title, a space and the passage: a passage alone often does not say what it is about.
+    """The article's title, a space and the passage: a passage alone often does not say what it is about; empty if both are.
 
     Raises:
-        ReaderError: a field is missing or not a text, or both are blank.
+        ReaderError: a field is missing or not a text.
 
     """
     parts = [get_field(record, key, str, file=file, row=row).strip() for key in ("title", "text")]
-    text = " ".join(part for part in parts if part)
-    if not text:
-        raise ReaderError("is empty, and so is the title", file=file, row=row, field="text")
-    return text
+    return " ".join(part for part in parts if part)
 
 
 def article_of(lang: str, docid: str) -> str:

@@ -64,6 +64,12 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
         raise ReaderError(f"the option self is {' or '.join(SELF)}, not {self!r}", file=folder)
     if lang and not is_language_tag(lang):
         raise ReaderError(f"the option lang: {not_a_tag(lang)}", file=folder)
+    if parts := _inner_folders(folder):
+        raise ReaderError(
+            f"holds the BEIR folders {', '.join(parts)}, each with a pool of its own: read one, as in  "
+            f"beir={folder / parts[0]}",
+            file=folder,
+        )
     left_out = LeftOut()
     qrels_file = _qrels_file(folder, split)
     judged = _judgements(qrels_file, left_out)
@@ -86,17 +92,20 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
         elif score > 0:
             pair = asked[query], found[passage]
             qrels[pair] = max(score, qrels.get(pair, 1))
-    if not qrels:
-        counted = left_out.facts().get("left_out", {})
-        reasons = ", ".join(f"{what}: {number:,}" for what, number in counted.items())
-        raise ReaderError(f"holds no relevant pair{f' (left out: {reasons})' if reasons else ''}", file=qrels_file)
     own = dict.fromkeys((asked[name], found[name]) for name in asked if name in found and asked[name] in wanted)
     excluded = [pair for pair in own if pair not in qrels] if self == "exclude" else []
     protocol = {"split": split} | ({"self": SELF[self]} if own else {})
     meta = {"source": str(folder), "split": split, "protocol": protocol, **left_out.facts()}
     return corpus_from_tables(
-        queries.table(), passages, qrels, [], name=folder.resolve().name, meta=meta, file=folder, excluded=excluded
+        queries.table(), passages, qrels, [], name=folder.resolve().name, meta=meta, file=qrels_file, excluded=excluded
     )
+
+
+def _inner_folders(folder: Path) -> list[str]:
+    """The names of the BEIR folders in a folder that is none itself, as CQADupStack's."""
+    if is_beir_folder(folder) or not folder.is_dir():
+        return []
+    return sorted(inner.name for inner in folder.iterdir() if is_beir_folder(inner))
 
 
 def _file(folder: Path, name: str) -> Path:

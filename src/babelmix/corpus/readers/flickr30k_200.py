@@ -12,7 +12,7 @@ from pathlib import Path
 
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._captions import HUMAN, MACHINE, corpus_of_captions
-from babelmix.corpus.readers._pictures import Folder, aligned_captions, name_lines
+from babelmix.corpus.readers._pictures import Folder, aligned_captions, are_same, name_lines
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers.belebele import flores_tag
 from babelmix.errors import ReaderError
@@ -46,6 +46,8 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
         if tag is None:
             raise ReaderError("is not named by a FLORES-200 code, as deu_Latn.txt is", file=file)
         if tag in files:
+            if are_same([files[tag], file]):  # English is published under two names
+                continue
             raise ReaderError(f"is in {tag!r}, and so is {files[tag].name}; take one away", file=file)
         files[tag] = file
     if not files:

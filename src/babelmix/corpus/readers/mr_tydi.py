@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
@@ -86,6 +87,7 @@ def parse(
     pool = _Passages()
     qrels: dict[tuple[str, str], int] = {}
     not_relevant: list[tuple[str, str]] = []
+    left_out = LeftOut()
     for lang, rows in records.items():
         seen: set[str] = set()
         for number, record in rows:
@@ -96,9 +98,12 @@ def parse(
             item = f"{lang}/{query}"
             text = get_text(record, "query", file=files[lang], row=number)
             found = get_field(record, "positive_passages", list, file=files[lang], row=number)
-            if not found:
-                raise ReaderError("is empty", file=files[lang], row=number, field="positive_passages")
-            positives = dict.fromkeys(pool.add(passage, lang, files[lang], number) for passage in found)
+            named = (pool.add(passage, lang, files[lang], number) for passage in found)
+            positives = dict.fromkeys(name for name in named if name)
+            left_out.add("empty relevant passages", f"{lang}: {query!r}", len(found) - len(positives))
+            if not positives:
+                left_out.add("queries without a relevant passage", f"{lang}: {query!r}")
+                continue
             queries.add(item, lang, text, pool.group(next(iter(positives))))
             qrels |= {(item, passage): 1 for passage in positives}
             kept: dict[str, None] = {}
@@ -106,16 +111,15 @@ def parse(
                 if len(kept) >= negatives:
                     break
                 name = pool.add(passage, lang, files[lang], number)
-                if name in positives:
-                    raise ReaderError(
-                        f"{name.partition('/')[2]!r} is also a positive passage",
-                        file=files[lang], row=number, field="negative_passages",
-                    )  # fmt: skip
+                if not name or name in positives:
+                    what = "negatives that are relevant" if name else "empty negatives"
+                    left_out.add(what, f"{lang}: {query!r}")
+                    continue
                 kept[name] = None
             not_relevant += [(item, passage) for passage in kept]
     meta = {
         "source": "Mr. TyDi v1.1", "licence": "Apache-2.0", "split": split, "passage": "title and text",
-        "evaluation_only": split != "train",
+        "evaluation_only": split != "train", **left_out.facts(),
     }  # fmt: skip
     return corpus_from_tables(
         queries.table(), pool.rows.table(), qrels, not_relevant, name=f"mr-tydi/{split}", meta=meta, file=file
@@ -130,8 +134,11 @@ class _Passages:
         self._seen: dict[str, tuple[str, str]] = {}
 
     def add(self, record: Any, lang: str, file: Path, number: int) -> str:
+        """The item of a passage, empty if it has no text."""
         docid = get_text(record, "docid", file=file, row=number)
         text = passage_text(record, file=file, row=number)
+        if not text:
+            return ""
         item, group = f"{lang}/{docid}", article_of(lang, docid)
         if item not in self._seen:
             self._seen[item] = text, group

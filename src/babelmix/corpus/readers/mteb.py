@@ -28,6 +28,11 @@ from babelmix.corpus.readers._mteb_rows import IDS, LINKED, SUBSETS, TEXTS, Coll
 from babelmix.errors import ReaderError, require
 
 PAIRS = ("passage-query", "query-passage")
+SELF = {
+    "exclude": "a passage that has the query's id is not in its pool, as mteb has it where a task says so, unless it is relevant",
+    "keep": "a passage that has the query's id is in its pool",
+}
+"""What may become of a passage that has the query's own id."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ def read(
     langs: str | Sequence[str] | None = None,
     aligned: bool = False,
     pairs: str = "",
+    self: str = "",
 ) -> Corpus:
     """Load a task as mteb does, and make a corpus of it.
 
@@ -71,6 +77,7 @@ def read(
         langs: BCP 47 tags, each a range; only subsets of these languages are loaded. By default all.
         aligned: see `corpus_of_task`.
         pairs: see `corpus_of_task`.
+        self: see `corpus_of_task`.
 
     Raises:
         ReaderError: there is no such task, it is not a retrieval task, or its data cannot be had.
@@ -93,10 +100,10 @@ def read(
                 f"{path} has no subset in {', '.join(sorted(wanted))} alone; its languages are {', '.join(there)}"
             )
         task.hf_subsets = subsets
-    return corpus_of_task(task, split=split, aligned=aligned, pairs=pairs)
+    return corpus_of_task(task, split=split, aligned=aligned, pairs=pairs, self=self)
 
 
-def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: str = "") -> Corpus:
+def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: str = "", self: str = "") -> Corpus:
     """Make a corpus of an mteb retrieval task, loaded or not.
 
     Args:
@@ -105,6 +112,8 @@ def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: 
         aligned: one id in all subsets is one item, for queries and for passages. mteb's tasks do not say so: look at the
             ids before.
         pairs: what the two languages of a subset are: `passage-query` or `query-passage`.
+        self: `exclude` a passage from the pool of the query that has the same id, unless it is judged relevant, or `keep` it; by
+            default as the task says (`ignore_identical_ids`).
 
     Raises:
         ReaderError: it is no retrieval task of texts, its data cannot be had, its ids are not aligned, or the languages of
@@ -119,6 +128,9 @@ def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: 
     _refuse(name)
     if pairs and pairs not in PAIRS:
         raise ReaderError(f"pairs is {' or '.join(PAIRS)}, not {pairs!r}")
+    if self not in ("", *SELF):
+        raise ReaderError(f"the option self is {' or '.join(SELF)}, not {self!r}")
+    exclude = self == "exclude" if self else bool(getattr(task, "ignore_identical_ids", False))
     splits = list(task.eval_splits)
     if split and split not in splits:
         raise ReaderError(f"{name} has no split {split!r}; it has {', '.join(splits)}")
@@ -133,7 +145,7 @@ def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: 
         raise ReaderError(f"{name}, subset {missing[0]}: mteb loaded no split {split!r}")
     data = {subset: task.dataset[subset][split] for subset in task.hf_subsets}
     shape = SHAPES.get(name) or _shape(languages, aligned, pairs, name)
-    return parse(data, languages, shape, name=name, meta={**about, "split": split})
+    return parse(data, languages, shape, name=name, meta={**about, "split": split}, exclude_own=exclude)
 
 
 def parse(
@@ -143,6 +155,7 @@ def parse(
     *,
     name: str,
     meta: Mapping[str, Any] | None = None,
+    exclude_own: bool = False,
 ) -> Corpus:
     """Make a corpus of what mteb loaded (a pure function).
 
@@ -156,6 +169,7 @@ def parse(
         shape: how the subsets belong together.
         name: the corpus's name.
         meta: facts about the source.
+        exclude_own: leave a passage out of the pool of the query that has its id.
 
     Raises:
         ReaderError: see `corpus_of_task`.
@@ -173,11 +187,13 @@ def parse(
                 parts["relevant_docs"],
             )
         )
-    rows = Collected(subsets, shape.queries, shape.passages, name)
+    rows = Collected(subsets, shape.queries, shape.passages, name, exclude_own=exclude_own)
     if not rows.qrels:
         raise ReaderError(f"{name} holds no relevant pair of texts")
     facts = {**(meta or {}), "evaluation_only": True, **rows.left_out.facts()}
-    return Corpus.from_rows(rows.queries, rows.passages, rows.qrels, name=name, meta=facts)
+    if rows.excluded:
+        facts["protocol"] = {"self": SELF["exclude"]}
+    return Corpus.from_rows(rows.queries, rows.passages, rows.qrels, name=name, meta=facts, excluded=rows.excluded)
 
 
 def language_tag(code: str) -> str:
