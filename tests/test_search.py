@@ -276,8 +276,8 @@ def test_spaces_joiners_and_marks_of_direction_are_ordinary_text(text: str) -> N
     [
         ("a.csv", "lang,text\nde,Hund\n", "item"),
         ("a.csv", "item,lang,text\na,de,Hund\nb,,x\n", "row 3, field 'lang'"),
-        ("a.jsonl", '{"item": "a", "lang": "de", "text": "x", "more": [1]}\n', "more"),
-        ("a.jsonl", "{not json\n", "cannot be read"),
+        ("a.jsonl", '{"item": "a", "lang": "de", "text": ["x"]}\n', "row 1, field 'text': holds .'x'., but a text"),
+        ("a.jsonl", '{"item": "a", "lang": "de", "text": "x"}\n{not json\n', "row 2: is not JSON"),
         ("a.csv", "item,lang,text\na,deutsch!,x\n", "row 2"),
     ],
 )

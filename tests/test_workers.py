@@ -18,7 +18,7 @@ import pytest
 from babelmix.errors import SearchError
 from babelmix.search import Index, Row, Where, workers
 from babelmix.search.documents import Rows
-from babelmix.search.index import encode_points
+from babelmix.search.encoding import encode_points
 from babelmix.search.workers import index_with_workers
 
 pytest.importorskip("ray", reason="the extra 'scale' is not installed")

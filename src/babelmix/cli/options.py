@@ -104,6 +104,8 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
         corpus, part = open_corpus(spec, part=part), "all"
     else:
         corpus = open_corpus(spec)
+    for note in corpus.meta.get("notes", []):
+        typer.echo(note, err=True)
     # Cut first: which groups hang together may depend on the languages.
     corpus = corpus if part == "all" else split(corpus, PARTS)[part]
     if wanted := languages(langs):

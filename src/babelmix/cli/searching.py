@@ -79,6 +79,7 @@ def index(
     from babelmix.errors import ConfigError
     from babelmix.search import Index, index_rows, open_rows
     from babelmix.search.engines import exists
+    from babelmix.search.indexing import check_rows
 
     if not to:
         raise ConfigError("--to is missing: say where the index is, as in  --to my-index")
@@ -97,6 +98,8 @@ def index(
     opened = Index.open(to) if exists(to) else None
     try:
         rows = open_rows(source, langs=languages(langs), columns=opened.columns if opened is not None else None)
+        for note in rows.notes:
+            typer.echo(note, err=True)
         limit = max_seq_length or None
         if opened is not None:
             limit = limit or opened.about["max_seq_length"]
@@ -104,6 +107,8 @@ def index(
                 revision = revision or opened.about["revision"] or ""
         elif not model:
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
+        # Before an encoder is loaded or an index made, and hours of encoding are lost.
+        check_rows(rows, opened)
         name = model or (opened.about["encoder"] if opened is not None else "")
         encoder = load_encoder(
             name,
@@ -119,10 +124,18 @@ def index(
 
             opened.check_encoder(encoder, key=key, backend=True)
             done = index_with_workers(
-                opened, rows, name, key=key, address=ray, workers=workers, batch_size=batch_size, prune=prune
+                opened,
+                rows,
+                name,
+                key=key,
+                address=ray,
+                workers=workers,
+                batch_size=batch_size,
+                prune=prune,
+                checked=True,
             )
         else:
-            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key)
+            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key, checked=True)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
         if done.decomposed:
             facts["decomposed"] = done.decomposed

@@ -1,6 +1,6 @@
 """Where rows come from: the passages of a corpus, or a file of the user's own documents.
 
-A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
+A file of documents is CSV, TSV, JSONL, Parquet or Arrow with a row a rendering:
 
 | column | |
 |---|---|
@@ -9,29 +9,50 @@ A file of documents is CSV, TSV, JSONL or Parquet with a row a rendering:
 | `text` | the passage |
 | `image` | in place of it a picture: a path from the file's own folder |
 | `group` | optional: what belongs together |
-| any other | metadata to filter by: texts, numbers, true and false; empty cells are left out, and 00123 is a text |
+| any other | metadata to filter by: texts, numbers, true and false; see `metadata` for cells of a CSV |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
+from babelmix._progress import progress_bar
 from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, open_corpus
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.names import FileNames
-from babelmix.corpus.readers.table import SUFFIXES, frame_of_parquet
-from babelmix.errors import PictureError, ReaderError, SearchError, first_line
-from babelmix.search.rows import Row
+from babelmix.corpus.readers._tables import Table, is_table, read_table
+from babelmix.errors import PictureError, ReaderError, SearchError
+from babelmix.search.columns import add_types
+from babelmix.search.metadata import metadata_of
+from babelmix.search.rows import MAX_ROWS_OF_AN_ITEM, Row, Value, too_many_rows
 
 _BATCH = 4096
+_PICTURES = 64
+"""Rows of a corpus whose pictures are held in memory together."""
 _OWN = ("item", "lang", "text", "image", "group")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is among the rows of a collection.
+
+    Args:
+        columns: the metadata columns and their types.
+        has_pictures: whether some are pictures.
+
+    """
+
+    columns: dict[str, str]
+    has_pictures: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,7 @@ class Rows:
         items: gives, each time it is called, the rows of one item after the other.
         corpus: whose passages they are, if any's.
         read_as: rows whose language had another tag, as in a corpus's `meta["languages_read_as"]`.
+        notes: sentences about what is left out, or may be meant otherwise.
 
     """
 
@@ -52,6 +74,33 @@ class Rows:
     items: Callable[[], Iterator[list[Row]]]
     corpus: Corpus | None = None
     read_as: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What is among the rows; all of them are read and checked for that, once.
+
+        Raises:
+            ReaderError: a row is malformed, or a picture is no file; the message names file and row.
+            SearchError: an item has too many rows, or a metadata column values of several types.
+
+        """
+        columns: dict[str, str] = {}
+        has_pictures = False
+        waiting = 0
+        with progress_bar("checking", self.count, "rows") as bar:
+            for item in self.items():
+                if len(item) > MAX_ROWS_OF_AN_ITEM:
+                    raise too_many_rows(item[0].item)
+                for row in item:
+                    add_types(columns, row)
+                    has_pictures |= row.image is not None
+                waiting += len(item)
+                if waiting >= _BATCH:
+                    bar.advance(waiting)
+                    waiting = 0
+            bar.advance(waiting)
+        return Survey(columns, has_pictures)
 
 
 def open_rows(source: str, *, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
@@ -67,11 +116,11 @@ def open_rows(source: str, *, langs: str | list[str] | None = None, columns: Map
 
     """
     file = Path(source)
-    if file.suffix in SUFFIXES and file.is_file():
-        frame = _frame(file, columns or {})
-        heads = set(frame.columns)
+    if is_table(file) and file.is_file():
+        table = read_table(file)
+        heads = set(table.names)
         if {"text", "image"} & heads and "side" not in heads and not {"query", "passage"} <= heads:
-            return rows_of_documents(frame, file, langs)
+            return rows_of_documents(table, langs, columns)
     corpus = open_corpus(source)
     return rows_of_corpus(corpus if langs is None else corpus.only_langs(langs))
 
@@ -114,59 +163,53 @@ def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, l
 def rows_of_corpus(corpus: Corpus) -> Rows:
     """The passages of a corpus."""
     table = corpus.passages
-    frame = pl.DataFrame(pl.from_arrow(table.select(["item"]))).with_row_index("row")
-    order = frame.sort("item", maintain_order=True)
+    order = pl.DataFrame(pl.from_arrow(table.select(["item"])))["item"].arg_sort()
+    at_once = _PICTURES if corpus.has_images else _BATCH
 
-    def items() -> Iterator[list[Row]]:
-        for _, part in order.group_by("item", maintain_order=True):
-            rows = []
-            for number in part["row"]:
-                cells = table.slice(number, 1).to_pylist()[0]
+    def rows() -> Iterator[Row]:
+        for start in range(0, len(order), at_once):
+            numbers = order[start : start + at_once]
+            for number, cells in zip(numbers, table.take(numbers.to_arrow()).to_pylist(), strict=True):
                 try:
                     image = bytes_of(cells["image"]) if cells.get("image") is not None else None
-                    rows.append(Row(cells["item"], cells["lang"], cells["text"], image, cells["group"]))
+                    yield Row(cells["item"], cells["lang"], cells["text"], image, cells["group"])
                 except PictureError as error:
                     raise ReaderError(str(error), file=corpus.name, row=number + 1, field="image") from error
                 except SearchError as error:
                     raise ReaderError(str(error), file=corpus.name, row=number + 1) from error
-            yield rows
 
-    return Rows(corpus.name, table.num_rows, items, corpus, corpus.meta.get(READ_AS, {}))
+    return Rows(corpus.name, table.num_rows, lambda: _by_item(rows()), corpus, corpus.meta.get(READ_AS, {}))
 
 
-def rows_of_documents(frame: pl.DataFrame, file: Path, langs: str | list[str] | None = None) -> Rows:
+def rows_of_documents(
+    table: Table, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None
+) -> Rows:
     """The rows of a table of documents.
 
     Args:
-        frame: the columns named above.
-        file: the file, from whose folder pictures are found, and whose name errors give.
+        table: with the columns named above; pictures are found from its file's folder.
         langs: only these languages, each a range (`en` means en-US too); pictures stay.
+        columns: metadata columns that an index has, and their types.
 
     Raises:
-        ReaderError: a column is missing, or its values are of a wrong type.
+        ReaderError: a column is missing, or a cell is of a wrong type.
 
     """
-    if "id" in frame.columns and "item" not in frame.columns:
-        frame = frame.rename({"id": "item"})
+    file = table.file
+    own = {name: name for name in _OWN if name in table.names}
+    if "id" in table.names:
+        own.setdefault("item", "id")
     for name in ("item", "lang"):
-        if name not in frame.columns:
-            raise ReaderError(f"is missing; there are {', '.join(frame.columns)}", file=file, field=name)
-    for name, kind in frame.schema.items():
-        if name in _OWN and kind not in (pl.String, pl.Null) and not (name in ("item", "group") and kind.is_integer()):
-            raise ReaderError(f"is to hold texts, not {kind}", file=file, field=name)
-        if name not in _OWN and not (kind in (pl.String, pl.Boolean, pl.Null) or kind.is_numeric()):
-            raise ReaderError(f"is to hold texts, numbers, true or false, not {kind}", file=file, field=name)
-    first = 2 if file.suffix in (".csv", ".tsv") else 1
-    number = "row"
-    while number in frame.columns:
-        number += "_"
-    frame = frame.with_columns(pl.col("item").cast(pl.String)).with_row_index(number, offset=first)
-    if "group" in frame.columns:
-        frame = frame.with_columns(pl.col("group").cast(pl.String))
-    # An empty cell of a CSV is an empty text.
-    frame = frame.with_columns(
-        pl.when(pl.col(pl.String).str.len_bytes() == 0).then(None).otherwise(pl.col(pl.String)).name.keep()
-    )
+        if name not in own:
+            raise ReaderError(f"is missing; there are {', '.join(table.names)}", file=file, field=name)
+    others = [name for name in table.names if name not in own.values()]
+    fields, notes = metadata_of(table, others, columns or {})
+    absent = pl.Series([None] * len(table.lines), dtype=pl.String)
+    texts = ((table.texts(own[name]) if name in own else absent).alias(name) for name in _OWN)
+    frame = pl.DataFrame([pl.Series("row", table.lines, dtype=pl.Int64), *texts])
+    # Of a row's own columns an empty text is none.
+    frame = frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).name.keep())
+    frame = frame.with_columns(column.cells.alias(f"fields.{name}") for name, column in fields.items())
     if frame.height == 0:
         raise ReaderError("holds no rows", file=file)
     if langs is not None:
@@ -176,50 +219,47 @@ def rows_of_documents(frame: pl.DataFrame, file: Path, langs: str | list[str] | 
         frame = frame.filter(pl.col("lang").is_in(wanted) | is_picture)
     frame = frame.sort("item", maintain_order=True)
     pictures = FileNames(file.parent)
+    values = [(name, column.value) for name, column in fields.items()]
 
-    def items() -> Iterator[list[Row]]:
-        for _, part in frame.group_by("item", maintain_order=True):
-            yield [_row(cells.pop(number), cells, file, pictures) for cells in part.iter_rows(named=True)]
+    def rows() -> Iterator[Row]:
+        for part in frame.iter_slices(_BATCH):
+            for number, item, lang, text, image, group, *cells in part.iter_rows():
+                found = {
+                    name: cell if value is None else value(cell)
+                    for (name, value), cell in zip(values, cells, strict=True)
+                    if cell is not None
+                }
+                yield _row(file, number, item, lang, text, image, group, found, pictures)
 
     tags = frame["lang"].drop_nulls().value_counts().sort("lang").iter_rows()
-    read_as = {tag: {"as": lang, "rows": rows} for tag, rows in tags if (lang := canonical_language(tag)) != tag}
-    return Rows(file.stem, frame.height, items, read_as=read_as)
+    read_as = {tag: {"as": lang, "rows": count} for tag, count in tags if (lang := canonical_language(tag)) != tag}
+    return Rows(table.stem, frame.height, lambda: _by_item(rows()), read_as=read_as, notes=(*table.notes, *notes))
 
 
-def _row(number: int, cells: dict[str, Any], file: Path, pictures: FileNames) -> Row:
-    own = {name: cells.pop(name, None) for name in _OWN}
-    for name in ("item", "lang"):
-        if own[name] is None and not (name == "lang" and own["image"] is not None):
+def _by_item(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows in order of their items, item by item."""
+    for _, item in groupby(rows, key=lambda row: row.item):
+        yield list(item)
+
+
+def _row(
+    file: Path,
+    number: int,
+    item: str | None,
+    lang: str | None,
+    text: str | None,
+    image: str | None,
+    group: str | None,
+    fields: dict[str, Value],
+    pictures: FileNames,
+) -> Row:
+    for name, cell in (("item", item), ("lang", lang if image is None else IMAGE)):
+        if cell is None:
             raise ReaderError("is empty", file=file, row=number, field=name)
     try:
-        image = bytes_of({"path": str(pictures.find(own["image"]))}) if own["image"] is not None else None
-        fields = {name: value for name, value in cells.items() if value is not None}
-        return Row(own["item"], own["lang"] or IMAGE, own["text"], image, own["group"] or "", fields)
+        data = bytes_of({"path": str(pictures.find(image))}) if image is not None else None
+        return Row(item or "", lang or IMAGE, text, data, group or "", fields)
     except PictureError as error:
         raise ReaderError(str(error), file=file, row=number, field="image") from error
     except SearchError as error:
         raise ReaderError(str(error), file=file, row=number) from error
-
-
-def _frame(file: Path, columns: Mapping[str, str]) -> pl.DataFrame:
-    if file.suffix == ".parquet":
-        return frame_of_parquet(file)
-    try:
-        if file.suffix in (".jsonl", ".ndjson"):
-            return pl.read_ndjson(file, infer_schema_length=None)
-        separator = "\t" if file.suffix == ".tsv" else ","
-        heads = pl.read_csv(file, n_rows=0, separator=separator).columns
-        known = {"id", *_OWN, *(name for name, kind in columns.items() if kind == "text")}
-        frame = pl.read_csv(
-            file,
-            separator=separator,
-            infer_schema_length=None,
-            schema_overrides={name: pl.String for name in heads if name in known},
-        )
-        if not (numbers := [name for name, kind in frame.schema.items() if kind.is_numeric()]):
-            return frame
-        # 00123 is a code, not a number.
-        written = pl.read_csv(file, separator=separator, columns=numbers, infer_schema=False)
-        return frame.with_columns(column for column in written if column.str.contains("^[+-]?0[0-9]").any())
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise ReaderError(f"cannot be read as a table ({first_line(error)})", file=file) from error

@@ -7,30 +7,27 @@ import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
-from babelmix.corpus.images import open_picture
 from babelmix.encoders import fingerprint
-from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.loading import length_limit
 from babelmix.encoders.runtime import backend_of
-from babelmix.errors import CorpusError, EncoderError, SearchError
+from babelmix.errors import EncoderError, SearchError
 from babelmix.search.calibration import Calibration
+from babelmix.search.columns import add_types, together, type_of, widened
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
-from babelmix.search.rows import Point, Row, Value, Vectors, Where, check_field, points_of, thumbnail_of
+from babelmix.search.rows import Point, Row, Value, Vectors, Where, check_field, digest_of_row, points_of, thumbnail_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 FORMAT = 1
 """Of the facts kept with an index."""
 
-_TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "integer", float: "number"}
 _STALE = 0.1
 
 
@@ -181,33 +178,43 @@ class Index:
             SearchError: a metadata column had another type before.
 
         """
-        typed, columns = self._typed(rows)
-        points = points_of(typed)
+        columns = self.with_types_of(rows)
+        points = points_of(rows)
         there = self.engine.digests(list({row.item for row in rows}))
-        new = [point for point in points if there.get(point.id, ("", ""))[1] != point.digest]
+        new = [point for point in points if not _is_there(point, there.get(point.id), columns)]
         stale = sorted(set(there) - {point.id for point in points})
         return Changes(new, stale, len(points) - len(new), columns)
 
-    def _typed(self, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+    def with_types_of(self, rows: Sequence[Row]) -> dict[str, str]:
+        """The metadata columns and their types, also of rows that are new.
+
+        A column of whole numbers becomes one of numbers with the first value that is not whole; nothing else changes its type.
+
+        Raises:
+            SearchError: a value is not of its column's type.
+
+        """
         if not {name for row in rows for name in row.fields} <= set(self.columns):
             self._reread()
         columns = dict(self.columns)
-        typed = []
         for row in rows:
-            whole: dict[str, Value] = {}
-            for name, value in row.fields.items():
-                kind = _TYPES[type(value)]
-                expected = columns.setdefault(name, kind)
-                if kind == "integer" and expected == "number":
-                    whole[name] = float(value)
-                elif kind != expected:
-                    raise SearchError(
-                        f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {expected}; "
-                        "write it so, or give the column another name"
-                    )
-            # A row that is made anew is checked anew.
-            typed.append(replace(row, fields={**row.fields, **whole}) if whole else row)
-        return typed, columns
+            add_types(columns, row)
+        return columns
+
+    def check_columns(self, columns: Mapping[str, str]) -> None:
+        """Raise unless the index can hold metadata columns of these types.
+
+        Raises:
+            SearchError: it has one of another type.
+
+        """
+        self._reread()
+        for name, kind in columns.items():
+            if widened(known := self.columns.get(name, kind), kind) is None:
+                raise SearchError(
+                    f"{self.address}: the column {name!r} is of the type {known}, and is to get values of the type {kind}; write "
+                    "them so, or give the column another name"
+                )
 
     def write(self, changes: Changes, vectors: Vectors) -> None:
         """Do what `changes` says; when it returns, it survives a kill of the process.
@@ -273,14 +280,18 @@ class Index:
 
         """
         made: dict[str, tuple[Value, ...]] = {}
-        for name, values in fields.items():
+        for name, given in fields.items():
+            values = [given] if isinstance(given, (str, int, float)) else given
             if name not in ("item", "group", *self.columns):
                 self._reread()
             kind = "text" if name in ("item", "group") else self.columns.get(name)
+            if kind == "integer" and any(isinstance(value, float) for value in values):
+                # It may be one of numbers by now, through another process.
+                self._reread()
+                kind = self.columns[name]
             if kind is None:
                 there = ", ".join(["item", "group", *self.columns])
                 raise SearchError(f"there is no column {name!r} to filter by; there are {there}")
-            values = [values] if isinstance(values, (str, int, float)) else values
             if not values:
                 raise SearchError(f"the filter {name!r} has no values")
             if len(values) > 1000:
@@ -328,16 +339,16 @@ class Index:
         self._remember(calibration=self._calibration.as_json())
 
     def remember_columns(self, columns: Mapping[str, str]) -> None:
-        """Keep the types of metadata columns that are new."""
+        """Keep the types of metadata columns that are new, or have become columns of numbers."""
         with self._remembering:
-            if {**columns, **self.columns} != self.columns:
+            if together(self.columns, columns) != self.columns:
                 self._remember(columns)
 
     def _remember(self, columns: Mapping[str, str] | None = None, **facts: Any) -> None:
         # A search that calibrates must not undo what a write remembers meanwhile, here or in another process.
         with self._remembering:
             self._reread()
-            about = {**self._about, **facts, "columns": {**(columns or {}), **self.columns}}
+            about = {**self._about, **facts, "columns": together(self.columns, columns or {})}
             self.engine.remember(about)
             self._about = about
 
@@ -389,33 +400,20 @@ def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: s
     }
 
 
+def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:
+    """Whether an index holds a row as it is now, by item and digest that it has of it."""
+    if known is None or known[1] == point.digest:
+        return known is not None
+    fields = point.row.fields
+    # Earlier versions wrote the whole numbers of a column of numbers as 10.0.
+    earlier = {name: float(fields[name]) for name in fields if columns[name] == "number"}
+    return bool(earlier) and known[1] == digest_of_row(point.row, {**fields, **earlier})
+
+
 def _as_type(value: Value, kind: str, name: str) -> Value:
     check_field(name if name.isidentifier() else "filter", value, "filter")
     if kind == "number" and type(value) is int:
         return float(value)
-    if _TYPES.get(type(value)) != kind:
+    if type_of(value) != kind:
         raise SearchError(f"filter {name!r}: {value!r} is not of the column's type, {kind}")
     return value
-
-
-def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batch_size: int = 32) -> Vectors:
-    """Embed rows as passages.
-
-    Returns:
-        float32, shape (points, dimension), as the encoder gives them.
-
-    Raises:
-        EncoderError: the encoder cannot embed pictures, and there are some.
-        CorpusError: a picture is damaged.
-
-    """
-
-    def opened(row: Row) -> Image:
-        try:
-            return open_picture(row.image or b"")
-        except CorpusError as error:
-            raise CorpusError(f"item {row.item!r}: the picture {error}") from error
-
-    rows = [point.row for point in points]
-    inputs = [row.text if row.image is None else partial(opened, row) for row in rows]
-    return encode_batch(encoder, inputs, "document", batch_size=batch_size)

@@ -15,7 +15,8 @@ from babelmix._progress import progress_bar
 from babelmix.corpus.composition import is_composed
 from babelmix.errors import SearchError
 from babelmix.search.documents import Rows
-from babelmix.search.index import Changes, Index, encode_points
+from babelmix.search.encoding import encode_points, opened_picture
+from babelmix.search.index import Changes, Index
 from babelmix.search.rows import Row
 
 ROWS = 512
@@ -61,6 +62,32 @@ def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
         yield batch
 
 
+def check_rows(rows: Rows, index: Index | None = None) -> None:
+    """Read all rows and raise if one of them cannot be written, before anything is.
+
+    Args:
+        rows: the rows.
+        index: where they are to go; None: into a new one.
+
+    Raises:
+        SearchError: a row breaks a rule, or a value is of another type than its column.
+        CorpusError: a file cannot be read further, or a picture that the index does not hold yet cannot be opened.
+
+    """
+    survey = rows.survey
+    if index is not None:
+        index.check_columns(survey.columns)
+    if not survey.has_pictures:
+        return
+    with progress_bar("checking pictures", rows.count, "rows") as bar:
+        for batch in batches_of(rows):
+            new = batch if index is None else [point.row for point in index.changes(batch).points]
+            for row in new:
+                if row.image is not None:
+                    opened_picture(row)
+            bar.advance(len(batch))
+
+
 def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], *, batch_size: int = 32) -> Changes:
     """Write what has changed of some whole items, and nothing if nothing has.
 
@@ -87,8 +114,11 @@ def index_rows(
     prune: bool = False,
     size: int = ROWS,
     key: str | None = None,
+    checked: bool = False,
 ) -> Indexed:
     """Make an index hold these items as they are; other items stay unless `prune`.
+
+    All rows are read and checked before the first is written.
 
     Args:
         index: where to.
@@ -98,10 +128,11 @@ def index_rows(
         prune: remove items that are not among them.
         size: rows of a batch.
         key: the encoder's fingerprint, if it is known already.
+        checked: whether `check_rows` has looked at them already.
 
     Raises:
-        SearchError: the index was made by another encoder, or cannot be written.
-        CorpusError: a picture is damaged.
+        SearchError: the index was made by another encoder, or cannot be written, or a row breaks a rule.
+        CorpusError: a file cannot be read, or a picture is damaged.
 
     """
     index.check_encoder(encoder, key=key, backend=True)
@@ -111,7 +142,7 @@ def index_rows(
             index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
             yield changes
 
-    return bring_up_to_date(index, rows, write, prune=prune, size=size)
+    return bring_up_to_date(index, rows, write, prune=prune, size=size, checked=checked)
 
 
 def bring_up_to_date(
@@ -121,6 +152,7 @@ def bring_up_to_date(
     *,
     prune: bool = False,
     size: int = ROWS,
+    checked: bool = False,
 ) -> Indexed:
     """Make an index hold these items as they are, whoever encodes and writes.
 
@@ -130,12 +162,15 @@ def bring_up_to_date(
         write: takes the changes of one batch after the other, and gives each back once it is written, in any order.
         prune: remove items that are not among them.
         size: rows of a batch.
+        checked: see `index_rows`.
 
     Raises:
         SearchError: see `index_rows`.
         CorpusError: see `index_rows`.
 
     """
+    if not checked:
+        check_rows(rows, index)
     written = unchanged = removed = decomposed = 0
     seen: set[str] = set()
     with progress_bar("indexing", rows.count, "rows") as bar:

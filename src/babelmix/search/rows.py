@@ -128,8 +128,10 @@ def check_field(name: str, value: object, where: str) -> None:
         SearchError: they cannot.
 
     """
-    if not name.isidentifier() or not name.isascii() or len(name) > 64:
-        raise SearchError(f"{where}: the column {name[:70]!r} is to be named by at most 64 letters, digits and _")
+    try:
+        check_column_name(name)
+    except SearchError as error:
+        raise SearchError(f"{where}: {error}") from error
     if not isinstance(value, (str, int, float, bool)):
         raise SearchError(f"{where}, column {name!r}: is a text, a number, true or false, not {type(value).__name__}")
     if isinstance(value, str):
@@ -140,6 +142,17 @@ def check_field(name: str, value: object, where: str) -> None:
         raise SearchError(f"{where}, column {name!r}: is not a finite number")
     if isinstance(value, int) and abs(value) >= 1 << 63:
         raise SearchError(f"{where}, column {name!r}: {value} is larger than 64 bits hold")
+
+
+def check_column_name(name: str) -> None:
+    """Raise unless a metadata column can have this name.
+
+    Raises:
+        SearchError: it cannot.
+
+    """
+    if not name.isidentifier() or not name.isascii() or len(name) > 64:
+        raise SearchError(f"the column {name[:70]!r} is to be named by at most 64 letters, digits and _")
 
 
 @dataclass(frozen=True)
@@ -246,14 +259,22 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
         seen[row.item, row.lang] += 1
         sizes[row.item] += 1
         if sizes[row.item] > MAX_ROWS_OF_AN_ITEM:
-            raise SearchError(
-                f"item {row.item!r} has more than {MAX_ROWS_OF_AN_ITEM:,} rows; make several items of it"
-            )
+            raise too_many_rows(row.item)
         name = hashlib.blake2b(f"{row.item}\x1f{row.lang}\x1f{place}".encode(), digest_size=16).digest()
-        content = digest_of(row.image) if row.image is not None else row.text
-        facts = json.dumps([content, row.group, sorted(row.fields.items())], ensure_ascii=False)
-        points.append(Point(str(uuid.UUID(bytes=name)), digest_of(facts.encode()), row))
+        points.append(Point(str(uuid.UUID(bytes=name)), digest_of_row(row), row))
     return points
+
+
+def too_many_rows(item: str) -> SearchError:
+    """What is said of an item that no index holds."""
+    return SearchError(f"item {item!r} has more than {MAX_ROWS_OF_AN_ITEM:,} rows; make several items of it")
+
+
+def digest_of_row(row: Row, fields: Mapping[str, Value] | None = None) -> str:
+    """The digest of everything of a row that is stored, or of what it would be with other metadata."""
+    content = digest_of(row.image) if row.image is not None else row.text
+    facts = [content, row.group, sorted((row.fields if fields is None else fields).items())]
+    return digest_of(json.dumps(facts, ensure_ascii=False).encode())
 
 
 def thumbnail_of(data: bytes) -> str:

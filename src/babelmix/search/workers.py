@@ -21,7 +21,8 @@ from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError
 from babelmix.search.documents import Rows
-from babelmix.search.index import Changes, Index, encode_points
+from babelmix.search.encoding import encode_points
+from babelmix.search.index import Changes, Index
 from babelmix.search.indexing import ROWS, Indexed, bring_up_to_date
 
 
@@ -107,6 +108,7 @@ def index_with_workers(
     batch_size: int = 32,
     prune: bool = False,
     size: int = ROWS,
+    checked: bool = False,
 ) -> Indexed:
     """Do what `index_rows` does, by many workers.
 
@@ -120,6 +122,7 @@ def index_with_workers(
         batch_size: texts a forward pass.
         prune: remove items that are not among them.
         size: rows of a batch.
+        checked: whether `check_rows` has looked at the rows already.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written, or no cluster answers, or a worker failed.
@@ -155,4 +158,4 @@ def index_with_workers(
                 index.write(changes, vectors)
             yield changes
 
-    return bring_up_to_date(index, rows, write, prune=prune, size=size)
+    return bring_up_to_date(index, rows, write, prune=prune, size=size, checked=checked)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import reprlib
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from babelmix.corpus.readers._unpacking import DamagedError, opened
 from babelmix.errors import ReaderError
+
+HAS_NUL = "holds a NUL character, which no text has; save the file as UTF-8"
 
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -34,25 +36,43 @@ def read_utf8(file: Path) -> str:
 
 
 def text_lines(file: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, also one packed by gzip, without their ends; one at a time, for large files.
+    """The lines of a UTF-8 file, also of a packed one, without their ends; one at a time, for large files.
 
     Raises:
-        ReaderError: there is no such file, it is not UTF-8, or what is packed is damaged or cut short.
+        ReaderError: there is no such file, it is not UTF-8, has a NUL, or what is packed is damaged or cut short.
 
     """
-    if not file.is_file():
-        raise ReaderError("is missing", file=file)
     number = 0
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+        with opened(file) as lines:
             for number, line in enumerate(lines, 1):
-                yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").rstrip(b"\r\n").decode()
+                text = decoded(line, file, number).removesuffix("\n").removesuffix("\r")
+                if "\0" in text:
+                    raise ReaderError(HAS_NUL, file=file, row=number)
+                yield text
+    except DamagedError as error:
+        raise damaged(error, file, number) from error
+
+
+def decoded(line: bytes, file: Path, number: int) -> str:
+    """A line of a UTF-8 file; the first one without a byte-order mark.
+
+    Raises:
+        ReaderError: it is not UTF-8.
+
+    """
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise ReaderError("is not UTF-8; save the file as UTF-8", file=file, row=number) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ReaderError(
-            f"is damaged or cut short after this row ({error}); download it again", file=file, row=number
-        ) from error
+            f"is not UTF-8: byte 0x{line[error.start]:02x} at offset {error.start} of the line; save the file as UTF-8",
+            file=file, row=number,
+        ) from error  # fmt: skip
+
+
+def damaged(error: DamagedError, file: Path, row: int) -> ReaderError:
+    """What is said of a packed file of which no more than some rows can be read."""
+    return ReaderError(f"is damaged or cut short after this row ({error}); download it again", file=file, row=row)
 
 
 def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
@@ -71,25 +91,45 @@ def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
         yield number, cells
 
 
+class _Repeated(dict[str, Any]):
+    """An object in which a name comes twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else _Repeated(pairs)
+
+
 def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The records of JSON lines with their line numbers; blank lines are passed over.
 
     Raises:
-        ReaderError: a line is not a JSON object.
+        ReaderError: a line is not a JSON object, has a name twice, or a text with a NUL or half a character.
 
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise ReaderError(f"is not JSON ({getattr(error, 'msg', error)})", file=file, row=number) from error
         if not isinstance(record, dict):
             raise ReaderError("is not a JSON object", file=file, row=number)
-        for name, value in record.items():
-            if isinstance(value, str) and not is_unicode(value):
-                raise ReaderError("holds half a character (a lone surrogate)", file=file, row=number, field=name)
+        if type(record) is _Repeated:
+            # The names are in the line; which comes twice, the standard library does not say.
+            names = Counter(name for name, _ in json.loads(line, object_pairs_hook=list))
+            raise ReaderError("comes twice in the record", file=file, row=number, field=names.most_common(1)[0][0])
+        # A line is Unicode, and a raw control character is no JSON: these can only be written as escapes.
+        if "\\u" in line:
+            for name, value in record.items():
+                for text in (name, value):
+                    if isinstance(text, str) and not is_unicode(text):
+                        raise ReaderError(
+                            "holds half a character (a lone surrogate)", file=file, row=number, field=name
+                        )
+                    if isinstance(text, str) and "\0" in text:
+                        raise ReaderError(HAS_NUL, file=file, row=number, field=name)
         yield number, record
 
 

@@ -18,7 +18,7 @@ from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.readers._sources import pick_langs
-from babelmix.corpus.readers.table import frame_of_parquet
+from babelmix.corpus.readers._tables import frame_of_parquet
 from babelmix.errors import ReaderError, require
 
 DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")

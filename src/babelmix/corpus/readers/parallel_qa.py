@@ -1,6 +1,6 @@
 """`parallel-qa`: your own translated question-answer set, a file or a configuration a language.
 
-A folder of files named by language tag (`de.jsonl`, `de.csv`, `de.tsv`, `de.parquet`, or `de.json` in SQuAD's format,
+A folder of tables named by language tag (`de.jsonl`, `de.csv`, `de.tsv.gz`, `de.parquet`, or `de.json` in SQuAD's format,
 whose columns are `id`, `question`, `answer`, `context` and `title`), or a hub data set with a configuration a language.
 Rows with one id are translations of each other; an id that a language lacks is not translated into it. Passages that
 are the same in every language, as a paragraph with several questions is, are one item.
@@ -9,21 +9,20 @@ are the same in every language, as a paragraph with several questions is, are on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._records import get_text, json_document, json_lines, read_utf8, text_lines
+from babelmix.corpus.readers._records import get_text, json_document
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import ask_hub, is_hub_name, pick_langs, source_folder
 from babelmix.corpus.readers._squad import squad_rows
-from babelmix.corpus.readers.table import frame_of_csv, frame_of_parquet
+from babelmix.corpus.readers._tables import SUFFIXES, is_table, read_table
+from babelmix.corpus.readers._unpacking import stem_of
 from babelmix.errors import ReaderError
-
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 NumberedRows = Iterable[tuple[int, Mapping[str, Any]]]
 
@@ -75,28 +74,29 @@ def read(
         return parse(rows, {lang: f"{path}/{lang}" for lang in picked}, columns, name=path)
     folder = source_folder(path, [], "a translated set is a folder of files such as de.jsonl")
     files: dict[str, Path] = {}
-    for file in sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES):
-        if not is_language_tag(file.stem):
+    notes: list[str] = []
+    for file in sorted(file for file in folder.iterdir() if is_table(file) or file.suffix.lower() == ".json"):
+        if not is_language_tag(lang := stem_of(file)):
             raise ReaderError("is not named by a BCP 47 language tag, as de.jsonl and pt-BR.csv are", file=file)
-        if file.stem in files:
-            raise ReaderError(f"is in {file.stem!r}, and so is {files[file.stem].name}; take one away", file=file)
-        files[file.stem] = file
+        if lang in files:
+            raise ReaderError(f"is in {lang!r}, and so is {files[lang].name}; take one away", file=file)
+        files[lang] = file
     if not files:
-        raise ReaderError(f"holds no file named by language with a suffix of {', '.join(SUFFIXES)}", file=folder)
+        raise ReaderError(
+            f"holds no file named by language with a suffix of .json, {', '.join(SUFFIXES)}", file=folder
+        )
     picked = pick_langs(langs, list(files), path)
-    return parse({lang: _rows(files[lang]) for lang in picked}, files, columns, name=folder.name)
+    corpus = parse({lang: _rows(files[lang], notes) for lang in picked}, files, columns, name=folder.name)
+    return replace(corpus, meta={**corpus.meta, "notes": notes}) if notes else corpus
 
 
-def _rows(file: Path) -> NumberedRows:
-    if file.suffix == ".jsonl":
-        return json_lines(text_lines(file), file)
-    if file.suffix == ".json":
-        return squad_rows(json_document(file), file)
-    if file.suffix == ".parquet":
-        return enumerate(frame_of_parquet(file).iter_rows(named=True), 1)
-    separator = "\t" if file.suffix == ".tsv" else ","
-    frame, lines = frame_of_csv(read_utf8(file), separator, file)
-    return zip(lines, frame.iter_rows(named=True), strict=True)
+def _rows(file: Path, notes: list[str]) -> NumberedRows:
+    if file.suffix.lower() == ".json":
+        yield from squad_rows(json_document(file), file)
+        return
+    table = read_table(file)
+    notes += table.notes
+    yield from table.records()
 
 
 @dataclass
@@ -151,8 +151,8 @@ def parse(
 def _add(
     row: Mapping[str, Any], lang: str, number: int, file: str | Path, columns: Columns, pairs: dict[str, _Pair]
 ) -> None:
-    item = _name(row, columns.id, file, number)
-    group = _name(row, columns.group, file, number) if columns.group else ""
+    item = _text(row, columns.id, file, number)
+    group = _text(row, columns.group, file, number) if columns.group else ""
     pair = pairs.setdefault(item, _Pair(group))
     if lang in pair.query:
         raise ReaderError(f"{item!r} occurs twice", file=file, row=number, field=columns.id)
@@ -165,16 +165,12 @@ def _add(
     pair.passage[lang] = _text(row, columns.passage, file, number)
 
 
-def _name(row: Mapping[str, Any], column: str, file: str | Path, number: int) -> str:
-    value = row.get(column)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _text(row, column, file, number)
-
-
 def _text(row: Mapping[str, Any], column: str, file: str | Path, number: int) -> str:
     if column not in row:
         raise ReaderError(f"is missing; there are {', '.join(row)}", file=file, row=number, field=column)
-    if row[column] is None:
+    value = row[column]
+    if value is None:
         raise ReaderError("is empty; leave out what is not translated", file=file, row=number, field=column)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return get_text(row, column, file=file, row=number)

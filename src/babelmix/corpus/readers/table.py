@@ -1,4 +1,4 @@
-"""`table`: the user's own CSV, TSV, JSONL or Parquet file, wide or long.
+"""`table`: the user's own CSV, TSV, JSONL, Parquet or Arrow file, wide or long.
 
 Wide, a row an item:
 
@@ -10,14 +10,16 @@ Long, a row a rendering: `item`, `lang`, `query`, `passage`; or `item`, `lang`, 
 
 `item` (or `id`) names the meaning; a wide file without it numbers its rows. `group` is optional. An empty cell of a CSV
 and a null elsewhere mean "not in this language"; a text of white space alone is an error.
+
+Other columns of a long file are not read. In a wide one a column of any other name may be a misspelt language, and is refused if
+it holds texts; one of numbers, true and false, lists, objects, dates or categories is not read.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,10 @@ import polars as pl
 
 from babelmix.corpus.languages import canonical_language, check_distinct, is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._records import json_lines, read_utf8
-from babelmix.errors import CorpusError, ReaderError, first_line
+from babelmix.corpus.readers._tables import Table, read_table
+from babelmix.corpus.readers._unpacking import stem_of
+from babelmix.errors import CorpusError, ReaderError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _SIDE_COLUMN = re.compile(r"^(query|passage)[_.:](.+)$")
 _RESERVED = ("item", "id", "group", "lang", "side", "text", "query", "passage")
 
@@ -42,13 +44,23 @@ def read(path: str) -> Corpus:
             line at which it begins, and of Parquet its number, from 1 on.
 
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ReaderError("there is no such file", file=file)
-    if file.suffix not in SUFFIXES:
-        raise ReaderError(f"has the suffix {file.suffix!r}; babelmix reads {', '.join(SUFFIXES)}", file=file)
-    frame, lines = _frame(file)
-    return parse(frame, str(file), lines)
+    table = read_table(Path(path))
+    corpus = parse(_frame(table), path, table.lines)
+    return replace(corpus, meta={**corpus.meta, "notes": table.notes}) if table.notes else corpus
+
+
+def _frame(table: Table) -> pl.DataFrame:
+    """The columns that mean something, as texts."""
+    if "lang" in table.names:
+        wanted = [name for name in table.names if name in _RESERVED]
+    else:
+        wanted = [name for name in table.names if _is_known(name) or table.may_be_texts(name)]
+    return pl.DataFrame({name: table.texts(name) for name in wanted})
+
+
+def _is_known(name: str) -> bool:
+    match = _SIDE_COLUMN.match(name)
+    return name in _RESERVED or is_language_tag(match.group(2) if match else name)
 
 
 def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
@@ -60,7 +72,7 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
         lines: the number of each row in an error.
 
     """
-    if frame.height == 0:
+    if not lines:
         raise ReaderError("holds no rows", file=file)
     if "id" in frame.columns and "item" not in frame.columns:
         if any(len(name) == 2 and name != "id" and is_language_tag(name) for name in frame.columns):
@@ -95,7 +107,7 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
     try:
         return Corpus.from_rows(
             sides["query"], sides["passage"], [(item, item) for item in dict.fromkeys(r["item"] for r in sides["query"])],
-            name=Path(file).stem, meta={"source": file, "one_text_per_language": _is_parallel_text(frame)},
+            name=stem_of(Path(file)), meta={"source": file, "one_text_per_language": _is_parallel_text(frame)},
         )  # fmt: skip
     except CorpusError as error:
         raise ReaderError(str(error), file=file) from error
@@ -190,87 +202,3 @@ def _side(row: dict[str, Any], file: str, number: int) -> str:
     if row["side"] not in ("query", "passage"):
         raise ReaderError(f"{row['side']!r} is neither 'query' nor 'passage'", file=file, row=number, field="side")
     return str(row["side"])
-
-
-def _frame(file: Path) -> tuple[pl.DataFrame, Sequence[int]]:
-    """A file's cells as texts, and the number that a person would give each row."""
-    if file.suffix == ".parquet":
-        frame = frame_of_parquet(file)
-        for name, kind in frame.schema.items():
-            if not (kind == pl.String or kind.is_integer()):
-                raise ReaderError(f"holds {kind}, but a text is needed", file=file, field=name)
-        return frame.cast(pl.String), range(1, frame.height + 1)
-    text = read_utf8(file)
-    if file.suffix in (".jsonl", ".ndjson"):
-        records = list(json_lines(text.split("\n"), file))
-        return _frame_of_records(records, file), [number for number, _ in records]
-    return frame_of_csv(text, "\t" if file.suffix == ".tsv" else ",", file)
-
-
-def frame_of_parquet(file: Path) -> pl.DataFrame:
-    """A Parquet file.
-
-    Raises:
-        ReaderError: it is damaged or something else.
-
-    """
-    try:
-        return pl.read_parquet(file)
-    except Exception as error:  # polars raises several unrelated types for a damaged file
-        raise ReaderError(f"is not a readable Parquet file ({first_line(error)})", file=file) from error
-
-
-def frame_of_csv(text: str, separator: str, file: Path) -> tuple[pl.DataFrame, list[int]]:
-    """The cells of a CSV text as texts, an empty cell as null.
-
-    Args:
-        text: of the file.
-        separator: between cells.
-        file: named in an error.
-
-    Returns:
-        The table, and the line at which each of its rows begins: blank lines and line breaks in cells make no rows.
-
-    Raises:
-        ReaderError: there is no header, a name is repeated, or a row is of another width.
-
-    """
-    # polars' faster reader fills or cuts rows of another width without a word.
-    csv.field_size_limit(1 << 30)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    names: list[str] = []
-    columns: list[list[str | None]] = []
-    lines: list[int] = []
-    begin = 1
-    try:
-        names = next(rows, [])
-        if not names:
-            raise ReaderError("is empty: there is no header row", file=file)
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise ReaderError("is the name of two columns", file=file, row=1, field=repeated[0])
-        columns = [[] for _ in names]
-        begin = rows.line_num + 1
-        for row in rows:
-            if row:
-                if len(row) != len(names):
-                    raise ReaderError(f"has {len(row)} cells, but the header has {len(names)}", file=file, row=begin)
-                lines.append(begin)
-                for column, cell in zip(columns, row, strict=True):
-                    column.append(cell or None)
-            begin = rows.line_num + 1
-    except csv.Error as error:
-        raise ReaderError(f"is not well-formed ({error})", file=file, row=begin) from error
-    return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String)), lines
-
-
-def _frame_of_records(records: list[tuple[int, dict[str, Any]]], file: Path) -> pl.DataFrame:
-    names = list(dict.fromkeys(name for _, record in records for name in record))
-    for number, record in records:
-        for name, value in record.items():
-            if isinstance(value, int) and not isinstance(value, bool):
-                record[name] = str(value)
-            elif value is not None and not isinstance(value, str):
-                raise ReaderError(f"holds {value!r}, but a text is needed", file=file, row=number, field=name)
-    return pl.DataFrame(
-        {name: [record.get(name) for _, record in records] for name in names}, schema=dict.fromkeys(names, pl.String)
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from babelmix.search.index import encode_points
+from babelmix.search.encoding import encode_points
 from babelmix.search.rows import Point, Vectors
 from babelmix.search.searcher import Searcher
 from babelmix.search.service.metrics import Metrics

@@ -1,0 +1,60 @@
+"""Types of metadata columns: `text`, `integer`, `number` and `boolean`, and which of them are one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from babelmix.errors import SearchError
+from babelmix.search.rows import Row, Value
+
+_TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "integer", float: "number"}
+
+
+def type_of(value: Value) -> str:
+    """What kind of metadata column a value is of: `text`, `integer`, `number` or `boolean`."""
+    return _TYPES[type(value)]
+
+
+def widened(column: str, kind: str) -> str | None:
+    """The type of a column that takes values of another type as well: whole numbers are numbers, and nothing else is two.
+
+    >>> widened("integer", "number"), widened("number", "integer"), widened("number", "text")
+    ('number', 'number', None)
+    """
+    if {column, kind} == {"integer", "number"}:
+        return "number"
+    return column if column == kind else None
+
+
+def add_types(columns: dict[str, str], row: Row) -> None:
+    """Add the types of a row's metadata to those of the columns there are.
+
+    Raises:
+        SearchError: a value is not of its column's type, nor can the column become one of numbers.
+
+    """
+    for name, value in row.fields.items():
+        kind = type_of(value)
+        known = columns.setdefault(name, kind)
+        if known == kind:
+            continue
+        if (both := widened(known, kind)) is None:
+            raise SearchError(
+                f"item {row.item!r}, column {name!r}: {value!r} is of the type {kind}, and the column's is {known}; "
+                "write it so, or give the column another name"
+            )
+        if isinstance(value, int) and not is_exact(value):
+            raise SearchError(
+                f"item {row.item!r}, column {name!r}: {value} has more digits than a column of numbers holds; write a text"
+            )
+        columns[name] = both
+
+
+def is_exact(value: int) -> bool:
+    """Whether a column of numbers, of 64 bits each, holds a whole number to the last digit."""
+    return abs(value) < 1 << 63 and int(float(value)) == value
+
+
+def together(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """Columns and new ones; where both have one, whole numbers become numbers."""
+    return {**others, **{name: widened(kind, others.get(name, kind)) or kind for name, kind in columns.items()}}

@@ -1,0 +1,203 @@
+"""Metadata columns of a file of documents: what type each has, and which cannot be one.
+
+A cell of CSV or TSV is a text. A column of them is one of whole numbers, numbers, or true and false only where writing each value
+gives back its cell, letter for letter: 007, 1.50, +5, 1e3 and 1_000 are texts, and so are all cells beside them. Where an index
+has the column already, its type decides: a column of texts takes every cell as it stands, one of numbers every cell that JSON
+reads as a number without loss.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from babelmix.corpus.readers._tables import Table
+from babelmix.errors import SearchError
+from babelmix.search.columns import is_exact, type_of, widened
+from babelmix.search.rows import Value, check_column_name
+
+_WHOLE = re.compile(r"-?[1-9][0-9]*|0")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NAMED = {"text": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true and false"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metadata column.
+
+    Args:
+        kind: `text`, `integer`, `number` or `boolean`.
+        cells: its cells; null where a row has none.
+        value: what makes a value of a cell; None: a cell is one.
+
+    """
+
+    kind: str
+    cells: pl.Series
+    value: Callable[[Any], Value] | None = None
+
+
+def metadata_of(table: Table, names: Iterable[str], columns: Mapping[str, str]) -> tuple[dict[str, Column], list[str]]:
+    """The metadata columns of a table.
+
+    Args:
+        table: the table.
+        names: of its columns that are not a row's own.
+        columns: those that an index has, and their types.
+
+    Returns:
+        The columns, and a sentence about each that cannot be one and is left out.
+
+    Raises:
+        ReaderError: a cell is not of the column's type.
+
+    """
+    found: dict[str, Column] = {}
+    notes: list[str] = []
+    for name in names:
+        try:
+            check_column_name(name)
+        except SearchError as error:
+            notes.append(f"{table.file}: {error}; it is left out")
+            continue
+        if (what := _what_it_holds(table, name)) is not None:
+            notes.append(
+                f"{table.file}, field {name!r}: holds {what}, and metadata are texts, numbers, true or false; it is left out"
+            )
+            continue
+        column = (_of_texts if table.untyped else _of_values)(table, name, columns.get(name))
+        if column is not None:
+            found[name] = column
+    return found, notes
+
+
+def _what_it_holds(table: Table, name: str) -> str | None:
+    """What keeps a column from being metadata."""
+    if name in table.unread:
+        return table.unread[name]
+    if name in table.mixed and (kinds := {type(cell) for cell in table.cells(name)} & {list, dict}):
+        return " and ".join(sorted("lists" if kind is list else "objects" for kind in kinds))
+    return None
+
+
+def _of_texts(table: Table, name: str, wanted: str | None) -> Column | None:
+    cells = table.frame[name]
+    different = cells.drop_nulls().unique().to_list()
+    if not different:
+        return None
+    kind = wanted or _kind_that_gives_back(different)
+    if kind in ("integer", "number") and wanted is not None:
+        if kind == "integer" and not all(map(_is_whole, different)):
+            kind = "number"
+        if bad := {cell for cell in different if not _is_lossless(cell, kind)}:
+            place, cell = _first(cells, bad.__contains__)
+            raise table.error(
+                f"{reprlib.repr(cell)} is no number as JSON writes it, or one with too many digits, and the index's column "
+                f"holds {_NAMED[wanted]}; write it so, or give the column another name",
+                place, name,
+            )  # fmt: skip
+    if kind == "boolean" and (bad := set(different) - {"true", "false"}):
+        place, cell = _first(cells, bad.__contains__)
+        raise table.error(
+            f"{reprlib.repr(cell)} is neither true nor false, which the index's column holds; write it so, or give the column "
+            "another name",
+            place, name,
+        )  # fmt: skip
+    match kind:
+        case "integer":
+            return Column(kind, cells.cast(pl.Int64))
+        case "boolean":
+            return Column(kind, cells == "true")
+        case "number":
+            return Column(kind, cells, json.loads)
+    return Column(kind, cells)
+
+
+def _kind_that_gives_back(cells: list[str]) -> str:
+    """The type of which every cell is written as it stands."""
+    if set(cells) <= {"true", "false"}:
+        return "boolean"
+    if all(map(_is_whole, cells)):
+        return "integer"
+    if all((_is_whole(cell) and is_exact(int(cell))) or _is_float(cell) for cell in cells):
+        return "number"
+    return "text"
+
+
+def _is_whole(cell: str) -> bool:
+    return _WHOLE.fullmatch(cell) is not None and len(cell) < 20 and abs(int(cell)) < 1 << 63
+
+
+def _is_float(cell: str) -> bool:
+    return _JSON_NUMBER.fullmatch(cell) is not None and repr(float(cell)) == cell
+
+
+def _is_lossless(cell: str, kind: str) -> bool:
+    """Whether JSON reads a cell as a number, and no digit is lost."""
+    if kind == "integer":
+        return True
+    if not _JSON_NUMBER.fullmatch(cell) or len(cell) > 400:
+        return False
+    number = float(cell)
+    return math.isfinite(number) and Decimal(repr(number)) == Decimal(cell)
+
+
+def _first(cells: pl.Series, is_bad: Callable[[Any], bool]) -> tuple[int, Any]:
+    return next((place, cell) for place, cell in enumerate(cells) if cell is not None and is_bad(cell))
+
+
+def _of_values(table: Table, name: str, wanted: str | None) -> Column | None:
+    """A column of a format that has types."""
+    cells = table.frame[name]
+    if name not in table.mixed:
+        if cells.null_count() == len(cells):
+            return None
+        kind, value = _kind_of(cells.dtype), None
+    else:
+        kind, value = "", json.loads
+        first = 0
+        for place, cell in enumerate(table.cells(name)):
+            if cell is None:
+                continue
+            if not kind:
+                kind, first = type_of(cell), place
+            elif (both := widened(kind, type_of(cell))) is None:
+                raise table.error(
+                    f"holds {reprlib.repr(cell)} here and {_NAMED[kind]} from row {table.lines[first]} on; a metadata column is "
+                    "of one type",
+                    place, name,
+                )  # fmt: skip
+            else:
+                kind = both
+    both = kind if wanted is None else widened(wanted, kind)
+    if both is None:
+        place, cell = _first(cells, lambda _: True)
+        raise table.error(
+            f"holds {_NAMED[kind]}, and the index's column {_NAMED[str(wanted)]}; write it so, or give the column another name",
+            place, name,
+        )  # fmt: skip
+    if both == "number" and (name in table.mixed or kind == "integer"):
+        for place, cell in enumerate(table.cells(name)):
+            if isinstance(cell, int) and not is_exact(cell):
+                raise table.error(
+                    f"{cell} has more digits than a column of numbers holds; write whole numbers, or a text",
+                    place,
+                    name,
+                )
+    return Column(both, cells, value)
+
+
+def _kind_of(kind: pl.DataType) -> str:
+    if kind == pl.Boolean:
+        return "boolean"
+    if kind.is_integer():
+        return "integer"
+    return "number" if kind.is_float() else "text"
