@@ -30,7 +30,7 @@ from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
 from babelmix.encoders.dual import image_fingerprint, make_dual, tower_of
-from babelmix.encoders.embed import EmbeddingStore
+from babelmix.encoders.store import EmbeddingStore
 
 BATCH = 64
 

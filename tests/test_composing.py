@@ -19,7 +19,8 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.composition import composed, count_decomposed, is_composed
 from babelmix.encoders import encode, fingerprint, load_encoder, static, unigram
 from babelmix.encoders.composing import compose_first, composing, without_composing
-from babelmix.encoders.embed import EmbeddingStore, encode_batch
+from babelmix.encoders.embed import encode_batch
+from babelmix.encoders.store import EmbeddingStore
 from babelmix.encoders.uniter.tokenizer import learn_vocabulary
 
 WORDS = [

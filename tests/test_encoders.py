@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix.audit.run import about_of
 from babelmix.encoders import e5_offline as e5
 from babelmix.encoders import embed, encode, fingerprint, load_encoder, static, unigram
-from babelmix.encoders.embed import EmbeddingStore, text_keys
+from babelmix.encoders.store import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
 
 # --- the 4-bit file, written by the test
@@ -426,6 +426,40 @@ def test_a_damaged_shard_is_encoded_again(tiny_static, monkeypatch, tmp_path, da
     counting = Counting(tiny_static)
     assert np.allclose(encode(counting, ["cat", "dog"], "query"), expected)
     assert counting.seen == ["cat", "dog"]
+
+
+def test_a_flipped_bit_changes_no_embedding(tiny_static, monkeypatch, tmp_path, capsys) -> None:
+    """Bytes of a small cache, one after the other: the vectors are the same, and what is damaged is made again."""
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    texts = ["cat", "dog", "Haus"]
+    expected = encode(tiny_static, texts, "query", key="0" * 64)
+    whole = {file: file.read_bytes() for file in tmp_path.rglob("*.npy")}
+    again = 0
+    for file, data in whole.items():
+        for place in range(0, len(data), 7):
+            for other in tmp_path.rglob("*.npy"):
+                other.unlink()
+            for name, content in whole.items():
+                name.write_bytes(content)
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            assert (encode(tiny_static, texts, "query", key="0" * 64) == expected).all(), (file.name, place)
+            again += len(list(tmp_path.rglob("*.keys.npy"))) != 1 or not file.exists()
+    # All numbers and their keys, and not what a header leaves free.
+    assert again >= (3 * 3 * 8 + 3 * 16 * 4) // 7
+    assert "cached embeddings are damaged" in " ".join(capsys.readouterr().err.split())
+
+
+def test_embeddings_without_checksums_are_made_again(tiny_static, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    expected = encode(tiny_static, ["cat", "dog"], "query")
+    (file,) = tmp_path.rglob("*.keys.npy")
+    np.save(file, np.load(file)[:, :2])
+    counting = Counting(tiny_static)
+    assert (encode(counting, ["cat", "dog"], "query") == expected).all()
+    assert counting.seen == ["cat", "dog"]
+    assert not file.exists()
 
 
 def test_nothing_to_encode_is_refused(tiny_static) -> None:

@@ -28,7 +28,7 @@ from babelmix import _cache, _files
 from babelmix._files import clear_leftovers, remove_folder, replacing_file, replacing_folder, write_json, write_text
 from babelmix.audit import Audit
 from babelmix.encoders import encode
-from babelmix.encoders.embed import EmbeddingStore, text_keys
+from babelmix.encoders.store import EmbeddingStore, text_keys
 from babelmix.errors import BabelmixError, WriteError
 
 Run = Callable[..., tuple[int, str, str]]

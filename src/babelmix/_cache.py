@@ -39,6 +39,20 @@ def _say(what: str, why: str) -> None:
         console.print(text, highlight=False)
 
 
+def say_made_again(what: str, place: Path) -> None:
+    """Say once a place that what was kept there is removed.
+
+    Args:
+        what: was kept, in the plural.
+        place: where.
+
+    """
+    if str(place) not in _told:
+        _told.add(str(place))
+        text = f"{place}: cached {what} are damaged, or of an earlier version without checksums: they are made again"
+        console.print(text, markup=False, highlight=False)
+
+
 def place_for(what: str, *names: str) -> Path:
     """Where something that is made once is to be made: in the cache, or else in a folder that is gone with the process.
 
@@ -71,4 +85,4 @@ def _own_folder() -> Path:
 _temporary: Path | None = None
 
 
-__all__ = ["keeping", "place_for"]
+__all__ = ["keeping", "place_for", "say_made_again"]

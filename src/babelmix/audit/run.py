@@ -26,9 +26,10 @@ from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.dual import image_fingerprint, is_dual
-from babelmix.encoders.embed import KINDS, Embeddings
+from babelmix.encoders.embed import KINDS
 from babelmix.encoders.loading import length_limit
 from babelmix.encoders.runtime import backend_of
+from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
 
 SHARE_AT = 10

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +17,16 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix._cache import keeping
-from babelmix._files import cache_folder, clear_leftovers, replacing_file, writing_to
+from babelmix._files import cache_folder, writing_to
 from babelmix._progress import progress_bar
 from babelmix.corpus.composition import composed
-from babelmix.corpus.images import PICTURES, PIXELS_AT_ONCE, Pictures
+from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
 from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.loading import fingerprint
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
+from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
 KINDS = ("query", "document")
@@ -37,102 +35,6 @@ _FLUSH_BYTES = 64 << 20
 _CHUNK = 256
 _COPIED = 65536
 _SHOWN = 60
-
-Embeddings = npt.NDArray[np.float32]
-
-_NOTHING_STORED = pl.DataFrame(schema={"high": pl.UInt64, "low": pl.UInt64, "shard": pl.Int64, "row": pl.Int64})
-
-
-class EmbeddingStore:
-    """Embeddings of one encoder and one kind of text on disk, added to in shards that are whole or absent.
-
-    Args:
-        folder: where; several processes may share it.
-
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._swept = False
-
-    @classmethod
-    def of(cls, name: str, kind: str) -> EmbeddingStore:
-        """The user's cache of an encoder.
-
-        Args:
-            name: the encoder's fingerprint, and what else its embeddings depend on.
-            kind: `query`, `document` or `image`.
-
-        """
-        return cls(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if kind == "image" else kind))
-
-    def load(self) -> tuple[pl.DataFrame, list[Path]]:
-        """What is stored: columns `high`, `low` (the text's key), `shard`, `row`; and the shards' vector files."""
-        frames = [_NOTHING_STORED]
-        files: list[Path] = []
-        for key_file in sorted(self.folder.glob("*.keys.npy")):
-            vector_file = key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy"))
-            try:
-                keys = np.load(key_file, allow_pickle=False)
-                vectors = np.load(vector_file, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError):
-                continue  # a damaged shard is encoded again
-            if (
-                keys.dtype != np.uint64
-                or keys.ndim != 2
-                or keys.shape[1] != 2
-                or vectors.ndim != 2
-                or len(keys) != len(vectors)
-            ):
-                continue
-            number = len(files)
-            files.append(vector_file)
-            frames.append(
-                pl.DataFrame(
-                    {
-                        "high": keys[:, 0],
-                        "low": keys[:, 1],
-                        "shard": np.full(len(keys), number),
-                        "row": np.arange(len(keys)),
-                    }
-                )
-            )
-        return pl.concat(frames).unique(["high", "low"], keep="first"), files
-
-    def add(self, keys: npt.NDArray[np.uint64], vectors: Embeddings) -> None:
-        """Add a shard; the key file gets its name last and makes it count.
-
-        Raises:
-            WriteError: the disk is full.
-            OSError: the folder cannot be written to.
-
-        """
-        self._sweep()
-        name = uuid.uuid4().hex
-        key_file, vector_file = (self.folder / f"{name}.{kind}.npy" for kind in ("keys", "vectors"))
-        with replacing_file(key_file) as for_keys, replacing_file(vector_file) as for_vectors:
-            for place, array in ((for_keys, keys), (for_vectors, vectors)):
-                with place.open("wb") as sink:
-                    np.save(sink, array, allow_pickle=False)
-
-    def _sweep(self) -> None:
-        """Remove what processes that died left, once."""
-        if self._swept:
-            return
-        self._swept = True
-        vectors = list(self.folder.glob("*.vectors.npy"))
-        clear_leftovers(self.folder)
-        for file in vectors:
-            keys = file.name.replace(".vectors.npy", ".keys.npy")
-            # A process that still writes has begun its keys before the vectors got their name.
-            if not any(self.folder.glob(f".{keys}.*")) and not (self.folder / keys).exists():
-                file.unlink(missing_ok=True)
-
-
-def text_keys(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """128-bit keys of texts, uint64, shape (texts, 2)."""
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
-    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
 def encode(
@@ -184,25 +86,30 @@ def encode(
     if store:
         name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
         shelf = EmbeddingStore.of(name, "image" if pictures else kind)
-    known, files = shelf.load() if shelf else (_NOTHING_STORED, [])
+    known, files = shelf.load() if shelf else (NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
-    stored = wanted.filter(pl.col("shard").is_not_null())
-
-    def rows(dimension: int) -> Embeddings:
-        return _empty((len(texts), dimension), memory)
+    vectors: Embeddings | None = None
 
     # Everything is written to its place at once: a second copy would take as much memory again.
+    def rows(dimension: int) -> Embeddings:
+        return _empty((len(texts), dimension), memory) if vectors is None else vectors
+
+    damaged = [missing]
+    for (shard,), part in wanted.drop_nulls("shard").group_by("shard"):
+        found = shelf.read(files[int(str(shard))], part) if shelf else None
+        if found is None:
+            damaged.append(part["at"].to_numpy())
+            continue
+        vectors = rows(found.shape[1])
+        vectors[part["at"].to_numpy()] = found
+    missing = np.sort(np.concatenate(damaged))
     if len(missing):
         if bf16:
             tell_if_bfloat16_is_slow(encoder)
         with torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16):
             vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
-    else:
-        vectors = rows(np.load(files[0], mmap_mode="r").shape[1])
-    for (shard,), part in stored.group_by("shard"):
-        known_vectors = np.load(files[int(str(shard))], mmap_mode="r", allow_pickle=False)
-        vectors[part["at"].to_numpy()] = known_vectors[part["row"].to_numpy()]
+    assert vectors is not None
     if len(unique) < len(texts):
         first = frame.join(unique.rename({"at": "first"}), on=["high", "low"], maintain_order="left")[
             "first"

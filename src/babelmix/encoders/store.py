@@ -1,0 +1,170 @@
+"""Embeddings on disk, by encoder, kind and text, each with a checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from babelmix._cache import say_made_again
+from babelmix._files import cache_folder, clear_leftovers, replacing_file
+from babelmix.corpus.images import PICTURES
+
+Embeddings = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.uint64]
+
+_COLUMNS = ("high", "low", "check")
+
+NOTHING_STORED = pl.DataFrame(schema={**dict.fromkeys(_COLUMNS, pl.UInt64), "shard": pl.Int64, "row": pl.Int64})
+
+
+class EmbeddingStore:
+    """Embeddings of one encoder and one kind of text on disk, added to in shards that are whole or absent.
+
+    A shard is a file of keys and one of vectors. Beside each key stands a checksum of the key and its vector; a shard of an
+    earlier version has none, and is removed like one that is damaged.
+
+    Args:
+        folder: where; several processes may share it.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._swept = False
+
+    @classmethod
+    def of(cls, name: str, kind: str) -> EmbeddingStore:
+        """The user's cache of an encoder.
+
+        Args:
+            name: the encoder's fingerprint, and what else its embeddings depend on.
+            kind: `query`, `document` or `image`.
+
+        """
+        return cls(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if kind == "image" else kind))
+
+    def load(self) -> tuple[pl.DataFrame, list[Path]]:
+        """What is stored: columns `high`, `low` (the text's key), `check`, `shard`, `row`; and the shards' vector files."""
+        frames = [NOTHING_STORED]
+        files: list[Path] = []
+        for key_file in sorted(self.folder.glob("*.keys.npy")):
+            vector_file = key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy"))
+            try:
+                keys, vectors = _mapped(key_file), _mapped(vector_file)
+            except OSError:
+                continue  # gone, or not to be read: encoded again
+            if (
+                keys is None
+                or vectors is None
+                or keys.dtype != np.uint64
+                or vectors.dtype != np.float32
+                or keys.ndim != 2
+                or keys.shape[1] != len(_COLUMNS)
+                or vectors.ndim != 2
+                or len(keys) != len(vectors)
+            ):
+                self._remove(vector_file)
+                continue
+            columns = {name: keys[:, place] for place, name in enumerate(_COLUMNS)}
+            places = {"shard": np.full(len(keys), len(files)), "row": np.arange(len(keys))}
+            files.append(vector_file)
+            frames.append(pl.DataFrame(columns | places))
+        return pl.concat(frames).unique(["high", "low"], keep="first"), files
+
+    def read(self, file: Path, rows: pl.DataFrame) -> Embeddings | None:
+        """The vectors of some rows of a shard; None if one of them is damaged: then the shard is removed.
+
+        Args:
+            file: the shard's, as `load` gives it.
+            rows: of the shard, as `load` gives them.
+
+        Returns:
+            float32, shape (rows, dimension).
+
+        """
+        try:
+            found = _mapped(file)
+        except OSError:
+            return None
+        if found is not None and found.dtype == np.float32 and found.ndim == 2:
+            vectors: Embeddings = np.ascontiguousarray(found[rows["row"].to_numpy()])
+            if (_checks(rows.select("high", "low").to_numpy(), vectors) == rows["check"].to_numpy()).all():
+                return vectors
+        self._remove(file)
+        return None
+
+    def add(self, keys: Keys, vectors: Embeddings) -> None:
+        """Add a shard; the key file gets its name last and makes it count.
+
+        Raises:
+            WriteError: the disk is full.
+            OSError: the folder cannot be written to.
+
+        """
+        self._sweep()
+        name = uuid.uuid4().hex
+        key_file, vector_file = (self.folder / f"{name}.{kind}.npy" for kind in ("keys", "vectors"))
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        checked = np.column_stack([keys, _checks(keys, vectors)])
+        with replacing_file(key_file) as for_keys, replacing_file(vector_file) as for_vectors:
+            for place, array in ((for_keys, checked), (for_vectors, vectors)):
+                with place.open("wb") as sink:
+                    np.save(sink, array, allow_pickle=False)
+
+    def _remove(self, vector_file: Path) -> None:
+        say_made_again("embeddings", self.folder)
+        for kind in ("keys", "vectors"):
+            with contextlib.suppress(OSError):
+                vector_file.with_name(vector_file.name.replace(".vectors.", f".{kind}.")).unlink()
+
+    def _sweep(self) -> None:
+        """Remove what processes that died left, once."""
+        if self._swept:
+            return
+        self._swept = True
+        vectors = list(self.folder.glob("*.vectors.npy"))
+        clear_leftovers(self.folder)
+        for file in vectors:
+            keys = file.name.replace(".vectors.npy", ".keys.npy")
+            # A process that still writes has begun its keys before the vectors got their name.
+            if not any(self.folder.glob(f".{keys}.*")) and not (self.folder / keys).exists():
+                file.unlink(missing_ok=True)
+
+
+def text_keys(texts: Sequence[str]) -> Keys:
+    """128-bit keys of texts, uint64, shape (texts, 2)."""
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
+    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+
+def _mapped(file: Path) -> npt.NDArray[np.generic] | None:
+    """An array where it lies; None if it is damaged. A header is held against the file's size.
+
+    Raises:
+        OSError: the file is gone or cannot be read.
+
+    """
+    try:
+        found: npt.NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception:  # a header is Python, and damage in it raises whatever Python's parser does
+        return None
+    return found
+
+
+def _checks(keys: Keys, vectors: Embeddings) -> Keys:
+    """CRC-32 of each key and its vector together, uint64, shape (keys,)."""
+    starts = (zlib.crc32(key) for key in np.ascontiguousarray(keys))
+    return np.fromiter(map(zlib.crc32, vectors, starts), dtype=np.uint64, count=len(vectors))
+
+
+__all__ = ["NOTHING_STORED", "EmbeddingStore", "Embeddings", "text_keys"]
