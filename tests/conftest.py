@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -226,6 +227,16 @@ def serve(searcher: Searcher) -> Iterator[Serve]:
             return running.enter_context(TestClient(app, base_url="http://localhost"))
 
         yield made
+
+
+@pytest.fixture(autouse=True)
+def own_interrupts() -> Iterator[None]:
+    """What a command does to Ctrl-C ends with its test."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
+    sys.unraisablehook = sys.__unraisablehook__
 
 
 @pytest.fixture

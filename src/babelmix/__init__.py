@@ -6,7 +6,14 @@ downward only.
 
 from __future__ import annotations
 
-import importlib.metadata
-
-__version__ = importlib.metadata.version("babelmix")
+__version__: str
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    # Looked up when it is asked for: until the command line has begun, Ctrl-C is Python's, and shows a traceback.
+    if name == "__version__":
+        import importlib.metadata
+
+        return importlib.metadata.version("babelmix")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

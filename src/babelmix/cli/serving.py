@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from babelmix._interrupts import interrupts
 from babelmix.cli.options import SearchBackendOption, say, tell_backend
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
@@ -127,6 +128,7 @@ def serve(
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])
+            interrupts.forget()
 
 
 def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
