@@ -4,10 +4,11 @@
 # Expected (written before the run): BM25 adds up over the query's words that a document has, so a document with none of them
 #   scores 0, in every variant. (BM25+ and BM25L as published add their delta only for words that occur.)
 # Observed: rank_bm25's BM25Plus, and the methods "bm25+" and "bm25l" of bm25s, give documents without any word of the query a
-#   score well above 0: here half of what a matching document has. rank_bm25's BM25L and Okapi give 0. A query word that is in exactly half of
-#   the documents scores 0 everywhere with rank_bm25's Okapi, so there match and no match look alike too.
-# For a user of retrieval: "score above 0" does not mean "has the word", so an empty result cannot be told; and weighted fusion
-#   adds the constant to every document of this list but to none that the list cut off. Drop documents without a query word yourself.
+#   score well above 0: here half of what a matching document has. rank_bm25's BM25L and Okapi give 0. A query word that is in
+#   exactly half of the documents scores 0 everywhere with rank_bm25's Okapi, so there match and no match look alike too.
+# For a user of retrieval: "score above 0" does not mean "has the word", so an empty result cannot be told; and weighted
+#   fusion adds the constant to every document of this list but to none that the list cut off. Drop documents without a query
+#   word yourself.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

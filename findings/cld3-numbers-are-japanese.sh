@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # cld3-py 3.1.0 (the module gcld3: Google's CLD3)
 #
-# Expected (written before the run): text without a single letter ("2026", "12:30", "???") has no language: the answer is unknown, or at least not
-#   reliable.
-# Observed: it is Japanese, with is_reliable true and a probability of .78. Any number gives the same answer. Only a detector made
-#   with a minimum length (min_num_bytes, 0 in the usual example for short text) says "und".
-# For a user of retrieval: years, prices, part numbers and times are common queries. Filed by CLD3 they all become Japanese, which is_reliable
-#   does not catch: a count by language shows Japanese users or documents that do not exist. Ask only when the text has a letter.
+# Expected (written before the run): text without a single letter ("2026", "12:30", "???") has no language: the answer is
+#   unknown, or at least not reliable.
+# Observed: it is Japanese, with is_reliable true and a probability of .78. Any number gives the same answer. Only a detector
+#   made with a minimum length (min_num_bytes, 0 in the usual example for short text) says "und".
+# For a user of retrieval: years, prices, part numbers and times are common queries. Filed by CLD3 they all become Japanese,
+#   which is_reliable does not catch: a count by language shows Japanese users or documents that do not exist. Ask only when
+#   the text has a letter.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

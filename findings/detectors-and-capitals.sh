@@ -2,11 +2,12 @@
 # langid 1.1.6, langdetect 1.0.9, py3langid 0.4.0
 #
 # Expected (written before the run): the language of a query does not depend on whether it is typed in capitals.
-# Observed: langid and langdetect take most queries in capitals for English or for a language
-#   that has nothing to do with them (Polish is Arabic to langid, German is Somali to langdetect). py3langid, the successor
-#   of langid, gives the same answer for both.
-# For a user of retrieval: titles, product names and queries from phones come in capitals; by such a detector they are filed under the
-#   wrong language, so that a language filter loses them and a language's bias is measured on English. Lower the text before asking.
+# Observed: langid and langdetect take most queries in capitals for English or for a language that has nothing to do with them
+#   (Polish is Arabic to langid, German is Somali to langdetect). py3langid, the successor of langid, gives the same answer
+#   for both.
+# For a user of retrieval: titles, product names and queries from phones come in capitals; by such a detector they are filed
+#   under the wrong language, so that a language filter loses them and a language's bias is measured on English. Lower the
+#   text before asking.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

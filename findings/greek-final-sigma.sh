@@ -3,9 +3,9 @@
 #
 # Expected (written before the run): a search that ignores case finds "οδος" for "ΟΔΟΣ"; a lower-casing normaliser gives the
 #   same text as Python's str.lower.
-# Observed: both lower each character for itself. Capital sigma becomes σ also at the end of a word, where Greek (and str.lower)
-#   writes ς. So "ΟΔΟΣ" becomes "οδοσ": in tantivy it does not find "οδος", and behind tokenizers' Lowercase and BertNormalizer
-#   it is another word of the vocabulary.
+# Observed: both lower each character for itself. Capital sigma becomes σ also at the end of a word, where Greek (and
+#   str.lower) writes ς. So "ΟΔΟΣ" becomes "οδοσ": in tantivy it does not find "οδος", and behind tokenizers' Lowercase and
+#   BertNormalizer it is another word of the vocabulary.
 # For a user of retrieval: most Greek masculine nouns and names end in sigma. Titles in capitals and queries typed in capitals
 #   miss them, in Greek only. Lower text with str.lower (or map ς to σ on both sides) before it is indexed or tokenised.
 set -euo pipefail

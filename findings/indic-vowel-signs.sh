@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # bm25s 0.3.16, scikit-learn 1.9.1, apsw 3.54.1.0 (SQLite 3.54.1, FTS5 with its default tokenizer unicode61)
 #
-# Expected (written before the run): Hindi, Bengali and Tamil are written with spaces, so every tokenizer for "words" finds their words.
-# Observed: vowel signs and the virama are combining marks, which all three take for separators. "किताब" (book) falls apart into
-#   single letters. bm25s and TfidfVectorizer then drop what has fewer than two letters: most words vanish, some documents are
-#   empty. FTS5 keeps the letters and searches them as a phrase: "किताब" (book) also finds "कुतुब" (Qutb, a name), which shares only its
-#   consonants.
+# Expected (written before the run): Hindi, Bengali and Tamil are written with spaces, so every tokenizer for "words" finds
+#   their words.
+# Observed: vowel signs and the virama are combining marks, which all three take for separators. "किताब" (book) falls apart
+#   into single letters. bm25s and TfidfVectorizer then drop what has fewer than two letters: most words vanish, some
+#   documents are empty. FTS5 keeps the letters and searches them as a phrase: "किताब" (book) also finds "कुतुब" (Qutb, a
+#   name), which shares only its consonants.
 # For a user of retrieval: BM25 baselines for Hindi, Bengali, Tamil, Telugu or Burmese from these defaults are not baselines.
-#   Give a token pattern with marks, such as r"(?u)[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f]+", or a word breaker of ICU.
+#   Give a token pattern with marks, such as r"(?u)[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f]+", or a word
+#   breaker of ICU.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

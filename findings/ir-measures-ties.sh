@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # ir-measures 0.4.3 (with pytrec-eval-terrier 0.5.11)
 #
-# Expected (written before the run): in one call of one library, RR and RR@10 of a list of three documents are equal: the cut does not cut.
-# Observed: with equal scores they differ. RR goes to trec_eval, which puts equal scores in reverse order of document id; RR@10,
-#   Compat and Accuracy go to other code, which puts them in order of id or leaves them as given. The same tied list has RR 1/3 and
-#   RR@10 1, and the reverse for another id. In one table AP and RR@10 belong to two different rankings.
-# For a user of retrieval: BM25 over short texts, binary codes and rounded scores tie often, and MRR@10 is the headline number of MS MARCO.
-#   Break ties yourself (subtract the rank from the score) before any evaluator sees the run.
+# Expected (written before the run): in one call of one library, RR and RR@10 of a list of three documents are equal: the cut
+#   does not cut.
+# Observed: with equal scores they differ. RR goes to trec_eval, which puts equal scores in reverse order of document id;
+#   RR@10, Compat and Accuracy go to other code, which puts them in order of id or leaves them as given. The same tied list
+#   has RR 1/3 and RR@10 1, and the reverse for another id. In one table AP and RR@10 belong to two different rankings.
+# For a user of retrieval: BM25 over short texts, binary codes and rounded scores tie often, and MRR@10 is the headline number
+#   of MS MARCO. Break ties yourself (subtract the rank from the score) before any evaluator sees the run.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

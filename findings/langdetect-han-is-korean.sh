@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # langdetect 1.0.9
 #
-# Expected (written before the run): queries in Chinese characters only are Chinese or Japanese, whatever else is uncertain. Korean
-#   is written in Hangul.
-# Observed: nearly every short query in traditional characters, and Japanese ones in kanji alone, is Korean, with a probability of .99.
-#   "圖書館" (library), "東京" (Tokyo), "臺北" (Taipei) and "香港天氣" (weather in Hong Kong) are all "ko". Simplified characters are mostly "zh-cn".
-# For a user of retrieval: a router or a language filter sends Taiwan's, Hong Kong's and Japan's short queries to the Korean index.
-#   Check the script first: without Hangul it is not Korean.
+# Expected (written before the run): queries in Chinese characters only are Chinese or Japanese, whatever else is uncertain.
+#   Korean is written in Hangul.
+# Observed: nearly every short query in traditional characters, and Japanese ones in kanji alone, is Korean, with a
+#   probability of .99. "圖書館" (library), "東京" (Tokyo), "臺北" (Taipei) and "香港天氣" (weather in Hong Kong) are all "ko".
+#   Simplified characters are mostly "zh-cn".
+# For a user of retrieval: a router or a language filter sends Taiwan's, Hong Kong's and Japan's short queries to the Korean
+#   index. Check the script first: without Hangul it is not Korean.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # mteb 2.26.24 (only its files of descriptive statistics are read, so that its dependencies are not needed)
 #
-# Expected (written before the run): the statistics that mteb ships of each task fit together. The least number of relevant documents
-#   a query is not above the average, and documents are not counted as queries.
-# Observed: in 103 tasks the least number is above the average. The files count every judged document in the least number, grade 0
-#   too, and only relevant ones in the average: TREC DL 2019 has at least 132 and on average 95. Mr. TyDi's Japanese part is listed with
-#   880 documents and 6,999,867 queries, so documents stand among the queries, and in the sums over languages too.
-# For a user of retrieval: a cut-off, a number of negatives or a table of data sets taken from these files is wrong for judged pools
-#   (TREC, NeuCLIR, re-ranking) and for Mr. TyDi. Count from the judgements themselves.
+# Expected (written before the run): the statistics that mteb ships of each task fit together. The least number of relevant
+#   documents a query is not above the average, and documents are not counted as queries.
+# Observed: in 103 tasks the least number is above the average. The files count every judged document in the least number,
+#   grade 0 too, and only relevant ones in the average: TREC DL 2019 has at least 132 and on average 95. Mr. TyDi's Japanese
+#   part is listed with 880 documents and 6,999,867 queries, so documents stand among the queries, and in the sums over
+#   languages too.
+# For a user of retrieval: a cut-off, a number of negatives or a table of data sets taken from these files is wrong for judged
+#   pools (TREC, NeuCLIR, re-ranking) and for Mr. TyDi. Count from the judgements themselves.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,9 +3,10 @@
 #
 # Expected (written before the run): convert("RGB") of a 16-bit grey picture scales 0..65535 to 0..255, as viewers show it.
 # Observed: it cuts. Whatever is above 255 becomes white, so nearly every pixel of a scan, a depth map or a medical picture is
-#   255; and a float picture of 0..1 becomes black. No warning. Image processors of CLIP and its kin call just this conversion.
-# For a user of retrieval: all such pictures get one and the same embedding (a white square), so they are nearest neighbours of
-#   each other and of every blank page. Divide by 257 (or shift by 8 bits) before convert("RGB").
+#   255; and a float picture of 0..1 becomes black. No warning. Image processors of CLIP and its kin call just this
+#   conversion.
+# For a user of retrieval: all such pictures get one and the same embedding (a white square), so they are nearest neighbours
+#   of each other and of every blank page. Divide by 257 (or shift by 8 bits) before convert("RGB").
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # ranx 0.3.21
 #
-# Expected (written before the run): evaluate(..., return_mean=False) gives one number a query in the order in which the queries
-#   stand in the judgements (and in the run, which has the same order here).
-# Observed: it gives an array without names, in the alphabetical order of the ids: q1, q10, q2, q3. Judgements and run are sorted
-#   when they are made; the dictionaries that were given keep their own order.
-# For a user of retrieval: numbers a query, put beside languages, query lengths or another evaluator's numbers by position, belong to
-#   other queries as soon as there are ten. Means stay right, so nothing looks wrong. Read run.scores[metric] by id instead.
+# Expected (written before the run): evaluate(..., return_mean=False) gives one number a query in the order in which the
+#   queries stand in the judgements (and in the run, which has the same order here).
+# Observed: it gives an array without names, in the alphabetical order of the ids: q1, q10, q2, q3. Judgements and run are
+#   sorted when they are made; the dictionaries that were given keep their own order.
+# For a user of retrieval: numbers a query, put beside languages, query lengths or another evaluator's numbers by position,
+#   belong to other queries as soon as there are ten. Means stay right, so nothing looks wrong. Read run.scores[metric] by id
+#   instead.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

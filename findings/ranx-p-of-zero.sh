@@ -3,10 +3,12 @@
 #
 # Expected (written before the run): the p-value of a randomisation test is never 0. The labels as observed are one of the
 #   arrangements, so with 1,000 drawn ones the least is 1 in 1,001, as in scipy.stats.permutation_test.
-# Observed: compare(..., stat_test="fisher") reports p = 0 (it divides the arrangements at least as extreme by the number drawn). Even where the exact
-#   p-value is known it can say 0: with 12 queries that all improve it is 2 in 4,096, and most seeds give 0.
-# For a user of retrieval: a reported p of 0 passes every correction for many comparisons (0 times any number of languages is 0), where
-#   the test cannot say less than .001. Read 0 as "below .001", or draw more with n_permutations and add one to both counts.
+# Observed: compare(..., stat_test="fisher") reports p = 0 (it divides the arrangements at least as extreme by the number
+#   drawn). Even where the exact p-value is known it can say 0: with 12 queries that all improve it is 2 in 4,096, and most
+#   seeds give 0.
+# For a user of retrieval: a reported p of 0 passes every correction for many comparisons (0 times any number of languages is
+#   0), where the test cannot say less than .001. Read 0 as "below .001", or draw more with n_permutations and add one to both
+#   counts.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

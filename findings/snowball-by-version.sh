@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # PyStemmer 3.1.0, py-rust-stemmers 0.1.8 (used by fastembed), nltk 3.10.4
 #
-# Expected (written before the run): "the Snowball stemmer for German" (Russian, Dutch, Romanian) is one algorithm, so three packages give the
-#   same stems up to rare words.
+# Expected (written before the run): "the Snowball stemmer for German" (Russian, Dutch, Romanian) is one algorithm, so three
+#   packages give the same stems up to rare words.
 # Observed: they carry different years of it. German: PyStemmer takes "ue" and "oe" for umlauts also where they are none
-#   ("aktuell" aktull, "zuerst" zurst), and so joins "groesse" with "größe"; the others do neither. Dutch: "lopende" is loop, lopend, lopend. Russian: py-rust-stemmers
-#   does not stem a word with ё at all ("ёлка" stays, "елка" is елк), so the two spellings of one word part. Romanian: ş and ţ with a cedilla
-#   are the letters ș and ț for PyStemmer only.
-# For a user of retrieval: documents stemmed by one package and queries by another miss each other silently, and BM25 baselines "with Snowball" differ by
-#   package. Record the package and its version with an index, and stem queries with the same one.
+#   ("aktuell" aktull, "zuerst" zurst), and so joins "groesse" with "größe"; the others do neither. Dutch: "lopende" is loop,
+#   lopend, lopend. Russian: py-rust-stemmers does not stem a word with ё at all ("ёлка" stays, "елка" is елк), so the two
+#   spellings of one word part. Romanian: ş and ţ with a cedilla are the letters ș and ț for PyStemmer only.
+# For a user of retrieval: documents stemmed by one package and queries by another miss each other silently, and BM25
+#   baselines "with Snowball" differ by package. Record the package and its version with an index, and stem queries with the
+#   same one.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

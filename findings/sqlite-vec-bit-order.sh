@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # sqlite-vec 0.1.9, apsw 3.54.1.0, numpy 2.4.6
 #
-# Expected (written before the run): one float vector has one binary form, one bit a number, set where the number is above 0. What
-#   vec_quantize_binary makes is what numpy.packbits makes (sentence-transformers packs its "ubinary" embeddings so).
-# Observed: sqlite-vec fills each byte from its lowest bit, numpy.packbits from its highest. Each byte is mirrored. The Hamming
-#   distance between the two forms of one vector is as large as between strangers, and nothing warns.
-# For a user of retrieval: documents quantised inside SQLite and queries quantised in Python (or the reverse) give a random ranking.
-#   Do both on one side, or pack with numpy.packbits(..., bitorder="little").
+# Expected (written before the run): one float vector has one binary form, one bit a number, set where the number is above 0.
+#   What vec_quantize_binary makes is what numpy.packbits makes (sentence-transformers packs its "ubinary" embeddings so).
+# Observed: sqlite-vec fills each byte from its lowest bit, numpy.packbits from its highest. Each byte is mirrored. The
+#   Hamming distance between the two forms of one vector is as large as between strangers, and nothing warns.
+# For a user of retrieval: documents quantised inside SQLite and queries quantised in Python (or the reverse) give a random
+#   ranking. Do both on one side, or pack with numpy.packbits(..., bitorder="little").
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

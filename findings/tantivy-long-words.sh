@@ -6,8 +6,8 @@
 # Observed: a token of 40 bytes or more is dropped, from the document and from the query. In UTF-8 that is 14 characters of
 #   Chinese or Japanese. A short phrase finds itself; a longer one is not in the index at all, and its own text finds nothing.
 #   (Thai escapes: its tone marks are taken for separators, wherever they stand.)
-# For a user of retrieval: with the default tokenizer most sentences of a Chinese or Japanese collection are not in the index, and
-#   no error says so. Register an n-gram or dictionary tokenizer, and count the documents without any token.
+# For a user of retrieval: with the default tokenizer most sentences of a Chinese or Japanese collection are not in the index,
+#   and no error says so. Register an n-gram or dictionary tokenizer, and count the documents without any token.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

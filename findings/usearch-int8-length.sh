@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # usearch 2.26.6, numpy 2.4.6
 #
-# Expected (written before the run): an index of eight-bit integers (dtype="i8") gives about the distances of the index of 32-bit
-#   floats. The inner product sees the length of a vector, and so does the squared Euclidean distance.
-# Observed: float vectors are brought to length one before they are rounded. Under "ip" a document of length 3 scores as one of
-#   length 1: the inner product has become the cosine. Under "l2sq" the same direction at any length has distance 0. The distances
-#   are those of the integers, thousands in place of ones. Half precision (f16) does none of this.
-# For a user of retrieval: with encoders whose lengths mean something (dot-product models, learned sparse projections, vectors with a
-#   popularity prior) switching the index to int8 changes which document is first, not only the third decimal.
-#   Quantise such vectors yourself, or use f16 or bf16.
+# Expected (written before the run): an index of eight-bit integers (dtype="i8") gives about the distances of the index of
+#   32-bit floats. The inner product sees the length of a vector, and so does the squared Euclidean distance.
+# Observed: float vectors are brought to length one before they are rounded. Under "ip" a document of length 3 scores as one
+#   of length 1: the inner product has become the cosine. Under "l2sq" the same direction at any length has distance 0. The
+#   distances are those of the integers, thousands in place of ones. Half precision (f16) does none of this.
+# For a user of retrieval: with encoders whose lengths mean something (dot-product models, vectors with a popularity prior)
+#   switching the index to int8 changes which document is first, not only the third decimal. Quantise such vectors yourself,
+#   or use f16 or bf16.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # sentencepiece 0.2.3, tokenizers 0.23.3
 #
-# Expected (written before the run): the zero-width non-joiner inside Persian words (U+200C, between "می" and "خواهم" in "می‌خواهم",
-#   "I want") is spelling, so text normalisers keep it, or all treat it alike. NFKC keeps it.
-# Observed: three normalisers, three spellings. SentencePiece's default (nmt_nfkc, as in XLM-R and multilingual E5) puts a space
-#   there: two words. BertNormalizer (multilingual BERT, LaBSE) deletes it: one word, other than the dictionary's. NFKC and the rule "nfkc"
-#   of SentencePiece keep it. The zero-width joiner of Indic scripts is kept by SentencePiece and deleted by BertNormalizer.
-# For a user of retrieval: the same Persian query is other words to the lexical and the dense half of a hybrid search, and counts of words or lengths
-#   differ by encoder. Decide once (a space is the usual choice) and normalise documents and queries before any tokenizer.
+# Expected (written before the run): the zero-width non-joiner inside Persian words (U+200C, between "می" and "خواهم" in
+#   "می‌خواهم", "I want") is spelling, so text normalisers keep it, or all treat it alike. NFKC keeps it.
+# Observed: three normalisers, three spellings. SentencePiece's default (nmt_nfkc, as in XLM-R and multilingual E5) puts a
+#   space there: two words. BertNormalizer (multilingual BERT, LaBSE) deletes it: one word, other than the dictionary's. NFKC
+#   and the rule "nfkc" of SentencePiece keep it. The zero-width joiner of Indic scripts is kept by SentencePiece and deleted
+#   by BertNormalizer.
+# For a user of retrieval: the same Persian query is other words to the lexical and the dense half of a hybrid search, and
+#   counts of words or lengths differ by encoder. Decide once (a space is the usual choice) and normalise documents and
+#   queries before any tokenizer.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
