@@ -18,7 +18,7 @@ def saved(folder: Path, tiny_bert: Path, kind: str, **sizes: int) -> Path:
     import transformers
 
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=100, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, **sizes
+        vocab_size=200, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, **sizes
     )
     torch.manual_seed(0)
     getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)

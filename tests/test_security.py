@@ -49,22 +49,3 @@ def test_the_policy_leads_to_the_page() -> None:
     policy = (Path(__file__).resolve().parents[1] / "SECURITY.md").read_text(encoding="utf-8")
     assert "(docs/security.md)" in policy
     assert "(../SECURITY.md)" in PAGE
-
-
-def test_what_a_model_folder_may_not_bring(tmp_path: Path) -> None:
-    """Code beside a model is neither asked for nor run."""
-    import json
-
-    from babelmix.encoders import load_encoder
-    from babelmix.encoders.loading import _has_modules_of_ours
-    from babelmix.errors import EncoderError
-
-    ours = [{"idx": 0, "name": "0", "path": "", "type": "babelmix.encoders.debias.LanguageRemoval"}]
-    (tmp_path / "modules.json").write_text(json.dumps(ours), encoding="utf-8")
-    assert _has_modules_of_ours(tmp_path)
-    (tmp_path / "evil.py").write_text("raise SystemExit(3)", encoding="utf-8")
-    assert not _has_modules_of_ours(tmp_path)
-    foreign = [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]
-    (tmp_path / "modules.json").write_text(json.dumps(foreign), encoding="utf-8")
-    with pytest.raises(EncoderError):
-        load_encoder(str(tmp_path))

@@ -11,7 +11,7 @@ import typer
 from babelmix.cli.auditing import audit
 from babelmix.cli.debiasing import debias
 from babelmix.cli.mining import mine
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, print_json, read_corpus, say
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, TrustOption, listed, print_json, read_corpus, say
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
 from babelmix.cli.switching import codeswitch
@@ -226,6 +226,7 @@ def data(
 @app.command(epilog="Examples:\n\n`babelmix encoders`\n\n`babelmix encoders e5-small-offline`")
 def encoders(
     model: Annotated[str, typer.Argument(help="An encoder to load and describe; none: list the known ones.")] = "",
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """List the known encoders, or load one and describe it."""
@@ -240,14 +241,16 @@ def encoders(
         return
     from babelmix.encoders import fingerprint, load_encoder
     from babelmix.encoders.loading import length_limit
+    from babelmix.encoders.origin import origin_of
 
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, trust_code=trust_code)
     facts = {
         "name": model,
         "dimension": encoder.get_embedding_dimension(),
         "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "max_seq_length": length_limit(encoder),
         "prompts": dict(encoder.prompts),
+        "prompts_from": origin.prompts if (origin := origin_of(encoder)) is not None else "",
         "similarity": str(encoder.similarity_fn_name),
         "fingerprint": fingerprint(encoder),
     }

@@ -16,6 +16,7 @@ from babelmix.cli.options import (
     JsonOption,
     LangsOption,
     PartOption,
+    TrustOption,
     listed,
     print_json,
     read_corpus,
@@ -108,6 +109,7 @@ def audit(
     card: Annotated[
         bool, typer.Option(help="Put the result into the card of an encoder that babelmix trained.")
     ] = False,
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -146,7 +148,8 @@ def audit(
             raise ConfigError("--through: an index has one encoder; name where it is now, or none")
         audit_through(
             through, corpus, model=next(iter(models), None), policies=policy or [], k=k, count=queries, out=out, langs=langs,
-            part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, json_output=json_output,
+            part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, trust_code=trust_code,
+            json_output=json_output,
         )  # fmt: skip
         return
     if policy or queries or "k" in on_line:
@@ -196,7 +199,17 @@ def audit(
     if len(set(folders)) < len(folders):
         raise ConfigError(f"{', '.join(models)}: a model is named twice, or two would have one folder")
     order = _Order(
-        data, wanted, batch_size, max_seq_length, bf16, backend, counted, listed(perturb), typo_rate, perturb_seed
+        data,
+        wanted,
+        batch_size,
+        max_seq_length,
+        bf16,
+        backend,
+        counted,
+        listed(perturb),
+        typo_rate,
+        perturb_seed,
+        trust_code,
     )
     saved = None if against is None else _saved(against, folders, order)
     done = {folder: _audits(model, folder, order) for model, folder in zip(models, folders, strict=True)}
@@ -238,6 +251,7 @@ class _Order:
     noise: list[str]
     typo_rate: float
     noise_seed: int
+    trust_code: bool
 
     def ways(self, folder: Path) -> dict[Path, Corpus]:
         """By folder, what is audited: captions to pictures and back."""
@@ -256,7 +270,9 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     from babelmix.experiment import write_audit_report
     from babelmix.training import is_static
 
-    encoder = load_encoder(model, max_seq_length=order.max_seq_length or None, backend=order.backend)
+    encoder = load_encoder(
+        model, max_seq_length=order.max_seq_length or None, backend=order.backend, trust_code=order.trust_code
+    )
     ways = order.ways(folder)
     found: list[Audit] = []
     key = fingerprint(encoder)

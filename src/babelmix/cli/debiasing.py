@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, languages, print_json
+from babelmix.cli.options import JsonOption, LangsOption, TrustOption, languages, print_json
 
 RECORD = "debias.json"
 """What a folder that `debias` wrote holds."""
@@ -35,6 +35,7 @@ def debias(
     out: Annotated[Path | None, typer.Option(help="The folder of the result.", metavar="FOLDER")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Take language out of an encoder's embeddings without training.
@@ -60,7 +61,7 @@ def debias(
     rows = open_rows(on, langs=languages(langs))
     found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
     asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, trust_code=trust_code)
     own_limit = length_limit(encoder)
     cut_after(encoder, max_seq_length)
     made = debiased(encoder, found, queries=asked, method=method, rank=rank, batch_size=batch_size)

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, print_json, read_corpus
+from babelmix.cli.options import (
+    CorpusOption,
+    JsonOption,
+    LangsOption,
+    PartOption,
+    TrustOption,
+    print_json,
+    read_corpus,
+)
 
 
 def mine(
@@ -26,6 +34,7 @@ def mine(
     skip: Annotated[int, typer.Option(min=0, help="Pass over so many of the best candidates.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Find hard negatives, language by language, and write the corpus with them.
@@ -40,7 +49,7 @@ def mine(
 
     check_output_folder(out, [MARKER])
     data = read_corpus(corpus, langs, part)
-    encoder = load_encoder(model, max_seq_length=max_seq_length or None)
+    encoder = load_encoder(model, max_seq_length=max_seq_length or None, trust_code=trust_code)
     made = run(
         encoder,
         data,

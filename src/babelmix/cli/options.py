@@ -27,6 +27,14 @@ PartOption = Annotated[
     str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Let code that the model brings, or names, run, and say what runs. Without it such a model is refused: only for "
+        "makers whom you trust.",
+    ),
+]
 BackendOption = Annotated[
     str,
     typer.Option(

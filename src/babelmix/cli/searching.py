@@ -12,6 +12,7 @@ from babelmix.cli.options import (
     BackendOption,
     JsonOption,
     SearchBackendOption,
+    TrustOption,
     languages,
     listed,
     print_json,
@@ -68,6 +69,7 @@ def index(
     workers: Annotated[
         int, typer.Option(min=0, help="With --ray: how many; 0: one a GPU, or half as many as CPUs.")
     ] = 0,
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Put a collection into an index, or bring an index up to date.
@@ -115,6 +117,7 @@ def index(
             max_seq_length=limit,
             revision=revision or None,
             backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
+            trust_code=trust_code,
         )
         key = fingerprint(encoder)
         if opened is None:
@@ -133,6 +136,7 @@ def index(
                 batch_size=batch_size,
                 prune=prune,
                 checked=True,
+                trust_code=trust_code,
             )
         else:
             done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key, checked=True)
@@ -196,6 +200,7 @@ def search(
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
     backend: SearchBackendOption = "",
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Search an index in any language, or with a picture, under a language policy."""
@@ -218,7 +223,7 @@ def search(
             queries = [open_picture(bytes_of({"path": str(image)}))]
         except PictureError as error:
             raise SearchError(f"{image}: {error}") from error
-    searcher = Searcher.open(where_is, model=model or None, backend=backend or None)
+    searcher = Searcher.open(where_is, model=model or None, backend=backend or None, trust_code=trust_code)
     tell_backend(searcher)
     with searcher.index as opened:
         filters = opened.where(None, _filters(where or [], opened.columns))

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from babelmix._interrupts import interrupts
-from babelmix.cli.options import SearchBackendOption, say, tell_backend
+from babelmix.cli.options import SearchBackendOption, TrustOption, say, tell_backend
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 _LOG = {
@@ -51,6 +51,7 @@ def serve(
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
     backend: SearchBackendOption = "",
+    trust_code: TrustOption = False,
 ) -> None:
     """Serve an index: a page to search on, and an API for programs, described at /docs."""
     import ipaddress
@@ -100,7 +101,7 @@ def serve(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --host and --port"
         ) from error
     with listening:
-        searcher = Searcher.open(address, model=model or None, backend=backend or None)
+        searcher = Searcher.open(address, model=model or None, backend=backend or None, trust_code=trust_code)
         with searcher.index:
             # What fails is said in one sentence now, and by the server with a traceback.
             searcher.search(["."], k=1)

@@ -24,6 +24,7 @@ def audit_through(
     metrics: str,
     batch_size: int,
     backend: str | None,
+    trust_code: bool,
     json_output: bool,
 ) -> None:
     """Search an index for a corpus's queries under each policy, and write and print what that gave.
@@ -41,6 +42,7 @@ def audit_through(
         metrics: ranking metrics.
         batch_size: texts a forward pass.
         backend: what runs the encoder.
+        trust_code: let code that the encoder brings, or names, run.
         json_output: print JSON.
 
     """
@@ -62,7 +64,7 @@ def audit_through(
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
     folder = out or Path("runs") / f"audit-through-{slug(address)}-{slug(whole.name)}"
     check_output_folder(folder, [FILE])
-    searcher = Searcher.open(address, model=model, backend=backend)
+    searcher = Searcher.open(address, model=model, backend=backend, trust_code=trust_code)
     with searcher.index as index:
         tell_backend(searcher)
         found = audit_policies(

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, listed, print_json, read_corpus, said
+from babelmix.cli.options import (
+    JsonOption,
+    LangsOption,
+    PartOption,
+    TrustOption,
+    listed,
+    print_json,
+    read_corpus,
+    said,
+)
 
 if TYPE_CHECKING:
     from babelmix.training import TrainingData, TrainingSettings
@@ -136,6 +145,7 @@ def train(
         int, typer.Option(min=0, help="Steps between checkpoints; 0: none, as for static encoders unless given.")
     ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
+    trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches.
@@ -189,11 +199,11 @@ def train(
             refuse_overlap(name, source, held_out, groups=False)
     texts = (t for c in sources.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t)
     if model == STATIC_FROM_SCRATCH:
-        encoder = make_static(model, texts)
+        encoder = make_static(model, texts, trust_code=trust_code)
     elif is_dual_name(model):
-        encoder = make_dual(model, texts, seed=seed)
+        encoder = make_dual(model, texts, seed=seed, trust_code=trust_code)
     else:
-        encoder = load_encoder(model)
+        encoder = load_encoder(model, trust_code=trust_code)
     if length_limit(encoder) is None and max_seq_length and "max_seq_length" in on_line:
         raise ConfigError("--max-seq-length: this encoder reads whole texts, as static ones do; leave it out")
     # Steps of static encoders are so short that a checkpoint costs more than what it saves.
@@ -222,7 +232,7 @@ def train(
         and not (is_static(encoder) or freeze_embeddings or lora_rank)
     ):
         console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
-    result = run_training(encoder, sources, settings, folder, base=model, validation=held_out)
+    result = run_training(encoder, sources, settings, folder, base=model, validation=held_out, trust_code=trust_code)
     if not is_main():
         return
     if json_output:

@@ -21,6 +21,7 @@ from babelmix._progress import quiet_transformers
 from babelmix.encoders import image_tower, static, unigram
 from babelmix.encoders.composing import composing
 from babelmix.encoders.known import TINY, TINY_CLIP
+from babelmix.encoders.opening import open_encoder
 from babelmix.errors import EncoderError
 
 LONGEST = 64
@@ -39,7 +40,13 @@ def is_dual_name(name: str) -> bool:
 
 
 def make_dual(
-    name: str, texts: Iterable[str], *, dimension: int = 128, size: int = VOCABULARY, seed: int = 0
+    name: str,
+    texts: Iterable[str],
+    *,
+    dimension: int = 128,
+    size: int = VOCABULARY,
+    seed: int = 0,
+    trust_code: bool = False,
 ) -> SentenceTransformer:
     """Put two towers together; what they have no weights for is random.
 
@@ -50,6 +57,7 @@ def make_dual(
         dimension: of the embeddings, where the image tower does not decide it.
         size: pieces of a learned vocabulary at most.
         seed: of random weights.
+        trust_code: let code that a tower's model brings, or names, run; see `load_encoder`.
 
     Raises:
         EncoderError: a tower cannot be loaded.
@@ -61,8 +69,10 @@ def make_dual(
         raise EncoderError(f"{name!r} names one tower; write IMAGE+TEXT, as in  tiny+static")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        image = image_tower.tiny_tower(dimension=dimension) if image_name == TINY else _image_tower(image_name)
-        text, prompts = _text_tower(text_name, texts, size, image_tower.dimension_of(image))
+        image = (
+            image_tower.tiny_tower(dimension=dimension) if image_name == TINY else _image_tower(image_name, trust_code)
+        )
+        text, prompts = _text_tower(text_name, texts, size, image_tower.dimension_of(image), trust_code)
     # Where sentence-transformers loads encoders to; random weights above are the CPU's, the same everywhere.
     return join_towers(image, text, prompts).to(get_device_name())
 
@@ -189,16 +199,15 @@ def digest_weights(digest: hashlib._Hash, module: torch.nn.Module, prefix: str =
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _image_tower(name: str) -> list[torch.nn.Module]:
+def _image_tower(name: str, trust_code: bool) -> list[torch.nn.Module]:
     if not (Path(name) / "modules.json").is_file():
-        return image_tower.load_tower(name)
-    with quiet_transformers():
-        encoder = SentenceTransformer(name, device="cpu")
+        return image_tower.load_tower(name, trust_code=trust_code)
+    encoder, _ = open_encoder(name, device="cpu", trust_code=trust_code)
     return tower_of(encoder, "image")
 
 
 def _text_tower(
-    name: str, texts: Iterable[str], size: int, dimension: int
+    name: str, texts: Iterable[str], size: int, dimension: int, trust_code: bool
 ) -> tuple[list[torch.nn.Module], dict[str, str]]:
     if name == TINY:
         return _tiny_text_tower(texts, size, dimension), {}
@@ -207,7 +216,10 @@ def _text_tower(
         return [module for module in made.children() if not isinstance(module, Normalize)], {}
     from babelmix.encoders.loading import is_made, load_encoder, make_static
 
-    source = make_static(name, texts) if is_made(name) else load_encoder(name, device="cpu")
+    if is_made(name):
+        source = make_static(name, texts, trust_code=trust_code)
+    else:
+        source = load_encoder(name, device="cpu", trust_code=trust_code)
     if is_dual(source):
         modules = tower_of(source, "text")
     else:

@@ -17,6 +17,8 @@ from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
 from babelmix.corpus.images import MAX_PIXELS
+from babelmix.encoders.opening import admitted
+from babelmix.encoders.whole import load_whole
 from babelmix.errors import EncoderError, require
 
 if TYPE_CHECKING:
@@ -34,12 +36,13 @@ _FAMILIES = {
 }
 
 
-def load_tower(name: str, *, revision: str | None = None) -> Modules:
+def load_tower(name: str, *, revision: str | None = None, trust_code: bool = False) -> Modules:
     """The vision side of a CLIP or SigLIP model.
 
     Args:
         name: of a hub model, or a folder.
         revision: of a hub model.
+        trust_code: let code that the model brings, or names, run; see `load_encoder`.
 
     Returns:
         A `Transformer` and, for CLIP, its projection as a `Dense`.
@@ -52,14 +55,17 @@ def load_tower(name: str, *, revision: str | None = None) -> Modules:
     require("PIL", "images", "An encoder of pictures")
     import transformers
 
+    found = admitted(name, revision=revision, trust_code=trust_code)
+    folder = str(found.folder)
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": found.trusted}
     try:
         with quiet_transformers():
-            kind = transformers.AutoConfig.from_pretrained(name, revision=revision).model_type
+            kind = transformers.AutoConfig.from_pretrained(folder, **local).model_type
             if kind not in _FAMILIES:
                 raise EncoderError(f"{name}: is of the family {kind!r}; image towers are of CLIP or SigLIP")
             model_class, processor_class = _FAMILIES[kind]
-            model = getattr(transformers, model_class).from_pretrained(name, revision=revision)
-            processor = getattr(transformers, processor_class).from_pretrained(name, revision=revision)
+            model = load_whole(getattr(transformers, model_class), found.folder, name)
+            processor = getattr(transformers, processor_class).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EncoderError(f"{name}: cannot be loaded as an image tower ({first})") from error

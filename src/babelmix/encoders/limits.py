@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from sentence_transformers.base.modules.transformer import Transformer
 
+_WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
+
 
 def position_limit(model: torch.nn.Module) -> int | None:
     """How many tokens a model's learned positions are enough for; None where positions are computed or relative.
@@ -20,11 +22,27 @@ def position_limit(model: torch.nn.Module) -> int | None:
     """
     found: list[int] = []
     for module in model.modules():
-        table = getattr(module, "position_embeddings", None)
-        if isinstance(table, torch.nn.Embedding) and hasattr(module, "word_embeddings"):
+        table = getattr(module, "position_embeddings", None) or getattr(module, "position_embedding", None)
+        if isinstance(table, torch.nn.Embedding) and any(hasattr(module, words) for words in _WORDS):
             first = table.padding_idx + 1 if table.padding_idx is not None else 0
             found.append(table.num_embeddings - first)
     return min(found, default=None)
+
+
+def word_table(model: Any) -> torch.nn.Embedding | None:
+    """The table in which a model looks up its tokens; None if it has none that can be told.
+
+    Args:
+        model: of transformers.
+
+    """
+    try:
+        table = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        # Of two towers: the text's.
+        tables = (getattr(module, name, None) for module in model.modules() for name in _WORDS)
+        table = next((one for one in tables if isinstance(one, torch.nn.Embedding)), None)
+    return table if isinstance(table, torch.nn.Embedding) else None
 
 
 def fit_limits(encoder: torch.nn.Module) -> None:
@@ -39,4 +57,4 @@ def fit_limits(encoder: torch.nn.Module) -> None:
             module.max_seq_length = limit
 
 
-__all__ = ["fit_limits", "position_limit"]
+__all__ = ["fit_limits", "position_limit", "word_table"]

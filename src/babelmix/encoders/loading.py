@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,15 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.base.modules.router import Router
 from sentence_transformers.base.modules.transformer import Transformer
 
-from babelmix._progress import quiet_transformers
-from babelmix.encoders import backends, dual, e5_offline, static
+from babelmix._progress import console
+from babelmix.encoders import backends, dual, e5_offline, families, static
 from babelmix.encoders.composing import compose_first, without_composing
 from babelmix.encoders.known import E5_OFFLINE, STATIC_PREFIX
 from babelmix.encoders.limits import fit_limits
+from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.origin import Origin, remember
 from babelmix.encoders.runtime import runtime_of
 from babelmix.errors import EncoderError
-
-_OURS = "babelmix.encoders.debias.LanguageRemoval"
-
-_PROMPTS: list[tuple[re.Pattern[str], dict[str, str]]] = [
-    (
-        re.compile(r"(^|[/\\-])(multilingual-)?e5-(small|base|large)(-v2)?($|-offline)", re.IGNORECASE),
-        e5_offline.PROMPTS,
-    ),
-    # arXiv 2408.10536, section 2.1, trains XLM-R with these.
-    (re.compile(r"xlm-roberta-(base|large)$", re.IGNORECASE), {"query": "Query: ", "document": "Passage: "}),
-]
 
 
 def load_encoder(
@@ -44,6 +33,7 @@ def load_encoder(
     max_seq_length: int | None = None,
     revision: str | None = None,
     backend: str = "torch",
+    trust_code: bool = False,
 ) -> SentenceTransformer:
     """Load an encoder with its own prompts.
 
@@ -57,10 +47,12 @@ def load_encoder(
         max_seq_length: cut texts after so many tokens; by default the encoder's own limit.
         revision: of a hub model.
         backend: what runs it, one of `babelmix.encoders.backends.BACKENDS`; see `use_backend` there.
+        trust_code: let code that the model brings, or names, run; what it is gets printed. Without, a model that needs it
+            is refused.
 
     Raises:
-        EncoderError: there is no such encoder, the hub does not answer, the folder is not an encoder, or the backend cannot
-            run it.
+        EncoderError: there is no such encoder, the hub does not answer, the folder is not an encoder or not whole, it names
+            code or what babelmix does not know, or the backend cannot run it.
         MissingExtraError: an offline encoder's package, or the backend's, is not installed.
 
     """
@@ -72,33 +64,21 @@ def load_encoder(
         raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
     backends.check_backend(backend)
     if is_made(name):
-        encoder = make_static(name, None)
+        encoder = make_static(name, None, trust_code=trust_code)
         remember(encoder, Origin(name))
         backends.use_backend(encoder, backend, name=name, key="")
         return encoder
     if backend not in ("auto", "torch"):
         # Engines of the extra `fast` are for a CPU.
         device = device or "cpu"
-    source = str(e5_offline.folder()) if name == e5_offline.NAME else name
-    local = Path(source)
-    if local.exists() and not any((local / file).is_file() for file in ("modules.json", "config.json")):
-        raise EncoderError(f"{name}: is not an encoder's folder (there is neither modules.json nor config.json)")
-    try:
-        with quiet_transformers():
-            encoder = SentenceTransformer(
-                source, device=device, revision=revision, trust_remote_code=_has_modules_of_ours(local)
-            )
-    except Exception as error:  # the hub, transformers and safetensors raise many unrelated types
-        raise EncoderError(_why_not(name, local, error)) from error
-    remember(encoder, Origin(name))
+    encoder, folder = open_encoder(
+        str(e5_offline.folder()) if name == e5_offline.NAME else name,
+        called=name, device=device, revision=revision, trust_code=trust_code,
+    )  # fmt: skip
+    remember(encoder, Origin(name, _with_prompts(encoder, name, folder)))
     fit_limits(encoder)
     _pad_as_trained(encoder)
     compose_first(encoder)
-    if not any(encoder.prompts.values()):
-        for family, prompts in _PROMPTS:
-            if family.search(name):
-                encoder.prompts = dict(prompts)
-    _name_document_prompt(encoder, local)
     if max_seq_length is not None:
         limit = encoder.max_seq_length
         # A static encoder has no limit and knows of none.
@@ -109,16 +89,22 @@ def load_encoder(
     return encoder
 
 
-def _has_modules_of_ours(folder: Path) -> bool:
-    """Whether sentence-transformers may import modules of ours for a folder, in which nothing else asks for trust."""
-    try:
-        types = {str(module["type"]) for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))}
-        known = all(name == _OURS or name.startswith("sentence_transformers.") for name in types)
-        texts = (file.read_text(encoding="utf-8") for file in folder.rglob("*config.json"))
-        foreign = any(folder.rglob("*.py")) or any("auto_map" in text for text in texts)
-        return _OURS in types and known and not foreign
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
+    """Give an encoder without prompts those of its family; where its prompts come from."""
+    source = "saved with the encoder"
+    if not any(encoder.prompts.values()):
+        source = ""
+        if (found := families.prompts_of_family(name, folder)) is not None:
+            prompts, source = found
+            encoder.prompts = dict(prompts)
+        elif not (folder / "training.json").is_file() and (why := families.looks_like_e5(folder)) is not None:
+            console.print(
+                f"{name}: has no prompts, but {why}: if it wants 'query: ' and 'passage: ', call its folder "
+                "multilingual-e5-small, -base or -large, or save the prompts with it",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+    _name_document_prompt(encoder, folder)
+    return source
 
 
 def _name_document_prompt(encoder: SentenceTransformer, folder: Path) -> None:
@@ -140,16 +126,6 @@ def _pad_as_trained(encoder: SentenceTransformer) -> None:
             module.processing_kwargs = {**given, "text": {"padding": "max_length", **given.get("text", {})}}
 
 
-def _why_not(name: str, local: Path, error: Exception) -> str:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if local.exists():
-        return f"{name}: cannot be loaded as an encoder ({type(error).__name__}: {first})"
-    return (
-        f"{name}: is neither a folder nor a model that the hub gave ({type(error).__name__}: {first}); check the name and "
-        f"the network, or use {e5_offline.NAME}, which needs neither"
-    )
-
-
 def has_modules(name: str) -> bool:
     """Whether a name is a folder that sentence-transformers saved."""
     return (Path(name) / "modules.json").is_file()
@@ -167,6 +143,7 @@ def make_static(
     *,
     size: int = 32_000,
     dimension: int = 256,
+    trust_code: bool = False,
 ) -> SentenceTransformer:
     """Make `static` (learned from `texts`), `static-e5` or `static:NAME` (pruned to `texts`, or whole if None).
 
@@ -176,6 +153,7 @@ def make_static(
         memory: filled with token ids where they are found anyway.
         size: pieces of a learned vocabulary at most.
         dimension: of vectors from scratch.
+        trust_code: see `load_encoder`.
 
     Raises:
         EncoderError: there is no such encoder, or it has no token vectors to start from.
@@ -185,7 +163,7 @@ def make_static(
         return static.from_scratch(texts or (), vocabulary=size, dimension=dimension)
     if name in (static.FROM_E5, STATIC_PREFIX + E5_OFFLINE):
         return static.from_e5(texts, memory)
-    return static.from_encoder(load_encoder(name.removeprefix(STATIC_PREFIX)), texts, memory)
+    return static.from_encoder(load_encoder(name.removeprefix(STATIC_PREFIX), trust_code=trust_code), texts, memory)
 
 
 def length_limit(encoder: SentenceTransformer) -> int | None:

@@ -15,11 +15,11 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import remove_folder, slug, write_json, write_text
-from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit, Comparison, audit, compare_all, holm
 from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
+from babelmix.encoders.opening import open_encoder
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
@@ -209,7 +209,9 @@ def _reference(
     limit = experiment.references.groups
     part = test.only_groups(groups[:limit], f"{test.name}, {limit} groups") if 0 < limit < len(groups) else test
     say(f"reference {row} as it is, on {size_of(part)}")
-    encoder = load_encoder(name, max_seq_length=experiment.references.max_seq_length or None)
+    encoder = load_encoder(
+        name, max_seq_length=experiment.references.max_seq_length or None, trust_code=experiment.encoder.trust_code
+    )
     folder = output / "references" / slug(row)
     return [Entry.of(row, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), row, folder, experiment)]
 
@@ -229,13 +231,12 @@ def _run(
         audits = [Audit.load(place, experiment.compare.metrics) for place in places]
     else:
         if trained:
-            with quiet_transformers():
-                encoder = SentenceTransformer(str(model))
+            encoder, _ = open_encoder(str(model), trust_code=experiment.encoder.trust_code)
         else:
             encoder = begin_with(experiment, start, seed, output)
             train(
                 encoder, parts.training, settings, model, base=experiment.encoder.name, label=f"training {strategy}",
-                validation=parts.stopping,
+                validation=parts.stopping, trust_code=experiment.encoder.trust_code,
             )  # fmt: skip
         audits = _audits(encoder, parts.tested, name, folder, experiment)
         if parts.test.has_images:

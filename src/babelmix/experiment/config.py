@@ -62,6 +62,10 @@ class Encoder(_Section):
     )
     size: int = Field(32_000, ge=100, description="static, tiny: pieces of the learned vocabulary at most")
     dimension: int = Field(256, ge=2, description="static, tiny: of the vectors")
+    trust_code: bool = Field(
+        False,
+        description="let code run that this encoder, a reference or a teacher brings or names; else it is refused",
+    )
 
 
 class Tower(_Section):

@@ -12,9 +12,9 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import remove_folder
-from babelmix._progress import quiet_transformers
 from babelmix.audit import Audit
 from babelmix.corpus import Corpus, match_languages
+from babelmix.encoders.opening import open_encoder
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, save_examples
@@ -67,14 +67,13 @@ def tower_run(
     if finished:
         # A process that was killed as it had finished left them.
         _processes.main_only(lambda: remove_folder(checkpoints_of(model)))
-        with quiet_transformers():
-            encoder = SentenceTransformer(str(model), device=str(start.device))
+        encoder, _ = open_encoder(str(model), device=str(start.device), trust_code=experiment.encoder.trust_code)
     else:
         encoder = begin_with(experiment, start, seed, output)
         settings = experiment.tower_settings(seed)
         train(
             encoder, parts.training, settings, model, base=experiment.encoder.name,
-            label=f"training the image tower, {settings.strategy}",
+            trust_code=experiment.encoder.trust_code, label=f"training the image tower, {settings.strategy}",
         )  # fmt: skip
     name = f"{experiment.encoder.name} ({experiment.tower.strategy}), seed {seed}"
     audits = auditor(encoder, parts.tested, name, model.parent, experiment)

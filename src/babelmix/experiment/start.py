@@ -14,6 +14,7 @@ from babelmix._progress import quiet_transformers
 from babelmix.corpus import Corpus
 from babelmix.encoders import dual, load_encoder, static
 from babelmix.encoders.loading import cut_after, is_made, make_static
+from babelmix.encoders.opening import open_encoder
 from babelmix.experiment.config import Experiment
 
 
@@ -32,7 +33,9 @@ def start_of(
     settings = experiment.encoder
     both = dual.is_dual_name(settings.name)
     if not is_made(settings.name) and not both:
-        return load_encoder(settings.name, max_seq_length=settings.max_seq_length or None)
+        return load_encoder(
+            settings.name, max_seq_length=settings.max_seq_length or None, trust_code=settings.trust_code
+        )
     folder = output / "start" / "model"
     memory = static.TokenMemory()
 
@@ -42,10 +45,21 @@ def start_of(
             texts = [t for c in training.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t]
             whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
             made = (
-                dual.make_dual(settings.name, texts, size=settings.size, dimension=settings.dimension)
+                dual.make_dual(
+                    settings.name,
+                    texts,
+                    size=settings.size,
+                    dimension=settings.dimension,
+                    trust_code=settings.trust_code,
+                )
                 if both
                 else make_static(
-                    settings.name, None if whole else texts, memory, size=settings.size, dimension=settings.dimension
+                    settings.name,
+                    None if whole else texts,
+                    memory,
+                    size=settings.size,
+                    dimension=settings.dimension,
+                    trust_code=settings.trust_code,
                 )
             )
             with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
@@ -53,9 +67,8 @@ def start_of(
 
     # Of several processes one makes it: transformers writes files in the first only.
     _processes.main_only(make)
-    with quiet_transformers():
-        # Static encoders are faster on the CPU; two towers go where encoders go.
-        encoder = SentenceTransformer(str(folder), device=None if both else "cpu")
+    # Static encoders are faster on the CPU; two towers go where encoders go.
+    encoder, _ = open_encoder(str(folder), device=None if both else "cpu", trust_code=settings.trust_code)
     if both:
         cut_after(encoder, settings.max_seq_length)
     static.remember_tokens(encoder, memory)
@@ -88,6 +101,6 @@ def begin_with(
         dual.initialise(encoder, name, seed)
     place = tower_folder(output, seed if tower_seed is None else tower_seed)
     if experiment.tower.strategy and place.is_dir():
-        with quiet_transformers():
-            encoder = dual.with_image_tower(encoder, SentenceTransformer(str(place), device=str(encoder.device)))
+        other, _ = open_encoder(str(place), device=str(encoder.device), trust_code=experiment.encoder.trust_code)
+        encoder = dual.with_image_tower(encoder, other)
     return encoder

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 
-from babelmix._progress import progress_bar, quiet_transformers
+from babelmix._progress import progress_bar
 from babelmix.audit import Audit, rank_table
 from babelmix.audit.run import encode_sides, is_finished
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
@@ -20,6 +20,7 @@ from babelmix.corpus.images import Pictures
 from babelmix.encoders import uniter
 from babelmix.encoders.dual import tower_of
 from babelmix.encoders.image_tower import patches_of, pixels_of
+from babelmix.encoders.opening import open_encoder
 from babelmix.errors import AuditError, ConfigError
 from babelmix.experiment.config import Experiment, heads_of
 from babelmix.experiment.pictures import translated_to_english
@@ -60,8 +61,8 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
 
     """
     folder = output / "uniter" / f"seed-{seed}"
-    with quiet_transformers():
-        first = SentenceTransformer(str(tower_folder(output, seed)), device="cpu")
+    tower = str(tower_folder(output, seed))
+    first, _ = open_encoder(tower, device="cpu", trust_code=experiment.encoder.trust_code)
     if not (folder / "model" / "training.json").is_file():
         _train(experiment, seed, first, parts.train, folder / "model")
     checkpoint_of(folder / "model").unlink(missing_ok=True)

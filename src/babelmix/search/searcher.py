@@ -52,7 +52,13 @@ class Searcher:
 
     @classmethod
     def open(
-        cls, address: str, *, model: str | None = None, device: str | None = None, backend: str | None = None
+        cls,
+        address: str,
+        *,
+        model: str | None = None,
+        device: str | None = None,
+        backend: str | None = None,
+        trust_code: bool = False,
     ) -> Self:
         """Open an index and load its encoder.
 
@@ -62,6 +68,7 @@ class Searcher:
             device: a torch device; by default the best there is.
             backend: what runs the encoder; by default what ran it when the index was made. Another is nearly as good: see
                 docs/serve.md.
+            trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
 
         Raises:
             SearchError: there is no index, or it was made with another encoder.
@@ -79,6 +86,7 @@ class Searcher:
                 max_seq_length=about["max_seq_length"],
                 revision=about["revision"] if name == about["encoder"] else None,
                 backend=backend or index.backend.partition("-")[0],
+                trust_code=trust_code,
             )
             return cls(index, encoder)
         except BaseException:

@@ -37,6 +37,7 @@ class Encoding:
         batch_size: texts a forward pass.
         address: of the index that the worker writes to; None: the vectors are sent back.
         backend: what runs the encoder, and how precisely, as in `onnx-int8`.
+        trust_code: let code that the encoder brings, or names, run.
         threads: how many the encoder may use.
 
     Raises:
@@ -54,12 +55,15 @@ class Encoding:
         batch_size: int,
         address: str | None,
         backend: str,
+        trust_code: bool,
         threads: int,
     ) -> None:
         torch.set_num_threads(threads)
         self._batch_size = batch_size
         engine = backend.partition("-")[0]
-        self._encoder = load_encoder(name, max_seq_length=max_seq_length, revision=revision, backend=engine)
+        self._encoder = load_encoder(
+            name, max_seq_length=max_seq_length, revision=revision, backend=engine, trust_code=trust_code
+        )
         if (runs := backend_of(self._encoder)) != backend:
             raise EncoderError(
                 f"{name}: is run by {runs} on a worker's machine, and the index's rows are of {backend}; use processors of one "
@@ -109,6 +113,7 @@ def index_with_workers(
     prune: bool = False,
     size: int = ROWS,
     checked: bool = False,
+    trust_code: bool = False,
 ) -> Indexed:
     """Do what `index_rows` does, by many workers.
 
@@ -123,6 +128,7 @@ def index_with_workers(
         prune: remove items that are not among them.
         size: rows of a batch.
         checked: whether `check_rows` has looked at the rows already.
+        trust_code: let code that the encoder brings, or names, run.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written, or no cluster answers, or a worker failed.
@@ -143,6 +149,7 @@ def index_with_workers(
         batch_size,
         index.address if shared else None,
         index.backend,
+        trust_code,
     )
 
     def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:

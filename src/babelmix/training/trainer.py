@@ -81,6 +81,7 @@ def train(
     loss: Callable[[SentenceTransformer], torch.nn.Module] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     validation: Corpus | None = None,
+    trust_code: bool = False,
 ) -> TrainingResult:
     """Train an encoder and save it as a sentence-transformers folder.
 
@@ -99,6 +100,7 @@ def train(
         loss: makes another loss of sentence-transformers for (query, passage) pairs; by default InfoNCE.
         callbacks: of transformers' trainer.
         validation: what `evaluate_every` audits on; the weights that are best there are kept.
+        trust_code: let code that the teacher of `distil_from` brings, or names, run.
 
     Raises:
         PlanError: the corpus cannot fill such batches.
@@ -126,7 +128,7 @@ def train(
     if settings.checkpoint_every:
         run["start"] = fingerprint(encoder)
     prepare(encoder, settings)
-    teacher = _teacher(encoder, settings)
+    teacher = _teacher(encoder, settings, trust_code)
     start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
     checkpoints = checkpoints_of(output)
     resume = resumable(checkpoints, run, settings.checkpoint_every > 0)
@@ -197,13 +199,13 @@ def record_of(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _teacher(encoder: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer | None:
+def _teacher(encoder: SentenceTransformer, settings: TrainingSettings, trust_code: bool) -> SentenceTransformer | None:
     """Who is learned from, before training has changed anything."""
     if not settings.distil_from:
         return None
     if settings.distil_from == "start":
         return copy.deepcopy(encoder)
-    return load_encoder(settings.distil_from, max_seq_length=settings.max_seq_length or None)
+    return load_encoder(settings.distil_from, max_seq_length=settings.max_seq_length or None, trust_code=trust_code)
 
 
 def _steps(

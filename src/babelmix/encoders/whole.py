@@ -1,0 +1,308 @@
+"""Whether a model's folder is whole: its weights, configuration and tokenizer fit each other.
+
+transformers fills weights that a file lacks with random numbers, and a tokenizer without files with an empty vocabulary, so
+that what is damaged still gives figures, other ones each time. Nothing large is built before sizes are compared.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from sentence_transformers.base.modules.transformer import Transformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+from babelmix._progress import quiet_transformers
+from babelmix.encoders.limits import word_table
+from babelmix.encoders.trust import json_files, read_json
+from babelmix.errors import EncoderError, first_line
+
+_LAYERS = frozenset(
+    {
+        "decoder_layers", "depth", "encoder_layers", "inner_group_num", "n_layer", "n_layers", "n_routed_experts",
+        "num_decoder_layers", "num_experts", "num_hidden_layers", "num_layers", "num_local_experts",
+    }
+)  # fmt: skip
+_POSITIONS = frozenset({"max_position_embeddings", "n_positions", "n_ctx", "seq_length"})
+_MOST_POSITIONS = 20_000_000
+_MOST_LABELS = 100_000
+_MOST_SPARE = 4
+"""A file may hold weights of other types than the model's, or less than all of it, by this factor at most."""
+_LEAST_NUMBERS = 1 << 20
+_PRODUCTS = (
+    ("in_features", "out_features"),
+    ("in_word_embedding_dimension", "out_channels"),
+    ("word_embedding_dimension", "hidden_dim", "num_layers"),
+    ("dimension", "clusters"),
+    ("num_hidden_layers",),
+)
+"""Sizes in a module's configuration whose product is at most the numbers in its weights."""
+# Kept by older versions beside the weights; each is computed.
+_COMPUTED = frozenset({"position_ids", "token_type_ids", "inv_freq", "masked_bias", "relative_position_index"})
+_SHOWN = 3
+
+
+def check_before_loading(folder: Path, name: str) -> set[str]:
+    """Compare what a folder's configurations say with the weights beside them, before any of it takes memory or time.
+
+    Args:
+        folder: of an encoder that passed the gate.
+        name: for messages.
+
+    Returns:
+        Names of weights of a pooler that is not there and that nothing uses.
+
+    Raises:
+        EncoderError: weights are missing, unexpected, misshapen or fewer than the configuration says.
+
+    """
+    spare: set[str] = set()
+    for path in json_files(folder, name):
+        where = f"{name}, {path.relative_to(folder).as_posix()}"
+        content = read_json(path, where)
+        files = weight_files(path.parent)
+        if not isinstance(content, dict) or not files or path.name.startswith(("adapter_", "generation_")):
+            continue
+        sizes = _sizes_of(files, f"{name}, {files[0].relative_to(folder).as_posix()}")
+        if path.name == "config.json" and isinstance(content.get("model_type"), str):
+            _check_claims(content, len(sizes), where, files[0].name)
+            spare |= _check_names(path.parent, sum(sizes.values()), name, where)
+        else:
+            _check_products(content, sum(sizes.values()), where, files[0].name)
+    return spare
+
+
+def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str] = ()) -> None:
+    """Look whether an encoder's tokenizers know words, and only such as its weights have a row for.
+
+    Args:
+        encoder: as it was loaded.
+        name: for messages.
+        spare: what `check_before_loading` gave; such weights become 0, the same at every loading.
+
+    Raises:
+        EncoderError: there is no tokenizer, or it gives numbers beyond the table of embeddings.
+
+    """
+    missing = set(spare)
+    for module in encoder.modules():
+        if isinstance(module, StaticEmbedding):
+            _check_ids(module.tokenizer.get_vocab(), module.embedding.num_embeddings, name)
+        elif isinstance(module, Transformer):
+            for key, parameter in module.model.named_parameters() if missing else ():
+                if key in missing:
+                    parameter.data.zero_()
+            tokenizer: Any = module.tokenizer
+            if tokenizer is None:
+                continue
+            known = tokenizer.get_vocab()
+            files = getattr(tokenizer, "vocab_files_names", None)
+            if files and len(known) <= len({*tokenizer.all_special_tokens, *tokenizer.added_tokens_encoder}):
+                raise EncoderError(
+                    f"{name}: its tokenizer knows no words; the folder lacks the tokenizer's files "
+                    f"({', '.join(sorted(set(files.values())))})"
+                )
+            table = word_table(module.model)
+            if table is not None:
+                _check_ids(known, table.num_embeddings, name)
+            check_adapters(module.model, name)
+
+
+def load_whole(kind: Any, folder: Path, name: str) -> Any:
+    """Load a model of transformers, or the part of one that a class is of, if all weights of it are there.
+
+    Args:
+        kind: the class.
+        folder: of a model that passed the gate.
+        name: for messages.
+
+    Raises:
+        EncoderError: weights are missing or misshapen.
+        OSError, ValueError, RuntimeError, KeyError: of the loader.
+
+    """
+    config = folder / "config.json"
+    where = f"{name}, config.json"
+    files = weight_files(folder)
+    if files and config.is_file():
+        _check_claims(
+            read_json(config, where), len(_sizes_of(files, f"{name}, {files[0].name}")), where, files[0].name
+        )
+    model, found = kind.from_pretrained(
+        str(folder), output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True
+    )
+    shapes = [f"{key} {tuple(given)}, not {tuple(right)}" for key, given, right in sorted(found["mismatched_keys"])]
+    parameters = {key for key, _ in model.named_parameters()}
+    _refuse(where, sorted(parameters & set(found["missing_keys"])), [], shapes)
+    return model
+
+
+def check_adapters(model: Any, name: str) -> None:
+    """Raise if an adapter's weights are still as they began: `lora_B` of zeros changes nothing.
+
+    Raises:
+        EncoderError: an adapter is without weights.
+
+    """
+    second = [parameter for key, parameter in model.named_parameters() if ".lora_B." in key]
+    if second and not any(bool(parameter.any()) for parameter in second):
+        raise EncoderError(f"{name}: its adapter has no weights that fit the model; it would change nothing")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that a loader takes a model's or module's weights from, safetensors before pickles."""
+    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+        whole = folder / pattern.replace("*", "")
+        found = [whole] if whole.is_file() else sorted(folder.glob(pattern.replace("*", "-*-of-*")))
+        if found:
+            return found
+    return []
+
+
+def _sizes_of(files: Iterable[Path], where: str) -> dict[str, int]:
+    """How many numbers each tensor of some files has, by the files' headers."""
+    sizes: dict[str, int] = {}
+    for file in files:
+        try:
+            if file.suffix == ".safetensors":
+                with safe_open(str(file), framework="pt") as weights:
+                    for key in weights.keys():  # noqa: SIM118 - no mapping
+                        sizes[key] = _product(weights.get_slice(key).get_shape())
+            else:
+                sizes |= {key: tensor.numel() for key, tensor in _pickled(file).items()}
+        except Exception as error:  # both readers raise many types
+            raise EncoderError(f"{where}: cannot be read as weights and nothing else ({first_line(error)})") from error
+    return sizes
+
+
+def _pickled(file: Path) -> Mapping[str, torch.Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = torch.load(file, map_location="meta", weights_only=True)
+    if not isinstance(found, Mapping):
+        raise TypeError("it holds no tensors by name")
+    return {key: value for key, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+def _product(sizes: Iterable[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product
+
+
+def _numbers(content: Any, above: str = "") -> Iterator[tuple[str, str, int]]:
+    """Path, key and value of every whole number in a configuration."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{above}{key}.")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield f"{above}{key}", str(key), value
+
+
+def _check_claims(content: Mapping[str, Any], tensors: int, where: str, file: str) -> None:
+    for path, key, value in _numbers(content):
+        if key in _LAYERS and value > max(tensors, 2):
+            raise EncoderError(
+                f"{where}, {path} = {value}: {file} has {tensors} tensors, which is not enough for that"
+            )
+        if key in _POSITIONS and value > _MOST_POSITIONS:
+            raise EncoderError(f"{where}, {path} = {value}: no model has more than {_MOST_POSITIONS:,} positions")
+        if key == "num_labels" and value > _MOST_LABELS:
+            raise EncoderError(f"{where}, {path} = {value}: no encoder has more than {_MOST_LABELS:,} labels")
+
+
+def _check_products(content: Mapping[str, Any], numbers: int, where: str, file: str) -> None:
+    for keys in _PRODUCTS:
+        sizes = [content[key] for key in keys if isinstance(content.get(key), int)]
+        if sizes and min(sizes) > 0 and _product(sizes) > numbers:
+            said = " x ".join(f"{key} {size}" for key, size in zip(keys, sizes, strict=False))
+            raise EncoderError(f"{where}, {said}: {file} has {numbers:,} numbers, which is not enough for that")
+
+
+def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
+    """Let transformers match names and shapes without reading or making a weight."""
+    from transformers import AutoModel
+
+    try:
+        with quiet_transformers():
+            model, found = AutoModel.from_pretrained(
+                str(folder), output_loading_info=True, device_map="meta", ignore_mismatched_sizes=True,
+                local_files_only=True, trust_remote_code=False,
+            )  # fmt: skip
+    except Exception as error:  # of many types; what a folder lacks, its loader says as well
+        raise EncoderError(
+            f"{where}: cannot be loaded as an encoder ({type(error).__name__}: {first_line(error)})"
+        ) from error
+    wanted = sum(parameter.numel() for parameter in model.parameters())
+    if wanted > _MOST_SPARE * numbers + _LEAST_NUMBERS:
+        raise EncoderError(
+            f"{where}: says {wanted:,} numbers, and the weights beside it are {numbers:,}; one of both is wrong"
+        )
+    parameters = {key for key, _ in model.named_parameters()}
+    twice = bool(getattr(model.config, "is_encoder_decoder", False))
+    missing = sorted(
+        key for key in found["missing_keys"] if key in parameters and not (twice and "decoder" in key.split("."))
+    )
+    spare = {key for key in missing if _is_pooler(key)} if not _pools(folder) else set()
+    missing = [key for key in missing if key not in spare]
+    children = {key for key, _ in model.named_children()}
+    foreign = sorted(key for key in found["unexpected_keys"] if _is_encoders(key, model.base_model_prefix, children))
+    shapes = [f"{key} {tuple(given)}, not {tuple(right)}" for key, given, right in sorted(found["mismatched_keys"])]
+    _refuse(where, missing, foreign, shapes)
+    return spare
+
+
+def _refuse(where: str, missing: list[str], foreign: list[str], shapes: list[str]) -> None:
+    """Raise if there is anything that does not fit."""
+    said = [
+        f"{what} {_some(keys)}"
+        for what, keys in (
+            ("lack", missing),
+            ("hold, without a place for it,", foreign),
+            ("have other shapes:", shapes),
+        )
+        if keys
+    ]
+    if said:
+        raise EncoderError(
+            f"{where}: the weights beside it {'; they '.join(said)}; the folder is damaged, or the configuration is another "
+            "model's"
+        )
+
+
+def _is_pooler(key: str) -> bool:
+    return "pooler" in key.split(".")
+
+
+def _pools(folder: Path) -> bool:
+    """Whether an encoder's embedding is what transformers' own pooler gives."""
+    settings = folder / "sentence_bert_config.json"
+    return settings.is_file() and "pooler_output" in settings.read_text(encoding="utf-8")
+
+
+def _is_encoders(key: str, prefix: str, children: set[str]) -> bool:
+    """Whether a name that a model has no place for is one of its encoder's, not of a head that was trained above it."""
+    parts = key.removeprefix(f"{prefix}.").split(".")
+    return parts[0] in children and parts[0] != "pooler" and not _COMPUTED & set(parts)
+
+
+def _check_ids(vocabulary: Mapping[str, int], rows: int, name: str) -> None:
+    last = max(vocabulary, key=lambda token: vocabulary[token], default=None)
+    if last is not None and vocabulary[last] >= rows:
+        raise EncoderError(
+            f"{name}: its tokenizer gives numbers up to {vocabulary[last]} ({last!r}), and its embeddings have {rows} rows; "
+            "tokenizer and weights are of different models"
+        )
+
+
+def _some(keys: list[str]) -> str:
+    rest = len(keys) - _SHOWN
+    return ", ".join(keys[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+__all__ = ["check_after_loading", "check_before_loading", "load_whole", "weight_files"]
