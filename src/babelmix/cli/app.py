@@ -16,6 +16,7 @@ from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
 from babelmix.cli.switching import codeswitch
 from babelmix.cli.training import train
+from babelmix.cli.words import Command
 
 app = typer.Typer(
     rich_markup_mode="markdown",
@@ -299,3 +300,7 @@ app.command(
     epilog="Examples:\n\n`babelmix mine e5-small-offline -c my.csv --part train --out mined`\n\n"
     "`babelmix mine my-encoder -c my.csv --number 5 --other-share 0 --out mined`"
 )(mine)
+
+
+for _command in app.registered_commands:
+    _command.cls = Command
