@@ -417,7 +417,7 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {str(error)[:200]!r}"
 
 
-def fuzz(name: str, target: Target, seconds: int, seed: int, kept: Path, work: Path) -> None:
+def fuzz(name: str, target: Target, seconds: int, number: int, kept: Path, work: Path) -> None:
     """Fuzz one target in this process, which ends with it."""
     import atheris
 
@@ -427,9 +427,9 @@ def fuzz(name: str, target: Target, seconds: int, seed: int, kept: Path, work: P
     for folder in (corpus, work / "place", work / "seeds"):
         folder.mkdir(parents=True, exist_ok=True)
     seeds, one = target.begin(work / "place")
-    for number, seed in enumerate(seeds):
+    for place, seed in enumerate(seeds):
         one(seed)  # what is whole is read
-        (work / "seeds" / str(number)).write_bytes(seed)
+        (work / "seeds" / str(place)).write_bytes(seed)
     known: set[str] = set()
 
     def once(data: bytes) -> None:
@@ -448,7 +448,7 @@ def fuzz(name: str, target: Target, seconds: int, seed: int, kept: Path, work: P
                 print(f"FINDING {name}: {where}", file=sys.stderr, flush=True)
 
     arguments = [
-        sys.argv[0], str(corpus), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-seed={seed}",
+        sys.argv[0], str(corpus), str(work / "seeds"), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-seed={number}",
         f"-timeout={SECONDS_OF_AN_INPUT}", "-rss_limit_mb=8192", f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
     ]  # fmt: skip
     # In a folder of its own: a name that an input makes may be a path.
