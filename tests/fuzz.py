@@ -140,6 +140,7 @@ def targets() -> dict[str, Target]:
     from babelmix.cli.searching import _filters
     from babelmix.corpus import open_corpus
     from babelmix.corpus.images import open_picture
+    from babelmix.corpus.languages import canonical_language, in_range, is_language_tag, match_languages
     from babelmix.corpus.lexicons import read_lexicon
     from babelmix.corpus.readers import _options, comfyui_docs, emoji, miracl, table
     from babelmix.encoders import e5_offline, load_encoder, static, uniter
@@ -293,6 +294,16 @@ def targets() -> dict[str, Target]:
     def filters(text: str) -> None:
         _filters([text], {"year": "integer", "open": "boolean", "weight": "number", "a": "text"})
 
+    def tags(text: str) -> None:
+        """A canonical tag is a tag, and its own canonical form."""
+        for tag in text.split(","):
+            if is_language_tag(tag):
+                canonical = canonical_language(tag)
+                assert is_language_tag(canonical)
+                assert canonical_language(canonical) == canonical
+                assert in_range(canonical, canonical)
+            match_languages([tag], ["de", "zh-Hant", "en-US"], "x")
+
     def body(data: bytes) -> None:
         """What is read is what Python's reader makes of it, and what it refuses is refused."""
         try:
@@ -401,6 +412,9 @@ def targets() -> dict[str, Target]:
         "perturb": Target("texts that get noise", of_text([noisy], noise)),
         "bodies": Target("bodies of requests, before they are looked at", lambda folder: (BODIES, body)),
         "where": Target("filters on the command line", of_text(["year=2024,2025", "open=true", "a=b"], filters)),
+        "languages": Target(
+            "language tags and ranges", of_text(["zh-Hant-TW", "iw", "eng-Latn-us", "x-a", "i-klingon"], tags)
+        ),
         "index": Target("the facts of an index", index_facts),
         "service": Target("requests to the service: `/search`, `/items`", service),
     }
