@@ -8,14 +8,17 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
+from h11._connection import DEFAULT_MAX_INCOMPLETE_EVENT_SIZE
+
 from babelmix.corpus import images
 from babelmix.encoders.uniter import regions
 from babelmix.search import rows
-from babelmix.search.service import Settings, guard, keys, models
+from babelmix.search.service import Settings, bodies, connections, guard, keys, metrics, models
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "security.md").read_text(encoding="utf-8")
 WORDS = " ".join(PAGE.split())
 ALLOWED = Settings()
+FOUR_TIMES = ALLOWED.max_in_flight * guard._ARRIVING
 
 
 def most(field: str, model: type = models.SearchRequest) -> int:
@@ -28,7 +31,13 @@ def most(field: str, model: type = models.SearchRequest) -> int:
     [
         f"| bytes of a request, by what it says and while it is read | {ALLOWED.max_body >> 20} MiB |",
         f"a search; a write | {ALLOWED.receive_timeout:.0f}; {ALLOWED.timeout:.0f}; {ALLOWED.write_timeout:.0f} |",
-        f"still arriving | {ALLOWED.max_in_flight}, and {ALLOWED.max_in_flight * guard._ARRIVING} |",
+        f"still arriving; whose answers are being sent | {ALLOWED.max_in_flight}; {FOUR_TIMES}; {FOUR_TIMES} |",
+        f"brackets within brackets | {bodies.MAX_KEYS}; {bodies.MAX_VALUES:,}; {bodies.MAX_DEPTH} |",
+        f"bytes of bodies that are held at once | {ALLOWED.max_held >> 20} MiB,",
+        f"path, query and headers | {DEFAULT_MAX_INCOMPLETE_EVENT_SIZE >> 10} KiB |",
+        f"takes {connections.LEAST_RATE >> 10} KiB a second of its answers, or all there is; then it is cut off, and the log says "
+        f"so in a line | {ALLOWED.send_timeout:.0f} |",
+        f"languages that `/metrics` counts by name | {metrics.MOST_LANGS} |",
         f"| pixels of a picture | {ALLOWED.max_pixels:,} |",
         f"characters of a query; of a policy | {most('query'):,}; {most('policy'):,} |",
         f"| answers | {models.MAX_K} |",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import struct
 import sys
 from typing import Any
 
@@ -18,6 +21,9 @@ _FEW_FILES = 512
 
 LEAST_RATE = 16 << 10
 """Bytes a second that a client takes of its answers at least, on average over the time it is given."""
+
+_NOW = struct.pack("ii", 1, 0)
+"""Of `SO_LINGER`: end a connection by a reset."""
 
 log = logging.getLogger("babelmix.service")
 
@@ -82,6 +88,9 @@ class _Taken:
             return
         who = self._transport.get_extra_info("peername")
         log.warning("a client does not take its answers, and is cut off: %s", who[0] if who else "unknown")
+        # The system, too, is to drop what it holds for this client, in place of offering it for minutes.
+        with contextlib.suppress(OSError, AttributeError):
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOW)
         self._transport.abort()
 
 
