@@ -35,8 +35,8 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"brackets within brackets | {bodies.MAX_KEYS}; {bodies.MAX_VALUES:,}; {bodies.MAX_DEPTH} |",
         f"bytes of bodies that are held at once | {ALLOWED.max_held >> 20} MiB,",
         f"path, query and headers | {DEFAULT_MAX_INCOMPLETE_EVENT_SIZE >> 10} KiB |",
-        f"takes {connections.LEAST_RATE >> 10} KiB a second of its answers, or all there is; then it is cut off, and the log says "
-        f"so in a line | {ALLOWED.send_timeout:.0f} |",
+        f"a client takes {connections.LEAST_RATE >> 10} KiB a second of its answers",
+        f"and the log says so in a line | {ALLOWED.send_timeout:.0f} |",
         f"languages that `/metrics` counts by name | {metrics.MOST_LANGS} |",
         f"| pixels of a picture | {ALLOWED.max_pixels:,} |",
         f"characters of a query; of a policy | {most('query'):,}; {most('policy'):,} |",

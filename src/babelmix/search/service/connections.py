@@ -97,7 +97,7 @@ class _Taken:
 def impatient(seconds: float, most: int, sending: float = 20.0) -> type[asyncio.Protocol]:
     """Uvicorn's protocol with limits that it lacks.
 
-    It is always that of h11: a head has at most 64 KiB, and a connection's next request is read when the one before is answered.
+    It is always that of h11: a head has at most 16 KiB, and a connection's next request is read when the one before is answered.
 
     Args:
         seconds: a connection may take so long to send the head of its first request, and of any later one once it has begun.
