@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from dataclasses import replace
 
@@ -73,6 +74,16 @@ def test_copies_are_those_of_a_slow_reference(seed: int, excluded: int) -> None:
     assert count_copies(corpus) == {
         "queries": len({q for q, _ in expected}), "passages": len({p for _, p in expected}), "pairs": len(expected),
     }  # fmt: skip
+
+
+def test_copies_are_compared_as_encoders_read_them() -> None:
+    queries = [{"item": "q", "lang": "vi", "text": "q"}]
+    forms = [unicodedata.normalize(form, "phở bò") for form in ("NFC", "NFD")]
+    passages = [{"item": f"p{i}", "lang": "vi", "text": text} for i, text in enumerate([*forms, "pho bo"])]
+    for answer, copy in (("p0", 1), ("p1", 0)):
+        corpus = Corpus.from_rows(queries, passages, [("q", answer)])
+        assert copies_of_answers(corpus).rows() == [(0, copy, 1)]
+        assert count_copies(corpus) == {"queries": 1, "passages": 1, "pairs": 1}
 
 
 def test_copies_of_pictures_are_equal_pictures() -> None:

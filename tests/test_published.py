@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from test_readers import write
 
-from babelmix.audit import rank_table
+from babelmix.audit import RankTable, rank_table
 from babelmix.corpus import Corpus, open_corpus
-from babelmix.errors import ReaderError
+from babelmix.errors import AuditError, ReaderError
+from babelmix.experiment import compare_audits
 
 
 def jsonl(folder: Path, name: str, *records: dict) -> None:
@@ -234,3 +235,49 @@ def test_english_under_two_names(tmp_path) -> None:
     write(tmp_path, "eng_captions.txt", "A cat.\n")
     with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; take one away"):
         open_corpus(f"flickr30k-200={tmp_path}")
+
+
+# --- what an audit says of it
+
+
+def test_an_audit_says_what_was_left_out_and_what_copies_count_as(tmp_path, tiny_static, babelmix) -> None:
+    tiny_static.save(str(tmp_path / "encoder"))
+    texts = ["rot blau", "gruen gelb", "rot blau", ""]
+    documents = [{"_id": name, "text": text} for name, text in zip("abcd", texts, strict=True)]
+    queries = [{"_id": name, "text": text} for name, text in (("q", "blau"), ("r", "gelb"), ("b", "gruen"))]
+    # "c" is a copy of the answer to q; the document "b" has the id of a query.
+    spec = folder(tmp_path / "data", documents, queries, test=HEAD + "q\ta\t1\nr\tb\t1\nb\ta\t1\nr\td\t1\n")
+    ranked = {}
+    for copies in ("wrong", "relevant", "excluded"):
+        out = tmp_path / copies
+        code, said, _ = babelmix("audit", str(tmp_path / "encoder"), "-c", spec, "--copies", copies, "--out", str(out))
+        assert code == 0
+        about = json.loads((out / "metrics.json").read_text())["about"]
+        assert about["left_out"] == {"empty documents": 1, "judgements of empty documents": 1}
+        assert about["excluded"] == 1
+        assert about["copies"] == {"queries": 2, "passages": 1, "pairs": 2, "count_as": copies}
+        report = (out / "report.html").read_text()
+        for words in (
+            "What the pool holds",
+            "left out: empty documents",
+            "copies of right answers, counted as ",
+            "2 of 3",
+        ):
+            assert words in report
+            assert words in " ".join(said.split())
+        table = RankTable.load(out)
+        ranked[copies] = dict(zip(zip(table.pair_query.tolist(), table.pair_passage.tolist(), strict=True),
+                                  table.rank_in_all().tolist(), strict=True))  # fmt: skip
+    assert set(ranked["relevant"]) - set(ranked["wrong"]) == {(0, 2), (2, 2)}
+    assert set(ranked["excluded"]) == set(ranked["wrong"])
+    # Equal vectors: the lower row is first.
+    assert ranked["relevant"][0, 2] == ranked["relevant"][0, 0] + 1
+    code, _, said = babelmix("audit", str(tmp_path / "encoder"), "-c", spec, "--copies", "right")
+    assert (code, said.strip()) == (
+        1,
+        "error: copies of right answers count as wrong, relevant or excluded, not 'right'",
+    )
+    with pytest.raises(
+        AuditError, match=r"counts copies of right answers as relevant, but .* as wrong; audit both with the same"
+    ):
+        compare_audits([tmp_path / "wrong", tmp_path / "relevant"])

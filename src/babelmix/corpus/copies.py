@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from babelmix.corpus.model import COPIES_KEY, GRADE, Corpus
+from babelmix.corpus.model import COPIES_KEY, GRADE, PART, Corpus
 from babelmix.errors import ConfigError
 
 Copies = Literal["wrong", "relevant", "excluded"]
@@ -51,7 +51,7 @@ def rows_of_pairs(corpus: Corpus, name: str) -> pl.DataFrame:
 def copies_of_answers(corpus: Corpus) -> pl.DataFrame:
     """The pairs of a query row and a passage row that has the content of a relevant one and is neither relevant nor excluded.
 
-    Content is the text, letter by letter, or a picture's digest; the language does not matter.
+    Content is the text, letter by letter in composed Unicode (NFC), or a picture's digest; the language does not matter.
 
     Returns:
         Int64 columns `query`, `passage` and `grade`, the highest of the relevant passages that are copied; sorted by query row,
@@ -130,6 +130,11 @@ def _joined(corpus: Corpus, name: str, passages: pl.DataFrame) -> pl.DataFrame:
     return joined.select(pl.col(column).cast(pl.Int64) for column in columns).sort("query", "passage")
 
 
+def _composed(text: pl.Series) -> pl.Series:
+    """Texts in composed Unicode (NFC), as every encoder reads them."""
+    return text.str.normalize("NFC")
+
+
 def _numbered(table: pa.Table, row: str) -> pl.DataFrame:
     return pl.DataFrame({"item": pl.from_arrow(table["item"]), row: np.arange(table.num_rows, dtype=np.int64)})
 
@@ -142,9 +147,10 @@ def _repeated(passages: pa.Table) -> pl.DataFrame:
     for kind in kinds:
         content = pl.Series(kind, pl.from_arrow(passages[kind]))
         # Digests of texts take a fraction of their memory, and what they find is compared.
-        digest = content.hash()
-        rows = frame.with_columns(digest.alias("content")).filter(content.is_not_null() & digest.is_duplicated())
-        text = content.gather(rows["passage"])
+        digests = [_composed(content.slice(start, PART)).hash() for start in range(0, len(content), PART)]
+        digest = pl.concat(digests) if digests else pl.Series(dtype=pl.UInt64)
+        rows = frame.filter(content.is_not_null() & digest.is_duplicated())
+        text = _composed(content.gather(rows["passage"]))
         rows = rows.with_columns(text.rank("dense").cast(pl.Int64).alias("content"))
         parts.append(rows.filter(rows["content"].is_duplicated()).with_columns(pl.lit(kind).alias("kind")))
     together = pl.concat(parts)

@@ -12,7 +12,7 @@ POOL_FACTS = ("left_out", "excluded", "copies")
 _COUNTED = {
     "wrong": "counted as wrong",
     "relevant": "counted as relevant",
-    "excluded": "counted as neither right nor wrong",
+    "excluded": "counted as neither",
 }
 
 
@@ -28,21 +28,22 @@ def pool_section(about: Mapping[str, Any]) -> Section | None:
     if isinstance(left_out, Mapping):
         rows += [[f"left out: {what}", f"{number:,}"] for what, number in left_out.items()]
     if excluded := about.get("excluded"):
-        rows.append(["pairs whose passage is no candidate for the query, such as the query itself", f"{excluded:,}"])
+        rows.append(["passages excluded for a query", f"{excluded:,}"])
     if copies := about.get("copies"):
         how = _COUNTED[str(copies["count_as"])]
         rows += [
-            [f"passages that are copies of a right answer and not judged, {how}", f"{copies['passages']:,}"],
-            ["queries with such a copy in the pool", f"{copies['queries']:,} of {about.get('queries', 0):,}"],
-            ["pairs of a query and a copy", f"{copies['pairs']:,}"],
+            [f"copies of right answers, {how}", f"{copies['passages']:,}"],
+            ["queries with such a copy", f"{copies['queries']:,} of {about.get('queries', 0):,}"],
+            ["pairs of query and copy", f"{copies['pairs']:,}"],
         ]
     if not rows:
         return None
     return Section(
         "What the pool holds",
-        "What could not be used was left out when the data were read. A copy has the very text, or picture, of a right answer "
-        "and belongs to another item: no encoder can tell the two apart. Figures in the literature count copies as wrong; the "
-        "option --copies counts them as relevant or leaves them out of the pool.",
+        "What could not be used was left out when the data were read. A query that stands in its own pool is, for example, "
+        "excluded for itself. A copy has the very text, or picture, of a right answer and belongs to another item: no encoder "
+        "can tell the two apart. Figures in the literature count copies as wrong; the option --copies counts them as relevant "
+        "or leaves them out of the pool.",
         tables=[Table(["what", "how many"], rows)],
     )
 
