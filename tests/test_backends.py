@@ -11,6 +11,7 @@ import torch
 from conftest import parallel_corpus
 from sentence_transformers import SentenceTransformer
 
+from babelmix._checksums import damaged_file
 from babelmix._files import cache_folder
 from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
 from babelmix.encoders.runtime import Runtime, backend_of, runtime_of, store_suffix
@@ -237,9 +238,16 @@ def test_an_export_that_was_cut_short_is_never_used(
     folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-{onnx_engine.precision()}-{backends.LAYOUT}"
     folder.mkdir(parents=True)
     (folder / onnx_engine.FILE).write_bytes(b"half")
-    again = load_encoder(str(tiny_bert), backend="onnx")
-    assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
-    assert [file.name for file in folder.iterdir()] == [onnx_engine.FILE]
+    for damage in (None, -300):
+        if damage is not None:
+            # A bit of a weight, with which it would load.
+            data = bytearray((folder / onnx_engine.FILE).read_bytes())
+            data[damage] ^= 64
+            (folder / onnx_engine.FILE).write_bytes(data)
+        again = load_encoder(str(tiny_bert), backend="onnx")
+        assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
+        assert {file.name for file in folder.iterdir()} == {onnx_engine.FILE, "checksums.json"}
+        assert damaged_file(folder) is None
 
 
 def test_what_gives_other_vectors_is_refused(

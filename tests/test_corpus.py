@@ -63,6 +63,10 @@ def test_datasets_both_ways(tmp_path, corpus: Corpus) -> None:
 def test_a_damaged_folder_is_named(tmp_path, corpus: Corpus) -> None:
     corpus.save(tmp_path / "c")
     (tmp_path / "c" / "qrels.parquet").unlink()
+    with pytest.raises(ReaderError, match=r"qrels\.parquet is missing"):
+        Corpus.load(tmp_path / "c")
+    # As earlier versions left it.
+    (tmp_path / "c" / "checksums.json").unlink()
     with pytest.raises(ReaderError, match=r"qrels\.parquet or qrels\.arrow is missing"):
         Corpus.load(tmp_path / "c")
     (tmp_path / "c" / "qrels.parquet").write_bytes(b"not parquet")

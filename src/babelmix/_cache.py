@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from babelmix._checksums import damaged_file
 from babelmix._files import cache_folder
 from babelmix._progress import console
-from babelmix.errors import WriteError
+from babelmix.errors import BabelmixError, WriteError
 
 _told: set[str] = set()
 
@@ -37,6 +38,24 @@ def _say(what: str, why: str) -> None:
         _told.add(what)
         text = f"{what} are not kept, as {cache_folder()} cannot be written to ({why}); set BABELMIX_CACHE to another folder"
         console.print(text, highlight=False)
+
+
+def remove_if_damaged(what: str, folder: Path) -> None:
+    """Remove a folder of the cache whose files are not as they were written, and say so; others stay.
+
+    Args:
+        what: is there, in the plural.
+        folder: with checksums, if it is whole.
+
+    Raises:
+        BabelmixError: it is damaged and cannot be removed.
+
+    """
+    if folder.is_dir() and damaged_file(folder) is not None:
+        say_made_again(what, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise BabelmixError(f"{folder}: is damaged, and cannot be removed from here; remove it")
 
 
 def say_made_again(what: str, place: Path) -> None:
@@ -85,4 +104,4 @@ def _own_folder() -> Path:
 _temporary: Path | None = None
 
 
-__all__ = ["keeping", "place_for", "say_made_again"]
+__all__ = ["keeping", "place_for", "remove_if_damaged", "say_made_again"]

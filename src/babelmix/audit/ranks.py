@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from babelmix._checksums import CHECKSUMS, damaged_file, has_checksums
 from babelmix._files import replacing_file
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, copies_of_answers, rows_of_pairs
@@ -20,6 +21,9 @@ from babelmix.errors import AuditError
 
 SHARE_CUTOFFS = (1, 5, 10, 20)
 """The k for which the languages of the first k answers are counted."""
+
+SAVED = ("ranks.parquet", "queries.parquet", "metrics.json")
+"""The files of an audit that others are read from; what it shows to people is made of them."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -102,6 +106,8 @@ class RankTable:
         }
         if self.excluded is not None:
             queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
+        # What is written anew has none until all of it is there; see `Audit.save`.
+        (folder / CHECKSUMS).unlink(missing_ok=True)
         facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about}
         for name, columns in (("ranks", pairs), ("queries", queries)):
             table = pa.table(columns).replace_schema_metadata({"babelmix": json.dumps(facts)})
@@ -119,6 +125,9 @@ class RankTable:
         for name in ("ranks.parquet", "queries.parquet"):
             if not (folder / name).is_file():
                 raise AuditError(f"{folder}: is not a finished audit (there is no {name}); run  babelmix audit  again")
+        # An earlier version wrote none.
+        if has_checksums(folder) and (bad := damaged_file(folder, SAVED)) is not None:
+            raise AuditError(f"{folder}: {bad} is damaged, or of another audit; run  babelmix audit  again")
         try:
             pairs, queries = pq.read_table(folder / "ranks.parquet"), pq.read_table(folder / "queries.parquet")
             metadata = pairs.schema.metadata[b"babelmix"]

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
+from babelmix._checksums import damaged_file, has_checksums, write_checksums
 from babelmix._files import write_json
 from babelmix.audit import bias
 from babelmix.audit.calibration import score_calibration
 from babelmix.audit.measures import Measure, measures
 from babelmix.audit.metrics import DEFAULT, PICTURES
-from babelmix.audit.ranks import RankTable
+from babelmix.audit.ranks import SAVED, RankTable
 from babelmix.audit.scoring import rank_table
 from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.audit.tokens import tokens_of
@@ -97,17 +98,18 @@ class Audit:
         }
 
     def save(self, folder: Path) -> None:
-        """Write `ranks.parquet`, `queries.parquet` and, last, `metrics.json`."""
+        """Write `ranks.parquet`, `queries.parquet`, `metrics.json` and, last, `checksums.json`."""
         # Without it the folder is unfinished: a kill in between never mixes two audits.
         (folder / "metrics.json").unlink(missing_ok=True)
         self.table.save(folder)
         write_json(folder / "metrics.json", self.summary())
+        write_checksums(folder, SAVED)
 
 
 def is_finished(folder: Path, about: dict[str, Any]) -> bool:
     """Whether `folder` holds a finished audit of the same corpus, encoder and settings."""
     file = folder / "metrics.json"
-    if not file.is_file():
+    if not file.is_file() or (has_checksums(folder) and damaged_file(folder, SAVED) is not None):
         return False
     try:
         found = json.loads(file.read_text(encoding="utf-8"))["about"]

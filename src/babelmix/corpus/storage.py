@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from babelmix._checksums import CHECKSUMS, damaged_file, has_checksums, write_checksums
 from babelmix._files import replacing_folder, write_json
 from babelmix.corpus.images import pieces_with_bytes, with_bytes
 from babelmix.corpus.model import OPTIONAL, QREL_COLUMNS, ROW_COLUMNS, Corpus
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 TABLES = ("queries", "passages", "qrels")
 MARKER = "corpus.json"
 """The file that makes a folder a corpus."""
+_FILES = [MARKER, *(f"{name}.{ending}" for name in (*TABLES, *OPTIONAL) for ending in ("arrow", "parquet"))]
 
 
 def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: bool = False) -> None:
@@ -44,6 +46,7 @@ def save_corpus(corpus: Corpus, folder: Path, format: str, *, keep_existing: boo
             temporary / MARKER,
             {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)},
         )
+        write_checksums(temporary)
 
 
 def _tables_of(corpus: Corpus) -> tuple[str, ...]:
@@ -59,6 +62,15 @@ def load_corpus(folder: Path) -> Corpus:
     """See `Corpus.load`."""
     if not is_corpus_folder(folder):
         raise ReaderError("is not a babelmix corpus: there is no corpus.json", file=folder)
+    # An earlier version wrote none.
+    if has_checksums(folder) and (name := damaged_file(folder, _FILES)) is not None:
+        if not (folder / name).is_file():
+            raise ReaderError(f"{name} is missing; make the corpus again", file=folder)
+        raise ReaderError(
+            f"is not as babelmix wrote it: damaged, or changed by hand; make the corpus again, or remove {CHECKSUMS} if you "
+            "changed it",
+            file=folder / name,
+        )
     try:
         about = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         queries, passages, qrels = (_load_table(folder, name) for name in TABLES)

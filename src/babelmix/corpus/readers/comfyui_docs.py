@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from babelmix._cache import keeping
+from babelmix._cache import keeping, say_made_again
 from babelmix._files import cache_folder
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
@@ -129,7 +129,8 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
         try:
             return load_corpus(folder)
         except ReaderError:
-            shutil.rmtree(folder, ignore_errors=True)  # a damaged cache is made again
+            say_made_again("corpora", folder)
+            shutil.rmtree(folder, ignore_errors=True)
     corpus = _parse(Path(str(package.__file__)).parent / "docs", rows, version)
     with keeping("corpora"):
         save_corpus(corpus, folder, "parquet", keep_existing=True)

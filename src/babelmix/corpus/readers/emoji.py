@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from babelmix._cache import keeping
+from babelmix._cache import keeping, say_made_again
 from babelmix._files import cache_folder
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import digest_of
@@ -94,7 +94,8 @@ def _cached(place: Path) -> Corpus | None:
     try:
         return load_corpus(place)
     except ReaderError:
-        shutil.rmtree(place, ignore_errors=True)  # a damaged cache is made again
+        say_made_again("corpora", place)
+        shutil.rmtree(place, ignore_errors=True)
         return None
 
 
