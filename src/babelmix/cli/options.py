@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,6 +75,44 @@ def listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+_VALUE = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(?:,|$)')
+
+
+def values_in(text: str, option: str) -> list[str]:
+    """The values in a text with commas between them, as in a line of CSV: one in double quotes is taken as it stands.
+
+    Between double quotes there may be commas, blanks at the ends, nothing at all, and double quotes written twice.
+
+    Args:
+        text: what was typed.
+        option: after which, for the message.
+
+    Raises:
+        ConfigError: a double quote opens a value and does not end it, or there is no value.
+
+    """
+    from babelmix.errors import ConfigError
+
+    values: list[str] = []
+    position = 0
+    while position < len(text):
+        found = _VALUE.match(text, position)
+        if found is None:
+            raise ConfigError(
+                f"{option} {text!r}: a value that begins with a double quote ends with one; inside, write each of them twice, as "
+                'in  "5"" pipe"'
+            )
+        quoted, plain = found.groups()
+        if quoted is not None:
+            values.append(quoted.replace('""', '"'))
+        elif plain.strip():
+            values.append(plain.strip())
+        position = found.end()
+    if not values:
+        raise ConfigError(f'{option} {text!r} has no value; an empty one is written  ""')
+    return values
+
+
 def languages(text: str) -> list[str] | None:
     """What `--langs` names; None if it is not given.
 
@@ -113,7 +152,7 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
     else:
         corpus = open_corpus(spec)
     for note in corpus.meta.get("notes", []):
-        typer.echo(note, err=True)
+        say(note, err=True)
     # Cut first: which groups hang together may depend on the languages.
     corpus = corpus if part == "all" else split(corpus, PARTS)[part]
     if wanted := languages(langs):

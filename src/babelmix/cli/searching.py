@@ -14,15 +14,20 @@ from babelmix.cli.options import (
     SearchBackendOption,
     TrustOption,
     languages,
-    listed,
     print_json,
     said,
     said_otherwise,
+    say,
     tell_backend,
+    values_in,
 )
 
 if TYPE_CHECKING:
     from babelmix.search import Index
+
+
+_NAMED = 20
+"""Items that are named as not there, at most; with --json all are."""
 
 
 def index(
@@ -53,7 +58,14 @@ def index(
         ),
     ] = "",
     prune: Annotated[bool, typer.Option(help="Remove items that SOURCE does not have.")] = False,
-    delete: Annotated[str, typer.Option(help="Remove these items, and nothing else.", metavar="ITEM,...")] = "",
+    delete: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Remove these items, and nothing else; those that are not there are named. One with a comma or with blanks at "
+            "its ends stands in double quotes. May be given several times.",
+            metavar='ITEM,"ITEM",...',
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     revision: Annotated[str, typer.Option(help="Of a hub model.")] = "",
@@ -89,9 +101,12 @@ def index(
         if source or said(context) - {"source", "to", "delete", "json_output"}:
             raise ConfigError("--delete removes items and does nothing else; leave out all but --to and --json")
         with Index.open(to) as there:
-            removed = there.delete(listed(delete))
+            names = list(dict.fromkeys(name for text in delete for name in values_in(text, "--delete")))
+            named = there.items_named(names)
+            absent = [name for name in names if not named[name]]
+            removed = there.delete(names)
             there.settle()
-            _print_index(there, {"items_removed": removed}, json_output)
+            _print_index(there, {"items_removed": removed}, json_output, absent=absent)
         return
     if not source:
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
@@ -101,7 +116,7 @@ def index(
     try:
         rows = open_rows(source, langs=languages(langs), columns=opened.columns if opened is not None else None)
         for note in rows.notes:
-            typer.echo(note, err=True)
+            say(note, err=True)
         limit = max_seq_length or None
         if opened is not None:
             limit = limit or opened.about["max_seq_length"]
@@ -150,12 +165,17 @@ def index(
 
 
 def _print_index(
-    index: Index, facts: dict[str, Any], json_output: bool, read_as: Mapping[str, Any] | None = None
+    index: Index,
+    facts: dict[str, Any],
+    json_output: bool,
+    read_as: Mapping[str, Any] | None = None,
+    absent: list[str] | None = None,
 ) -> None:
     langs = index.langs()
     if json_output:
         from babelmix.corpus.model import READ_AS
 
+        facts = facts if absent is None else {**facts, "not_there": absent}
         facts = {**facts, **({READ_AS: dict(read_as)} if read_as else {})}
         about = {name: index.about[name] for name in ("encoder", "dimension", "similarity", "columns")}
         print_json({"index": index.address, **facts, "langs": langs, **about})
@@ -167,6 +187,9 @@ def _print_index(
         table.add_row(lang, f"{count:,}")
     out.print(table)
     out.print(", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in facts.items()), highlight=False)
+    if absent:
+        more = f", and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+        say(f"not there: {', '.join(map(repr, absent[:_NAMED]))}{more}")
     for line in said_otherwise(read_as or {}):
         out.print(line, highlight=False)
     out.print(f"Search it:  babelmix search 'your words' --in {index.address}", style="dim", highlight=False)
@@ -192,7 +215,12 @@ def search(
     ] = "any",
     mode: Annotated[str, typer.Option(help="dense: by meaning. words: BM25. hybrid: both, fused.")] = "dense",
     where: Annotated[
-        list[str] | None, typer.Option(help="Only rows with one of these values in a column.", metavar="COLUMN=A,B")
+        list[str] | None,
+        typer.Option(
+            help="Only rows with one of these values in a column; a value with a comma or with blanks at its ends stands in "
+            "double quotes. May be given several times.",
+            metavar='COLUMN=A,"B",...',
+        ),
     ] = None,
     once: Annotated[bool, typer.Option(help="Each item once, in the rendering that comes first.")] = False,
     exact: Annotated[bool, typer.Option(help="Compare with every row, not through a graph.")] = False,
@@ -269,10 +297,10 @@ def _filters(given: list[str], columns: Any) -> dict[str, list[Any]]:
     for text in given:
         name, equals, values = text.partition("=")
         if not equals or not values:
-            raise ConfigError(f"--where {text!r}: write  COLUMN=VALUE  or  COLUMN=A,B")
+            raise ConfigError(f'--where {text!r}: write  COLUMN=VALUE  or  COLUMN=A,B; an empty value is  COLUMN=""')
         kind = columns.get(name, "text")
         try:
-            made.setdefault(name, []).extend(_typed(value.strip(), kind) for value in values.split(","))
+            made.setdefault(name, []).extend(_typed(value, kind) for value in values_in(values, "--where"))
         except ValueError as error:
             raise ConfigError(f"--where {text!r}: the column {name!r} holds values of the type {kind}") from error
     return made

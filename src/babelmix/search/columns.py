@@ -1,11 +1,12 @@
-"""Types of metadata columns: `text`, `integer`, `number` and `boolean`, and which of them are one."""
+"""Metadata columns: their types `text`, `integer`, `number` and `boolean`, which of them are one, and which texts are."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from babelmix.errors import SearchError
-from babelmix.search.rows import Row, Value
+from babelmix.search.rows import Row, Value, check_field
 
 _TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "integer", float: "number"}
 
@@ -58,3 +59,23 @@ def is_exact(value: int) -> bool:
 def together(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
     """Columns and new ones; where both have one, whole numbers become numbers."""
     return {**others, **{name: widened(kind, others.get(name, kind)) or kind for name, kind in columns.items()}}
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """A text, and those that Unicode holds for equal to it: composed (NFC) and decomposed (NFD)."""
+    return tuple(dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))))
+
+
+def as_type(value: Value, kind: str, name: str) -> Value:
+    """A value that is looked for, as the column has it.
+
+    Raises:
+        SearchError: it is of another type.
+
+    """
+    check_field(name if name.isidentifier() else "filter", value, "filter")
+    if kind == "number" and type(value) is int:
+        return float(value)
+    if type_of(value) != kind:
+        raise SearchError(f"filter {name!r}: {value!r} is not of the column's type, {kind}")
+    return value

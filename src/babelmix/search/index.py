@@ -13,14 +13,15 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
+from babelmix.corpus.readers._records import is_unicode
 from babelmix.encoders import fingerprint
 from babelmix.encoders.loading import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError, SearchError
 from babelmix.search.calibration import Calibration
-from babelmix.search.columns import add_types, together, type_of, widened
+from babelmix.search.columns import add_types, as_type, spellings, together, widened
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
-from babelmix.search.rows import Point, Row, Value, Vectors, Where, check_field, digest_of_row, points_of, thumbnail_of
+from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
 
 if TYPE_CHECKING:
     pass
@@ -243,13 +244,25 @@ class Index:
     def delete(self, items: str | Iterable[str]) -> int:
         """Remove items; when it returns they stay removed after a kill of the process.
 
+        Args:
+            items: their names, see `items_named`.
+
         Returns:
             How many items were there.
 
         """
-        there = self.engine.digests(as_list(items, "items", SearchError))
+        named = self.items_named(items)
+        there = self.engine.digests([item for found in named.values() for item in found])
         self.engine.remove(sorted(there))
         return len({item for item, _ in there.values()})
+
+    def items_named(self, names: str | Iterable[str]) -> dict[str, list[str]]:
+        """The items that names mean: of that very name, or else of one that Unicode holds for equal to it (NFC, NFD)."""
+        wanted = as_list(names, "items", SearchError)
+        forms = {name: spellings(name) if is_unicode(name) else () for name in wanted}
+        asked = dict.fromkeys(form for some in forms.values() for form in some)
+        there = {item for item, _ in self.engine.digests(list(asked)).values()}
+        return {name: [name] if name in there else [form for form in forms[name] if form in there] for name in wanted}
 
     def ready(self, vectors: Vectors) -> Vectors:
         """Vectors as the index compares them: of length one where the similarity is cosine.
@@ -273,7 +286,7 @@ class Index:
 
         Args:
             langs: a language or several, each a range: `en` means en-US too; None: all.
-            fields: for each column the values allowed.
+            fields: for each column the values allowed; texts in any Unicode form (NFC, NFD).
 
         Raises:
             SearchError: there is no such language or column, no language is named, or a value is of another type.
@@ -296,7 +309,9 @@ class Index:
                 raise SearchError(f"the filter {name!r} has no values")
             if len(values) > 1000:
                 raise SearchError(f"the filter {name!r} has more than 1,000 values")
-            made[name] = tuple(_as_type(value, kind, name) for value in values)
+            typed = [as_type(value, kind, name) for value in values]
+            forms = (spellings(value) if isinstance(value, str) else (value,) for value in typed)
+            made[name] = tuple(dict.fromkeys(form for some in forms for form in some))
         wanted = Where(None if langs is None else tuple(as_list(langs, "langs", SearchError, empty=False)), made)
         own = self.langs() if langs is not None else {}
         return wanted.among(own, self.address) if own else wanted
@@ -408,12 +423,3 @@ def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str,
     # Earlier versions wrote the whole numbers of a column of numbers as 10.0.
     earlier = {name: float(fields[name]) for name in fields if columns[name] == "number"}
     return bool(earlier) and known[1] == digest_of_row(point.row, {**fields, **earlier})
-
-
-def _as_type(value: Value, kind: str, name: str) -> Value:
-    check_field(name if name.isidentifier() else "filter", value, "filter")
-    if kind == "number" and type(value) is int:
-        return float(value)
-    if type_of(value) != kind:
-        raise SearchError(f"filter {name!r}: {value!r} is not of the column's type, {kind}")
-    return value

@@ -123,9 +123,11 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     """Read a corpus from what a person types.
 
     Args:
-        spec: `NAME` or `NAME=PATH` with a name from `READERS` (PATH may name a hub data set for some of them), or a
-            path: a folder that `Corpus.save` wrote, a BEIR folder, or a `.csv`, `.tsv`, `.jsonl` or `.parquet` file. After a
-            named source `?langs=de,en&pairs=1000` gives options of its reader.
+        spec: a path: a folder that `Corpus.save` wrote, a BEIR folder, or a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`,
+            `.arrow`; the first three also packed, as in `.csv.gz`). Or `NAME` or `NAME=PATH` with a name from `READERS` (PATH may
+            name a hub data set for some of them), and then `?langs=de,en&pairs=1000` gives options of its reader. What exists is
+            a path, though it is called `captions=de.csv` or `what?.csv`; `captions=./de.csv` is the reader, and `./emoji` a
+            folder that is called as a reader is.
         options: passed to the reader; they come before those in `spec`.
 
     Returns:
@@ -140,13 +142,14 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
 
 
 def _open(spec: str, options: dict[str, Any]) -> Corpus:
-    source, _, query = spec.partition("?")
-    name, _, path = source.partition("=")
+    name, path, query = _parts(spec)
     if name in READERS:
         reader = READERS[name]
         if not path and reader.takes_path == "required":
             raise ReaderError(f"the reader {name!r} needs a path: write  {name}=PATH")
         return _read(name, reader.read, path or None, _options(name, reader.read, query) | options)
+    if spec and not _exists(spec):
+        raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
     file = Path(spec)
     if file.is_dir():
         if is_corpus_folder(file):
@@ -154,15 +157,38 @@ def _open(spec: str, options: dict[str, Any]) -> Corpus:
         if beir.is_beir_folder(file):
             return _read("beir", beir.read, spec, options)
         raise ReaderError("is neither a babelmix corpus (corpus.json) nor a BEIR folder (corpus.jsonl)", file=file)
-    if file.is_file():
-        return _read("table", table.read, spec, options)
-    raise ReaderError(f"there is no such corpus: give a file, a folder, or one of {', '.join(READERS)}", file=spec)
+    return _read("table", table.read, spec, options)
+
+
+def _parts(spec: str) -> tuple[str, str, str]:
+    """Reader, path and options of what a person typed; all of it is a path where there is a file or folder of that name."""
+    # A bare name is a reader's, though there be a folder of that name: ./NAME is the folder.
+    if spec not in READERS and _exists(spec):
+        return "", spec, ""
+    name, _, rest = spec.partition("=")
+    if name in READERS and _exists(rest):
+        return name, rest, ""
+    source, _, query = spec.partition("?")
+    if name in READERS and "?" in rest:
+        # A file's name may have a question mark as well.
+        before, _, after = rest.rpartition("?")
+        if _exists(before):
+            return name, before, after
+    name, _, path = source.partition("=")
+    return name, path, query
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
 
 
 def has_option(spec: str, option: str) -> bool:
     """Whether the reader that a source names takes an option, and the source does not set it."""
-    name = spec.partition("?")[0].partition("=")[0]
-    query = spec.partition("?")[2].split("&")
+    name, _, options = _parts(spec)
+    query = options.split("&")
     return (
         name in READERS
         and any(p.name == option for p in _parameters(READERS[name].read))
