@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -363,6 +364,36 @@ def test_a_failing_engine_is_not_the_client_s_fault(
     answer = client.post("/search", json={"query": "cat"})
     assert (answer.status_code, "secret" in answer.text) == (500, False)
     assert "secret" in caplog.text
+
+
+def test_a_text_that_cannot_be_embedded_spoils_no_other(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    from babelmix.errors import EmbeddingError
+    from babelmix.search.service.encoding import Encoding
+    from babelmix.search.service.metrics import Metrics
+
+    right = searcher.embed
+
+    def embed(queries: list[str], **options: Any) -> Any:
+        if "secret" in queries:
+            raise EmbeddingError("embedding fails at the text 'secret'")
+        return right(queries, **options)
+
+    monkeypatch.setattr(searcher, "embed", embed)
+
+    async def together() -> list[Any]:
+        encoding = Encoding(searcher, Metrics(searcher.index.langs))
+        try:
+            return await asyncio.gather(*map(encoding.query, ("cat", "secret", "dog")), return_exceptions=True)
+        finally:
+            encoding.close()
+
+    cat, failed, dog = asyncio.run(together())
+    assert isinstance(failed, EmbeddingError)
+    np.testing.assert_allclose(np.concatenate([cat, dog]), right(["cat", "dog"]), atol=1e-6)
+    answer = serve().post("/search", json={"query": "secret"})
+    assert (answer.status_code, "secret" in answer.text) == (500, False)
 
 
 def test_search_and_writing_at_once(serve: Serve) -> None:

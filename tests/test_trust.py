@@ -143,6 +143,7 @@ PLACES: dict[str, Callable[[Path], str]] = {
     "the loader's arguments": in_top(SETTINGS, "model_args", {"weights_only": False}),
     "the loader's arguments, by their new name": in_top(SETTINGS, "model_kwargs", {"quantization_config": {}}),
     "the tokenizer's loader": in_top(SETTINGS, "tokenizer_args", {"trust_remote_code": True}),
+    "padding": in_top(SETTINGS, "processing_kwargs", {"text": {"pad_to_multiple_of": 10**9}}),
     "another tokenizer": in_top(SETTINGS, "tokenizer_name_or_path", "someone/else"),
     "a task": in_top(SETTINGS, "transformer_task", "retrieval"),
     "a method": in_top(

@@ -7,6 +7,7 @@
      │    ├── ReaderError     a file or data set cannot be read as a corpus
      │    └── PictureError    a picture cannot be used
      ├── EncoderError         an encoder cannot be found, loaded or trusted
+     │    └── EmbeddingError  its forward pass fails at a text or a picture
      ├── PlanError            a batch plan cannot be drawn from this corpus
      ├── TrainingError        training cannot start or go on
      ├── AuditError           an audit cannot be computed or compared
@@ -65,6 +66,10 @@ class PictureError(CorpusError):
 
 class EncoderError(BabelmixError):
     """An encoder cannot be found, loaded or trusted."""
+
+
+class EmbeddingError(EncoderError):
+    """An encoder's forward pass fails; the message names the encoder and the text."""
 
 
 class PlanError(BabelmixError):

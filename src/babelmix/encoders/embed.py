@@ -27,7 +27,7 @@ from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
-from babelmix.errors import BabelmixError, EncoderError, first_line
+from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
 
 KINDS = ("query", "document")
 _FLUSH_SECONDS = 10.0
@@ -69,7 +69,8 @@ def encode(
         float32, shape (texts, dimension), as the encoder gives them (not normalised again).
 
     Raises:
-        EncoderError: the encoder's forward pass fails, or it gave something that is not one vector a text.
+        EmbeddingError: the encoder's forward pass fails.
+        EncoderError: it gave something that is not one vector a text.
 
     """
     if kind not in KINDS:
@@ -161,8 +162,8 @@ def encode_batch(
         float32, shape (inputs, dimension), as the encoder gives them.
 
     Raises:
-        EncoderError: the encoder cannot embed pictures, and there are some, its forward pass fails, or it gave something
-            that is not one vector a text.
+        EmbeddingError: its forward pass fails.
+        EncoderError: the encoder cannot embed pictures, and there are some, or gave something that is not one vector a text.
 
     """
     method = encoder.encode_query if kind == "query" else encoder.encode_document
@@ -179,7 +180,7 @@ def encode_batch(
             raise
         except Exception as error:  # a forward pass raises whatever its layers do
             if rows is texts or not isinstance(error, (ValueError, TypeError, KeyError)):
-                raise EncoderError(_why_not_embedded(encoder, method, batch, error)) from error
+                raise EmbeddingError(_why_not_embedded(encoder, method, batch, error)) from error
             raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
             raise EncoderError("the encoder does not give one vector a text")

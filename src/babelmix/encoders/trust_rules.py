@@ -102,6 +102,7 @@ _ARGUMENTS = frozenset(
         "do_lower_case", "low_cpu_mem_usage",
     }
 )  # fmt: skip
+_MOST_PADDING = 4096
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _PEFT_HOME = re.compile(r"transformers\.models\.\w+\.modeling_\w+")
@@ -343,6 +344,9 @@ _FOLLOWED: dict[str, Check] = {
     "use_timm_backbone": _never("loads another model"),
     "use_pretrained_backbone": _never("loads another model"),
     "backbone": _never("loads another model"),
+    "pad_to_multiple_of": lambda value: (
+        None if isinstance(value, int) and 0 <= value <= _MOST_PADDING else "pads texts too far"
+    ),
     "init_inputs": _never("gives its tokenizer other files"),
     "configuration_files": _versions,
     "fast_tokenizer_files": _versions,

@@ -25,7 +25,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
 from babelmix._terminal import visible
-from babelmix.errors import BabelmixError, EngineError, WriteError
+from babelmix.errors import BabelmixError, EmbeddingError, EngineError, WriteError
 from babelmix.search.searcher import Searcher
 from babelmix.search.service.answers import Service
 from babelmix.search.service.bodies import BodyError
@@ -198,6 +198,9 @@ def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 def _answer_errors(app: FastAPI) -> None:
     async def babelmix_error(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, EmbeddingError):
+            # No fault of the request; the text in the message may be another client's, and belongs into the log.
+            raise error
         return JSONResponse(
             {"error": _bounded(str(error))}, 503 if isinstance(error, (EngineError, WriteError)) else 400
         )

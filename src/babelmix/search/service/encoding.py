@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from babelmix.errors import EmbeddingError
 from babelmix.search.encoding import encode_points
 from babelmix.search.rows import Point, Vectors
 from babelmix.search.searcher import Searcher
@@ -100,6 +101,11 @@ class Encoding:
                 continue
             try:
                 vectors = await self._run("query", len(queries), self._searcher.embed, queries)
+            except EmbeddingError as error:
+                # One text spoils no one else's.
+                for query, future in zip(list(queries), futures, strict=True):
+                    await self._embed_alone(query, future, error if len(futures) == 1 else None)
+                continue
             except Exception as error:  # whatever it is, those who wait have to hear of it
                 for future in futures:
                     if not future.done():
@@ -112,6 +118,21 @@ class Encoding:
                 if not future.done():
                     # A copy: what is kept of one query is not to hold on to the whole batch.
                     future.set_result(vectors[row : row + 1].copy())
+
+    async def _embed_alone(
+        self, query: str | Image, future: asyncio.Future[Vectors], failed: EmbeddingError | None
+    ) -> None:
+        """Embed one query of a batch that failed, unless it was the only one."""
+        try:
+            if failed is not None:
+                raise failed
+            vectors = await self._run("query", 1, self._searcher.embed, [query])
+        except Exception as error:  # as for a batch
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(vectors.copy())
 
     async def _run(self, kind: str, size: int, work: Callable[..., Vectors], *arguments: Any) -> Vectors:
         self._metrics.encode_batch.labels(kind).observe(size)
