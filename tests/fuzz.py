@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -54,9 +55,16 @@ class Target:
 
 
 def in_folder(
-    make: Callable[[Path], object], read: Callable[[Path], object]
+    make: Callable[[Path], object], read: Callable[[Path], object], *, alone: bool = False
 ) -> Callable[[Path], tuple[list[bytes], Try]]:
-    """A source of several files: the first byte of an input says which is replaced by the rest of it."""
+    """A source of several files: the first byte of an input says which is replaced by the rest of it.
+
+    Args:
+        make: makes the files, in an empty folder.
+        read: reads the folder.
+        alone: it reads the replaced file instead, of which each is a source of its own.
+
+    """
 
     def begin(folder: Path) -> tuple[list[bytes], Try]:
         place = folder / "source"
@@ -72,7 +80,7 @@ def in_folder(
             file = files[small[data[0] % len(small)]]
             file.write_bytes(data[1:])
             try:
-                read(place)
+                read(file if alone else place)
             finally:
                 if file.parent.is_dir():
                     file.write_bytes(whole[file])
@@ -119,6 +127,7 @@ def depth_of(value: object) -> int:
 def targets() -> dict[str, Target]:
     """All targets by name; imports what they fuzz."""
     import numpy as np
+    import polars as pl
     import test_codeswitch
     import test_encoders
     import test_images
@@ -144,6 +153,8 @@ def targets() -> dict[str, Target]:
     from babelmix.corpus.lexicons import read_lexicon
     from babelmix.corpus.readers import _options, comfyui_docs, emoji, miracl, table
     from babelmix.encoders import e5_offline, load_encoder, static, uniter
+    from babelmix.encoders.store import EmbeddingStore, text_keys
+    from babelmix.encoders.trust import objections
     from babelmix.encoders.uniter.regions import read_regions
     from babelmix.experiment import load_experiment
     from babelmix.experiment.recipes import names, recipe
@@ -157,35 +168,25 @@ def targets() -> dict[str, Target]:
             pass
 
     def table_files(folder: Path) -> None:
-        import polars as pl
-
         for name, text in (("wide", test_readers.WIDE), ("long", test_readers.LONG)):
             (folder / f"{name}.csv").write_text(text, encoding="utf-8")
             frame = pl.read_csv(text.encode())
             frame.write_parquet(folder / f"{name}.parquet")
             frame.write_ndjson(folder / f"{name}.jsonl")
             frame.write_csv(folder / f"{name}.tsv", separator="\t")
-
-    def every(read: Callable[[Any], object]) -> Callable[[Path], None]:
-        """Each file by itself, so that what is wrong with one hides nothing in another."""
-
-        def all_of(folder: Path) -> None:
-            from babelmix.errors import BabelmixError
-
-            for file in sorted(folder.iterdir()):
-                with contextlib.suppress(BabelmixError):
-                    read(file)
-
-        return all_of
+            frame.write_ipc(folder / f"{name}.arrow")
+            for form in ("csv", "jsonl"):
+                (folder / f"{name}.{form}.gz").write_bytes(gzip.compress((folder / f"{name}.{form}").read_bytes()))
 
     def documents(folder: Path) -> None:
-        import polars as pl
-
         text = 'item,lang,text,year,open\na,de,Katze,1,true\na,en,"a ""cat""",1.5,\nb,en,dog,,false\n'
         (folder / "d.csv").write_text(text, encoding="utf-8")
         frame = pl.read_csv(text.encode())
         frame.write_ndjson(folder / "d.jsonl")
         frame.write_parquet(folder / "d.parquet")
+        frame.write_ipc(folder / "d.arrow")
+        (folder / "d.tsv").write_text(text.replace(",", "\t"), encoding="utf-8")
+        (folder / "d.csv.gz").write_bytes(gzip.compress(text.encode()))
         (folder / "p.csv").write_text("id,lang,text,image\n1,,,a.png\n2,en,x,\n", encoding="utf-8")
         (folder / "a.png").write_bytes(test_images.encoded(size=(4, 4)))
 
@@ -218,6 +219,50 @@ def targets() -> dict[str, Target]:
         corpus = parallel_corpus(6)
         texts = [*corpus.queries["text"].to_pylist(), *corpus.passages["text"].to_pylist()]
         audit(static.from_scratch(texts, vocabulary=100, dimension=4), corpus, name="x", store=False).save(folder)
+
+    def configurations(folder: Path) -> None:
+        """The configuration files of a model's folder, without weights."""
+        model_folder(folder)
+        for file in folder.rglob("*"):
+            if file.is_file() and file.suffix != ".json":
+                file.unlink()
+        auto = {
+            "auto_map": {"AutoModel": "a.B"},
+            "architectures": ["BertModel"],
+            "model_type": "bert",
+            "hidden_act": "gelu",
+        }
+        (folder / "config.json").write_text(json.dumps(auto), encoding="utf-8")
+
+    def gate(folder: Path) -> None:
+        for objection in objections(folder, "x"):
+            assert str(objection)
+
+    def stored(folder: Path) -> tuple[list[bytes], Try]:
+        """The files of cached embeddings: what comes back is what was kept, or nothing."""
+        keys, vectors = text_keys(["a", "b", "c"]), np.arange(12, dtype=np.float32).reshape(3, 4)
+        EmbeddingStore(folder / "whole").add(keys, vectors)
+        whole = {file.name: file.read_bytes() for file in sorted((folder / "whole").iterdir())}
+        names = sorted(whole)
+
+        def one(data: bytes) -> None:
+            place = folder / "kept"
+            place.mkdir(exist_ok=True)
+            replaced = names[data[0] % len(names)] if data else ""
+            for name in names:
+                (place / name).write_bytes(data[1:] if name == replaced else whole[name])
+            store = EmbeddingStore(place)
+            there, files = store.load()
+            for number, file in enumerate(files):
+                rows = there.filter(pl.col("shard") == number)
+                found = store.read(file, rows)
+                for key, vector in zip(
+                    rows.select("high", "low").rows(), found if found is not None else (), strict=False
+                ):
+                    (row,) = np.flatnonzero((keys == np.array(key, dtype=np.uint64)).all(axis=1))
+                    assert np.array_equal(vector, vectors[row])
+
+        return [bytes([n]) + whole[name] for n, name in enumerate(names)], one
 
     def npz(folder: Path) -> None:
         np.savez(folder / "a.npz", **test_uniter_regions.arrays(3))
@@ -355,7 +400,7 @@ def targets() -> dict[str, Target]:
     ]
     readers: dict[str, tuple[Callable[[Path], object], str]] = {
         "beir": (test_readers.beir, "beir={}"),
-        "lareqa": (lareqa, "xquad-r={}"),
+        "lareqa": (lareqa, "xquad-r={}?check=false"),
         "miracl": (test_readers_wikipedia.miracl_folder, "miracl={}?check=false"),
         "mr-tydi": (test_readers_wikipedia.mr_tydi_folder, "mr-tydi={}"),
         "mmarco": (test_readers_mmarco.folder_of, "mmarco={}"),
@@ -384,13 +429,19 @@ def targets() -> dict[str, Target]:
 
     return {
         "weights": Target("the 4-bit weight file", in_file("w.bin", [small_weights], e5_offline.read_four_bit)),
-        "regions": Target("region archives (.npz)", in_folder(npz, every(read_regions))),
+        "regions": Target("region archives (.npz)", in_folder(npz, read_regions, alone=True)),
         "uniter": Target("UNITER checkpoints: weights, configuration, words", in_folder(checkpoint, read_checkpoint)),
         "model": Target("an encoder's folder", in_folder(model_folder, lambda f: load_encoder(str(f)))),
+        "gate": Target("what a model's configuration files may name", in_folder(configurations, gate)),
+        "embeddings": Target("cached embeddings", stored),
         "pictures": Target("PNG, JPEG, WebP, GIF, BMP, TIFF", pictures),
         "svg": Target("drawings", of_text(drawn, lambda text: emoji.render(text, 16))),
-        "table": Target("CSV, TSV, JSONL, Parquet of a corpus", in_folder(table_files, every(table.read))),
-        "documents": Target("CSV, JSONL, Parquet of documents, with pictures", in_folder(documents, every(rows_of))),
+        "table": Target(
+            "CSV, TSV, JSONL, Parquet of a corpus", in_folder(table_files, lambda f: table.read(str(f)), alone=True)
+        ),
+        "documents": Target(
+            "CSV, JSONL, Parquet of documents, with pictures", in_folder(documents, rows_of, alone=True)
+        ),
         "corpus": Target("corpora in Parquet", in_folder(saved("parquet"), corpus_of("{}"))),
         "corpus-arrow": Target("corpora in Arrow", in_folder(saved("arrow"), corpus_of("{}"))),
         **{
