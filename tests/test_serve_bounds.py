@@ -28,7 +28,7 @@ from babelmix.search import Searcher
 from babelmix.search.service import Settings, answers, create_app
 from babelmix.search.service.answers import Service
 from babelmix.search.service.bodies import MAX_DEPTH, MAX_KEYS, MAX_VALUES, SMALL, BodyError, check_size, parse
-from babelmix.search.service.connections import impatient
+from babelmix.search.service.connections import LEAST_RATE, _Taken, impatient
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import MAX_FIELDS, MAX_ROWS, SearchRequest
 
@@ -283,7 +283,7 @@ Connect = Callable[[], socket.socket]
 @pytest.fixture
 def connect(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connect, uvicorn.Server]]:
     """Connections that take little at a time, to a service whose clients must take 16 KiB a second."""
-    app = create_app(searcher, Settings(max_in_flight=1))
+    app = create_app(searcher, Settings(max_in_flight=2))
     with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as open_ones:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         config = uvicorn.Config(app, log_level="error", http=impatient(30, 50, SECONDS), timeout_keep_alive=1)
@@ -308,7 +308,7 @@ def connect(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
 
 def gone(server: uvicorn.Server) -> None:
     """Wait until there is no connection."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 300
     while server.server_state.connections:
         assert time.monotonic() < ends, "a connection is held"
         time.sleep(0.02)
@@ -348,15 +348,120 @@ def test_who_takes_one_small_answer_too_late_is_let_go(connect: tuple[Connect, u
     gone(server)
 
 
-def test_who_takes_slowly_but_steadily_has_it_all(connect: tuple[Connect, uvicorn.Server]) -> None:
-    made, _ = connect
-    client = made()
-    client.sendall(ASK * 20 + ASK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
-    data = b""
-    while part := client.recv(1 << 16):
-        data += part
-        time.sleep(0.001)
-    assert data.count(b"HTTP/1.1 200 OK") == 21
+class _Clock:
+    """An event loop's timers, which a test lets run out."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(self, seconds: float, work: Callable[[], None]) -> Any:
+        entry = (seconds, work)
+        self.waiting.append(entry)
+        clock = self
+
+        class Handle:
+            def cancel(self) -> None:
+                clock.waiting.remove(entry)
+
+        return Handle()
+
+    def run_out(self) -> None:
+        ((_, work),) = self.waiting
+        self.waiting.clear()
+        work()
+
+
+class _Transport:
+    """A transport of which a test says how much the client has taken."""
+
+    left = 0
+    aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.left += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def get_extra_info(self, name: str) -> Any:
+        return None
+
+    def abort(self) -> None:
+        self.aborted, self.left = True, 0
+
+
+@pytest.mark.parametrize(
+    ("taken", "ends"),
+    [
+        ([0], "cut off"), ([2 * LEAST_RATE - 1], "cut off"), ([2 * LEAST_RATE, 2 * LEAST_RATE - 1], "cut off"),
+        ([2 * LEAST_RATE] * 4, "goes on"), ([2 * LEAST_RATE] * 4 + [1 << 30], "all taken"), ([1 << 30], "all taken"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_client_takes_so_much_in_so_long(taken: list[int], ends: str) -> None:
+    clock, transport = _Clock(), _Transport()
+    watched = _Taken(transport, clock, 2.0)  # type: ignore[arg-type]
+    watched.write(b"x" * (10 * LEAST_RATE))
+    for size in taken:
+        # What comes meanwhile does not count as taken.
+        watched.write(b"x" * LEAST_RATE)
+        transport.left = max(0, transport.left - size)
+        clock.run_out()
+    assert transport.aborted == (ends == "cut off")
+    assert bool(clock.waiting) == (ends == "goes on")
+    watched.rest()
+    assert not clock.waiting
+
+
+def test_time_begins_anew_when_all_was_taken() -> None:
+    clock, transport = _Clock(), _Transport()
+    watched = _Taken(transport, clock, 2.0)  # type: ignore[arg-type]
+    watched.write(b"x")
+    first = clock.waiting[0]
+    transport.left = 0
+    watched.write(b"y")
+    assert len(clock.waiting) == 1
+    assert clock.waiting[0] is not first
+
+
+def test_answers_that_are_not_taken_have_a_bound_in_all(searcher: Searcher) -> None:
+    app = create_app(searcher, Settings(max_in_flight=1))
+
+    async def scene() -> list[int]:
+        go_on, statuses, begun = asyncio.Event(), [], asyncio.Semaphore(0)
+
+        async def ask(takes: bool) -> None:
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.disconnect"}
+
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+                    begun.release()
+                    if not takes:
+                        await go_on.wait()
+
+            await app(
+                {
+                    "type": "http", "method": "GET", "path": "/openapi.json", "headers": [(b"host", b"localhost")],
+                    "query_string": b"", "app": app,
+                },
+                receive,
+                send,
+            )  # fmt: skip
+
+        async with app.router.lifespan_context(app):
+            slow = []
+            for _ in range(4):  # one after the other: each is answered although those before it wait
+                slow.append(asyncio.create_task(ask(takes=False)))
+                await begun.acquire()
+            await ask(takes=True)
+            go_on.set()
+            await asyncio.gather(*slow)
+            await ask(takes=True)
+        return statuses
+
+    assert asyncio.run(scene()) == [200] * 4 + [503, 200]
 
 
 def test_a_head_has_a_bound(connect: tuple[Connect, uvicorn.Server]) -> None:

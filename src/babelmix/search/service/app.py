@@ -65,7 +65,8 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
         settings: what is allowed.
 
     Returns:
-        An ASGI application, for one event loop in one process.
+        An ASGI application, for one event loop in one process. `babelmix serve` runs it by uvicorn with the protocol that
+        `connections.impatient` makes; how long a client may take to send a head or to take an answer is up to the server.
 
     """
     allowed = settings or Settings()
