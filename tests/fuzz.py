@@ -156,6 +156,7 @@ def targets() -> dict[str, Target]:
     from babelmix.encoders.store import EmbeddingStore, text_keys
     from babelmix.encoders.trust import objections
     from babelmix.encoders.uniter.regions import read_regions
+    from babelmix.errors import BabelmixError
     from babelmix.experiment import load_experiment
     from babelmix.experiment.recipes import names, recipe
     from babelmix.search import Policy, open_rows
@@ -347,7 +348,8 @@ def targets() -> dict[str, Target]:
                 assert is_language_tag(canonical)
                 assert canonical_language(canonical) == canonical
                 assert in_range(canonical, canonical)
-            match_languages([tag], ["de", "zh-Hant", "en-US"], "x")
+            with contextlib.suppress(BabelmixError):
+                match_languages([tag], ["de", "zh-Hant", "en-US"], "x")
 
     def body(data: bytes) -> None:
         """What is read is what Python's reader makes of it, and what it refuses is refused."""
