@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from babelmix._lists import as_list
 from babelmix.audit import bias
 from babelmix.audit.metrics import DEFAULT, RankedLists, metric
 from babelmix.audit.ranks import RankTable, numbered
@@ -86,7 +87,7 @@ class Measure:
         return float(self.cell_values().mean())
 
 
-def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Measure]:
+def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[str, Measure]:
     """All measures of a table by `setting/metric`; a setting without any query is left out.
 
     Args:
@@ -97,7 +98,7 @@ def measures(table: RankTable, metrics: Sequence[str] = DEFAULT) -> dict[str, Me
         ConfigError: there is no such metric.
 
     """
-    functions = {name: metric(name) for name in metrics}
+    functions = {name: metric(name) for name in as_list(metrics, "metrics")}
     group_of_query = numbered(table.query_group)
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
+from babelmix._lists import as_list
 from babelmix.audit.measures import Measure, measures
 from babelmix.audit.run import Audit, ranks_of
 from babelmix.audit.significance import Estimate, estimates
@@ -83,7 +84,7 @@ def noise_loss(
     encoder: SentenceTransformer,
     corpus: Corpus,
     clean: Audit,
-    kinds: Sequence[str] = PERTURBATIONS,
+    kinds: str | Sequence[str] = PERTURBATIONS,
     *,
     seed: int = 0,
     rate: float = TYPOS,
@@ -118,6 +119,7 @@ def noise_loss(
     """
     if corpus.has_images:
         raise AuditError(f"{corpus.name}: noise is for queries and passages that are texts, not pictures")
+    kinds = as_list(kinds, "kinds", AuditError)
     for kind in kinds:
         perturb("", kind, rate=rate)
     key = fingerprint(encoder)

@@ -53,13 +53,13 @@ class Audit:
     estimates: dict[str, tuple[Estimate, dict[str, Estimate]]]
 
     @classmethod
-    def of(cls, table: RankTable, metrics: Sequence[str] = DEFAULT) -> Audit:
+    def of(cls, table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> Audit:
         """Compute all measures and intervals of a table."""
         computed = measures(table, metrics)
         return cls(table, computed, estimates(computed))
 
     @classmethod
-    def load(cls, folder: Path, metrics: Sequence[str] = DEFAULT) -> Audit:
+    def load(cls, folder: Path, metrics: str | Sequence[str] = DEFAULT) -> Audit:
         """Read a folder that `save` wrote; metrics may be others than when it was written.
 
         Raises:
@@ -125,7 +125,7 @@ def audit(
     name: str,
     batch_size: int = 32,
     store: bool = True,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: str | Sequence[str] = DEFAULT,
     about: dict[str, Any] | None = None,
     bf16: bool = False,
     copies: Copies = "wrong",
@@ -275,7 +275,7 @@ def audit_both_ways(
     name: str,
     batch_size: int = 32,
     store: bool = True,
-    metrics: Sequence[str] = PICTURES,
+    metrics: str | Sequence[str] = PICTURES,
     about: dict[str, Any] | None = None,
     bf16: bool = False,
     copies: Copies = "wrong",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from babelmix._lists import as_list
 from babelmix.audit.measures import Measure
 from babelmix.errors import AuditError
 
@@ -96,7 +97,7 @@ def estimates(
 def compare(
     first: Sequence[Mapping[str, Measure]],
     second: Sequence[Mapping[str, Measure]],
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     resamples: int = TEST_RESAMPLES,
     flips: int = FLIPS,
@@ -119,12 +120,13 @@ def compare(
         AuditError: the audits are not of the same corpus.
 
     """
+    names = as_list(names, "measures", AuditError)
     return _compared(_prepared(first, names, resamples, seed), _prepared(second, names, resamples, seed), flips, seed)
 
 
 def compare_all(
     systems: Mapping[str, Sequence[Mapping[str, Measure]]],
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     against: str | None = None,
     resamples: int = TEST_RESAMPLES,
@@ -148,6 +150,7 @@ def compare_all(
         AuditError: there are not two systems, `against` is none of them, or they are not of the same corpus.
 
     """
+    names = as_list(names, "measures", AuditError)
     if len(systems) < 2:
         raise AuditError("a comparison needs two audits or more")
     if against is not None and against not in systems:

@@ -293,6 +293,9 @@ class RowIndex:
         query: Sequence[str] | None = None,
         passage: Sequence[str] | None = None,
     ) -> None:
+        for column in (item, query_lang, passage_lang, query, passage):
+            if isinstance(column, str):
+                raise PlanError(f"a column is a list with a text a row, not the text {column[:60]!r}")
         if not len(item) == len(query_lang) == len(passage_lang) or not len(item):
             raise PlanError("the columns item, query_lang and passage_lang must have one length, and some rows")
         self.langs = tuple(sorted({*query_lang, *passage_lang}))

@@ -34,6 +34,8 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Normalize
 from torch.nn import Identity
 
+from babelmix._lists import as_list
+from babelmix.corpus.languages import check_distinct
 from babelmix.encoders.embed import KINDS, encode
 from babelmix.encoders.loading import forget_last_batch
 from babelmix.errors import EncoderError
@@ -129,9 +131,9 @@ class Embedded:
 
 def debiased(
     encoder: SentenceTransformer,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, str | Sequence[str]],
     *,
-    queries: Mapping[str, Sequence[str]] | None = None,
+    queries: Mapping[str, str | Sequence[str]] | None = None,
     method: str = "centred",
     rank: int = 0,
     batch_size: int = 32,
@@ -152,12 +154,15 @@ def debiased(
     """
     if method not in METHODS:
         raise EncoderError(f"the method {method!r} is unknown; use {', '.join(METHODS)}")
+    check_distinct(texts, "texts", EncoderError)
+    texts = {lang: as_list(some, f"texts in {lang}", EncoderError) for lang, some in texts.items()}
+    asked = {lang: as_list(some, f"queries in {lang}", EncoderError) for lang, some in (queries or {}).items()}
     if len(texts) < 2:
         raise EncoderError(f"there are texts in {len(texts)} languages; what languages differ in needs two or more")
     for lang, some in texts.items():
         if len(some) < LEAST:
             raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")
-    embedded = _embedded(encoder, texts, queries or {}, batch_size)
+    embedded = _embedded(encoder, texts, asked, batch_size)
     removal = _fitted(embedded, method, rank or usual_rank(method, len(texts)))
     made = copy.deepcopy(encoder)
     # Whether there was a last batch depends on what is in the cache.

@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._cache import keeping
 from babelmix._files import cache_folder, writing_to
+from babelmix._lists import as_inputs
 from babelmix._progress import progress_bar
 from babelmix.corpus.composition import composed
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
@@ -39,7 +40,7 @@ _SHOWN = 60
 
 def encode(
     encoder: SentenceTransformer,
-    texts: Sequence[str] | Pictures,
+    texts: str | Sequence[str] | Pictures,
     kind: str,
     *,
     batch_size: int = 32,
@@ -56,7 +57,7 @@ def encode(
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        texts: what to embed; pictures are opened as they are needed.
+        texts: what to embed, one text or several; pictures are opened as they are needed.
         kind: `"query"` or `"document"`; pictures are the same in both, and kept once.
         batch_size: texts a forward pass.
         key: the encoder's fingerprint, if it is known already.
@@ -75,6 +76,7 @@ def encode(
     """
     if kind not in KINDS:
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
+    texts = [texts] if isinstance(texts, str) else texts
     if not texts:
         raise EncoderError("there is no text to encode")
     pictures = isinstance(texts, Pictures)
@@ -142,7 +144,7 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
 
 def encode_batch(
     encoder: SentenceTransformer,
-    inputs: Sequence[Any],
+    inputs: Any,
     kind: str,
     *,
     batch_size: int = 32,
@@ -152,8 +154,8 @@ def encode_batch(
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        inputs: texts, opened pictures, and functions that open one, in any order. No more pictures are opened at once than
-            have `PIXELS_AT_ONCE` pixels together.
+        inputs: one or several: texts, opened pictures, and functions that open one, in any order. No more pictures are opened
+            at once than have `PIXELS_AT_ONCE` pixels together.
         kind: `"query"` or `"document"`.
         batch_size: inputs a forward pass.
         advice: what to do, for the sentence that the encoder cannot embed pictures.
@@ -166,6 +168,7 @@ def encode_batch(
         EncoderError: the encoder cannot embed pictures, and there are some, or gave something that is not one vector a text.
 
     """
+    inputs = [inputs] if callable(inputs) else as_inputs(inputs, EncoderError)
     method = encoder.encode_query if kind == "query" else encoder.encode_document
     if runtime_of(encoder) is not None:
         batch_size = max(batch_size, PASS)

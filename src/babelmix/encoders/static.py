@@ -85,7 +85,7 @@ def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
 
 
 def from_scratch(
-    texts: Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0
+    texts: str | Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0
 ) -> SentenceTransformer:
     """A static encoder with random vectors whose Unigram vocabulary is learned from `texts`.
 
@@ -203,9 +203,9 @@ def _used(tokenizer: Tokenizer, texts: Iterable[str], size: int, memory: TokenMe
     return used
 
 
-def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+def _batches(texts: str | Iterable[str], size: int) -> Iterator[list[str]]:
     batch: list[str] = []
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:
         batch.append(text)
         if len(batch) == size:
             yield batch

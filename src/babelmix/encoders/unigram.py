@@ -45,7 +45,7 @@ def unigram_tokenizer(pieces: Sequence[tuple[str, float]], unk: int, character_m
     return tokenizer
 
 
-def learn(texts: Iterable[str], size: int) -> Tokenizer:
+def learn(texts: str | Iterable[str], size: int) -> Tokenizer:
     """Learn a Unigram vocabulary from texts, NFKC-normalised.
 
     A text of more than 4,096 characters is read in parts, cut at white space where there is any.
@@ -58,6 +58,7 @@ def learn(texts: Iterable[str], size: int) -> Tokenizer:
         EncoderError: the texts are empty, or have more different characters than the vocabulary is to have pieces.
 
     """
+    texts = [texts] if isinstance(texts, str) else texts
     model = _train(
         (part for text in texts for part in _parts(text)),
         vocab_size=size,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from babelmix._lists import as_list
 from babelmix.audit import Audit, Comparison, Estimate, compare_all
 from babelmix.audit.metrics import DEFAULT
 from babelmix.errors import AuditError
@@ -39,7 +40,7 @@ class AuditComparison:
 
 
 def compare_audits(
-    folders: Sequence[Path], *, tests: Sequence[str] = (), against: str | None = None
+    folders: Sequence[Path], *, tests: str | Sequence[str] = (), against: str | None = None
 ) -> AuditComparison:
     """Load finished audits and test their differences.
 
@@ -53,13 +54,20 @@ def compare_audits(
         ConfigError: there is no such metric.
 
     """
+    tests = as_list(tests, "tests")
+    if isinstance(folders, (str, Path)):
+        raise AuditError(f"give two or more folders of audits, not {str(folders)!r} alone")
     metrics = list(dict.fromkeys([*DEFAULT, *(t.partition("/")[2] for t in tests if not t.startswith("bias/"))]))
     loaded = [Audit.load(folder, metrics) for folder in folders]
     return compare_loaded(dict(zip(names_of(loaded, folders), loaded, strict=True)), tests=tests, against=against)
 
 
 def compare_loaded(
-    audits: Mapping[str, Audit], *, tests: Sequence[str] = (), against: str | None = None, base: str | None = None
+    audits: Mapping[str, Audit],
+    *,
+    tests: str | Sequence[str] = (),
+    against: str | None = None,
+    base: str | None = None,
 ) -> AuditComparison:
     """Test the differences of audits that are loaded.
 
@@ -73,6 +81,7 @@ def compare_loaded(
         AuditError: the audits are not of one corpus, or a measure is in none of them.
 
     """
+    tests = as_list(tests, "tests")
     (first_name, first), *others = audits.items()
     for name, audit in others:
         check_same_corpus(name, audit.table.about, first_name, first.table.about)

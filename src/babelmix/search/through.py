@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix.audit import Estimate, Measure, estimates
 from babelmix.audit.metrics import RankedLists, metric
@@ -89,10 +90,10 @@ def check_holds(index: Index, corpus: Corpus) -> None:
 def audit_policies(
     searcher: Searcher,
     corpus: Corpus,
-    policies: Sequence[str] = POLICIES,
+    policies: str | Sequence[str] = POLICIES,
     *,
     k: int = 100,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     asked: pa.Table | None = None,
     batch_size: int = 32,
     store: bool = True,
@@ -128,13 +129,15 @@ def audit_policies(
     """
     if not SHARE_AT <= k <= MAX_K:
         raise SearchError(f"k is {k}; an audit through an index looks at the first {SHARE_AT} to {MAX_K:,} answers")
-    names = list(metrics or (f"mAP@{k}", f"nDCG@{min(10, k)}"))
+    names = as_list((f"mAP@{k}", f"nDCG@{min(10, k)}") if metrics is None else metrics, "metrics")
     for name in names:
         metric(name)
         cutoff = name.partition("@")[2]
         if not cutoff or int(cutoff) > k:
             raise SearchError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
-    chosen = {str(policy): policy for policy in map(Policy.parse, policies)}
+    chosen = {
+        str(policy): policy for policy in map(Policy.parse, as_list(policies, "policies", SearchError, empty=False))
+    }
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")

@@ -38,7 +38,7 @@ class TrainingData:
         weights: Mapping[str, float] | None = None,
         temperature: float = 1.0,
         hard_negatives: bool = True,
-        text_only: Sequence[str] = (),
+        text_only: str | Sequence[str] = (),
     ) -> None:
         self.sources = {sources.name: sources} if isinstance(sources, Corpus) else dict(sources)
         if not self.sources:

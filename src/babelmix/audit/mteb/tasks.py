@@ -19,6 +19,7 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.languages import check_language_code
 
+from babelmix._lists import as_list
 from babelmix.audit.measures import SETTINGS
 from babelmix.audit.mteb.names import CUTOFF, K_VALUES, SHARE_AT, SPLIT, subset_codes, subset_name, task_name
 from babelmix.audit.ranks import relevant_pairs
@@ -165,7 +166,9 @@ def _k_values(cutoff: int) -> tuple[int, ...]:
     return (*(k for k in K_VALUES if k < cutoff), cutoff)
 
 
-def mteb_tasks(corpus: Corpus, settings: Sequence[str] = SETTINGS, *, cutoff: int = CUTOFF) -> list[AbsTaskRetrieval]:
+def mteb_tasks(
+    corpus: Corpus, settings: str | Sequence[str] = SETTINGS, *, cutoff: int = CUTOFF
+) -> list[AbsTaskRetrieval]:
     """The settings of a corpus as task instances for `mteb.evaluate`.
 
     Their names are the corpus's with the setting, such as `XquadR-multi`; the dataset's revision is the corpus's
@@ -182,6 +185,7 @@ def mteb_tasks(corpus: Corpus, settings: Sequence[str] = SETTINGS, *, cutoff: in
         ConfigError: there is no such setting, or the cut-off is below 10.
 
     """
+    settings = as_list(settings, "settings")
     for setting in settings:
         if setting not in SETTINGS:
             raise ConfigError(f"there is no setting {setting!r}; name one of {', '.join(SETTINGS)}")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from babelmix._lists import as_list
 from babelmix._progress import Ticker, progress_bar
 from babelmix.encoders.uniter.heads import Uniter
 from babelmix.encoders.uniter.model import Ints, check_regions, pack
@@ -59,7 +60,7 @@ class UniterScores:
 
 def score_pairs(
     model: Uniter,
-    texts: Sequence[str],
+    texts: str | Sequence[str],
     regions: Sequence[Regions],
     pairs: npt.NDArray[np.integer],
     *,
@@ -83,6 +84,7 @@ def score_pairs(
             is not finite.
 
     """
+    texts = as_list(texts, "texts", EncoderError)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise EncoderError(f"pairs are {pairs.dtype} of shape {pairs.shape}, not whole numbers of shape (pairs, 2)")
     own = pairs.astype(np.int64)
@@ -107,7 +109,7 @@ def score_pairs(
 
 def score_matrix(
     model: Uniter,
-    texts: Sequence[str],
+    texts: str | Sequence[str],
     regions: Sequence[Regions],
     *,
     mode: Literal["full", "rerank-topk"] = "full",
@@ -140,6 +142,7 @@ def score_matrix(
             of another shape.
 
     """
+    texts = as_list(texts, "texts", EncoderError)
     started = time.perf_counter()
     shape = (len(texts), len(regions))
     if 0 in shape:

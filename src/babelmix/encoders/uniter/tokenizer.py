@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from babelmix._files import write_text
+from babelmix._lists import as_list
 from babelmix.encoders.composing import composing
 from babelmix.encoders.uniter.config import SPECIAL_TOKENS
 from babelmix.errors import EncoderError
@@ -68,7 +69,7 @@ class WordPiece:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    def encode(self, texts: Sequence[str], *, max_text: int = 60) -> list[npt.NDArray[np.int64]]:
+    def encode(self, texts: str | Sequence[str], *, max_text: int = 60) -> list[npt.NDArray[np.int64]]:
         """Tokens of texts, [CLS] first and [SEP] last.
 
         Args:
@@ -82,17 +83,16 @@ class WordPiece:
             EncoderError: a text has no word pieces; its row is named.
 
         """
+        texts = as_list(texts, "texts", EncoderError)
         self._tokenizer.enable_truncation(max_text + SPECIAL_TOKENS)
-        encoded = [
-            np.array(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts))
-        ]
+        encoded = [np.array(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch_fast(texts)]
         for row, tokens in enumerate(encoded):
             if len(tokens) <= SPECIAL_TOKENS:
                 raise EncoderError(f"text {row} is empty: {texts[row]!r} has no word pieces")
         return encoded
 
 
-def learn_vocabulary(texts: Iterable[str], size: int, *, lowercase: bool = False) -> WordPiece:
+def learn_vocabulary(texts: str | Iterable[str], size: int, *, lowercase: bool = False) -> WordPiece:
     """Learn a WordPiece vocabulary from texts: the same texts in any order, the same vocabulary.
 
     Args:
@@ -104,6 +104,7 @@ def learn_vocabulary(texts: Iterable[str], size: int, *, lowercase: bool = False
         EncoderError: `size` leaves no room for pieces, or there is no text.
 
     """
+    texts = [texts] if isinstance(texts, str) else texts
     room = size - len(SPECIAL)
     if room < 2:
         raise EncoderError(f"a vocabulary of {size} has no room beside {len(SPECIAL)} special tokens")

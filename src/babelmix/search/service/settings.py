@@ -43,3 +43,8 @@ class Settings:
     send_timeout: float = 20.0
     max_in_flight: int = 64
     max_held: int = 128 << 20
+
+    def __post_init__(self) -> None:
+        for name in ("hosts", "origins"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, (given,))
