@@ -19,6 +19,8 @@ from babelmix.audit.run import Audit
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.copies import COPIES, copies_of_answers, count_copies, with_copies
 from babelmix.errors import ConfigError, CorpusError
+from babelmix.search.rows import Hit
+from babelmix.search.through import _Judge
 
 LANGS = ("de", "en", "ja")
 
@@ -273,3 +275,17 @@ def test_many_copies_are_counted_without_being_listed() -> None:
     corpus = Corpus.from_rows(queries, passages, [(f"q{i}", f"p{i}") for i in range(rows)])
     assert count_copies(corpus) == {"queries": rows, "passages": rows, "pairs": rows * (rows - 1)}
     assert pl.DataFrame(count_copies(corpus)).height == 1
+
+
+def test_an_audit_through_an_index_passes_over_excluded_passages() -> None:
+    queries = [{"item": name, "lang": "en", "text": name} for name in "ab"]
+    passages = [{"item": item, "lang": lang, "text": f"{item} {lang}"} for item in "apr" for lang in ("de", "en")]
+    corpus = Corpus.from_rows(queries, passages, [("a", "p"), ("b", "r")], excluded=[("a", "a")])
+    judge = _Judge(corpus, corpus.queries, 10)
+    assert [judge.excluded_rows(row) for row in (0, 1)] == [2, 0]
+    answers = judge.no_answers()
+    hits = [Hit(str(n), 1.0, row["item"], row["lang"], "", row["text"]) for n, row in enumerate(passages)]
+    for row in (0, 1):
+        judge.take(answers, row, hits)
+    assert answers.grades[:, :6].tolist() == [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]]
+    assert (answers.langs >= 0).sum(axis=1).tolist() == [4, 6]
