@@ -117,8 +117,16 @@ def _of_texts(table: Table, name: str, wanted: str | None) -> Column | None:
         case "boolean":
             return Column(kind, cells == "true")
         case "number":
-            return Column(kind, cells, json.loads)
+            return Column(kind, cells, _number)
     return Column(kind, cells)
+
+
+def _number(cell: str) -> Value:
+    """What JSON makes of a cell, several times as fast."""
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell)
 
 
 def _kind_that_gives_back(cells: list[str]) -> str:

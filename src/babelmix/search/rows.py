@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -144,6 +145,7 @@ def check_field(name: str, value: object, where: str) -> None:
         raise SearchError(f"{where}, column {name!r}: {value} is larger than 64 bits hold")
 
 
+@lru_cache(maxsize=4096)
 def check_column_name(name: str) -> None:
     """Raise unless a metadata column can have this name.
 
