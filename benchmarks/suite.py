@@ -100,6 +100,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "engine": Benchmark(
         15, (("engine.py", OF_LIBREOFFICE, "--rows", "200000"),), data=(LIBREOFFICE,), needs=("faiss", "qdrant_edge")
     ),
+    "filters": Benchmark(
+        12,
+        (("filters.py",), ("filters.py", "--milvus", "--rows", "20000")),
+        needs=("qdrant_edge", "pymilvus", "milvus"),
+    ),
     "serving": Benchmark(
         20,
         (_MAKE_INDEX, ("serving.py", INDEX, OF_XQUAD, "--backends", "torch,onnx", "--seconds", "40")),

@@ -93,6 +93,14 @@ def test_filters(kept: Kept) -> None:
     assert kept.engine.nearest(np.zeros((0, DIMENSION), np.float32), [], 3) == []
 
 
+def test_a_number_is_found_however_it_is_written(kept: Kept) -> None:
+    prices = (10, 10.0, 9.99, 99999999, 1e300, -0.0, 0)
+    ids = kept.put([Row(f"price {n}", "da", "x", fields={"price": price}) for n, price in enumerate(prices)])
+    chosen: list[tuple[Value, ...]] = [(10.0,), (10,), (9.99,), (0.0,), (0,), (99999999.0,), (9.99, 10.0), (1e300,)]
+    kept.check([Where(None, {"price": values}) for values in chosen])
+    kept.remove(ids)
+
+
 def test_exact_search(kept: Kept) -> None:
     good = {"good": (True,)}
     kept.check([Where(), Where((), good), Where(("de",), good), Where(("it", "en")), Where(("fr",), good)], exact=True)

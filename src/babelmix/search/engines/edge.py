@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-import re
 import shutil
 import threading
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,8 @@ import numpy as np
 
 from babelmix._files import replacing_folder, write_json
 from babelmix.errors import BabelmixError, EngineError, SearchError, WriteError, first_line, require
-from babelmix.search.rows import Hit, Point, Value, Vectors, Where
+from babelmix.search.engines.edge_rows import DENSE, LAYOUT, MARKS, WORDS, EdgeRows, layout_file, layout_of
+from babelmix.search.rows import Hit, Point, Vectors, Where
 
 MARKER = "index.json"
 """The file that makes a folder an index."""
@@ -29,7 +27,6 @@ MARKER = "index.json"
 _ROWS = "rows"
 _SETTLED = "settled"
 """The file that says that nothing was written since the graph was built."""
-_DENSE, _WORDS = "dense", "words"
 _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
@@ -42,14 +39,14 @@ _FIRST, _MORE = 50, 1.2
 """Of k rows asked for, so many and this many times k are compared by their vectors, not by their codes alone."""
 _SCANNED = 10_000
 """Kibibytes of vectors that are looked through faster than a graph is."""
+_COMPARED = 1 << 29
+"""Bytes of vectors that a search under a filter by metadata compares without the graph, which loses rows where columns and
+languages are combined: see `benchmarks/filters.py`."""
 _ROOM = 64 << 20
 """Bytes of a disk that are to be free before anything is written: the library maps files, and a mapped page for which there is
 no room ends the process without a word."""
 _COPIES = 4
 """Of what is written: in the log, in its place, in the graph's segment, and one to spare."""
-_LENGTH = 64
-"""Words of a usual passage; BM25 counts the words of longer ones for less."""
-_WORD = re.compile(r"[0-9A-Za-z]+|\d+")
 
 
 class EdgeEngine:
@@ -63,8 +60,7 @@ class EdgeEngine:
         self.address = str(folder)
         self._folder = folder
         self._shard = shard
-        kinds = self._edge.TokenizerType
-        self._words, self._numbers = (self._bm25(kind) for kind in (kinds.Multilingual, kinds.Word))
+        self._rows = EdgeRows(self._edge, layout_of(folder))
         self._unflushed = 0
         self._writes = 0
         self._langs: tuple[int, dict[str, int]] | None = None
@@ -91,8 +87,8 @@ class EdgeEngine:
             ),
         )
         config = edge.EdgeConfig(
-            vectors={_DENSE: dense},
-            sparse_vectors={_WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+            vectors={DENSE: dense},
+            sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         )
         try:
             with replacing_folder(folder, []) as temporary:
@@ -102,7 +98,9 @@ class EdgeEngine:
                     shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
                     for name in ("item", "lang", "group"):
                         shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
+                    shard.update(_index_of_marks(edge))
                     shard.close()
+                write_json(layout_file(temporary), {"layout": LAYOUT})
                 write_json(temporary / MARKER, about)
         except (SearchError, WriteError):
             raise
@@ -125,26 +123,6 @@ class EdgeEngine:
             shard = edge.EdgeShard.load(str(folder / _ROWS))
         return cls(folder, shard)
 
-    def _bm25(self, tokenizer: Any) -> Any:
-        edge = self._edge
-        # Texts are of many languages: no language's stop words and endings are right for all.
-        no_words = edge.StopwordsSet(languages=set(), custom=set())
-        return edge.Bm25(
-            edge.Bm25Config(tokenizer=tokenizer, stopwords=no_words, stemmer=edge.DisabledStemmer(), avg_len=_LENGTH)
-        )
-
-    def _embed(self, text: str, method: str) -> Any:
-        """BM25's weights of a text's words; `method` is that of the library for documents or queries."""
-        found = getattr(self._words, method)(text)
-        # The tokenizer that knows scripts without spaces leaves out numbers; there they stand between letters.
-        words = _WORD.findall(unicodedata.normalize("NFKC", text))
-        with_digits = (word for word in words if any(letter.isdigit() for letter in word))
-        numbers = getattr(self._numbers, method)(" ".join(with_digits))
-        weights = dict(zip(numbers.indices, numbers.values, strict=True))
-        weights |= dict(zip(found.indices, found.values, strict=True))
-        order = sorted(weights)
-        return self._edge.SparseVector(indices=order, values=[weights[index] for index in order])
-
     def about(self) -> dict[str, Any]:  # noqa: D102
         try:
             return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
@@ -157,7 +135,7 @@ class EdgeEngine:
     def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:  # noqa: D102
         if not items:
             return {}
-        where = self._filter(Where(fields={"item": tuple(items)}))
+        where = self._rows.filter(Where(fields={"item": tuple(items)}))
         return {
             str(record.id): (record.payload["item"], record.payload["digest"])
             for record in self._scroll(where, ["item", "digest"])
@@ -166,24 +144,11 @@ class EdgeEngine:
     def put(self, points: Sequence[Point]) -> None:  # noqa: D102
         if not points:
             return
-        edge = self._edge
-        made, size = [], 0
-        for point in points:
-            row = point.row
-            assert point.vector is not None
-            vectors: dict[str, Any] = {_DENSE: point.vector.tolist()}
-            if row.text is not None:
-                vectors[_WORDS] = self._embed(row.text, "embed_document")
-            payload: dict[str, Any] = {"item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest}
-            payload |= {"text": row.text} if row.text is not None else {"thumbnail": point.thumbnail}
-            payload |= {"fields": dict(row.fields)} if row.fields else {}
-            # The library's Python side takes true for 1 and then finds neither: filters look here.
-            if truths := {name: str(value) for name, value in row.fields.items() if isinstance(value, bool)}:
-                payload["truths"] = truths
-            size += point.vector.nbytes + len((row.text or point.thumbnail).encode("utf-8", "replace"))
-            made.append(edge.Point(id=point.id, vector=vectors, payload=payload))
+        made = list(map(self._rows.point, points))
+        size = sum(len((p.row.text or p.thumbnail).encode("utf-8", "replace")) for p in points)
+        size += sum(point.vector.nbytes for point in points if point.vector is not None)
         with self._writing:
-            self._update(edge.UpdateOperation.upsert_points(made), len(points), size)
+            self._update(self._edge.UpdateOperation.upsert_points(made), len(points), size)
 
     def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
         if ids:
@@ -205,37 +170,75 @@ class EdgeEngine:
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
+        filters = self._rows.filters(wheres)
+        counts: dict[int, int] = {}
+
+        def compares(where: Where, filter_: Any) -> bool:
+            """Whether all rows that pass are compared: a graph would lose some, or is slower."""
+            if exact or not where.fields or self._rows.layout == 1:
+                return exact or bool(where.fields)
+            if id(filter_) not in counts:
+                counts[id(filter_)] = self._count(filter_, exact=False)
+            return vectors[0].nbytes * counts[id(filter_)] <= _COMPARED
+
+        compared = [compares(where, filter_) for where, filter_ in zip(wheres, filters, strict=True)]
+        found = self._nearest(vectors, wheres, filters, k, compared)
+        # A graph may end before it has found as many as there are. Where few pass, they are soon counted.
+        short = [i for i, hits in enumerate(found) if len(hits) < k and not compared[i]]
+        if short := [i for i in short if len(found[i]) < self._count(filters[i])]:
+            again = self._nearest(
+                vectors[short], [wheres[i] for i in short], [filters[i] for i in short], k, [True] * len(short)
+            )
+            for i, hits in zip(short, again, strict=True):
+                found[i] = hits
+        return found
+
+    def _nearest(
+        self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
+    ) -> list[list[Hit]]:
         edge = self._edge
         # The first by their codes are put in order by their vectors; an index that was made without codes ignores this.
         codes = edge.QuantizationSearchParams(rescore=True, oversampling=_MORE + _FIRST / k)
+        # With its own limit of selectivity it stays out where it is needed most.
+        through = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
         parameters = [
             edge.SearchParams(
-                exact=exact,
+                exact=all_,
                 hnsw_ef=_LOOK_IN_ONE if where.langs and len(where.langs) == 1 else _LOOK,
                 quantization=codes,
+                acorn=through if where.fields else None,
             )
-            for where in wheres
+            for where, all_ in zip(wheres, exact, strict=True)
         ]
-        queries = [edge.Query.Nearest(vector.tolist(), using=_DENSE) for vector in vectors]
-        return self._search(queries, wheres, k, parameters)
+        queries = [edge.Query.Nearest(vector.tolist(), using=DENSE) for vector in vectors]
+        return self._search(queries, filters, k, parameters)
+
+    def _count(self, filter_: Any, *, exact: bool = True) -> int:
+        with _blaming(self.address, "searched"):
+            return int(self._shard.count(self._edge.CountRequest(exact=exact, filter=filter_)))
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        queries = [self._embed(text, "embed_query") for text in texts]
+        if self._rows.layout == 1:
+            raise SearchError(
+                f"{self.address}: an older version cut its texts into other words; run  babelmix index  on it once more, which "
+                "brings it up to date and embeds nothing again"
+            )
+        queries = [self._rows.weights(text, query=True) for text in texts]
         some = [i for i, query in enumerate(queries) if query.indices]
-        nearest = [self._edge.Query.Nearest(queries[i], using=_WORDS) for i in some]
-        found = self._search(nearest, [wheres[i] for i in some], k, [None] * len(some))
+        nearest = [self._edge.Query.Nearest(queries[i], using=WORDS) for i in some]
+        found = self._search(nearest, self._rows.filters([wheres[i] for i in some]), k, [None] * len(some))
         result: list[list[Hit]] = [[] for _ in texts]
         for i, hits in zip(some, found, strict=True):
             result[i] = hits
         return result
 
     def _search(
-        self, queries: Sequence[Any], wheres: Sequence[Where], k: int, parameters: Sequence[Any]
+        self, queries: Sequence[Any], filters: Sequence[Any], k: int, parameters: Sequence[Any]
     ) -> list[list[Hit]]:
         edge = self._edge
         requests = [
-            edge.QueryRequest(query=query, filter=self._filter(where), limit=k, params=how, with_payload=list(_FACTS))
-            for query, where, how in zip(queries, wheres, parameters, strict=True)
+            edge.QueryRequest(query=query, filter=filter_, limit=k, params=how, with_payload=list(_FACTS))
+            for query, filter_, how in zip(queries, filters, parameters, strict=True)
         ]
         if not requests:
             return []
@@ -246,11 +249,11 @@ class EdgeEngine:
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
         # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
         asked = self._edge.ScrollRequest(
-            filter=self._filter(Where((lang,))), limit=count, with_payload=False, with_vector=[_DENSE]
+            filter=self._rows.filter(Where((lang,))), limit=count, with_payload=False, with_vector=[DENSE]
         )
         with _blaming(self.address, "read"):
             page, _ = self._shard.scroll(asked)
-        return np.array([record.vector[_DENSE] for record in page], dtype=np.float32)
+        return np.array([record.vector[DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
         # A count that was begun before a write is not one of what is there after it.
@@ -271,6 +274,7 @@ class EdgeEngine:
 
     def settle(self) -> None:  # noqa: D102
         with self._writing, _blaming(self.address, "written to"):
+            self._renew()
             if (self._folder / _SETTLED).exists():
                 return
             held = sum(512 * file.stat().st_blocks for file in (self._folder / _ROWS).rglob("*") if file.is_file())
@@ -279,6 +283,25 @@ class EdgeEngine:
             _check_room(self._folder, self.address, held)
             self._shard.optimize()
             (self._folder / _SETTLED).touch()
+
+    def _renew(self) -> None:
+        """Bring the rows of the first layout up to date; a run that is killed meanwhile does it again."""
+        if self._rows.layout == LAYOUT:
+            return
+        edge = self._edge
+        self._update(_index_of_marks(edge), 0)
+        offset = None
+        while True:
+            asked = edge.ScrollRequest(limit=_PAGE, offset=offset, with_payload=True, with_vector=[DENSE])
+            page, offset = self._shard.scroll(asked)
+            size = sum(4 * len(record.vector[DENSE]) + len(str(record.payload)) for record in page)
+            if page:
+                self._update(edge.UpdateOperation.upsert_points(list(map(self._rows.renewed, page))), len(page), size)
+            if offset is None:
+                break
+        self._shard.flush()
+        write_json(layout_file(self._folder), {"layout": LAYOUT})
+        self._rows = EdgeRows(edge, LAYOUT)
 
     def close(self) -> None:  # noqa: D102
         with self._writing:
@@ -302,33 +325,11 @@ class EdgeEngine:
             if offset is None:
                 return
 
-    def _filter(self, where: Where) -> Any:
-        edge = self._edge
-        must = [] if where.langs is None else [edge.FieldCondition(key="lang", match=edge.MatchAny(list(where.langs)))]
-        for name, values in where.fields.items():
-            if all(isinstance(value, bool) for value in values):
-                name, values = f"truths.{name}", tuple(map(str, values))
-            elif name not in ("item", "group"):
-                name = f"fields.{name}"
-            must.append(self._equal(name, values))
-        return edge.Filter(must=must) if must else None
 
-    def _equal(self, key: str, values: Sequence[Value]) -> Any:
-        edge = self._edge
-        if all(isinstance(value, str) for value in values):
-            return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
-        return edge.Filter(
-            should=[
-                # The last digit of what it stores may differ.
-                edge.FieldCondition(
-                    key=key,
-                    range=edge.RangeFloat(gte=math.nextafter(value, -math.inf), lte=math.nextafter(value, math.inf)),
-                )
-                if isinstance(value, float)
-                else edge.FieldCondition(key=key, match=edge.MatchValue(value))
-                for value in values
-            ]
-        )
+def _index_of_marks(edge: Any) -> Any:
+    # Values have no links of their own in the graph: they would take longer than the rest of it, and help only where one value
+    # of one column is asked for.
+    return edge.UpdateOperation.create_field_index(MARKS, edge.KeywordIndexParams(enable_hnsw=False))
 
 
 def _check_room(folder: Path, address: str, size: int) -> None:

@@ -1,0 +1,100 @@
+"""The words of a text, for BM25: the same for a query and a text, whatever the language, which nobody guesses.
+
+A text is folded, then cut by the script of its letters:
+
+| script | words |
+|---|---|
+| Han, kana, Bopomofo, Yi, Hangul, Javanese, Balinese, Thai, Lao, Khmer, Myanmar and their relatives | pairs of neighbours |
+| all others: with spaces, or with other marks between words, as Ethiopic and Tibetan | runs of letters, marks and digits |
+
+Hangul has spaces, but particles follow a word without one: 서울에서 is to be found by 서울. A character is a grapheme cluster: a
+letter with its marks. Digits are a word of their own among characters, and part of the word among letters: B2B.
+
+Folding is Unicode's NFKC_Casefold: compatible forms are one, case goes, and so do characters that are not shown, as zero-width
+joiners and soft hyphens. Beyond it goes what writers leave out at will: the points of Arabic, Hebrew and Syriac, the tatweel,
+the accents that Greek capitals do not have, the dot that folding leaves above the small i of a Turkish İ, and the Arabic article
+with the letters before it, which is written together with its noun (the prefixes of light10: Larkey, Ballesteros and Connell,
+SIGIR 2002). Other accents stay, they make other words.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from dataclasses import dataclass
+
+import regex
+
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Hangul}\p{Javanese}\p{Balinese}\p{lb=SA}ー"
+"""Of scripts in which a word may end without a sign. `lb=SA` is Unicode's list of those that need a dictionary (UAX 14)."""
+
+_POINTS = (
+    r"\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew
+    r"\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"  # Arabic
+    r"\u08d3-\u08ff"
+    r"\u0730-\u074a"  # Syriac
+)
+_LEFT_OUT = regex.compile(rf"[{_POINTS}\p{{Default_Ignorable_Code_Point}}]+|(?<=i)\u0307")
+_GREEK_ACCENTS = regex.compile(r"(?<=\p{Greek}\p{M}*)\p{M}")
+_SPACE = regex.compile(rf"(?<![{_UNSPACED}])\u200b|\u200b(?![{_UNSPACED}])")
+"""An invisible space; between characters without spaces, where some writers put it, it is left out."""
+
+_RUN = regex.compile(
+    rf"(?P<unspaced>[[{_UNSPACED}]--\p{{Nd}}]+)|[[\p{{L}}\p{{M}}\p{{N}}]--[[{_UNSPACED}]--\p{{Nd}}]]+", regex.V1
+)
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
+_CHARACTER = regex.compile(r"\X")
+_ARTICLE = regex.compile(r"^(?:[وفبك]?ال|لل)(?=\w{2})")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a text.
+
+    Args:
+        words: in order; one comes as often as the text has it.
+        characters: all characters of scripts without spaces, which a query of one character is looked for in.
+        alone: those of them that have no neighbour.
+
+    """
+
+    words: list[str]
+    characters: list[str]
+    alone: list[str]
+
+    @classmethod
+    def of(cls, text: str) -> Words:
+        """Cut a text.
+
+        >>> Words.of("Straße 東京に").words
+        ['strasse', '東京', '京に']
+
+        """
+        found = cls([], [], [])
+        for run in _RUN.finditer(folded(text)):
+            if not _LETTER.search(run[0]):
+                continue
+            if run["unspaced"] is None:
+                found.words.append(_ARTICLE.sub("", run[0]))
+                continue
+            characters = _CHARACTER.findall(run[0])
+            found.characters.extend(characters)
+            found.words.extend(one + other for one, other in itertools.pairwise(characters))
+            if len(characters) == 1:
+                found.alone.extend(characters)
+        return found
+
+
+def folded(text: str) -> str:
+    """A text as its words are compared: see above.
+
+    >>> folded("ＡＢＣ Straße")
+    'abc strasse'
+
+    """
+    text = _SPACE.sub(" ", text)
+    # What was folded and composed may have to be folded again.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).casefold())
+    text = _GREEK_ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    return unicodedata.normalize("NFC", _LEFT_OUT.sub("", text))
