@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,3 +258,64 @@ def test_a_calibration_that_cannot_be_read_is_fitted_anew(searcher: Searcher) ->
     other = Index(searcher.index.engine, {**searcher.index.about, "calibration": {"counts": 3}})
     assert not other.is_calibrated
     assert other.calibration.as_json() == fitted
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (b"", "is damaged"),
+        (b"{", "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"[" * 100_000, "is damaged"),
+        (b"[]", "holds no object"),
+        (b"null", "holds no object"),
+        (b"{}", "'format': Field required"),
+        ({"format": 2}, "has the format 2, and this version reads 1"),
+        ({"format": "1"}, "'format': Input should be a valid integer"),
+        ({"encoder": None}, "'encoder': Input should be a valid string"),
+        ({"dimension": "16"}, "'dimension': Input should be a valid integer"),
+        ({"similarity": "far"}, "'similarity': Input should be 'cosine' or 'dot'"),
+        ({"columns": []}, "'columns': Input should be a valid dictionary"),
+        ({"columns": {"a": "date"}}, "'columns.a': Input should be"),
+        ({"columns": ...}, "'columns': Field required"),
+        ({"fingerprint": ...}, "'fingerprint': Field required"),
+        ({"prompts": "x"}, "'prompts': Input should be a valid dictionary"),
+        ({"max_seq_length": "8"}, "'max_seq_length': Input should be a valid integer"),
+        ({"backend": 3}, "'backend': Input should be a valid string"),
+    ],
+)
+def test_damaged_facts_are_one_sentence(tmp_path: Path, tiny_static, change: bytes | dict, said: str) -> None:
+    address = tmp_path / "index"
+    Index.create(str(address), tiny_static, "tiny").close()
+    file = address / "index.json"
+    if isinstance(change, dict):
+        about = {**json.loads(file.read_text()), **change}
+        file.write_text(json.dumps({name: value for name, value in about.items() if value is not ...}))
+    else:
+        file.write_bytes(change)
+    for _ in range(2):
+        # What could not be opened is not held open.
+        with pytest.raises(BabelmixError) as error:
+            Index.open(str(address))
+        assert said in str(error.value)
+        assert "\n" not in str(error.value)
+        assert "another process" not in str(error.value)
+
+
+@pytest.mark.parametrize("policy", ["any", "balanced", "quota=2", "prefer=de"])
+@pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
+def test_what_is_kept_between_depths_changes_no_answer(
+    tmp_path, tiny_static, monkeypatch, policy: str, mode: Any
+) -> None:
+    with Index.create(str(tmp_path / "index"), tiny_static, "tiny") as index:
+        words = ("cat dog house", "river bread", "cat river")
+        # Of different lengths: where scores are equal, which rows come last is the engine's.
+        rows = [Row(f"i{n // 30}", ("de", "en")[n % 2], words[n % 3] + " salt" * n) for n in range(300)]
+        written(index, rows, tiny_static)
+        searcher = Searcher(index, tiny_static)
+        ask: dict[str, Any] = {"k": 9, "policy": policy, "mode": mode, "once": True, "exact": True}
+        found = searcher.search(["cat 7", "river"], **ask)
+        with monkeypatch.context() as patched:
+            patched.setattr(searching, "_kept", lambda look: look)
+            assert searcher.search(["cat 7", "river"], **ask) == found
+        assert all(len({hit.item for hit in hits}) == len(hits) for hits in found)

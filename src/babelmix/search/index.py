@@ -21,13 +21,11 @@ from babelmix.errors import EncoderError, SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.columns import add_types, as_type, spellings, together, widened
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
+from babelmix.search.facts import FORMAT, check_facts
 from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
 
 if TYPE_CHECKING:
     pass
-
-FORMAT = 1
-"""Of the facts kept with an index."""
 
 _STALE = 0.1
 
@@ -100,14 +98,11 @@ class Index:
 
         """
         engine = open_engine(address)
-        about = engine.about()
-        if about.get("format") != FORMAT or not {"encoder", "fingerprint", "dimension", "similarity"} <= set(about):
+        try:
+            return cls(engine, check_facts(address, engine.about()))
+        except BaseException:
             engine.close()
-            raise SearchError(
-                f"{address}: has the format {about.get('format')!r}, and this version reads {FORMAT}; make it again with "
-                "babelmix index"
-            )
-        return cls(engine, about)
+            raise
 
     @property
     def address(self) -> str:
@@ -371,7 +366,7 @@ class Index:
         """Learn what other processes have remembered."""
         if self.engine.shared:
             with self._remembering:
-                self._about = self.engine.about()
+                self._about = check_facts(self.address, self.engine.about())
 
     def settle(self) -> None:
         """Build the graph of what was written since the last time, so that searches are fast."""

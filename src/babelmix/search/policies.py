@@ -153,9 +153,10 @@ def choose(
         apart = _apart(look, everyone, where, k, allowed)
         found = []
         for query, by_lang in enumerate(apart):
-            adjusted = [
-                replace(hit, score=scale.balanced(query, lang, hit.score)) for lang in allowed for hit in by_lang[lang]
-            ]
+            adjusted = []
+            for lang in allowed:
+                offset, spread = scale.of(query, lang)
+                adjusted += [((hit.score - offset) / spread, hit) for hit in by_lang[lang]]
             found.append(_best(adjusted, k))
         return found
     if policy.name == "prefer":
@@ -167,7 +168,7 @@ def choose(
         for query, (hits, by_lang) in enumerate(zip(plain, apart, strict=True)):
             together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
             boost = policy.boost * scale.spread(query, hits[:SPREAD_OF]) if together else 0.0
-            raised = [replace(h, score=h.score + boost) if h.lang in wanted else h for h in together.values()]
+            raised = [(h.score + boost if h.lang in wanted else h.score, h) for h in together.values()]
             found.append(_best(raised, k))
         return found
     plain = look(everyone, [where] * queries, k)
@@ -175,7 +176,7 @@ def choose(
         several = min(policy.languages, len({canonical_language(lang) for lang in allowed}), k)
         few = [q for q in everyone if len({canonical_language(hit.lang) for hit in plain[q]}) < several]
         for query, by_lang in zip(few, _apart(look, few, where, 1, allowed), strict=True):
-            firsts = [hit for some in by_lang.values() for hit in some]
+            firsts = [(hit.score, hit) for some in by_lang.values() for hit in some]
             plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
     return plain
 
@@ -201,12 +202,12 @@ class Scale:
     def _spreads(self) -> Vectors:
         return self._calibration.spreads(self._vectors)
 
-    def balanced(self, query: int, lang: str, score: float) -> float:
-        """A score that can be compared with those of other languages."""
+    def of(self, query: int, lang: str) -> tuple[float, float]:
+        """Offset and spread of a language's scores: less the one, by the other, they can be compared with those of others."""
         if lang not in self._scales:
             self._scales[lang] = self._calibration.scale(lang, self._vectors)
         offset, spread = self._scales[lang]
-        return float((score - offset[query]) / spread[query])
+        return float(offset[query]), float(spread[query])
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
         """Standard deviation of the query's scores over the index."""
@@ -232,8 +233,10 @@ def _apart(
     return [dict(zip(langs, found[i * width : (i + 1) * width], strict=True)) for i in range(len(queries))]
 
 
-def _best(hits: Sequence[Hit], k: int) -> list[Hit]:
-    return heapq.nsmallest(k, hits, key=lambda hit: (-hit.score, hit.id))
+def _best(scored: Sequence[tuple[float, Hit]], k: int) -> list[Hit]:
+    """The first k of rows with their new scores."""
+    best = heapq.nsmallest(k, ((-score, hit.id, i) for i, (score, hit) in enumerate(scored)))
+    return [scored[i][1].scored(-score) for score, _, i in best]
 
 
 def with_quota(hits: Sequence[Hit], others: Sequence[Hit], languages: int) -> list[Hit]:

@@ -245,6 +245,11 @@ class Hit:
     thumbnail: str = field(default="", repr=False)
     fields: Mapping[str, Value] = field(default_factory=dict)
 
+    def scored(self, score: float) -> Hit:
+        """The same row with another score."""
+        # Many times as fast as `dataclasses.replace`, and done for thousands of rows a search.
+        return Hit(self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields)
+
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
     """Name rows; all rows of an item have to be there.

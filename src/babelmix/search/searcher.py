@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sentence_transformers import SentenceTransformer
 
@@ -30,6 +29,8 @@ RRF = 60
 
 _DEEPEST = 8192
 _DEEPER = 5
+_AHEAD = 10
+"""A list that was too short is asked for again at so many times the depth that is needed next, or at the deepest."""
 _LEAST = 50
 
 
@@ -164,10 +165,14 @@ class Searcher:
             lists = [choose(chosen, look, len(queries), filter_, depth, langs, scale) for look, scale in ways]
             if len(lists) == 1:
                 return lists[0]
-            merged = [fused(both) for both in zip(*lists, strict=True)]
+            # Rows further down are of use only to a quota.
+            merged = [fused(both, None if chosen.languages else count) for both in zip(*lists, strict=True)]
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
-        return first(k) if not once else _once(first, k, chosen.languages)
+        if not once:
+            return first(k)
+        ways = [(_kept(look), scale) for look, scale in ways]
+        return _once(first, k, chosen.languages)
 
     def _among(self, langs: list[str], policy: Policy, where: Where) -> tuple[Policy, Where]:
         """Policy and filter with the index's own tags in place of ranges."""
@@ -189,10 +194,15 @@ class Searcher:
         return lambda numbers, wheres, k: engine.with_words([words[i] for i in numbers], wheres, k)
 
 
-def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
+def fused(lists: Sequence[Sequence[Hit]], first: int | None = None) -> list[Hit]:
     """Reciprocal rank fusion: the score of a row is the sum of 1 / (60 + rank) over the lists that have it.
 
+    Args:
+        lists: rows, best first.
+        first: how many to give; None: all.
+
     Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1.
+
     """
     scores: dict[str, float] = {}
     hits: dict[str, Hit] = {}
@@ -200,8 +210,31 @@ def fused(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
         for rank, hit in enumerate(found, start=1):
             scores[hit.id] = scores.get(hit.id, 0.0) + 1 / (RRF + rank)
             hits.setdefault(hit.id, hit)
-    ordered = sorted(scores, key=lambda name: (-scores[name], name))
-    return [replace(hits[name], score=scores[name]) for name in ordered]
+    ordered = sorted((-score, name) for name, score in scores.items())[:first]
+    return [hits[name].scored(-score) for score, name in ordered]
+
+
+def _kept(look: Look) -> Look:
+    """The same, but what was found for a question is not looked for again: a longer list begins with the shorter ones."""
+    found: dict[Any, tuple[int, list[Hit]]] = {}
+
+    def kept(numbers: Sequence[int], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
+        keys = [
+            (number, where.langs, tuple(where.fields.items())) for number, where in zip(numbers, wheres, strict=True)
+        ]
+        # A list that is shorter than was asked for has everything.
+        new = [
+            i for i, key in enumerate(keys)
+            if key not in found or len(found[key][1]) == found[key][0] < k
+        ]  # fmt: skip
+        if new:
+            # More than is asked for now: it will be asked for next.
+            depth = k if not found else max(k, min(_AHEAD * k, _DEEPER * _DEEPEST))
+            lists = look([numbers[i] for i in new], [wheres[i] for i in new], depth)
+            found.update((keys[i], (depth, hits)) for i, hits in zip(new, lists, strict=True))
+        return [found[key][1][:k] for key in keys]
+
+    return kept
 
 
 def _once(first: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:

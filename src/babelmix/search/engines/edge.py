@@ -45,6 +45,8 @@ languages are combined: see `benchmarks/filters.py`."""
 _ROOM = 64 << 20
 """Bytes of a disk that are to be free before anything is written: the library maps files, and a mapped page for which there is
 no room ends the process without a word."""
+_OPENING = 32 << 20
+"""Bytes of a disk that are to be free besides, before an index is opened."""
 _COPIES = 4
 """Of what is written: in the log, in its place, in the graph's segment, and one to spare."""
 
@@ -92,7 +94,7 @@ class EdgeEngine:
         )
         try:
             with replacing_folder(folder, []) as temporary:
-                _check_room(temporary, str(folder), 0)
+                _check_room(temporary, str(folder), _OPENING)
                 (temporary / _ROWS).mkdir()
                 with _blaming(str(folder), "made"):
                     shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
@@ -119,15 +121,21 @@ class EdgeEngine:
         edge = _library()
         if not (folder / MARKER).is_file():
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
+        # The library maps the next pages of its log as it opens, also for a search.
+        _check_room(folder, str(folder), _OPENING)
         with _blaming(str(folder), "opened as an index"):
             shard = edge.EdgeShard.load(str(folder / _ROWS))
         return cls(folder, shard)
 
     def about(self) -> dict[str, Any]:  # noqa: D102
+        file = self._folder / MARKER
         try:
-            return dict(json.loads((self._folder / MARKER).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise EngineError(f"{self._folder / MARKER}: cannot be read ({error})") from error
+            about = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise EngineError(f"{file}: is damaged ({first_line(error)}); make the index again") from error
+        if not isinstance(about, dict):
+            raise EngineError(f"{file}: is damaged (it holds no object); make the index again")
+        return about
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
         write_json(self._folder / MARKER, about)

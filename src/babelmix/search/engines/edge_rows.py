@@ -74,7 +74,8 @@ class EdgeRows:
 
     def weights(self, text: str, *, query: bool) -> Any:
         """BM25's weights of the words of a text, or of a query."""
-        cut, weights = Words.of(text), {}
+        cut = Words.of(text)
+        weights: dict[int, float] = {}
         embed = self._bm25.embed_query if query else self._bm25.embed_document
         # Apart, so that characters do not make a text twice as long.
         for words in (cut.alone if query else cut.characters, cut.words):
