@@ -11,7 +11,6 @@ import pytest
 from langcodes import data_dicts
 from typer.testing import CliRunner
 
-from babelmix import _lists
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus, canonical_language, find_language, is_language_tag, match_languages, open_corpus
 from babelmix.corpus.codeswitch import code_switched
@@ -188,15 +187,6 @@ def test_the_first_text_of_a_range_is_the_plain_language_s():
     assert made.first_texts("queries", "en") == {"a": "a text in en"}
     assert made.first_texts("queries", "en-US") == {"a": "a text in en-US"}
     assert made.first_texts("queries", None) == {}
-
-
-def test_a_list_of_texts_may_be_one_text():
-    assert _lists.as_list("ab", "names") == ["ab"]
-    assert _lists.as_list(("a", "b"), "names") == ["a", "b"]
-    assert _lists.as_list([], "names") == []
-    for bad in (None, 3, b"ab", [1], ["a", None]):
-        with pytest.raises(CorpusError, match="names: give a text or a list of texts"):
-            _lists.as_list(bad, "names", CorpusError)
 
 
 def test_columns_of_one_language_are_refused(tmp_path):
