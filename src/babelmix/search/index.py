@@ -7,7 +7,7 @@ import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -23,9 +23,6 @@ from babelmix.search.columns import add_types, as_type, spellings, together, wid
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
 from babelmix.search.facts import FORMAT, check_facts
 from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
-
-if TYPE_CHECKING:
-    pass
 
 _STALE = 0.1
 
