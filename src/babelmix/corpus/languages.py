@@ -59,7 +59,9 @@ def canonical_language(tag: str) -> str:
     if found.language and len(extended) == 1:
         # RFC 5646, section 4.5: an extended language is the primary language of the same name.
         rest = {name: part for name, part in found.to_dict().items() if name not in ("language", "extlangs")}
-        found = langcodes.Language.make(**{"language": extended[0], **rest})
+        primary = langcodes.Language.make(**{"language": extended[0], **rest}).to_tag()
+        # Where the registry has no such language the tag stays; where it has, that may have an alias itself.
+        found = langcodes.Language.get(primary) if langcodes.tag_is_valid(primary) else found
     return (found if found.language in _KEPT else found.prefer_macrolanguage()).to_tag()
 
 

@@ -32,6 +32,8 @@ from babelmix.errors import ReaderError, first_line
 
 _LINES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (*_LINES, ".parquet", ".arrow", ".feather")
+_DAMAGED = (Exception, pl.exceptions.PanicException)
+"""What polars raises for a damaged file: several unrelated types, and a panic, which is no `Exception`."""
 
 _AT_ONCE = 20_000
 """Rows that are held as Python objects."""
@@ -312,7 +314,7 @@ def _of_parquet(file: Path) -> Table:
     try:
         schema = pl.read_parquet_schema(file)
         frame = pl.read_parquet(file, columns=[name for name, kind in schema.items() if _is_plain(kind)])
-    except Exception as error:  # polars raises several unrelated types for a damaged file
+    except _DAMAGED as error:
         raise ReaderError(f"is not a readable Parquet file ({first_line(error)})", file=file) from error
     return _typed(frame, schema, file)
 
@@ -325,9 +327,11 @@ def _of_arrow(file: Path) -> Table:
             except pa.ArrowInvalid:
                 source.seek(0)
                 found = pa.ipc.open_stream(source).read_all()
+            # Offsets that point outside would end the process.
+            found.validate(full=True)
             whole = pl.DataFrame(pl.from_arrow(found))
             frame = whole.select(name for name, kind in whole.schema.items() if _is_plain(kind)).clone()
-    except Exception as error:  # so does pyarrow
+    except _DAMAGED as error:  # so does pyarrow
         raise ReaderError(f"is not a readable Arrow file ({first_line(error)})", file=file) from error
     return _typed(frame, whole.schema, file)
 
@@ -358,5 +362,5 @@ def frame_of_parquet(file: Path) -> pl.DataFrame:
     """
     try:
         return pl.read_parquet(file)
-    except Exception as error:  # see `_of_parquet`
+    except _DAMAGED as error:
         raise ReaderError(f"is not a readable Parquet file ({first_line(error)})", file=file) from error

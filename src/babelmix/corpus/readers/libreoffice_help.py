@@ -19,7 +19,7 @@ from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers._tables import frame_of_parquet
-from babelmix.errors import ReaderError, require
+from babelmix.errors import ReaderError, first_line, require
 
 DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
 SOURCE = "en-US"
@@ -176,7 +176,10 @@ def blocks_from_html(root: Path) -> pl.DataFrame:
 def _blocks_of(file: Path, html: object) -> dict[str, tuple[str, str]]:
     if not file.is_file():
         return {}
-    tree = html.fromstring(file.read_bytes(), parser=html.HTMLParser(encoding="utf-8"))  # type: ignore[attr-defined]
+    try:
+        tree = html.fromstring(file.read_bytes(), parser=html.HTMLParser(encoding="utf-8"))  # type: ignore[attr-defined]
+    except html.etree.LxmlError as error:  # type: ignore[attr-defined]
+        raise ReaderError(f"is not readable HTML ({first_line(error)})", file=file) from error
     blocks: dict[str, tuple[str, str]] = {}
     for node in tree.iter("p", *HEADINGS):
         name = node.get("id")

@@ -125,7 +125,7 @@ def read_regions(
             boxes = _read(archive, path, "norm_bb", (regions, 6))
             conf = _read(archive, path, "conf", (regions,)) if "conf" in keys else None
             labels = _read(archive, path, "soft_labels", (regions, None)) if "soft_labels" in keys else None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
         raise EncoderError(f"{path}: cannot be read as an .npz file ({error})") from error
     _check_bounds(path, boxes, conf, labels)
     if conf is None:
