@@ -244,6 +244,13 @@ class MilvusEngine:
             found = self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, expression, k)
             for number, hits in zip(numbers, found, strict=True):
                 result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
+            # A graph may end before it has found as many as there are.
+            short = [] if exact else [number for number in numbers if len(result[number]) < k]
+            there = self._counted(expression) if short else 0
+            if short := [number for number in short if len(result[number]) < there]:
+                again = self._exact(vectors[short], [wheres[number] for number in short], k)
+                for number, hits in zip(short, again, strict=True):
+                    result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
         return result
 
     def _near(self, vectors: Vectors, expression: str, k: int) -> Iterator[list[Hit]]:
@@ -319,7 +326,10 @@ class MilvusEngine:
         return dict(kept[1])
 
     def _count(self, lang: str) -> int:
-        found = self._read("query", _one_of("lang", [lang]), output_fields=["count(*)"])
+        return self._counted(_one_of("lang", [lang]))
+
+    def _counted(self, expression: str) -> int:
+        found = self._read("query", expression, output_fields=["count(*)"])
         return int(found[0]["count(*)"])
 
     def items(self) -> Iterator[str]:  # noqa: D102
