@@ -44,6 +44,9 @@ _PIECE = 1024
 _CHUNK = 16384
 """Passages of a chunk at most."""
 
+_SUMMED = 256
+"""Dimensions summed at once where oneDNN is not there."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -312,7 +315,11 @@ def _product(queries: torch.Tensor, passages: torch.Tensor) -> Floats:
     """Scores, float32, shape (queries, passages)."""
     if passages.is_mkldnn:
         return torch.nn.functional.linear(queries.to_mkldnn(), passages).to_dense().numpy()
-    return torch.mm(queries, passages.T).numpy()
+    # MKL cuts long sums into parts, on some processors by the shape of the matrices; sums this short it does not cut.
+    scores = torch.mm(queries[:, :_SUMMED], passages[:, :_SUMMED].T)
+    for start in range(_SUMMED, queries.shape[1], _SUMMED):
+        scores += torch.mm(queries[:, start : start + _SUMMED], passages[:, start : start + _SUMMED].T)
+    return scores.numpy()
 
 
 @contextmanager
