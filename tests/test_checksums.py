@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from conftest import parallel_corpus
 
 from babelmix._cache import remove_if_damaged
 from babelmix._checksums import CHECKSUMS, checksum, damaged_file, has_checksums, write_checksums
-from babelmix.audit import Audit, audit
+from babelmix.audit import Audit, RankTable, audit
 from babelmix.audit.run import is_finished
+from babelmix.audit.scoring import rank_table
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, BabelmixError, ReaderError
 
@@ -121,3 +123,12 @@ def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "folder").mkdir()
     with pytest.raises(BabelmixError, match="is damaged, and cannot be removed from here; remove it"):
         remove_if_damaged("encoders", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 99], [0, -1, 2], [2, 1, 0]])
+def test_an_audit_without_checksums_has_pairs_of_its_queries(tmp_path: Path, rows: list[int]) -> None:
+    corpus = parallel_corpus(3, langs=("en",))
+    vectors = np.eye(3, dtype=np.float32)
+    replace(rank_table(corpus, vectors, vectors), pair_query=np.array(rows)).save(tmp_path)
+    with pytest.raises(AuditError, match="not of its queries"):
+        RankTable.load(tmp_path)

@@ -1,7 +1,7 @@
 """Ctrl-C at every bad moment: one line, status 130, never a traceback, never 0.
 
-Each moment was found by interrupting commands at random (`benchmarks/faults.py`, and processes from their first instruction on);
-here the signal comes exactly there.
+The moments are those at which Python or a library may lose the exception or change it; `benchmarks/faults.py` interrupts commands
+at random ones.
 """
 
 from __future__ import annotations

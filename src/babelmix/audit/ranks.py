@@ -146,7 +146,7 @@ class RankTable:
             columns = [queries[f"top{k}:{lang}"].to_numpy() for k in facts["cutoffs"] for lang in passage_langs]
             top = np.stack(columns, axis=1).reshape(queries.num_rows, len(facts["cutoffs"]), len(passage_langs))
             passage_index = {name: i for i, name in enumerate(passage_langs)}
-            return cls(
+            table = cls(
                 query_langs=tuple(names),
                 passage_langs=passage_langs,
                 pool_sizes=np.array(facts["pool_sizes"], dtype=np.int64),
@@ -167,10 +167,26 @@ class RankTable:
                 about=facts["about"],
                 excluded=_excluded_columns(queries, passage_langs),
             )
+            _check_rows(table)
+            return table
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise AuditError(
                 f"{folder}: the audit's files are damaged ({error}); run  babelmix audit  again"
             ) from error
+
+
+def _check_rows(table: RankTable) -> None:
+    """Raise unless pairs are of the table's queries, in order: files of earlier versions have no checksums.
+
+    Raises:
+        ValueError: they are not.
+
+    """
+    rows = table.pair_query
+    if len(rows) and (rows.min() < 0 or rows.max() >= len(table.query_lang) or (np.diff(rows) < 0).any()):
+        raise ValueError("the pairs are not of its queries, in order")
+    if len(table.pool_sizes) != len(table.passage_langs) or (table.above < 0).any():
+        raise ValueError("the counts are not of its languages")
 
 
 def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[np.int32] | None:

@@ -8,6 +8,7 @@ A language that someone asks for is a range (RFC 4647, basic filtering): `en` me
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
@@ -179,15 +180,10 @@ def _primary(tag: str) -> str:
 
 
 def _intentions(tag: str) -> list[str]:
-    """Registered tags that someone may have meant who wrote `en_US`, `EN`, `jp` or `english`."""
+    """Registered tags that someone may have meant who wrote `en_US`, `EN` or `jp`."""
     spelled = tag
-    try:
+    with contextlib.suppress(ValueError):
         spelled = langcodes.Language.get(tag, normalize=False).to_tag()
-    except ValueError:
-        # The names of languages in English come with transformers; loading them takes a second, which an error may.
-        from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
-        spelled = TO_LANGUAGE_CODE.get(tag.strip().lower(), tag)
     if spelled != tag and is_language_tag(spelled):
         return [spelled]
     if len(tag) == 2 and tag.isascii() and tag.isalpha():
