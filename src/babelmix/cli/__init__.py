@@ -59,7 +59,7 @@ def _run() -> int:
 
     import typer
 
-    from babelmix._interrupts import interrupts
+    from babelmix._interrupts import INTERRUPTED, interrupts
     from babelmix._terminal import visible
     from babelmix.cli.app import app
 
@@ -75,4 +75,7 @@ def _run() -> int:
         if not interrupts.came():
             print(visible(said), file=sys.stderr)
         return BAD_INPUT
+    if code == INTERRUPTED:
+        # Typer makes a status of the exception.
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
