@@ -39,7 +39,8 @@ _IDS = 1000
 _COUNTS = 16
 _LANGS_SECONDS = 60.0
 _GRAPH = {"M": 16, "efConstruction": 200}
-_LEAST_BEAM = 128
+_LEAST_BEAM, _BEAM_UNDER_FILTERS = 128, 1024
+"""Rows that a search looks at: a graph loses its way where few of them pass, see `benchmarks/filters.py`."""
 _BEFORE_INVERTED = re.compile(r"v?2\.[0-3]\.")
 
 
@@ -241,7 +242,10 @@ class MilvusEngine:
         result: list[list[Hit]] = [[] for _ in wheres]
         for expression, numbers in groups.items():
             some = vectors[numbers]
-            found = self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, expression, k)
+            beam = _BEAM_UNDER_FILTERS if wheres[numbers[0]].fields else _LEAST_BEAM
+            found = (
+                self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, expression, k, beam)
+            )
             for number, hits in zip(numbers, found, strict=True):
                 result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
             # A graph may end before it has found as many as there are.
@@ -253,9 +257,9 @@ class MilvusEngine:
                     result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
         return result
 
-    def _near(self, vectors: Vectors, expression: str, k: int) -> Iterator[list[Hit]]:
+    def _near(self, vectors: Vectors, expression: str, k: int, beam: int) -> Iterator[list[Hit]]:
         step = max(1, _ANSWERS // k)
-        parameters = {"metric_type": "IP", "params": {"ef": max(_LEAST_BEAM, 2 * k)}}
+        parameters = {"metric_type": "IP", "params": {"ef": max(beam, 2 * k)}}
         for start in range(0, len(vectors), step):
             some = list(vectors[start : start + step])
             for hits in self._read(
