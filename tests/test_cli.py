@@ -97,6 +97,7 @@ def test_a_user_trains_on_a_csv_and_sees_before_and_after(
         assert {p.name for p in (tmp_path / name).iterdir()} == {
             "ranks.parquet",
             "queries.parquet",
+            "checksums.json",
             "metrics.json",
             "report.html",
         }
