@@ -171,15 +171,17 @@ def test_names_that_differ_in_their_suffix_are_two_pictures(tmp_path: Path) -> N
         open_corpus(f"xflickrco={folder}")
 
 
-def test_of_captions_in_two_folders_those_nearer_the_top_count(tmp_path: Path) -> None:
+def test_captions_of_one_name_in_two_folders_are_refused_unless_they_are_the_same(tmp_path: Path) -> None:
     row = '{{"sentences": ["{}"], "img_path": "Turm.jpg"}}\n'
     files = {
         "de/test.jsonl": row.format("neu"),
         "old/de/test.jsonl": row.format("alt"),
         "aaa/bbb/de/test.jsonl": row.format("alt"),
     }
-    corpus = open_corpus(f"xflickrco={folder_of(tmp_path, files, 'Turm.jpg')}")
-    assert corpus.queries["text"].to_pylist() == ["neu"]
+    with pytest.raises(ReaderError, match=r"different files de/test\.jsonl"):
+        open_corpus(f"xflickrco={folder_of(tmp_path, files, 'Turm.jpg')}")
+    (tmp_path / "de/test.jsonl").write_text(row.format("alt"), encoding="utf-8")
+    assert open_corpus(f"xflickrco={tmp_path}").queries["text"].to_pylist() == ["alt"]
 
 
 def test_images_is_an_option_of_the_test_part(tmp_path: Path) -> None:

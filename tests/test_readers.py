@@ -157,8 +157,8 @@ def test_unknown_sources_are_named(tmp_path) -> None:
             open_corpus("comfyui-docs", **options)
     with pytest.raises(ReaderError, match="no such option: rows; it has none"):
         open_corpus(write(tmp_path, "w.csv", WIDE), rows=True)
-    with pytest.raises(ReaderError, match="list of language tags, not 'de'"):
-        open_corpus("libreoffice-help", langs="de")
+    with pytest.raises(ReaderError, match="a text or a list of texts, not int"):
+        open_corpus("libreoffice-help", langs=7)
 
 
 # --- BEIR

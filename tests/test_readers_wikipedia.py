@@ -78,10 +78,6 @@ def test_a_miracl_pool_must_be_whole(tmp_path) -> None:
         ("qrels", "1 Q0 5#0 1\n", "left out: judgements of passages that are not in the pool: 1"),
         ("qrels", "1 Q0 7#0 0\n", "holds no relevant pair"),
         ("docs", packed([{"docid": "7#0", "title": "t"}]), "row 1, field 'text': is missing"),
-        (
-            "docs",
-            packed([{"docid": "8#0", "title": " ", "text": ""}]),
-        ),
         ("docs", packed([{"docid": 7, "title": "t", "text": "x"}]), "row 1, field 'docid': holds 7, but a text"),
         ("docs", packed([{"docid": "8#0", "title": "t", "text": "x"}]), "sw, field 'docid': '8#0' occurs twice"),
         ("docs", gzip.compress(b'{"docid": \n', mtime=0), "row 1: is not JSON"),
@@ -101,6 +97,15 @@ def test_bad_miracl_files(tmp_path, name: str, content, message: str) -> None:
         write(tmp_path, "miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-dev.tsv", "2 Q0 8#0 1\n")
     with pytest.raises(ReaderError, match=message):
         open_corpus(spec, langs=["sw"], check=False)
+
+
+def test_an_empty_passage_of_miracl_is_left_out(tmp_path) -> None:
+    spec = miracl_folder(tmp_path)
+    write(tmp_path, "miracl-corpus-v1.0-sw/docs-0.jsonl.gz", packed([{"docid": "7#0", "title": " ", "text": ""}]))
+    write(tmp_path, "miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-dev.tsv", "2 Q0 8#0 1\n")
+    corpus = open_corpus(spec, langs=["sw"], check=False)
+    assert corpus.meta["left_out"] == {"empty passages": 1}
+    assert "sw/7#0" not in corpus.passages["item"].to_pylist()
 
 
 def test_miracl_folders_that_are_not(tmp_path) -> None:
