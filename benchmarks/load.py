@@ -28,8 +28,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-
 import httpx
 
 from babelmix.search import Index
@@ -66,7 +64,8 @@ class Service:
 
     def start(self) -> None:
         """Start it, without waiting for its first answer."""
-        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
+        alone = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log, env=alone)
 
     def kill(self) -> None:
         """Kill it as a machine out of memory does; it is to be running."""

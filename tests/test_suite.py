@@ -213,6 +213,20 @@ def test_a_stored_corpus_has_as_many_rows_as_pairs(tmp_path, monkeypatch) -> Non
     assert growing.stored(tmp_path)["first"] > 0
 
 
+def test_what_is_lost_left_or_doubled_under_load_is_counted(monkeypatch) -> None:
+    load = module("load", monkeypatch)
+    right = {"de": "Hund", "en": "dog"}
+    rows = [("de", "Hund"), ("en", "dog")]
+    assert load.faults(right, rows) == {}
+    assert load.faults({}, []) == {}
+    assert load.faults(right, rows[:1]) == {"lost": 1}
+    assert load.faults({}, rows) == {"still there": 2}
+    assert load.faults(right, [*rows, rows[0]]) == {"doubled": 1}
+    # A text that was replaced, in place of the new one and beside it.
+    assert load.faults(right, [rows[0], ("en", "hound")]) == {"lost": 1}
+    assert load.faults(right, [*rows, ("en", "hound")]) == {"doubled": 1}
+
+
 @pytest.mark.parametrize("script", sorted(file.name for file in FOLDER.glob("*.py")))
 def test_what_a_script_imports_of_babelmix_is_there(script: str) -> None:
     missing = []
