@@ -124,7 +124,7 @@ def test_data_and_index_say_how_many(learned: SentenceTransformer, tmp_path: Pat
     corpus_of(NFD).save(tmp_path / "corpus")
     learned.save(str(tmp_path / "encoder"))
     told = CliRunner().invoke(app, ["data", str(tmp_path / "corpus")]).stdout
-    assert "8 texts are decomposed; encoders read them composed (NFC)" in told
+    assert "8 texts are not in NFC; encoders read them composed" in told
     told = CliRunner().invoke(app, ["data", str(tmp_path / "corpus"), "--json"]).stdout
     assert json.loads(told)["decomposed"] == 8
     pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")

@@ -64,7 +64,7 @@ def print_corpus(corpus: Corpus, saved: Path | None) -> None:
     if corpus.meta.get("one_text_per_language"):
         out.print("one text per language: in the monolingual setting every text finds itself", highlight=False)
     if decomposed := sum(count_decomposed(side["text"]) for side in (corpus.queries, corpus.passages)):
-        out.print(f"{decomposed:,} texts are decomposed; encoders read them composed (NFC)", highlight=False)
+        out.print(f"{decomposed:,} texts are not in NFC; encoders read them composed", highlight=False)
     for line in (*said_otherwise(corpus.meta.get(READ_AS, {})), *_pool_lines(corpus)):
         out.print(line, highlight=False)
     for key, value in corpus.meta.items():
