@@ -8,6 +8,7 @@ could tell the two apart.
 from __future__ import annotations
 
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,10 @@ def check_copies(copies: str) -> Copies:
         if copies == known:
             return known
     raise ConfigError(f"copies of right answers count as {', '.join(COPIES[:-1])} or {COPIES[-1]}, not {copies!r}")
+
+
+_counted: WeakKeyDictionary[Corpus, dict[str, int]] = WeakKeyDictionary()
+"""What was counted: opening a corpus and each of its audits ask for it."""
 
 
 def rows_of_pairs(corpus: Corpus, name: str) -> pl.DataFrame:
@@ -67,13 +72,19 @@ def copies_of_answers(corpus: Corpus) -> pl.DataFrame:
 
 
 def count_copies(corpus: Corpus) -> dict[str, int]:
-    """How many copies of right answers a pool holds, without listing them.
+    """How many copies of right answers a pool holds, without listing them; counted once a corpus.
 
     Returns:
         `queries`: query rows that have a copy of a right answer in the pool; `passages`: passage rows that are such a copy for
         some query; `pairs`: of both.
 
     """
+    if corpus not in _counted:
+        _counted[corpus] = _count(corpus)
+    return dict(_counted[corpus])
+
+
+def _count(corpus: Corpus) -> dict[str, int]:
     repeated = _repeated(corpus.passages)
     right = _right_contents(corpus, repeated)
     known = [
@@ -110,7 +121,9 @@ def with_copies(corpus: Corpus) -> Corpus:
     """The corpus whose `meta["copies"]` says what `count_copies` finds; without it where there is no copy."""
     found = count_copies(corpus)
     if found["pairs"]:
-        return corpus.named(corpus.name, **{COPIES_KEY: found})
+        named = corpus.named(corpus.name, **{COPIES_KEY: found})
+        _counted[named] = found
+        return named
     return corpus.without_facts(COPIES_KEY) if COPIES_KEY in corpus.meta else corpus
 
 
