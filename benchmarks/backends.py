@@ -155,7 +155,7 @@ def child(arguments: argparse.Namespace) -> None:
         return [timed(lambda text=text: encode_batch(encoder, [text], "query")) for text in short]
 
     def audit() -> dict[str, float]:
-        from babelmix.audit import audit as run
+        from babelmix.evaluation import audit as run
 
         some = corpus.only_langs(arguments.langs.split(",")) if arguments.langs else corpus
         found = run(encoder, some, name=name, metrics=["mAP"])

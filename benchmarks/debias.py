@@ -20,9 +20,9 @@ from marked import write
 from results import COLUMNS, ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit import measures
-from babelmix.audit.run import encode_sides
-from babelmix.audit.scoring import rank_table
+from babelmix.evaluation import measures
+from babelmix.evaluation.run import encode_sides
+from babelmix.evaluation.scoring import rank_table
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import debiased, usual_rank

@@ -19,8 +19,8 @@ from results import COLUMNS, ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.audit import Audit, audit
-from babelmix.audit.run import about_of, is_finished
+from babelmix.evaluation import Audit, audit
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.experiment.config import load_experiment

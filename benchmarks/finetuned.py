@@ -22,7 +22,7 @@ from results import COLUMNS, IMAGES, ROOT, Experiment, differences, headline, pi
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.audit import Comparison, Measure, RankTable, compare_all, holm, measures
+from babelmix.evaluation import Comparison, Measure, RankTable, compare_all, holm, measures
 from babelmix.encoders import load_encoder
 from babelmix.training.weights import copied, trained
 

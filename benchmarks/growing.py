@@ -74,7 +74,7 @@ def audit(folder: Path) -> Found:
     """From stored embeddings to a saved audit with its intervals, and the bare matrix product of the same size."""
     import torch
 
-    from babelmix.audit import Audit, rank_table
+    from babelmix.evaluation import Audit, rank_table
     from babelmix.corpus import Corpus
 
     warm = Corpus(*rows(len(LANGS)), "small")

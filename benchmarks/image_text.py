@@ -19,7 +19,7 @@ import numpy as np
 from marked import write
 from results import IMAGES, ROOT, table
 
-from babelmix.audit import Comparison, Measure, compare_all
+from babelmix.evaluation import Comparison, Measure, compare_all
 from babelmix.corpus import open_corpus
 from babelmix.corpus.images import Pictures
 from babelmix.experiment import Results, run_experiment

@@ -25,7 +25,7 @@ from results import table
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-from babelmix.audit import audit_both_ways
+from babelmix.evaluation import audit_both_ways
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import marked
 
-from babelmix.audit.run import encode_sides
+from babelmix.evaluation.run import encode_sides
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.search import Index

@@ -37,8 +37,8 @@ from results import COLUMNS, ROOT, TESTED, shown, table
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.audit import Measure, RankTable, audit, compare_all, holm, measures
-from babelmix.audit.run import about_of, is_finished
+from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder
 from babelmix.experiment.config import Experiment, load_experiment

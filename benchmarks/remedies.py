@@ -20,8 +20,8 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.audit import audit
-from babelmix.audit.run import about_of, is_finished
+from babelmix.evaluation import audit
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.experiment.config import parse_experiment

@@ -19,7 +19,7 @@ import numpy as np
 from marked import write
 
 from babelmix._files import slug
-from babelmix.audit import Measure, RankTable, compare_all, crowding, measures
+from babelmix.evaluation import Measure, RankTable, compare_all, crowding, measures
 from babelmix.experiment.report import figures
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,8 +23,8 @@ import torch
 from measuring import Cost, cost, encoder_like, peak_extra_memory
 from peers import METRICS, PEERS, Task
 
-from babelmix.audit import Measure, measures, rank_table
-from babelmix.audit.ranks import relevant_pairs
+from babelmix.evaluation import Measure, measures, rank_table
+from babelmix.evaluation.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 
 LANGS = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")

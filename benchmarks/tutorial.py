@@ -27,7 +27,7 @@ def commands(page: str) -> str:
 
 def main() -> None:
     """Run, then write the figures before and after."""
-    from babelmix.audit import Audit
+    from babelmix.evaluation import Audit
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -21,7 +21,9 @@ MODULES = {
     "encoders": ("encoders", "encoders.static", "encoders.debias", "encoders.uniter"),
     "batches": ("batches", "batches.strategies"),
     "training": ("training",),
-    "audit": ("audit", "audit.metrics", "audit.calibration", "audit.chance", "audit.perturb", "audit.mteb"),
+    "evaluation": (
+        "evaluation", "evaluation.metrics", "evaluation.calibration", "evaluation.chance", "evaluation.perturb", "evaluation.mteb",
+    ),
     "experiment": ("experiment",),
     "search": ("search", "search.service", "search.mteb"),
     "errors": ("errors",),

@@ -25,7 +25,7 @@ from babelmix.corpus import Corpus
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
-    from babelmix.audit import RankTable
+    from babelmix.evaluation import RankTable
     from babelmix.search import Searcher
 
 Serve = Callable[..., "TestClient"]
@@ -137,7 +137,7 @@ def corpus() -> Corpus:
 @pytest.fixture
 def table() -> RankTable:
     """A small rank table of sparse coverage: six queries in three languages, passages in de, en and it."""
-    from babelmix.audit import RankTable
+    from babelmix.evaluation import RankTable
 
     query, langs, above = zip(*SPARSE_PAIRS, strict=True)
     first_three = [(2, 1, 0), (1, 1, 1), (0, 3, 0), (0, 0, 3), (3, 0, 0), (1, 2, 0)]

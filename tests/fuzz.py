@@ -143,8 +143,6 @@ def targets() -> dict[str, Target]:
     import test_uniter_regions
     from conftest import parallel_corpus
 
-    from babelmix.audit import Audit
-    from babelmix.audit.perturb import PERTURBATIONS, perturb
     from babelmix.batches import strategy
     from babelmix.cli.searching import _filters
     from babelmix.corpus import open_corpus
@@ -157,6 +155,8 @@ def targets() -> dict[str, Target]:
     from babelmix.encoders.trust import objections
     from babelmix.encoders.uniter.regions import read_regions
     from babelmix.errors import BabelmixError
+    from babelmix.evaluation import Audit
+    from babelmix.evaluation.perturb import PERTURBATIONS, perturb
     from babelmix.experiment import load_experiment
     from babelmix.experiment.recipes import names, recipe
     from babelmix.search import Policy, open_rows
@@ -214,7 +214,7 @@ def targets() -> dict[str, Target]:
         test_readers_captions.add_pictures(folder / "images", "Bé.JPG")
 
     def audit_folder(folder: Path) -> None:
-        from babelmix.audit import audit
+        from babelmix.evaluation import audit
 
         corpus = parallel_corpus(6)
         texts = [*corpus.queries["text"].to_pylist(), *corpus.passages["text"].to_pylist()]

@@ -1,6 +1,6 @@
 """Do the tests notice a change of the code? Runs mutmut's mutants, each in a process of its own.
 
-    python tests/mutants.py 'babelmix.audit.bias.*' --share 0.2
+    python tests/mutants.py 'babelmix.evaluation.bias.*' --share 0.2
 
 The first time, mutmut makes the mutants, and finds out which test reaches which function. Its own runs fork after tests were
 collected, where polars has threads that a fork loses, and hang. Here a process is forked with nothing but libraries imported. The

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit import Audit, RankTable, audit
-from babelmix.audit.ranks import numbered
-from babelmix.audit.run import about_of, is_finished, ranks_of
-from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
+from babelmix.evaluation import Audit, RankTable, audit
+from babelmix.evaluation.ranks import numbered
+from babelmix.evaluation.run import about_of, is_finished, ranks_of
+from babelmix.evaluation.tokens import tokens_of
 
 
 @pytest.mark.parametrize("grades", [[1], [3], [1, 2]])

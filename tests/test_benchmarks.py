@@ -15,9 +15,9 @@ import pytest
 from conftest import WORDS, parallel_corpus
 from test_experiment import SILENT, check_page, numbers, settings
 
-from babelmix.audit import Audit, compare_all
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError
+from babelmix.evaluation import Audit, compare_all
 from babelmix.experiment import run_experiment, write_comparison_report
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.setup import shared

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import parallel_corpus
 
-from babelmix.audit import audit
-from babelmix.audit.run import about_of, is_finished
 from babelmix.encoders import encode, fingerprint, load_encoder, precision
 from babelmix.errors import EmbeddingError
+from babelmix.evaluation import audit
+from babelmix.evaluation.run import about_of, is_finished
 
 TEXTS = [row["text"] for row in parallel_corpus().passages.to_pylist()]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from conftest import parallel_corpus
 
-from babelmix.audit import RankTable, crowding, language_shares, measures, rank_table
-from babelmix.audit.bias import lower_is_better, own_language, per_query
-from babelmix.audit.measures import Measure
 from babelmix.errors import ConfigError
+from babelmix.evaluation import RankTable, crowding, language_shares, measures, rank_table
+from babelmix.evaluation.bias import lower_is_better, own_language, per_query
+from babelmix.evaluation.measures import Measure
 
 LESS_IS_BETTER = (
     "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank distance over chance",

@@ -11,9 +11,9 @@ from conftest import parallel_corpus, picture_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelmix.audit import rank_table
-from babelmix.audit.calibration import QUANTILES, score_calibration
 from babelmix.corpus import Corpus
+from babelmix.evaluation import rank_table
+from babelmix.evaluation.calibration import QUANTILES, score_calibration
 
 
 def vectors_of(corpus: Corpus, seed: int, dimension: int = 5) -> tuple[np.ndarray, np.ndarray]:

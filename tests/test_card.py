@@ -13,9 +13,9 @@ from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
 from test_training_options import load
 
-from babelmix.audit import audit
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
+from babelmix.evaluation import audit
 from babelmix.training import TrainingSettings, add_audit, train
 
 SETTINGS: dict[str, Any] = {"strategy": "hybrid(0.25)", "steps": 3, "batch_size": 8, "learning_rate": 0.05, "seed": 7}

@@ -12,11 +12,11 @@ from conftest import parallel_corpus
 
 from babelmix._cache import remove_if_damaged
 from babelmix._checksums import CHECKSUMS, checksum, damaged_file, has_checksums, write_checksums
-from babelmix.audit import Audit, RankTable, audit
-from babelmix.audit.run import is_finished
-from babelmix.audit.scoring import rank_table
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, BabelmixError, ReaderError
+from babelmix.evaluation import Audit, RankTable, audit
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.scoring import rank_table
 
 PLACES = 25
 """Bytes of each file that are damaged, spread evenly."""

@@ -13,7 +13,6 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, normalizers
 from typer.testing import CliRunner
 
-from babelmix.audit.tokens import tokens_of
 from babelmix.cli.app import app
 from babelmix.corpus import Corpus
 from babelmix.corpus.composition import composed, count_decomposed, is_composed
@@ -22,6 +21,7 @@ from babelmix.encoders.composing import compose_first, composing, without_compos
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.store import EmbeddingStore
 from babelmix.encoders.uniter.tokenizer import learn_vocabulary
+from babelmix.evaluation.tokens import tokens_of
 
 WORDS = [
     "Việt Nam có bao nhiêu tỉnh",

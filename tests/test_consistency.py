@@ -18,13 +18,13 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from test_negatives import with_negatives
 from test_training_options import BASE, Gradients, close
 
-from babelmix.audit import audit
 from babelmix.batches import BatchPlan, strategy
 from babelmix.batches.renderings import NONE, OtherRenderings
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import TrainingError
+from babelmix.evaluation import audit
 from babelmix.training import TrainingData, TrainingSettings, train
 from babelmix.training.consistency import SIDES, StepRenderings, of_passages, of_queries
 from babelmix.training.losses import CachedColumnLoss, loss_of

@@ -13,12 +13,12 @@ from conftest import picture_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelmix.audit import RankTable, measures, rank_table
-from babelmix.audit.bias import per_query
-from babelmix.audit.run import Audit
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.copies import COPIES, copies_of_answers, count_copies, with_copies
 from babelmix.errors import ConfigError, CorpusError
+from babelmix.evaluation import RankTable, measures, rank_table
+from babelmix.evaluation.bias import per_query
+from babelmix.evaluation.run import Audit
 from babelmix.search.rows import Hit
 from babelmix.search.through import _Judge
 

@@ -11,7 +11,6 @@ import torch
 from conftest import parallel_corpus
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit import audit
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import (
     METHODS,
@@ -24,6 +23,7 @@ from babelmix.encoders.debias import (
     whitening,
 )
 from babelmix.errors import EncoderError
+from babelmix.evaluation import audit
 
 
 def drawn(langs: int = 4, each: int = 300, dimension: int = 12, apart: float = 5.0) -> Embedded:

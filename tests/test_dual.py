@@ -12,8 +12,6 @@ from conftest import parallel_corpus, picture_corpus
 from sentence_transformers import SentenceTransformer
 from torch.nn.functional import cross_entropy
 
-from babelmix.audit import Audit, audit, audit_both_ways
-from babelmix.audit.run import encode_sides
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import embed, encode, fingerprint, load_encoder
 from babelmix.encoders.dual import (
@@ -27,6 +25,8 @@ from babelmix.encoders.dual import (
 )
 from babelmix.encoders.image_tower import dimension_of, load_tower, patches_of, pixels_of
 from babelmix.errors import EncoderError, TrainingError
+from babelmix.evaluation import Audit, audit, audit_both_ways
+from babelmix.evaluation.run import encode_sides
 from babelmix.training import TrainingSettings, train
 from babelmix.training.captions import CaptionLoss, Scale, contrastive
 

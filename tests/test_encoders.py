@@ -10,11 +10,11 @@ import torch
 from conftest import WORDS, parallel_corpus, shared
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit.run import about_of
 from babelmix.encoders import e5_offline as e5
 from babelmix.encoders import embed, encode, fingerprint, load_encoder, static, unigram
 from babelmix.encoders.store import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
+from babelmix.evaluation.run import about_of
 
 # --- the 4-bit file, written by the test
 

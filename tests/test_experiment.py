@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 from conftest import parallel_corpus
 
-from babelmix.audit import audit
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError, PlanError, ReaderError, TrainingError
+from babelmix.evaluation import audit
 from babelmix.experiment import (
     audit_lead,
     compare_audits,

@@ -12,11 +12,11 @@ from conftest import parallel_corpus, sparse_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babelmix.audit import RankTable, measures, rank_table
-from babelmix.audit.bias import per_query
-from babelmix.audit.chance import distance_by_chance
-from babelmix.audit.correlation import rank_correlation
-from babelmix.audit.peer import kruskal_wallis, peer
+from babelmix.evaluation import RankTable, measures, rank_table
+from babelmix.evaluation.bias import per_query
+from babelmix.evaluation.chance import distance_by_chance
+from babelmix.evaluation.correlation import rank_correlation
+from babelmix.evaluation.peer import kruskal_wallis, peer
 
 
 @pytest.fixture(scope="module")

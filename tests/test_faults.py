@@ -26,10 +26,10 @@ from test_encoders import Counting
 
 from babelmix import _cache, _files
 from babelmix._files import clear_leftovers, remove_folder, replacing_file, replacing_folder, write_json, write_text
-from babelmix.audit import Audit
 from babelmix.encoders import encode
 from babelmix.encoders.store import EmbeddingStore, _checks, text_keys
 from babelmix.errors import BabelmixError, WriteError
+from babelmix.evaluation import Audit
 
 Run = Callable[..., tuple[int, str, str]]
 

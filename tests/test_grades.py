@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from conftest import parallel_corpus
 
-from babelmix.audit import Audit, RankTable, measures, rank_table
-from babelmix.audit.metrics import RankedLists, ndcg
-from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.errors import CorpusError, ReaderError
+from babelmix.evaluation import Audit, RankTable, measures, rank_table
+from babelmix.evaluation.metrics import RankedLists, ndcg
+from babelmix.evaluation.ranks import relevant_pairs
 
 
 def graded_corpus(seed: int = 0, items: int = 30) -> Corpus:

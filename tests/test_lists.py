@@ -8,14 +8,14 @@ from conftest import parallel_corpus
 from PIL import Image
 
 from babelmix._lists import as_inputs, as_list
-from babelmix.audit import audit
-from babelmix.audit.measures import measures
-from babelmix.audit.significance import compare
 from babelmix.batches import CorpusIndex, RowIndex
 from babelmix.encoders import static
 from babelmix.encoders.debias import debiased
 from babelmix.encoders.embed import encode, encode_batch
 from babelmix.errors import BabelmixError, ConfigError, EncoderError, PlanError, SearchError
+from babelmix.evaluation import audit
+from babelmix.evaluation.measures import measures
+from babelmix.evaluation.significance import compare
 from babelmix.experiment.audits import compare_audits
 from babelmix.search import Index, Policy, Searcher, Where, index_rows
 from babelmix.search.documents import rows_of_corpus

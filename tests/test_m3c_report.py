@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import picture_corpus
 
-from babelmix.audit import audit_both_ways
 from babelmix.encoders.dual import make_dual
+from babelmix.evaluation import audit_both_ways
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.report.pictures import m3c_sections
 from babelmix.experiment.results import Entry, Results

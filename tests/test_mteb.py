@@ -20,12 +20,12 @@ from mteb.models import EncoderProtocol
 from mteb.results import TaskResult
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit import Audit, audit
-from babelmix.audit.mteb import as_mteb_results, cached_encoder, corpus_of_task, mteb_tasks, write_mteb_results
-from babelmix.audit.mteb.names import language_code, model_name, task_name
 from babelmix.corpus import Corpus
 from babelmix.corpus.readers.mteb import language_tag
 from babelmix.errors import AuditError, ConfigError, ReaderError
+from babelmix.evaluation import Audit, audit
+from babelmix.evaluation.mteb import as_mteb_results, cached_encoder, corpus_of_task, mteb_tasks, write_mteb_results
+from babelmix.evaluation.mteb.names import language_code, model_name, task_name
 
 pytestmark = [
     # mteb calls parameters and methods that it or sentence-transformers deprecated.
@@ -382,8 +382,8 @@ def test_results_are_written_without_mteb(done: Audit, tmp_path) -> None:
         import sys
         sys.modules["mteb"] = None
         from pathlib import Path
-        import babelmix.audit.mteb as bridge
-        from babelmix.audit import Audit
+        import babelmix.evaluation.mteb as bridge
+        from babelmix.evaluation import Audit
         from babelmix.errors import MissingExtraError
         bridge.write_mteb_results(Audit.load(Path({str(tmp_path / "audit")!r})), Path({str(tmp_path)!r}))
         for name in ("mteb_tasks", "cached_encoder", "corpus_of_task"):

@@ -10,10 +10,10 @@ import mteb
 import pytest
 from datasets import Dataset
 
-from babelmix.audit.mteb import corpus_of_task
 from babelmix.corpus import open_corpus
 from babelmix.corpus.readers.mteb import Shape, parse
 from babelmix.errors import MissingExtraError, ReaderError
+from babelmix.evaluation.mteb import corpus_of_task
 
 
 def part(passages: dict[str, str], queries: dict[str, str], relevant: dict[str, dict[str, int]]) -> dict:

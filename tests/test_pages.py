@@ -18,8 +18,8 @@ from conftest import parallel_corpus
 from page_server import a_page, browsing
 from playwright.sync_api import Browser, expect
 
-from babelmix.audit import audit
 from babelmix.encoders import static
+from babelmix.evaluation import audit
 from babelmix.experiment import write_audit_report
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus

@@ -11,11 +11,11 @@ from conftest import parallel_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babelmix.audit import compare
-from babelmix.audit.perturb import PERTURBATIONS, noise_loss, perturb
-from babelmix.audit.run import Audit, audit
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
+from babelmix.evaluation import compare
+from babelmix.evaluation.perturb import PERTURBATIONS, noise_loss, perturb
+from babelmix.evaluation.run import Audit, audit
 
 RATES = st.floats(0, 1)
 

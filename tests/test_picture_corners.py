@@ -13,7 +13,6 @@ from conftest import parallel_corpus, picture_corpus, png
 from PIL import Image
 from sentence_transformers import SentenceTransformer
 
-from babelmix.audit import audit
 from babelmix.batches import BatchPlan, strategy
 from babelmix.corpus import Corpus, images, open_corpus
 from babelmix.corpus.images import Pictures, open_picture
@@ -22,6 +21,7 @@ from babelmix.encoders.debias import debiased
 from babelmix.encoders.dual import image_fingerprint, make_dual
 from babelmix.encoders.image_tower import pixels_of
 from babelmix.errors import CorpusError, EncoderError, ReaderError, TrainingError
+from babelmix.evaluation import audit
 from babelmix.training import TrainingData, TrainingSettings, resolved, train
 from babelmix.training.weights import freeze_image_tower
 

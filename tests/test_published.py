@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_readers import write
 
-from babelmix.audit import RankTable, rank_table
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.errors import AuditError, ReaderError
+from babelmix.evaluation import RankTable, rank_table
 from babelmix.experiment import compare_audits
 
 

@@ -10,13 +10,13 @@ from conftest import parallel_corpus, png, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelmix.audit import Audit, RankTable, crowding, language_shares, measures, rank_table
-from babelmix.audit.measures import check_name
-from babelmix.audit.metrics import RankedLists, metric, recall
-from babelmix.audit.metrics.hit import hit
-from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation import Audit, RankTable, crowding, language_shares, measures, rank_table
+from babelmix.evaluation.measures import check_name
+from babelmix.evaluation.metrics import RankedLists, metric, recall
+from babelmix.evaluation.metrics.hit import hit
+from babelmix.evaluation.ranks import relevant_pairs
 
 
 def embeddings(rng: np.random.Generator, corpus: Corpus, dimension: int = 4, ties: bool = False):

@@ -10,10 +10,10 @@ import pytest
 from conftest import shared
 from test_readers import write
 
-from babelmix.audit import audit
 from babelmix.corpus import open_corpus
 from babelmix.corpus.readers import _lareqa, mlqa_r
 from babelmix.errors import ReaderError
+from babelmix.evaluation import audit
 
 
 def lareqa(lang: str) -> dict:

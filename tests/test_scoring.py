@@ -11,10 +11,10 @@ from conftest import parallel_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelmix.audit import RankTable, rank_table, scoring
-from babelmix.audit.chunks import Chunk, read
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
+from babelmix.evaluation import RankTable, rank_table, scoring
+from babelmix.evaluation.chunks import Chunk, read
 
 
 def whole_numbers(rng: np.random.Generator, corpus: Corpus, dimension: int = 4) -> list[np.ndarray]:

@@ -7,8 +7,8 @@ from conftest import parallel_corpus
 from mteb.models.models_protocols import SearchProtocol
 from test_mteb import by_subset, evaluate
 
-from babelmix.audit.mteb import cached_encoder, mteb_tasks
 from babelmix.errors import SearchError
+from babelmix.evaluation.mteb import cached_encoder, mteb_tasks
 from babelmix.search.mteb import IndexSearch, language_in_id
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import parallel_corpus, picture_corpus
 
-from babelmix.audit import Audit, compare
-from babelmix.audit.run import audit
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import AuditError
+from babelmix.evaluation import Audit, compare
+from babelmix.evaluation.run import audit
 from babelmix.experiment import compare_loaded, ranked
 
 
@@ -59,7 +59,7 @@ def test_several_models_are_ranked_tested_and_kept(babelmix, models, toy: Path, 
     def again(*_: object, **__: object) -> None:
         raise AssertionError("a finished audit is not made again")
 
-    monkeypatch.setattr("babelmix.audit.audit", again)
+    monkeypatch.setattr("babelmix.evaluation.audit", again)
     code, out, _ = babelmix(*words, "--json")
     assert code == 0
     assert json.loads(out) == kept

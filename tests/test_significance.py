@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from babelmix.audit import Measure, compare, compare_all, estimates, holm
-from babelmix.audit.significance import Comparison, Estimate
 from babelmix.errors import AuditError
+from babelmix.evaluation import Measure, compare, compare_all, estimates, holm
+from babelmix.evaluation.significance import Comparison, Estimate
 
 
 def measure(values: np.ndarray, groups: np.ndarray, cells: np.ndarray, names: tuple[str, ...] = ("a", "b")) -> Measure:

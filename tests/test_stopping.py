@@ -15,9 +15,9 @@ from test_training_options import Killed, close, load, state
 from transformers import TrainerCallback
 
 from babelmix import _processes
-from babelmix.audit import audit
 from babelmix.corpus import Corpus, split
 from babelmix.errors import ConfigError, TrainingError
+from babelmix.evaluation import audit
 from babelmix.training import Evaluation, TrainingResult, TrainingSettings, stopping, train, weights
 from babelmix.training.stopping import EarlyStopping
 

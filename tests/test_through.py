@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from conftest import parallel_corpus
 
-from babelmix.audit import audit
 from babelmix.corpus import Corpus
 from babelmix.errors import SearchError
+from babelmix.evaluation import audit
 from babelmix.search import Row, index_rows
 from babelmix.search.documents import Rows, rows_of_corpus
 from babelmix.search.indexing import write_rows

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pytest
 from conftest import parallel_corpus, picture_corpus
 
-from babelmix.audit.tokens import tokens_of
 from babelmix.encoders import load_encoder
+from babelmix.evaluation.tokens import tokens_of
 
 
 def test_tokens_are_those_that_the_encoder_reads(tiny_bert: Path) -> None:

@@ -14,10 +14,10 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.utils.data import DataLoader
 
-from babelmix.audit import audit
 from babelmix.batches import BatchPlan, CorpusIndex, PlanBatchSampler, RowIndex, batch_sampler, strategy
 from babelmix.encoders import load_encoder
 from babelmix.errors import PlanError, TrainingError
+from babelmix.evaluation import audit
 from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
 
 SETTINGS = TrainingSettings(strategy="hybrid", steps=30, batch_size=8, learning_rate=0.05)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import word_bert
 
-from babelmix.audit import Audit
+from babelmix.evaluation import Audit
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 

@@ -25,9 +25,9 @@ from babelmix.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from babelmix.audit import Audit
     from babelmix.corpus import Corpus
     from babelmix.corpus.copies import Copies
+    from babelmix.evaluation import Audit
     from babelmix.experiment import AuditComparison
 
 NOISE = "perturbed.json"
@@ -121,13 +121,13 @@ def audit(
     how well, in which languages, and how long a search takes. Writes policies.json and report.html.
     """
     from babelmix._files import check_output_folder, slug
-    from babelmix.audit.metrics import DEFAULT, PICTURES, metric
-    from babelmix.audit.mteb import write_mteb_results
-    from babelmix.audit.mteb.names import language_code
-    from babelmix.audit.perturb import perturb as make_noise
     from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
     from babelmix.corpus.copies import check_copies
     from babelmix.errors import AuditError, ConfigError
+    from babelmix.evaluation.metrics import DEFAULT, PICTURES, metric
+    from babelmix.evaluation.mteb import write_mteb_results
+    from babelmix.evaluation.mteb.names import language_code
+    from babelmix.evaluation.perturb import perturb as make_noise
     from babelmix.training import add_audit
 
     models = models or []
@@ -261,12 +261,12 @@ class _Order:
 def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     """A model's finished audits, made now or before, and their reports: one, or of pictures one a way."""
     from babelmix._files import write_json
-    from babelmix.audit import Audit, audit_both_ways
-    from babelmix.audit import audit as run_audit
-    from babelmix.audit.perturb import noise_loss
-    from babelmix.audit.run import about_of, is_finished
     from babelmix.encoders import fingerprint, load_encoder
     from babelmix.errors import AuditError
+    from babelmix.evaluation import Audit, audit_both_ways
+    from babelmix.evaluation import audit as run_audit
+    from babelmix.evaluation.perturb import noise_loss
+    from babelmix.evaluation.run import about_of, is_finished
     from babelmix.experiment import write_audit_report
     from babelmix.training import is_static
 
@@ -309,8 +309,8 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
 
 def _saved(against: Path, folders: list[Path], order: _Order) -> list[Audit]:
     """The audits to compare with, looked at before hours of work: of the same corpus, and not to be overwritten."""
-    from babelmix.audit import Audit
     from babelmix.errors import AuditError, ConfigError
+    from babelmix.evaluation import Audit
     from babelmix.experiment.audits import check_same_corpus
 
     if against.resolve() in [folder.resolve() for folder in folders]:

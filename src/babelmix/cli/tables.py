@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from babelmix.audit import Audit, Comparison
-from babelmix.audit.run import SHARE_AT
 from babelmix.cli.listing import new_table, out, plain
+from babelmix.evaluation import Audit, Comparison
+from babelmix.evaluation.run import SHARE_AT
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import headline_of, sections
 from babelmix.experiment.report.policies import Estimates, policies_lead

@@ -49,8 +49,8 @@ def audit_through(
     import numpy as np
 
     from babelmix._files import check_output_folder, slug, write_json
-    from babelmix.audit import Comparison, compare, holm
     from babelmix.corpus.readers import has_option
+    from babelmix.evaluation import Comparison, compare, holm
     from babelmix.experiment.report.policies import write_policies_report
     from babelmix.search import Policy, Searcher
     from babelmix.search.through import POLICIES, audit_policies

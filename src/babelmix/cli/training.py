@@ -158,7 +158,6 @@ def train(
     from babelmix._files import check_output_folder, slug
     from babelmix._processes import is_main
     from babelmix._progress import console
-    from babelmix.audit.measures import check_name
     from babelmix.batches import largest_batch
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
@@ -167,6 +166,7 @@ def train(
     from babelmix.encoders.known import STATIC_FROM_SCRATCH
     from babelmix.encoders.loading import length_limit, make_static
     from babelmix.errors import ConfigError
+    from babelmix.evaluation.measures import check_name
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
     from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings, resolved

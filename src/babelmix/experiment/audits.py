@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._lists import as_list
-from babelmix.audit import Audit, Comparison, Estimate, compare_all
-from babelmix.audit.metrics import DEFAULT
 from babelmix.errors import AuditError
+from babelmix.evaluation import Audit, Comparison, Estimate, compare_all
+from babelmix.evaluation.metrics import DEFAULT
 
 TESTS = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance")
 

@@ -15,12 +15,12 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import remove_folder, slug, write_json, write_text
-from babelmix.audit import Audit, Comparison, audit, compare_all, holm
-from babelmix.audit.run import about_of, is_finished
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.opening import open_encoder
 from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation import Audit, Comparison, audit, compare_all, holm
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, load_examples, save_examples

@@ -12,11 +12,11 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from babelmix._lists import Texts
-from babelmix.audit import SETTINGS
-from babelmix.audit.measures import check_name
-from babelmix.audit.metrics import DEFAULT, metric
 from babelmix.batches import strategy
 from babelmix.errors import BabelmixError, ConfigError
+from babelmix.evaluation import SETTINGS
+from babelmix.evaluation.measures import check_name
+from babelmix.evaluation.metrics import DEFAULT, metric
 from babelmix.training import TrainingSettings
 from babelmix.training.settings import LARGEST_SEED
 

@@ -13,10 +13,10 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import write_json
-from babelmix.audit.run import encode_sides
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import bytes_of
 from babelmix.corpus.languages import in_range
+from babelmix.evaluation.run import encode_sides
 
 LANGUAGES = 10
 SHOWN = 5

@@ -12,10 +12,10 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import remove_folder
-from babelmix.audit import Audit
 from babelmix.corpus import Corpus, match_languages
 from babelmix.encoders.opening import open_encoder
 from babelmix.errors import ConfigError
+from babelmix.evaluation import Audit
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, save_examples
 from babelmix.experiment.results import Entry

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from babelmix.audit import Audit, Comparison, Estimate, estimates
+from babelmix.evaluation import Audit, Comparison, Estimate, estimates
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import Example
 from babelmix.experiment.tune import Tuning

@@ -13,9 +13,9 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import slug, write_json
-from babelmix.audit import Measure, measures
-from babelmix.audit.run import ranks_of
 from babelmix.errors import AuditError, TrainingError
+from babelmix.evaluation import Measure, measures
+from babelmix.evaluation.run import ranks_of
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.setup import Parts, shared
 from babelmix.experiment.start import begin_with

@@ -12,8 +12,6 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import progress_bar
-from babelmix.audit import Audit, rank_table
-from babelmix.audit.run import encode_sides, is_finished
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus, match_languages
 from babelmix.corpus.images import Pictures
@@ -22,6 +20,8 @@ from babelmix.encoders.dual import tower_of
 from babelmix.encoders.image_tower import patches_of, pixels_of
 from babelmix.encoders.opening import open_encoder
 from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation import Audit, rank_table
+from babelmix.evaluation.run import encode_sides, is_finished
 from babelmix.experiment.config import Experiment, heads_of
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
@@ -138,7 +138,7 @@ def audit_scores(scores: npt.NDArray[np.float32], corpus: Corpus, about: dict[st
         scores: float32, shape (queries, passages).
         corpus: what they are of.
         about: kept with the audit.
-        metrics: see `babelmix.audit.metrics`.
+        metrics: see `babelmix.evaluation.metrics`.
 
     """
     # A row of scores is the embedding of its query if passages are the axes: each product is exact.

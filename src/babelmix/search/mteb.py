@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mteb.models.model_meta import ModelMeta
 
-from babelmix.audit.mteb import cached_encoder
 from babelmix.corpus import is_language_tag
 from babelmix.errors import SearchError
+from babelmix.evaluation.mteb import cached_encoder
 from babelmix.search.index import Index
 from babelmix.search.indexing import write_rows
 from babelmix.search.policies import Policy

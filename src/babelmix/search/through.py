@@ -20,14 +20,14 @@ import pyarrow as pa
 
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
-from babelmix.audit import Estimate, Measure, estimates
-from babelmix.audit.metrics import RankedLists, metric
-from babelmix.audit.ranks import numbered
-from babelmix.audit.run import SHARE_AT
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.model import QREL_COLUMNS
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import SearchError
+from babelmix.evaluation import Estimate, Measure, estimates
+from babelmix.evaluation.metrics import RankedLists, metric
+from babelmix.evaluation.ranks import numbered
+from babelmix.evaluation.run import SHARE_AT
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of

@@ -10,9 +10,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from babelmix._files import slug, write_json, write_text
-from babelmix.audit import Audit
-from babelmix.audit.run import SHARE_AT
 from babelmix.errors import TrainingError
+from babelmix.evaluation import Audit
+from babelmix.evaluation.run import SHARE_AT
 
 AUDITS = "audits"
 """The folder beside the weights that holds what audits found, a JSON file a corpus."""

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from babelmix._lists import Texts
-from babelmix.audit.bias import lower_is_better
-from babelmix.audit.measures import check_name
+from babelmix.evaluation.bias import lower_is_better
+from babelmix.evaluation.measures import check_name
 
 LARGEST_SEED = 2**32 - 1
 """NumPy's generators take no larger one."""

@@ -15,12 +15,12 @@ from transformers import TrainerCallback
 from babelmix._files import write_json
 from babelmix._processes import main_only, share
 from babelmix._progress import console
-from babelmix.audit import measures
-from babelmix.audit.measures import Measure
-from babelmix.audit.run import ranks_of
 from babelmix.corpus import Corpus
 from babelmix.encoders.static import is_static
 from babelmix.errors import NotFiniteError, TrainingError
+from babelmix.evaluation import measures
+from babelmix.evaluation.measures import Measure
+from babelmix.evaluation.run import ranks_of
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 

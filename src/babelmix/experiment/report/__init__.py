@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._files import write_text
-from babelmix.audit import Audit
-from babelmix.audit.run import SHARE_AT
+from babelmix.evaluation import Audit
+from babelmix.evaluation.run import SHARE_AT
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 from babelmix.experiment.report.pictures import picture_sections
@@ -51,7 +51,7 @@ def audit_lead(audit: Audit) -> str:
 
 
 def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None = None) -> None:
-    """Write the report of one audit, and what `babelmix.audit.perturb.noise_loss` found."""
+    """Write the report of one audit, and what `babelmix.evaluation.perturb.noise_loss` found."""
     about = audit.table.about
     name = str(about.get("encoder", "encoder"))
     one = {name: audit}

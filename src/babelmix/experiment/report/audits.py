@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from babelmix._files import write_text
-from babelmix.audit import Audit
+from babelmix.evaluation import Audit
 from babelmix.experiment.audits import AuditComparison
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render

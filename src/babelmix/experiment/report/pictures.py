@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from babelmix.audit import Audit
 from babelmix.corpus import IMAGE
+from babelmix.evaluation import Audit
 from babelmix.experiment.report.page import Section, Strip, Table
 from babelmix.experiment.results import Results
 

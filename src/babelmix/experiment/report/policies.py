@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from babelmix._files import write_text
-from babelmix.audit import Comparison, Estimate
-from babelmix.audit.run import SHARE_AT
+from babelmix.evaluation import Comparison, Estimate
+from babelmix.evaluation.run import SHARE_AT
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.audit import Audit, Comparison, Estimate, crowding, language_shares
-from babelmix.audit.run import SHARE_AT
+from babelmix.evaluation import Audit, Comparison, Estimate, crowding, language_shares
+from babelmix.evaluation.run import SHARE_AT
 from babelmix.experiment.report import figures
 from babelmix.experiment.report.page import Section, Table
 
@@ -287,7 +287,7 @@ def calibration_section(audit: Audit) -> Section | None:
 
 
 def calibration_lead(found: Mapping[str, Any]) -> str:
-    """What `babelmix.audit.calibration` found, in two sentences."""
+    """What `babelmix.evaluation.calibration` found, in two sentences."""
     one, each, pair = (_optional(found["auc"][name]) for name in ("one_threshold", "each_language", "each_pair"))
     return (
         f"Mean scores of irrelevant passages differ by {found['uneven']:.2f} standard deviations between languages and by "
@@ -305,7 +305,7 @@ def _optional(value: float | None) -> str:
 
 
 def noise_section(noise: Mapping[str, Any]) -> Section:
-    """What `babelmix.audit.perturb.noise_loss` found."""
+    """What `babelmix.evaluation.perturb.noise_loss` found."""
     kinds = noise["kinds"].values()
     rows = [
         [lang, f"{value:.3f}", *(_change(kind["lost"][lang], *kind["interval"][lang]) for kind in kinds)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.audit.chunks import Chunk
+from babelmix.evaluation.chunks import Chunk
 
 Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.audit.chance import distance_by_chance
-from babelmix.audit.correlation import rank_correlation
-from babelmix.audit.peer import peer
-from babelmix.audit.ranks import RankTable
 from babelmix.corpus import IMAGE
 from babelmix.errors import ConfigError
+from babelmix.evaluation.chance import distance_by_chance
+from babelmix.evaluation.correlation import rank_correlation
+from babelmix.evaluation.peer import peer
+from babelmix.evaluation.ranks import RankTable
 
 _LOWER_IS_BETTER: dict[str, bool | None] = {
     "rank distance": True, "median rank distance": True, "log rank distance": True, "relative rank distance": True,
@@ -72,11 +72,11 @@ def per_query(table: RankTable) -> dict[str, BiasValues]:
     - `relative rank distance`: rank distance over the number of passages in the pool, so that pools of different sizes
       can be compared.
     - `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
-      shuffled pool (`babelmix.audit.chance`): 1 for a ranking by chance, whatever the languages and the pool.
+      shuffled pool (`babelmix.evaluation.chance`): 1 for a ranking by chance, whatever the languages and the pool.
     - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
     - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
-    - `mean rank correlation`: see `babelmix.audit.correlation`; 1 if the language of the question does not matter.
-    - `PEER`, and `PEER by group` for parallel corpora: see `babelmix.audit.peer`; near 0 where languages lie apart.
+    - `mean rank correlation`: see `babelmix.evaluation.correlation`; 1 if the language of the question does not matter.
+    - `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 where languages lie apart.
     - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in
       the query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have none.
     - `same-language share@k`: the share of the first k answers that are in the query's language.

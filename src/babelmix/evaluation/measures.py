@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix._lists import as_list
-from babelmix.audit import bias
-from babelmix.audit.metrics import DEFAULT, RankedLists, metric
-from babelmix.audit.ranks import RankTable, numbered
 from babelmix.errors import ConfigError
+from babelmix.evaluation import bias
+from babelmix.evaluation.metrics import DEFAULT, RankedLists, metric
+from babelmix.evaluation.ranks import RankTable, numbered
 
 SETTINGS = ("mono", "cross", "multi")
 

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix._files import write_json
-from babelmix.audit.measures import SETTINGS, Measure, measures
-from babelmix.audit.mteb.names import CUTOFF, K_VALUES, SPLIT, model_name, subset_codes, subset_name, task_name
-from babelmix.audit.ranks import RankTable
-from babelmix.audit.run import Audit
 from babelmix.errors import AuditError
+from babelmix.evaluation.measures import SETTINGS, Measure, measures
+from babelmix.evaluation.mteb.names import CUTOFF, K_VALUES, SPLIT, model_name, subset_codes, subset_name, task_name
+from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.run import Audit
 
 _METRICS = ("mAP", *(f"{metric}@{k}" for metric in ("nDCG", "mAP", "R", "MRR") for k in K_VALUES))
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from babelmix.audit.chunks import read
-from babelmix.audit.ranks import IntArray, RankTable, excluded_pairs
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
+from babelmix.evaluation.chunks import read
+from babelmix.evaluation.ranks import IntArray, RankTable, excluded_pairs
 
 SAMPLE = 1000
 """Relevant pairs, and irrelevant ones, of a query language and a passage language at most."""
@@ -78,7 +78,7 @@ def score_calibration(
         sample: relevant pairs, and irrelevant ones, of a cell at most.
         limit: the same of all cells; if they are many, each has fewer.
         seed: of the sample.
-        copies: see `babelmix.audit.scoring.rank_table`; what is excluded is not irrelevant.
+        copies: see `babelmix.evaluation.scoring.rank_table`; what is excluded is not irrelevant.
 
     Returns:
         JSON-serialisable: `side` (whose languages), `sample` (of a cell at most), `seed`, `quantiles`, `std` (s), `uneven`,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.audit.ranks import IntArray, RankTable, numbered
+from babelmix.evaluation.ranks import IntArray, RankTable, numbered
 
 
 def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64]]:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from mteb.models import SentenceTransformerEncoderWrapper
 from mteb.types import PromptType
 
-from babelmix.audit.mteb.names import model_name
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.composing import compose_first
+from babelmix.evaluation.mteb.names import model_name
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

@@ -14,14 +14,6 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._checksums import damaged_file, has_checksums, write_checksums
 from babelmix._files import write_json
-from babelmix.audit import bias
-from babelmix.audit.calibration import score_calibration
-from babelmix.audit.measures import Measure, measures
-from babelmix.audit.metrics import DEFAULT, PICTURES
-from babelmix.audit.ranks import SAVED, RankTable
-from babelmix.audit.scoring import rank_table
-from babelmix.audit.significance import LEVEL, RESAMPLES, Estimate, estimates
-from babelmix.audit.tokens import tokens_of
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
@@ -32,6 +24,14 @@ from babelmix.encoders.loading import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
+from babelmix.evaluation import bias
+from babelmix.evaluation.calibration import score_calibration
+from babelmix.evaluation.measures import Measure, measures
+from babelmix.evaluation.metrics import DEFAULT, PICTURES
+from babelmix.evaluation.ranks import SAVED, RankTable
+from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
+from babelmix.evaluation.tokens import tokens_of
 
 SHARE_AT = 10
 """The k whose language shares reports show."""
@@ -138,7 +138,7 @@ def audit(
         name: what reports call the encoder.
         batch_size: texts a forward pass.
         store: keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
-        metrics: see `babelmix.audit.metrics`.
+        metrics: see `babelmix.evaluation.metrics`.
         about: more facts to keep with the audit.
         bf16: encode in bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
         copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
@@ -177,7 +177,7 @@ def ranks_of(
         about: facts kept with the table; by default those of `about_of`.
         bf16: see `audit`.
         sides: what `encode_sides` gave for this corpus, if it was called already.
-        calibration: say in `about` how comparable scores are between languages, see `babelmix.audit.calibration`.
+        calibration: say in `about` how comparable scores are between languages, see `babelmix.evaluation.calibration`.
         copies: see `audit`.
 
     Raises:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from babelmix.audit.mteb.results import as_mteb_results, write_mteb_results
 from babelmix.errors import require
+from babelmix.evaluation.mteb.results import as_mteb_results, write_mteb_results
 
 if TYPE_CHECKING:
-    from babelmix.audit.mteb.encoder import CachedEncoder, cached_encoder
-    from babelmix.audit.mteb.tasks import CorpusTask, mteb_tasks
     from babelmix.corpus.readers.mteb import corpus_of_task
+    from babelmix.evaluation.mteb.encoder import CachedEncoder, cached_encoder
+    from babelmix.evaluation.mteb.tasks import CorpusTask, mteb_tasks
 
 __all__ = [
     "CachedEncoder",
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CachedEncoder": ("babelmix.audit.mteb.encoder", "Evaluating an encoder in mteb"),
-    "CorpusTask": ("babelmix.audit.mteb.tasks", "A setting as an mteb task"),
-    "cached_encoder": ("babelmix.audit.mteb.encoder", "Evaluating an encoder in mteb"),
+    "CachedEncoder": ("babelmix.evaluation.mteb.encoder", "Evaluating an encoder in mteb"),
+    "CorpusTask": ("babelmix.evaluation.mteb.tasks", "A setting as an mteb task"),
+    "cached_encoder": ("babelmix.evaluation.mteb.encoder", "Evaluating an encoder in mteb"),
     "corpus_of_task": ("babelmix.corpus.readers.mteb", "An mteb task as a corpus"),
-    "mteb_tasks": ("babelmix.audit.mteb.tasks", "A setting as an mteb task"),
+    "mteb_tasks": ("babelmix.evaluation.mteb.tasks", "A setting as an mteb task"),
 }
 
 

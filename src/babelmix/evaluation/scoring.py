@@ -25,12 +25,12 @@ import pyarrow as pa
 import torch
 
 from babelmix._progress import progress_bar
-from babelmix.audit.chunks import COLUMNS, Chunk, read
-from babelmix.audit.counting import Best, count_above
-from babelmix.audit.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import AuditError, NotFiniteError
+from babelmix.evaluation.chunks import COLUMNS, Chunk, read
+from babelmix.evaluation.counting import Best, count_above
+from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 
 _BLOCK = 256
 """Queries multiplied at once: fewer make the product slower, more fall out of the caches."""

@@ -13,12 +13,12 @@ import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
-from babelmix.audit.measures import Measure, measures
-from babelmix.audit.run import Audit, ranks_of
-from babelmix.audit.significance import Estimate, estimates
 from babelmix.corpus import Corpus
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import AuditError
+from babelmix.evaluation.measures import Measure, measures
+from babelmix.evaluation.run import Audit, ranks_of
+from babelmix.evaluation.significance import Estimate, estimates
 
 PERTURBATIONS = ("typos", "case", "script", "spacing")
 TYPOS = 0.05

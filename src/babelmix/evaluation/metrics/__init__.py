@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from babelmix.audit.metrics.average_precision import average_precision
-from babelmix.audit.metrics.base import Floats, RankedLists
-from babelmix.audit.metrics.hit import hit
-from babelmix.audit.metrics.ndcg import ndcg
-from babelmix.audit.metrics.recall import recall
-from babelmix.audit.metrics.reciprocal_rank import reciprocal_rank
 from babelmix.errors import ConfigError
+from babelmix.evaluation.metrics.average_precision import average_precision
+from babelmix.evaluation.metrics.base import Floats, RankedLists
+from babelmix.evaluation.metrics.hit import hit
+from babelmix.evaluation.metrics.ndcg import ndcg
+from babelmix.evaluation.metrics.recall import recall
+from babelmix.evaluation.metrics.reciprocal_rank import reciprocal_rank
 
 METRICS: dict[str, Callable[[RankedLists, int | None], Floats]] = {
     "mAP": average_precision,

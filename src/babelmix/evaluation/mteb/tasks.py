@@ -20,11 +20,11 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.languages import check_language_code
 
 from babelmix._lists import as_list
-from babelmix.audit.measures import SETTINGS
-from babelmix.audit.mteb.names import CUTOFF, K_VALUES, SHARE_AT, SPLIT, subset_codes, subset_name, task_name
-from babelmix.audit.ranks import relevant_pairs
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation.measures import SETTINGS
+from babelmix.evaluation.mteb.names import CUTOFF, K_VALUES, SHARE_AT, SPLIT, subset_codes, subset_name, task_name
+from babelmix.evaluation.ranks import relevant_pairs
 
 if TYPE_CHECKING:
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
@@ -139,7 +139,7 @@ class CorpusTask(AbsTaskRetrieval):
         """In the pool of all languages: `rank_distance_at_K` and `same_language_share_at_10`.
 
         mteb keeps the first K answers only (1,000 unless told): a relevant passage that is not among them counts as
-        the next, so that the distance is never more than the exact one of `babelmix.audit`.
+        the next, so that the distance is never more than the exact one of `babelmix.evaluation`.
         """
         if self.setting != "multi":
             return {}

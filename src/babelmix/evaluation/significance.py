@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix._lists import as_list
-from babelmix.audit.measures import Measure
 from babelmix.errors import AuditError
+from babelmix.evaluation.measures import Measure
 
 RESAMPLES = 1000
 TEST_RESAMPLES = 10_000

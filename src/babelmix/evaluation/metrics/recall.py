@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from babelmix.audit.metrics.base import Floats, RankedLists
+from babelmix.evaluation.metrics.base import Floats, RankedLists
 
 
 def recall(lists: RankedLists, k: int | None = None) -> Floats:

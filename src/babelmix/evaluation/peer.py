@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from babelmix.audit.ranks import IntArray, RankTable, numbered
+from babelmix.evaluation.ranks import IntArray, RankTable, numbered
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,127 @@
+"""Named things that others may add to: metrics, readers, strategies, engines, encoder kinds, losses."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from babelmix.errors import BabelmixError, ConfigError
+
+T = TypeVar("T")
+
+GROUP = "babelmix.plugins"
+"""The entry point group of installed plugins. Each entry point names a module; importing it registers what it brings."""
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A registered value that is imported at its first use.
+
+    Args:
+        path: `module:attribute`.
+
+    """
+
+    path: str
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from names to values that other packages may add to.
+
+    The built-in names come first, in their order. Installed plugins (entry points of the group `babelmix.plugins`) are
+    imported when a name is not built in, or when the names are listed.
+
+    Args:
+        what: what the values are, in the singular, for messages: `ranking metric`.
+        built_in: the values that babelmix itself has; a `Lazy` value is imported at its first use.
+
+    Example:
+        >>> colours = Registry("colour", {"red": 1})
+        >>> colours.register("blue", 2)
+        >>> colours["blue"], list(colours)
+        (2, ['red', 'blue'])
+
+    """
+
+    def __init__(self, what: str, built_in: Mapping[str, T | Lazy]) -> None:
+        self.what = what
+        self._values: dict[str, T | Lazy] = dict(built_in)
+        self._built_in = frozenset(built_in)
+
+    def register(self, name: str, value: T) -> None:
+        """Add a value.
+
+        Args:
+            name: the name to use it by. The same name may be registered again, which replaces the value.
+            value: the value.
+
+        Raises:
+            ConfigError: babelmix itself has something of this name.
+
+        """
+        if name in self._built_in:
+            raise ConfigError(f"the {self.what} {name!r} is part of babelmix; register yours under another name")
+        self._values[name] = value
+
+    def unregister(self, name: str) -> None:
+        """Remove a value that `register` added; a test that registers something cleans up with it."""
+        if name in self._built_in:
+            raise ConfigError(f"the {self.what} {name!r} is part of babelmix and cannot be removed")
+        self._values.pop(name, None)
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._values:
+            load_plugins()
+        value = self._values[name]
+        if isinstance(value, Lazy):
+            module, _, attribute = value.path.partition(":")
+            loaded: T = getattr(importlib.import_module(module), attribute)
+            self._values[name] = loaded
+            return loaded
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._values:
+            load_plugins()
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        load_plugins()
+        return iter(tuple(self._values))
+
+    def __len__(self) -> int:
+        load_plugins()
+        return len(self._values)
+
+
+_loaded: set[str] = set()
+
+
+def load_plugins() -> None:
+    """Import every installed plugin once.
+
+    Raises:
+        BabelmixError: a plugin cannot be imported; the message names its package.
+
+    """
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.value in _loaded:
+            continue
+        # Before the import: a plugin may look names up while it registers its own.
+        _loaded.add(point.value)
+        try:
+            point.load()
+        except BabelmixError:
+            raise
+        except Exception as error:
+            package = point.dist.name if point.dist is not None else point.value
+            raise BabelmixError(
+                f"the plugin {point.name!r} of the package {package!r} cannot be imported "
+                f"({type(error).__name__}: {error}); repair it, or uninstall the package"
+            ) from error
+
+
+__all__ = ["GROUP", "Lazy", "Registry", "load_plugins"]

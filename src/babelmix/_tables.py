@@ -1,0 +1,173 @@
+"""Results as tables: for a terminal, a notebook, polars, Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from babelmix._terminal import PlainConsole, visible_in_line
+from babelmix.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WIDTH = 120
+"""Columns of a result that is turned into text."""
+
+_BLANKS = str.maketrans("\t\n\r", "   ")
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; the first column names the row.
+
+    Args:
+        head: the column names.
+        rows: the cells of each row, as many as `head` has names.
+        note: how to read the table.
+        title: what the table shows.
+        emphasised: numbers of the rows to print in bold.
+
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    title: str = ""
+    emphasised: Sequence[int] = ()
+
+    def as_rich(self) -> RichTable:
+        """The table for a terminal: the first column is aligned left, the others right."""
+        table = RichTable(box=box.SIMPLE_HEAD, title=plain(self.title) or None, title_justify="left", pad_edge=False)
+        for number, column in enumerate(self.head):
+            table.add_column(
+                Text(plain(column)), justify="left" if number == 0 else "right", no_wrap=number == 0, overflow="fold"
+            )
+        for number, row in enumerate(self.rows):
+            style = "bold" if number in self.emphasised else None
+            table.add_row(*(Text(plain(cell)) for cell in row), style=style)
+        return table
+
+    def to_markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
+        return "\n".join("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    def to_latex(self) -> str:
+        """The table in LaTeX, with the rules of the package booktabs."""
+
+        def line(cells: Sequence[str]) -> str:
+            return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+        columns = "l" + "r" * (len(self.head) - 1)
+        return "\n".join(
+            [
+                rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(self.head), r"\midrule",
+                *map(line, self.rows), r"\bottomrule", r"\end{tabular}",
+            ]
+        )  # fmt: skip
+
+    def to_html(self) -> str:
+        """The table in HTML, for a notebook."""
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(plain(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+        caption = f"<caption>{html.escape(plain(self.title))}</caption>" if self.title else ""
+        body = "".join(row(cells, "td") for cells in self.rows)
+        return f"<table>{caption}<thead>{row(self.head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+class Result(ABC):
+    """What a function of babelmix found: it prints as the command prints it, and exports its tables."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """The tables that the command prints; the first is the headline."""
+
+    @abstractmethod
+    def to_frame(self) -> pl.DataFrame:
+        """The numbers behind the tables as a polars DataFrame, one row a number."""
+
+    def lines(self) -> list[str]:
+        """The sentences that the command prints under the tables."""
+        return []
+
+    def to_markdown(self) -> str:
+        """The headline table in Markdown."""
+        return self._headline().to_markdown()
+
+    def to_latex(self) -> str:
+        """The headline table in LaTeX, with the rules of the package booktabs."""
+        return self._headline().to_latex()
+
+    def to_csv(self, file: str | Path | None = None) -> str:
+        """The numbers of `to_frame` as CSV.
+
+        Args:
+            file: where to write it too.
+
+        Returns:
+            The CSV.
+
+        """
+        text = self.to_frame().write_csv()
+        if file is not None:
+            from babelmix._files import write_text
+
+            write_text(Path(file), text)
+        return text
+
+    def _headline(self) -> Table:
+        tables = self.tables()
+        if not tables:
+            raise ConfigError("this result has no table")
+        return tables[0]
+
+    def _parts(self) -> list[RenderableType]:
+        notes = [table.note for table in self.tables() if table.note]
+        parts: list[RenderableType] = [table.as_rich() for table in self.tables()]
+        parts += [Text(note, style="dim") for note in dict.fromkeys(notes)]
+        lines = self.lines()
+        return [*parts, *([Text("")] if parts and lines else []), *(Text(plain(line)) for line in lines)]
+
+    def __rich__(self) -> RenderableType:
+        return Group(*self._parts())
+
+    def __str__(self) -> str:
+        text = io.StringIO()
+        console: Console = PlainConsole(file=text, width=WIDTH, markup=False, highlight=False)
+        for part in self._parts():
+            console.print(part, soft_wrap=isinstance(part, Text))
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        sentences = "".join(f"<p>{html.escape(plain(line))}</p>" for line in self.lines())
+        return "".join(table.to_html() for table in self.tables()) + sentences
+
+
+def plain(text: str) -> str:
+    """A text of a collection for one line: line ends and tabs become spaces, other controls are shown as escapes."""
+    return visible_in_line(text.translate(_BLANKS))
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"[\\&%$#_{}~^±<>]", lambda found: _LATEX[found[0]], plain(text))
+
+
+__all__ = ["WIDTH", "Result", "Table", "plain"]

@@ -1,0 +1,32 @@
+"""Audits: ranks, metrics, language bias and significance."""
+
+from __future__ import annotations
+
+from babelmix.evaluation.bias import crowding, language_shares
+from babelmix.evaluation.measures import SETTINGS, Measure, measures
+from babelmix.evaluation.metrics import METRICS, metric
+from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.run import Audit, audit, audit_both_ways
+from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.significance import Comparison, Estimate, compare, compare_all, estimates, holm
+
+__all__ = [
+    "METRICS",
+    "SETTINGS",
+    "Audit",
+    "Comparison",
+    "Estimate",
+    "Measure",
+    "RankTable",
+    "audit",
+    "audit_both_ways",
+    "compare",
+    "compare_all",
+    "crowding",
+    "estimates",
+    "holm",
+    "language_shares",
+    "measures",
+    "metric",
+    "rank_table",
+]
