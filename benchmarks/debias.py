@@ -20,12 +20,12 @@ from marked import write
 from results import COLUMNS, ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
-from babelmix.evaluation import measures
-from babelmix.evaluation.run import encode_sides
-from babelmix.evaluation.scoring import rank_table
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import debiased, usual_rank
+from babelmix.evaluation import measures
+from babelmix.evaluation.run import encode_sides
+from babelmix.evaluation.scoring import rank_table
 from babelmix.search import open_rows
 from babelmix.search.documents import sampled_queries, sampled_texts
 

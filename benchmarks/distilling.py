@@ -19,10 +19,10 @@ from results import COLUMNS, ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.evaluation import Audit, audit
-from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
+from babelmix.evaluation import Audit, audit
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.experiment.config import load_experiment
 from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora

@@ -22,8 +22,8 @@ from results import COLUMNS, IMAGES, ROOT, Experiment, differences, headline, pi
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.evaluation import Comparison, Measure, RankTable, compare_all, holm, measures
 from babelmix.encoders import load_encoder
+from babelmix.evaluation import Comparison, Measure, RankTable, compare_all, holm, measures
 from babelmix.training.weights import copied, trained
 
 BENCHMARK = "xquad-r"

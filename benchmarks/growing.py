@@ -74,8 +74,8 @@ def audit(folder: Path) -> Found:
     """From stored embeddings to a saved audit with its intervals, and the bare matrix product of the same size."""
     import torch
 
-    from babelmix.evaluation import Audit, rank_table
     from babelmix.corpus import Corpus
+    from babelmix.evaluation import Audit, rank_table
 
     warm = Corpus(*rows(len(LANGS)), "small")
     rank_table(warm, *(np.ones((n, DIMENSION), dtype=np.float32) for n in (QUERIES, len(LANGS))))

@@ -19,9 +19,9 @@ import numpy as np
 from marked import write
 from results import IMAGES, ROOT, table
 
-from babelmix.evaluation import Comparison, Measure, compare_all
 from babelmix.corpus import open_corpus
 from babelmix.corpus.images import Pictures
+from babelmix.evaluation import Comparison, Measure, compare_all
 from babelmix.experiment import Results, run_experiment
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.report import figures

@@ -25,12 +25,12 @@ from results import table
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-from babelmix.evaluation import audit_both_ways
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
 from babelmix.encoders.dual import image_fingerprint, make_dual, tower_of
 from babelmix.encoders.store import EmbeddingStore
+from babelmix.evaluation import audit_both_ways
 
 BATCH = 64
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import marked
 
-from babelmix.evaluation.run import encode_sides
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
+from babelmix.evaluation.run import encode_sides
 from babelmix.search import Index
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import exists

@@ -37,10 +37,10 @@ from results import COLUMNS, ROOT, TESTED, shown, table
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
-from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder
+from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora, shared

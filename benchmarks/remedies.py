@@ -20,10 +20,10 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug
-from babelmix.evaluation import audit
-from babelmix.evaluation.run import about_of, is_finished
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
+from babelmix.evaluation import audit
+from babelmix.evaluation.run import about_of, is_finished
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.setup import corpora, shared
 from babelmix.training import train

@@ -23,9 +23,9 @@ import torch
 from measuring import Cost, cost, encoder_like, peak_extra_memory
 from peers import METRICS, PEERS, Task
 
+from babelmix.corpus import Corpus
 from babelmix.evaluation import Measure, measures, rank_table
 from babelmix.evaluation.ranks import relevant_pairs
-from babelmix.corpus import Corpus
 
 LANGS = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 QUERIES = 1190

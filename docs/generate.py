@@ -22,7 +22,12 @@ MODULES = {
     "batches": ("batches", "batches.strategies"),
     "training": ("training",),
     "evaluation": (
-        "evaluation", "evaluation.metrics", "evaluation.calibration", "evaluation.chance", "evaluation.perturb", "evaluation.mteb",
+        "evaluation",
+        "evaluation.metrics",
+        "evaluation.calibration",
+        "evaluation.chance",
+        "evaluation.perturb",
+        "evaluation.mteb",
     ),
     "experiment": ("experiment",),
     "search": ("search", "search.service", "search.mteb"),

@@ -15,8 +15,9 @@ FILE = Path(__file__).with_name("public.txt")
 
 MODULES = (
     "", "errors", "corpus", "corpus.images", "corpus.leaks", "encoders", "encoders.debias", "encoders.static",
-    "encoders.uniter", "batches", "batches.strategies", "evaluation", "evaluation.calibration", "evaluation.chance", "evaluation.metrics",
-    "evaluation.mteb", "evaluation.perturb", "training", "experiment", "search", "search.mteb", "search.service",
+    "encoders.uniter", "batches", "batches.strategies", "evaluation", "evaluation.calibration", "evaluation.chance",
+    "evaluation.metrics", "evaluation.mteb", "evaluation.perturb", "training", "experiment", "search", "search.mteb",
+    "search.service",
 )  # fmt: skip
 """The modules that the documentation names. What is in others is not public."""
 
