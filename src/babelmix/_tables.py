@@ -9,15 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from babelmix._files import write_text
 from babelmix._terminal import PlainConsole, visible_in_line
-from babelmix.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,23 +98,35 @@ class Result(ABC):
 
     @abstractmethod
     def tables(self) -> list[Table]:
-        """The tables that the command prints; the first is the headline."""
+        """The tables that the command prints."""
 
     @abstractmethod
     def to_frame(self) -> pl.DataFrame:
         """The numbers behind the tables as a polars DataFrame, one row a number."""
 
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON-serialisable values: what the command prints with `--json`."""
+
+    def headline(self) -> Table:
+        """The one table that `to_markdown` and `to_latex` export; by default the first that is printed."""
+        return self.tables()[0]
+
     def lines(self) -> list[str]:
-        """The sentences that the command prints under the tables."""
+        """The sentences that are printed under the tables."""
         return []
+
+    def places(self) -> dict[str, str]:
+        """Where the result was saved: the last lines that are printed, by what lies there."""
+        return {}
 
     def to_markdown(self) -> str:
         """The headline table in Markdown."""
-        return self._headline().to_markdown()
+        return self.headline().to_markdown()
 
     def to_latex(self) -> str:
         """The headline table in LaTeX, with the rules of the package booktabs."""
-        return self._headline().to_latex()
+        return self.headline().to_latex()
 
     def to_csv(self, file: str | Path | None = None) -> str:
         """The numbers of `to_frame` as CSV.
@@ -128,32 +140,27 @@ class Result(ABC):
         """
         text = self.to_frame().write_csv()
         if file is not None:
-            from babelmix._files import write_text
-
             write_text(Path(file), text)
         return text
 
-    def _headline(self) -> Table:
-        tables = self.tables()
-        if not tables:
-            raise ConfigError("this result has no table")
-        return tables[0]
-
-    def _parts(self) -> list[RenderableType]:
-        notes = [table.note for table in self.tables() if table.note]
-        parts: list[RenderableType] = [table.as_rich() for table in self.tables()]
-        parts += [Text(note, style="dim") for note in dict.fromkeys(notes)]
+    def print_to(self, console: Console) -> None:
+        """Print the tables, each with its note, then the sentences, then where the result was saved."""
+        for table in self.tables():
+            console.print(table.as_rich())
+            if table.note:
+                console.print(Text(plain(table.note)), style="dim", highlight=False)
         lines = self.lines()
-        return [*parts, *([Text("")] if parts and lines else []), *(Text(plain(line)) for line in lines)]
-
-    def __rich__(self) -> RenderableType:
-        return Group(*self._parts())
+        if lines and self.tables():
+            console.print()
+        for line in lines:
+            console.print(Text(plain(line)), highlight=False)
+        for what, place in self.places().items():
+            # A path is not broken at the width of a terminal.
+            console.print(Text(plain(f"{what}: {place}")), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:
         text = io.StringIO()
-        console: Console = PlainConsole(file=text, width=WIDTH, markup=False, highlight=False)
-        for part in self._parts():
-            console.print(part, soft_wrap=isinstance(part, Text))
+        self.print_to(PlainConsole(file=text, width=WIDTH, markup=False, highlight=False))
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
