@@ -1,0 +1,37 @@
+"""The examples in the docstrings of `src` run, and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import io
+import socket
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+MODULES = sorted(
+    ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    for file in SOURCE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings_print_what_they_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("an example needs the network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    module = importlib.import_module(name)
+    examples = [test for test in doctest.DocTestFinder().find(module, name) if test.examples]
+    assert examples, f"{name}: the examples are in no docstring that Python reads as one"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
+    told = io.StringIO()
+    for example in examples:
+        runner.run(example, out=told.write)
+    assert not told.getvalue(), told.getvalue()
