@@ -1,25 +1,31 @@
-"""The public surface as text: what `public.txt` holds. `python tests/surface.py` writes that file anew."""
+"""What callers rely on, as text. `python tests/surface.py` writes both files anew.
+
+`public.txt` holds the Python names: those of `babelmix`, `babelmix.errors` and `babelmix.extend`, with their parameters.
+`interface.txt` holds what has a name elsewhere: commands and options, keys of an experiment's file, readers, strategies, metrics.
+"""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import griffe
 
-from babelmix.batches import STRATEGIES
-from babelmix.corpus import READERS
-
 ROOT = Path(__file__).resolve().parents[1]
-FILE = Path(__file__).with_name("public.txt")
+PUBLIC = Path(__file__).with_name("public.txt")
+INTERFACE = Path(__file__).with_name("interface.txt")
 
-MODULES = (
-    "", "errors", "corpus", "corpus.images", "corpus.leaks", "encoders", "encoders.debias", "encoders.static",
-    "encoders.uniter", "batches", "batches.strategies", "evaluation", "evaluation.calibration", "evaluation.chance",
-    "evaluation.metrics", "evaluation.mteb", "evaluation.perturb", "training", "experiment", "search", "search.mteb",
-    "search.service",
-)  # fmt: skip
-"""The modules that the documentation names. What is in others is not public."""
+MODULES = ("", "errors")
+"""The modules whose names are promised, below `babelmix`. Others may be used, and may change."""
+
+NAMED = {
+    "readers": "corpus.readers:READERS",
+    "batch strategies": "batches:STRATEGIES",
+    "ranking metrics": "evaluation.metrics:METRICS",
+    "methods of language removal": "encoders.debias:METHODS",
+}
+"""Where each kind of named thing is registered."""
 
 
 def parameters(function: griffe.Function) -> str:
@@ -40,7 +46,7 @@ def parameters(function: griffe.Function) -> str:
 
 
 def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
-    """A name with what it takes; of a class its own public members too."""
+    """A name with its parameters; under a class its public methods and properties, also those of private base classes."""
     thing: Any = found.final_target if isinstance(found, griffe.Alias) else found
     if isinstance(thing, griffe.Module):  # a module that has the name of what it defines
         thing = thing.members[name]
@@ -50,31 +56,33 @@ def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
         return [name]
     made = thing.members.get("__init__")
     lines = [f"class {name}" + (parameters(made) if isinstance(made, griffe.Function) else "")]
-    for member in sorted(thing.members):
-        inner = thing.members[member]
-        if (
-            not member.startswith("_")
-            and member != "model_config"
-            and isinstance(inner, (griffe.Function, griffe.Attribute))
-        ):
-            lines.append(f"  .{member}" + (parameters(inner) if isinstance(inner, griffe.Function) else ""))
+    for member, inner in sorted(thing.all_members.items()):
+        if member.startswith("_"):
+            continue
+        method: Any = inner.final_target if isinstance(inner, griffe.Alias) else inner
+        if isinstance(method, griffe.Function):
+            lines.append(f"  .{member}{parameters(method)}")
+        elif "property" in method.labels:
+            lines.append(f"  .{member}")
     return lines
 
 
 def python_names(package: Any) -> list[str]:
-    """The names of every public module: its `__all__`, or what it defines itself without an underscore before it."""
+    """The names of every promised module: its `__all__`, or the public classes that it defines."""
     lines = []
     for path in MODULES:
+        title = ".".join(filter(None, ("babelmix", path)))
         module = package[path] if path else package
-        exported = module.exports
+        exported = getattr(importlib.import_module(title), "__all__", None)
         if exported is None:
             exported = [
                 name
                 for name, member in module.members.items()
-                if not name.startswith("_") and isinstance(member, (griffe.Function, griffe.Class))
+                if not name.startswith("_") and isinstance(member, griffe.Class)
             ]
-        lines += ["", f"# {'.'.join(filter(None, ('babelmix', path)))}"]
-        for name in sorted(map(str, exported)):
+        lines += ["", f"# {title}"]
+        # The front door imports a name at its first use; for type checkers it imports all of them, which griffe reads.
+        for name in sorted(exported):
             lines += described(name, module.members[name])
     return lines
 
@@ -124,14 +132,23 @@ def settings(package: Any) -> list[str]:
     return lines
 
 
-def surface() -> str:
-    """Everything a caller may rely on, a line each."""
+def named() -> list[str]:
+    """The readers, strategies, metrics and so on that can be named in a command or in an experiment's file."""
+    lines = []
+    for title, place in NAMED.items():
+        module, _, attribute = place.partition(":")
+        lines += ["", f"# {title}", *sorted(getattr(importlib.import_module(f"babelmix.{module}"), attribute))]
+    experiments = (ROOT / "src" / "babelmix" / "experiment" / "recipes").glob("*.toml")
+    return [*lines, "", "# bundled experiments", *sorted(file.stem for file in experiments)]
+
+
+def surface() -> dict[Path, str]:
+    """The content of both files."""
     package = griffe.load("babelmix", search_paths=[ROOT / "src"])
-    recipes = (ROOT / "src" / "babelmix" / "experiment" / "recipes").glob("*.toml")
-    words = ["", "# readers", *sorted(READERS), "", "# batch strategies", *sorted(STRATEGIES)]
-    words += ["", "# bundled experiments", *sorted(file.stem for file in recipes)]
-    return "\n".join([*python_names(package), *commands(), *settings(package), *words]).strip() + "\n"
+    parts = {PUBLIC: python_names(package), INTERFACE: [*commands(), *settings(package), *named()]}
+    return {file: "\n".join(lines).strip() + "\n" for file, lines in parts.items()}
 
 
 if __name__ == "__main__":
-    FILE.write_text(surface(), encoding="utf-8")
+    for file, text in surface().items():
+        file.write_text(text, encoding="utf-8")
