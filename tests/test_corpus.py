@@ -299,7 +299,7 @@ def test_fingerprints_tell_corpora_apart(corpus: Corpus) -> None:
 
 def test_parts_of_a_column_change_nothing(monkeypatch, corpus: Corpus) -> None:
     whole = with_negatives(corpus, [(0, 1), (5, 6)]).fingerprint()
-    monkeypatch.setattr("babelmix.corpus.model.PART", 7)
+    monkeypatch.setattr("babelmix.corpus.schema.ROWS_AT_ONCE", 7)
     assert with_negatives(corpus, [(0, 1), (5, 6)]).fingerprint() == whole
     texts = corpus.queries["text"].to_pylist()
     texts[23] = " "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from babelmix.corpus.hub import from_datasets, from_hub, push_to_hub, to_datasets
 from babelmix.corpus.languages import IMAGE, canonical_language, find_language, is_language_tag, match_languages
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import READERS, Reader, open_corpus
 from babelmix.corpus.split import split
-from babelmix.corpus.storage import from_datasets, from_hub, push_to_hub, to_datasets
 
 __all__ = [
     "IMAGE",

@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from babelmix.corpus.model import COPIES_KEY, GRADE, PART, Corpus
+from babelmix.corpus.model import COPIES_KEY, Corpus
+from babelmix.corpus.schema import GRADE, ROWS_AT_ONCE
 from babelmix.errors import ConfigError
 
 Copies = Literal["wrong", "relevant", "excluded"]
@@ -160,7 +161,9 @@ def _repeated(passages: pa.Table) -> pl.DataFrame:
     for kind in kinds:
         content = pl.Series(kind, pl.from_arrow(passages[kind]))
         # Digests of texts take a fraction of their memory, and what they find is compared.
-        digests = [_composed(content.slice(start, PART)).hash() for start in range(0, len(content), PART)]
+        digests = [
+            _composed(content.slice(start, ROWS_AT_ONCE)).hash() for start in range(0, len(content), ROWS_AT_ONCE)
+        ]
         digest = pl.concat(digests) if digests else pl.Series(dtype=pl.UInt64)
         rows = frame.filter(content.is_not_null() & digest.is_duplicated())
         text = _composed(content.gather(rows["passage"]))

@@ -1,10 +1,10 @@
-"""The data model: queries, passages, qrels, hard negatives and excluded pairs with items, languages and groups."""
+"""The data model: queries, passages and qrels in many languages, with items and groups."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,29 +15,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from babelmix._lists import as_list
-from babelmix.corpus.images import IMAGE_TYPE, picture_keys
-from babelmix.corpus.languages import IMAGE, canonical_language, check_language_tags, in_range, match_languages
-from babelmix.errors import CorpusError
+from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match_languages
+from babelmix.corpus.schema import (
+    GRADE,
+    OPTIONAL,
+    PICTURE_SCHEMA,
+    QREL_COLUMNS,
+    QREL_SCHEMA,
+    REQUIRED,
+    ROW_SCHEMA,
+    canonical_rows,
+    optional_pairs_table,
+    pairs_table,
+    parts_of,
+    qrels_table,
+    rows_table,
+)
+from babelmix.corpus.storage import read_tables, save_tables
+from babelmix.errors import CorpusError, ReaderError
 
-ROW_COLUMNS = ("item", "lang", "text", "group")
-QREL_COLUMNS = ("query_item", "passage_item")
-GRADE = "grade"
-ROW_SCHEMA = pa.schema([(name, pa.large_string()) for name in ROW_COLUMNS])
-QREL_SCHEMA = pa.schema([*((name, pa.large_string()) for name in QREL_COLUMNS), (GRADE, pa.int32())])
-IMAGE_COLUMNS = ("image", "digest")
-"""What a side with pictures has besides `ROW_COLUMNS`."""
-PICTURE_SCHEMA = pa.schema([*ROW_SCHEMA, ("image", IMAGE_TYPE), ("digest", pa.large_string())])
-NEGATIVE_SCHEMA = pa.schema([(name, pa.large_string()) for name in QREL_COLUMNS])
-OPTIONAL = ("negatives", "excluded")
-"""The tables of pairs that a corpus may do without."""
 COPIES_KEY = "copies"
 """The key of `meta` that counts copies of right answers, see `babelmix.corpus.copies`."""
 
 READ_AS = "languages_read_as"
 """The key of `meta` that counts rows whose language had another tag: `{"eng": {"as": "en", "rows": 12}}`."""
-
-PART = 1 << 16
-"""Rows that are looked at together where a look needs a copy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +79,13 @@ class Corpus:
 
     def __post_init__(self) -> None:
         read_as: dict[str, dict[str, Any]] = {}
-        object.__setattr__(self, "queries", _unified(_rows_table(self.queries, "queries"), read_as))
-        object.__setattr__(self, "passages", _unified(_rows_table(self.passages, "passages"), read_as))
+        object.__setattr__(self, "queries", canonical_rows(rows_table(self.queries, "queries"), read_as))
+        object.__setattr__(self, "passages", canonical_rows(rows_table(self.passages, "passages"), read_as))
         if read_as:
             object.__setattr__(self, "meta", {**self.meta, READ_AS: {**self.meta.get(READ_AS, {}), **read_as}})
-        object.__setattr__(self, "qrels", _qrels_table(self.qrels))
-        object.__setattr__(self, "negatives", _other_pairs(self.negatives, "negatives", self.qrels))
-        object.__setattr__(self, "excluded", _other_pairs(self.excluded, "excluded", self.qrels))
+        object.__setattr__(self, "qrels", qrels_table(self.qrels))
+        object.__setattr__(self, "negatives", optional_pairs_table(self.negatives, "negatives", self.qrels))
+        object.__setattr__(self, "excluded", optional_pairs_table(self.excluded, "excluded", self.qrels))
         for column, side in zip(QREL_COLUMNS, ("queries", "passages"), strict=True):
             items = pc.unique(getattr(self, side)["item"])
             for name in ("qrels", *OPTIONAL):
@@ -252,7 +253,7 @@ class Corpus:
                 if (column == GRADE and not self.is_graded) or column == "image":
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())
-                for start, part in _parts(table[column]):
+                for start, part in parts_of(table[column]):
                     digest.update(("\x1f" if start else "").encode())
                     digest.update("\x1f".join(map(str, part.to_pylist())).encode())
         return digest.hexdigest()
@@ -265,157 +266,46 @@ class Corpus:
         ]
         return sides[0].join(sides[1], on="lang", how="full", coalesce=True).fill_null(0).sort("lang")
 
-    def save(self, folder: str | Path, *, format: str = "parquet") -> None:
-        """Write the corpus as a folder: a Parquet or Arrow file a table and `corpus.json`, whole or not at all.
+    def save(self, folder: str | Path, *, format: str = "parquet", keep_existing: bool = False) -> None:
+        """Write the corpus as a folder: one Parquet or Arrow file for each table, and `corpus.json`.
 
-        An empty table of negatives or excluded pairs has no file. Pictures are written into the tables, also those that were
-        files.
+        The folder appears complete or not at all. Pictures are written into the tables, also those that were files. Empty
+        `negatives` and `excluded` have no file.
 
         Args:
-            folder: where to; an existing corpus there is replaced.
-            format: `"parquet"` (small) or `"arrow"` (uncompressed, memory-mapped on load).
+            folder: where to write. A corpus that is there already is replaced.
+            format: `"parquet"` (small) or `"arrow"` (uncompressed; `load` memory-maps it).
+            keep_existing: if another process writes the same folder first, keep its corpus.
+
+        Raises:
+            ConfigError: the format is unknown.
+            BabelmixError: the folder holds other files, or cannot be written to.
+            WriteError: the disk is full.
 
         """
-        from babelmix.corpus.storage import save_corpus
-
-        save_corpus(self, Path(folder), format)
+        save_tables(
+            Path(folder), self.tables(), {"name": self.name, "fingerprint": self.fingerprint(), "meta": dict(self.meta)},
+            format, keep_existing=keep_existing,
+        )  # fmt: skip
 
     @classmethod
     def load(cls, folder: str | Path) -> Corpus:
-        """Read a folder written by `save`; Arrow files are memory-mapped.
+        """Read a folder that `save` wrote. Arrow files are memory-mapped.
 
         Raises:
-            ReaderError: the folder is not a corpus.
+            ReaderError: the folder is not a corpus, or a file in it is damaged.
 
         """
-        from babelmix.corpus.storage import load_corpus
+        folder = Path(folder)
+        tables, about = read_tables(folder)
+        try:
+            return cls(**tables, name=about["name"], meta=about["meta"])
+        except CorpusError as error:
+            raise error if isinstance(error, ReaderError) else ReaderError(str(error), file=folder) from error
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise ReaderError(f"cannot be read as a corpus ({error})", file=folder) from error
 
-        return load_corpus(Path(folder))
-
-
-def _rows_table(table: pa.Table, side: str) -> pa.Table:
-    missing = [name for name in ROW_COLUMNS if name not in table.column_names]
-    if missing:
-        raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
-    pictures = "image" in table.column_names and table["image"].null_count < table.num_rows
-    table = _with_digests(table, side) if pictures else table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
-    for name in ROW_COLUMNS:
-        for start, part in _parts(table[name]):
-            empty = pc.is_null(part)
-            if name == "text":
-                empty = pc.or_(empty, pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(part)), 0))
-                empty = pc.fill_null(empty, True)
-                if pictures:
-                    empty = pc.and_(empty, pc.is_null(table["image"].slice(start, len(part))))
-            if pc.any(empty, min_count=0).as_py():
-                row = start + int(pc.index(empty, True).as_py())
-                raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
-    _check_languages_of_pictures(table, side, pictures)
-    check_language_tags(pc.unique(table["lang"]).to_pylist(), f"{side}, column 'lang'")
-    return table
-
-
-def _with_digests(table: pa.Table, side: str) -> pa.Table:
-    """A side with pictures, each with its digest."""
-    if "digest" not in table.column_names:
-        table = table.append_column("digest", pa.array(picture_keys(table["image"], side), pa.large_string()))
-    return table.select([*ROW_COLUMNS, *IMAGE_COLUMNS]).cast(PICTURE_SCHEMA)
-
-
-def _unified(table: pa.Table, read_as: dict[str, dict[str, Any]]) -> pa.Table:
-    """The rows under one tag a language; what was changed is added to `read_as`."""
-    counts = pc.value_counts(table["lang"].combine_chunks()).to_pylist() if table.num_rows else []
-    for tag, rows in ((one["values"], one["counts"]) for one in counts):
-        if (other := canonical_language(tag)) != tag:
-            entry = read_as.setdefault(tag, {"as": other, "rows": 0})
-            entry["rows"] += rows
-    changes = {one["values"]: canonical_language(one["values"]) for one in counts}
-    if all(tag == other for tag, other in changes.items()):
-        return table
-    lang = pl.Series(pl.from_arrow(table["lang"])).replace(changes).to_arrow()
-    return table.set_column(table.column_names.index("lang"), "lang", lang.cast(pa.large_string()))
-
-
-def _check_languages_of_pictures(table: pa.Table, side: str, pictures: bool) -> None:
-    """A row is a picture, or it has a text and a language."""
-    is_picture = pc.is_valid(table["image"]) if pictures else pa.repeat(False, table.num_rows)
-    wrong = pc.not_equal(pc.equal(table["lang"], IMAGE), is_picture)
-    both = pc.and_(is_picture, pc.is_valid(table["text"]))
-    for bad, what in (
-        (wrong, f"a picture's language is {IMAGE!r}, and nothing else has it"),
-        (both, "is a picture and a text; make two rows of it"),
-    ):
-        if pc.any(bad, min_count=0).as_py():
-            row = int(pc.index(bad, True).as_py())
-            raise CorpusError(f"{side}, row {row + 1}, column 'lang': {table['lang'][row].as_py()!r}, {what}")
-
-
-def _parts(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.ChunkedArray]]:
-    """A column in parts, each with the number of its first row: a copy of a part fits in memory."""
-    for start in range(0, len(column), PART):
-        yield start, column.slice(start, PART)
-
-
-def _qrels_table(table: pa.Table) -> pa.Table:
-    _check_pair_columns(table, "qrels")
-    if GRADE not in table.column_names:
-        table = table.append_column(GRADE, pa.array([1] * table.num_rows, pa.int32()))
-    try:
-        table = table.select([*QREL_COLUMNS, GRADE]).cast(QREL_SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise CorpusError(f"qrels: cannot be read as two items and a whole number ({error})") from error
-    good = pc.fill_null(pc.greater_equal(table[GRADE], 1), False)
-    if not pc.all(good, min_count=0).as_py():
-        row = int(pc.index(good, False).as_py())
-        raise CorpusError(
-            f"qrels, row {row + 1}, column {GRADE!r}: {table[GRADE][row].as_py()} is not a whole number from 1 on; leave out "
-            "what is not relevant"
-        )
-    _check_pairs_differ(table, "qrels")
-    return table
-
-
-def pairs_table(pairs: Iterable[tuple[str, str]]) -> pa.Table:
-    """Pairs of a query's and a passage's item as a table of `negatives` or `excluded`."""
-    listed = list(pairs)
-    return pa.table(
-        {column: [pair[i] for pair in listed] for i, column in enumerate(QREL_COLUMNS)}, schema=NEGATIVE_SCHEMA
-    )
-
-
-def _other_pairs(table: pa.Table | None, name: str, qrels: pa.Table) -> pa.Table:
-    """The table of negatives or of excluded pairs, checked: no pair of it is relevant."""
-    if table is None:
-        return NEGATIVE_SCHEMA.empty_table()
-    _check_pair_columns(table, name)
-    try:
-        table = table.select(list(QREL_COLUMNS)).cast(NEGATIVE_SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise CorpusError(f"{name}: cannot be read as two items ({error})") from error
-    _check_pairs_differ(table, name)
-    if not table.num_rows:
-        return table
-    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index("row")
-    both = frame.join(pl.DataFrame(pl.from_arrow(qrels)), on=QREL_COLUMNS, how="semi").sort("row")
-    if both.height:
-        row, query, passage = both.row(0)
-        raise CorpusError(
-            f"{name}, row {row + 1}: the pair {query!r}, {passage!r} is also in qrels; a passage is relevant to a "
-            "query or it is not, so leave one of the two out"
-        )
-    return table
-
-
-def _check_pair_columns(table: pa.Table, name: str) -> None:
-    missing = [column for column in QREL_COLUMNS if column not in table.column_names]
-    if missing:
-        raise CorpusError(f"{name}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
-
-
-def _check_pairs_differ(table: pa.Table, name: str) -> None:
-    unique = table.group_by(list(QREL_COLUMNS), use_threads=False).aggregate([])
-    if unique.num_rows != table.num_rows:
-        frame = pl.DataFrame(pl.from_arrow(table))
-        row = int(frame.select(QREL_COLUMNS).is_duplicated().arg_true()[0])
-        pair = frame.row(row)
-        raise CorpusError(f"{name}, row {row + 1}: the pair {pair[0]!r}, {pair[1]!r} is listed more than once")
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables by their names, without optional ones that are empty."""
+        tables = {name: getattr(self, name) for name in (*REQUIRED, *OPTIONAL)}
+        return {name: table for name, table in tables.items() if name in REQUIRED or table.num_rows}

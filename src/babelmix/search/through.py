@@ -21,7 +21,7 @@ import pyarrow as pa
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix.corpus import IMAGE, Corpus
-from babelmix.corpus.model import QREL_COLUMNS
+from babelmix.corpus.schema import QREL_COLUMNS
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import SearchError
 from babelmix.evaluation import Estimate, Measure, estimates

@@ -10,6 +10,7 @@ from typing import Any
 
 from babelmix._lists import as_list
 from babelmix.corpus.copies import with_copies
+from babelmix.corpus.hub import from_hub
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import (
     beir,
@@ -36,7 +37,7 @@ from babelmix.corpus.readers import (
     xtd10,
 )
 from babelmix.corpus.readers import mteb as mteb_task
-from babelmix.corpus.storage import from_hub, is_corpus_folder, load_corpus
+from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError
 
 
@@ -153,7 +154,7 @@ def _open(spec: str, options: dict[str, Any]) -> Corpus:
     file = Path(spec)
     if file.is_dir():
         if is_corpus_folder(file):
-            return _read("corpus folder", lambda path: load_corpus(Path(path)), spec, options)
+            return _read("corpus folder", Corpus.load, spec, options)
         if beir.is_beir_folder(file):
             return _read("beir", beir.read, spec, options)
         raise ReaderError("is neither a babelmix corpus (corpus.json) nor a BEIR folder (corpus.jsonl)", file=file)

@@ -15,9 +15,10 @@ import pyarrow as pa
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import IMAGE_TYPE, bytes_of, digest_of, open_picture
 from babelmix.corpus.languages import IMAGE, canonical_language
-from babelmix.corpus.model import PICTURE_SCHEMA, Corpus
+from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._rows import Rows, corpus_from_tables
+from babelmix.corpus.schema import PICTURE_SCHEMA
 from babelmix.errors import PictureError, ReaderError
 
 HUMAN, TRANSLATED, MACHINE, UNKNOWN = "human", "translated", "machine", "unknown"

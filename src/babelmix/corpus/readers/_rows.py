@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from babelmix.corpus.model import GRADE, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, Corpus, pairs_table
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.schema import GRADE, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, pairs_table
 from babelmix.errors import CorpusError, ReaderError
 
 BATCH = 50_000

@@ -19,7 +19,7 @@ from babelmix._cache import keeping, say_made_again
 from babelmix._files import cache_folder
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
-from babelmix.corpus.storage import is_corpus_folder, load_corpus, save_corpus
+from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError, require
 
 LAYOUT = 3
@@ -127,13 +127,13 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
     folder = cache_folder() / "corpora" / f"comfyui-docs-{version}-{LAYOUT}{'-rows' if rows else ''}"
     if is_corpus_folder(folder):
         try:
-            return load_corpus(folder)
+            return Corpus.load(folder)
         except ReaderError:
             say_made_again("corpora", folder)
             shutil.rmtree(folder, ignore_errors=True)
     corpus = _parse(Path(str(package.__file__)).parent / "docs", rows, version)
     with keeping("corpora"):
-        save_corpus(corpus, folder, "parquet", keep_existing=True)
+        corpus.save(folder, keep_existing=True)
     return corpus
 
 

@@ -27,7 +27,7 @@ from babelmix.corpus.images import digest_of
 from babelmix.corpus.languages import IMAGE
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._sources import pick_langs
-from babelmix.corpus.storage import is_corpus_folder, load_corpus, save_corpus
+from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError, require
 
 LAYOUT = 1
@@ -76,7 +76,7 @@ def read(
     corpus = _cached(place) or _everything(size, versions)
     if not is_corpus_folder(place):
         with keeping("corpora"):
-            save_corpus(corpus, place, "arrow", keep_existing=True)
+            corpus.save(place, format="arrow", keep_existing=True)
     if part:
         sizes = Counter(corpus.passages["group"].to_pylist())
         # Emoji that are drawn alike cannot be told apart by a picture: they are trained on, not tested.
@@ -92,7 +92,7 @@ def _cached(place: Path) -> Corpus | None:
     if not is_corpus_folder(place):
         return None
     try:
-        return load_corpus(place)
+        return Corpus.load(place)
     except ReaderError:
         say_made_again("corpora", place)
         shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""A corpus as a Hugging Face data set, in memory and on the hub, both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from babelmix.corpus.images import with_bytes
+from babelmix.corpus.model import Corpus
+from babelmix.corpus.schema import OPTIONAL, QREL_COLUMNS, REQUIRED, ROW_COLUMNS
+from babelmix.errors import ReaderError, first_line
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+
+def to_datasets(corpus: Corpus) -> DatasetDict:
+    """The corpus as a Hugging Face `DatasetDict` with a split a table, the optional tables only if they have rows.
+
+    The Arrow tables are shared, not copied; pictures are of the feature `Image`. Name, meta and fingerprint are not part
+    of a `DatasetDict`.
+    """
+    from datasets import Dataset, DatasetDict, Image
+
+    sides = {name: Dataset(with_bytes(table)) for name, table in corpus.tables().items()}
+    return DatasetDict(
+        {n: side.cast_column("image", Image()) if "image" in side.column_names else side for n, side in sides.items()}
+    )
+
+
+def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
+    """A corpus from a `DatasetDict` with the splits `queries`, `passages`, `qrels`, and perhaps `negatives` and `excluded`.
+
+    Raises:
+        ReaderError: a split is missing.
+        CorpusError: a split breaks the data model.
+
+    """
+    for split in REQUIRED:
+        if split not in datasets:
+            raise ReaderError(
+                f"the data set has no split {split!r}; it has {', '.join(map(str, datasets))}", file=name
+            )
+    others = [other for other in OPTIONAL if other in datasets]
+    splits = (*REQUIRED, *others)
+    columns = {split: datasets[split].with_format("arrow")[:] for split in splits}
+    for split in splits:
+        needed = ROW_COLUMNS if split in ("queries", "passages") else QREL_COLUMNS
+        absent = [column for column in needed if column not in columns[split].column_names]
+        if absent:
+            raise ReaderError("is missing", file=f"{name}/{split}", field=absent[0])
+    tables = {other: columns[other] for other in others}
+    return Corpus(columns["queries"], columns["passages"], columns["qrels"], name, **tables)
+
+
+def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> None:
+    """Upload the corpus to the Hugging Face hub, one configuration a table.
+
+    Negatives and excluded pairs that an earlier corpus left in the repository are removed if this one has none.
+    """
+    from datasets import get_dataset_config_names
+    from datasets.hub import delete_from_hub
+
+    tables = to_datasets(corpus)
+    for name, dataset in tables.items():
+        dataset.push_to_hub(repository, config_name=name, split=name, private=private)
+    missing = [name for name in OPTIONAL if name not in tables]
+    there = get_dataset_config_names(repository) if missing else []
+    for name in missing:
+        if name in there:
+            delete_from_hub(repository, name)
+
+
+def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
+    """Download a corpus that `push_to_hub` uploaded.
+
+    Raises:
+        ReaderError: the hub has no such data set, does not answer, or the data set is not a corpus.
+
+    """
+    from datasets import DatasetDict, get_dataset_config_names, load_dataset
+
+    try:
+        there = get_dataset_config_names(repository, revision=revision)
+        names = (*REQUIRED, *(name for name in OPTIONAL if name in there))
+        splits = {name: load_dataset(repository, name, split=name, revision=revision) for name in names}
+    except Exception as error:
+        raise ReaderError(
+            f"cannot be loaded from the hub ({type(error).__name__}: {first_line(error)}); "
+            "check the name and the network, or give a local path",
+            file=repository,
+        ) from error
+    return from_datasets(DatasetDict(splits), name=repository)
