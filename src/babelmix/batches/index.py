@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import scipy.sparse
 
+from babelmix._components import components
 from babelmix._lists import as_list
 from babelmix.batches.corpus_pools import DifferentPool, PictureRows, RenderingsPool, SamePool, TwoCaptionsPool
 from babelmix.batches.keyed import uniforms
@@ -117,9 +117,7 @@ def _links(key: pl.Series, node: Ints) -> tuple[Ints, Ints]:
 
 
 def _components(left: Ints, right: Ints, split: int, size: int) -> tuple[Ints, Ints]:
-    graph = scipy.sparse.coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
-    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    classes: Ints = np.asarray(labels, dtype=np.int64)
+    classes = components(left, right, size)
     return classes[:split], classes[split:]
 
 

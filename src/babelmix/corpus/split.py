@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import scipy.sparse
 
+from babelmix._components import components
 from babelmix.corpus.model import Corpus
 from babelmix.errors import ConfigError
 
@@ -81,9 +81,8 @@ def _group_leaders(corpus: Corpus) -> dict[str, str]:
         spread = frame.join(first, on="item").filter(pl.col("group") != pl.col("first"))
         left += [number[name] for name in spread["group"]]
         right += [number[name] for name in spread["first"]]
-    graph = scipy.sparse.coo_array((np.ones(len(left)), (left, right)), shape=(len(names), len(names)))
-    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    labels = components(left, right, len(names)).tolist()
     leader: dict[int, str] = {}
     for name, label in zip(names, labels, strict=True):
-        leader.setdefault(int(label), name)
-    return {name: leader[int(label)] for name, label in zip(names, labels, strict=True)}
+        leader.setdefault(label, name)
+    return {name: leader[label] for name, label in zip(names, labels, strict=True)}

@@ -9,10 +9,11 @@ answers. In a pool of one other language only the questions that both languages 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from babelmix._components import components
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._records import get_field, is_unicode, json_document
@@ -71,13 +72,15 @@ def parse(
     queries: list[dict[str, str]] = []
     passages: list[dict[str, str]] = []
     qrels: list[tuple[str, str]] = []
-    groups = _Articles()
+    articles: list[str] = []
+    first_article: dict[str, str] = {}
+    edges: list[tuple[str, str]] = []
     for lang, document in documents.items():
         number = 0
         seen: set[str] = set()
         for article_number, article in enumerate(get_field(document, "data", list, file=files[lang], row=None)):
             group = f"{lang}/{article_number}"
-            groups.add(group)
+            articles.append(group)
             for paragraph in get_field(article, "paragraphs", list, file=files[lang], row=None):
                 number += 1
                 names, breaks = _add_sentences(paragraph, lang, number, group, files[lang], passages)
@@ -88,12 +91,12 @@ def parse(
                     seen.add(item)
                     text = _get(question, "question", str, files[lang], number)
                     queries.append({"item": item, "lang": lang, "text": text, "group": group})
-                    groups.join(item, group)
+                    edges.append((group, first_article.setdefault(item, group)))
                     holder = _holder(question, item, breaks, files[lang], number)
                     qrels.append((item, names[holder]))
-    labels = groups.labels()
+    names_of_articles = _article_names(articles, edges)
     for row in (*queries, *passages):
-        row["group"] = labels[row["group"]]
+        row["group"] = names_of_articles[row["group"]]
     meta = {"source": "LAReQA", "licence": licence, "unit": "sentence", "evaluation_only": True}
     return Corpus.from_rows(queries, passages, qrels, name=name, meta=meta)
 
@@ -139,34 +142,19 @@ def _get(record: Any, key: str, kind: type, file: str, number: int) -> Any:
     return get_field(record, key, kind, file=file, row=number, unit="paragraph")
 
 
-class _Articles:
-    """Articles of several languages, joined where they share a question.
+def _article_names(articles: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Name articles of several languages by number. Articles that share a question have one name.
 
-    In XQuAD-R an article has the same place in every file; in MLQA-R it has not, and only its questions tell.
+    In XQuAD-R an article has the same place in every file. In MLQA-R only the questions tell which articles are translations.
+
+    Args:
+        articles: the article of each language, in the order of the files.
+        edges: pairs of articles that share a question.
+
     """
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-        self._of_question: dict[str, str] = {}
-
-    def add(self, article: str) -> None:
-        self._parents[article] = article
-
-    def join(self, question: str, article: str) -> None:
-        other = self._of_question.setdefault(question, article)
-        self._parents[self._root(article)] = self._root(other)
-
-    def _root(self, article: str) -> str:
-        while self._parents[article] != article:
-            article = self._parents[article]
-        return article
-
-    def labels(self) -> dict[str, str]:
-        numbers: dict[str, int] = {}
-        return {
-            article: f"article-{numbers.setdefault(self._root(article), len(numbers)):03d}"
-            for article in self._parents
-        }
+    number = {article: i for i, article in enumerate(articles)}
+    labels = components([number[a] for a, _ in edges], [number[b] for _, b in edges], len(articles))
+    return {article: f"article-{label:03d}" for article, label in zip(articles, labels.tolist(), strict=True)}
 
 
 def _check_counts(corpus: Corpus, title: str, published: Counts, folder: Path) -> None:

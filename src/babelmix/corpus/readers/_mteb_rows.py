@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from babelmix._components import NamedSets
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.errors import ReaderError
 
@@ -200,27 +201,6 @@ class _Items:
         ]
 
 
-class _Union:
-    """Which things are connected; the first one stands for all."""
-
-    def __init__(self) -> None:
-        self.parent: dict[Any, Any] = {}
-
-    def find(self, thing: Any) -> Any:
-        self.parent.setdefault(thing, thing)
-        root = thing
-        while self.parent[root] != root:
-            root = self.parent[root]
-        while self.parent[thing] != root:
-            self.parent[thing], thing = root, self.parent[thing]
-        return root
-
-    def join(self, a: Any, b: Any) -> None:
-        a, b = self.find(a), self.find(b)
-        if a != b:
-            self.parent[b] = a
-
-
 def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, str]:
     """For each passage item the item it is a rendering of: passages of one query in different languages.
 
@@ -230,12 +210,12 @@ def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, 
     passages_of: dict[str, list[str]] = defaultdict(list)
     for (query, _), answers in found.items():
         passages_of[query].extend(answers)
-    union = _Union()
+    sets = NamedSets(lang_of)
     for passages in passages_of.values():
         if len({lang_of[p] for p in passages}) == len(passages):
             for passage in passages[1:]:
-                union.join(passages[0], passage)
-    names = {passage: union.find(passage) for passage in lang_of}
+                sets.merge(passages[0], passage)
+    names = {passage: sets.name(passage) for passage in lang_of}
     seen: dict[tuple[str, str], str] = {}
     for passage, item in names.items():
         other = seen.setdefault((item, lang_of[passage]), passage)
@@ -251,13 +231,11 @@ def _groups(
     queries: Sequence[str], passages: Sequence[str], pairs: Iterable[tuple[str, str]]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The group of each query item and of each passage item: what qrels connect, named by a passage if there is one."""
-    union = _Union()
-    for passage in passages:
-        union.find(("passage", passage))
+    sets = NamedSets([*(("passage", passage) for passage in passages), *(("query", query) for query in queries)])
     for query, passage in pairs:
-        union.join(("passage", passage), ("query", query))
+        sets.merge(("passage", passage), ("query", query))
 
     def named(side: str, items: Sequence[str]) -> dict[str, str]:
-        return {item: ":".join(union.find((side, item))) for item in items}
+        return {item: ":".join(sets.name((side, item))) for item in items}
 
     return named("query", queries), named("passage", passages)
