@@ -191,8 +191,8 @@ def pictures(experiment: Experiment, label: str) -> None:
 
 def bias_table(experiment: Experiment) -> str:
     """Few numbers for someone who has never heard of language bias."""
-    head = ["batches", "mAP within a language", "mAP across two", "mAP with all on one shelf", "places between translations",
-            "first ten answers in the question's language"]  # fmt: skip
+    head = ["batches", "mAP within a language", "mAP across two", "mAP with all in one index", "ranks between translations",
+            "question's language in the first ten answers"]  # fmt: skip
     names = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance", "bias/same-language share@10")
     rows = [
         [f"**{name}**", *(shown(measure, experiment.entries[name]["macro"][measure]["value"]) for measure in names)]
