@@ -7,8 +7,8 @@ import pytest
 from conftest import parallel_corpus
 
 from babelmix.errors import ConfigError
-from babelmix.evaluation import RankTable, crowding, language_shares, measures, rank_table
-from babelmix.evaluation.bias import lower_is_better, own_language, per_query
+from babelmix.evaluation import RankTable, crowding, language_shares, measure_info, measures, rank_table
+from babelmix.evaluation.bias import own_language, per_query
 from babelmix.evaluation.measures import Measure
 
 LESS_IS_BETTER = (
@@ -56,18 +56,18 @@ def test_shares_are_of_all_queries_whose_language_has_passages(table: RankTable)
 
 
 def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> None:
-    for name, found in per_query(table).items():
-        better = True if name in LESS_IS_BETTER else False if name in MORE_IS_BETTER else None
-        assert lower_is_better(name) is better, name
-        assert found.aggregate == ("median" if name.startswith("median") else "mean"), name
-        shown = measures(table)[f"bias/{name}"]
-        assert (shown.lower_is_better, shown.aggregate) == (better, found.aggregate)
+    for name in per_query(table):
+        better = "lower" if name in LESS_IS_BETTER else "higher" if name in MORE_IS_BETTER else None
+        info, shown = measure_info(f"bias/{name}"), measures(table)[f"bias/{name}"]
+        assert info.better == better, name
+        assert info.aggregate == ("median" if name.startswith("median") else "mean"), name
+        assert (shown.lower_is_better, shown.aggregate) == (info.lower_is_better, info.aggregate)
     assert all(m.lower_is_better is False for m in measures(table).values() if m.setting != "bias")
     for name in ("rank distance@5", "same-language share@all", "same-language share"):
         with pytest.raises(
             ConfigError, match=r"there is no bias metric .*; there are rank distance, .*, same-language excess@K$"
         ):
-            lower_is_better(name)
+            measure_info(f"bias/{name}")
 
 
 def test_crowding_is_a_mean_over_relevant_passages(table: RankTable) -> None:

@@ -15,7 +15,7 @@ from test_training_options import load
 
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
-from babelmix.evaluation import audit
+from babelmix.evaluation import audit, measure_info
 from babelmix.training import TrainingSettings, add_audit, train
 
 SETTINGS: dict[str, Any] = {"strategy": "hybrid(0.25)", "steps": 3, "batch_size": 8, "learning_rate": 0.05, "seed": 7}
@@ -78,14 +78,14 @@ def test_an_audit_goes_into_the_card(folder) -> None:
     assert row[0] == "toy/test (4 languages)"
     for name, cell in zip(SHOWN, row[1:], strict=True):
         macro = done.estimates[name][0]
-        shown = [f"{v:,.0f}" if "distance" in name else f"{v:.3f}" for v in (macro.value, macro.low, macro.high)]
-        assert cell == f"{shown[0]} [{shown[1]}, {shown[2]}]"
+        assert cell == measure_info(name).with_interval(macro)
     head, *rows = table_of(text, "language")
     assert head == ["language", *(SHOWN[name] for name in SHOWN if name != "cross/mAP")]
     assert [row[0] for row in rows] == ["de", "en", "fr", "ja"]
     for row in rows:
         assert row[1] == f"{done.estimates['mono/mAP'][1][row[0]].value:.3f}"
-        assert row[3] == f"{done.estimates['bias/rank distance'][1][row[0]].value:,.0f}"
+        name = "bias/rank distance"
+        assert row[3] == measure_info(name).shown(done.estimates[name][1][row[0]].value)
     results = ModelCard(text).data.eval_results
     assert {r.metric_name: r.metric_value for r in results} == {
         title: round(done.estimates[name][0].value, 4) for name, title in SHOWN.items()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation import Audit, RankTable, crowding, language_shares, measures, rank_table
-from babelmix.evaluation.measures import check_name
+from babelmix.evaluation.measure_info import check_name
 from babelmix.evaluation.metrics import RankedLists, metric, recall
 from babelmix.evaluation.metrics.hit import hit
 from babelmix.evaluation.ranks import relevant_pairs

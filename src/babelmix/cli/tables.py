@@ -7,25 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.cli.listing import new_table, out, plain
-from babelmix.evaluation import Audit, Comparison
-from babelmix.evaluation.run import SHARE_AT
+from babelmix.evaluation import Audit, Comparison, measure_info
+from babelmix.evaluation.measure_info import SHARE_AT, headline
 from babelmix.experiment import AuditComparison, Results, audit_lead, comparison_lead, finding
 from babelmix.experiment.report import headline_of, sections
 from babelmix.experiment.report.policies import Estimates, policies_lead
 from babelmix.experiment.report.pool import pool_section
 from babelmix.training import TrainingData, TrainingResult
-
-SHORT = {
-    "mono/mAP": "mono mAP",
-    "cross/mAP": "cross mAP",
-    "multi/mAP": "multi mAP",
-    "bias/rank distance": "rank dist.",
-    f"bias/same-language share@{SHARE_AT}": f"own lang.@{SHARE_AT}",
-    "bias/rank distance over query languages": "rank dist.",
-    **{f"multi/hit@{k}": f"hit@{k}" for k in (1, 5, 10)},
-    **{f"cross/hit@{k}": f"hit@{k}, one lang." for k in (1, 5, 10)},
-}
-"""Column heads for a terminal."""
 
 LEGEND = (
     "mAP within a language (mono), across two (cross), in a pool of all (multi); rank dist.: places between translations "
@@ -76,8 +64,8 @@ def print_audit(audit: Audit, folder: Path) -> None:
             table.add_row(*map(plain, row))
         out.print(table)
     languages = sections.languages_section(audit).tables[0]
-    names = sections.headline(audit.estimates)
-    short = new_table(languages.head[0], *(SHORT[name] for name in names))
+    names = headline(audit.estimates)
+    short = new_table(languages.head[0], *(measure_info(name).short for name in names))
     for row in languages.rows:
         short.add_row(*(cell.split(" [")[0] for cell in row))
     out.print(short)
@@ -118,11 +106,11 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
 
 def print_audit_comparison(comparison: AuditComparison, report: Path) -> None:
     """The headline of each audit, the tests, and where the report is."""
-    head = sections.headline({name for audit in comparison.audits.values() for name in audit.estimates})
-    table = new_table("", *(SHORT[name] for name in head))
+    head = headline({name for audit in comparison.audits.values() for name in audit.estimates})
+    table = new_table("", *(measure_info(name).short for name in head))
     for label, audit in comparison.audits.items():
         values = (audit.estimates[name][0].value if name in audit.estimates else float("nan") for name in head)
-        table.add_row(label, *(sections.shown(name, value) for name, value in zip(head, values, strict=True)))
+        table.add_row(label, *(measure_info(name).shown(value) for name, value in zip(head, values, strict=True)))
     out.print(table)
     pairs = {(c.first, c.second): None for c in comparison.comparisons}
     for pair in pairs:
@@ -148,7 +136,8 @@ def print_policies(
     title = f"{about['queries']:,} queries of {about['corpus']}, {about['index']} ({about['encoder']}, {about['pool']:,} rows)"
     table = new_table("", *found, title=title)
     for name in names:
-        table.add_row(sections.title_of(name), *(sections.shown(name, one[name][0].value) for one in found.values()))
+        info = measure_info(name)
+        table.add_row(info.title, *(info.shown(one[name][0].value) for one in found.values()))
     for key, words in (("median", "ms a search, median"), ("p95", "ms a search, p95")):
         table.add_row(words, *(f"{cost[policy][key]:.1f}" for policy in found))
     out.print(table)
@@ -181,16 +170,17 @@ def print_comparison(results: Results, folder: Path) -> None:
 def _print_headline(results: Results, titled: bool) -> None:
     head = headline_of(results)
     corpus = results.strategies()[0].corpus
-    table = new_table("", *(SHORT[name] for name in head), title=f"on {corpus}" if titled else "")
+    table = new_table("", *(measure_info(name).short for name in head), title=f"on {corpus}" if titled else "")
     for entry in results.entries:
         cells = []
         for name in head:
             if name not in entry.means:
                 cells.append("")
                 continue
-            text = sections.shown(name, entry.means[name].value)
+            info = measure_info(name)
+            text = info.shown(entry.means[name].value)
             if len(entry.audits) > 1:
-                text += f" ± {sections.shown(name, entry.seed_deviation[name])}"
+                text += f" ± {info.shown(entry.seed_deviation[name])}"
             cells.append(text)
         mark = "" if entry.corpus == corpus else " *"
         table.add_row(

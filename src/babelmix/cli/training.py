@@ -166,7 +166,7 @@ def train(
     from babelmix.encoders.known import STATIC_FROM_SCRATCH
     from babelmix.encoders.loading import length_limit, make_static
     from babelmix.errors import ConfigError
-    from babelmix.evaluation.measures import check_name
+    from babelmix.evaluation.measure_info import check_name
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
     from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings, resolved

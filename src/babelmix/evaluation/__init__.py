@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from babelmix.evaluation.bias import crowding, language_shares
-from babelmix.evaluation.measures import SETTINGS, Measure, measures
+from babelmix.evaluation.measure_info import SETTINGS, MeasureInfo, measure_info
+from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.metrics import METRICS, metric
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.run import Audit, audit, audit_both_ways
@@ -17,6 +18,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Measure",
+    "MeasureInfo",
     "RankTable",
     "audit",
     "audit_both_ways",
@@ -26,6 +28,7 @@ __all__ = [
     "estimates",
     "holm",
     "language_shares",
+    "measure_info",
     "measures",
     "metric",
     "rank_table",

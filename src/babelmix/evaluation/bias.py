@@ -1,157 +1,306 @@
-"""Language bias: how far apart a model ranks the same answer in different languages, and which languages crowd in."""
+"""Language bias: how far apart a model ranks the same answer in different languages, and which languages crowd in.
+
+`BIAS_METRICS` holds the bias metrics of a rank table; `babelmix.extend.bias_metric` adds one. The definitions, for a query
+with relevant passages in languages l = 1..L, L >= 2, and r_l the rank in the pool of all languages of the best relevant
+passage in language l:
+
+- `rank distance`: max_l r_l - min_l r_l (arXiv 2408.10536, footnotes 5 and 6, after Huang et al. 2023). The best value is
+  L - 1. No top-k bounds it. A model that ranks everything equally low scores well, so read it beside mAP.
+- `median rank distance`: the same values, aggregated by the median over the queries of a language. A few queries that
+  find nothing decide the mean.
+- `log rank distance`: log2 of (max_l r_l + 1) / (min_l r_l + 1), ranks from 0: how often the list must be doubled to get
+  from the best to the worst. The best value is log2 L.
+- `relative rank distance`: rank distance over the number of passages in the pool, to compare pools of different sizes.
+- `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
+  shuffled pool (`babelmix.evaluation.chance`): 1 for a ranking by chance, whatever the languages and the pool.
+- `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
+- `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
+- `mean rank correlation`: see `babelmix.evaluation.correlation`; 1 if the language of the question does not matter.
+- `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 where languages lie apart.
+- `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in the
+  query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have no value.
+- `same-language share@k`: the share of the first k answers that are in the query's language.
+- `same-language excess@k`: that share over the share of the language in the pool; 1 is no preference.
+
+If the passages are pictures, each picture has queries in languages l = 1..L, and r_l is its rank for the best query in
+language l. `rank distance over query languages`, `rank std over query languages` and `rank variance over query languages`
+are as above, one value per picture (Mean Rank Variance of arXiv 2406.18254 as its code prints it, and as it is named).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from babelmix._registry import Registry
 from babelmix.corpus import IMAGE
-from babelmix.errors import ConfigError
+from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation.chance import distance_by_chance
 from babelmix.evaluation.correlation import rank_correlation
 from babelmix.evaluation.peer import peer
 from babelmix.evaluation.ranks import RankTable
 
-_LOWER_IS_BETTER: dict[str, bool | None] = {
-    "rank distance": True, "median rank distance": True, "log rank distance": True, "relative rank distance": True,
-    "rank distance over chance": True, "rank std": True, "rank variance": True, "mean rank correlation": False,
-    "PEER": False, "PEER by group": False, "same-language preference": None, "rank distance over query languages": True,
-    "rank std over query languages": True, "rank variance over query languages": True,
-}  # fmt: skip
-_OF_FIRST = ("same-language share", "same-language excess")
+Floats = npt.NDArray[np.float64]
+Better = Literal["higher", "lower"] | None
+"""Which values of a measure are better; None: neither."""
+
+_SOURCE = "arXiv 2408.10536"
 
 
-def lower_is_better(name: str) -> bool | None:
-    """Whether less of a bias metric is better; None where neither is.
+class BiasValues(NamedTuple):
+    """The values of a bias metric.
+
+    Args:
+        query: query rows, int64, shape (values,).
+        values: float64, shape (values,).
+        of_items: whether a value is of an item that queries in several languages look for, and so of no query language;
+            `query` is then any of these queries.
+
+    """
+
+    query: npt.NDArray[np.int64]
+    values: Floats
+    of_items: bool = False
+
+
+@dataclass(frozen=True)
+class BiasMetric:
+    """A bias metric of a rank table.
+
+    Args:
+        function: takes the rank table, and the cut-off if `per_cutoff`. Returns a value per query row, float64, shape
+            (queries,), NaN where a query has none; or `BiasValues`.
+        better: which values are better: `"higher"`, `"lower"` or None.
+        title: the name in reports, before `@k`; empty: the name it is registered under.
+        short: the column head on a terminal; empty: the title.
+        aggregate: what stands for the values of a language: their `"mean"` or their `"median"`.
+        per_cutoff: whether there is one measure `NAME@k` for each cut-off k of the rank table.
+        format: `"rank"` for a number of places in a list, `"score"` for everything else.
+        source: the paper or the program that defines it.
+
+    """
+
+    function: Callable[..., BiasValues | Floats]
+    better: Better
+    title: str = ""
+    short: str = ""
+    aggregate: Literal["mean", "median"] = "mean"
+    per_cutoff: bool = False
+    format: Literal["score", "rank"] = "score"
+    source: str = ""
+
+
+def parse_bias_metric(name: str) -> tuple[BiasMetric, int | None]:
+    """The bias metric of a name such as `same-language share@10`, and its cut-off.
 
     Raises:
         ConfigError: there is no such metric.
 
     """
-    of_first, _, k = name.rpartition("@")
-    if of_first in _OF_FIRST and k.isdecimal():
-        return None
-    if name not in _LOWER_IS_BETTER:
-        there = ", ".join([*_LOWER_IS_BETTER, *(f"{some}@K" for some in _OF_FIRST)])
+    base, at, k = name.rpartition("@") if "@" in name else (name, "", "")
+    found = BIAS_METRICS.get(base)
+    if found is None or found.per_cutoff != bool(at) or (at and not k.isdecimal()):
+        there = ", ".join(f"{some}@K" if one.per_cutoff else some for some, one in BIAS_METRICS.items())
         raise ConfigError(f"there is no bias metric {name!r}; there are {there}")
-    return _LOWER_IS_BETTER[name]
+    return found, int(k) if at else None
 
 
-class BiasValues(NamedTuple):
-    """A bias metric with one value a query.
+def per_query(table: RankTable) -> dict[str, BiasValues]:
+    """The values of every bias metric by name; a metric without any value is left out.
+
+    Raises:
+        AuditError: the function of a metric returns another shape than it should.
+
+    """
+    result: dict[str, BiasValues] = {}
+    once = {name: metric for name, metric in BIAS_METRICS.items() if not metric.per_cutoff}
+    for name, metric in once.items():
+        result[name] = _as_values(name, metric.function(table), table)
+    for k in table.cutoffs:
+        for name, metric in BIAS_METRICS.items():
+            if metric.per_cutoff:
+                result[f"{name}@{k}"] = _as_values(name, metric.function(table, k), table)
+    return {name: found for name, found in result.items() if len(found.query)}
+
+
+def _as_values(name: str, found: BiasValues | Floats, table: RankTable) -> BiasValues:
+    if isinstance(found, BiasValues):
+        return found
+    values = np.asarray(found, dtype=np.float64)
+    queries = len(table.query_lang)
+    if values.shape != (queries,):
+        raise AuditError(
+            f"the bias metric {name!r} returned values of shape {values.shape} for {queries} queries; return one value per "
+            "query, NaN for a query that has none"
+        )
+    known = np.flatnonzero(~np.isnan(values))
+    return BiasValues(known, values[known])
+
+
+class _Spread(NamedTuple):
+    """Queries with relevant passages in two languages or more.
 
     Args:
-        query: query rows, int64, shape (values,).
-        values: float64, shape (values,).
-        aggregate: how the values of a language are put together, `mean` or `median`.
-        of_items: whether a value is of an item looked for in several languages, and so of no query language; `query` is
-            then any of its queries.
+        query: query rows, int64, shape (rows,).
+        ranks: rank of the best relevant passage in each language, NaN for none, float64, shape (rows, languages).
+        counts: relevant passages in each language, int64, shape (rows, languages).
+        best: the smallest of the ranks, float64, shape (rows,).
+        worst: the largest of the ranks, float64, shape (rows,).
 
     """
 
     query: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    aggregate: Literal["mean", "median"] = "mean"
-    of_items: bool = False
+    ranks: Floats
+    counts: npt.NDArray[np.int64]
+    best: Floats
+    worst: Floats
 
 
-def per_query(table: RankTable) -> dict[str, BiasValues]:
-    """Bias metrics with one value a query, by name.
+_spreads: WeakKeyDictionary[RankTable, _Spread] = WeakKeyDictionary()
 
-    The metrics, for a query with relevant passages in languages l = 1..L, L >= 2, and r_l the rank in the pool of all
-    languages of the best relevant passage in language l:
 
-    - `rank distance`: max_l r_l - min_l r_l (arXiv 2408.10536, footnotes 5 and 6, after Huang et al. 2023). Best is
-      L - 1. Unbounded by any top-k; a model that ranks everything equally low scores well, so read it beside mAP.
-    - `median rank distance`: the same, with the median over the queries of a language in place of the mean: a few
-      queries that find nothing decide the mean.
-    - `log rank distance`: log2 of (max_l r_l + 1) / (min_l r_l + 1), ranks from 0: how often the list must be doubled to get
-      from the best to the worst. Best is log2 L.
-    - `relative rank distance`: rank distance over the number of passages in the pool, so that pools of different sizes
-      can be compared.
-    - `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
-      shuffled pool (`babelmix.evaluation.chance`): 1 for a ranking by chance, whatever the languages and the pool.
-    - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
-    - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
-    - `mean rank correlation`: see `babelmix.evaluation.correlation`; 1 if the language of the question does not matter.
-    - `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 where languages lie apart.
-    - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in
-      the query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have none.
-    - `same-language share@k`: the share of the first k answers that are in the query's language.
-    - `same-language excess@k`: that share over the share of that language in the pool; 1 is no preference.
+def _spread(table: RankTable) -> _Spread:
+    """Computed once per table: eight metrics follow from it."""
+    if table not in _spreads:
+        query, best, counts = _best_rank_by_language(table)
+        known = best >= 0
+        several = known.sum(axis=1) >= 2
+        ranks = np.where(known, best, np.nan)[several]
+        low, high = (_reduced(function, ranks) for function in (np.nanmin, np.nanmax))
+        _spreads[table] = _Spread(query[several], ranks, counts[several], low, high)
+    return _spreads[table]
 
-    Where passages are pictures, a picture has queries in languages l = 1..L instead, and r_l is its rank for the best of
-    those in language l: `rank distance over query languages`, `rank std ...` and `rank variance ...` are as above, one value
-    a picture (Mean Rank Variance of arXiv 2406.18254 as its code prints it, and as it is named).
 
-    """
-    result: dict[str, BiasValues] = {}
-    query, ranks, counts = _best_rank_by_language(table)
-    known = ranks >= 0
-    several = known.sum(axis=1) >= 2
-    spread, rows = np.where(known, ranks, np.nan)[several], query[several]
-    if len(rows):
-        worst, best = np.nanmax(spread, axis=1), np.nanmin(spread, axis=1)
-        result["rank distance"] = BiasValues(rows, worst - best)
-        result["median rank distance"] = BiasValues(rows, worst - best, "median")
-        result["log rank distance"] = BiasValues(rows, np.log2((worst + 1) / (best + 1)))
-        pool = table.pools(rows).sum(axis=1)
-        result["relative rank distance"] = BiasValues(rows, (worst - best) / pool)
-        chance = distance_by_chance(counts[several], pool)
-        result["rank distance over chance"] = BiasValues(rows, (worst - best) / chance)
-        result["rank std"] = BiasValues(rows, np.nanstd(spread, axis=1))
-        result["rank variance"] = BiasValues(rows, np.nanvar(spread, axis=1))
-        own = own_language(table)[table.query_lang[rows]]
-        has_own = (own >= 0) & known[several][np.arange(len(rows)), own]
-        if has_own.any():
-            mine = spread[has_own]
-            rank_of_own = mine[np.arange(len(mine)), own[has_own]][:, None]
-            others = (~np.isnan(mine)).sum(axis=1) - 1
-            preference = (rank_of_own < mine).sum(axis=1) / others
-            result["same-language preference"] = BiasValues(rows[has_own], preference)
-    for name, (found, values) in {
-        "mean rank correlation": rank_correlation(table),
-        "PEER": peer(table),
-        "PEER by group": peer(table, by_group=True),
-    }.items():
-        if len(found):
-            result[name] = BiasValues(found, values)
-    if table.passage_langs == (IMAGE,):
-        result |= _over_query_languages(table)
+def _reduced(function: Callable[..., Floats], ranks: Floats) -> Floats:
+    return function(ranks, axis=1) if len(ranks) else np.zeros(0)
+
+
+def _distance(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    return BiasValues(found.query, found.worst - found.best)
+
+
+def _log_distance(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    return BiasValues(found.query, np.log2((found.worst + 1) / (found.best + 1)))
+
+
+def _relative_distance(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    return BiasValues(found.query, (found.worst - found.best) / table.pools(found.query).sum(axis=1))
+
+
+def _distance_over_chance(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    if not len(found.query):
+        return BiasValues(found.query, np.zeros(0))
+    chance = distance_by_chance(found.counts, table.pools(found.query).sum(axis=1))
+    return BiasValues(found.query, (found.worst - found.best) / chance)
+
+
+def _std(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    return BiasValues(found.query, _reduced(np.nanstd, found.ranks))
+
+
+def _variance(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    return BiasValues(found.query, _reduced(np.nanvar, found.ranks))
+
+
+def _preference(table: RankTable) -> BiasValues:
+    found = _spread(table)
+    own = own_language(table)[table.query_lang[found.query]]
+    has_own = np.flatnonzero(own >= 0)
+    has_own = has_own[~np.isnan(found.ranks[has_own, own[has_own]])]
+    ranks = found.ranks[has_own]
+    rank_of_own = ranks[np.arange(len(ranks)), own[has_own]][:, None]
+    others = (~np.isnan(ranks)).sum(axis=1) - 1
+    return BiasValues(found.query[has_own], (rank_of_own < ranks).sum(axis=1) / others)
+
+
+def _same_language_share(table: RankTable, k: int) -> BiasValues:
     own = own_language(table)[table.query_lang]
     # A query whose whole pool is excluded has no first answers.
     present = np.flatnonzero((own >= 0) & (table.top[:, 0].sum(axis=1) > 0))
-    pools = table.pools(present)
-    pool_share = pools[np.arange(len(present)), own[present]] / pools.sum(axis=1)
-    for c, k in enumerate(table.cutoffs):
-        counted = table.top[present, c]
-        if len(present):
-            share = counted[np.arange(len(present)), own[present]] / counted.sum(axis=1)
-            result[f"same-language share@{k}"] = BiasValues(present, share)
-            in_pool = pool_share > 0
-            result[f"same-language excess@{k}"] = BiasValues(present[in_pool], share[in_pool] / pool_share[in_pool])
-    return result
+    counted = table.top[present, table.cutoffs.index(k)]
+    return BiasValues(present, counted[np.arange(len(present)), own[present]] / counted.sum(axis=1))
 
 
-def _over_query_languages(table: RankTable) -> dict[str, BiasValues]:
+def _same_language_excess(table: RankTable, k: int) -> BiasValues:
+    query, share, _ = _same_language_share(table, k)
+    pools = table.pools(query)
+    own = own_language(table)[table.query_lang[query]]
+    in_pool_share = pools[np.arange(len(query)), own] / pools.sum(axis=1)
+    known = in_pool_share > 0
+    return BiasValues(query[known], share[known] / in_pool_share[known])
+
+
+def _over_query_languages(table: RankTable, reduce: Callable[..., Floats]) -> BiasValues:
+    nothing = BiasValues(np.zeros(0, dtype=np.int64), np.zeros(0), of_items=True)
+    if table.passage_langs != (IMAGE,):
+        return nothing
     passage, position = np.unique(table.pair_passage, return_inverse=True)
     ranks = np.full((len(passage), len(table.query_langs)), np.inf)
     np.minimum.at(ranks, (position, table.query_lang[table.pair_query]), table.rank_in_all())
     ranks[np.isinf(ranks)] = np.nan
     several = (~np.isnan(ranks)).sum(axis=1) >= 2
     if not several.any():
-        return {}
+        return nothing
     first = np.full(len(passage), len(table.query_item), dtype=np.int64)
     np.minimum.at(first, position, table.pair_query)
-    spread, query = ranks[several], first[several]
-    values = {
-        "rank distance": np.nanmax(spread, axis=1) - np.nanmin(spread, axis=1),
-        "rank std": np.nanstd(spread, axis=1),
-        "rank variance": np.nanvar(spread, axis=1),
-    }
-    return {f"{name} over query languages": BiasValues(query, v, of_items=True) for name, v in values.items()}
+    return BiasValues(first[several], reduce(ranks[several], axis=1), of_items=True)
+
+
+def _distance_over_query_languages(table: RankTable) -> BiasValues:
+    return _over_query_languages(table, lambda ranks, axis: np.nanmax(ranks, axis=axis) - np.nanmin(ranks, axis=axis))
+
+
+def _std_over_query_languages(table: RankTable) -> BiasValues:
+    return _over_query_languages(table, np.nanstd)
+
+
+def _variance_over_query_languages(table: RankTable) -> BiasValues:
+    return _over_query_languages(table, np.nanvar)
+
+
+BIAS_METRICS: Registry[BiasMetric] = Registry(
+    "bias metric",
+    {
+        "rank distance": BiasMetric(_distance, "lower", short="rank dist.", format="rank", source=_SOURCE),
+        "median rank distance": BiasMetric(_distance, "lower", aggregate="median", source=_SOURCE),
+        "log rank distance": BiasMetric(_log_distance, "lower"),
+        "relative rank distance": BiasMetric(_relative_distance, "lower"),
+        "rank distance over chance": BiasMetric(_distance_over_chance, "lower", format="rank"),
+        "rank std": BiasMetric(_std, "lower", format="rank", source="arXiv 2406.18254, as its code prints MRV"),
+        "rank variance": BiasMetric(_variance, "lower", format="rank", source="arXiv 2406.18254, MRV"),
+        "same-language preference": BiasMetric(_preference, None),
+        "mean rank correlation": BiasMetric(
+            lambda table: BiasValues(*rank_correlation(table)), "higher", source="after arXiv 2509.06195"
+        ),
+        "PEER": BiasMetric(lambda table: BiasValues(*peer(table)), "higher", source="arXiv 2405.00978"),
+        "PEER by group": BiasMetric(
+            lambda table: BiasValues(*peer(table, by_group=True)), "higher", source="after arXiv 2405.00978"
+        ),
+        "rank distance over query languages": BiasMetric(
+            _distance_over_query_languages, "lower", short="rank dist.", format="rank"
+        ),
+        "rank std over query languages": BiasMetric(
+            _std_over_query_languages, "lower", format="rank", source="arXiv 2406.18254, as its code prints MRV"
+        ),
+        "rank variance over query languages": BiasMetric(
+            _variance_over_query_languages, "lower", format="rank", source="arXiv 2406.18254, MRV"
+        ),
+        "same-language share": BiasMetric(_same_language_share, None, short="own lang.", per_cutoff=True),
+        "same-language excess": BiasMetric(_same_language_excess, None, per_cutoff=True),
+    },
+)
+"""The bias metrics of a rank table by name, without the cut-off."""
 
 
 def own_language(table: RankTable) -> npt.NDArray[np.int64]:

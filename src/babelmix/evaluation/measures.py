@@ -21,28 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix._lists import as_list
-from babelmix.errors import ConfigError
 from babelmix.evaluation import bias
+from babelmix.evaluation.measure_info import SETTINGS, measure_info
 from babelmix.evaluation.metrics import DEFAULT, RankedLists, metric
 from babelmix.evaluation.ranks import RankTable, numbered
-
-SETTINGS = ("mono", "cross", "multi")
-
-
-def check_name(name: str) -> None:
-    """Raise unless a name is `setting/metric` with a metric that there is.
-
-    Raises:
-        ConfigError: it is not.
-
-    """
-    setting, _, what = name.partition("/")
-    if setting == "bias":
-        bias.lower_is_better(what)
-    elif setting in SETTINGS:
-        metric(what)
-    else:
-        raise ConfigError(f"{name!r} is not SETTING/METRIC, such as multi/mAP or bias/rank distance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +78,7 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
 
     Raises:
         ConfigError: there is no such metric.
+        AuditError: a metric's function returns values of another shape than it should.
 
     """
     functions = {name: metric(name) for name in as_list(metrics, "metrics")}
@@ -134,6 +117,7 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
         if found.of_items:
             cells, cell = ("all",), np.zeros(len(found.query), dtype=np.int64)
         group = group_of_query[found.query]
-        measure = Measure("bias", name, cells, cell, group, found.values, bias.lower_is_better(name), found.aggregate)
+        info = measure_info(f"bias/{name}")
+        measure = Measure("bias", name, cells, cell, group, found.values, info.lower_is_better, info.aggregate)
         result[measure.name] = measure
     return result

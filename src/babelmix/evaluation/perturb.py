@@ -16,6 +16,7 @@ from babelmix._lists import as_list
 from babelmix.corpus import Corpus
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import AuditError
+from babelmix.evaluation.measure_info import MULTI_MAP
 from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.run import Audit, ranks_of
 from babelmix.evaluation.significance import Estimate, estimates
@@ -156,7 +157,7 @@ def noise_loss(
 
 
 def _measure(audit: Audit) -> Measure:
-    measure = audit.measures.get("multi/mAP") or measures(audit.table, ["mAP"]).get("multi/mAP")
+    measure = audit.measures.get(MULTI_MAP) or measures(audit.table, ["mAP"]).get(MULTI_MAP)
     if measure is None:
         raise AuditError("noise is measured by mAP in a pool of several languages, and this corpus has no such pool")
     return measure

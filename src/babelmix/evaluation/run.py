@@ -26,15 +26,13 @@ from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
 from babelmix.evaluation import bias
 from babelmix.evaluation.calibration import score_calibration
+from babelmix.evaluation.measure_info import SHARE_AT
 from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.metrics import DEFAULT, PICTURES
 from babelmix.evaluation.ranks import SAVED, RankTable
 from babelmix.evaluation.scoring import rank_table
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.evaluation.tokens import tokens_of
-
-SHARE_AT = 10
-"""The k whose language shares reports show."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,8 @@ from typing import Any
 from babelmix._lists import as_list
 from babelmix.errors import AuditError
 from babelmix.evaluation import Audit, Comparison, Estimate, compare_all
+from babelmix.evaluation.measure_info import TESTS, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
-
-TESTS = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ def compare_audits(
     tests = as_list(tests, "tests")
     if isinstance(folders, (str, Path)):
         raise AuditError(f"give two or more folders of audits, not {str(folders)!r} alone")
-    metrics = list(dict.fromkeys([*DEFAULT, *(t.partition("/")[2] for t in tests if not t.startswith("bias/"))]))
+    metrics = list(dict.fromkeys([*DEFAULT, *ranking_metrics(tests)]))
     loaded = [Audit.load(folder, metrics) for folder in folders]
     return compare_loaded(dict(zip(names_of(loaded, folders), loaded, strict=True)), tests=tests, against=against)
 

@@ -14,8 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from babelmix._lists import Texts
 from babelmix.batches import strategy
 from babelmix.errors import BabelmixError, ConfigError
-from babelmix.evaluation import SETTINGS
-from babelmix.evaluation.measures import check_name
+from babelmix.evaluation.measure_info import (
+    CROSS_MAP,
+    MONO_MAP,
+    MULTI_MAP,
+    SETTINGS,
+    TESTS,
+    check_name,
+    ranking_metrics,
+)
 from babelmix.evaluation.metrics import DEFAULT, metric
 from babelmix.training import TrainingSettings
 from babelmix.training.settings import LARGEST_SEED
@@ -127,7 +134,7 @@ class Tune(_Section):
     learning_rates: list[float] = Field([])
     temperatures: list[float] = Field([])
     measures: Texts = Field(
-        ["mono/mAP", "cross/mAP", "multi/mAP"],
+        [MONO_MAP, CROSS_MAP, MULTI_MAP],
         min_length=1,
         description="the settings with the highest mean of these on the validation part are taken",
     )
@@ -165,7 +172,7 @@ class Compare(_Section):
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     against: str = Field("hybrid", description="every other strategy is tested against this one")
     metrics: Texts = Field(list(DEFAULT))
-    tests: Texts = Field(["mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance"])
+    tests: Texts = Field(list(TESTS))
     bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
     keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")
 
@@ -202,9 +209,8 @@ class Compare(_Section):
     @model_validator(mode="after")
     def _tests_are_measured(self) -> Compare:
         for name in self.tests:
-            setting, _, what = name.partition("/")
-            if setting != "bias" and what not in self.metrics:
-                raise ValueError(f"tests has {name!r}, but {what!r} is not among the metrics")
+            if missing := set(ranking_metrics([name])) - set(self.metrics):
+                raise ValueError(f"tests has {name!r}, but {missing.pop()!r} is not among the metrics")
         return self
 
     @model_validator(mode="after")

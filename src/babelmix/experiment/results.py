@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from babelmix.evaluation import Audit, Comparison, Estimate, estimates
+from babelmix.evaluation import Audit, Comparison, Estimate, estimates, measure_info
+from babelmix.evaluation.measure_info import CROSS_HIT_1, MULTI_HIT_1, RANK_DISTANCE, RANK_DISTANCE_OVER_QUERIES, TESTS
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import Example
 from babelmix.experiment.tune import Tuning
@@ -123,18 +124,15 @@ def finding(results: Results) -> str:
     """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
     strategies = {entry.name: entry for entry in results.strategies()}
     chosen = strategies[results.experiment.compare.against]
-    words = {"mono/mAP": "monolingual mAP", "cross/mAP": "cross-lingual mAP", "multi/mAP": "multilingual mAP",
-             "bias/rank distance": "rank distance"}  # fmt: skip
-    spread = "bias/rank distance over query languages"
-    if "multi/hit@1" in chosen.means and "mono/hit@1" not in chosen.means:
-        words = (
-            {"multi/hit@1": "hit@1", spread: "rank distance over query languages"}
-            if spread in chosen.means
-            else {"cross/hit@1": "hit@1 among captions of one language", "multi/hit@1": "hit@1 among all captions",
-                  "bias/rank distance": "rank distance"}
-        )  # fmt: skip
+    words = {name: measure_info(name).title for name in TESTS}
+    if MULTI_HIT_1 in chosen.means and "mono/hit@1" not in chosen.means:
+        among = {CROSS_HIT_1: "hit@1 among captions of one language", MULTI_HIT_1: "hit@1 among all captions"}
+        to_pictures = RANK_DISTANCE_OVER_QUERIES in chosen.means
+        distance = RANK_DISTANCE_OVER_QUERIES if to_pictures else RANK_DISTANCE
+        words = ({MULTI_HIT_1: "hit@1"} if to_pictures else among) | {distance: measure_info(distance).title}
     shown = [name for name in words if name in chosen.means]
-    own = _listed([f"{words[name]} {number(chosen.means[name].value)}" for name in shown])
+    values = {name: measure_info(name).shown(chosen.means[name].value, leading_zero=False) for name in shown}
+    own = _listed([f"{words[name]} {value}" for name, value in values.items()])
     verdicts: dict[str, list[str]] = {}
     for other, comparisons in results.tests.items():
         if verdict := _verdict(comparisons, words):
@@ -151,7 +149,7 @@ def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str
     for c in comparisons:
         if c.measure not in words:
             continue
-        better = (c.difference.value < 0) == c.measure.startswith("bias/rank distance")
+        better = (c.difference.value < 0) == (measure_info(c.measure).better == "lower")
         significant = c.p_holm is not None and c.p_holm < 0.05
         kinds["not significantly different" if not significant else "better" if better else "worse"].append(
             words[c.measure]
@@ -164,14 +162,3 @@ def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def number(value: float) -> str:
-    """A score with three digits, a rank without."""
-    return (
-        f"{value:,.0f}"
-        if abs(value) >= 100
-        else f"{value:.1f}"
-        if abs(value) >= 10
-        else f"{value:.3f}".replace("0.", ".", 1)
-    )

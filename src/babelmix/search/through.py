@@ -25,9 +25,9 @@ from babelmix.corpus.schema import QREL_COLUMNS
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import SearchError
 from babelmix.evaluation import Estimate, Measure, estimates
+from babelmix.evaluation.measure_info import SHARE_AT
 from babelmix.evaluation.metrics import RankedLists, metric
 from babelmix.evaluation.ranks import numbered
-from babelmix.evaluation.run import SHARE_AT
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of

@@ -12,17 +12,25 @@ from huggingface_hub import EvalResult, ModelCardData
 from babelmix._files import slug, write_json, write_text
 from babelmix.errors import TrainingError
 from babelmix.evaluation import Audit
-from babelmix.evaluation.run import SHARE_AT
+from babelmix.evaluation.measure_info import (
+    CROSS_MAP,
+    MONO_MAP,
+    MULTI_MAP,
+    RANK_DISTANCE,
+    SAME_LANGUAGE_SHARE,
+    SHARE_AT,
+    measure_info,
+)  # fmt: skip
 
 AUDITS = "audits"
 """The folder beside the weights that holds what audits found, a JSON file a corpus."""
 
 _SHOWN = {
-    "mono/mAP": "mAP within a language",
-    "cross/mAP": "mAP across two languages",
-    "multi/mAP": "mAP in a pool of all languages",
-    "bias/rank distance": "rank distance",
-    f"bias/same-language share@{SHARE_AT}": f"share of the first {SHARE_AT} answers in the query's language",
+    MONO_MAP: "mAP within a language",
+    CROSS_MAP: "mAP across two languages",
+    MULTI_MAP: "mAP in a pool of all languages",
+    RANK_DISTANCE: "rank distance",
+    SAME_LANGUAGE_SHARE: f"share of the first {SHARE_AT} answers in the query's language",
 }
 
 _CARD = """---
@@ -109,7 +117,7 @@ def add_audit(folder: Path, audit: Audit) -> None:
     summary = audit.summary()
     kept = {key: summary[key] for key in ("about", "level", "groups", "query_langs", "macro", "cells")}
     kept["macro"] = {name: kept["macro"][name] for name in _SHOWN if name in kept["macro"]}
-    kept["cells"] = {name: kept["cells"][name] for name in _SHOWN if name in kept["cells"] and name != "cross/mAP"}
+    kept["cells"] = {name: kept["cells"][name] for name in _SHOWN if name in kept["cells"] and name != CROSS_MAP}
     write_json(folder / AUDITS / f"{slug(str(summary['about']['corpus']))}.json", kept)
     write_card(folder, json.loads(file.read_text(encoding="utf-8")))
 
@@ -158,9 +166,7 @@ def _cell(audit: Mapping[str, Any], name: str) -> str:
 
 
 def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if name == "bias/rank distance" else f"{value:.3f}"
+    return "" if value is None else measure_info(name).shown(value)
 
 
 def _one_cell(value: object) -> str:

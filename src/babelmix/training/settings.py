@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from babelmix._lists import Texts
-from babelmix.evaluation.bias import lower_is_better
-from babelmix.evaluation.measures import check_name
+from babelmix.evaluation.measure_info import MULTI_MAP, check_name, measure_info
 
 LARGEST_SEED = 2**32 - 1
 """NumPy's generators take no larger one."""
@@ -94,7 +93,7 @@ class TrainingSettings(BaseModel):
         0.0, ge=0, lt=1, description="share of the starting weights in the average with the trained ones that is saved"
     )
     evaluate_every: int = Field(0, ge=0, description="steps between audits on a validation corpus; 0: none")
-    stop_on: str = Field("multi/mAP", description="the measure of those audits whose best weights are kept")
+    stop_on: str = Field(MULTI_MAP, description="the measure of those audits whose best weights are kept")
     patience: int = Field(0, ge=0, description="stop after so many audits without a better one; 0: never")
     checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the plan and the weights")
@@ -108,6 +107,6 @@ class TrainingSettings(BaseModel):
     @classmethod
     def _a_measure(cls, value: str) -> str:
         check_name(value)
-        if value.startswith("bias/") and lower_is_better(value.removeprefix("bias/")) is None:
+        if measure_info(value).better is None:
             raise ValueError(f"{value}: neither more nor less of it is better, so training cannot stop on it")
         return value

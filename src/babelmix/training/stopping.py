@@ -19,6 +19,7 @@ from babelmix.corpus import Corpus
 from babelmix.encoders.static import is_static
 from babelmix.errors import NotFiniteError, TrainingError
 from babelmix.evaluation import measures
+from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.run import ranks_of
 from babelmix.training.settings import TrainingSettings
@@ -127,7 +128,7 @@ class EarlyStopping(TrainerCallback):
             raise TrainingError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
         measure = watched(
-            measures(table, metrics_of([self.settings.stop_on])), self.settings.stop_on, self.corpus.name
+            measures(table, ranking_metrics([self.settings.stop_on])), self.settings.stop_on, self.corpus.name
         )
         self._lower_is_better = bool(measure.lower_is_better)
         before = self.best
@@ -159,11 +160,6 @@ class EarlyStopping(TrainerCallback):
 
     def _weights(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
-
-
-def metrics_of(names: list[str]) -> list[str]:
-    """The ranking metrics that measures such as `multi/mAP` need."""
-    return list(dict.fromkeys(name.partition("/")[2] for name in names if not name.startswith("bias/")))
 
 
 def watched(found: Mapping[str, Measure], name: str, corpus: str) -> Measure:

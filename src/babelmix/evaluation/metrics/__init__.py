@@ -1,47 +1,65 @@
-"""Ranking metrics by name: `mAP`, `mAP@20`, `MRR@10`, `nDCG@10`, `R@1`, `hit@1`. A new one is a module and a line here."""
+"""Ranking metrics by name: `mAP`, `mAP@20`, `MRR@10`, `nDCG@10`, `R@1`, `hit@1`. `babelmix.extend.metric` adds one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+from babelmix._registry import Registry
 from babelmix.errors import ConfigError
 from babelmix.evaluation.metrics.average_precision import average_precision
-from babelmix.evaluation.metrics.base import Floats, RankedLists
+from babelmix.evaluation.metrics.base import Floats, RankedLists, RankingMetric
 from babelmix.evaluation.metrics.hit import hit
 from babelmix.evaluation.metrics.ndcg import ndcg
 from babelmix.evaluation.metrics.recall import recall
 from babelmix.evaluation.metrics.reciprocal_rank import reciprocal_rank
 
-METRICS: dict[str, Callable[[RankedLists, int | None], Floats]] = {
-    "mAP": average_precision,
-    "MRR": reciprocal_rank,
-    "nDCG": ndcg,
-    "R": recall,
-    "hit": hit,
+_BUILT_IN = {
+    "mAP": RankingMetric(average_precision, source="with a cut-off: XTREME-R, LAReQA"),
+    "MRR": RankingMetric(reciprocal_rank),
+    "nDCG": RankingMetric(ndcg, source="Järvelin & Kekäläinen 2002, linear gains"),
+    "R": RankingMetric(recall, needs_cutoff=True),
+    "hit": RankingMetric(hit, needs_cutoff=True, source="R@k of image-text retrieval: CLIP_benchmark, IGLUE"),
 }
 
+METRICS: Registry[RankingMetric] = Registry("ranking metric", _BUILT_IN)
+"""The ranking metrics by name, without the cut-off."""
+
 DEFAULT = ("mAP", "mAP@20", "MRR@10", "nDCG@10", "R@1", "R@10", "R@100")
+"""The metrics of an audit of texts, unless others are named."""
 
 PICTURES = ("hit@1", "hit@5", "hit@10", "mAP", "MRR@10")
-"""What is measured on pictures and captions, unless others are named."""
+"""The metrics of an audit of pictures and captions, unless others are named."""
 
-_NEED_CUTOFF = ("R", "hit")
-_NAME = re.compile(r"^([A-Za-z]+)(?:@([1-9]\d*))?$")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""The name of a ranking metric, without its cut-off."""
+_CUTOFF = re.compile(r"[1-9]\d*")
+
+
+def parse_metric(name: str) -> tuple[RankingMetric, int | None]:
+    """The metric of a name such as `nDCG@10`, and its cut-off.
+
+    Raises:
+        ConfigError: there is no such metric, or it needs a cut-off and has none.
+
+    """
+    base, at, cutoff = name.partition("@")
+    found = METRICS[base] if NAME.fullmatch(base) and base in METRICS else None
+    if found is None or (at and not _CUTOFF.fullmatch(cutoff)) or (found.needs_cutoff and not at):
+        own = [name + "@K" * METRICS[name].needs_cutoff for name in METRICS if name not in _BUILT_IN]
+        raise ConfigError(f"there is no metric {name!r}; name one of {', '.join([*DEFAULT, *own])} or another cut-off")
+    return found, int(cutoff) if at else None
 
 
 def metric(name: str) -> Callable[[RankedLists], Floats]:
-    """The metric of a name such as `nDCG@10`.
+    """The metric of a name such as `nDCG@10`, as a function of ranked lists.
 
     Raises:
-        ConfigError: there is no such metric, or recall or hit was named without a cut-off.
+        ConfigError: there is no such metric, or it needs a cut-off and has none.
 
     """
-    match = _NAME.match(name)
-    if not match or match.group(1) not in METRICS or (match.group(1) in _NEED_CUTOFF and not match.group(2)):
-        raise ConfigError(f"there is no metric {name!r}; name one of {', '.join(DEFAULT)} or another cut-off")
-    function, cutoff = METRICS[match.group(1)], int(match.group(2)) if match.group(2) else None
-    return lambda lists: function(lists, cutoff)
+    found, cutoff = parse_metric(name)
+    return lambda lists: found(lists, cutoff)
 
 
 __all__ = [
@@ -49,10 +67,12 @@ __all__ = [
     "METRICS",
     "PICTURES",
     "RankedLists",
+    "RankingMetric",
     "average_precision",
     "hit",
     "metric",
     "ndcg",
+    "parse_metric",
     "recall",
     "reciprocal_rank",
 ]

@@ -1,11 +1,14 @@
-"""What a ranking metric sees: the sorted ranks of the relevant passages of many queries."""
+"""A ranking metric, and its input: the sorted ranks of the relevant passages of many queries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from babelmix.errors import AuditError
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,3 +48,37 @@ class RankedLists:
         if len(self.starts) == 0:
             return np.zeros(0)
         return np.add.reduceat(values.astype(np.float64), self.starts)
+
+
+@dataclass(frozen=True)
+class RankingMetric:
+    """A ranking metric.
+
+    Args:
+        function: takes the ranks and the cut-off, None for no cut-off; returns a value per list, float64, shape (lists,).
+            More is better.
+        needs_cutoff: whether the metric is undefined without a cut-off, as recall is.
+        title: the name in reports, before `@k`; empty: the name it is registered under.
+        source: the paper or the program that defines it.
+
+    """
+
+    function: Callable[[RankedLists, int | None], Floats]
+    needs_cutoff: bool = False
+    title: str = ""
+    source: str = ""
+
+    def __call__(self, lists: RankedLists, k: int | None = None) -> Floats:
+        """The value of each list, shape (lists,).
+
+        Raises:
+            AuditError: the function returns another shape.
+
+        """
+        values = np.asarray(self.function(lists, k), dtype=np.float64)
+        if values.shape != lists.starts.shape:
+            raise AuditError(
+                f"the ranking metric {self.title or self.function.__name__!r} returned values of shape {values.shape} for "
+                f"{len(lists.starts)} lists; return one value per list"
+            )
+        return values

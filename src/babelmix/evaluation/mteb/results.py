@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from babelmix._files import write_json
 from babelmix.errors import AuditError
-from babelmix.evaluation.measures import SETTINGS, Measure, measures
+from babelmix.evaluation.measure_info import SETTINGS
+from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.mteb.names import CUTOFF, K_VALUES, SPLIT, model_name, subset_codes, subset_name, task_name
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.run import Audit

@@ -22,7 +22,7 @@ from mteb.languages import check_language_code
 from babelmix._lists import as_list
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError
-from babelmix.evaluation.measures import SETTINGS
+from babelmix.evaluation.measure_info import SETTINGS
 from babelmix.evaluation.mteb.names import CUTOFF, K_VALUES, SHARE_AT, SPLIT, subset_codes, subset_name, task_name
 from babelmix.evaluation.ranks import relevant_pairs
 

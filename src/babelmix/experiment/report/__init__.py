@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._files import write_text
-from babelmix.evaluation import Audit
-from babelmix.evaluation.run import SHARE_AT
+from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation.measure_info import (
+    MULTI_HIT_1,
+    RANK_DISTANCE,
+    RANK_DISTANCE_OVER_QUERIES,
+    SAME_LANGUAGE_SHARE,
+    SHARE_AT,
+    headline,
+    titles,
+)  # fmt: skip
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 from babelmix.experiment.report.pictures import picture_sections
@@ -30,22 +38,21 @@ def audit_lead(audit: Audit) -> str:
         key = f"{setting}/mAP"
         if key in audit.measures:
             parts.append(f"{audit.macro(key):.3f} {words}")
-    spread = "bias/rank distance over query languages"
-    if spread in audit.measures and "multi/hit@1" in audit.measures:
+    if RANK_DISTANCE_OVER_QUERIES in audit.measures and MULTI_HIT_1 in audit.measures:
         return (
-            f"{name} puts the right picture first for {audit.macro('multi/hit@1'):.1%} of captions; "
-            f"{audit.macro(spread):,.0f} places lie between the ranks of one picture for captions in different languages."
+            f"{name} puts the right picture first for {audit.macro(MULTI_HIT_1):.1%} of captions; "
+            f"{audit.macro(RANK_DISTANCE_OVER_QUERIES):,.0f} places lie between the ranks of one picture for captions in "
+            "different languages."
         )
-    share = f"bias/same-language share@{SHARE_AT}"
     text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited"
-    if "bias/rank distance" in audit.measures:
-        text += f"; {audit.macro('bias/rank distance'):,.0f} places lie between translations of the same answer"
-    if share in audit.measures:
+    if RANK_DISTANCE in audit.measures:
+        text += f"; {audit.macro(RANK_DISTANCE):,.0f} places lie between translations of the same answer"
+    if SAME_LANGUAGE_SHARE in audit.measures:
         table = audit.table
         pool_share = table.pool_sizes / table.pool_sizes.sum()
-        cells = audit.measures[share].cells
+        cells = audit.measures[SAME_LANGUAGE_SHARE].cells
         fair = sum(float(pool_share[table.passage_langs.index(lang)]) for lang in cells) / len(cells)
-        own = f"{audit.macro(share):.0%} of its first {SHARE_AT} answers are in the query's own language"
+        own = f"{audit.macro(SAME_LANGUAGE_SHARE):.0%} of its first {SHARE_AT} answers are in the query's own language"
         text += f"; {own} (fair: about {fair:.0%})"
     return text + "."
 
@@ -75,7 +82,7 @@ def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None
 def write_comparison_report(results: Results, file: Path) -> None:
     """Write the report of a comparison, and its headline figure as `headline.svg` beside it."""
     entries = results.entries
-    headline = headline_figure(results)
+    figure = headline_figure(results)
     same_corpus = [entry for entry in entries if entry.corpus == results.strategies()[0].corpus]
     audits = {entry.name: entry.audits[0] for entry in same_corpus}
     parts = [
@@ -83,7 +90,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
             "The headline",
             "Points are means over seeds, bars 95 % bootstrap intervals over groups. References and the start are audited as "
             "they are. A row with * was tested on another pool, which the table names: not to be compared with the others.",
-            headline,
+            figure,
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],
         )
@@ -131,14 +138,14 @@ def write_comparison_report(results: Results, file: Path) -> None:
         ),
         ("training time, all runs", f"{results.seconds:.0f} s"),
     ]
-    write_text(file.with_name("headline.svg"), headline)
+    write_text(file.with_name("headline.svg"), figure)
     write_text(file, render(f"Batch strategies compared: {experiment.name}", finding(results), facts, parts))
 
 
 def headline_figure(results: Results) -> str:
     """The headline as an SVG."""
     own = results.strategies()[0].corpus
-    names = [name for name in headline_of(results) if name != sections.HEADLINE[-1]]
+    names = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
     rows = [
         (
             entry.name + ("" if entry.corpus == own else " *"),
@@ -146,12 +153,12 @@ def headline_figure(results: Results) -> str:
         )
         for entry in results.entries
     ]
-    return figures.settings_overview(rows, [(name, sections.title_of(name)) for name in names])
+    return figures.settings_overview(rows, list(zip(names, titles(names), strict=True)))
 
 
 def headline_of(results: Results) -> list[str]:
     """The measures that are shown first."""
-    return sections.headline({name for entry in results.entries for name in entry.means})
+    return headline({name for entry in results.entries for name in entry.means})
 
 
 def headline_table(results: Results) -> Table:
@@ -159,7 +166,7 @@ def headline_table(results: Results) -> Table:
     names = headline_of(results)
     rows = [[entry.name, entry.corpus, *(_cell(entry, name) for name in names)] for entry in results.entries]
     return Table(
-        ["encoder", "tested on", *map(sections.title_of, names)], rows,
+        ["encoder", "tested on", *titles(names)], rows,
         "value [95 % interval over groups] ± standard deviation over seeds",
     )  # fmt: skip
 
@@ -186,8 +193,9 @@ def _benchmark_sections(name: str, results: Results) -> list[Section]:
 def _cell(entry: Entry, name: str) -> str:
     if name not in entry.means:
         return ""
-    text = sections.with_interval(name, entry.means[name])
-    return f"{text} ± {sections.shown(name, entry.seed_deviation[name])}" if len(entry.audits) > 1 else text
+    info = measure_info(name)
+    text = info.with_interval(entry.means[name])
+    return f"{text} ± {info.shown(entry.seed_deviation[name])}" if len(entry.audits) > 1 else text
 
 
 def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section:
@@ -222,7 +230,7 @@ def _tuning_section(results: Results) -> Section:
                 f"{value:g}" + (" (edge)" if name in tuning.at_edge() else "")
                 for name, value in tuning.best.settings.items()
             ),
-            *(sections.shown(name, tuning.best.measures.get(name, float("nan"))) for name in names),
+            *(measure_info(name).shown(tuning.best.measures.get(name, float("nan"))) for name in names),
             f"{tuning.best.score:.3f}",
             f"{min(trial.score for trial in tuning.trials):.3f}",
         ]
@@ -238,7 +246,7 @@ def _tuning_section(results: Results) -> Section:
                 [
                     "strategy",
                     *(name.replace("_", " ") for name in varied),
-                    *map(sections.title_of, names),
+                    *titles(names),
                     "mean",
                     "worst mean",
                 ],
@@ -263,13 +271,13 @@ def _alpha_section(results: Results) -> Section | None:
     if len(points) < 4:
         return None
     alphas = sorted(points)
-    wanted = [name for name in headline_of(results) if name != sections.HEADLINE[-1]]
+    wanted = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
     names = [name for name in wanted if all(name in points[a].means for a in alphas)]
     series = {
-        sections.title_of(name): [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)]
+        measure_info(name).title: [(m.value, m.low, m.high) for m in (points[a].means[name] for a in alphas)]
         for name in names
     }
-    rows = [[f"{a:g}", *(sections.with_interval(name, points[a].means[name]) for name in names)] for a in alphas]
+    rows = [[f"{a:g}", *(measure_info(name).with_interval(points[a].means[name]) for name in names)] for a in alphas]
     return Section(
         "How much of either: alpha",
         "A batch is monolingual with probability alpha. Bands are 95 % intervals over groups.",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from babelmix._files import write_text
-from babelmix.evaluation import Audit
+from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, headline, titles
 from babelmix.experiment.audits import AuditComparison
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
@@ -15,7 +16,7 @@ from babelmix.experiment.report.page import Section, Table, render
 def write_audits_report(comparison: AuditComparison, file: Path) -> None:
     """Write the report of a comparison of audits."""
     audits = comparison.audits
-    names = [name for name in _headline(audits) if name != sections.HEADLINE[-1]]
+    names = [name for name in _headline(audits) if name != SAME_LANGUAGE_SHARE]
     rows = [
         (name, {key: (e.value, e.low, e.high) for key, (e, _) in audit.estimates.items() if key in names})
         for name, audit in audits.items()
@@ -24,7 +25,7 @@ def write_audits_report(comparison: AuditComparison, file: Path) -> None:
         Section(
             "The headline",
             "Points with 95 % bootstrap intervals over groups.",
-            figures.settings_overview(rows, [(name, sections.title_of(name)) for name in names]),
+            figures.settings_overview(rows, list(zip(names, titles(names), strict=True))),
             "Points with intervals for each encoder in the three settings and rank distance.",
             [audits_table(comparison)],
         ),
@@ -38,7 +39,7 @@ def write_audits_report(comparison: AuditComparison, file: Path) -> None:
 
 
 def _headline(audits: Mapping[str, Audit]) -> list[str]:
-    return sections.headline({name for audit in audits.values() for name in audit.estimates})
+    return headline({name for audit in audits.values() for name in audit.estimates})
 
 
 def audits_table(comparison: AuditComparison) -> Table:
@@ -49,13 +50,13 @@ def audits_table(comparison: AuditComparison) -> Table:
         [
             label,
             *(
-                sections.with_interval(name, audit.estimates[name][0]) if name in audit.estimates else ""
+                measure_info(name).with_interval(audit.estimates[name][0]) if name in audit.estimates else ""
                 for name in names
             ),
         ]
         for label, audit in audits.items()
     ]
-    return Table(["encoder", *map(sections.title_of, names)], rows, "value [95 % interval over groups]")
+    return Table(["encoder", *titles(names)], rows, "value [95 % interval over groups]")
 
 
 def comparison_lead(comparison: AuditComparison) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from babelmix.evaluation import measure_info
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -198,13 +200,14 @@ def settings_overview(
             colour = PALETTE[i % len(PALETTE)]
             axis.plot([low, high], [i, i], color=colour, linewidth=2.5, solid_capstyle="butt", alpha=0.6)
             axis.plot(value, i, _MARKERS[i % len(_MARKERS)], color=colour, markersize=7)
-            shown = f"{value:,.0f}" if key.startswith("bias") else f"{value:.3f}".replace("0.", ".", 1)
+            shown = measure_info(key).shown(value, leading_zero=False)
             axis.annotate(shown, (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-        axis.set_title(f"{title}\n(log, lower is better)" if key.startswith("bias") else title, fontsize=9)
+        ranks = measure_info(key).format == "rank"
+        axis.set_title(f"{title}\n(log, lower is better)" if ranks else title, fontsize=9)
         axis.set_yticks(range(len(rows)), [name for name, _ in rows] if column == 0 else [""] * len(rows))
         axis.set_ylim(len(rows) - 0.4, -0.8)
         axis.grid(axis="x", linewidth=0.4, alpha=0.5)
-        if key.startswith("bias"):
+        if ranks:
             axis.set_xscale("log")
             # Over less than a decade the ticks between would be named too, one over the other.
             axis.xaxis.set_minor_formatter(NullFormatter())

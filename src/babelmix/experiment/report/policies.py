@@ -7,13 +7,11 @@ from pathlib import Path
 
 from babelmix._files import write_text
 from babelmix.evaluation import Comparison, Estimate
-from babelmix.evaluation.run import SHARE_AT
+from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, titles
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 
 Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
-
-_SHARE = f"bias/same-language share@{SHARE_AT}"
 
 
 def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> Table:
@@ -28,23 +26,23 @@ def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[st
     rows = [
         [
             policy,
-            *(sections.with_interval(name, measured[name][0]) for name in names),
+            *(measure_info(name).with_interval(measured[name][0]) for name in names),
             *(f"{cost[policy][key]:.1f}" for key in ("median", "p95")),
         ]
         for policy, measured in found.items()
     ]
     note = "value [95 % interval over groups]; milliseconds a search, one query at a time, without embedding it"
-    return Table(["policy", *map(sections.title_of, names), "ms, median", "ms, p95"], rows, note)
+    return Table(["policy", *titles(names), "ms, median", "ms, p95"], rows, note)
 
 
 def policies_lead(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> str:
     """What the policies give, in a sentence."""
-    ranking = next(name for name in next(iter(found.values())) if name.startswith("multi/"))
+    ranking = next(name for name in next(iter(found.values())) if not measure_info(name).is_bias)
     parts = []
     for policy, measured in found.items():
         own = (
-            f", {measured[_SHARE][0].value:.0%} of the first {SHARE_AT} in the query's own language"
-            if _SHARE in measured
+            f", {measured[SAME_LANGUAGE_SHARE][0].value:.0%} of the first {SHARE_AT} in the query's own language"
+            if SAME_LANGUAGE_SHARE in measured
             else ""
         )
         parts.append(
@@ -77,9 +75,12 @@ def write_policies_report(
     if tests:
         parts.append(Section("Are the differences real?", tables=[sections.tests_table(tests)]))
     first = next(iter(found.values()))
-    if _SHARE in first:
-        langs = list(first[_SHARE][1])
-        shares = {policy: [measured[_SHARE][1][lang].value for lang in langs] for policy, measured in found.items()}
+    if SAME_LANGUAGE_SHARE in first:
+        langs = list(first[SAME_LANGUAGE_SHARE][1])
+        shares = {
+            policy: [measured[SAME_LANGUAGE_SHARE][1][lang].value for lang in langs]
+            for policy, measured in found.items()
+        }
         parts.append(
             Section(
                 f"Whose language are the first {SHARE_AT} answers in?",
@@ -89,10 +90,10 @@ def write_policies_report(
                     shares, langs, value_label=f"share of the first {SHARE_AT}", fair=[fair[lang] for lang in langs]
                 ),
                 "Bars of the same-language share by query language and policy, with the fair share as a line.",
-                [_by_language(found, _SHARE)],
+                [_by_language(found, SAME_LANGUAGE_SHARE)],
             )
         )
-    tables = [_by_language(found, name) for name in first if name != _SHARE]
+    tables = [_by_language(found, name) for name in first if name != SAME_LANGUAGE_SHARE]
     parts.append(Section("Each query language", tables=tables))
     write_text(file, render("Language policies through an index", policies_lead(found, cost), facts, parts))
 
@@ -100,7 +101,7 @@ def write_policies_report(
 def _by_language(found: Mapping[str, Estimates], name: str) -> Table:
     langs = list(next(iter(found.values()))[name][1])
     rows = [
-        [lang, *(sections.with_interval(name, measured[name][1][lang]) for measured in found.values())]
+        [lang, *(measure_info(name).with_interval(measured[name][1][lang]) for measured in found.values())]
         for lang in langs
     ]
-    return Table([f"{sections.title_of(name)}: query language", *found], rows)
+    return Table([f"{measure_info(name).title}: query language", *found], rows)

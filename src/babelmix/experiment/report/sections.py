@@ -2,81 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.evaluation import Audit, Comparison, Estimate, crowding, language_shares
-from babelmix.evaluation.run import SHARE_AT
+from babelmix.evaluation import Audit, Comparison, crowding, language_shares, measure_info
+from babelmix.evaluation.measure_info import (
+    SETTINGS,
+    SHARE_AT,
+    headline,
+    ranking_metrics,
+    setting_title,
+    shown_number,
+    titles,
+)
 from babelmix.experiment.report import figures
 from babelmix.experiment.report.page import Section, Table
-
-HEADLINE = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance", f"bias/same-language share@{SHARE_AT}")
-TO_PICTURES = ("multi/hit@1", "multi/hit@5", "multi/hit@10", "multi/mAP", "bias/rank distance over query languages")
-FROM_PICTURES = ("cross/hit@1", "cross/hit@5", "cross/hit@10", "multi/mAP", "bias/rank distance")
-TITLES = {
-    "mono": "monolingual",
-    "cross": "cross-lingual",
-    "multi": "multilingual",
-    "bias": "bias",
-}
 
 Floats = npt.NDArray[np.float64]
 
 
-def headline(present: Container[str]) -> list[str]:
-    """The measures that are shown first, of those that are there: of texts, or from captions to pictures or back."""
-    names = HEADLINE
-    # Captions and pictures have no language in common, so nothing is monolingual.
-    if "multi/hit@1" in present and "mono/hit@1" not in present:
-        names = TO_PICTURES if TO_PICTURES[-1] in present else FROM_PICTURES
-    return [name for name in names if name in present]
-
-
-def shown(name: str, value: float) -> str:
-    """A number as reports print it: ranks without decimals, shares and scores with three."""
-    if np.isnan(value):
-        return ""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    if abs(value) >= 10 or (name.startswith("bias/rank") and abs(value) >= 1):
-        return f"{value:.1f}"
-    return f"{value:.3f}"
-
-
-def with_interval(name: str, estimate: Estimate) -> str:
-    """`value [low, high]`."""
-    return f"{shown(name, estimate.value)} [{shown(name, estimate.low)}, {shown(name, estimate.high)}]"
-
-
-def title_of(name: str) -> str:
-    """`multi/mAP` as words."""
-    setting, _, metric = name.partition("/")
-    return metric if setting == "bias" else f"{TITLES[setting]} {metric}"
-
-
 def settings_section(audit: Audit) -> Section:
     """Every ranking metric in the three settings, with intervals."""
-    settings = [s for s in ("mono", "cross", "multi") if any(name.startswith(f"{s}/") for name in audit.estimates)]
-    metrics = list(dict.fromkeys(name.partition("/")[2] for name in audit.estimates if not name.startswith("bias/")))
+    settings = [s for s in SETTINGS if any(name.startswith(f"{s}/") for name in audit.estimates)]
+    metrics = ranking_metrics(audit.estimates)
     rows = [
-        [metric, *(with_interval(f"{s}/{metric}", audit.estimates[f"{s}/{metric}"][0]) for s in settings)]
+        [metric, *(measure_info(f"{s}/{metric}").with_interval(audit.estimates[f"{s}/{metric}"][0]) for s in settings)]
         for metric in metrics
     ]
     return Section(
         "Three settings",
         "Monolingual: the pool holds the query's language only. Cross-lingual: one other language. Multilingual: all "
         "languages at once, as in a real mixed collection. Macro-averages, 95 % bootstrap intervals over groups.",
-        tables=[Table(["metric", *(TITLES[s] for s in settings)], rows)],
+        tables=[Table(["metric", *map(setting_title, settings)], rows)],
     )
 
 
 def bias_section(audit: Audit) -> Section:
     """Every bias metric, with intervals."""
-    names = [name for name in audit.estimates if name.startswith("bias/")]
-    rows = [[title_of(name), with_interval(name, audit.estimates[name][0])] for name in names]
+    infos = [info for info in map(measure_info, audit.estimates) if info.is_bias]
+    rows = [[info.title, info.with_interval(audit.estimates[info.name][0])] for info in infos]
     note = (
         "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
         "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
@@ -101,9 +68,9 @@ def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], l
     return matrix, rows, columns
 
 
-def matrix_table(matrix: Floats, rows: Sequence[str], columns: Sequence[str], corner: str, name: str = "") -> Table:
+def matrix_table(matrix: Floats, rows: Sequence[str], columns: Sequence[str], corner: str) -> Table:
     """A matrix as a table."""
-    body = [[row, *(shown(name, value) for value in matrix[i])] for i, row in enumerate(rows)]
+    body = [[row, *map(shown_number, matrix[i].tolist())] for i, row in enumerate(rows)]
     return Table([corner, *columns], body)
 
 
@@ -198,18 +165,18 @@ def languages_section(audit: Audit) -> Section:
     names = headline(audit.estimates)
     per_lang: dict[str, dict[str, str]] = {lang: {} for lang in audit.table.query_langs}
     for name in names:
-        cells = audit.estimates[name][1]
+        info, cells = measure_info(name), audit.estimates[name][1]
         for lang in per_lang:
             if name.startswith("cross/"):
                 values = [e.value for cell, e in cells.items() if cell.split(" > ")[0] == lang]
-                per_lang[lang][name] = shown(name, float(np.mean(values))) if values else ""
+                per_lang[lang][name] = info.shown(float(np.mean(values))) if values else ""
             else:
-                per_lang[lang][name] = with_interval(name, cells[lang]) if lang in cells else ""
+                per_lang[lang][name] = info.with_interval(cells[lang]) if lang in cells else ""
     rows = [[lang, *(values[name] for name in names)] for lang, values in per_lang.items()]
     return Section(
         "Each query language",
         "The cross-lingual column is the mean over the other languages.",
-        tables=[Table(["query language", *map(title_of, names)], rows)],
+        tables=[Table(["query language", *titles(names)], rows)],
     )
 
 
@@ -335,8 +302,8 @@ def tests_table(comparisons: Sequence[Comparison]) -> Table:
     rows = [
         [
             f"{c.first} - {c.second}",
-            title_of(c.measure),
-            with_interval(c.measure, c.difference),
+            measure_info(c.measure).title,
+            measure_info(c.measure).with_interval(c.difference),
             "" if np.isnan(c.effect) else f"{c.effect:+.2f}",
             f"{c.p_bootstrap:.4f}",
             f"{c.p:.4f}",

@@ -1,0 +1,213 @@
+"""The names of measures, `SETTING/METRIC`, and what is known of each: title, number format, which values are better."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from babelmix.errors import ConfigError
+from babelmix.evaluation.bias import Better, parse_bias_metric
+from babelmix.evaluation.metrics import parse_metric
+
+SETTINGS = ("mono", "cross", "multi")
+
+SHARE_AT = 10
+"""The k of the language shares in reports."""
+
+MONO_MAP, CROSS_MAP, MULTI_MAP = "mono/mAP", "cross/mAP", "multi/mAP"
+CROSS_HIT_1, MULTI_HIT_1 = "cross/hit@1", "multi/hit@1"
+RANK_DISTANCE = "bias/rank distance"
+RANK_DISTANCE_OVER_QUERIES = "bias/rank distance over query languages"
+SAME_LANGUAGE_SHARE = f"bias/same-language share@{SHARE_AT}"
+
+HEADLINE = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE)
+"""The headline of an audit of texts."""
+HEADLINE_TO_PICTURES = (MULTI_HIT_1, "multi/hit@5", "multi/hit@10", MULTI_MAP, RANK_DISTANCE_OVER_QUERIES)
+"""The headline of an audit whose queries are captions and whose passages are pictures."""
+HEADLINE_FROM_PICTURES = (CROSS_HIT_1, "cross/hit@5", "cross/hit@10", MULTI_MAP, RANK_DISTANCE)
+"""The headline of an audit whose queries are pictures and whose passages are captions."""
+
+TESTS = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE)
+"""The measures that comparisons test, unless others are named."""
+
+_OF_LISTS: dict[str, Better] = {"same-language preference": None, "languages": "higher", "right languages": "higher"}
+"""Bias metrics `NAME@k` of ranked lists; see `babelmix.evaluation.lists`."""
+
+_WORDS = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual", "bias": "bias"}
+
+
+class WithInterval(Protocol):
+    """A value and the ends of its interval."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class MeasureInfo:
+    """What is known of a measure.
+
+    Args:
+        name: `SETTING/METRIC`, such as `multi/mAP` or `bias/rank distance`.
+        title: the name in reports: `multilingual mAP`.
+        short: the column head on a terminal: `multi mAP`.
+        format: `"rank"` for a number of places in a list, `"score"` for everything else.
+        better: which values are better: `"higher"`, `"lower"` or None.
+        headline: whether reports show it first.
+        source: the paper or the program that defines it; may be empty.
+        aggregate: what stands for the values of a cell: their `"mean"` or their `"median"`.
+
+    """
+
+    name: str
+    title: str
+    short: str
+    format: Literal["score", "rank"]
+    better: Better
+    headline: bool
+    source: str = ""
+    aggregate: Literal["mean", "median"] = "mean"
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether it is a bias metric, not a ranking metric."""
+        return self.name.startswith("bias/")
+
+    @property
+    def lower_is_better(self) -> bool | None:
+        """Whether less is better; None if neither is."""
+        return None if self.better is None else self.better == "lower"
+
+    def shown(self, value: float, *, leading_zero: bool = True) -> str:
+        """A value as text: no decimals from 100 on, one from 10 on (ranks: from 1 on), else three; empty for NaN.
+
+        Args:
+            value: the value.
+            leading_zero: `0.798`; else `.798`, as in running text.
+
+        """
+        text = shown_number(value, self.format)
+        return text if leading_zero or abs(value) >= 1 else text.replace("0.", ".", 1)
+
+    def with_interval(self, estimate: WithInterval) -> str:
+        """An estimate as text: `value [low, high]`."""
+        return f"{self.shown(estimate.value)} [{self.shown(estimate.low)}, {self.shown(estimate.high)}]"
+
+
+def measure_info(name: str) -> MeasureInfo:
+    """What is known of a measure.
+
+    Args:
+        name: `SETTING/METRIC`.
+
+    Raises:
+        ConfigError: there is no such setting or metric.
+
+    Example:
+        >>> found = measure_info("bias/rank distance")
+        >>> found.title, found.better, found.shown(1234.5)
+        ('rank distance', 'lower', '1,234')
+        >>> measure_info("multi/nDCG@10").title
+        'multilingual nDCG@10'
+
+    """
+    setting, _, what = name.partition("/")
+    at = what[what.index("@") :] if "@" in what else ""
+    headline = name in HEADLINE or name in HEADLINE_TO_PICTURES or name in HEADLINE_FROM_PICTURES
+    if setting == "bias" and _of_lists(what):
+        return MeasureInfo(name, what, what, "score", _OF_LISTS[what.partition("@")[0]], headline)
+    if setting == "bias":
+        bias, _ = parse_bias_metric(what)
+        title = (bias.title or what.removesuffix(at)) + at
+        short = bias.short + at if bias.short else title
+        return MeasureInfo(name, title, short, bias.format, bias.better, headline, bias.source, bias.aggregate)
+    if setting not in SETTINGS:
+        raise ConfigError(f"{name!r} is not SETTING/METRIC, such as {MULTI_MAP} or {RANK_DISTANCE}")
+    metric, _ = parse_metric(what)
+    called = (metric.title or what.removesuffix(at)) + at
+    short = f"{setting} {called}"
+    if called.startswith("hit@") and setting != "mono":
+        # Captions and pictures have no language in common, so that these are the only two settings.
+        short = called if setting == "multi" else f"{called}, one lang."
+    return MeasureInfo(name, f"{_WORDS[setting]} {called}", short, "score", "higher", headline, metric.source)
+
+
+def shown_number(value: float, format: Literal["score", "rank"] = "score") -> str:
+    """A number as text; see `MeasureInfo.shown`."""
+    if np.isnan(value):
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) >= 10 or (format == "rank" and abs(value) >= 1):
+        return f"{value:.1f}"
+    return f"{value:.3f}"
+
+
+def titles(names: Iterable[str]) -> list[str]:
+    """The titles of measures, as the heads of columns."""
+    return [measure_info(name).title for name in names]
+
+
+def setting_title(setting: str) -> str:
+    """A setting in words: `monolingual` for `mono`."""
+    return _WORDS[setting]
+
+
+def check_name(name: str) -> None:
+    """Raise unless an audit by exact scores can have a measure of this name.
+
+    Raises:
+        ConfigError: the name is not `SETTING/METRIC`, or there is no such metric.
+
+    """
+    if measure_info(name).is_bias:
+        # The bias metrics of ranked lists have names too.
+        parse_bias_metric(name.removeprefix("bias/"))
+
+
+def _of_lists(metric: str) -> bool:
+    base, _, k = metric.partition("@")
+    return base in _OF_LISTS and k.isdecimal()
+
+
+def headline(present: Container[str]) -> list[str]:
+    """The measures that reports show first.
+
+    Args:
+        present: the measures of the audit, or audits.
+
+    Returns:
+        Those of the headline that are present: of texts, of captions to pictures, or of pictures to captions.
+
+    """
+    names = HEADLINE
+    # Captions and pictures have no language in common, so nothing is monolingual.
+    if MULTI_HIT_1 in present and "mono/hit@1" not in present:
+        names = HEADLINE_TO_PICTURES if RANK_DISTANCE_OVER_QUERIES in present else HEADLINE_FROM_PICTURES
+    return [name for name in names if name in present]
+
+
+def ranking_metrics(names: Iterable[str]) -> list[str]:
+    """The ranking metrics that measures need: `mAP` for `multi/mAP`; a bias metric needs none.
+
+    Example:
+        >>> ranking_metrics(["mono/mAP", "multi/mAP", "bias/rank distance"])
+        ['mAP']
+
+    """
+    return list(dict.fromkeys(name.partition("/")[2] for name in names if not name.startswith("bias/")))
+
+
+__all__ = [
+    "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "MONO_MAP", "MULTI_HIT_1",
+    "MULTI_MAP", "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS",
+    "MeasureInfo", "check_name", "headline", "measure_info", "ranking_metrics", "setting_title", "shown_number",
+    "titles",
+]  # fmt: skip
