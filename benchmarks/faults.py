@@ -171,11 +171,11 @@ def index_of(out: Path) -> Facts:
             str(record.id): repr(sorted(record.payload.items()))
             for record in index.engine._scroll(None, ["item", "lang", "group", "text", "digest", "fields"])  # type: ignore[attr-defined]
         }
-        searcher = Searcher(index, _loaded(index.about["encoder"]))
+        searcher = Searcher(index, _loaded(index.about.encoder))
         found = searcher.search(["Katze Haus", "dog river", "猫"], k=20, exact=True)
         hits = [[(hit.id, f"{hit.score:.5f}") for hit in hits] for hits in found]
         names = [file.name for file in out.iterdir()]
-        return points | {"hits": repr(hits), "about": json.dumps(dict(index.about)), "names": repr(sorted(names))}
+        return points | {"hits": repr(hits), "about": json.dumps(index.about.as_json()), "names": repr(sorted(names))}
 
 
 def _loaded(name: str) -> Any:

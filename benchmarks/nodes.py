@@ -269,7 +269,7 @@ def contents(address: str) -> tuple[dict[str, tuple[str, str, float]], dict[str,
     """Item, digest and score for a fixed query of each row of an index, by id; and how many rows each language has."""
     with Index.open(address) as index:
         rows = index.engine.digests(sorted(index.items()))
-        query = np.random.default_rng(0).standard_normal((1, index.about["dimension"]), dtype=np.float32)
+        query = np.random.default_rng(0).standard_normal((1, index.about.dimension), dtype=np.float32)
         hits = index.engine.nearest(query, [Where()], len(rows) + 1, exact=True)[0]
         assert len(hits) == len({hit.id for hit in hits})
         scores = {hit.id: hit.score for hit in hits}
@@ -318,11 +318,11 @@ def notes(record: Path, what: str) -> list[dict[str, Any]]:
     return [found for line in lines if (found := json.loads(line))["what"] == what]
 
 
-class Counted(workers.Encoding):
+class Counted(workers.EncodingWorker):
     """A worker that notes what it begins, and what it has written itself."""
 
     def __call__(self, payload: bytes) -> bytes:
-        """See `Encoding`."""
+        """See `EncodingWorker`."""
         import pickle
 
         changes = pickle.loads(payload)
@@ -354,7 +354,7 @@ def command() -> None:
     workers.index_with_workers = partial(workers.index_with_workers, size=size)
     Index.write = write  # type: ignore[method-assign]
     indexing.encode_points = encode
-    workers.Encoding = nodes.Counted  # type: ignore[misc]
+    workers.EncodingWorker = nodes.Counted  # type: ignore[misc]
     babelmix()
 
 

@@ -30,7 +30,7 @@ MODULES = {
         "evaluation.mteb",
     ),
     "experiment": ("experiment",),
-    "search": ("search", "search.service", "search.mteb"),
+    "search": ("search", "search.service", "search.mteb_index"),
     "errors": ("errors",),
 }
 """The public modules, a page a room."""

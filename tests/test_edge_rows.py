@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_kept import Kept
 
 from babelmix.errors import SearchError
 from babelmix.search import Row, Where
 from babelmix.search.engines import edge, open_engine
+from babelmix.search.engines.contract import Reference
 from babelmix.search.engines.edge_rows import layout_file, marks_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
@@ -55,7 +55,7 @@ def test_values_are_told_apart_by_column_and_type() -> None:
 
 
 def test_an_index_of_before_is_right_and_is_brought_up_to_date(tmp_path: Path) -> None:
-    kept = Kept(str(tmp_path / "index"))
+    kept = Reference(str(tmp_path / "index"))
     kept.engine.close()
     layout_file(tmp_path / "index").unlink()
     kept.engine = open_engine(kept.address)
@@ -77,7 +77,7 @@ def test_an_index_of_before_is_right_and_is_brought_up_to_date(tmp_path: Path) -
 
 @pytest.mark.parametrize("written", ["", "[]", "{}", '{"layout": 3}', '{"layout": "2"}'])
 def test_a_layout_that_is_damaged_or_newer_is_one_sentence(tmp_path: Path, written: str) -> None:
-    kept = Kept(str(tmp_path / "index"))
+    kept = Reference(str(tmp_path / "index"))
     kept.engine.close()
     layout_file(tmp_path / "index").write_text(written)
     with pytest.raises(SearchError, match=r"is damaged|this version reads up to 2"):
@@ -87,7 +87,7 @@ def test_a_layout_that_is_damaged_or_newer_is_one_sentence(tmp_path: Path, writt
 def test_columns_and_languages_together_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a graph with so small a threshold as a large index has, half of the rows were not found."""
     monkeypatch.setattr(edge, "_SCANNED", 100)
-    kept = Kept(str(tmp_path / "index"))
+    kept = Reference(str(tmp_path / "index"))
     drawn = np.random.default_rng(1)
     made = [
         Row(
@@ -107,7 +107,7 @@ def test_columns_and_languages_together_lose_nothing(tmp_path: Path, monkeypatch
 
 
 def test_fewer_than_there_are_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept(str(tmp_path / "index"))
+    kept = Reference(str(tmp_path / "index"))
     kept.put(rows())
     engine = kept.engine
     assert isinstance(engine, edge.EdgeEngine)

@@ -10,27 +10,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import parallel_corpus, png
-from engine_kept import ABOUT, DIMENSION, Kept
+from conftest import parallel_corpus
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from memory_engine import MemoryEngine
 from milvus_server import TOKEN, RunningServer, milvus_server
 
 import babelmix.search.engines.edge as edge
 import babelmix.search.engines.milvus as milvus
 import babelmix.search.engines.milvus_server as server_module
-from babelmix.errors import BabelmixError, MissingExtraError, SearchError
+from babelmix import extend
+from babelmix.errors import MissingExtraError, SearchError
 from babelmix.search import Index, Row, Where, index_rows
 from babelmix.search.documents import rows_of_corpus
-from babelmix.search.engines import create_engine, exists, open_engine
-from babelmix.search.rows import Value, points_of
+from babelmix.search.engines import ENGINES, create_engine, exists, open_engine
+from babelmix.search.engines.contract import ABOUT, CHECKS, DIMENSION, Reference
+from babelmix.search.rows import points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
@@ -50,78 +52,26 @@ def new_address(request: pytest.FixtureRequest, kind: str) -> str:
     name = f"index_{next(numbers)}"
     if kind == "milvus":
         return f"{request.getfixturevalue('server').url}/{name}"
+    if kind == "memory":
+        return f"memory://{name}"
     return str(request.getfixturevalue("tmp_path_factory").mktemp(name) / "index")
 
 
-@pytest.fixture(scope="module", params=["edge", "milvus"])
-def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
-    made = Kept(new_address(request, request.param))
-    sites = ("a", 'b "quoted"', "c\\")
-    made.put(
-        [
-            Row(
-                f"i{n // 3}", ("de", "en", "fr")[n % 3], f"text {n}", group=f"g{n // 30}",
-                fields={"year": 2000 + n % 4, "weight": n / 8, "good": n % 2 == 0, "site": sites[n % 3]},
-            )
-            for n in range(180)
-        ]
-    )  # fmt: skip
+@pytest.fixture(scope="module", params=["edge", "milvus", "memory"])
+def kept(request: pytest.FixtureRequest) -> Iterator[Reference]:
+    if request.param == "memory":
+        extend.engine("memory")(MemoryEngine)
+    made = Reference(new_address(request, request.param))
+    made.fill()
     yield made
     made.engine.close()
+    if request.param == "memory":
+        ENGINES.unregister("memory")
 
 
-def test_what_is_put_is_there(kept: Kept) -> None:
-    kept.check_all()
-    assert kept.engine.about() == ABOUT
-    assert exists(kept.address)
-    kept.engine.put([])
-    kept.engine.remove([])
-    assert kept.engine.digests([]) == {}
-    with pytest.raises(BabelmixError, match=r"already|other files"):
-        create_engine(kept.address, DIMENSION, ABOUT)
-
-
-def test_filters(kept: Kept) -> None:
-    chosen: list[Mapping[str, tuple[Value, ...]]] = [
-        {"year": (2001, 2003)}, {"weight": (0.0, 0.125, 20.0)}, {"good": (False,)}, {"good": (True, False)},
-        {"site": ("c\\", 'b "quoted"')}, {"item": ("i7", "nowhere")}, {"group": ("g1",), "good": (True,)},
-        {"year": (1,)}, {"missing": ("x",)},
-    ]  # fmt: skip
-    wheres = [Where(langs, fields) for fields in chosen for langs in (None, ("de", "fr"))]
-    kept.check([Where(), *wheres, Where(("de",)), Where(()), Where(("it",)), Where()])
-    kept.check([Where(), Where(("en",))], k=7)
-    assert kept.engine.nearest(np.zeros((0, DIMENSION), np.float32), [], 3) == []
-
-
-def test_a_number_is_found_however_it_is_written(kept: Kept) -> None:
-    prices = (10, 10.0, 9.99, 99999999, 1e300, -0.0, 0)
-    ids = kept.put([Row(f"price {n}", "da", "x", fields={"price": price}) for n, price in enumerate(prices)])
-    chosen: list[tuple[Value, ...]] = [(10.0,), (10,), (9.99,), (0.0,), (0,), (99999999.0,), (9.99, 10.0), (1e300,)]
-    kept.check([Where(None, {"price": values}) for values in chosen])
-    kept.remove(ids)
-
-
-def test_exact_search(kept: Kept) -> None:
-    good = {"good": (True,)}
-    kept.check([Where(), Where((), good), Where(("de",), good), Where(("it", "en")), Where(("fr",), good)], exact=True)
-    kept.check([Where(("fr",)), Where(("en",)), Where(())], k=7, exact=True)
-    assert kept.engine.nearest(np.ones((2, DIMENSION), np.float32), [Where(()), Where(())], 3, exact=True) == [[], []]
-
-
-def test_rows_are_replaced_and_removed(kept: Kept) -> None:
-    kept.put([Row("i1", "de", "anders", fields={"year": 1}), Row("i1", "zh-Hant", "新"), Row("neu", "de", "neu")])
-    kept.check_all()
-    kept.remove([point.id for point in kept.points.values() if point.row.item in ("i1", "neu", "i2")])
-    kept.check_all()
-
-
-def test_equal_scores_come_by_id(kept: Kept) -> None:
-    far = np.full(DIMENSION, 9.0)
-    ids = kept.put([Row("tie", "tr", f"{n}") for n in range(9)], [far] * 9)
-    for options in ({}, {"exact": True}):
-        hits = kept.engine.nearest(far[None].astype(np.float32), [Where()], 9, **options)[0]
-        assert [hit.id for hit in hits] == sorted(ids)
-    kept.remove(ids)
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_contract(kept: Reference, check: str) -> None:
+    CHECKS[check](kept)
 
 
 names = st.text(
@@ -142,7 +92,7 @@ values = st.fixed_dictionaries(
 
 @settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(st.tuples(names, values), min_size=25, max_size=25))
-def test_values_are_never_read_as_filters(kept: Kept, drawn: list) -> None:
+def test_values_are_never_read_as_filters(kept: Reference, drawn: list) -> None:
     if isinstance(kept.engine, edge.EdgeEngine):
         # It does not keep the last digit of every number.
         drawn = [(item, {**facts, "number": facts["integer"] % 1000 / 8}) for item, facts in drawn]
@@ -158,25 +108,7 @@ def test_values_are_never_read_as_filters(kept: Kept, drawn: list) -> None:
     kept.remove(ids)
 
 
-def test_long_rows(kept: Kept) -> None:
-    rows = [Row("long", "ja", "grün " * 10_000, group="\\" * 512), Row("spaces", "ja", " \x00\n\r\x7f\u2028'")]
-    rows += [Row("😀" * 512, "zxx", image=png((0, 0, 0)), group="😀" * 512)]
-    ids = kept.put(rows, thumbnail="A" * 60_000)
-    kept.check([Where(("ja", "zxx"))])
-    kept.check_all()
-    kept.remove(ids)
-
-
-def test_facts_are_replaced_whole(kept: Kept) -> None:
-    for size in (70_000, 10, 300_000):
-        about = {**ABOUT, "calibration": '😀"\\' * size}
-        kept.engine.remember(about)
-        assert kept.engine.about() == about
-    kept.engine.remember(ABOUT)
-    assert kept.engine.about() == ABOUT
-
-
-def test_many_pages(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pages(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (edge, milvus):
         monkeypatch.setattr(module, "_PAGE", 64)
     for name, small in (("_LIMIT", 100), ("_MESSAGE", 8000), ("_IDS", 7), ("_ANSWERS", 40)):
@@ -188,30 +120,13 @@ def test_many_pages(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.remove(ids)
 
 
-def test_a_sample_is_the_same_each_time(kept: Kept) -> None:
-    there = {name: point.vector for name, point in sorted(kept.points.items()) if point.row.lang == "de"}
-    sample = kept.engine.sample("de", 20)
-    assert sample.dtype == np.float32
-    assert sample == pytest.approx(np.array(list(there.values())[:20]))
-    assert len(kept.engine.sample("de", 500)) == len(there)
-    assert len(kept.engine.sample("it", 5)) == 0
-
-
-def test_a_settled_index_opens_again(kept: Kept) -> None:
-    kept.put([Row("settled", "de", "x")])
-    kept.engine.settle()
-    kept.check_all()
-    kept.engine.close()
-    kept.engine = open_engine(kept.address)
-    kept.check_all()
-    assert kept.engine.about() == ABOUT
-
-
 only_milvus = pytest.mark.parametrize("kept", ["milvus"], indirect=True)
 
 
 @only_milvus
-def test_a_kill_between_parts_of_the_facts_leaves_the_old_ones(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_parts_of_the_facts_leaves_the_old_ones(
+    kept: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = kept.engine
     assert isinstance(engine, milvus.MilvusEngine)
     put, left = engine._facts._put, 2
@@ -236,7 +151,7 @@ def test_a_kill_between_parts_of_the_facts_leaves_the_old_ones(kept: Kept, monke
 
 
 @only_milvus
-def test_two_processes_have_it_open(kept: Kept) -> None:
+def test_two_processes_have_it_open(kept: Reference) -> None:
     other = open_engine(kept.address)
     ids = kept.put([Row("two", "sv", "hej"), Row("two", "fi", "hei")])
     there = other.nearest(np.ones((1, DIMENSION), np.float32), [Where(("sv", "fi"))], 5)[0]
@@ -249,7 +164,7 @@ def test_two_processes_have_it_open(kept: Kept) -> None:
 
 
 @only_milvus
-def test_a_wrong_token_is_refused(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_token_is_refused(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_NAME, "root:wrong")
     with pytest.raises(SearchError, match=f"refuses the token; set .*{TOKEN_NAME}"):
         exists(kept.address)
@@ -259,7 +174,7 @@ def test_a_wrong_token_is_refused(kept: Kept, monkeypatch: pytest.MonkeyPatch) -
 
 
 @only_milvus
-def test_words_and_collections_of_others_are_refused(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_and_collections_of_others_are_refused(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = kept.engine
     assert isinstance(engine, milvus.MilvusEngine)
     assert not engine.has_words
@@ -402,7 +317,7 @@ def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path
 
 @pytest.mark.slow
 @only_milvus
-def test_a_kill_of_the_server_loses_nothing(kept: Kept, server: RunningServer) -> None:
+def test_a_kill_of_the_server_loses_nothing(kept: Reference, server: RunningServer) -> None:
     def put_rows() -> None:
         for n in itertools.count():
             kept.put([Row(f"dying {n}", "de", "x")])

@@ -18,7 +18,7 @@ from babelmix.corpus.languages import check_distinct, not_a_tag
 from babelmix.corpus.lexicons import read_lexicon
 from babelmix.errors import CorpusError, PlanError, ReaderError, SearchError
 from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, open_rows
-from babelmix.search.documents import Rows
+from babelmix.search.documents import RowSource
 
 ALIASES = [
     ("iw", "he"), ("in", "id"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("sh", "sr-Latn"), ("tl", "fil"), ("eng", "en"),
@@ -294,7 +294,7 @@ def searcher(tmp_path_factory, tiny_static) -> Iterator[Searcher]:
     ]
     for row, old in zip(rows, (None, None, None, "iw", None, "eng"), strict=True):
         object.__setattr__(row, "lang", old or row.lang)
-    index_rows(index, tiny_static, Rows("rows", len(rows), lambda: ([row] for row in rows)))
+    index_rows(index, tiny_static, RowSource("rows", len(rows), lambda: ([row] for row in rows)))
     yield Searcher(index, tiny_static)
     index.close()
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import parallel_corpus
 
 import babelmix.search.engines.edge as edge
-import babelmix.search.mteb as search_mteb
+import babelmix.search.mteb_index as search_mteb
 import babelmix.search.searcher as searching
 from babelmix._files import replacing_folder
 from babelmix.errors import BabelmixError, EngineError, PictureError, SearchError
@@ -74,13 +74,13 @@ def test_two_that_share_an_engine_keep_each_other_s_columns(
 ) -> None:
     one = searcher.index
     monkeypatch.setattr(one.engine, "shared", True)
-    other = Index(one.engine, one.engine.about())
+    other = Index(one.engine, one.about)
     written(other, [Row("a", "de", "neu", fields={"year": 2026})], searcher.encoder)
     # It was opened before there was the column.
     one.calibrate()
     assert one.engine.about()["columns"] == {"year": "integer"}
     assert one.where(None, {"year": [2026]}).fields == {"year": (2026,)}
-    third = Index(one.engine, {**one.engine.about(), "columns": {}})
+    third = Index(one.engine, one.about.model_copy(update={"columns": {}}))
     with pytest.raises(SearchError, match="the column's is integer"):
         third.changes([Row("b", "de", "neu", fields={"year": "2026"})])
 
@@ -255,7 +255,7 @@ def test_columns_of_a_csv_have_the_type_they_had(tmp_path: Path, tiny_static, ba
 
 def test_a_calibration_that_cannot_be_read_is_fitted_anew(searcher: Searcher) -> None:
     fitted = searcher.index.calibration.as_json()
-    other = Index(searcher.index.engine, {**searcher.index.about, "calibration": {"counts": 3}})
+    other = Index(searcher.index.engine, searcher.index.about.model_copy(update={"calibration": {"counts": 3}}))
     assert not other.is_calibrated
     assert other.calibration.as_json() == fitted
 
@@ -316,6 +316,6 @@ def test_what_is_kept_between_depths_changes_no_answer(
         ask: dict[str, Any] = {"k": 9, "policy": policy, "mode": mode, "once": True, "exact": True}
         found = searcher.search(["cat 7", "river"], **ask)
         with monkeypatch.context() as patched:
-            patched.setattr(searching, "_kept", lambda look: look)
+            patched.setattr(searching, "_kept", lambda retrieve: retrieve)
             assert searcher.search(["cat 7", "river"], **ask) == found
         assert all(len({hit.item for hit in hits}) == len(hits) for hits in found)

@@ -9,7 +9,7 @@ from test_mteb import by_subset, evaluate
 
 from babelmix.errors import SearchError
 from babelmix.evaluation.mteb import cached_encoder, mteb_tasks
-from babelmix.search.mteb import IndexSearch, language_in_id
+from babelmix.search.mteb_index import IndexSearch, language_in_id
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 pytestmark = [

@@ -40,7 +40,7 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"languages that `/metrics` counts by name | {metrics.MOST_LANGS} |",
         f"| pixels of a picture | {ALLOWED.max_pixels:,} |",
         f"characters of a query; of a policy | {most('query'):,}; {most('policy'):,} |",
-        f"| answers | {models.MAX_K} |",
+        f"| answers | {models.MAX_HITS} |",
         f"rows of a write; fields of a row | {models.MAX_ROWS}; {most('fields', models.RowRequest)} |",
         f"values of a column | {most('langs')}; {most('where')}; 1,000 |",
         f"Keys have at least {keys.LEAST} characters",

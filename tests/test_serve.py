@@ -370,7 +370,7 @@ def test_a_text_that_cannot_be_embedded_spoils_no_other(
     searcher: Searcher, monkeypatch: pytest.MonkeyPatch, serve: Serve
 ) -> None:
     from babelmix.errors import EmbeddingError
-    from babelmix.search.service.encoding import Encoding
+    from babelmix.search.service.batching import BatchedEncoder
     from babelmix.search.service.metrics import Metrics
 
     right = searcher.embed
@@ -383,7 +383,7 @@ def test_a_text_that_cannot_be_embedded_spoils_no_other(
     monkeypatch.setattr(searcher, "embed", embed)
 
     async def together() -> list[Any]:
-        encoding = Encoding(searcher, Metrics(searcher.index.langs))
+        encoding = BatchedEncoder(searcher, Metrics(searcher.index.langs))
         try:
             return await asyncio.gather(*map(encoding.query, ("cat", "secret", "dog")), return_exceptions=True)
         finally:

@@ -31,7 +31,7 @@ from babelmix.errors import ConfigError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.service import Settings, create_app
-from babelmix.search.service.encoding import KEPT, Encoding
+from babelmix.search.service.batching import KEPT, BatchedEncoder
 from babelmix.search.service.metrics import Metrics
 
 
@@ -49,7 +49,7 @@ def test_queries_that_wait_share_a_pass(searcher: Searcher) -> None:
     queries = [f"cat {i}" for i in range(100)]
 
     async def ask() -> list[np.ndarray]:
-        encoding = Encoding(slow, Metrics(searcher.index.langs))
+        encoding = BatchedEncoder(slow, Metrics(searcher.index.langs))
         found = await asyncio.gather(*(encoding.query(query) for query in queries))
         # Those that were asked before are known.
         again = await asyncio.gather(*(encoding.query(query) for query in queries))
@@ -65,7 +65,7 @@ def test_queries_that_wait_share_a_pass(searcher: Searcher) -> None:
 
 def test_who_gives_up_spoils_no_one_else_s_query(searcher: Searcher) -> None:
     async def ask() -> np.ndarray:
-        encoding = Encoding(searcher, Metrics(searcher.index.langs))
+        encoding = BatchedEncoder(searcher, Metrics(searcher.index.langs))
         first, second = (asyncio.create_task(encoding.query(query)) for query in ("one", "two"))
         await asyncio.sleep(0)
         first.cancel()

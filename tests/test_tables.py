@@ -392,11 +392,10 @@ def test_what_a_row_holds_can_be_filtered_by_and_deleted_by(tmp_path: Path, tiny
 
 
 def test_filters_of_an_engine_find_whole_numbers_among_numbers(tmp_path: Path) -> None:
-    from engine_kept import Kept
-
     from babelmix.search import Where
+    from babelmix.search.engines.contract import Reference
 
-    kept = Kept(str(tmp_path / "index"))
+    kept = Reference(str(tmp_path / "index"))
     kept.put([Row(f"i{n}", "en", "x", fields={"price": value}) for n, value in enumerate([10, 9.99, 10.0, -3])])
     for value, items in ((10.0, {"i0", "i2"}), (9.99, {"i1"}), (-3.0, {"i3"})):
         found = kept.engine.nearest(np.ones((1, 8), dtype=np.float32), [Where(None, {"price": (value,)})], 9)[0]

@@ -13,7 +13,7 @@ from babelmix.corpus import Corpus
 from babelmix.errors import SearchError
 from babelmix.evaluation import audit
 from babelmix.search import Row, index_rows
-from babelmix.search.documents import Rows, rows_of_corpus
+from babelmix.search.documents import RowSource, rows_of_corpus
 from babelmix.search.indexing import write_rows
 from babelmix.search.through import audit_policies
 
@@ -90,7 +90,7 @@ def test_an_index_of_something_else(searcher) -> None:
     with pytest.raises(SearchError, match="of 164 4 are missing or differ, and 0 rows"):
         audit_policies(searcher, parallel_corpus(41), store=False)
     # Other items are a larger pool, and nothing wrong.
-    index_rows(searcher.index, searcher.encoder, Rows("more", 1, lambda: iter([[Row("new", "de", "Katze")]])))
+    index_rows(searcher.index, searcher.encoder, RowSource("more", 1, lambda: iter([[Row("new", "de", "Katze")]])))
     audit_policies(searcher, corpus, ["any"], k=10, store=False)
     rows = next(item for item in rows_of_corpus(corpus).items() if item[0].item == "i3")
     write_rows(searcher.index, searcher.encoder, [*rows, Row("i3", "tr", "kedi")])

@@ -17,7 +17,7 @@ import pytest
 
 from babelmix.errors import SearchError
 from babelmix.search import Index, Row, Where, workers
-from babelmix.search.documents import Rows
+from babelmix.search.documents import RowSource
 from babelmix.search.encoding import encode_points
 from babelmix.search.workers import index_with_workers
 
@@ -111,13 +111,13 @@ def test_one_process_keeps_the_columns(searcher, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(workers, "spread", spread)
     rows = [Row(f"new{i}", "de", f"cat {i}", fields={"year": i}) for i in range(4)]
-    given = Rows("new", 4, lambda: iter([row] for row in rows))
+    given = RowSource("new", 4, lambda: iter([row] for row in rows))
     assert index_with_workers(index, given, "tiny", key="", size=1).written == 4
     assert index.columns == {"year": "integer"}
     assert index.engine.about()["columns"] == {"year": "integer"}
     rows = [Row("x0", "de", "cat", fields={"page": 1}), Row("x1", "de", "cat", fields={"page": "one"})]
     with pytest.raises(SearchError, match="column 'page'"):
-        index_with_workers(index, Rows("new", 2, lambda: iter([row] for row in rows)), "tiny", key="", size=1)
+        index_with_workers(index, RowSource("new", 2, lambda: iter([row] for row in rows)), "tiny", key="", size=1)
 
 
 def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path) -> None:

@@ -10,4 +10,45 @@ and TOML files. A module with such calls is a plugin. There are three ways to lo
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def engine(scheme: str) -> Callable[[T], T]:
+    """Register a search engine: a store of vectors behind an index.
+
+    Write it as a subclass of `babelmix.search.engines.Engine`, and test it with
+    `babelmix.search.engines.contract.check_engine`.
+
+    Args:
+        scheme: of the addresses of its indexes: `memory` for `memory://my-index`.
+
+    Returns:
+        A decorator for the class.
+
+    Raises:
+        ConfigError: the scheme is malformed, or that of an engine of babelmix.
+
+    Example:
+        >>> from babelmix.search.engines import Engine, exists
+        >>> @engine("nowhere")
+        ... class NowhereEngine(Engine):
+        ...     @classmethod
+        ...     def exists(cls, address):
+        ...         return False
+        >>> exists("nowhere://my-index")
+        False
+
+    """
+    from babelmix.search.engines.opening import register_engine
+
+    def register(made: T) -> T:
+        register_engine(scheme, made)  # type: ignore[arg-type]
+        return made
+
+    return register
+
+
+__all__ = ["engine"]

@@ -119,14 +119,14 @@ def index(
             say(note, err=True)
         limit = max_seq_length or None
         if opened is not None:
-            limit = limit or opened.about["max_seq_length"]
-            if model in ("", opened.about["encoder"]):
-                revision = revision or opened.about["revision"] or ""
+            limit = limit or opened.about.max_seq_length
+            if model in ("", opened.about.encoder):
+                revision = revision or opened.about.revision or ""
         elif not model:
             raise ConfigError(f"{to}: is a new index; say which encoder it is for, as in  --model e5-small-offline")
         # Before an encoder is loaded or an index made, and hours of encoding are lost.
         check_rows(rows, opened)
-        name = model or (opened.about["encoder"] if opened is not None else "")
+        name = model or (opened.about.encoder if opened is not None else "")
         encoder = load_encoder(
             name,
             max_seq_length=limit,
@@ -177,12 +177,12 @@ def _print_index(
 
         facts = facts if absent is None else {**facts, "not_there": absent}
         facts = {**facts, **({READ_AS: dict(read_as)} if read_as else {})}
-        about = {name: index.about[name] for name in ("encoder", "dimension", "similarity", "columns")}
+        about = {name: getattr(index.about, name) for name in ("encoder", "dimension", "similarity", "columns")}
         print_json({"index": index.address, **facts, "langs": langs, **about})
         return
     from babelmix.cli.listing import new_table, out
 
-    table = new_table("language", "rows", title=f"{index.address} ({index.about['encoder']})")
+    table = new_table("language", "rows", title=f"{index.address} ({index.about.encoder})")
     for lang, count in langs.items():
         table.add_row(lang, f"{count:,}")
     out.print(table)

@@ -53,9 +53,9 @@ def audit_through(
     from babelmix.evaluation import Comparison, compare, holm
     from babelmix.experiment.report.policies import write_policies_report
     from babelmix.search import Policy, Searcher
-    from babelmix.search.through import POLICIES, audit_policies
+    from babelmix.search.through import DEFAULT_POLICIES, audit_policies
 
-    named = list(dict.fromkeys(str(Policy.parse(policy)) for policy in policies or POLICIES))
+    named = list(dict.fromkeys(str(Policy.parse(policy)) for policy in policies or DEFAULT_POLICIES))
     # Of a source with parts of its own, the part has its own passages.
     own_part = part in PARTS and has_option(corpus, "part")
     whole = read_corpus(corpus, "", part if own_part else "all")
@@ -72,7 +72,7 @@ def audit_through(
         )
         sizes = index.langs()
         about = {
-            "corpus": whole.name, "fingerprint": whole.fingerprint(), "index": index.address, "encoder": index.about["encoder"],
+            "corpus": whole.name, "fingerprint": whole.fingerprint(), "index": index.address, "encoder": index.about.encoder,
             "queries": asked.num_rows, "passages": whole.passages.num_rows, "pool": sum(sizes.values()), "k": k,
         }  # fmt: skip
     base, *others = found

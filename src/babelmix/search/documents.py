@@ -56,7 +56,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowSource:
     """Rows of a collection, item by item.
 
     Args:
@@ -103,7 +103,9 @@ class Rows:
         return Survey(columns, has_pictures)
 
 
-def open_rows(source: str, *, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+def open_rows(
+    source: str, *, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None
+) -> RowSource:
     """Find the rows of what a person typed: a file of documents, or a corpus, whose passages are taken.
 
     Args:
@@ -125,7 +127,7 @@ def open_rows(source: str, *, langs: str | list[str] | None = None, columns: Map
     return rows_of_corpus(corpus if langs is None else corpus.only_langs(langs))
 
 
-def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
+def sampled_texts(rows: RowSource, count: int) -> dict[str, list[str]]:
     """Texts of each language, in an order that depends on nothing but the texts; the first so many.
 
     Args:
@@ -138,7 +140,7 @@ def sampled_texts(rows: Rows, count: int) -> dict[str, list[str]]:
     return _sampled(((row.lang, row.text) for item in rows.items() for row in item), count)
 
 
-def sampled_queries(rows: Rows, count: int) -> dict[str, list[str]]:
+def sampled_queries(rows: RowSource, count: int) -> dict[str, list[str]]:
     """The same of the queries of the corpus whose passages the rows are; of other collections none."""
     return {} if rows.corpus is None else _sampled(_texts_of(rows.corpus.queries), count)
 
@@ -160,7 +162,7 @@ def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, l
     return {lang: [text for _, text in sorted(set(best))[:count]] for lang, best in sorted(drawn.items())}
 
 
-def rows_of_corpus(corpus: Corpus) -> Rows:
+def rows_of_corpus(corpus: Corpus) -> RowSource:
     """The passages of a corpus."""
     table = corpus.passages
     order = pl.DataFrame(pl.from_arrow(table.select(["item"])))["item"].arg_sort()
@@ -178,12 +180,12 @@ def rows_of_corpus(corpus: Corpus) -> Rows:
                 except SearchError as error:
                     raise ReaderError(str(error), file=corpus.name, row=number + 1) from error
 
-    return Rows(corpus.name, table.num_rows, lambda: _by_item(rows()), corpus, corpus.meta.get(READ_AS, {}))
+    return RowSource(corpus.name, table.num_rows, lambda: _by_item(rows()), corpus, corpus.meta.get(READ_AS, {}))
 
 
 def rows_of_documents(
     table: Table, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None
-) -> Rows:
+) -> RowSource:
     """The rows of a table of documents.
 
     Args:
@@ -233,7 +235,7 @@ def rows_of_documents(
 
     tags = frame["lang"].drop_nulls().value_counts().sort("lang").iter_rows()
     read_as = {tag: {"as": lang, "rows": count} for tag, count in tags if (lang := canonical_language(tag)) != tag}
-    return Rows(table.stem, frame.height, lambda: _by_item(rows()), read_as=read_as, notes=(*table.notes, *notes))
+    return RowSource(table.stem, frame.height, lambda: _by_item(rows()), read_as=read_as, notes=(*table.notes, *notes))
 
 
 def _by_item(rows: Iterable[Row]) -> Iterator[list[Row]]:

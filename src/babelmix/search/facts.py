@@ -1,57 +1,91 @@
-"""The facts kept with an index, and whether those that were read are whole."""
+"""What an index knows about itself: its encoder, its metadata columns, its calibration."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
+import warnings
+from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from babelmix.errors import SearchError
 
 FORMAT = 1
-"""Of the facts kept with an index."""
+"""The version of the facts, for later versions of babelmix that change them."""
+
+ColumnType = Literal["text", "integer", "number", "boolean"]
+"""The type of a metadata column."""
 
 
-class Facts(TypedDict):
-    """Which encoder's vectors an index holds, and what its metadata columns are."""
+class IndexFacts(BaseModel):
+    """The facts of an index, as its engine keeps them in JSON.
 
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
+    Facts that this version does not know are kept: a later version may have written them.
 
-    format: int
-    babelmix: NotRequired[str]
-    encoder: str
-    revision: NotRequired[str | None]
-    fingerprint: str
-    prompts: NotRequired[dict[str, str]]
-    max_seq_length: NotRequired[int | None]
-    backend: NotRequired[str]
-    dimension: int
-    similarity: Literal["cosine", "dot"]
-    columns: dict[str, Literal["text", "integer", "number", "boolean"]]
-    calibration: NotRequired[Any]
-
-
-_FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
-
-
-def check_facts(address: str, about: dict[str, Any]) -> dict[str, Any]:
-    """The facts of an index, if they are whole.
-
-    Raises:
-        SearchError: they are of another version, or a fact is missing or of a wrong type.
+    Args:
+        format: the version of the facts.
+        babelmix: the version of babelmix that made the index.
+        encoder: the encoder's name or path.
+        revision: the revision of a hub model.
+        fingerprint: a digest of the encoder's weights, tokenizer, prompts and length limit.
+        prompts: the encoder's prompts by task.
+        max_seq_length: the encoder's limit in tokens; None: it has none.
+        backend: what embedded the rows: `torch`, or engine and precision, as in `onnx-int8`.
+        dimension: of the vectors.
+        similarity: how the encoder compares vectors.
+        columns: the types of the metadata columns.
+        calibration: `Calibration.as_json`; None: not calibrated yet.
 
     """
-    if type(about.get("format")) is int and about["format"] != FORMAT:
-        raise SearchError(
-            f"{address}: has the format {about['format']}, and this version reads {FORMAT}; make it again with  babelmix index"
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    format: int
+    babelmix: str = ""
+    encoder: str
+    revision: str | None = None
+    fingerprint: str
+    prompts: dict[str, str] = {}
+    max_seq_length: int | None = None
+    # Indexes of early versions do not have this fact: there was only torch.
+    backend: str = "torch"
+    dimension: int
+    similarity: Literal["cosine", "dot"]
+    columns: dict[str, ColumnType]
+    calibration: Any = None
+
+    @classmethod
+    def from_json(cls, address: str, found: dict[str, Any]) -> IndexFacts:
+        """Read the facts that an engine keeps.
+
+        Args:
+            address: of the index, for messages.
+            found: the facts.
+
+        Raises:
+            SearchError: they are of another version, or a fact is missing or has a wrong type.
+
+        """
+        if type(found.get("format")) is int and found["format"] != FORMAT:
+            raise SearchError(
+                f"{address}: has the format {found['format']}, and this version reads {FORMAT}; make it again with  "
+                "babelmix index"
+            )
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))[:80]
+            raise SearchError(
+                f"{address}: its facts are damaged: {where!r}: {first['msg']}; make the index again with  babelmix index"
+            ) from error
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as JSON-serialisable values."""
+        return self.model_dump(exclude_unset=True)
+
+    def __getitem__(self, name: str) -> Any:
+        """A fact by name, as before there was this class."""
+        warnings.warn(
+            f"the facts of an index have attributes now; write  about.{name}", DeprecationWarning, stacklevel=2
         )
-    try:
-        _FACTS.validate_python(about)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))[:80]
-        raise SearchError(
-            f"{address}: its facts are damaged: {where!r}: {first['msg']}; make the index again with  babelmix index"
-        ) from error
-    return {"revision": None, "prompts": {}, "max_seq_length": None, **about}
+        return getattr(self, name)

@@ -21,7 +21,7 @@ from babelmix.errors import EncoderError, SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.columns import add_types, as_type, spellings, together, widened
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
-from babelmix.search.facts import FORMAT, check_facts
+from babelmix.search.facts import FORMAT, IndexFacts
 from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
 
 _STALE = 0.1
@@ -51,7 +51,7 @@ class Index:
     Writing is by whole items: what is written of an item replaces all rows it had.
     """
 
-    def __init__(self, engine: Engine, about: dict[str, Any]) -> None:
+    def __init__(self, engine: Engine, about: IndexFacts) -> None:
         self.engine = engine
         self._about = about
         self._calibration: Calibration | None = None
@@ -84,7 +84,7 @@ class Index:
         if exists(address):
             raise SearchError(f"{address}: there is an index already; choose another place, or open it")
         about = _facts(encoder, name, revision, key or fingerprint(encoder))
-        return cls(create_engine(address, about["dimension"], about), about)
+        return cls(create_engine(address, about.dimension, about.as_json()), about)
 
     @classmethod
     def open(cls, address: str) -> Self:
@@ -96,7 +96,7 @@ class Index:
         """
         engine = open_engine(address)
         try:
-            return cls(engine, check_facts(address, engine.about()))
+            return cls(engine, IndexFacts.from_json(address, engine.about()))
         except BaseException:
             engine.close()
             raise
@@ -107,20 +107,19 @@ class Index:
         return self.engine.address
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def about(self) -> IndexFacts:
         """Encoder (name, revision, fingerprint, prompts, length limit, backend), dimension, similarity, metadata columns."""
         return self._about
 
     @property
     def backend(self) -> str:
         """What ran the encoder when the index was made: `torch`, or engine and precision, as in `onnx-int8`."""
-        # Indexes of before there was a choice do not say.
-        return self._about.get("backend", "torch")
+        return self._about.backend
 
     @property
     def columns(self) -> Mapping[str, str]:
         """The metadata columns and their types: `text`, `integer`, `number` or `boolean`."""
-        return self._about["columns"]
+        return self._about.columns
 
     def langs(self) -> dict[str, int]:
         """How many rows each language has, sorted by language."""
@@ -140,7 +139,7 @@ class Index:
 
         """
         key = key or fingerprint(encoder)
-        if key == self._about["fingerprint"]:
+        if key == self._about.fingerprint:
             if backend and (runs := backend_of(encoder)) != self.backend:
                 advice = "leave out --backend, or make the index again"
                 if runs.partition("-")[0] == self.backend.partition("-")[0]:
@@ -149,15 +148,15 @@ class Index:
                     f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; {advice}"
                 )
             return
-        now = _facts(encoder, self._about["encoder"], None, key)
+        now = _facts(encoder, self._about.encoder, None, key)
         for fact in ("dimension", "prompts", "max_seq_length"):
-            if now[fact] != self._about[fact]:
+            if (given := getattr(now, fact)) != (own := getattr(self._about, fact)):
                 raise SearchError(
-                    f"{self.address}: was made by {self._about['encoder']} with {fact.replace('_', ' ')} "
-                    f"{self._about[fact]}, and this encoder has {now[fact]}; use that encoder, or make the index again"
+                    f"{self.address}: was made by {self._about.encoder} with {fact.replace('_', ' ')} {own}, and this "
+                    f"encoder has {given}; use that encoder, or make the index again"
                 )
         raise SearchError(
-            f"{self.address}: was made by {self._about['encoder']} with other weights than this encoder has; use that "
+            f"{self.address}: was made by {self._about.encoder} with other weights than this encoder has; use that "
             "encoder, or make the index again"
         )
 
@@ -264,11 +263,11 @@ class Index:
 
         """
         vectors = np.asarray(vectors, dtype=np.float32)
-        if vectors.ndim != 2 or vectors.shape[1] != self._about["dimension"]:
-            raise SearchError(f"vectors of shape {vectors.shape} do not fit dimension {self._about['dimension']}")
+        if vectors.ndim != 2 or vectors.shape[1] != self._about.dimension:
+            raise SearchError(f"vectors of shape {vectors.shape} do not fit dimension {self._about.dimension}")
         if not np.isfinite(vectors).all():
-            raise SearchError(f"{self._about['encoder']} gave a vector that is not finite")
-        if self._about["similarity"] == "dot":
+            raise SearchError(f"{self._about.encoder} gave a vector that is not finite")
+        if self._about.similarity == "dot":
             return vectors
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
@@ -326,7 +325,7 @@ class Index:
     @property
     def is_calibrated(self) -> bool:
         """Whether the calibration that is kept with the index is of the rows that it has now, nearly."""
-        if self._calibration is None and (kept := self._about.get("calibration")):
+        if self._calibration is None and (kept := self._about.calibration):
             # One that cannot be read is fitted anew: all of it is in the rows.
             with contextlib.suppress(SearchError):
                 self._calibration = Calibration.from_json(kept)
@@ -355,15 +354,16 @@ class Index:
         # A search that calibrates must not undo what a write remembers meanwhile, here or in another process.
         with self._remembering:
             self._reread()
-            about = {**self._about, **facts, "columns": together(self.columns, columns or {})}
-            self.engine.remember(about)
+            facts["columns"] = together(self.columns, columns or {})
+            about = self._about.model_copy(update=facts)
+            self.engine.remember(about.as_json())
             self._about = about
 
     def _reread(self) -> None:
         """Learn what other processes have remembered."""
         if self.engine.shared:
             with self._remembering:
-                self._about = check_facts(self.address, self.engine.about())
+                self._about = IndexFacts.from_json(self.address, self.engine.about())
 
     def settle(self) -> None:
         """Build the graph of what was written since the last time, so that searches are fast."""
@@ -384,27 +384,27 @@ class Index:
         self.close()
 
 
-def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str) -> dict[str, Any]:
+def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str) -> IndexFacts:
     similarity = str(encoder.similarity_fn_name)
     if similarity not in ("cosine", "dot"):
         raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
     dimension = encoder.get_embedding_dimension()
     if dimension is None:
         raise EncoderError(f"{name} does not say the dimension of its embeddings")
-    return {
-        "format": FORMAT,
-        "babelmix": importlib.metadata.version("babelmix"),
-        "encoder": name,
-        "revision": revision,
-        "fingerprint": key,
-        "prompts": {kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
-        "max_seq_length": length_limit(encoder),
-        "backend": backend_of(encoder),
-        "dimension": int(dimension),
-        "similarity": similarity,
-        "columns": {},
-        "calibration": None,
-    }
+    return IndexFacts(
+        format=FORMAT,
+        babelmix=importlib.metadata.version("babelmix"),
+        encoder=name,
+        revision=revision,
+        fingerprint=key,
+        prompts={kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
+        max_seq_length=length_limit(encoder),
+        backend=backend_of(encoder),
+        dimension=int(dimension),
+        similarity="dot" if similarity == "dot" else "cosine",
+        columns={},
+        calibration=None,
+    )
 
 
 def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._progress import progress_bar
 from babelmix.corpus.composition import is_composed
 from babelmix.errors import SearchError
-from babelmix.search.documents import Rows
+from babelmix.search.documents import RowSource
 from babelmix.search.encoding import encode_points, opened_picture
 from babelmix.search.index import Changes, Index
 from babelmix.search.rows import Row
@@ -41,7 +41,7 @@ class Indexed:
     decomposed: int = 0
 
 
-def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
+def batches_of(rows: RowSource, size: int = ROWS) -> Iterator[list[Row]]:
     """Rows in batches of whole items, of about `size` rows each.
 
     Raises:
@@ -62,7 +62,7 @@ def batches_of(rows: Rows, size: int = ROWS) -> Iterator[list[Row]]:
         yield batch
 
 
-def check_rows(rows: Rows, index: Index | None = None) -> None:
+def check_rows(rows: RowSource, index: Index | None = None) -> None:
     """Read all rows and raise if one of them cannot be written, before anything is.
 
     Args:
@@ -108,7 +108,7 @@ def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], 
 def index_rows(
     index: Index,
     encoder: SentenceTransformer,
-    rows: Rows,
+    rows: RowSource,
     *,
     batch_size: int = 32,
     prune: bool = False,
@@ -147,7 +147,7 @@ def index_rows(
 
 def bring_up_to_date(
     index: Index,
-    rows: Rows,
+    rows: RowSource,
     write: Callable[[Iterator[Changes]], Iterator[Changes]],
     *,
     prune: bool = False,

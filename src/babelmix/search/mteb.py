@@ -1,162 +1,19 @@
-"""Search as mteb's `SearchProtocol`: what mteb scores is the index, its approximations and the language policy."""
+"""The former name of `babelmix.search.mteb_index`."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import Any
 
-from mteb.models.model_meta import ModelMeta
-
-from babelmix.corpus import is_language_tag
-from babelmix.errors import SearchError
-from babelmix.evaluation.mteb import cached_encoder
-from babelmix.search.index import Index
-from babelmix.search.indexing import write_rows
-from babelmix.search.policies import Policy
-from babelmix.search.rows import Row
-from babelmix.search.searcher import MAX_K, Mode, Searcher
-
-if TYPE_CHECKING:
-    from mteb.abstasks.task_metadata import TaskMetadata
-    from mteb.types import CorpusDatasetType, QueryDatasetType, RetrievalOutputType
-    from sentence_transformers import SentenceTransformer
-
-UNKNOWN = "und"
-"""BCP 47's tag for a language that is not known."""
-
-_ROWS = 2048
-_QUERIES = 32
+from babelmix.search import mteb_index
 
 
-def language_in_id(document: str) -> str:
-    """The language of a document of `mteb_tasks`, whose ids are `ROW LANG ITEM`; of another task's `und`.
-
-    >>> language_in_id("17 pt-BR help/save")
-    'pt-BR'
-    """
-    words = document.split(" ", 2)
-    if len(words) == 3 and words[0].isdigit() and is_language_tag(words[1]):
-        return words[1]
-    return UNKNOWN
-
-
-class IndexSearch:
-    """An encoder, an index in a temporary folder and a language policy, for `mteb.evaluate`.
-
-    Args:
-        encoder: the encoder, with weights that no longer change.
-        name: what results call it; the policy and the mode are added to it.
-        policy: the language policy.
-        mode: `dense`, `words` or `hybrid`.
-        exact: compare with every row, not through a graph.
-        language_of: the language of a document by its id; needed by every policy but `any`.
-
-    """
-
-    def __init__(
-        self,
-        encoder: SentenceTransformer,
-        name: str = "encoder",
-        *,
-        policy: str = "any",
-        mode: Mode = "dense",
-        exact: bool = False,
-        language_of: Callable[[str], str] = language_in_id,
-    ) -> None:
-        self.encoder, self.policy, self.mode, self.exact = encoder, Policy.parse(policy), mode, exact
-        self._language_of = language_of
-        cached = cached_encoder(encoder, name)
-        meta, self._key = cached.mteb_model_meta, cached.key
-        full = f"{meta.name}-{mode}-{self.policy}".replace("=", "-").replace(",", "-").replace(":", "-")
-        self._meta = meta.model_copy(update={"name": full})
-        self._searcher: Searcher | None = None
-        self._remove: Callable[[], object] | None = None
-
-    @property
-    def mteb_model_meta(self) -> ModelMeta:
-        """What results say of it."""
-        return self._meta
-
-    def index(
-        self,
-        corpus: CorpusDatasetType,
-        *,
-        task_metadata: TaskMetadata,
-        hf_split: str,
-        hf_subset: str,
-        encode_kwargs: Any,
-        num_proc: int | None,
-        **kwargs: Any,
-    ) -> None:
-        """Put a pool into a new index; empty documents, which nothing should find, are left out.
-
-        Raises:
-            SearchError: a document has more than 60,000 bytes, or the task has pictures.
-
-        """
-        self.close()
-        if list(task_metadata.modalities) != ["text"]:
-            raise SearchError(f"{task_metadata.name}: has other modalities than text")
-        folder = tempfile.mkdtemp(prefix="babelmix-mteb-")
-        # Also when nobody calls close().
-        self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
-        index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name), key=self._key)
-        self._searcher = Searcher(index, self.encoder, key=self._key)
-        batch_size = (encode_kwargs or {}).get("batch_size") or 32
-        rows: list[Row] = []
-        for document in corpus:
-            text = " ".join(part for part in (document.get("title"), document["text"]) if part).strip()
-            if text:
-                rows.append(Row(document["id"], self._language_of(document["id"]), text))
-            if len(rows) == _ROWS:
-                write_rows(index, self.encoder, rows, batch_size=batch_size)
-                rows = []
-        write_rows(index, self.encoder, rows, batch_size=batch_size)
-        index.settle()
-
-    def search(
-        self,
-        queries: QueryDatasetType,
-        *,
-        task_metadata: TaskMetadata,
-        hf_split: str,
-        hf_subset: str,
-        top_k: int,
-        encode_kwargs: Any,
-        top_ranked: Any = None,
-        num_proc: int | None,
-        **kwargs: Any,
-    ) -> RetrievalOutputType:
-        """Search the pool that `index` was given.
-
-        Raises:
-            SearchError: there is no pool, the task is one of re-ranking, or it wants more than 1,000 answers.
-
-        """
-        if self._searcher is None:
-            raise SearchError("there is no index yet; mteb calls index() before search()")
-        if top_ranked is not None:
-            raise SearchError(f"{task_metadata.name}: re-ranks given documents; an index searches all of them")
-        if top_k > MAX_K:
-            raise SearchError(f"{task_metadata.name}: wants {top_k:,} answers; an index gives at most {MAX_K:,}")
-        ids, texts = [str(query["id"]) for query in queries], [str(query["text"]) for query in queries]
-        found: dict[str, dict[str, float]] = {}
-        # All hits of all queries, with their texts, would fill the memory.
-        for start in range(0, len(texts), _QUERIES):
-            some = slice(start, start + _QUERIES)
-            hits = self._searcher.search(texts[some], k=top_k, policy=self.policy, mode=self.mode, exact=self.exact)
-            found |= {name: {hit.item: hit.score for hit in of} for name, of in zip(ids[some], hits, strict=True)}
-        return found
-
-    def close(self) -> None:
-        """Remove the index."""
-        if self._searcher is not None:
-            self._searcher.index.close()
-            self._searcher = None
-        if self._remove is not None:
-            self._remove()
-            self._remove = None
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") or not hasattr(mteb_index, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"babelmix.search.mteb is called babelmix.search.mteb_index now; import {name} from there",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return getattr(mteb_index, name)

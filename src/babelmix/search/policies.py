@@ -32,7 +32,7 @@ from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.rows import Hit, Vectors, Where
 
-Look = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
+Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
 """Given numbers of queries, what each may find, and how many rows: the rows found, best first."""
 
 POLICIES = ("any", "balanced", "quota", "prefer", "only")
@@ -127,14 +127,20 @@ class Policy:
         return where.only(self.langs) if self.name == "only" else where
 
 
-def choose(
-    policy: Policy, look: Look, queries: int, where: Where, k: int, langs: Sequence[str], scale: Scale | WordScale
+def apply_policy(
+    policy: Policy,
+    retrieve: Retriever,
+    queries: int,
+    where: Where,
+    k: int,
+    langs: Sequence[str],
+    scale: Scale | WordScale,
 ) -> list[list[Hit]]:
     """The first k rows of each query under a policy.
 
     Args:
         policy: the policy.
-        look: finds rows.
+        retrieve: finds rows.
         queries: how many there are.
         where: what may be found.
         k: how many rows at most.
@@ -150,7 +156,7 @@ def choose(
     everyone = list(range(queries))
     # BM25 has nothing to balance, see `WordScale`.
     if policy.name == "balanced" and isinstance(scale, Scale):
-        apart = _apart(look, everyone, where, k, allowed)
+        apart = _apart(retrieve, everyone, where, k, allowed)
         found = []
         for query, by_lang in enumerate(apart):
             adjusted = []
@@ -161,9 +167,9 @@ def choose(
         return found
     if policy.name == "prefer":
         # BM25's spread is that of rows found: of so many, however many are asked for.
-        plain = look(everyone, [where] * queries, max(k, SPREAD_OF) if isinstance(scale, WordScale) else k)
+        plain = retrieve(everyone, [where] * queries, max(k, SPREAD_OF) if isinstance(scale, WordScale) else k)
         wanted = [lang for lang in policy.langs if lang in allowed]
-        apart = _apart(look, everyone, where, k, wanted)
+        apart = _apart(retrieve, everyone, where, k, wanted)
         found = []
         for query, (hits, by_lang) in enumerate(zip(plain, apart, strict=True)):
             together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
@@ -171,11 +177,11 @@ def choose(
             raised = [(h.score + boost if h.lang in wanted else h.score, h) for h in together.values()]
             found.append(_best(raised, k))
         return found
-    plain = look(everyone, [where] * queries, k)
+    plain = retrieve(everyone, [where] * queries, k)
     if policy.name == "quota":
         several = min(policy.languages, len({canonical_language(lang) for lang in allowed}), k)
         few = [q for q in everyone if len({canonical_language(hit.lang) for hit in plain[q]}) < several]
-        for query, by_lang in zip(few, _apart(look, few, where, 1, allowed), strict=True):
+        for query, by_lang in zip(few, _apart(retrieve, few, where, 1, allowed), strict=True):
             firsts = [(hit.score, hit) for some in by_lang.values() for hit in some]
             plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
     return plain
@@ -225,10 +231,10 @@ class WordScale:
 
 
 def _apart(
-    look: Look, queries: Sequence[int], where: Where, k: int, langs: Sequence[str]
+    retrieve: Retriever, queries: Sequence[int], where: Where, k: int, langs: Sequence[str]
 ) -> list[dict[str, list[Hit]]]:
     """The first k rows of each query in each language."""
-    found = look([q for q in queries for _ in langs], [where.only([lang]) for _ in queries for lang in langs], k)
+    found = retrieve([q for q in queries for _ in langs], [where.only([lang]) for _ in queries for lang in langs], k)
     width = len(langs)
     return [dict(zip(langs, found[i * width : (i + 1) * width], strict=True)) for i in range(len(queries))]
 

@@ -12,7 +12,7 @@ from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
 from babelmix.errors import SearchError
 from babelmix.search.index import Index
-from babelmix.search.policies import Look, Policy, Scale, WordScale, choose, with_quota
+from babelmix.search.policies import Policy, Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.rows import Hit, Vectors, Where
 
 if TYPE_CHECKING:
@@ -152,17 +152,20 @@ class Searcher:
             raise SearchError("a picture has no words to search by; use the mode 'dense'")
         langs = list(self.index.langs())
         chosen, filter_ = self._among(langs, chosen, where or Where())
-        ways: list[tuple[Look, Scale | WordScale]] = []
+        retrievers: list[tuple[Retriever, Scale | WordScale]] = []
         if mode != "words":
             embedded = self.embed(queries) if vectors is None else vectors
-            ways.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
+            retrievers.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
         if mode != "dense":
-            ways.append((self._words(words), WordScale()))
+            retrievers.append((self._words(words), WordScale()))
 
-        def first(count: int) -> list[list[Hit]]:
+        def top_k(count: int) -> list[list[Hit]]:
             # Places far down one list may be first in the fused one.
             depth = count if mode != "hybrid" else max(_LEAST, _DEEPER * count)
-            lists = [choose(chosen, look, len(queries), filter_, depth, langs, scale) for look, scale in ways]
+            lists = [
+                apply_policy(chosen, retrieve, len(queries), filter_, depth, langs, scale)
+                for retrieve, scale in retrievers
+            ]
             if len(lists) == 1:
                 return lists[0]
             # Rows further down are of use only to a quota.
@@ -170,9 +173,9 @@ class Searcher:
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
         if not once:
-            return first(k)
-        ways = [(_kept(look), scale) for look, scale in ways]
-        return _once(first, k, chosen.languages)
+            return top_k(k)
+        retrievers = [(_kept(retrieve), scale) for retrieve, scale in retrievers]
+        return _once(top_k, k, chosen.languages)
 
     def _among(self, langs: list[str], policy: Policy, where: Where) -> tuple[Policy, Where]:
         """Policy and filter with the index's own tags in place of ranges."""
@@ -185,21 +188,21 @@ class Searcher:
             )
         return policy, where
 
-    def _dense(self, vectors: Vectors, exact: bool) -> Look:
+    def _dense(self, vectors: Vectors, exact: bool) -> Retriever:
         engine = self.index.engine
         return lambda numbers, wheres, k: engine.nearest(vectors[list(numbers)], wheres, k, exact=exact)
 
-    def _words(self, words: Sequence[str]) -> Look:
+    def _words(self, words: Sequence[str]) -> Retriever:
         engine = self.index.engine
         return lambda numbers, wheres, k: engine.with_words([words[i] for i in numbers], wheres, k)
 
 
-def fused(lists: Sequence[Sequence[Hit]], first: int | None = None) -> list[Hit]:
+def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]:
     """Reciprocal rank fusion: the score of a row is the sum of 1 / (60 + rank) over the lists that have it.
 
     Args:
         lists: rows, best first.
-        first: how many to give; None: all.
+        top_k: how many to give; None: all.
 
     Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1.
 
@@ -210,11 +213,11 @@ def fused(lists: Sequence[Sequence[Hit]], first: int | None = None) -> list[Hit]
         for rank, hit in enumerate(found, start=1):
             scores[hit.id] = scores.get(hit.id, 0.0) + 1 / (RRF + rank)
             hits.setdefault(hit.id, hit)
-    ordered = sorted((-score, name) for name, score in scores.items())[:first]
+    ordered = sorted((-score, name) for name, score in scores.items())[:top_k]
     return [hits[name].scored(-score) for score, name in ordered]
 
 
-def _kept(look: Look) -> Look:
+def _kept(retrieve: Retriever) -> Retriever:
     """The same, but what was found for a question is not looked for again: a longer list begins with the shorter ones."""
     found: dict[Any, tuple[int, list[Hit]]] = {}
 
@@ -230,21 +233,21 @@ def _kept(look: Look) -> Look:
         if new:
             # More than is asked for now: it will be asked for next.
             depth = k if not found else max(k, min(_AHEAD * k, _DEEPER * _DEEPEST))
-            lists = look([numbers[i] for i in new], [wheres[i] for i in new], depth)
+            lists = retrieve([numbers[i] for i in new], [wheres[i] for i in new], depth)
             found.update((keys[i], (depth, hits)) for i, hits in zip(new, lists, strict=True))
         return [found[key][1][:k] for key in keys]
 
     return kept
 
 
-def _once(first: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
+def _once(top_k: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
     """Rows of k different items: looks further down until there are so many, no more, or `_DEEPEST` rows were looked at.
 
     They are in at least so many languages, where there are so many.
     """
     depth = 4 * k
     while True:
-        found = first(depth)
+        found = top_k(depth)
         kept = [_items_of(hits, k, languages) for hits in found]
         enough = all(len(some) == k or len(hits) < depth for some, hits in zip(kept, found, strict=True))
         if enough or depth >= _DEEPEST:

@@ -35,7 +35,7 @@ from babelmix.search.policies import Policy
 from babelmix.search.rows import Hit
 from babelmix.search.searcher import MAX_K, Searcher
 
-POLICIES = ("any", "balanced")
+DEFAULT_POLICIES = ("any", "balanced")
 """What is compared unless others are named; the others are tested against the first."""
 
 LANGUAGES = f"languages@{SHARE_AT}"
@@ -90,7 +90,7 @@ def check_holds(index: Index, corpus: Corpus) -> None:
 def audit_policies(
     searcher: Searcher,
     corpus: Corpus,
-    policies: str | Sequence[str] = POLICIES,
+    policies: str | Sequence[str] = DEFAULT_POLICIES,
     *,
     k: int = 100,
     metrics: str | Sequence[str] | None = None,

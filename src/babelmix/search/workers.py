@@ -20,13 +20,13 @@ from babelmix._cluster import spread
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError
-from babelmix.search.documents import Rows
+from babelmix.search.documents import RowSource
 from babelmix.search.encoding import encode_points
 from babelmix.search.index import Changes, Index
 from babelmix.search.indexing import ROWS, Indexed, bring_up_to_date
 
 
-class Encoding:
+class EncodingWorker:
     """What a worker does: encode rows that have changed, and write them where it may.
 
     Args:
@@ -97,13 +97,13 @@ class Encoding:
 
 
 def pack(changes: Changes) -> bytes:
-    """Changes as `Encoding` is given them: without columns, since one process alone keeps the index's facts."""
+    """Changes as `EncodingWorker` is given them: without columns, since one process alone keeps the index's facts."""
     return pickle.dumps(replace(changes, columns={}))
 
 
 def index_with_workers(
     index: Index,
-    rows: Rows,
+    rows: RowSource,
     name: str,
     *,
     key: str,
@@ -138,13 +138,13 @@ def index_with_workers(
 
     """
     about = index.about
-    revision = about["revision"] if name == about["encoder"] else None
+    revision = about.revision if name == about.encoder else None
     shared = index.engine.shared
     make = partial(
-        Encoding,
+        EncodingWorker,
         name,
         revision,
-        about["max_seq_length"],
+        about.max_seq_length,
         key,
         batch_size,
         index.address if shared else None,
@@ -161,7 +161,7 @@ def index_with_workers(
     def write(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes, result in spread(remembered(changed), pack, make, address, workers=workers):
             if not shared:
-                vectors = np.frombuffer(result, dtype=np.float32).reshape(len(changes.points), about["dimension"])
+                vectors = np.frombuffer(result, dtype=np.float32).reshape(len(changes.points), about.dimension)
                 index.write(changes, vectors)
             yield changes
 

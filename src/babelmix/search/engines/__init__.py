@@ -1,8 +1,8 @@
-"""Vector stores behind one small interface: Qdrant Edge in the process, in a folder; Milvus on a server, by URL."""
+"""Vector stores behind one small interface: Qdrant Edge in a folder, Milvus on a server, and those of plugins."""
 
 from __future__ import annotations
 
 from babelmix.search.engines.base import Engine
-from babelmix.search.engines.opening import create_engine, exists, open_engine
+from babelmix.search.engines.opening import ENGINES, create_engine, engine_of, exists, open_engine
 
-__all__ = ["Engine", "create_engine", "exists", "open_engine"]
+__all__ = ["ENGINES", "Engine", "create_engine", "engine_of", "exists", "open_engine"]

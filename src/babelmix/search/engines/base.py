@@ -1,70 +1,123 @@
-"""What every engine does."""
+"""What an engine does: the protocol that every vector store fulfils."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from babelmix.errors import SearchError
 from babelmix.search.rows import Hit, Point, Vectors, Where
 
 
 class Engine(Protocol):
-    """A store of rows with vectors. All vectors are compared by dot product: cosine means that they have length one."""
+    """A store of rows with vectors. Its constructors are `create` and `open`.
+
+    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `with_words` and
+    `settle` have defaults; the rest has to be there. `babelmix.search.engines.contract.check_engine` tests it.
+
+    Vectors are compared by dot product. They have length one where the encoder's similarity is cosine.
+    """
 
     address: str
     """Where it is, as a person wrote it."""
 
-    has_words: bool
+    has_words: bool = False
     """Whether it can search by words (BM25)."""
 
-    shared: bool
-    """Whether several processes may have it open, and write, at once."""
+    shared: bool = False
+    """Whether several processes may have it open, and write, at the same time."""
 
-    def about(self) -> dict[str, Any]:
-        """The facts kept with the index."""
-
-    def remember(self, about: dict[str, Any]) -> None:
-        """Replace the facts, whole or not at all."""
-
-    def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Item and digest of every row that is there of these items, by row id."""
-
-    def put(self, points: Sequence[Point]) -> None:
-        """Write rows, over those of the same id; when it returns they survive a kill of the process."""
-
-    def remove(self, ids: Sequence[str]) -> None:
-        """Remove rows by id; when it returns they stay removed after a kill of the process."""
-
-    def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
-        """The rows with the largest dot products, best first; equal scores by id (which come last is the engine's).
+    @classmethod
+    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
+        """Make an empty store and open it.
 
         Args:
-            vectors: float32, shape (searches, dimension).
-            wheres: what each search may find.
-            k: how many rows at most.
-            exact: compare with every row, not through a graph.
+            address: where, with its scheme.
+            dimension: of the vectors.
+            about: the facts to keep with it: JSON-serialisable.
+
+        Raises:
+            SearchError: there is one already, or none can be made there.
 
         """
+        ...
+
+    @classmethod
+    def open(cls, address: str) -> Self:
+        """Open a store that `create` made.
+
+        Raises:
+            SearchError: there is none, or it cannot be opened.
+
+        """
+        ...
+
+    @classmethod
+    def exists(cls, address: str) -> bool:
+        """Whether there is a store.
+
+        Raises:
+            SearchError: that cannot be found out.
+
+        """
+        ...
+
+    def about(self) -> dict[str, Any]:
+        """The facts kept with the store."""
+        ...
+
+    def remember(self, about: dict[str, Any]) -> None:
+        """Replace the facts, either completely or not at all."""
+
+    def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """For every stored row of these items, by row id: its item and its digest."""
+        ...
+
+    def put(self, points: Sequence[Point]) -> None:
+        """Write rows; a row with the same id is replaced. When this returns, the rows survive a kill of the process."""
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Remove rows by id. When this returns, they stay removed after a kill of the process."""
+
+    def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
+        """The rows with the largest dot products.
+
+        Args:
+            vectors: one a search, float32, shape (searches, dimension).
+            wheres: one a search: which rows it may find.
+            k: rows at most.
+            exact: compare with every row, without an approximate graph.
+
+        Returns:
+            For each search its rows, best first; rows with equal scores in order of their ids.
+
+        """
+        ...
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
-        """The rows with the largest BM25 scores, best first; rows that share no word are not there.
+        """The rows with the largest BM25 scores, best first. Rows that share no word with the text are not among them.
 
         Raises:
             SearchError: the engine has no BM25.
 
         """
+        raise SearchError(f"{self.address}: this engine has no BM25; use the mode 'dense'")
 
     def sample(self, lang: str, count: int) -> Vectors:
-        """Vectors of some rows of a language, float32, shape (at most count, dimension)."""
+        """Vectors of some rows of a language, the same rows each time, float32, shape (at most count, dimension)."""
+        ...
 
     def langs(self) -> dict[str, int]:
-        """How many rows each language has, sorted by language."""
+        """The number of rows of each language, sorted by language; languages without rows are left out."""
+        ...
 
     def items(self) -> Iterator[str]:
-        """The names of all items, each once, in no order."""
+        """The names of all items, each once, in any order."""
+        ...
 
     def settle(self) -> None:
-        """Build the graph of what was written since the last time; searches are exact and slower before."""
+        """Build the graph of the rows written since the last call. Until then searches compare with these rows exactly."""
+        return
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Release files and connections."""

@@ -70,14 +70,14 @@ class EdgeEngine:
         self._writing = threading.Lock()
 
     @classmethod
-    def create(cls, folder: Path, dimension: int, about: dict[str, Any]) -> EdgeEngine:
+    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> EdgeEngine:
         """Make an empty index in a folder that is not there yet.
 
         Raises:
             SearchError: the folder holds something.
 
         """
-        edge = _library()
+        edge, folder = _library(), Path(address)
         dense = edge.EdgeVectorParams(
             size=dimension,
             distance=edge.Distance.Dot,
@@ -108,24 +108,29 @@ class EdgeEngine:
             raise
         except BabelmixError as error:
             raise SearchError(str(error)) from error
-        return cls.open(folder)
+        return cls.open(address)
 
     @classmethod
-    def open(cls, folder: Path) -> EdgeEngine:
+    def open(cls, address: str) -> EdgeEngine:
         """Open an index that `create` made.
 
         Raises:
             SearchError: there is none, it is damaged, or another process has it open.
 
         """
-        edge = _library()
-        if not (folder / MARKER).is_file():
+        edge, folder = _library(), Path(address)
+        if not cls.exists(address):
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
         # The library maps the next pages of its log as it opens, also for a search.
         _check_room(folder, str(folder), _OPENING)
         with _blaming(str(folder), "opened as an index"):
             shard = edge.EdgeShard.load(str(folder / _ROWS))
         return cls(folder, shard)
+
+    @classmethod
+    def exists(cls, address: str) -> bool:
+        """Whether there is an index in a folder."""
+        return (Path(address) / MARKER).is_file()
 
     def about(self) -> dict[str, Any]:  # noqa: D102
         file = self._folder / MARKER
@@ -365,6 +370,7 @@ def _blaming(address: str, what: str) -> Iterator[None]:
     except (BabelmixError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic is no Exception
+        # The library raises a plain Exception for everything: only its words tell this one.
         if "WouldBlock" in str(error):
             raise EngineError(f"{address}: another process has this index open; wait for it, or stop it") from error
         raise EngineError(f"{address}: cannot be {what} ({first_line(error)})") from error

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from babelmix.errors import SearchError
-from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, Facts, Place, Server
+from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, FactsCollection, Place, Server
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 _ROWS = "babelmix: rows of an index"
@@ -54,7 +54,7 @@ class MilvusEngine:
         self.address = server.place.address
         self._server = server
         self._rows = server.place.name
-        self._facts = Facts(server, f"{self._rows}_facts")
+        self._facts = FactsCollection(server, f"{self._rows}_facts")
         self._langs: tuple[float, dict[str, int]] | None = None
         self._known: set[str] = set()
         # What this process wrote, and what of it a read has seen for sure: another process may have written before.
@@ -62,38 +62,38 @@ class MilvusEngine:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, place: Place, dimension: int, about: dict[str, Any]) -> MilvusEngine:
+    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> MilvusEngine:
         """Make an empty index; what a run left that was killed while it did so is made whole.
 
         Raises:
             SearchError: there is an index already, or a collection of that name that is none.
 
         """
-        with cls._connected(place) as engine:
+        with cls._connected(address) as engine:
             if engine._is_there():
-                raise SearchError(f"{place.address}: there is an index already")
+                raise SearchError(f"{address}: there is an index already")
             engine._make(dimension)
             engine._facts.write(about)
             return engine
 
     @classmethod
-    def open(cls, place: Place) -> MilvusEngine:
+    def open(cls, address: str) -> MilvusEngine:
         """Open an index that `create` made; several processes may have it open.
 
         Raises:
             SearchError: there is none, or the server does not answer.
 
         """
-        with cls._connected(place) as engine:
+        with cls._connected(address) as engine:
             if not engine._is_there():
-                raise SearchError(f"{place.address}: is not an index; make one with  babelmix index")
+                raise SearchError(f"{address}: is not an index; make one with  babelmix index")
             return engine
 
     @classmethod
     @contextmanager
-    def _connected(cls, place: Place) -> Iterator[MilvusEngine]:
+    def _connected(cls, address: str) -> Iterator[MilvusEngine]:
         """An engine whose connection is closed if the block fails."""
-        engine = cls(Server(place))
+        engine = cls(Server(Place.parse(address)))
         try:
             yield engine
         except BaseException:
@@ -101,14 +101,14 @@ class MilvusEngine:
             raise
 
     @classmethod
-    def exists(cls, place: Place) -> bool:
+    def exists(cls, address: str) -> bool:
         """Whether there is an index.
 
         Raises:
             SearchError: the server does not answer.
 
         """
-        with closing(cls(Server(place))) as engine:
+        with closing(cls(Server(Place.parse(address)))) as engine:
             return engine._is_there()
 
     def _is_there(self) -> bool:

@@ -27,7 +27,6 @@ _CONNECT_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _PORTS = {"http": 19530, "https": 443}
 _OPENING = "cannot be opened"
-_UNREACHED = "server unavailable"
 _AGAIN = "; what was acknowledged is safe: run the same command again, and it goes on where it was"
 _CHUNK = 60_000
 """Bytes of a text in Milvus are 65,535 at most."""
@@ -164,10 +163,13 @@ class Server:
     def _error(self, error: Exception, what: str, again: str = "") -> SearchError:
         """The library raises its own exceptions, gRPC's and plain ones, some of them as their own causes."""
         here, codes, cause = self.place.address, set(), error
+        no_answer = what == _OPENING
         seen: list[BaseException] = []
         while isinstance(cause, Exception) and not any(cause is other for other in seen):
             seen.append(cause)
             code = getattr(cause, "code", None)
+            # pymilvus's codes are numbers, gRPC's are members of an enumeration.
+            no_answer |= isinstance(code, int) and code == self.library.Status.CONNECT_FAILED
             codes.add(getattr(code() if callable(code) else code, "name", ""))
             cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
         if codes & {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
@@ -175,13 +177,13 @@ class Server:
             return EngineError(
                 f"{here}: the server {wrong}; set the environment variable {TOKEN} to a key or USER:PASSWORD"
             )
-        if codes & {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"} or what == _OPENING or _UNREACHED in str(error):
+        if codes & {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"} or no_answer:
             return EngineError(f"{here}: no Milvus server answers there; start it, or correct the address{again}")
         message = str(getattr(error, "message", "") or error).splitlines()[0][:200]
         return EngineError(f"{here}: {what} ({message}){again}")
 
 
-class Facts:
+class FactsCollection:
     """The facts of an index, as rows of a collection: each write is a new generation, and the last whole one counts.
 
     The languages of the index stand beside them, a row a language, so that two processes can add some at once.

@@ -1,34 +1,68 @@
-"""From an address to an engine."""
+"""Find the engine of an address."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-from babelmix.errors import SearchError
+from babelmix._registry import Lazy, Registry
+from babelmix.errors import ConfigError, SearchError
 from babelmix.search.engines.base import Engine
-from babelmix.search.engines.edge import MARKER, EdgeEngine
-from babelmix.search.engines.milvus import MilvusEngine
-from babelmix.search.engines.milvus_server import Place
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+FOLDER = ""
+"""The scheme of an address that has none: the path of a folder."""
+
+ENGINES: Registry[type[Engine]] = Registry(
+    "search engine",
+    {
+        FOLDER: Lazy("babelmix.search.engines.edge:EdgeEngine"),
+        "http": Lazy("babelmix.search.engines.milvus:MilvusEngine"),
+        "https": Lazy("babelmix.search.engines.milvus:MilvusEngine"),
+    },
+)
+"""The engines by the scheme of their addresses. `babelmix.extend.engine` adds to them."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def _place(address: str) -> Path | Place:
-    url = _URL.match(address)
-    if url is None:
-        return Path(address)
-    if url[1] not in ("http", "https"):
-        raise SearchError(f"{address}: is no address of an index; an index is a folder, or  http://HOST:PORT/NAME")
-    return Place.parse(address)
+def engine_of(address: str) -> type[Engine]:
+    """The engine of an address.
+
+    Raises:
+        SearchError: no engine has its scheme.
+
+    """
+    found = _SCHEME.match(address)
+    scheme = FOLDER if found is None else found[1].lower()
+    try:
+        return ENGINES[scheme]
+    except KeyError:
+        others = sorted(set(ENGINES) - {FOLDER, "http", "https"})
+        more = f", or one with the scheme {', '.join(others)}" if others else ""
+        raise SearchError(
+            f"{address}: is no address of an index; an index is a folder, or  http://HOST:PORT/NAME{more}"
+        ) from None
+
+
+def register_engine(scheme: str, engine: type[Engine]) -> None:
+    """Add an engine; see `babelmix.extend.engine`.
+
+    Raises:
+        ConfigError: the scheme is malformed, or that of an engine of babelmix.
+
+    """
+    if not _SCHEME.fullmatch(f"{scheme}://") or scheme != scheme.lower():
+        raise ConfigError(
+            f"the scheme {scheme!r} of a search engine: write small letters, digits, +, - and . , as in  memory"
+        )
+    ENGINES.register(scheme, engine)
 
 
 def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine:
     """Make an empty store.
 
     Args:
-        address: a folder that is not there yet, or the URL of a Milvus server with a name, `http://HOST:PORT/NAME`.
+        address: a folder that does not exist yet, or the URL of a Milvus server with a name, `http://HOST:PORT/NAME`.
         dimension: of the vectors.
         about: the facts to keep with it.
 
@@ -37,10 +71,7 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
         MissingExtraError: the engine is not installed.
 
     """
-    place = _place(address)
-    if isinstance(place, Place):
-        return MilvusEngine.create(place, dimension, about)
-    return EdgeEngine.create(place, dimension, about)
+    return engine_of(address).create(address, dimension, about)
 
 
 def open_engine(address: str) -> Engine:
@@ -51,8 +82,7 @@ def open_engine(address: str) -> Engine:
         MissingExtraError: the engine is not installed.
 
     """
-    place = _place(address)
-    return MilvusEngine.open(place) if isinstance(place, Place) else EdgeEngine.open(place)
+    return engine_of(address).open(address)
 
 
 def exists(address: str) -> bool:
@@ -63,5 +93,4 @@ def exists(address: str) -> bool:
         MissingExtraError: the engine is not installed.
 
     """
-    place = _place(address)
-    return MilvusEngine.exists(place) if isinstance(place, Place) else (place / MARKER).is_file()
+    return engine_of(address).exists(address)

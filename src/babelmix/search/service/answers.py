@@ -18,8 +18,8 @@ from babelmix.search.index import Index
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Hit, Row, Vectors
 from babelmix.search.searcher import MODES, Searcher
+from babelmix.search.service.batching import BatchedEncoder
 from babelmix.search.service.bodies import SMALL, parse
-from babelmix.search.service.encoding import Encoding
 from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import About, HitAnswer, RowRequest, SearchAnswer, SearchRequest, WriteAnswer
 from babelmix.search.service.settings import Settings
@@ -43,7 +43,7 @@ class Service:
 
     def __init__(self, searcher: Searcher, settings: Settings, metrics: Metrics) -> None:
         self._searcher, self._settings = searcher, settings
-        self._encoding = Encoding(searcher, metrics)
+        self._encoding = BatchedEncoder(searcher, metrics)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
         # Of their own: pictures hold up no search, and who asks after the health waits for neither. Pillow's decoders give up
         # Python's lock, so a picture that takes long holds up only one of these.
@@ -72,9 +72,9 @@ class Service:
     def _about(self, writable: bool) -> About:
         langs, facts = self._index.langs(), self._index.about
         return About(
-            encoder=facts["encoder"],
-            similarity=facts["similarity"],
-            dimension=facts["dimension"],
+            encoder=facts.encoder,
+            similarity=facts.similarity,
+            dimension=facts.dimension,
             langs=langs,
             rows=sum(langs.values()),
             columns=dict(self._index.columns),
@@ -214,7 +214,7 @@ class Service:
     def _check_pictures(self) -> None:
         """Before anything is unpacked."""
         if not _embeds_pictures(self._searcher):
-            raise SearchError(f"{self._index.about['encoder']} cannot embed pictures; send texts")
+            raise SearchError(f"{self._index.about.encoder} cannot embed pictures; send texts")
 
     def close(self) -> None:
         """Wait for what is being worked on, and let the threads end."""

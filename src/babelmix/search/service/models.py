@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from babelmix.search.rows import MAX_ITEM, Hit
 
-MAX_K = 100
+MAX_HITS = 100
 """Rows an answer has at most."""
 
 MAX_ROWS = 512
@@ -46,7 +46,7 @@ class SearchRequest(_Request):
 
     query: Text = Field(default="", description="words in any language", validate_default=False)
     image: Picture = Field(default="", validate_default=False)
-    k: int = Field(default=10, ge=1, le=MAX_K, description="rows at most")
+    k: int = Field(default=10, ge=1, le=MAX_HITS, description="rows at most")
     policy: str = Field(
         default="any", max_length=2000, description="any, balanced, quota=N, prefer=LANG,...[:BOOST] or only=LANG,..."
     )

@@ -29,7 +29,7 @@ KEPT = 1024
 """Queries whose vectors are kept, since a person changes the policy more often than the words."""
 
 
-class Encoding:
+class BatchedEncoder:
     """One thread that embeds.
 
     A query that comes while nothing is embedded is embedded at once; those that come meanwhile wait, and go together.
@@ -82,7 +82,7 @@ class Encoding:
         for start in range(0, len(points), CHUNK):
             some = points[start : start + CHUNK]
             parts.append(await self._run("document", len(some), encode_points, encoder, some))
-        empty = np.empty((0, self._searcher.index.about["dimension"]), dtype=np.float32)
+        empty = np.empty((0, self._searcher.index.about.dimension), dtype=np.float32)
         return np.concatenate(parts) if parts else empty
 
     async def _embed_all(self) -> None:
