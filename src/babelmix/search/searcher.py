@@ -79,13 +79,13 @@ class Searcher:
         """
         index = Index.open(address)
         about = index.about
-        name = model or about["encoder"]
+        name = model or about.encoder
         try:
             encoder = load_encoder(
                 name,
                 device=device,
-                max_seq_length=about["max_seq_length"],
-                revision=about["revision"] if name == about["encoder"] else None,
+                max_seq_length=about.max_seq_length,
+                revision=about.revision if name == about.encoder else None,
                 backend=backend or index.backend.partition("-")[0],
                 trust_code=trust_code,
             )
