@@ -23,7 +23,7 @@ from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.composing import without_composing
 from babelmix.encoders.embed import encode_batch
-from babelmix.encoders.loading import cut_after
+from babelmix.encoders.limits import cut_after
 
 ENCODER = "e5-small-offline"
 LANGS = {"xquad-r": {"vi": "Vietnamese", "el": "Greek"}, "libreoffice-help": {"ko": "Korean", "ja": "Japanese"}}

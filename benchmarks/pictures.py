@@ -28,7 +28,8 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
-from babelmix.encoders.dual import image_fingerprint, make_dual, tower_of
+from babelmix.encoders.dual import make_dual, tower_of
+from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.store import EmbeddingStore
 from babelmix.evaluation import audit_both_ways
 

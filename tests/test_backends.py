@@ -292,12 +292,12 @@ def test_auto_takes_what_is_fastest_on_the_processor(
 
 def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
     with pytest.raises(EncoderError, match="first module is not a transformer but StaticEmbedding"):
-        backends.use_backend(tiny_static, "onnx", name="tiny", key="")
-    backends.use_backend(tiny_static, "auto", name="tiny", key="")
+        backends.use_backend(tiny_static, "onnx", name="tiny")
+    backends.use_backend(tiny_static, "auto", name="tiny")
     assert backend_of(tiny_static) == "torch"
     assert "tiny is run by torch" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(EncoderError, match="'tpu' is unknown; use auto, torch"):
-        backends.use_backend(tiny_static, "tpu", name="tiny", key="")
+        backends.use_backend(tiny_static, "tpu", name="tiny")
 
 
 def test_an_index_of_float32_is_searched_in_int8_and_written_in_float32(

@@ -14,7 +14,6 @@ from scipy.sparse.csgraph import connected_components
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 KNOWN: set[frozenset[str]] = {
-    frozenset({"babelmix.encoders.backends", "babelmix.encoders.dual", "babelmix.encoders.loading"}),
     frozenset({"babelmix.batches.corpus_pools", "babelmix.batches.index"}),
     frozenset(
         {"babelmix.batches.plan", "babelmix.batches.strategies"}

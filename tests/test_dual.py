@@ -15,7 +15,6 @@ from torch.nn.functional import cross_entropy
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import embed, encode, fingerprint, load_encoder
 from babelmix.encoders.dual import (
-    image_fingerprint,
     initialise,
     is_dual,
     is_dual_name,
@@ -23,6 +22,7 @@ from babelmix.encoders.dual import (
     tower_of,
     with_image_tower,
 )
+from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import dimension_of, load_tower, patches_of, pixels_of
 from babelmix.errors import EncoderError, TrainingError
 from babelmix.evaluation import Audit, audit, audit_both_ways

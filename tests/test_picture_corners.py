@@ -18,7 +18,8 @@ from babelmix.corpus import Corpus, images, open_corpus
 from babelmix.corpus.images import Pictures, open_picture
 from babelmix.encoders import encode
 from babelmix.encoders.debias import debiased
-from babelmix.encoders.dual import image_fingerprint, make_dual
+from babelmix.encoders.dual import make_dual
+from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import pixels_of
 from babelmix.errors import CorpusError, EncoderError, ReaderError, TrainingError
 from babelmix.evaluation import audit

@@ -241,7 +241,7 @@ def encoders(
             print_encoders()
         return
     from babelmix.encoders import fingerprint, load_encoder
-    from babelmix.encoders.loading import length_limit
+    from babelmix.encoders.limits import length_limit
     from babelmix.encoders.origin import origin_of
 
     encoder = load_encoder(model, trust_code=trust_code)

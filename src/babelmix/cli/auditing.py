@@ -262,13 +262,13 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     """A model's finished audits, made now or before, and their reports: one, or of pictures one a way."""
     from babelmix._files import write_json
     from babelmix.encoders import fingerprint, load_encoder
+    from babelmix.encoders.kinds import kind_of
     from babelmix.errors import AuditError
     from babelmix.evaluation import Audit, audit_both_ways
     from babelmix.evaluation import audit as run_audit
     from babelmix.evaluation.perturb import noise_loss
     from babelmix.evaluation.run import about_of, is_finished
     from babelmix.experiment import write_audit_report
-    from babelmix.training import is_static
 
     encoder = load_encoder(
         model, max_seq_length=order.max_seq_length or None, backend=order.backend, trust_code=order.trust_code
@@ -284,7 +284,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
         options: dict[str, Any] = {
             "name": model,
             "batch_size": order.batch_size,
-            "store": not is_static(encoder),
+            "store": kind_of(encoder).stored,
             "metrics": order.metrics,
             "bf16": order.bf16,
             "copies": order.copies,
@@ -300,7 +300,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
         if order.noise:
             noise = noise_loss(
                 encoder, way, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
-                batch_size=order.batch_size, store=not is_static(encoder), bf16=order.bf16,
+                batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
             )  # fmt: skip
             write_json(place / NOISE, noise)
         write_audit_report(one, place / "report.html", noise)

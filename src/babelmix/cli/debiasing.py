@@ -46,7 +46,7 @@ def debias(
     from babelmix._files import check_output_folder, replacing_folder, slug, write_json
     from babelmix.encoders import load_encoder
     from babelmix.encoders.debias import LEAST, debiased, usual_rank
-    from babelmix.encoders.loading import cut_after, length_limit
+    from babelmix.encoders.limits import cut_after, length_limit
     from babelmix.errors import ConfigError
     from babelmix.search import open_rows
     from babelmix.search.documents import sampled_queries, sampled_texts

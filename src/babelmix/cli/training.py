@@ -162,14 +162,13 @@ def train(
     from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
     from babelmix.encoders import load_encoder
-    from babelmix.encoders.dual import is_dual_name, make_dual
-    from babelmix.encoders.known import STATIC_FROM_SCRATCH
-    from babelmix.encoders.loading import length_limit, make_static
+    from babelmix.encoders.kinds import kind_named, kind_of, make_encoder
+    from babelmix.encoders.limits import length_limit
     from babelmix.errors import ConfigError
     from babelmix.evaluation.measure_info import check_name
     from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
-    from babelmix.training import TrainingData, TrainingSettings, is_static, recipe_settings, resolved
+    from babelmix.training import TrainingData, TrainingSettings, recipe_settings, resolved
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
 
@@ -188,8 +187,8 @@ def train(
     sources = {spec: read_corpus(spec, langs, part) for spec in corpus}
     data = TrainingData(sources, temperature=source_temperature, text_only=listed(text_only_langs))
     given: dict[str, Any] = {"strategy": strategy or None, "start_share": start_share, "consistency": consistency}
-    made_here = model == STATIC_FROM_SCRATCH or is_dual_name(model)
-    chosen = {} if strategy else recipe_settings(recipe, data, pretrained=not made_here, teacher=bool(distil_from))
+    pretrained = kind_named(model).pretrained(model)
+    chosen = {} if strategy else recipe_settings(recipe, data, pretrained=pretrained, teacher=bool(distil_from))
     chosen |= {name: value for name, value in given.items() if value is not None}
     size = batch_size or _usual_batch(largest_batch(data.index, parse_strategy(chosen["strategy"])))
     enough = max(30, min(500, -(-3 * data.pairs // size)))
@@ -198,16 +197,14 @@ def train(
         for name, source in sources.items():
             refuse_overlap(name, source, held_out, groups=False)
     texts = (t for c in sources.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t)
-    if model == STATIC_FROM_SCRATCH:
-        encoder = make_static(model, texts, trust_code=trust_code)
-    elif is_dual_name(model):
-        encoder = make_dual(model, texts, seed=seed, trust_code=trust_code)
-    else:
+    if pretrained:
         encoder = load_encoder(model, trust_code=trust_code)
+    else:
+        encoder = make_encoder(model, texts, seed=seed, trust_code=trust_code)
     if length_limit(encoder) is None and max_seq_length and "max_seq_length" in on_line:
         raise ConfigError("--max-seq-length: this encoder reads whole texts, as static ones do; leave it out")
     # Steps of static encoders are so short that a checkpoint costs more than what it saves.
-    keeps = not is_static(encoder) or "checkpoint_every" in on_line
+    keeps = kind_of(encoder).checkpoints or "checkpoint_every" in on_line
     every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
     try:
         settings = TrainingSettings(
@@ -229,7 +226,8 @@ def train(
     if (
         str(encoder.device) == "cpu"
         and not data.has_images
-        and not (is_static(encoder) or freeze_embeddings or lora_rank)
+        and kind_of(encoder).has_layers
+        and not (freeze_embeddings or lora_rank)
     ):
         console.print("on a CPU, --freeze-embeddings makes a step several times faster", style="dim")
     result = run_training(encoder, sources, settings, folder, base=model, validation=held_out, trust_code=trust_code)

@@ -9,12 +9,13 @@ from babelmix.encoders.known import KNOWN
 
 if TYPE_CHECKING:
     from babelmix.encoders.embed import encode
-    from babelmix.encoders.loading import fingerprint, load_encoder
+    from babelmix.encoders.fingerprints import fingerprint
+    from babelmix.encoders.loading import load_encoder, load_model
 
-__all__ = ["KNOWN", "encode", "fingerprint", "load_encoder"]
+__all__ = ["KNOWN", "encode", "fingerprint", "load_encoder", "load_model"]
 
 # Loaded on first use: sentence-transformers takes seconds to import, and `babelmix data` does without it.
-_HOMES = {"encode": "embed", "fingerprint": "loading", "load_encoder": "loading"}
+_HOMES = {"encode": "embed", "fingerprint": "fingerprints", "load_encoder": "loading", "load_model": "loading"}
 
 
 def __getattr__(name: str) -> Any:

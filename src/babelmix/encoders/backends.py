@@ -28,7 +28,7 @@ from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders import onnx_engine, openvino_engine
-from babelmix.encoders.dual import digest_weights
+from babelmix.encoders.fingerprints import digest_weights, fingerprint
 from babelmix.encoders.runtime import Run, Runtime
 from babelmix.encoders.smoothing import smoothed
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
@@ -42,14 +42,13 @@ _ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
 _LEAST_COSINE = 0.95
 
 
-def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: str) -> None:
+def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> None:
     """Let an engine run an encoder's transformer; `auto` says which it chose.
 
     Args:
         encoder: it is changed; prompts, tokenizer, pooling and what follows stay.
         backend: one of `BACKENDS`. `auto` takes the fastest that is installed and can run this encoder.
         name: of the encoder.
-        key: its fingerprint.
 
     Raises:
         EncoderError: there is no such backend, or it cannot run this encoder.
@@ -62,12 +61,12 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str, key: s
     if backend != "auto":
         if (why := why_not(encoder)) is not None:
             raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
-        _use(encoder, backend, name, key)
+        _use(encoder, backend, name)
         return
     why = why_not(encoder)
     for engine in _fastest_first() if why is None else ():
         try:
-            _use(encoder, engine, name, key)
+            _use(encoder, engine, name)
         except MissingExtraError as error:
             why = str(error)
         except EncoderError as error:
@@ -111,14 +110,14 @@ def why_not(encoder: SentenceTransformer) -> str | None:
     return None
 
 
-def _use(encoder: SentenceTransformer, engine: str, name: str, key: str) -> None:
+def _use(encoder: SentenceTransformer, engine: str, name: str) -> None:
     module = _ENGINES[engine]
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
     first: Any = encoder[0]
     # Of this processor: a cache may be shared by several.
     kind = f"{engine}-{module.precision()}"
-    folder = place_for("exported encoders", "exported", f"{key[:32]}-{kind}-{LAYOUT}")
+    folder = place_for("exported encoders", "exported", f"{fingerprint(encoder)[:32]}-{kind}-{LAYOUT}")
     cores = torch.get_num_threads()
     digest = hashlib.sha256()
     digest_weights(digest, encoder)

@@ -37,7 +37,7 @@ from torch.nn import Identity
 from babelmix._lists import as_list
 from babelmix.corpus.languages import check_distinct
 from babelmix.encoders.embed import KINDS, encode
-from babelmix.encoders.loading import forget_last_batch
+from babelmix.encoders.limits import forget_last_batch
 from babelmix.errors import EncoderError
 
 Array = npt.NDArray[np.float64]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.dense import Dense
-from sentence_transformers.base.modules.router import Router
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 from sentence_transformers.util import get_device_name
@@ -20,9 +17,12 @@ from torch.nn import Identity
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import image_tower, static, unigram
 from babelmix.encoders.composing import composing
+from babelmix.encoders.kinds import LEARNING_RATE, EncoderKind, kind_named
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.encoders.opening import open_encoder
-from babelmix.errors import EncoderError
+from babelmix.encoders.token_memory import TokenMemory
+from babelmix.encoders.towers import is_dual, join_towers, tower_of, with_image_tower
+from babelmix.errors import EncoderError, TrainingError
 
 LONGEST = 64
 """Tokens that a tiny text tower reads."""
@@ -30,6 +30,8 @@ WIDTH = 128
 """Of a tiny text tower's layers."""
 LAYERS = 2
 """Of a tiny text tower."""
+RANDOM_LEARNING_RATE = 1e-3
+"""Of towers with random weights."""
 VOCABULARY = 8_000
 """Pieces of a tiny text tower's vocabulary at most."""
 
@@ -83,25 +85,6 @@ def towers_named(name: str) -> tuple[str, str]:
     return image, text
 
 
-def join_towers(
-    image: list[torch.nn.Module], text: list[torch.nn.Module], prompts: dict[str, str] | None = None
-) -> SentenceTransformer:
-    """One encoder of an image tower and the modules of a text tower, on the device of the latter; embeddings have length one.
-
-    Args:
-        image: from pixels to an embedding.
-        text: from tokens to an embedding of the same dimension.
-        prompts: put before texts, see `SentenceTransformer`.
-
-    """
-    router = Router(
-        {"text": text, "image": image},  # type: ignore[dict-item,arg-type,list-item,unused-ignore]
-        route_mappings={(None, "text"): "text", (None, "image"): "image"},
-    )
-    place = next((str(parameter.device) for module in text for parameter in module.parameters()), "cpu")
-    return SentenceTransformer(modules=[router, Normalize()], device=place, prompts=prompts or {})
-
-
 def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
     """Give the towers that a name calls random new weights, and the layer beside a text tower that is not.
 
@@ -129,76 +112,6 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
     encoder.to(device)
 
 
-def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -> SentenceTransformer:
-    """A dual encoder with the image tower of another."""
-    return join_towers(
-        tower_of(other, "image"), tower_of(encoder, "text"), {k: p or "" for k, p in encoder.prompts.items()}
-    )
-
-
-def is_dual(encoder: torch.nn.Module) -> bool:
-    """Whether an encoder is of two towers that a router joins."""
-    first = next(iter(encoder.children()), None)
-    return isinstance(first, Router) and "image" in first.sub_modules and "text" in first.sub_modules
-
-
-def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
-    """The modules of one tower of a dual encoder.
-
-    Args:
-        encoder: of two towers.
-        modality: `"text"` or `"image"`.
-
-    Raises:
-        EncoderError: it is not of two towers.
-
-    """
-    if not is_dual(encoder):
-        raise EncoderError(
-            "this encoder is not of two towers; make one that is, as in  openai/clip-vit-base-patch32+xlm-roberta-base"
-        )
-    router = cast(Any, next(iter(encoder.children())))
-    return list(router.sub_modules[modality])
-
-
-def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
-    """What a picture goes through: the image tower, and what stands behind both towers, as of `debias`.
-
-    Raises:
-        EncoderError: it is not of two towers.
-
-    """
-    return [*tower_of(encoder, "image"), *list(encoder.children())[1:]]
-
-
-def image_fingerprint(encoder: torch.nn.Module) -> str:
-    """SHA-256 over what decides the embedding of a picture: another text tower leaves it as it is."""
-    digest = hashlib.sha256()
-    digest.update(repr([type(module).__name__ for module in encoder.children()]).encode())
-    for number, module in enumerate(way_of_pictures(encoder)):
-        processor = getattr(module, "processor", None)
-        digest.update(repr(sorted(processor.to_dict().items()) if processor is not None else "").encode())
-        # What weights do not say: activations, which output is taken.
-        activation = getattr(getattr(getattr(module, "model", None), "config", None), "hidden_act", None)
-        digest.update(repr((getattr(module, "get_config_dict", dict)(), activation)).encode())
-        digest_weights(digest, module, f"{number} ")
-    return digest.hexdigest()
-
-
-def digest_weights(digest: hashlib._Hash, module: torch.nn.Module, prefix: str = "") -> None:
-    """Add a module's weights to a digest, in the order of their names.
-
-    Args:
-        digest: of `hashlib`.
-        module: with the weights.
-        prefix: put before each name.
-
-    """
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{prefix}{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-
-
 def _image_tower(name: str, trust_code: bool) -> list[torch.nn.Module]:
     if not (Path(name) / "modules.json").is_file():
         return image_tower.load_tower(name, trust_code=trust_code)
@@ -214,12 +127,11 @@ def _text_tower(
     if name == static.FROM_SCRATCH:
         made = static.from_scratch(texts, vocabulary=size, dimension=dimension)
         return [module for module in made.children() if not isinstance(module, Normalize)], {}
-    from babelmix.encoders.loading import is_made, load_encoder, make_static
-
-    if is_made(name):
-        source = make_static(name, texts, trust_code=trust_code)
+    kind = kind_named(name)
+    if kind.make is not None:
+        source = kind.make(name, texts, trust_code=trust_code)
     else:
-        source = load_encoder(name, device="cpu", trust_code=trust_code)
+        source = kind.load(name, device="cpu", revision=None, trust_code=trust_code)
     if is_dual(source):
         modules = tower_of(source, "text")
     else:
@@ -253,15 +165,63 @@ def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[to
     return [transformer, Pooling(WIDTH), Dense(WIDTH, dimension, bias=False, activation_function=Identity())]
 
 
+def _load(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+    del device, revision, trust_code
+    if name.count("+") > 1:
+        raise EncoderError(f"{name!r} has more than one +; two towers are  IMAGE+TEXT")
+    raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
+
+
+def _make(
+    name: str,
+    texts: Iterable[str] | None,
+    *,
+    vocabulary: int | None = None,
+    dimension: int | None = None,
+    seed: int = 0,
+    trust_code: bool = False,
+    memory: TokenMemory | None = None,
+) -> SentenceTransformer:
+    del memory
+    return make_dual(
+        name, texts or (), size=vocabulary or VOCABULARY, dimension=dimension or 128, seed=seed, trust_code=trust_code
+    )
+
+
+def _learning_rate(encoder: SentenceTransformer, base: str, lock_images: bool) -> float:
+    """The learning rate of the parts that are trained; an error if they need different ones."""
+    if not is_dual_name(base):
+        return LEARNING_RATE
+    image, text = towers_named(base)
+    has_static = any(isinstance(module, StaticEmbedding) for module in tower_of(encoder, "text"))
+    of_text = RANDOM_LEARNING_RATE if text == TINY else static.LEARNING_RATE if has_static else LEARNING_RATE
+    if lock_images:
+        return of_text
+    if image == TINY and text in (TINY, static.FROM_SCRATCH):
+        return RANDOM_LEARNING_RATE
+    if image != TINY and of_text == LEARNING_RATE:
+        return LEARNING_RATE
+    raise TrainingError(
+        f"{base}: its towers learn at different rates (new ones at {RANDOM_LEARNING_RATE:g}, static ones at "
+        f"{static.LEARNING_RATE:g}, others at {LEARNING_RATE:g}); say which with --learning-rate"
+    )
+
+
+KIND = EncoderKind(
+    name="dual",
+    matches=is_dual_name,
+    load=_load,
+    recognises=is_dual,
+    make=_make,
+    pretrained=lambda name: False,
+    reset=initialise,
+    learning_rate=_learning_rate,
+    temperature=0.07,
+    has_image_tower=True,
+)
+"""A text tower beside an image tower."""
+
 __all__ = [
-    "VOCABULARY",
-    "digest_weights",
-    "image_fingerprint",
-    "initialise",
-    "is_dual",
-    "is_dual_name",
-    "join_towers",
-    "make_dual",
-    "tower_of",
+    "KIND", "VOCABULARY", "initialise", "is_dual", "is_dual_name", "join_towers", "make_dual", "tower_of",
     "with_image_tower",
-]
+]  # fmt: skip

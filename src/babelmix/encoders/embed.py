@@ -22,8 +22,8 @@ from babelmix._lists import as_inputs
 from babelmix._progress import progress_bar
 from babelmix.corpus.composition import composed
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
+from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.image_tower import check_resized
-from babelmix.encoders.loading import fingerprint
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix

@@ -1,10 +1,12 @@
-"""How many tokens a transformer can read: its table of positions decides, whatever its tokenizer says."""
+"""How many tokens of a text an encoder reads. Its table of position embeddings decides, whatever its tokenizer says."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
 _WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
@@ -57,4 +59,28 @@ def fit_limits(encoder: torch.nn.Module) -> None:
             module.max_seq_length = limit
 
 
-__all__ = ["fit_limits", "position_limit", "word_table"]
+def length_limit(encoder: SentenceTransformer) -> int | None:
+    """How many tokens of a text an encoder reads; None where there is no limit."""
+    limit = encoder.max_seq_length
+    return None if limit in (None, math.inf) else int(limit)
+
+
+def cut_after(encoder: SentenceTransformer, tokens: int) -> None:
+    """Let an encoder that has a limit cut texts after so many tokens, if it does not cut them before; 0: leave it as it is."""
+    if tokens and (limit := length_limit(encoder)) is not None:
+        encoder.max_seq_length = min(tokens, limit)
+
+
+def forget_last_batch(encoder: SentenceTransformer) -> None:
+    """Take out of an encoder's tokenizers how they padded and cut their last batch: each batch says it anew.
+
+    What is saved is then the same whatever was encoded before.
+    """
+    for module in encoder.modules():
+        tokenizer = getattr(getattr(module, "tokenizer", None), "backend_tokenizer", None)
+        if tokenizer is not None:
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+
+
+__all__ = ["cut_after", "fit_limits", "forget_last_batch", "length_limit", "position_limit", "word_table"]

@@ -14,12 +14,14 @@ class Origin:
     """Where an encoder comes from.
 
     Args:
-        name: what it was asked for by.
+        name: that it was loaded by.
+        kind: of encoder, see `babelmix.encoders.kinds`.
         prompts: where its prompts come from, as the end of a sentence; empty if it has none.
 
     """
 
     name: str
+    kind: str
     prompts: str = ""
 
 

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import console
-from babelmix.encoders.static import is_static
+from babelmix.encoders.kinds import kind_of
 
 SLOW = 1.5
 """Times float32 from which one is told."""
@@ -19,7 +19,7 @@ _TURNS = 3
 
 def tell_if_bfloat16_is_slow(encoder: SentenceTransformer) -> None:
     """Say so, once a process, if the encoder would be slower in bfloat16 than in float32 where it is."""
-    if str(encoder.device) != "cpu" or is_static(encoder):
+    if str(encoder.device) != "cpu" or not kind_of(encoder).has_layers:
         return
     _tell(bfloat16_time())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,19 @@ from tokenizers import Tokenizer
 
 from babelmix.encoders import e5_offline, unigram
 from babelmix.encoders.composing import composing
-from babelmix.encoders.known import STATIC_FROM_E5, STATIC_FROM_SCRATCH
+from babelmix.encoders.kinds import EncoderKind, kind_named
+from babelmix.encoders.known import E5_OFFLINE, STATIC_FROM_E5, STATIC_FROM_SCRATCH, STATIC_PREFIX
+from babelmix.encoders.token_memory import TokenMemory, remember_tokens
 from babelmix.errors import EncoderError
 
 FROM_SCRATCH = STATIC_FROM_SCRATCH
 FROM_E5 = STATIC_FROM_E5
+
+LEARNING_RATE = 5e-3
+VOCABULARY = 32_000
+"""Pieces of a learned vocabulary at most, by default."""
+DIMENSION = 256
+"""Of vectors from scratch, by default."""
 
 _RARITY = 1e-3
 
@@ -30,62 +38,8 @@ def is_static(encoder: torch.nn.Module) -> bool:
     return any(isinstance(module, StaticEmbedding) for module in encoder.children())
 
 
-class TokenMemory:
-    """Token ids of texts already seen, so that runs over the same texts tokenise them once.
-
-    Args:
-        limit: bytes of ids to hold at most; what comes after is tokenised anew each time.
-
-    """
-
-    def __init__(self, limit: int = 256 << 20) -> None:
-        self._ids: dict[str, npt.NDArray[np.int32]] = {}
-        self._room = limit
-
-    def add(self, text: str, ids: Sequence[int]) -> None:
-        """Keep a text's ids if there is room."""
-        if self._room > 0 and text not in self._ids:
-            self._ids[text] = np.array(ids, dtype=np.int32)
-            self._room -= 4 * len(ids) + len(text)
-
-    def renumber(self, number: npt.NDArray[np.int64]) -> None:
-        """Replace every id by `number[id]`."""
-        self._ids = {text: number[ids].astype(np.int32) for text, ids in self._ids.items()}
-
-    def ids(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        """The ids of each text, without special tokens."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._ids]
-        encodings = tokenizer.encode_batch_fast(missing, add_special_tokens=False)
-        fresh = {
-            text: np.array(encoding.ids, dtype=np.int32) for text, encoding in zip(missing, encodings, strict=True)
-        }
-        for text, ids in fresh.items():
-            self.add(text, ids.tolist())
-        return [fresh[text] if text in fresh else self._ids[text] for text in texts]
-
-
-def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
-    """Let a static encoder, and every copy of it, look its tokens up in `memory`.
-
-    The stock module tokenises each text at each use, which is most of a static encoder's time. Nothing of this is saved
-    with the encoder.
-    """
-    for module in encoder.children():
-        if isinstance(module, StaticEmbedding):
-            tokenizer = module.tokenizer
-
-            def preprocess(inputs: list[str], prompt: str | None = None, **_: Any) -> dict[str, torch.Tensor]:
-                texts = [prompt + text for text in inputs] if prompt else inputs
-                ids = memory.ids(tokenizer, texts)  # noqa: B023  # an encoder has one such module
-                offsets = np.cumsum([0, *(len(one) for one in ids[:-1])])
-                flat = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
-                return {"input_ids": torch.from_numpy(flat.astype(np.int64)), "offsets": torch.from_numpy(offsets)}
-
-            module.preprocess = preprocess  # type: ignore[method-assign,assignment,unused-ignore]
-
-
 def from_scratch(
-    texts: str | Iterable[str], *, vocabulary: int = 32_000, dimension: int = 256, seed: int = 0
+    texts: str | Iterable[str], *, vocabulary: int = VOCABULARY, dimension: int = DIMENSION, seed: int = 0
 ) -> SentenceTransformer:
     """A static encoder with random vectors whose Unigram vocabulary is learned from `texts`.
 
@@ -228,3 +182,79 @@ def _pruned(tokenizer: Tokenizer, kept: npt.NDArray[np.int64]) -> Tokenizer:
     for name, entry in (description["post_processor"] or {}).get("special_tokens", {}).items():
         entry["ids"] = [number[name]]
     return Tokenizer.from_str(json.dumps(description))
+
+
+def _is_static_name(name: str) -> bool:
+    return name in (FROM_E5, FROM_SCRATCH) or name.startswith(STATIC_PREFIX)
+
+
+def _load(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+    del device, revision
+    if name == FROM_SCRATCH:
+        raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
+    return make_static(name, None, trust_code=trust_code)
+
+
+def make_static(
+    name: str,
+    texts: Iterable[str] | None,
+    *,
+    vocabulary: int | None = None,
+    dimension: int | None = None,
+    seed: int = 0,
+    trust_code: bool = False,
+    memory: TokenMemory | None = None,
+) -> SentenceTransformer:
+    """Make `static` (learned from `texts`), `static-e5` or `static:NAME` (pruned to `texts`, or whole if None).
+
+    Args:
+        name: of the encoder.
+        texts: the training texts.
+        vocabulary: pieces of a learned vocabulary at most; None: `VOCABULARY`.
+        dimension: of vectors from scratch; None: `DIMENSION`.
+        seed: not used. Vectors from scratch are those of seed 0; `initialise` draws others.
+        trust_code: see `load_encoder`.
+        memory: filled with token ids where they are found anyway.
+
+    Raises:
+        EncoderError: there is no such encoder, or it has no token vectors to start from.
+
+    """
+    del seed
+    if name == FROM_SCRATCH:
+        return from_scratch(texts or (), vocabulary=vocabulary or VOCABULARY, dimension=dimension or DIMENSION)
+    source = name.removeprefix(STATIC_PREFIX)
+    if name == FROM_E5 or source == E5_OFFLINE:
+        return from_e5(texts, memory)
+    transformer = kind_named(source).load(source, device=None, revision=None, trust_code=trust_code)
+    return from_encoder(transformer, texts, memory)
+
+
+def _reset(encoder: SentenceTransformer, name: str, seed: int) -> None:
+    if name == FROM_SCRATCH:
+        initialise(encoder, seed)
+
+
+KIND = EncoderKind(
+    name="static",
+    matches=_is_static_name,
+    load=_load,
+    recognises=is_static,
+    make=make_static,
+    pretrained=lambda name: name != FROM_SCRATCH,
+    reset=_reset,
+    learning_rate=lambda encoder, base, lock_images: LEARNING_RATE,
+    batch_size=256,
+    stored=False,
+    checkpoints=False,
+    has_layers=False,
+    sparse_gradients=True,
+    many_processes=False,
+    device="cpu",
+)
+"""Token vectors, averaged."""
+
+__all__ = [
+    "DIMENSION", "FROM_E5", "FROM_SCRATCH", "KIND", "LEARNING_RATE", "VOCABULARY", "TokenMemory", "from_e5",
+    "from_encoder", "from_scratch", "from_transformer", "initialise", "is_static", "make_static", "remember_tokens",
+]  # fmt: skip

@@ -18,11 +18,12 @@ from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
-from babelmix.encoders.dual import image_fingerprint, is_dual
 from babelmix.encoders.embed import KINDS
-from babelmix.encoders.loading import length_limit
+from babelmix.encoders.fingerprints import image_fingerprint
+from babelmix.encoders.limits import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.encoders.store import Embeddings
+from babelmix.encoders.towers import is_dual
 from babelmix.errors import AuditError
 from babelmix.evaluation import bias
 from babelmix.evaluation.calibration import score_calibration

@@ -14,7 +14,7 @@ from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.composition import composed
 from babelmix.encoders.composing import composing
 from babelmix.encoders.embed import KINDS
-from babelmix.encoders.loading import length_limit
+from babelmix.encoders.limits import length_limit
 
 SAMPLE = 1000
 """Texts a language and side at most."""

@@ -17,6 +17,7 @@ from babelmix import _processes
 from babelmix._files import remove_folder, slug, write_json, write_text
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
+from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.opening import open_encoder
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation import Audit, Comparison, audit, compare_all, holm
@@ -38,7 +39,7 @@ from babelmix.experiment.setup import (
 from babelmix.experiment.start import begin_with, start_of, tower_folder
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
-from babelmix.training import TrainingSettings, add_audit, is_static, train
+from babelmix.training import TrainingSettings, add_audit, train
 from babelmix.training.trainer import checkpoints_of
 
 
@@ -176,7 +177,7 @@ def _audits(
 
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
-    fast, compare = is_static(encoder), experiment.compare
+    kind, compare = kind_of(encoder), experiment.compare
     found: list[Audit] = []
 
     def make() -> None:
@@ -185,7 +186,7 @@ def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Pa
                 found.append(Audit.load(folder, compare.metrics))
                 return
         done = audit(
-            encoder, corpus, name=name, batch_size=256 if fast else 32, store=not fast, metrics=compare.metrics,
+            encoder, corpus, name=name, batch_size=kind.batch_size, store=kind.stored, metrics=compare.metrics,
             bf16=compare.bf16,
         )  # fmt: skip
         done.save(folder)

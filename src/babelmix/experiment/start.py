@@ -12,9 +12,12 @@ from babelmix import _processes
 from babelmix._files import replacing_folder
 from babelmix._progress import quiet_transformers
 from babelmix.corpus import Corpus
-from babelmix.encoders import dual, load_encoder, static
-from babelmix.encoders.loading import cut_after, is_made, make_static
+from babelmix.encoders import load_encoder
+from babelmix.encoders.kinds import kind_named, make_encoder
+from babelmix.encoders.limits import cut_after
 from babelmix.encoders.opening import open_encoder
+from babelmix.encoders.token_memory import TokenMemory, remember_tokens
+from babelmix.encoders.towers import with_image_tower
 from babelmix.experiment.config import Experiment
 
 
@@ -31,47 +34,31 @@ def start_of(
 
     """
     settings = experiment.encoder
-    both = dual.is_dual_name(settings.name)
-    if not is_made(settings.name) and not both:
+    kind = kind_named(settings.name)
+    if kind.make is None:
         return load_encoder(
             settings.name, max_seq_length=settings.max_seq_length or None, trust_code=settings.trust_code
         )
     folder = output / "start" / "model"
-    memory = static.TokenMemory()
+    memory = TokenMemory()
 
     def make() -> None:
         if not (folder / "modules.json").is_file():
             say(f"making the starting encoder {settings.name}")
             texts = [t for c in training.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t]
-            whole = settings.vocabulary == "full" and settings.name != static.FROM_SCRATCH
-            made = (
-                dual.make_dual(
-                    settings.name,
-                    texts,
-                    size=settings.size,
-                    dimension=settings.dimension,
-                    trust_code=settings.trust_code,
-                )
-                if both
-                else make_static(
-                    settings.name,
-                    None if whole else texts,
-                    memory,
-                    size=settings.size,
-                    dimension=settings.dimension,
-                    trust_code=settings.trust_code,
-                )
-            )
+            whole = settings.vocabulary == "full" and kind.pretrained(settings.name)
+            made = make_encoder(
+                settings.name, None if whole else texts, vocabulary=settings.size, dimension=settings.dimension,
+                trust_code=settings.trust_code, memory=memory,
+            )  # fmt: skip
             with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
                 made.save_pretrained(str(place), create_model_card=False)
 
     # Of several processes one makes it: transformers writes files in the first only.
     _processes.main_only(make)
-    # Static encoders are faster on the CPU; two towers go where encoders go.
-    encoder, _ = open_encoder(str(folder), device=None if both else "cpu", trust_code=settings.trust_code)
-    if both:
-        cut_after(encoder, settings.max_seq_length)
-    static.remember_tokens(encoder, memory)
+    encoder, _ = open_encoder(str(folder), device=kind.device, trust_code=settings.trust_code)
+    cut_after(encoder, settings.max_seq_length)
+    remember_tokens(encoder, memory)
     return encoder
 
 
@@ -94,13 +81,9 @@ def begin_with(
 
     """
     encoder = copy.deepcopy(start)
-    name = experiment.encoder.name
-    if name == static.FROM_SCRATCH:
-        static.initialise(encoder, seed)
-    if dual.is_dual_name(name):
-        dual.initialise(encoder, name, seed)
+    kind_named(experiment.encoder.name).reset(encoder, experiment.encoder.name, seed)
     place = tower_folder(output, seed if tower_seed is None else tower_seed)
     if experiment.tower.strategy and place.is_dir():
         other, _ = open_encoder(str(place), device=str(encoder.device), trust_code=experiment.encoder.trust_code)
-        encoder = dual.with_image_tower(encoder, other)
+        encoder = with_image_tower(encoder, other)
     return encoder

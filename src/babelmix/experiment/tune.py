@@ -13,13 +13,14 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import slug, write_json
+from babelmix.encoders.kinds import kind_of
 from babelmix.errors import AuditError, TrainingError
 from babelmix.evaluation import Measure, measures
 from babelmix.evaluation.run import ranks_of
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.setup import Parts, shared
 from babelmix.experiment.start import begin_with
-from babelmix.training import is_static, train
+from babelmix.training import train
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _trial(
         if "diverged" not in str(error):
             raise
         return Trial(point, {}, 0.0)
-    table = ranks_of(encoder, parts.tuning, batch_size=256 if is_static(encoder) else 32, store=False)
+    table = ranks_of(encoder, parts.tuning, batch_size=kind_of(encoder).batch_size, store=False)
     values = _macros(measures(table, _metrics(experiment.tune.measures)), experiment.tune.measures)
     return Trial(point, values, sum(values.values()) / len(values))
 

@@ -16,9 +16,9 @@ from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus, match_languages
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import uniter
-from babelmix.encoders.dual import tower_of
 from babelmix.encoders.image_tower import patches_of, pixels_of
 from babelmix.encoders.opening import open_encoder
+from babelmix.encoders.towers import tower_of
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation import Audit, rank_table
 from babelmix.evaluation.run import encode_sides, is_finished

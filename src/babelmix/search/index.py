@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._lists import as_list
 from babelmix.corpus.readers._records import is_unicode
 from babelmix.encoders import fingerprint
-from babelmix.encoders.loading import length_limit
+from babelmix.encoders.limits import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError, SearchError
 from babelmix.search.calibration import Calibration

@@ -20,8 +20,9 @@ from babelmix.batches import Batch, BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
-from babelmix.encoders.dual import image_fingerprint, is_dual, tower_of
+from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import pixels_of
+from babelmix.encoders.towers import is_dual, tower_of
 from babelmix.errors import TrainingError
 from babelmix.training.data import TrainingData
 

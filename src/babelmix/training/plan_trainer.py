@@ -15,8 +15,8 @@ from transformers import TrainerCallback
 from babelmix import _processes
 from babelmix._files import writing_to
 from babelmix._progress import Ticker
+from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.origin import named
-from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError, first_line
 from babelmix.training import weights
 from babelmix.training.captions import CaptionLoss, StepCaptions
@@ -67,7 +67,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """By rows for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
-        if self.optimizer is None and is_static(self.model):
+        if self.optimizer is None and kind_of(self.model).sparse_gradients:
             self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
@@ -97,7 +97,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # torch has no norm of sparse gradients.
-        return None if is_static(self.model) else super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        if kind_of(self.model).sparse_gradients:
+            return None
+        return super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with writing_to(Path(str(self.args.output_dir))):

@@ -16,7 +16,7 @@ from babelmix._files import write_json
 from babelmix._processes import main_only, share
 from babelmix._progress import console
 from babelmix.corpus import Corpus
-from babelmix.encoders.static import is_static
+from babelmix.encoders.kinds import kind_of
 from babelmix.errors import NotFiniteError, TrainingError
 from babelmix.evaluation import measures
 from babelmix.evaluation.measure_info import ranking_metrics
@@ -117,7 +117,7 @@ class EarlyStopping(TrainerCallback):
         refuse_divergence(self.encoder)
         training = self.encoder.training
         self.encoder.eval()
-        batch_size = 256 if is_static(self.encoder) else 32
+        batch_size = kind_of(self.encoder).batch_size
         try:
             with averaged_with(self.encoder, self._start, self.settings.start_share):
                 table = ranks_of(

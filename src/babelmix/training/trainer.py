@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -23,12 +23,11 @@ from babelmix._files import check_output_folder, remove_folder, replacing_folder
 from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
-from babelmix.encoders import load_encoder
+from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.composing import compose_first
-from babelmix.encoders.dual import is_dual
-from babelmix.encoders.loading import cut_after, fingerprint, forget_last_batch, length_limit
+from babelmix.encoders.kinds import kind_of
+from babelmix.encoders.limits import cut_after, forget_last_batch, length_limit
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
-from babelmix.encoders.static import is_static
 from babelmix.errors import TrainingError
 from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
@@ -120,7 +119,6 @@ def train(
         tell_if_bfloat16_is_slow(encoder)
     _processes.join(cpu)
     set_seed(settings.seed)
-    static = is_static(encoder)
     own_limit = length_limit(encoder)
     run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
     if validation is not None:
@@ -162,9 +160,9 @@ def train(
         for callback in ("PrinterCallback", "ProgressCallback"):
             for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
                 trainer.remove_callback(known)
-        if static:
+        if isinstance(encoder[0], StaticEmbedding):
             # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
-            trainer.data_collator.preprocess_fn = cast(StaticEmbedding, encoder[0]).preprocess
+            trainer.data_collator.preprocess_fn = encoder[0].preprocess
         trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
         # A run that patience had ended, and that was killed before it was saved, is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
@@ -276,21 +274,23 @@ def _refuse_what_does_not_fit(
             if settings.evaluate_every
             else "there is a validation corpus, but evaluate_every is 0; say after how many steps it is to be looked at"
         )
-    if not is_static(encoder):
-        return
-    if settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings or settings.gradient_checkpointing:
+    kind = kind_of(encoder)
+    for_layers = (
+        settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings or settings.gradient_checkpointing
+    )
+    if for_layers and not kind.has_layers:
         raise TrainingError(
             "a static encoder is its token vectors: LoRA, GradCache, frozen embeddings and gradient checkpointing are not "
             "for it"
         )
-    if ranks > 1:
+    if ranks > 1 and not kind.many_processes:
         raise TrainingError("a static encoder trains in one process: it is faster than processes can agree")
 
 
 def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     """Set an encoder up for training: prompts, pooling, length limit, and which weights are trained."""
     # A caption is a query in one direction and a passage in the other.
-    passage_prompt = settings.query_prompt if is_dual(encoder) else settings.passage_prompt
+    passage_prompt = settings.query_prompt if kind_of(encoder).has_image_tower else settings.passage_prompt
     prompts = {"query": settings.query_prompt, "document": passage_prompt}
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
     compose_first(encoder)
@@ -331,12 +331,12 @@ def _finish(
 def _arguments(
     encoder: SentenceTransformer, settings: TrainingSettings, checkpoints: Path, ranks: int, cpu: bool, langs: int
 ) -> SentenceTransformerTrainingArguments:
-    static = is_static(encoder)
-    kinds = {
+    kind = kind_of(encoder)
+    columns_of = {
         "query": [*query_columns(langs), COLUMNS["queries"]],
         "document": ["passage", "negative", COLUMNS["passages"]],
     }
-    prompts = {column: encoder.prompts.get(kind) for kind, columns in kinds.items() for column in columns}
+    prompts = {column: encoder.prompts.get(side) for side, columns in columns_of.items() for column in columns}
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         max_steps=settings.steps,
@@ -345,13 +345,13 @@ def _arguments(
         warmup_steps=round(settings.warmup * settings.steps),
         weight_decay=settings.weight_decay,
         # Clipping does not know sparse gradients.
-        max_grad_norm=0.0 if static else 1.0,
+        max_grad_norm=0.0 if kind.sparse_gradients else 1.0,
         bf16=settings.bf16,
         use_cpu=cpu,
         seed=settings.seed,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
         # Asked for by the trainer; the columns of a step say themselves what they hold.
-        router_mapping={"query": "text", "passage": "image", "second": "text"} if is_dual(encoder) else {},
+        router_mapping={"query": "text", "passage": "image", "second": "text"} if kind.has_image_tower else {},
         logging_steps=max(1, settings.steps // 50),
         logging_strategy="steps",
         save_strategy="steps" if settings.checkpoint_every else "no",

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from babelmix._files import replacing_file
-from babelmix.encoders.dual import is_dual, tower_of, way_of_pictures
+from babelmix.encoders.towers import is_dual, tower_of, way_of_pictures
 from babelmix.errors import TrainingError
 
 

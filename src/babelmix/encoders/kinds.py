@@ -1,0 +1,196 @@
+"""The kinds of encoders, and what the rest of babelmix needs to know of each.
+
+| kind | a name of it | what it is |
+|---|---|---|
+| `static` | `static`, `static-e5`, `static:NAME` | token vectors, averaged |
+| `dual` | `tiny-clip`, `IMAGE+TEXT` | a text tower beside an image tower |
+| `model` | everything else | a folder, a hub name, or `e5-small-offline` |
+
+`kind_named` tells the kind of a name, before anything is loaded. `kind_of` tells the kind of an encoder in memory: a folder
+that holds a static encoder has a name of the kind `model`, and what is loaded from it is of the kind `static`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from babelmix._registry import Lazy, Registry
+from babelmix.encoders.origin import origin_of
+from babelmix.encoders.token_memory import TokenMemory
+from babelmix.errors import EncoderError
+
+MODEL = "model"
+"""The kind of a name that no other kind claims."""
+
+LEARNING_RATE = 2e-5
+TEMPERATURE = 0.05
+
+
+class Load(Protocol):
+    """Loads an encoder by its name."""
+
+    def __call__(
+        self, name: str, *, device: str | None, revision: str | None, trust_code: bool
+    ) -> SentenceTransformer: ...
+
+
+class Make(Protocol):
+    """Makes an encoder from training texts; None for a size means the kind's own default."""
+
+    def __call__(
+        self,
+        name: str,
+        texts: Iterable[str] | None,
+        *,
+        vocabulary: int | None = None,
+        dimension: int | None = None,
+        seed: int = 0,
+        trust_code: bool = False,
+        memory: TokenMemory | None = None,
+    ) -> SentenceTransformer: ...
+
+
+def _usual_rate(encoder: SentenceTransformer, base: str, lock_images: bool) -> float:
+    del encoder, base, lock_images
+    return LEARNING_RATE
+
+
+def _always(name: str) -> bool:
+    del name
+    return True
+
+
+def _keep(encoder: SentenceTransformer, name: str, seed: int) -> None:
+    del encoder, name, seed
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """One kind of encoder.
+
+    Args:
+        name: the kind's name in `KINDS`.
+        matches: whether a name asks for an encoder of this kind.
+        load: loads such an encoder by its name.
+        recognises: whether an encoder in memory is of this kind, by its modules; None: only if this kind has loaded it.
+        make: makes an encoder from training texts; None where there is nothing to make.
+        pretrained: whether an encoder of this name has weights that were trained; one without is only made, not loaded.
+        reset: gives new random weights, drawn with a seed, to the parts that a name says are random.
+        learning_rate: the default for an encoder, the name of what it started from, and whether its image tower is locked.
+        temperature: the default of training.
+        batch_size: texts a forward pass in encoding.
+        stored: whether embeddings are kept in the user's cache; not where encoding is faster than a disk.
+        checkpoints: whether training writes checkpoints unless told; not where a step is as short as writing one.
+        has_layers: whether there are layers behind the token vectors: LoRA, GradCache, frozen token vectors, gradient
+            checkpointing and bfloat16 are only for those.
+        sparse_gradients: whether training updates only the rows of the tokens in a batch.
+        many_processes: whether several processes can share its training.
+        has_image_tower: whether it embeds pictures by a tower of their own.
+        device: the torch device of an encoder that was made here; None: the best there is.
+
+    """
+
+    name: str
+    matches: Callable[[str], bool]
+    load: Load
+    recognises: Callable[[torch.nn.Module], bool] | None = None
+    make: Make | None = None
+    pretrained: Callable[[str], bool] = _always
+    reset: Callable[[SentenceTransformer, str, int], None] = _keep
+    learning_rate: Callable[[SentenceTransformer, str, bool], float] = _usual_rate
+    temperature: float = TEMPERATURE
+    batch_size: int = 32
+    stored: bool = True
+    checkpoints: bool = True
+    has_layers: bool = True
+    sparse_gradients: bool = False
+    many_processes: bool = True
+    has_image_tower: bool = False
+    device: str | None = None
+
+
+_BY_MODULES = ("static", "dual")
+
+KINDS: Registry[EncoderKind] = Registry(
+    "encoder kind",
+    {
+        "static": Lazy("babelmix.encoders.static:KIND"),
+        "dual": Lazy("babelmix.encoders.dual:KIND"),
+        MODEL: Lazy("babelmix.encoders.saved:KIND"),
+    },
+)
+
+
+def kind_named(name: str) -> EncoderKind:
+    """The kind of encoder that a name asks for.
+
+    Args:
+        name: see `load_encoder`.
+
+    Example:
+        >>> kind_named("static:bert-base-multilingual-cased").name, kind_named("tiny+static").name
+        ('static', 'dual')
+        >>> kind_named("intfloat/multilingual-e5-small").name
+        'model'
+
+    """
+    found = (KINDS[kind] for kind in KINDS if kind != MODEL)
+    return next((kind for kind in found if kind.matches(name)), KINDS[MODEL])
+
+
+def kind_of(encoder: torch.nn.Module) -> EncoderKind:
+    """The kind of an encoder in memory: told by its modules, or else the kind that loaded it."""
+    for name in _BY_MODULES:
+        kind = KINDS[name]
+        if kind.recognises is not None and kind.recognises(encoder):
+            return kind
+    origin = origin_of(encoder)
+    return KINDS[MODEL] if origin is None else KINDS.get(origin.kind, KINDS[MODEL])
+
+
+def make_encoder(
+    name: str,
+    texts: Iterable[str] | None,
+    *,
+    vocabulary: int | None = None,
+    dimension: int | None = None,
+    seed: int = 0,
+    trust_code: bool = False,
+    memory: TokenMemory | None = None,
+) -> SentenceTransformer:
+    """Make an encoder from training texts: one without weights, or one whose vocabulary is pruned to the texts.
+
+    Args:
+        name: of a kind that makes encoders, as in `static`, `static-e5`, `tiny-clip`, `tiny+static`.
+        texts: the training texts; None: keep the whole vocabulary of a pretrained encoder.
+        vocabulary: pieces of a learned vocabulary at most; None: the kind's default.
+        dimension: of embeddings where the encoder leaves it open; None: the kind's default.
+        seed: of random weights.
+        trust_code: see `load_encoder`.
+        memory: filled with the token ids of the texts where they are found anyway.
+
+    Raises:
+        EncoderError: nothing is made under this name, or the encoder cannot be made.
+
+    Example:
+        >>> encoder = make_encoder("static", ["a dog", "ein Hund", "a cat", "eine Katze"], dimension=8)
+        >>> kind_of(encoder).name, encoder.encode(["a dog"]).shape
+        ('static', (1, 8))
+
+    """
+    kind = kind_named(name)
+    if kind.make is None:
+        raise EncoderError(f"{name}: is loaded, not made from texts; use load_encoder")
+    return kind.make(
+        name, texts, vocabulary=vocabulary, dimension=dimension, seed=seed, trust_code=trust_code, memory=memory
+    )
+
+
+__all__ = [
+    "KINDS", "LEARNING_RATE", "MODEL", "TEMPERATURE", "EncoderKind", "kind_named", "kind_of", "make_encoder",
+]  # fmt: skip

@@ -1,0 +1,83 @@
+"""Saved encoders: a folder, a model of the hub, or `e5-small-offline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.transformer import Transformer
+
+from babelmix._progress import console
+from babelmix.encoders import e5_offline, families
+from babelmix.encoders.composing import compose_first
+from babelmix.encoders.kinds import MODEL, EncoderKind
+from babelmix.encoders.limits import fit_limits
+from babelmix.encoders.opening import open_encoder
+from babelmix.encoders.origin import Origin, remember
+
+
+def load_saved(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+    """Load a saved encoder with its own prompts.
+
+    Args:
+        name: a folder, a hub name, or `e5-small-offline`.
+        device: a torch device; None: the best there is.
+        revision: of a hub model.
+        trust_code: see `load_encoder`.
+
+    Raises:
+        EncoderError: see `load_encoder`.
+        MissingExtraError: `e5-small-offline` needs the extra `offline`.
+
+    """
+    encoder, folder = open_encoder(
+        str(e5_offline.folder()) if name == e5_offline.NAME else name,
+        called=name, device=device, revision=revision, trust_code=trust_code,
+    )  # fmt: skip
+    remember(encoder, Origin(name, MODEL, _with_prompts(encoder, name, folder)))
+    fit_limits(encoder)
+    _pad_as_trained(encoder)
+    compose_first(encoder)
+    return encoder
+
+
+def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
+    """Give an encoder without prompts those of its family; where its prompts come from."""
+    source = "saved with the encoder"
+    if not any(encoder.prompts.values()):
+        source = ""
+        if (found := families.prompts_of_family(name, folder)) is not None:
+            prompts, source = found
+            encoder.prompts = dict(prompts)
+        elif not (folder / "training.json").is_file() and (why := families.looks_like_e5(folder)) is not None:
+            console.print(
+                f"{name}: has no prompts, but {why}: if it wants 'query: ' and 'passage: ', call its folder "
+                "multilingual-e5-small, -base or -large, or save the prompts with it",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+    _name_document_prompt(encoder, folder)
+    return source
+
+
+def _name_document_prompt(encoder: SentenceTransformer, folder: Path) -> None:
+    """Let `document`, where it is empty, stand for `passage` or `corpus`.
+
+    sentence-transformers adds an empty `document` to prompts that lack it, and then takes that.
+    """
+    other = encoder.prompts.get("passage") or encoder.prompts.get("corpus")
+    # What we trained with an empty prompt is used with it.
+    if other and not encoder.prompts.get("document") and not (folder / "training.json").is_file():
+        encoder.prompts = {**encoder.prompts, "document": other}
+
+
+def _pad_as_trained(encoder: SentenceTransformer) -> None:
+    """Pad texts of a SigLIP to its full length: it reads the last place, so that else a text depends on its batch."""
+    for module in encoder.modules():
+        if isinstance(module, Transformer) and module.config.model_type in ("siglip", "siglip2"):
+            given = dict(module.processing_kwargs or {})
+            module.processing_kwargs = {**given, "text": {"padding": "max_length", **given.get("text", {})}}
+
+
+KIND = EncoderKind(name=MODEL, matches=lambda name: True, load=load_saved)
+
+__all__ = ["KIND", "load_saved"]

@@ -1,0 +1,76 @@
+"""Two towers in one `SentenceTransformer`: a router sends texts to the text tower and pictures to the image tower."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.router import Router
+from sentence_transformers.sentence_transformer.modules import Normalize
+
+from babelmix.errors import EncoderError
+
+
+def join_towers(
+    image: list[torch.nn.Module], text: list[torch.nn.Module], prompts: dict[str, str] | None = None
+) -> SentenceTransformer:
+    """One encoder of an image tower and the modules of a text tower, on the device of the latter; embeddings have length one.
+
+    Args:
+        image: from pixels to an embedding.
+        text: from tokens to an embedding of the same dimension.
+        prompts: put before texts, see `SentenceTransformer`.
+
+    """
+    router = Router(
+        {"text": text, "image": image},  # type: ignore[dict-item,arg-type,list-item,unused-ignore]
+        route_mappings={(None, "text"): "text", (None, "image"): "image"},
+    )
+    place = next((str(parameter.device) for module in text for parameter in module.parameters()), "cpu")
+    return SentenceTransformer(modules=[router, Normalize()], device=place, prompts=prompts or {})
+
+
+def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -> SentenceTransformer:
+    """A dual encoder with the image tower of another."""
+    return join_towers(
+        tower_of(other, "image"), tower_of(encoder, "text"), {k: p or "" for k, p in encoder.prompts.items()}
+    )
+
+
+def is_dual(encoder: torch.nn.Module) -> bool:
+    """Whether an encoder is of two towers that a router joins."""
+    first = next(iter(encoder.children()), None)
+    return isinstance(first, Router) and "image" in first.sub_modules and "text" in first.sub_modules
+
+
+def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
+    """The modules of one tower of a dual encoder.
+
+    Args:
+        encoder: of two towers.
+        modality: `"text"` or `"image"`.
+
+    Raises:
+        EncoderError: it is not of two towers.
+
+    """
+    if not is_dual(encoder):
+        raise EncoderError(
+            "this encoder is not of two towers; make one that is, as in  openai/clip-vit-base-patch32+xlm-roberta-base"
+        )
+    router = cast(Any, next(iter(encoder.children())))
+    return list(router.sub_modules[modality])
+
+
+def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
+    """What a picture goes through: the image tower, and what stands behind both towers, as of `debias`.
+
+    Raises:
+        EncoderError: it is not of two towers.
+
+    """
+    return [*tower_of(encoder, "image"), *list(encoder.children())[1:]]
+
+
+__all__ = ["is_dual", "join_towers", "tower_of", "way_of_pictures", "with_image_tower"]
