@@ -12,7 +12,8 @@
      ├── TrainingError        training cannot start or go on
      ├── AuditError           an audit cannot be computed or compared
      │    └── NotFiniteError  an encoder's embeddings or scores are NaN or infinite
-     ├── ConfigError          an experiment's settings are wrong
+     ├── ConfigError          a setting or an argument is wrong
+     │    └── ArgumentError   an argument of a function, or the option of a command that it stands for
      ├── SearchError          an index cannot be made, opened, written or searched
      │    └── EngineError     the engine behind it fails at something that was asked rightly
      ├── WriteError           a disk takes no more
@@ -89,7 +90,23 @@ class NotFiniteError(AuditError):
 
 
 class ConfigError(BabelmixError):
-    """An experiment's settings are wrong."""
+    """A setting of an experiment, or an argument of a function, is wrong."""
+
+
+class ArgumentError(ConfigError):
+    """An argument is wrong, or does not go with another one.
+
+    The command line calls the argument by its option: `typo_rate` is `--typo-rate`.
+
+    Args:
+        argument: the name of the argument.
+        why: what is wrong and what to do.
+
+    """
+
+    def __init__(self, argument: str, why: str) -> None:
+        self.argument, self.why = argument, why
+        super().__init__(f"{argument}: {why}")
 
 
 class SearchError(BabelmixError):
