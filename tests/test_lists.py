@@ -93,15 +93,15 @@ def test_search(tiny_static, tmp_path) -> None:
         index_rows(index, tiny_static, rows_of_corpus(parallel_corpus(8)))
         searcher = Searcher(index, tiny_static)
         found = searcher.search("Katze")
-        assert len(found) == 1
-        assert found == searcher.search(["Katze"])
-        assert len(searcher.search("Katze", mode="words")) == 1
+        assert len(found) == 10
+        assert [found] == searcher.search(["Katze"])
+        assert searcher.search("Katze", mode="words") == searcher.search(["Katze"], mode="words")[0]
         assert searcher.embed("Katze").shape == (1, 16)
-        item = found[0][0].item
-        narrow = searcher.search("Katze", where=Where(fields={"item": item}))[0]
+        item = found[0].item
+        narrow = searcher.search("Katze", where=Where(fields={"item": item}))
         assert {hit.item for hit in narrow} == {item}
-        assert narrow == searcher.search("Katze", where=index.where(None, {"item": item}))[0]
-        assert {hit.lang for hit in searcher.search("Katze", where=Where("de"))[0]} == {"de"}
+        assert narrow == searcher.search("Katze", where=index.where(None, {"item": item}))
+        assert {hit.lang for hit in searcher.search("Katze", where=Where("de"))} == {"de"}
         assert Policy("only", "de").langs == ("de",)  # type: ignore[arg-type]
         with pytest.raises(SearchError, match="the list is empty"):
             searcher.search("Katze", policy=Policy("only"))

@@ -316,6 +316,6 @@ def test_what_is_kept_between_depths_changes_no_answer(
         ask: dict[str, Any] = {"k": 9, "policy": policy, "mode": mode, "once": True, "exact": True}
         found = searcher.search(["cat 7", "river"], **ask)
         with monkeypatch.context() as patched:
-            patched.setattr(searching, "_kept", lambda retrieve: retrieve)
+            patched.setattr(searching, "remembering", lambda retrieve: retrieve)
             assert searcher.search(["cat 7", "river"], **ask) == found
         assert all(len({hit.item for hit in hits}) == len(hits) for hits in found)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from babelmix.search.building import IndexReport, build_index, delete_items
 from babelmix.search.documents import open_rows
+from babelmix.search.hits import Hits
 from babelmix.search.index import Changes, Index
 from babelmix.search.indexing import Indexed, index_rows
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Hit, Row, Where
-from babelmix.search.searcher import MODES, Searcher
+from babelmix.search.searcher import MODES, Searcher, open_index
+from babelmix.search.serving import serve
 
 __all__ = [
     "MODES",
     "POLICIES",
     "Changes",
     "Hit",
+    "Hits",
     "Index",
+    "IndexReport",
     "Indexed",
     "Policy",
     "Row",
     "Searcher",
     "Where",
+    "build_index",
+    "delete_items",
     "index_rows",
+    "open_index",
     "open_rows",
+    "serve",
 ]

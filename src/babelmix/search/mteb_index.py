@@ -148,7 +148,11 @@ class IndexSearch:
         # All hits of all queries, with their texts, would fill the memory.
         for start in range(0, len(texts), _QUERIES):
             some = slice(start, start + _QUERIES)
-            hits = self._searcher.search(texts[some], k=top_k, policy=self.policy, mode=self.mode, exact=self.exact)
+            # With vectors, so that a task may have empty queries.
+            vectors = None if self.mode == "words" else self._searcher.embed(texts[some])
+            hits = self._searcher.search(
+                texts[some], k=top_k, policy=self.policy, mode=self.mode, exact=self.exact, vectors=vectors
+            )
             found |= {name: {hit.item: hit.score for hit in of} for name, of in zip(ids[some], hits, strict=True)}
         return found
 

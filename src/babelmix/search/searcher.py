@@ -1,19 +1,25 @@
-"""Search: a query in any language, or a picture, against an index, under a language policy."""
+"""Search an index: with text in any language or a picture, under a language policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, TypeGuard, overload
 
 from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_inputs
+from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
-from babelmix.errors import SearchError
+from babelmix.encoders.runtime import backend_of
+from babelmix.errors import PictureError, SearchError
+from babelmix.search.filters import typed_filters
+from babelmix.search.hits import Hits
 from babelmix.search.index import Index
+from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
 from babelmix.search.policies import Policy, Retriever, Scale, WordScale, apply_policy, with_quota
-from babelmix.search.rows import Hit, Vectors, Where
+from babelmix.search.rows import Hit, Value, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,24 +28,24 @@ Mode = Literal["dense", "words", "hybrid"]
 MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
 
 MAX_K = 1000
-"""Rows a search gives at most."""
+"""Rows that a search returns at most."""
 
-RRF = 60
-"""The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
+NO_WORDS = "a picture has no words to search by; use the mode 'dense'"
+"""The message for a picture that is searched by words."""
 
-_DEEPEST = 8192
-_DEEPER = 5
-_AHEAD = 10
-"""A list that was too short is asked for again at so many times the depth that is needed next, or at the deepest."""
 _LEAST = 50
+"""Rows of each list that are fused, at least."""
+
+Filter = Where | Mapping[str, Value | Sequence[Value]] | str | Sequence[str]
+"""What `Searcher.search` takes as a filter."""
 
 
 class Searcher:
-    """An index and the encoder it was made with.
+    """An open index together with its encoder; `open_index` makes one. It closes the index at the end of a `with` block.
 
     Args:
         index: the index.
-        encoder: the encoder.
+        encoder: the encoder that the index was made with.
         key: the encoder's fingerprint, if it is known already.
 
     Raises:
@@ -54,30 +60,15 @@ class Searcher:
     @classmethod
     def open(
         cls,
-        address: str,
+        address: str | Path,
         *,
         model: str | None = None,
         device: str | None = None,
         backend: str | None = None,
         trust_code: bool = False,
     ) -> Self:
-        """Open an index and load its encoder.
-
-        Args:
-            address: of the index.
-            model: where the encoder is now, if not where it was when the index was made.
-            device: a torch device; by default the best there is.
-            backend: what runs the encoder; by default what ran it when the index was made. Another is nearly as good: see
-                docs/serve.md.
-            trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
-
-        Raises:
-            SearchError: there is no index, or it was made with another encoder.
-            EncoderError: the encoder cannot be loaded, or the backend cannot run it.
-            MissingExtraError: the backend is not installed.
-
-        """
-        index = Index.open(address)
+        """Open an index and load its encoder; see `open_index`."""
+        index = Index.open(str(address))
         about = index.about
         name = model or about.encoder
         try:
@@ -94,8 +85,25 @@ class Searcher:
             index.close()
             raise
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence if another backend embeds the queries than embedded the rows: scores then differ a little."""
+        now, then = backend_of(self.encoder), self.index.backend
+        if now == then:
+            return []
+        return [
+            f"Queries are embedded by {now}, and {self.index.address} by {then}: scores differ a little (see docs/serve.md)."
+        ]
+
     def embed(self, queries: str | Image | Sequence[str | Image], *, batch_size: int = 32) -> Vectors:
-        """Vectors of queries, float32, shape (queries, dimension), as the index compares them.
+        """Embed queries as the index compares them.
+
+        Args:
+            queries: texts or opened pictures; one alone is a list of one.
+            batch_size: queries a forward pass.
+
+        Returns:
+            float32, shape (queries, dimension).
 
         Raises:
             EncoderError: the encoder cannot embed pictures, and there are some.
@@ -107,78 +115,111 @@ class Searcher:
         )
         return self.index.ready(vectors)
 
+    @overload
+    def search(  # type: ignore[overload-overlap]
+        self, queries: str | Path | Image, *, k: int = ..., policy: Policy | str = ..., langs: str | Sequence[str] | None = ...,
+        where: Filter | None = ..., mode: Mode = ..., once: bool = ..., exact: bool = ..., vectors: Vectors | None = ...,
+    ) -> Hits: ...  # fmt: skip
+    @overload
+    def search(
+        self, queries: Sequence[str | Path | Image], *, k: int = ..., policy: Policy | str = ...,
+        langs: str | Sequence[str] | None = ..., where: Filter | None = ..., mode: Mode = ..., once: bool = ...,
+        exact: bool = ..., vectors: Vectors | None = ...,
+    ) -> list[Hits]: ...  # fmt: skip
     def search(
         self,
-        queries: str | Image | Sequence[str | Image],
+        queries: str | Path | Image | Sequence[str | Path | Image],
         *,
         k: int = 10,
         policy: Policy | str = "any",
-        where: Where | None = None,
+        langs: str | Sequence[str] | None = None,
+        where: Filter | None = None,
         mode: Mode = "dense",
         once: bool = False,
         exact: bool = False,
         vectors: Vectors | None = None,
-    ) -> list[list[Hit]]:
-        """The first k rows for each query.
+    ) -> Hits | list[Hits]:
+        """Find the best k rows for each query.
 
         Args:
-            queries: texts in any language, or opened pictures; one alone is a list of one.
-            k: rows a query at most.
-            policy: the language policy; see `babelmix.search.policies`.
-            where: which rows may be found; `Index.where` makes one.
-            mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both (RRF).
-            once: each item once, in the rendering that comes first.
-            exact: compare with every vector, not through a graph.
-            vectors: what `embed` gave for these queries, if it was called already.
+            queries: text in any language, an opened picture, the `Path` of a picture, or a list of these.
+            k: rows a query at most, 1 to 1,000.
+            policy: the language policy, such as `balanced` or `only=de,fr`; see `babelmix.search.policies`.
+            langs: only rows in these languages; `en` means en-US too.
+            where: only rows with these metadata: `{"year": [2024, 2025]}`, or as typed `year=2024,2025`, or a list of
+                such texts, or what `Index.where` makes.
+            mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both (reciprocal rank fusion).
+            once: each item once, in its best rendering.
+            exact: compare with every vector, without the graph.
+            vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
 
         Returns:
-            For each query its rows, best first.
+            The hits of a query, best first; for a list of queries a list of them. Hits are a list that prints as a table.
 
         Raises:
-            SearchError: k, policy or mode are wrong, or the engine has no BM25.
+            SearchError: k, policy, mode or filter are wrong, a picture cannot be read, or the engine has no BM25.
             EncoderError: the encoder cannot embed pictures, and there are some.
 
         """
-        if not 1 <= k <= MAX_K:
-            raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
-        if mode not in MODES:
-            raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
-        chosen = Policy.parse(policy) if isinstance(policy, str) else policy
-        queries = as_inputs(queries, SearchError)
-        words = [query if isinstance(query, str) else "" for query in queries]
+        if not _is_one(queries):
+            return self._search(as_inputs(queries, SearchError), k, policy, langs, where, mode, once, exact, vectors)
+        return self._search([queries], k, policy, langs, where, mode, once, exact, vectors)[0]
+
+    def _search(
+        self,
+        queries: Sequence[str | Path | Image],
+        k: int,
+        policy: Policy | str,
+        langs: str | Sequence[str] | None,
+        where: Filter | None,
+        mode: Mode,
+        once: bool,
+        exact: bool,
+        vectors: Vectors | None,
+    ) -> list[Hits]:
+        chosen = check_search(queries, k=k, policy=policy, mode=mode, embedded=vectors is not None)
         if mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
-        if mode == "words" and not all(words):
-            raise SearchError("a picture has no words to search by; use the mode 'dense'")
-        langs = list(self.index.langs())
-        chosen, filter_ = self._among(langs, chosen, where or Where())
+        opened = [_opened(query) for query in queries]
+        own_langs = list(self.index.langs())
+        chosen, filter_ = self._among(own_langs, chosen, self._filter(langs, where))
         retrievers: list[tuple[Retriever, Scale | WordScale]] = []
         if mode != "words":
-            embedded = self.embed(queries) if vectors is None else vectors
+            embedded = self.embed(opened) if vectors is None else vectors
             retrievers.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
         if mode != "dense":
+            words = [query if isinstance(query, str) else "" for query in opened]
             retrievers.append((self._words(words), WordScale()))
+        if once:
+            retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
 
-        def top_k(count: int) -> list[list[Hit]]:
-            # Places far down one list may be first in the fused one.
-            depth = count if mode != "hybrid" else max(_LEAST, _DEEPER * count)
+        def retrieve_top(count: int) -> list[list[Hit]]:
+            # A row far down one list may be high in the fused list.
+            depth = count if mode != "hybrid" else max(_LEAST, DEEPER * count)
             lists = [
-                apply_policy(chosen, retrieve, len(queries), filter_, depth, langs, scale)
+                apply_policy(chosen, retrieve, len(queries), filter_, depth, own_langs, scale)
                 for retrieve, scale in retrievers
             ]
             if len(lists) == 1:
                 return lists[0]
-            # Rows further down are of use only to a quota.
+            # Only a quota needs rows beyond `count`.
             merged = [fused(both, None if chosen.languages else count) for both in zip(*lists, strict=True)]
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
-        if not once:
-            return top_k(k)
-        retrievers = [(_kept(retrieve), scale) for retrieve, scale in retrievers]
-        return _once(top_k, k, chosen.languages)
+        found = distinct_items(retrieve_top, k, chosen.languages) if once else retrieve_top(k)
+        return [Hits(hits, _shown(query)) for query, hits in zip(queries, found, strict=True)]
+
+    def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
+        if isinstance(where, Where):
+            if langs is not None and where.langs is not None:
+                raise SearchError("give the languages once: as langs, or in where")
+            return where if langs is None else Where(self.index.where(langs, {}).langs, where.fields)
+        if where is None or isinstance(where, Mapping):
+            return self.index.where(langs, where or {})
+        return self.index.where(langs, typed_filters(where, self.index.columns))
 
     def _among(self, langs: list[str], policy: Policy, where: Where) -> tuple[Policy, Where]:
-        """Policy and filter with the index's own tags in place of ranges."""
+        """Policy and filter with the tags of the index in place of language ranges."""
         if not langs:
             return policy, where
         policy, where = policy.among(langs, self.index.address), where.among(langs, self.index.address)
@@ -196,75 +237,103 @@ class Searcher:
         engine = self.index.engine
         return lambda numbers, wheres, k: engine.with_words([words[i] for i in numbers], wheres, k)
 
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
 
-def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]:
-    """Reciprocal rank fusion: the score of a row is the sum of 1 / (60 + rank) over the lists that have it.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def open_index(
+    address: str | Path,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+) -> Searcher:
+    """Open an index and load its encoder, to search it.
 
     Args:
-        lists: rows, best first.
-        top_k: how many to give; None: all.
+        address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+        model: where the encoder is now, if it was moved since the index was made.
+        device: a torch device; by default the best there is.
+        backend: what runs the encoder; by default what ran it when the index was made. Another gives nearly the same
+            scores: see docs/serve.md.
+        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
 
-    Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1.
+    Returns:
+        The index, open. Use it in a `with` block, or call `close()`: one process at a time has a folder open.
+
+    Raises:
+        SearchError: there is no index, or it was made with another encoder.
+        EncoderError: the encoder cannot be loaded, or the backend cannot run it.
+        MissingExtraError: the backend or the engine is not installed.
+
+    Example:
+        ::
+
+            with open_index("my-index") as index:
+                print(index.search("save an image", policy="balanced"))
 
     """
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for found in lists:
-        for rank, hit in enumerate(found, start=1):
-            scores[hit.id] = scores.get(hit.id, 0.0) + 1 / (RRF + rank)
-            hits.setdefault(hit.id, hit)
-    ordered = sorted((-score, name) for name, score in scores.items())[:top_k]
-    return [hits[name].scored(-score) for score, name in ordered]
+    return Searcher.open(address, model=model, device=device, backend=backend, trust_code=trust_code)
 
 
-def _kept(retrieve: Retriever) -> Retriever:
-    """The same, but what was found for a question is not looked for again: a longer list begins with the shorter ones."""
-    found: dict[Any, tuple[int, list[Hit]]] = {}
+def check_search(
+    queries: Sequence[str | Path | Image],
+    *,
+    k: int = 10,
+    policy: Policy | str = "any",
+    mode: str = "dense",
+    embedded: bool = False,
+) -> Policy:
+    """Check what a search is given, before anything is opened.
 
-    def kept(numbers: Sequence[int], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
-        keys = [
-            (number, where.langs, tuple(where.fields.items())) for number, where in zip(numbers, wheres, strict=True)
-        ]
-        # A list that is shorter than was asked for has everything.
-        new = [
-            i for i, key in enumerate(keys)
-            if key not in found or len(found[key][1]) == found[key][0] < k
-        ]  # fmt: skip
-        if new:
-            # More than is asked for now: it will be asked for next.
-            depth = k if not found else max(k, min(_AHEAD * k, _DEEPER * _DEEPEST))
-            lists = retrieve([numbers[i] for i in new], [wheres[i] for i in new], depth)
-            found.update((keys[i], (depth, hits)) for i, hits in zip(new, lists, strict=True))
-        return [found[key][1][:k] for key in keys]
+    Args:
+        queries: see `Searcher.search`.
+        k: see `Searcher.search`.
+        policy: see `Searcher.search`.
+        mode: see `Searcher.search`.
+        embedded: whether the queries' vectors are given; the queries themselves may then be empty.
 
-    return kept
+    Returns:
+        The policy, parsed.
 
+    Raises:
+        SearchError: k, policy or mode are wrong, a query is empty, or a picture is to be searched by words.
 
-def _once(top_k: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
-    """Rows of k different items: looks further down until there are so many, no more, or `_DEEPEST` rows were looked at.
-
-    They are in at least so many languages, where there are so many.
     """
-    depth = 4 * k
-    while True:
-        found = top_k(depth)
-        kept = [_items_of(hits, k, languages) for hits in found]
-        enough = all(len(some) == k or len(hits) < depth for some, hits in zip(kept, found, strict=True))
-        if enough or depth >= _DEEPEST:
-            return kept
-        depth = min(2 * depth, _DEEPEST)
+    if not 1 <= k <= MAX_K:
+        raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
+    if mode not in MODES:
+        raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
+    chosen = Policy.parse(policy) if isinstance(policy, str) else policy
+    for query in queries:
+        if mode == "words" and not isinstance(query, str):
+            raise SearchError(NO_WORDS)
+        if not embedded and isinstance(query, str) and not query.strip():
+            raise SearchError("a query is empty; give words to search by")
+    return chosen
 
 
-def _items_of(hits: Sequence[Hit], k: int, languages: int) -> list[Hit]:
-    best: dict[str, Hit] = {}
-    for hit in hits:
-        best.setdefault(hit.item, hit)
-    kept = list(best.values())[:k]
-    items, langs = {hit.item for hit in kept}, {hit.lang for hit in kept}
-    others = []
-    for hit in hits:
-        if hit.item not in items and hit.lang not in langs:
-            others.append(hit)
-            items.add(hit.item)
-            langs.add(hit.lang)
-    return with_quota(kept, others, languages)
+def _is_one(queries: str | Path | Image | Sequence[str | Path | Image]) -> TypeGuard[str | Path | Image]:
+    # Pictures of Pillow are not sequences, and numpy-like sequences have no `getpixel`.
+    return isinstance(queries, (str, Path)) or hasattr(queries, "getpixel")
+
+
+def _opened(query: str | Path | Image) -> str | Image:
+    if not isinstance(query, Path):
+        return query
+    try:
+        return open_picture(bytes_of({"path": str(query)}))
+    except PictureError as error:
+        raise SearchError(f"{query}: {error}") from error
+
+
+def _shown(query: str | Path | Image) -> str:
+    return str(query) if isinstance(query, (str, Path)) else "(a picture)"

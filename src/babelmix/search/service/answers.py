@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 from babelmix.corpus.images import open_picture, pixels_of
 from babelmix.errors import PictureError, SearchError
+from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.policies import POLICIES, Policy
-from babelmix.search.rows import Hit, Row, Vectors
-from babelmix.search.searcher import MODES, Searcher
+from babelmix.search.rows import Row, Vectors
+from babelmix.search.searcher import MODES, NO_WORDS, Searcher
 from babelmix.search.service.batching import BatchedEncoder
 from babelmix.search.service.bodies import SMALL, parse
 from babelmix.search.service.metrics import Metrics
@@ -117,13 +118,15 @@ class Service:
         where = await self._in_thread(self._index.where, request.langs, request.where)
         # A search by words alone needs no vector.
         vectors = None
-        if request.image and request.mode != "words":
+        if request.image and request.mode == "words":
+            raise SearchError(NO_WORDS)
+        if request.image:
             vectors = await self._vector_of(request.image)
         elif request.mode != "words":
             vectors = await self._encoding.query(request.query)
-        found: list[list[Hit]] = await self._in_thread(
+        found: Hits = await self._in_thread(
             self._searcher.search,
-            [request.query],
+            request.query,
             k=request.k,
             policy=policy,
             where=where,
@@ -133,7 +136,7 @@ class Service:
         )
         took = round(1000 * (time.perf_counter() - began), 2)
         return SearchAnswer(
-            hits=[HitAnswer.of(hit) for hit in found[0]], policy=str(policy), mode=request.mode, took_ms=took
+            hits=[HitAnswer.of(hit) for hit in found], policy=str(policy), mode=request.mode, took_ms=took
         )
 
     async def _vector_of(self, image: str) -> Vectors:

@@ -1,0 +1,241 @@
+"""Build an index from a collection, or bring it up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix._lists import as_list
+from babelmix._tables import Result, Table
+from babelmix.corpus import Corpus
+from babelmix.corpus.model import READ_AS
+from babelmix.encoders import fingerprint, load_encoder
+from babelmix.errors import SearchError
+from babelmix.search.documents import RowSource, open_rows, rows_of_corpus
+from babelmix.search.engines import exists
+from babelmix.search.index import Index
+from babelmix.search.indexing import Indexed, check_rows, index_rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_NAMED = 20
+"""Items that are named as not there, at most; `as_json` names all."""
+
+
+@dataclass(frozen=True)
+class IndexReport(Result):
+    """What a run did to an index, and what the index holds now.
+
+    Args:
+        address: of the index.
+        encoder: the encoder's name or path.
+        dimension: of the vectors.
+        similarity: `cosine` or `dot`.
+        columns: the metadata columns and their types.
+        langs: rows by language.
+        counts: what was done: `written`, `unchanged` and `removed` rows, and `decomposed` if some texts are not composed
+            (NFC); or `items_removed`.
+        not_there: of the items that were to be removed, those that the index did not have; None: none were to be removed.
+        read_as: tags of languages that were read as another, as in a corpus's `meta["languages_read_as"]`.
+        notes: sentences about what was left out, or may be meant otherwise.
+
+    """
+
+    address: str
+    encoder: str
+    dimension: int
+    similarity: str
+    columns: Mapping[str, str]
+    langs: Mapping[str, int]
+    counts: Mapping[str, int]
+    not_there: Sequence[str] | None = None
+    read_as: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, index: Index, counts: Mapping[str, int], **more: Any) -> IndexReport:
+        """The report of an open index."""
+        about = index.about
+        return cls(
+            index.address,
+            about.encoder,
+            about.dimension,
+            about.similarity,
+            dict(about.columns),
+            index.langs(),
+            counts,
+            **more,
+        )
+
+    def tables(self) -> list[Table]:
+        """Rows by language."""
+        rows = [[lang, f"{count:,}"] for lang, count in self.langs.items()]
+        return [Table(["language", "rows"], rows, title=f"{self.address} ({self.encoder})")]
+
+    def lines(self) -> list[str]:
+        """What was done, what was not there, which languages were read as others, and how to search."""
+        found = [", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in self.counts.items())]
+        if self.not_there:
+            more = f", and {len(self.not_there) - _NAMED:,} more" if len(self.not_there) > _NAMED else ""
+            found.append(f"not there: {', '.join(map(repr, self.not_there[:_NAMED]))}{more}")
+        found += [
+            f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in self.read_as.items()
+        ]
+        return [*found, f"Search it:  babelmix search 'your words' --in {self.address}"]
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row a language: lang, rows."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {"lang": list(self.langs), "rows": list(self.langs.values())}, schema={"lang": pl.String, "rows": pl.Int64}
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Address, counts, rows by language, and the facts of the index."""
+        not_there = {} if self.not_there is None else {"not_there": list(self.not_there)}
+        read_as = {READ_AS: dict(self.read_as)} if self.read_as else {}
+        return {
+            "index": self.address, **self.counts, **not_there, **read_as, "langs": dict(self.langs), "encoder": self.encoder,
+            "dimension": self.dimension, "similarity": self.similarity, "columns": dict(self.columns),
+        }  # fmt: skip
+
+
+def build_index(
+    source: str | Path | Corpus | RowSource,
+    to: str | Path,
+    *,
+    model: str | None = None,
+    langs: str | Sequence[str] | None = None,
+    prune: bool = False,
+    batch_size: int = 32,
+    max_seq_length: int | None = None,
+    revision: str | None = None,
+    backend: str | None = None,
+    ray: str | None = None,
+    workers: int = 0,
+    trust_code: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> IndexReport:
+    """Put a collection into an index, or bring an index up to date.
+
+    Everything is checked before the first row is written. Only rows that are new or have changed are encoded. Each batch is
+    safe once it is written: after an interruption, the same call continues where it stopped.
+
+    Args:
+        source: a file of documents, a corpus as in `load_corpus`, a `Corpus`, or what `open_rows` returns.
+        to: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+        model: the encoder; needed if the index is new.
+        langs: only these languages, each a range: `en` means en-US too. The index loses other languages of the same items.
+        prune: remove items that the source does not have.
+        batch_size: texts a forward pass.
+        max_seq_length: tokens of a text; by default the encoder's own limit.
+        revision: of a hub model.
+        backend: what runs the encoder: `torch`, `openvino`, `onnx` or `auto`; by default `torch`, or what made the index.
+        ray: encode by many workers of a Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`.
+        workers: with `ray`: how many workers; 0: one a GPU, or half as many as CPUs.
+        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
+        say: is called with each note as soon as it is known, such as a column that is left out. Notes are in the report too.
+
+    Returns:
+        What was written, and what the index holds. It prints as the table of `babelmix index`.
+
+    Raises:
+        SearchError: a row breaks a rule, the index was made by another encoder, or it cannot be written.
+        CorpusError: the source cannot be read, or a picture is damaged.
+        EncoderError: the encoder cannot be loaded.
+        MissingExtraError: an engine, a backend or Ray is not installed.
+
+    Example:
+        ::
+
+            print(build_index("documents.csv", "my-index", model="intfloat/multilingual-e5-small"))
+
+    """
+    if workers and not ray:
+        raise SearchError("workers are for a Ray cluster: say which one, as in  ray='local'")
+    address = str(to)
+    opened = Index.open(address) if exists(address) else None
+    try:
+        rows = _rows_of(source, langs, opened)
+        if say is not None:
+            for note in rows.notes:
+                say(note)
+        if opened is not None:
+            max_seq_length = max_seq_length or opened.about.max_seq_length
+            if model in (None, opened.about.encoder):
+                revision = revision or opened.about.revision
+        name = model or (opened.about.encoder if opened is not None else None)
+        if name is None:
+            raise SearchError(
+                f"{address}: is a new index; say which encoder it is for, as in  model='e5-small-offline'"
+            )
+        # Before an encoder is loaded or an index made: an error would otherwise come after hours of encoding.
+        check_rows(rows, opened)
+        encoder = load_encoder(
+            name,
+            max_seq_length=max_seq_length,
+            revision=revision,
+            backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
+            trust_code=trust_code,
+        )
+        key = fingerprint(encoder)
+        if opened is None:
+            opened = Index.create(address, encoder, name, revision=revision, key=key)
+        if ray:
+            from babelmix.search.workers import index_with_workers
+
+            opened.check_encoder(encoder, key=key, backend=True)
+            done = index_with_workers(
+                opened, rows, name, key=key, address=ray, workers=workers, batch_size=batch_size, prune=prune, checked=True,
+                trust_code=trust_code,
+            )  # fmt: skip
+        else:
+            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key, checked=True)
+        return IndexReport.of(opened, _counts(done), read_as=rows.read_as, notes=rows.notes)
+    finally:
+        if opened is not None:
+            opened.close()
+
+
+def delete_items(address: str | Path, items: str | Sequence[str]) -> IndexReport:
+    """Remove items from an index, with all their rows.
+
+    Args:
+        address: of the index.
+        items: their names.
+
+    Returns:
+        How many items were removed, and which ones were not there.
+
+    Raises:
+        SearchError: there is no index, no item is named, or the index cannot be written to.
+
+    """
+    names = list(dict.fromkeys(as_list(items, "items", SearchError, empty=False)))
+    with Index.open(str(address)) as index:
+        found = index.items_named(names)
+        removed = index.delete(names)
+        index.settle()
+        return IndexReport.of(index, {"items_removed": removed}, not_there=[name for name in names if not found[name]])
+
+
+def _rows_of(
+    source: str | Path | Corpus | RowSource, langs: str | Sequence[str] | None, index: Index | None
+) -> RowSource:
+    wanted = None if langs is None else as_list(langs, "langs", SearchError, empty=False)
+    if isinstance(source, Corpus):
+        return rows_of_corpus(source if wanted is None else source.only_langs(wanted))
+    if isinstance(source, RowSource):
+        if wanted is not None:
+            raise SearchError("give langs to open_rows: its rows are read already")
+        return source
+    return open_rows(str(source), langs=wanted, columns=None if index is None else index.columns)
+
+
+def _counts(done: Indexed) -> dict[str, int]:
+    counts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
+    return counts | ({"decomposed": done.decomposed} if done.decomposed else {})

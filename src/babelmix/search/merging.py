@@ -1,0 +1,97 @@
+"""Merge lists of hits: two retrievers into one list, and rows into items that come once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from babelmix.search.policies import Retriever, with_quota
+from babelmix.search.rows import Hit, Where
+
+RRF = 60
+"""The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
+
+DEEPEST = 8192
+"""Rows of one query that a search for distinct items looks at, at most."""
+
+DEEPER = 5
+"""The fused list of k rows needs lists of 5 k rows."""
+
+_AHEAD = 10
+"""A retriever that has to search again returns up to ten times the rows needed now, because more will be needed."""
+
+
+def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]:
+    """Reciprocal rank fusion: the score of a row is the sum of 1 / (60 + rank) over the lists that have it.
+
+    Args:
+        lists: lists of rows, each best first.
+        top_k: rows to return at most; None: all.
+
+    Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1.
+
+    """
+    scores: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    for found in lists:
+        for rank, hit in enumerate(found, start=1):
+            scores[hit.id] = scores.get(hit.id, 0.0) + 1 / (RRF + rank)
+            hits.setdefault(hit.id, hit)
+    ordered = sorted((-score, name) for name, score in scores.items())[:top_k]
+    return [hits[name].scored(-score) for score, name in ordered]
+
+
+def remembering(retrieve: Retriever) -> Retriever:
+    """The same retriever, which searches again only for more rows than it has returned: a longer list begins with a shorter."""
+    found: dict[Any, tuple[int, list[Hit]]] = {}
+
+    def remembered(numbers: Sequence[int], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
+        keys = [
+            (number, where.langs, tuple(where.fields.items())) for number, where in zip(numbers, wheres, strict=True)
+        ]
+        # A list shorter than the number of rows asked for is complete.
+        new = [
+            i for i, key in enumerate(keys)
+            if key not in found or len(found[key][1]) == found[key][0] < k
+        ]  # fmt: skip
+        if new:
+            depth = k if not found else max(k, min(_AHEAD * k, DEEPER * DEEPEST))
+            lists = retrieve([numbers[i] for i in new], [wheres[i] for i in new], depth)
+            found.update((keys[i], (depth, hits)) for i, hits in zip(new, lists, strict=True))
+        return [found[key][1][:k] for key in keys]
+
+    return remembered
+
+
+def distinct_items(retrieve_top: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
+    """The best row of each of k items. Looks further down until there are k items, no more rows, or `DEEPEST` rows.
+
+    Args:
+        retrieve_top: returns so many rows for each query, best first.
+        k: items at most.
+        languages: the rows are in at least so many languages, if there are so many.
+
+    """
+    depth = 4 * k
+    while True:
+        found = retrieve_top(depth)
+        kept = [_best_of_items(hits, k, languages) for hits in found]
+        enough = all(len(some) == k or len(hits) < depth for some, hits in zip(kept, found, strict=True))
+        if enough or depth >= DEEPEST:
+            return kept
+        depth = min(2 * depth, DEEPEST)
+
+
+def _best_of_items(hits: Sequence[Hit], k: int, languages: int) -> list[Hit]:
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.item, hit)
+    kept = list(best.values())[:k]
+    items, langs = {hit.item for hit in kept}, {hit.lang for hit in kept}
+    others = []
+    for hit in hits:
+        if hit.item not in items and hit.lang not in langs:
+            others.append(hit)
+            items.add(hit.item)
+            langs.add(hit.lang)
+    return with_quota(kept, others, languages)

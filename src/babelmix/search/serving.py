@@ -1,0 +1,203 @@
+"""Serve an index over HTTP: check the options, listen, load, and run uvicorn until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babelmix._lists import as_list
+from babelmix.errors import ConfigError, require
+from babelmix.search.searcher import open_index
+
+if TYPE_CHECKING:
+    from babelmix.search.service import Keys, Settings
+
+_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # A client chooses what stands in a path: control characters are shown as escapes.
+    "formatters": {"line": {"()": "babelmix._terminal.VisibleFormatter", "format": "%(levelname)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"uvicorn": {"handlers": ["stderr"]}, "babelmix": {"handlers": ["stderr"]}},
+}
+
+log = logging.getLogger("babelmix.service")
+
+
+def serve(
+    address: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    keys: str | Path | Keys | None = None,
+    read_only: bool = False,
+    allow_host: str | Sequence[str] = (),
+    cors: str | Sequence[str] = (),
+    timeout: float = 10.0,
+    max_request: int = 16,
+    max_in_flight: int = 64,
+    model: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+    say: Callable[[str], None] = log.info,
+) -> None:
+    """Serve an index until Ctrl-C or SIGTERM: a page to search on, and an API for programs, described at /docs.
+
+    Args:
+        address: of the index.
+        host: where to listen. If other machines can reach it, nothing can be written unless there are keys.
+        port: 0: any free port.
+        keys: the keys of clients, or a file with lines `read KEY` and `write KEY`.
+        read_only: search only: nothing is written or deleted.
+        allow_host: also answer under these names, as behind a proxy.
+        cors: let pages of these origins call the service from a browser.
+        timeout: seconds that a search may take.
+        max_request: MiB of a request at most.
+        max_in_flight: requests that are worked on at the same time.
+        model: where the encoder is now, if it was moved since the index was made.
+        backend: what runs the encoder; by default what ran it when the index was made.
+        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
+        say: is called with each line for the person who starts the service, such as its URL; by default it is logged.
+
+    Raises:
+        ConfigError: an option is wrong, or the port is taken.
+        SearchError: there is no index, or it was made with another encoder, or its engine fails.
+        EncoderError: the encoder cannot be loaded.
+        MissingExtraError: the extra `serve` is not installed.
+
+    """
+    require("fastapi", "serve", "Serving")
+    require("fastapi_offline", "serve", "Serving")
+    uvicorn = require("uvicorn", "serve", "Serving")
+    from babelmix.search.service.app import create_app
+    from babelmix.search.service.connections import files_allowed, impatient
+
+    settings = service_settings(
+        host, keys=keys, read_only=read_only, allow_host=allow_host, cors=cors, timeout=timeout, max_request=max_request,
+        max_in_flight=max_in_flight,
+    )  # fmt: skip
+    files = files_allowed()
+    # So many connections may wait to be accepted, besides those that are open.
+    backlog = min(2048, files // 4)
+    try:
+        listening = listen(host, port, backlog=backlog)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}, port {port} ({error.strerror}); choose another host or port"
+        ) from error
+    with listening, open_index(address, model=model, backend=backend, trust_code=trust_code) as searcher:
+        # A failure is one sentence here; inside the server it would be a traceback.
+        searcher.search(".", k=1)
+        number = listening.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        config = uvicorn.Config(
+            create_app(searcher, settings),
+            http=impatient(settings.receive_timeout, files // 2, settings.send_timeout),
+            ws="none",
+            log_config=_LOG,
+            backlog=backlog,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=10,
+            lifespan="on",
+        )
+        # The socket is already open; early requests wait until startup completes.
+        say(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)")
+        for note in searcher.notes:
+            say(note)
+        if not _is_loopback(host) and not settings.keys:
+            say("Everyone who reaches this port may search; nothing is written. See --keys.")
+        with _terminated_as_interrupted(), contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def service_settings(
+    host: str,
+    *,
+    keys: str | Path | Keys | None = None,
+    read_only: bool = False,
+    allow_host: str | Sequence[str] = (),
+    cors: str | Sequence[str] = (),
+    timeout: float = 10.0,
+    max_request: int = 16,
+    max_in_flight: int = 64,
+) -> Settings:
+    """The settings of a service; see `serve`.
+
+    Raises:
+        ConfigError: an option is wrong, or the file of keys cannot be read.
+
+    """
+    from babelmix.search.service.keys import Keys
+    from babelmix.search.service.settings import LOOPBACK, Settings
+
+    hosts, origins = as_list(allow_host, "allow_host"), as_list(cors, "cors")
+    for name in hosts:
+        if not _HOST.fullmatch(name):
+            raise ConfigError(f"the host {name}: is a name without scheme and port, as in  search.example.org")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(f"the origin {origin}: is a scheme and a name, as in  https://www.example.org")
+    known = keys if isinstance(keys, Keys) else Keys() if keys is None else Keys.read(Path(keys))
+    loopback = _is_loopback(host)
+    return Settings(
+        keys=known,
+        # A service that other machines reach is written to only by those who have a key.
+        writable=not read_only and (loopback or bool(known)),
+        hosts=(*LOOPBACK, *(name.lower() for name in (host, *hosts))) if loopback or hosts else None,
+        origins=tuple(origins),
+        timeout=timeout,
+        max_body=max_request << 20,
+        max_in_flight=max_in_flight,
+    )
+
+
+def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
+    """Open a listening socket whose connections send data immediately.
+
+    Args:
+        host: a name or address of this machine.
+        port: 0: any free port.
+        backlog: connections that may wait to be accepted.
+
+    Raises:
+        OSError: the address is not available.
+
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=backlog)
+    # Connections inherit this. asyncio does not set it for them; without it many an answer waits 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt: uvicorn raises it again when it has ended, and the index is to be closed first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
