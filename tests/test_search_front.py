@@ -17,7 +17,7 @@ from memory_engine import MemoryEngine
 from PIL import Image
 
 from babelmix import extend
-from babelmix.errors import ConfigError, EncoderError, SearchError
+from babelmix.errors import ArgumentError, BabelmixError, ConfigError, EncoderError, SearchError
 from babelmix.search import Hit, Hits, Where, build_index, delete_items, open_index, open_rows, serve
 from babelmix.search.engines import ENGINES
 from babelmix.search.engines.contract import check_engine
@@ -76,7 +76,7 @@ def test_an_index_is_built_and_searched(documents: Path, model: str, tmp_path: P
             ("  ", {}, "a query is empty"), ("x", {"langs": "de", "where": Where(("de",))}, "give the languages once"),
             ("x", {"where": "year"}, "write  COLUMN=VALUE"), ("x", {"where": "year=old"}, "of the type integer"),
         ):  # fmt: skip
-            with pytest.raises(SearchError, match=match):
+            with pytest.raises(BabelmixError, match=match):
                 index.search(words, **options)
         with pytest.raises(EncoderError, match="image"):
             index.search(Image.new("RGB", (8, 8)))
@@ -116,7 +116,7 @@ def test_an_index_is_brought_up_to_date(documents: Path, model: str, tmp_path: P
     assert "eng is read as en, the same language (1 rows)" in str(report)
     rows = open_rows(str(documents))
     assert build_index(rows, place).counts == {"written": 1, "unchanged": 1, "removed": 0}
-    with pytest.raises(SearchError, match="give langs to open_rows"):
+    with pytest.raises(ArgumentError, match="langs: give them to open_rows"):
         build_index(rows, place, langs="de")
     with pytest.raises(SearchError, match="langs: the list is empty"):
         build_index(documents, place, langs=[])
@@ -124,9 +124,9 @@ def test_an_index_is_brought_up_to_date(documents: Path, model: str, tmp_path: P
 
 def test_what_cannot_be_built_leaves_nothing(documents: Path, model: str, tmp_path: Path) -> None:
     place = tmp_path / "index"
-    with pytest.raises(SearchError, match="is a new index; say which encoder"):
+    with pytest.raises(ArgumentError, match="is a new index; say which encoder"):
         build_index(documents, place)
-    with pytest.raises(SearchError, match="workers are for a Ray cluster"):
+    with pytest.raises(ArgumentError, match="workers: is for a Ray cluster"):
         build_index(documents, place, model=model, workers=2)
     documents.write_text(DOCUMENTS + "d,de,,3\n")
     with pytest.raises(Exception, match="row 6"):
@@ -197,10 +197,10 @@ def test_filters_as_they_are_typed() -> None:
         ("year", "COLUMN=VALUE"),
         ('a="b', "double quote"),
     ):
-        with pytest.raises(SearchError, match=match):
+        with pytest.raises(ArgumentError, match=match):
             typed_filters(wrong, columns)
-    with pytest.raises(SearchError, match="--delete ' , ' has no value"):
-        values_in(" , ", "--delete")
+    with pytest.raises(ArgumentError, match="delete: ' , ' has no value"):
+        values_in(" , ", "delete")
 
 
 def test_settings_of_a_service(tmp_path: Path) -> None:

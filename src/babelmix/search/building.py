@@ -12,7 +12,7 @@ from babelmix._tables import Result, Table
 from babelmix.corpus import Corpus
 from babelmix.corpus.model import READ_AS
 from babelmix.encoders import fingerprint, load_encoder
-from babelmix.errors import SearchError
+from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.documents import RowSource, open_rows, rows_of_corpus
 from babelmix.search.engines import exists
 from babelmix.search.index import Index
@@ -144,6 +144,7 @@ def build_index(
         What was written, and what the index holds. It prints as the table of `babelmix index`.
 
     Raises:
+        ArgumentError: `model` is missing, `workers` is given without `ray`, or `langs` for a `RowSource`.
         SearchError: a row breaks a rule, the index was made by another encoder, or it cannot be written.
         CorpusError: the source cannot be read, or a picture is damaged.
         EncoderError: the encoder cannot be loaded.
@@ -156,7 +157,7 @@ def build_index(
 
     """
     if workers and not ray:
-        raise SearchError("workers are for a Ray cluster: say which one, as in  ray='local'")
+        raise ArgumentError("workers", "is for a Ray cluster: say which one, as in  ray='local'")
     address = str(to)
     opened = Index.open(address) if exists(address) else None
     try:
@@ -170,8 +171,8 @@ def build_index(
                 revision = revision or opened.about.revision
         name = model or (opened.about.encoder if opened is not None else None)
         if name is None:
-            raise SearchError(
-                f"{address}: is a new index; say which encoder it is for, as in  model='e5-small-offline'"
+            raise ArgumentError(
+                "model", f"{address} is a new index; say which encoder it is for, as in  e5-small-offline"
             )
         # Before an encoder is loaded or an index made: an error would otherwise come after hours of encoding.
         check_rows(rows, opened)
@@ -231,7 +232,7 @@ def _rows_of(
         return rows_of_corpus(source if wanted is None else source.only_langs(wanted))
     if isinstance(source, RowSource):
         if wanted is not None:
-            raise SearchError("give langs to open_rows: its rows are read already")
+            raise ArgumentError("langs", "give them to open_rows: its rows are read already")
         return source
     return open_rows(str(source), langs=wanted, columns=None if index is None else index.columns)
 

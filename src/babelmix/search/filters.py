@@ -6,27 +6,24 @@ import re
 from collections.abc import Mapping, Sequence
 
 from babelmix._lists import as_list
-from babelmix.errors import SearchError
+from babelmix.errors import ArgumentError
 from babelmix.search.rows import Value
 
 _VALUE = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(?:,|$)')
 
 
-def typed_filters(
-    given: str | Sequence[str], columns: Mapping[str, str], option: str = "where"
-) -> dict[str, list[Value]]:
+def typed_filters(given: str | Sequence[str], columns: Mapping[str, str]) -> dict[str, list[Value]]:
     """Read filters, with values of the columns' types.
 
     Args:
         given: filters such as `year=2024,2025`; one alone is a list of one. A column that comes twice has the values of both.
         columns: the metadata columns and their types; a column that is not among them holds text.
-        option: what the filters are called in messages.
 
     Returns:
         For each column the values that are allowed.
 
     Raises:
-        SearchError: a filter is malformed, or a value is not of its column's type.
+        ArgumentError: a filter is malformed, or a value is not of its column's type.
 
     Example:
         >>> typed_filters("year=2024,2025", {"year": "integer"})
@@ -34,19 +31,21 @@ def typed_filters(
 
     """
     made: dict[str, list[Value]] = {}
-    for text in as_list(given, option, SearchError):
+    for text in as_list(given, "where"):
         name, equals, values = text.partition("=")
         if not equals or not values:
-            raise SearchError(f'{option} {text!r}: write  COLUMN=VALUE  or  COLUMN=A,B; an empty value is  COLUMN=""')
+            raise ArgumentError(
+                "where", f'{text!r}: write  COLUMN=VALUE  or  COLUMN=A,B; an empty value is  COLUMN=""'
+            )
         kind = columns.get(name, "text")
         try:
-            made.setdefault(name, []).extend(_typed(value, kind) for value in values_in(values, option))
+            made.setdefault(name, []).extend(_typed(value, kind) for value in values_in(values, "where"))
         except ValueError as error:
-            raise SearchError(f"{option} {text!r}: the column {name!r} holds values of the type {kind}") from error
+            raise ArgumentError("where", f"{text!r}: the column {name!r} holds values of the type {kind}") from error
     return made
 
 
-def values_in(text: str, option: str) -> list[str]:
+def values_in(text: str, argument: str) -> list[str]:
     """Split a text at its commas, as a line of CSV is split.
 
     A value between double quotes is taken as it is: it may hold commas, spaces at its ends, or nothing, and double quotes
@@ -54,13 +53,13 @@ def values_in(text: str, option: str) -> list[str]:
 
     Args:
         text: what was typed.
-        option: what the text is called in messages.
+        argument: the argument that the text belongs to, for messages.
 
     Raises:
-        SearchError: a value begins with a double quote and does not end with one, or there is no value.
+        ArgumentError: a value begins with a double quote and does not end with one, or there is no value.
 
     Example:
-        >>> values_in('a, "b, c","5"" pipe"', "--where")
+        >>> values_in('a, "b, c","5"" pipe"', "where")
         ['a', 'b, c', '5" pipe']
 
     """
@@ -69,9 +68,10 @@ def values_in(text: str, option: str) -> list[str]:
     while position < len(text):
         found = _VALUE.match(text, position)
         if found is None:
-            raise SearchError(
-                f"{option} {text!r}: a value that begins with a double quote has to end with one; write a double quote inside "
-                'a value twice, as in  "5"" pipe"'
+            raise ArgumentError(
+                argument,
+                f"{text!r}: a value that begins with a double quote has to end with one; write a double quote inside "
+                'a value twice, as in  "5"" pipe"',
             )
         quoted, plain = found.groups()
         if quoted is not None:
@@ -80,7 +80,7 @@ def values_in(text: str, option: str) -> list[str]:
             values.append(plain.strip())
         position = found.end()
     if not values:
-        raise SearchError(f'{option} {text!r} has no value; an empty one is written  ""')
+        raise ArgumentError(argument, f'{text!r} has no value; an empty one is written  ""')
     return values
 
 

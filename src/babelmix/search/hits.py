@@ -24,13 +24,12 @@ class Hits(list[Hit], Result):
 
     Example:
         >>> hits = Hits([Hit("1", 0.5, "help/save", "en", "help", "How to save")], "save")
-        >>> print(hits)
-        save
-        score  lang       item         text
-        ───────────────────────────────────
-        0.500    en  help/save  How to save
         >>> hits[0].item, len(hits)
         ('help/save', 1)
+        >>> print(hits.to_markdown())
+        | score | lang | item | text |
+        | --- | ---: | ---: | ---: |
+        | 0.500 | en | help/save | How to save |
 
     """
 

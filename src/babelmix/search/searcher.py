@@ -13,7 +13,7 @@ from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.runtime import backend_of
-from babelmix.errors import PictureError, SearchError
+from babelmix.errors import ArgumentError, PictureError, SearchError
 from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
@@ -212,7 +212,7 @@ class Searcher:
     def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
         if isinstance(where, Where):
             if langs is not None and where.langs is not None:
-                raise SearchError("give the languages once: as langs, or in where")
+                raise ArgumentError("langs", "give the languages once: as langs, or in where")
             return where if langs is None else Where(self.index.where(langs, {}).langs, where.fields)
         if where is None or isinstance(where, Mapping):
             return self.index.where(langs, where or {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babelmix._lists import as_list
-from babelmix.errors import ConfigError, require
+from babelmix.errors import ArgumentError, ConfigError, require
 from babelmix.search.searcher import open_index
 
 if TYPE_CHECKING:
@@ -146,10 +146,14 @@ def service_settings(
     hosts, origins = as_list(allow_host, "allow_host"), as_list(cors, "cors")
     for name in hosts:
         if not _HOST.fullmatch(name):
-            raise ConfigError(f"the host {name}: is a name without scheme and port, as in  search.example.org")
+            raise ArgumentError(
+                "allow_host", f"{name} is to be a name without scheme and port, as in  search.example.org"
+            )
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
-            raise ConfigError(f"the origin {origin}: is a scheme and a name, as in  https://www.example.org")
+            raise ArgumentError(
+                "cors", f"{origin} is no origin; write scheme and name, as in  https://www.example.org"
+            )
     known = keys if isinstance(keys, Keys) else Keys() if keys is None else Keys.read(Path(keys))
     loopback = _is_loopback(host)
     return Settings(
