@@ -1,4 +1,4 @@
-"""Every example of CONTRIBUTING.md runs as it stands: the plugin is a file, and it is used from Python and from the command line."""
+"""Every example of CONTRIBUTING.md runs: the plugin is a file, used from Python and from the command line."""
 
 from __future__ import annotations
 
