@@ -24,8 +24,8 @@ from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import debiased, usual_rank
 from babelmix.evaluation import measures
-from babelmix.evaluation.run import encode_sides
 from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.search import open_rows
 from babelmix.search.documents import sampled_queries, sampled_texts
 
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     benchmark = open_corpus(arguments.benchmark)
     encoder = load_encoder(arguments.model, backend=arguments.backend)
-    sides = encode_sides(encoder, benchmark)
+    sides = EncoderSystem(encoder, store=True).embed(benchmark)
     limit = encoder.max_seq_length
     rows = [["nothing taken away", "", *cells(benchmark, *sides)]]
     for source in (arguments.corpus, arguments.benchmark):

@@ -22,7 +22,8 @@ from babelmix._files import slug
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.evaluation import Audit, audit
-from babelmix.evaluation.run import about_of, is_finished
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import load_experiment
 from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora
@@ -61,7 +62,7 @@ def main() -> None:
 
     def audited(encoder: SentenceTransformer, label: str) -> Audit:
         folder = arguments.to / slug(label) / "audit"
-        if not is_finished(folder, about_of(encoder, benchmark, label, bf16=bf16)):
+        if not is_finished(folder, EncoderSystem(encoder, label, bf16=bf16).facts(benchmark)):
             audit(encoder, benchmark, name=label, bf16=bf16).save(folder)
         return Audit.load(folder, ["mAP"])
 

@@ -82,7 +82,7 @@ def remedies(experiment: Experiment) -> str:
     systems |= {f"`{name}`, nothing done": experiment.measures[name][0] for name in ("hybrid", "cross")}
     for folder in sorted((experiment.folder / "remedies").glob("*/audit")):
         found = RankTable.load(folder)
-        systems[str(found.about["encoder"])] = measures(found, ["mAP"])
+        systems[found.about.system] = measures(found, ["mAP"])
     shown_ = (*TESTED, "bias/same-language share@10")
     rows = [[name, *(shown(key, found[key].macro()) for key in shown_)] for name, found in systems.items()]
     return table(["encoder", *(COLUMNS[key] for key in shown_)], rows)

@@ -18,7 +18,7 @@ import marked
 
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
-from babelmix.evaluation.run import encode_sides
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.search import Index
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import exists
@@ -88,7 +88,7 @@ def main() -> None:
 def build(name: str, model: str, address: str) -> None:
     """Make the index of a corpus, with the embeddings of an audit."""
     corpus, encoder = open_corpus(name), load_encoder(model)
-    _, passages = encode_sides(encoder, corpus)
+    _, passages = EncoderSystem(encoder, store=True).embed(corpus)
     place = dict(zip(corpus.passages["text"].to_pylist(), range(len(passages)), strict=True))
     with Index.create(address, encoder, model) as index:
         for batch in batches_of(rows_of_corpus(corpus)):

@@ -40,7 +40,8 @@ from babelmix._files import slug
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder
 from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
-from babelmix.evaluation.run import about_of, is_finished
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora, shared
@@ -245,7 +246,7 @@ class Search:
         encoder = self.start if not self.backend else load_encoder(
             self.experiment.encoder.name, max_seq_length=self.experiment.encoder.max_seq_length or None, **self.options
         )  # fmt: skip
-        if not is_finished(place, about_of(encoder, self.tested[corpus], "start")):
+        if not is_finished(place, EncoderSystem(encoder, "start").facts(self.tested[corpus])):
             audit(encoder, self.tested[corpus], name="start").save(place)
         return measures(RankTable.load(place), ["mAP"])
 

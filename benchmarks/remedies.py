@@ -23,7 +23,8 @@ from babelmix._files import slug
 from babelmix.corpus import open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.evaluation import audit
-from babelmix.evaluation.run import about_of, is_finished
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.setup import corpora, shared
 from babelmix.training import train
@@ -83,7 +84,7 @@ def main() -> None:
     def job(name: str) -> None:
         folder = place / "remedies" / slug(name) / "audit"
         encoder = made[name]()
-        if not is_finished(folder, about_of(encoder, benchmark, name, bf16=experiment.compare.bf16)):
+        if not is_finished(folder, EncoderSystem(encoder, name, bf16=experiment.compare.bf16).facts(benchmark)):
             done = audit(encoder, benchmark, name=name, bf16=experiment.compare.bf16)
             done.save(folder)
             print(name, {key: round(done.macro(key), 4) for key in ("mono/mAP", "cross/mAP", "multi/mAP")}, flush=True)

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus import Corpus
-from babelmix.errors import AuditError
+from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation import Audit, RankTable, audit
+from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.ranks import numbered
-from babelmix.evaluation.run import about_of, is_finished, ranks_of
+from babelmix.evaluation.run import finished, is_finished
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.evaluation.tokens import tokens_of
 
 
@@ -60,7 +62,7 @@ def test_files_of_two_audits_are_no_audit(table: RankTable, tmp_path: Path) -> N
     for folder, encoder in (("before", "x"), ("after", "y")):
         # A number that is none is kept too, and is not equal to itself.
         replace(table, about={"encoder": encoder, "n": float("nan")}).save(tmp_path / folder)
-        assert RankTable.load(tmp_path / folder).about["encoder"] == encoder
+        assert RankTable.load(tmp_path / folder).about.encoder == encoder
     (tmp_path / "after" / "ranks.parquet").replace(tmp_path / "before" / "ranks.parquet")
     with pytest.raises(AuditError, match="are of two audits, as the second was stopped"):
         Audit.load(tmp_path / "before")
@@ -142,7 +144,7 @@ def test_a_kill_while_writing_leaves_no_finished_audit(table: RankTable, tmp_pat
 def test_an_audit_keeps_its_facts(tiny_static, tmp_path: Path) -> None:
     corpus = parallel_corpus(6)
     corpus = Corpus(corpus.queries, corpus.passages, corpus.qrels, name="toy", meta={"machine_made": ["de", "fr"]})
-    about = about_of(tiny_static, corpus, "tiny")
+    about = EncoderSystem(tiny_static, "tiny").facts(corpus).as_json()
     assert about == {
         "encoder": "tiny", "encoder_fingerprint": about["encoder_fingerprint"], "prompts": dict(tiny_static.prompts),
         "max_seq_length": None, "similarity": "cosine", "corpus": "toy", "fingerprint": corpus.fingerprint(),
@@ -150,10 +152,60 @@ def test_an_audit_keeps_its_facts(tiny_static, tmp_path: Path) -> None:
     }  # fmt: skip
     done = audit(tiny_static, corpus, name="tiny", store=False, metrics=["MRR"], about={"note": "n"})
     facts = {"note": "n", "zero_vectors": {"queries": 0, "passages": 0}, "tokens": tokens_of(tiny_static, corpus)}
-    assert {key: value for key, value in done.table.about.items() if key != "calibration"} == about | facts
+    assert {key: value for key, value in done.table.about.as_json().items() if key != "calibration"} == about | facts
     assert "multi/MRR" in done.measures
     assert "multi/mAP" not in done.measures
-    assert ranks_of(tiny_static, corpus, store=False).about["encoder"] == "the encoder"
+    assert EncoderSystem(tiny_static, store=False).rank(corpus).about.encoder == "the encoder"
+
+
+def test_facts_are_written_in_their_order_and_without_those_that_are_absent() -> None:
+    facts = AuditFacts(
+        encoder="x", encoder_fingerprint="f", copies={"count_as": "relevant"}, extra={"note": 1}, calibration={"std": 1},
+        zero_vectors={"queries": 0}, tokens={"limit": 1},
+    )  # fmt: skip
+    written = facts.as_json()
+    assert list(written) == [
+        "encoder", "encoder_fingerprint", "max_seq_length", "copies", "precision", "tokens", "note", "zero_vectors",
+        "calibration",
+    ]  # fmt: skip
+    assert (written["max_seq_length"], written["precision"]) == (None, None)
+    assert AuditFacts.of(written) == facts
+    assert AuditFacts.of(facts) is facts
+    assert AuditFacts.of(None).as_json() == AuditFacts(encoder=None).as_json() == {}
+    assert (facts.count_copies_as, AuditFacts().count_copies_as, AuditFacts().system) == (
+        "relevant", "wrong", "the encoder",
+    )  # fmt: skip
+
+
+def test_facts_can_still_be_read_as_a_dictionary(table: RankTable) -> None:
+    facts = replace(table, about={"encoder": "x", "note": 1}).about
+    with pytest.warns(DeprecationWarning, match=r"read \.encoder, not \['encoder'\]"):
+        assert facts["encoder"] == "x"
+    with pytest.warns(DeprecationWarning, match=r"read \.note"):
+        assert facts.get("note") == 1
+    with pytest.warns(DeprecationWarning, match="record"), pytest.raises(KeyError):
+        _ = facts["corpus"]
+
+
+def test_a_finished_audit_is_found_again_by_its_facts(tiny_static, tmp_path: Path) -> None:
+    corpus, system = parallel_corpus(6), EncoderSystem(tiny_static, "tiny")
+    assert finished(tmp_path, system.facts(corpus)) is None
+    audit(system, corpus, metrics="MRR").save(tmp_path)
+    found = finished(tmp_path, system.facts(corpus), ["R@1"])
+    assert found is not None
+    assert "multi/R@1" in found.measures
+    assert finished(tmp_path, EncoderSystem(tiny_static, "other").facts(corpus)) is None
+    # A damaged audit is none: it is made again.
+    (tmp_path / "checksums.json").unlink()
+    (tmp_path / "ranks.parquet").write_bytes(b"no table")
+    assert finished(tmp_path, system.facts(corpus)) is None
+
+
+@pytest.mark.parametrize("metrics", [[], "", ",", ["mAP", "x"]])
+def test_metrics_are_checked_before_anything_is_embedded(tiny_static, metrics, monkeypatch) -> None:
+    monkeypatch.setattr(EncoderSystem, "embed", lambda *_: pytest.fail("it was embedded"))
+    with pytest.raises(ConfigError, match=r"the list is empty|there is no metric"):
+        audit(tiny_static, parallel_corpus(3), metrics=metrics)
 
 
 def test_the_encoders_own_similarity_counts(tiny_static) -> None:
@@ -161,21 +213,21 @@ def test_the_encoders_own_similarity_counts(tiny_static) -> None:
     lengths_differ = copy.deepcopy(tiny_static[0])
     lengths_differ.embedding.weight.data[::2] *= 9
     other = SentenceTransformer(modules=[lengths_differ], similarity_fn_name="cosine")
-    cosine = ranks_of(other, corpus, store=False)
+    cosine = EncoderSystem(other, store=False).rank(corpus)
     other.similarity_fn_name = "dot"
-    dot = ranks_of(other, corpus, store=False)
-    assert dot.about["similarity"] == "dot"
+    dot = EncoderSystem(other, store=False).rank(corpus)
+    assert dot.about.similarity == "dot"
     assert not np.array_equal(cosine.above, dot.above)
     other.similarity_fn_name = "euclidean"
     with pytest.raises(AuditError, match="the encoder scores by euclidean; only cosine and dot product"):
-        ranks_of(other, corpus, store=False)
+        EncoderSystem(other, store=False).rank(corpus)
 
 
 def test_vectors_of_nothing_are_counted(tiny_static) -> None:
     other = copy.deepcopy(tiny_static)
     other[0].embedding.weight.data[:] = 0
-    found = ranks_of(other, parallel_corpus(3), store=False)
-    assert found.about["zero_vectors"] == {"queries": 12, "passages": 12}
+    found = EncoderSystem(other, store=False).rank(parallel_corpus(3))
+    assert found.about.zero_vectors == {"queries": 12, "passages": 12}
 
 
 @pytest.mark.parametrize("store", [False, True])

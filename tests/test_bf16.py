@@ -12,7 +12,8 @@ from conftest import parallel_corpus
 from babelmix.encoders import encode, fingerprint, load_encoder, precision
 from babelmix.errors import EmbeddingError
 from babelmix.evaluation import audit
-from babelmix.evaluation.run import about_of, is_finished
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.systems import EncoderSystem
 
 TEXTS = [row["text"] for row in parallel_corpus().passages.to_pylist()]
 
@@ -64,9 +65,9 @@ def test_an_audit_of_one_precision_is_not_taken_for_one_of_the_other(tiny_bert, 
     encoder, corpus = load_encoder(str(tiny_bert)), parallel_corpus(20)
     done = audit(encoder, corpus, name="tiny", bf16=bf16)
     done.save(tmp_path / "audit")
-    assert is_finished(tmp_path / "audit", about_of(encoder, corpus, "tiny", bf16=bf16))
-    assert not is_finished(tmp_path / "audit", about_of(encoder, corpus, "tiny", bf16=not bf16))
-    assert done.table.about["precision"] == ("bfloat16" if bf16 else None)
+    assert is_finished(tmp_path / "audit", EncoderSystem(encoder, "tiny", bf16=bf16).facts(corpus))
+    assert not is_finished(tmp_path / "audit", EncoderSystem(encoder, "tiny", bf16=not bf16).facts(corpus))
+    assert done.table.about.precision == ("bfloat16" if bf16 else None)
 
 
 def test_one_is_told_once_where_bfloat16_is_slow(tiny_bert, tiny_static, monkeypatch, capsys) -> None:

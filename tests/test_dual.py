@@ -26,7 +26,7 @@ from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import dimension_of, load_tower, patches_of, pixels_of
 from babelmix.errors import EncoderError, TrainingError
 from babelmix.evaluation import Audit, audit, audit_both_ways
-from babelmix.evaluation.run import encode_sides
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.training import TrainingSettings, train
 from babelmix.training.captions import CaptionLoss, Scale, contrastive
 
@@ -144,7 +144,7 @@ def test_pictures_are_encoded_once(tiny: SentenceTransformer, monkeypatch: pytes
 def test_both_ways_are_the_ranks_of_the_score_matrix(tiny: SentenceTransformer) -> None:
     corpus = picture_corpus(20, captions=2)
     forward, backward = audit_both_ways(tiny, corpus, name="tiny", store=False)
-    captions, pictures = encode_sides(tiny, corpus, store=False)
+    captions, pictures = EncoderSystem(tiny, store=False).embed(corpus)
     scores = captions.astype(np.float64) @ pictures.T.astype(np.float64)
     items = corpus.passages["item"].to_pylist()
     rows = corpus.queries.select(["item", "lang"]).to_pylist()

@@ -14,7 +14,7 @@ from babelmix.encoders import e5_offline as e5
 from babelmix.encoders import embed, encode, fingerprint, load_encoder, static, unigram
 from babelmix.encoders.store import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
-from babelmix.evaluation.run import about_of
+from babelmix.evaluation.systems import EncoderSystem
 
 # --- the 4-bit file, written by the test
 
@@ -486,7 +486,7 @@ def test_fingerprints_tell_encoders_apart(tiny_static, tiny_bert) -> None:
     prompted.prompts = {"query": "q: "}
     short = load_encoder(str(tiny_bert), max_seq_length=8)
     assert len({fingerprint(e) for e in (tiny_static, other, prompted, short, load_encoder(str(tiny_bert)))}) == 5
-    assert about_of(tiny_static, parallel_corpus(3), "x")["max_seq_length"] is None
+    assert EncoderSystem(tiny_static).facts(parallel_corpus(3)).max_seq_length is None
 
 
 def test_unknown_kind_is_refused(tiny_static) -> None:

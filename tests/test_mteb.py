@@ -334,7 +334,7 @@ def test_mtebs_cache_reads_the_results(encoder, toy: Corpus, done: Audit, tmp_pa
     loaded = cache.load_results(include_remote=False)
     assert [(m.model_name, len(m.task_results)) for m in loaded.model_results] == [("babelmix/tiny", 3)]
     meta = mteb.models.ModelMeta.model_validate_json_resolved(next(tmp_path.rglob("model_meta.json")).read_text())
-    assert meta.revision == done.table.about["encoder_fingerprint"][:40]
+    assert meta.revision == done.table.about.encoder_fingerprint[:40]
     # mteb takes them for its own, and encodes nothing.
     counted = count_texts(encoder, monkeypatch)
     found = evaluate(cached_encoder(encoder, "tiny"), mteb_tasks(toy), cache=cache, overwrite_strategy="only-cache")

@@ -233,7 +233,7 @@ def test_saved_table_is_the_same(tmp_path, corpus: Corpus) -> None:
     for name in ("above", "top", "pair_query", "pair_passage", "pair_lang", "query_lang", "pool_sizes"):
         assert np.array_equal(getattr(table, name), getattr(loaded, name)), name
     assert loaded.query_langs == table.query_langs
-    assert loaded.about == {"encoder": "x"}
+    assert loaded.about.as_json() == {"encoder": "x"}
     assert Audit.load(tmp_path / "audit").macro("multi/mAP") == Audit.of(table).macro("multi/mAP")
     (tmp_path / "audit" / "ranks.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(AuditError, match="damaged"):

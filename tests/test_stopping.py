@@ -97,7 +97,7 @@ def scores(monkeypatch) -> list[float]:
         def macro(self) -> float:
             return self.value
 
-    monkeypatch.setattr(stopping, "ranks_of", lambda *_, **__: None)
+    monkeypatch.setattr(stopping.EncoderSystem, "rank", lambda *_: None)
     monkeypatch.setattr(stopping, "measures", lambda *_: None)
     monkeypatch.setattr(stopping, "watched", lambda *_: Found())
     return given

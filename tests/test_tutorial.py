@@ -45,7 +45,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix:
     assert re.findall(answers, french, re.MULTILINE) == ["fr"]
     before, after = Audit.load(tmp_path / "before"), Audit.load(tmp_path / "after")
     assert before.table.query_langs == ("de", "en", "es", "fr")
-    assert after.table.about["encoder"] == "my-encoder"
+    assert after.table.about.encoder == "my-encoder"
     losses = json.loads((tmp_path / "my-encoder/training.json").read_text(encoding="utf-8"))["losses"]
     assert losses[-1][1] < losses[0][1]
     check_the_service(tmp_path / "my-index")

@@ -15,11 +15,69 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from babelmix.errors import BabelmixError, first_line
 
+if TYPE_CHECKING:
+    from babelmix.evaluation.bias import BiasValues
+    from babelmix.evaluation.metrics.base import Floats, RankedLists
+    from babelmix.evaluation.ranks import RankTable
+
+B = TypeVar("B", bound="Callable[[RankTable], Floats | BiasValues]")
+M = TypeVar("M", bound="Callable[[RankedLists, int | None], Floats]")
 T = TypeVar("T")
+
+
+def bias_metric(
+    name: str,
+    *,
+    better: Literal["higher", "lower"] | None,
+    title: str = "",
+    short: str = "",
+    aggregate: Literal["mean", "median"] = "mean",
+) -> Callable[[B], B]:
+    """Add a bias metric. Every audit then has it as `bias/NAME`: with intervals and tests, in reports and `metrics.json`.
+
+    Args:
+        name: the name, without `/`, `@` and commas.
+        better: which values are better, `"higher"` or `"lower"`; None if neither is. Tests and early stopping need it.
+        title: the name in reports; by default `name`.
+        short: the column head on a terminal; by default the title.
+        aggregate: what stands for the values of a language: their `"mean"` or their `"median"`.
+
+    Returns:
+        A decorator for the function. It takes a `babelmix.evaluation.RankTable` and returns a value per query row, float64,
+        shape (queries,), NaN for a query that has none. Values of one language are averaged, then the languages.
+
+    Raises:
+        ConfigError: the name is part of babelmix, or has a character that it must not have.
+
+    Example:
+        >>> import numpy as np
+        >>> from babelmix import extend
+        >>> @extend.bias_metric("crowded", better="lower", title="passages before the first answer")
+        ... def crowded(table):
+        ...     values = np.full(len(table.query_lang), np.nan)
+        ...     np.fmin.at(values, table.pair_query, table.rank_in_all())
+        ...     return values
+        >>> from babelmix.evaluation import measure_info
+        >>> measure_info("bias/crowded").title
+        'passages before the first answer'
+        >>> from babelmix.evaluation.bias import BIAS_METRICS
+        >>> BIAS_METRICS.unregister("crowded")  # only here, so that no other example has it
+
+    """
+    from babelmix.evaluation.bias import BIAS_METRICS, BiasMetric
+    from babelmix.evaluation.measure_info import check_own_name
+
+    check_own_name(name)
+
+    def register(function: B) -> B:
+        BIAS_METRICS.register(name, BiasMetric(function, better, title, short, aggregate))
+        return function
+
+    return register
 
 
 def engine(scheme: str) -> Callable[[T], T]:
@@ -94,4 +152,46 @@ def load_plugin(plugin: str | Path) -> None:
         raise BabelmixError(f"the plugin {plugin} fails: {type(error).__name__}: {first_line(error)}") from error
 
 
-__all__ = ["engine", "load_plugin"]
+def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callable[[M], M]:
+    """Add a ranking metric, which `--metrics NAME@K`, `compare.tests` and `stop_on` then know; more of it is better.
+
+    Args:
+        name: the name: a letter, then letters, digits, `-` and `_`.
+        needs_cutoff: whether the metric is undefined without a cut-off.
+        title: the name in reports, before `@k`; by default `name`.
+
+    Returns:
+        A decorator for the function. It takes the ranks of the relevant passages of many queries, a
+        `babelmix.evaluation.metrics.RankedLists`, and the cut-off k, None for no cut-off. It returns a value per list,
+        float64, shape (lists,).
+
+    Raises:
+        ConfigError: the name is part of babelmix, or is not made of these characters.
+
+    Example:
+        >>> import numpy as np
+        >>> from babelmix import extend
+        >>> @extend.metric("P", needs_cutoff=True, title="precision")
+        ... def precision(lists, k):
+        ...     return lists.sum(lists.ranks < k) / k
+        >>> from babelmix.evaluation import measure_info
+        >>> measure_info("multi/P@5").title
+        'multilingual precision@5'
+        >>> from babelmix.evaluation.metrics import METRICS
+        >>> METRICS.unregister("P")  # only here, so that no other example has it
+
+    """
+    from babelmix.errors import ConfigError
+    from babelmix.evaluation.metrics import METRICS, NAME, RankingMetric
+
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"a metric cannot be named {name!r}; use a letter, then letters, digits, - and _")
+
+    def register(function: M) -> M:
+        METRICS.register(name, RankingMetric(function, needs_cutoff, title))
+        return function
+
+    return register
+
+
+__all__ = ["bias_metric", "engine", "load_plugin", "metric"]

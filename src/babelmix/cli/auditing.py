@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,45 +260,34 @@ class _Order:
 def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     """A model's finished audits, made now or before, and their reports: one, or of pictures one a way."""
     from babelmix._files import write_json
-    from babelmix.encoders import fingerprint, load_encoder
+    from babelmix.encoders import load_encoder
     from babelmix.encoders.kinds import kind_of
-    from babelmix.errors import AuditError
-    from babelmix.evaluation import Audit, audit_both_ways
     from babelmix.evaluation import audit as run_audit
+    from babelmix.evaluation import audit_both_ways
     from babelmix.evaluation.perturb import noise_loss
-    from babelmix.evaluation.run import about_of, is_finished
+    from babelmix.evaluation.run import finished
+    from babelmix.evaluation.systems import EncoderSystem
     from babelmix.experiment import write_audit_report
 
     encoder = load_encoder(
         model, max_seq_length=order.max_seq_length or None, backend=order.backend, trust_code=order.trust_code
     )
     ways = order.ways(folder)
-    found: list[Audit] = []
-    key = fingerprint(encoder)
-    for place, way in ways.items():
-        if is_finished(place, about_of(encoder, way, model, bf16=order.bf16, key=key, copies=order.copies)):
-            with contextlib.suppress(AuditError):  # a damaged audit is made again
-                found.append(Audit.load(place, order.metrics))
+    system = EncoderSystem(encoder, model, order.batch_size, bf16=order.bf16, details=True)
+    before = [finished(place, system.facts(way, copies=order.copies), order.metrics) for place, way in ways.items()]
+    found = [one for one in before if one is not None]
     if len(found) < len(ways):
-        options: dict[str, Any] = {
-            "name": model,
-            "batch_size": order.batch_size,
-            "store": kind_of(encoder).stored,
-            "metrics": order.metrics,
-            "bf16": order.bf16,
-            "copies": order.copies,
-        }
         if order.data.has_images:
-            found = list(audit_both_ways(encoder, order.data, **options))
+            found = list(audit_both_ways(system, order.data, metrics=order.metrics, copies=order.copies))
         else:
-            found = [run_audit(encoder, order.data, **options)]
+            found = [run_audit(system, order.data, metrics=order.metrics, copies=order.copies)]
     for place, one in zip(ways, found, strict=True):
         one.save(place)
         (place / NOISE).unlink(missing_ok=True)
         noise = None
         if order.noise:
             noise = noise_loss(
-                encoder, way, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
+                encoder, order.data, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
                 batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
             )  # fmt: skip
             write_json(place / NOISE, noise)
@@ -311,6 +299,7 @@ def _saved(against: Path, folders: list[Path], order: _Order) -> list[Audit]:
     """The audits to compare with, looked at before hours of work: of the same corpus, and not to be overwritten."""
     from babelmix.errors import AuditError, ConfigError
     from babelmix.evaluation import Audit
+    from babelmix.evaluation.audit_facts import AuditFacts
     from babelmix.experiment.audits import check_same_corpus
 
     if against.resolve() in [folder.resolve() for folder in folders]:
@@ -320,9 +309,8 @@ def _saved(against: Path, folders: list[Path], order: _Order) -> list[Audit]:
         if place != against and not (place / "ranks.parquet").is_file():
             raise AuditError(f"{place}: is not a finished audit; run  babelmix audit  again")
         one = Audit.load(place, order.metrics)
-        this: dict[str, Any] = {"corpus": way.name, "fingerprint": way.fingerprint()}
-        if "copies" in one.table.about:
-            this["copies"] = {"count_as": order.copies}
+        copies = None if one.table.about.copies is None else {"count_as": order.copies}
+        this = AuditFacts(corpus=way.name, fingerprint=way.fingerprint(), copies=copies)
         check_same_corpus(str(place), one.table.about, "this", this)
         found.append(one)
     return found

@@ -57,7 +57,7 @@ def print_audit(audit: Audit, folder: Path) -> None:
         for row in content.rows:
             table.add_row(*row)
         out.print(table)
-        out.print(sections.calibration_lead(audit.table.about["calibration"]), style="dim", highlight=False)
+        out.print(sections.calibration_lead(audit.table.about.calibration or {}), style="dim", highlight=False)
     if (pool := pool_section(audit.table.about)) is not None:
         table = new_table(*pool.tables[0].head, title=pool.title)
         for row in pool.tables[0].rows:

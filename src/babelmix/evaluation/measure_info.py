@@ -172,6 +172,17 @@ def check_name(name: str) -> None:
         parse_bias_metric(name.removeprefix("bias/"))
 
 
+def check_own_name(name: str) -> None:
+    """Raise unless a bias metric may have this name.
+
+    Raises:
+        ConfigError: it is empty, has a character with a meaning in names of measures, or is that of a measure of lists.
+
+    """
+    if not name.strip() or set(name) & set("/@,") or name in _OF_LISTS:
+        raise ConfigError(f"a bias metric cannot be named {name!r}; choose another name, without /, @ and commas")
+
+
 def _of_lists(metric: str) -> bool:
     base, _, k = metric.partition("@")
     return base in _OF_LISTS and k.isdecimal()
@@ -208,6 +219,6 @@ def ranking_metrics(names: Iterable[str]) -> list[str]:
 __all__ = [
     "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "MONO_MAP", "MULTI_HIT_1",
     "MULTI_MAP", "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS",
-    "MeasureInfo", "check_name", "headline", "measure_info", "ranking_metrics", "setting_title", "shown_number",
+    "MeasureInfo", "check_name", "check_own_name", "headline", "measure_info", "ranking_metrics", "setting_title", "shown_number",
     "titles",
 ]  # fmt: skip

@@ -14,12 +14,15 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
 from babelmix.corpus import Corpus
+from babelmix.corpus.copies import check_copies
 from babelmix.encoders import encode, fingerprint
 from babelmix.errors import AuditError
 from babelmix.evaluation.measure_info import MULTI_MAP
 from babelmix.evaluation.measures import Measure, measures
-from babelmix.evaluation.run import Audit, ranks_of
+from babelmix.evaluation.run import Audit
+from babelmix.evaluation.scoring import rank_table
 from babelmix.evaluation.significance import Estimate, estimates
+from babelmix.evaluation.systems import EncoderSystem
 
 PERTURBATIONS = ("typos", "case", "script", "spacing")
 TYPOS = 0.05
@@ -123,6 +126,8 @@ def noise_loss(
     kinds = as_list(kinds, "kinds", AuditError)
     for kind in kinds:
         perturb("", kind, rate=rate)
+    similarity = EncoderSystem(encoder).similarity
+    copies = check_copies(clean.table.about.count_copies_as)
     key = fingerprint(encoder)
     how: dict[str, Any] = {"batch_size": batch_size, "store": store, "key": key, "bf16": bf16}
     passages = encode(encoder, corpus.passages["text"].to_pylist(), "document", label="encoding passages", **how)
@@ -137,9 +142,7 @@ def noise_loss(
         place = corpus.queries.column_names.index("text")
         field = corpus.queries.schema.field("text")
         other = replace(corpus, queries=corpus.queries.set_column(place, field, pa.array(noisy, field.type)))
-        about = {"encoder": "the encoder", "encoder_fingerprint": key}
-        copies = clean.table.about.get("copies", {}).get("count_as", "wrong")
-        ranks = ranks_of(encoder, other, sides=(queries, passages), about=about, copies=copies)
+        ranks = rank_table(other, queries, passages, similarity=similarity, copies=copies)
         disturbed = _measure(Audit(ranks, measures(ranks, ["mAP"]), {}))
         after = _by_language(disturbed)
         mean, lost = _lost(undisturbed, disturbed)

@@ -18,6 +18,7 @@ from babelmix._files import replacing_file
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, copies_of_answers, rows_of_pairs
 from babelmix.errors import AuditError
+from babelmix.evaluation.audit_facts import AuditFacts
 
 SHARE_CUTOFFS = (1, 5, 10, 20)
 """The k for which the languages of the first k answers are counted."""
@@ -48,7 +49,7 @@ class RankTable:
         above: int32, shape (pairs, languages): how many passages of a language outrank the pair's passage.
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
-        about: corpus and encoder as facts for reports.
+        about: what the audit is about; a mapping becomes `AuditFacts`.
         excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query, and so
             are in neither `above` nor `top`; None where there is no such passage.
 
@@ -67,8 +68,11 @@ class RankTable:
     above: npt.NDArray[np.int32]
     top: npt.NDArray[np.int32]
     cutoffs: tuple[int, ...]
-    about: dict[str, Any]
+    about: AuditFacts
     excluded: npt.NDArray[np.int32] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", AuditFacts.of(self.about))
 
     def pools(self, query: IntArray) -> IntArray:
         """How many passages of each language are candidates for some query rows, shape (rows, languages)."""
@@ -108,7 +112,7 @@ class RankTable:
             queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
         # What is written anew has none until all of it is there; see `Audit.save`.
         (folder / CHECKSUMS).unlink(missing_ok=True)
-        facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about}
+        facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about.as_json()}
         for name, columns in (("ranks", pairs), ("queries", queries)):
             table = pa.table(columns).replace_schema_metadata({"babelmix": json.dumps(facts)})
             with replacing_file(folder / f"{name}.parquet") as temporary:
@@ -164,7 +168,7 @@ class RankTable:
                 above=np.stack([pairs[f"above:{lang}"].to_numpy() for lang in passage_langs], axis=1),
                 top=top.astype(np.int32),
                 cutoffs=tuple(facts["cutoffs"]),
-                about=facts["about"],
+                about=AuditFacts.of(facts["about"]),
                 excluded=_excluded_columns(queries, passage_langs),
             )
             _check_rows(table)

@@ -12,7 +12,7 @@ compared with what the block's own product gives, and the pass is made again wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from babelmix._progress import progress_bar
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import AuditError, NotFiniteError
+from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.chunks import COLUMNS, Chunk, read
 from babelmix.evaluation.counting import Best, count_above
 from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
@@ -57,7 +58,7 @@ def rank_table(
     *,
     similarity: str = "cosine",
     cutoffs: Sequence[int] = SHARE_CUTOFFS,
-    about: dict[str, Any] | None = None,
+    about: AuditFacts | Mapping[str, Any] | None = None,
     memory: int = 384 << 20,
     chunk: int | None = None,
     copies: Copies = "wrong",
@@ -138,7 +139,7 @@ def rank_table(
         above=above,
         top=_languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
         cutoffs=tuple(cutoffs),
-        about=about or {},
+        about=AuditFacts.of(about),
         excluded=_excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
     )
 

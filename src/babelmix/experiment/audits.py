@@ -10,6 +10,7 @@ from typing import Any
 from babelmix._lists import as_list
 from babelmix.errors import AuditError
 from babelmix.evaluation import Audit, Comparison, Estimate, compare_all
+from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.measure_info import TESTS, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
 
@@ -102,18 +103,22 @@ def ranked(audits: Mapping[str, Audit]) -> dict[str, Audit]:
     return dict(sorted(audits.items(), key=lambda entry: -entry[1].macro(by)))
 
 
-def check_same_corpus(name: str, about: Mapping[str, Any], other: str, other_about: Mapping[str, Any]) -> None:
-    """Raise unless two audits are of one corpus, by what they say of it."""
-    if about.get("fingerprint") != other_about.get("fingerprint"):
+def check_same_corpus(name: str, about: AuditFacts, other: str, other_about: AuditFacts) -> None:
+    """Raise unless two audits are of one corpus, by their facts.
+
+    Raises:
+        AuditError: they are of two corpora, or count copies of right answers in two ways.
+
+    """
+    if about.fingerprint != other_about.fingerprint:
         raise AuditError(
-            f"{name} was audited on {about.get('corpus')}, but {other} on {other_about.get('corpus')} (or on another state "
-            "of it); only audits of one corpus can be compared"
+            f"{name} was audited on {about.corpus}, but {other} on {other_about.corpus} (or on another state of it); only "
+            "audits of one corpus can be compared"
         )
-    counted = [str((facts.get("copies") or {}).get("count_as", "wrong")) for facts in (about, other_about)]
-    if counted[0] != counted[1]:
+    if about.count_copies_as != other_about.count_copies_as:
         raise AuditError(
-            f"{name} counts copies of right answers as {counted[0]}, but {other} as {counted[1]}; audit both with the same "
-            "--copies"
+            f"{name} counts copies of right answers as {about.count_copies_as}, but {other} as {other_about.count_copies_as}; "
+            "audit both with the same --copies"
         )
 
 
@@ -132,7 +137,7 @@ def names_of(audits: Sequence[Audit], folders: Sequence[Path]) -> list[str]:
         AuditError: an audit is there twice.
 
     """
-    return _names([str(audit.table.about.get("encoder", "")) for audit in audits], folders)
+    return _names([audit.table.about.encoder or "" for audit in audits], folders)
 
 
 def _names(encoders: Sequence[str], folders: Sequence[Path]) -> list[str]:

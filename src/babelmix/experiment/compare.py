@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,11 +16,11 @@ from babelmix import _processes
 from babelmix._files import remove_folder, slug, write_json, write_text
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
-from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.opening import open_encoder
-from babelmix.errors import AuditError, ConfigError
+from babelmix.errors import ConfigError
 from babelmix.evaluation import Audit, Comparison, audit, compare_all, holm
-from babelmix.evaluation.run import about_of, is_finished
+from babelmix.evaluation.run import finished
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment import pictures
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, load_examples, save_examples
@@ -177,19 +176,15 @@ def _audits(
 
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
-    kind, compare = kind_of(encoder), experiment.compare
+    compare = experiment.compare
     found: list[Audit] = []
 
     def make() -> None:
-        if is_finished(folder, about_of(encoder, corpus, name, bf16=compare.bf16)):
-            with contextlib.suppress(AuditError):  # a damaged audit is made again
-                found.append(Audit.load(folder, compare.metrics))
-                return
-        done = audit(
-            encoder, corpus, name=name, batch_size=kind.batch_size, store=kind.stored, metrics=compare.metrics,
-            bf16=compare.bf16,
-        )  # fmt: skip
-        done.save(folder)
+        system = EncoderSystem(encoder, name, bf16=compare.bf16, details=True)
+        done = finished(folder, system.facts(corpus), compare.metrics)
+        if done is None:
+            done = audit(system, corpus, metrics=compare.metrics)
+            done.save(folder)
         found.append(done)
 
     _processes.main_only(make)

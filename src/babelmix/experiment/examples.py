@@ -16,7 +16,7 @@ from babelmix._files import write_json
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import bytes_of
 from babelmix.corpus.languages import in_range
-from babelmix.evaluation.run import encode_sides
+from babelmix.evaluation.systems import EncoderSystem
 
 LANGUAGES = 10
 SHOWN = 5
@@ -61,7 +61,7 @@ def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
         if in_range(row["lang"], "en"):
             words.setdefault(row["item"], row["text"])
     places = {(row["lang"], row["item"], row["text"]): number for number, row in enumerate(rows)}
-    queries, pictures = encode_sides(encoder, corpus)
+    queries, pictures = EncoderSystem(encoder, batch_size=32, store=True).embed(corpus)
     items = corpus.passages["item"].to_pylist()
     examples = []
     for row in drawn:

@@ -53,7 +53,7 @@ class Entry:
             key: float(np.std([a.measures[key].macro() for a in audits], ddof=1)) if len(audits) > 1 else 0.0
             for key in first
         }
-        return cls(name, kind, str(audits[0].table.about["corpus"]), audits, losses or [], means, spread)
+        return cls(name, kind, str(audits[0].table.about.corpus), audits, losses or [], means, spread)
 
 
 @dataclass(frozen=True, eq=False)

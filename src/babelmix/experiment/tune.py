@@ -13,10 +13,10 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import slug, write_json
-from babelmix.encoders.kinds import kind_of
 from babelmix.errors import AuditError, TrainingError
 from babelmix.evaluation import Measure, measures
-from babelmix.evaluation.run import ranks_of
+from babelmix.evaluation.measure_info import ranking_metrics
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.setup import Parts, shared
 from babelmix.experiment.start import begin_with
@@ -137,13 +137,9 @@ def _trial(
         if "diverged" not in str(error):
             raise
         return Trial(point, {}, 0.0)
-    table = ranks_of(encoder, parts.tuning, batch_size=kind_of(encoder).batch_size, store=False)
-    values = _macros(measures(table, _metrics(experiment.tune.measures)), experiment.tune.measures)
+    table = EncoderSystem(encoder, store=False).rank(parts.tuning)
+    values = _macros(measures(table, ranking_metrics(experiment.tune.measures)), experiment.tune.measures)
     return Trial(point, values, sum(values.values()) / len(values))
-
-
-def _metrics(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name.partition("/")[2] for name in names))
 
 
 def _macros(found: Mapping[str, Measure], names: Sequence[str]) -> dict[str, float]:

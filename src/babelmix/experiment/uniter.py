@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +19,10 @@ from babelmix.encoders import uniter
 from babelmix.encoders.image_tower import patches_of, pixels_of
 from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.towers import tower_of
-from babelmix.errors import AuditError, ConfigError
-from babelmix.evaluation import Audit, rank_table
-from babelmix.evaluation.run import encode_sides, is_finished
+from babelmix.errors import ConfigError
+from babelmix.evaluation import Audit, audit
+from babelmix.evaluation.run import finished
+from babelmix.evaluation.systems import EncoderSystem, ScoreMatrix
 from babelmix.experiment.config import Experiment, heads_of
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
@@ -78,7 +79,7 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
     captions = test.queries["text"].to_pylist()
 
     def rerank(query: Any) -> npt.NDArray[np.float32]:
-        queries, pictures = encode_sides(first, test)
+        queries, pictures = EncoderSystem(first, batch_size=32, store=True).embed(test)
         return uniter.score_matrix(
             model,
             captions,
@@ -118,32 +119,21 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
     )  # fmt: skip
 
 
-def _audited(folder: Path, scores: Any, corpus: Corpus, name: str, mode: str, experiment: Experiment) -> Audit:
-    about = {
-        "encoder": name, "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "mode": mode,
-        "queries": corpus.queries.num_rows, "passages": corpus.passages.num_rows, "settings": experiment.uniter.model_dump(),
-    }  # fmt: skip
-    if is_finished(folder, about):
-        with contextlib.suppress(AuditError):  # a damaged audit is made again
-            return Audit.load(folder, experiment.compare.metrics)
-    done = audit_scores(scores(), corpus, about, experiment.compare.metrics)
-    done.save(folder)
+def _audited(
+    folder: Path,
+    scores: Callable[[], npt.NDArray[np.float32]],
+    corpus: Corpus,
+    name: str,
+    mode: str,
+    experiment: Experiment,
+) -> Audit:
+    system = ScoreMatrix(name, scores, mode, experiment.uniter.model_dump())
+    metrics = experiment.compare.metrics
+    done = finished(folder, system.facts(corpus), metrics)
+    if done is None:
+        done = audit(system, corpus, metrics=metrics)
+        done.save(folder)
     return done
-
-
-def audit_scores(scores: npt.NDArray[np.float32], corpus: Corpus, about: dict[str, Any], metrics: list[str]) -> Audit:
-    """An audit from scores that no pair of embeddings gives.
-
-    Args:
-        scores: float32, shape (queries, passages).
-        corpus: what they are of.
-        about: kept with the audit.
-        metrics: see `babelmix.evaluation.metrics`.
-
-    """
-    # A row of scores is the embedding of its query if passages are the axes: each product is exact.
-    table = rank_table(corpus, scores, np.eye(scores.shape[1], dtype=np.float32), similarity="dot", about=about)
-    return Audit.of(table, metrics)
 
 
 def grid_of(encoder: SentenceTransformer, corpus: Corpus) -> list[uniter.Regions]:
@@ -200,4 +190,4 @@ def uniter_entries(runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
     ]
 
 
-__all__ = ["NAME", "UniterRun", "audit_scores", "grid_of", "uniter_entries", "uniter_run"]
+__all__ = ["NAME", "UniterRun", "grid_of", "uniter_entries", "uniter_run"]

@@ -16,12 +16,11 @@ from babelmix._files import write_json
 from babelmix._processes import main_only, share
 from babelmix._progress import console
 from babelmix.corpus import Corpus
-from babelmix.encoders.kinds import kind_of
 from babelmix.errors import NotFiniteError, TrainingError
 from babelmix.evaluation import measures
 from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.measures import Measure
-from babelmix.evaluation.run import ranks_of
+from babelmix.evaluation.systems import EncoderSystem
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 
@@ -117,12 +116,9 @@ class EarlyStopping(TrainerCallback):
         refuse_divergence(self.encoder)
         training = self.encoder.training
         self.encoder.eval()
-        batch_size = kind_of(self.encoder).batch_size
         try:
             with averaged_with(self.encoder, self._start, self.settings.start_share):
-                table = ranks_of(
-                    self.encoder, self.corpus, batch_size=batch_size, store=False, bf16=self.settings.bf16
-                )
+                table = EncoderSystem(self.encoder, store=False, bf16=self.settings.bf16).rank(self.corpus)
         except NotFiniteError as error:
             # Finite weights can be so large that embeddings are not.
             raise TrainingError(f"training diverged: {error}; use a smaller learning rate") from error

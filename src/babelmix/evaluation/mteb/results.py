@@ -55,9 +55,9 @@ def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
                 (*_subset(cell, setting, table), values) for cell, values in scores.items()
             )
         ]
-        name = task_name(str(table.about["corpus"]), setting)
+        name = task_name(str(table.about.corpus), setting)
         results[name] = {
-            "dataset_revision": str(table.about["fingerprint"])[:40],
+            "dataset_revision": str(table.about.fingerprint)[:40],
             "task_name": name,
             "mteb_version": None,
             "scores": {SPLIT: entries},
@@ -91,7 +91,7 @@ def write_mteb_results(audit: Audit, folder: Path) -> list[Path]:
 
 def _check_facts(table: RankTable) -> None:
     for fact in ("encoder", "encoder_fingerprint", "corpus", "fingerprint"):
-        if fact not in table.about:
+        if getattr(table.about, fact) is None:
             raise AuditError(f"the audit does not say its {fact.replace('_', ' ')}; run  babelmix audit  again")
 
 
@@ -155,10 +155,10 @@ def _model_meta(table: RankTable) -> dict[str, Any]:
     )  # fmt: skip
     about = table.about
     return {
-        "name": model_name(str(about["encoder"])),
-        "revision": str(about["encoder_fingerprint"])[:40],
-        "max_tokens": about.get("max_seq_length"),
-        "similarity_fn_name": about.get("similarity"),
+        "name": model_name(str(about.encoder)),
+        "revision": str(about.encoder_fingerprint)[:40],
+        "max_tokens": about.max_seq_length,
+        "similarity_fn_name": about.similarity,
         "framework": ["Sentence Transformers", "PyTorch"],
         **unknown,
     }

@@ -28,7 +28,7 @@ from babelmix.experiment.results import Entry, Results, finding
 
 def audit_lead(audit: Audit) -> str:
     """What an audit found, in a sentence."""
-    name = str(audit.table.about.get("encoder", "the encoder"))
+    name = audit.table.about.system
     parts = []
     for setting, words in (
         ("mono", "within a language"),
@@ -60,7 +60,7 @@ def audit_lead(audit: Audit) -> str:
 def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None = None) -> None:
     """Write the report of one audit, and what `babelmix.evaluation.perturb.noise_loss` found."""
     about = audit.table.about
-    name = str(about.get("encoder", "encoder"))
+    name = about.encoder or "encoder"
     one = {name: audit}
     parts = [sections.settings_section(audit), sections.bias_section(audit)]
     if len(audit.table.passage_langs) > 1:
@@ -75,7 +75,7 @@ def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None
     if (pool := pool_section(about)) is not None:
         parts.append(pool)
     apart = ("tokens", "calibration", *POOL_FACTS)
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.items() if key not in apart]
+    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.as_json().items() if key not in apart]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 
@@ -134,7 +134,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
         *((f"training.{key}", str(value)) for key, value in experiment.training.items()),
         (
             "machine-made texts, by the source's word",
-            _fact(audits[same_corpus[-1].name].table.about.get("machine_made")),
+            _fact(audits[same_corpus[-1].name].table.about.machine_made),
         ),
         ("training time, all runs", f"{results.seconds:.0f} s"),
     ]

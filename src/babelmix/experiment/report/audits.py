@@ -34,7 +34,7 @@ def write_audits_report(comparison: AuditComparison, file: Path) -> None:
     first = next(iter(audits.values())).table
     if len(first.passage_langs) > 1:
         parts += [sections.shares_section(audits), sections.pairs_section(audits), sections.crowding_section(audits)]
-    facts = [("corpus", str(first.about.get("corpus", ""))), ("audits", ", ".join(audits))]
+    facts = [("corpus", first.about.corpus or ""), ("audits", ", ".join(audits))]
     write_text(file, render(f"Audits compared: {', '.join(audits)}", comparison_lead(comparison), facts, parts))
 
 
@@ -63,7 +63,7 @@ def comparison_lead(comparison: AuditComparison) -> str:
     """How many of the differences are significant, in a sentence."""
     tests = comparison.comparisons
     real = [c for c in tests if c.p_holm is not None and c.p_holm < 0.05]
-    corpus = next(iter(comparison.audits.values())).table.about.get("corpus", "one corpus")
+    corpus = next(iter(comparison.audits.values())).table.about.corpus or "one corpus"
     return (
         f"{len(comparison.audits)} audits of {corpus}: {len(real)} of {len(tests)} differences are significant "
         "(p < .05 after Holm's correction over all of them)."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.experiment.report.page import Section, Table
 
 POOL_FACTS = ("left_out", "excluded", "copies")
@@ -16,7 +16,7 @@ _COUNTED = {
 }
 
 
-def pool_section(about: Mapping[str, Any]) -> Section | None:
+def pool_section(about: AuditFacts) -> Section | None:
     """What was left out of the corpus, excluded for a query, and copied; None where there is nothing of it.
 
     Args:
@@ -24,16 +24,15 @@ def pool_section(about: Mapping[str, Any]) -> Section | None:
 
     """
     rows: list[list[str]] = []
-    left_out = about.get("left_out") or {}
-    if isinstance(left_out, Mapping):
-        rows += [[f"left out: {what}", f"{number:,}"] for what, number in left_out.items()]
-    if excluded := about.get("excluded"):
-        rows.append(["passages excluded for a query", f"{excluded:,}"])
-    if copies := about.get("copies"):
-        how = _COUNTED[str(copies["count_as"])]
+    if isinstance(about.left_out, Mapping):
+        rows += [[f"left out: {what}", f"{number:,}"] for what, number in about.left_out.items()]
+    if about.excluded:
+        rows.append(["passages excluded for a query", f"{about.excluded:,}"])
+    if copies := about.copies:
+        how = _COUNTED[about.count_copies_as]
         rows += [
             [f"copies of right answers, {how}", f"{copies['passages']:,}"],
-            ["queries with such a copy", f"{copies['queries']:,} of {about.get('queries', 0):,}"],
+            ["queries with such a copy", f"{copies['queries']:,} of {about.queries or 0:,}"],
             ["pairs of query and copy", f"{copies['pairs']:,}"],
         ]
     if not rows:

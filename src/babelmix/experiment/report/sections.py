@@ -182,7 +182,7 @@ def languages_section(audit: Audit) -> Section:
 
 def tokens_section(audit: Audit) -> Section | None:
     """How many tokens a character takes in each language, and what is cut; None if the audit does not know."""
-    tokens = audit.table.about.get("tokens")
+    tokens = audit.table.about.tokens
     if not tokens:
         return None
     rows = []
@@ -217,7 +217,7 @@ def tokens_section(audit: Audit) -> Section | None:
 
 def calibration_section(audit: Audit) -> Section | None:
     """How comparable scores are between languages; None if the audit does not know."""
-    found = audit.table.about.get("calibration")
+    found = audit.table.about.calibration
     if not found:
         return None
     rows = [

@@ -1,0 +1,126 @@
+"""What an audit is about: the system, the corpus, how it was counted, and what was found besides the ranks."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AuditFacts:
+    """The facts of an audit, in the order in which `metrics.json` and `ranks.parquet` hold them.
+
+    A fact that does not apply, or that an older version did not keep, is absent from the files and None here.
+
+    Args:
+        encoder: the name of the system that is audited.
+        encoder_fingerprint: a digest of its weights and settings.
+        prompts: what is put before queries and documents, by kind.
+        max_seq_length: tokens that are read of a text; None: no limit, or not known.
+        similarity: `cosine` or `dot`.
+        corpus: the name of the corpus.
+        fingerprint: a digest of the corpus.
+        mode: how a reader of whole pairs was used.
+        queries: the number of queries.
+        passages: the number of passages.
+        settings: the settings of a system that was trained for a comparison.
+        machine_made: languages whose texts a machine made, by the source's word.
+        protocol: how the corpus's own publication evaluates.
+        left_out: by kind, what the reader could not use.
+        excluded: pairs of a query and a passage that is no candidate for it.
+        copies: `queries`, `passages`, `pairs`: how often passages have the content of a right answer; and `count_as`.
+        precision: `bfloat16`, or the backend that is not torch; None: float32 by torch.
+        tokens: see `babelmix.evaluation.tokens.tokens_of`.
+        extra: further facts, by name.
+        zero_vectors: `queries` and `passages` whose embedding is zero.
+        calibration: see `babelmix.evaluation.score_levels.score_levels`.
+
+    Example:
+        >>> facts = AuditFacts(encoder="my-encoder", corpus="toy", extra={"note": "first try"})
+        >>> facts.as_json()
+        {'encoder': 'my-encoder', 'corpus': 'toy', 'note': 'first try'}
+
+    """
+
+    encoder: str | None = None
+    encoder_fingerprint: str | None = None
+    prompts: Mapping[str, str | None] | None = None
+    max_seq_length: int | None = None
+    similarity: str | None = None
+    corpus: str | None = None
+    fingerprint: str | None = None
+    mode: str | None = None
+    queries: int | None = None
+    passages: int | None = None
+    settings: Mapping[str, Any] | None = None
+    machine_made: list[str] | None = None
+    protocol: Mapping[str, Any] | None = None
+    left_out: Mapping[str, int] | None = None
+    excluded: int | None = None
+    copies: Mapping[str, Any] | None = None
+    precision: str | None = None
+    tokens: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    zero_vectors: Mapping[str, int] | None = None
+    calibration: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, facts: AuditFacts | Mapping[str, Any] | None) -> AuditFacts:
+        """Facts from the mapping that `as_json` returns; unknown names become `extra`."""
+        if isinstance(facts, AuditFacts):
+            return facts
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for name, value in (facts or {}).items():
+            (known if name in _NAMES else extra)[name] = value
+        return cls(**known, extra=extra)
+
+    @property
+    def system(self) -> str:
+        """What reports call the system."""
+        return self.encoder or "the encoder"
+
+    @property
+    def count_copies_as(self) -> str:
+        """What copies of right answers count as: `wrong`, `relevant` or `excluded`."""
+        return str((self.copies or {}).get("count_as", "wrong"))
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as JSON-serialisable values, without those that are absent."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name == "extra":
+                found |= value
+            elif value is not None or (one.name in _NULL_OF_ENCODERS and self.encoder_fingerprint is not None):
+                found[one.name] = value
+        return found
+
+    def agree_with(self, found: Mapping[str, Any]) -> bool:
+        """Whether saved facts have all of these; they may have more."""
+        own: dict[str, Any] = json.loads(json.dumps(self.as_json()))
+        return all(found.get(name) == value for name, value in own.items())
+
+    def __getitem__(self, name: str) -> Any:
+        """The fact of a name, as when the facts were a dictionary. Deprecated: read the attribute."""
+        warnings.warn(
+            f"the facts of an audit are a record: read .{name}, not [{name!r}]", DeprecationWarning, stacklevel=2
+        )
+        return self.as_json()[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The fact of a name, as when the facts were a dictionary. Deprecated: read the attribute."""
+        warnings.warn(
+            f"the facts of an audit are a record: read .{name}, not .get({name!r})", DeprecationWarning, stacklevel=2
+        )
+        return self.as_json().get(name, default)
+
+
+_NAMES = frozenset(one.name for one in fields(AuditFacts)) - {"extra"}
+_NULL_OF_ENCODERS = ("max_seq_length", "precision")
+"""What is written for every encoder, null where there is none: a finished audit is known by it."""
+
+__all__ = ["AuditFacts"]

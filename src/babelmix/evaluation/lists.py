@@ -1,0 +1,270 @@
+"""Audits of ranked lists: what the first k answers of a system say about retrieval and language bias.
+
+Beyond the first k answers no rank is known. A relevant passage that is not among them counts as if it had rank k (from 0).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from babelmix._lists import as_list
+from babelmix._progress import progress_bar
+from babelmix.corpus import Corpus
+from babelmix.corpus.schema import QREL_COLUMNS
+from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation.measure_info import SHARE_AT, measure_info
+from babelmix.evaluation.measures import Measure
+from babelmix.evaluation.metrics import RankedLists, parse_metric
+from babelmix.evaluation.ranks import numbered
+from babelmix.evaluation.significance import Estimate, estimates
+from babelmix.evaluation.systems.base import Answer, ListSystem
+
+LANGUAGES = f"languages@{SHARE_AT}"
+RIGHT_LANGUAGES = f"right languages@{SHARE_AT}"
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ListAudit:
+    """What the ranked lists of a system gave.
+
+    Args:
+        measures: by `setting/metric`; cells are query languages, groups those of the corpus.
+
+    """
+
+    measures: dict[str, Measure]
+
+    def estimates(self) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
+        """By measure, the macro-average over query languages and the cells, with intervals."""
+        return estimates(self.measures)
+
+
+def audit_lists(
+    systems: Mapping[str, ListSystem],
+    corpus: Corpus,
+    *,
+    k: int = 100,
+    metrics: str | Sequence[str] | None = None,
+    queries: pa.Table | None = None,
+    label: str = "searching",
+) -> dict[str, ListAudit]:
+    """Ask systems the queries of a corpus, each query of each system in turn, and measure the lists.
+
+    The measures, with r_l the rank of the best relevant passage in language l, and k if it is not among the first k:
+
+    - `multi/METRIC`, by default mAP@k and nDCG@10, in the pool of the system.
+    - `bias/same-language share@10`: the share of the first 10 answers that are in the query's language.
+    - `bias/same-language preference@k`: the mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if
+      neither is among the first k; 1/2 is no preference.
+    - `bias/languages@10` and `bias/right languages@10`: how many languages the first 10 answers have, and the right ones
+      among them.
+
+    Args:
+        systems: by name; the pool of each holds the corpus's passages.
+        corpus: the passages and the qrels.
+        k: how many answers are judged, from 10 on.
+        metrics: ranking metrics with cut-offs of k at most.
+        queries: rows of `corpus.queries`; by default all.
+        label: of the progress bar.
+
+    Returns:
+        By name, what the system gave.
+
+    Raises:
+        AuditError: k is below 10 or more than a system gives, or there is no system or no query.
+        ConfigError: there is no such metric, or its cut-off is larger than k.
+
+    Example:
+        >>> from babelmix.corpus import Corpus
+        >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
+        >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
+        >>> class AlwaysGerman:
+        ...     name, depth = "German first", None
+        ...     def facts(self, corpus, *, copies="wrong"):
+        ...         return AuditFacts(encoder=self.name, corpus=corpus.name)
+        ...     def retrieve(self, queries, k):
+        ...         for item in queries["item"].to_pylist():
+        ...             yield [Answer(item, "de"), Answer(item, "en")]
+        >>> from babelmix.evaluation.audit_facts import AuditFacts
+        >>> found = audit_lists({"german": AlwaysGerman()}, corpus, k=10)["german"]
+        >>> found.measures["bias/same-language preference@10"].values.tolist()
+        [1.0, 0.0, 1.0, 0.0]
+
+    """
+    if not systems:
+        raise AuditError("name a system to audit")
+    names = checked_metrics(metrics, k)
+    for name, system in systems.items():
+        if system.depth is not None and system.depth < k:
+            raise AuditError(
+                f"{name}: gives at most {system.depth:,} answers to a query; judge at most as many, not {k:,}"
+            )
+    rows = corpus.queries if queries is None else queries
+    if rows.num_rows == 0:
+        raise AuditError(f"{corpus.name}: there are no queries")
+    judge = _Judge(corpus, rows, k)
+    answers = {name: judge.no_answers() for name in systems}
+    # Room for the passages that are no candidates for a query.
+    wanted = [k + judge.excluded_rows(row) for row in range(rows.num_rows)]
+    lists = {
+        name: system.retrieve(rows, wanted if system.depth is None else [min(n, system.depth) for n in wanted])
+        for name, system in systems.items()
+    }
+    with progress_bar(label, rows.num_rows, "queries") as bar:
+        for row in range(rows.num_rows):
+            for name, found in lists.items():
+                judge.take(answers[name], row, next(found))
+            bar.advance()
+    return {name: ListAudit(judge.measures(found, names)) for name, found in answers.items()}
+
+
+def checked_metrics(metrics: str | Sequence[str] | None, k: int) -> list[str]:
+    """The ranking metrics of an audit of the first k answers; None: mAP@k and nDCG@10.
+
+    Raises:
+        AuditError: k is below 10.
+        ConfigError: there is no such metric, its cut-off is larger than k, or the list is empty.
+
+    """
+    if k < SHARE_AT:
+        raise AuditError(f"k is {k}; an audit of ranked lists judges the first {SHARE_AT} answers at least")
+    names = as_list((f"mAP@{k}", "nDCG@10") if metrics is None else metrics, "metrics", empty=False)
+    for name in names:
+        _, cutoff = parse_metric(name)
+        if cutoff is None or cutoff > k:
+            raise ConfigError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
+    return names
+
+
+class _Answers(NamedTuple):
+    """Languages of the answers, -1 where there is none, and their grades, 0 where wrong: int64, shape (queries, k)."""
+
+    langs: Integers
+    grades: Integers
+
+
+class _Judge:
+    """Compares ranked lists with the qrels of a corpus.
+
+    Args:
+        corpus: passages and qrels.
+        queries: the rows of its queries that are asked.
+        k: how many answers are judged.
+
+    """
+
+    def __init__(self, corpus: Corpus, queries: pa.Table, k: int) -> None:
+        self._k = k
+        self._lang, self._item = (np.array(queries[name].to_pylist(), dtype=object) for name in ("lang", "item"))
+        self._group = numbered(np.array(queries["group"].to_pylist(), dtype=object))
+        self._numbers: dict[str, int] = {}
+        self._grades: dict[str, dict[str, int]] = {}
+        columns = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item", "grade"))
+        for query, passage, grade in zip(*columns, strict=True):
+            self._grades.setdefault(query, {})[passage] = grade
+        self._excluded: dict[str, set[str]] = {}
+        for query, passage in zip(*(corpus.excluded[name].to_pylist() for name in QREL_COLUMNS), strict=True):
+            self._excluded.setdefault(query, set()).add(passage)
+        passages = pl.DataFrame(pl.from_arrow(corpus.passages.select(["item", "lang"])))
+        self._sizes: dict[str, dict[str, int]] = {}
+        for item, lang, count in passages.group_by("item", "lang").len().iter_rows():
+            self._sizes.setdefault(item, {})[lang] = count
+            self._number(lang)
+
+    def _number(self, lang: str) -> int:
+        return self._numbers.setdefault(lang, len(self._numbers))
+
+    def no_answers(self) -> _Answers:
+        shape = (len(self._item), self._k)
+        return _Answers(np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64))
+
+    def excluded_rows(self, row: int) -> int:
+        """How many passages are no candidates for a query."""
+        return sum(sum(self._sizes.get(item, {}).values()) for item in self._excluded.get(self._item[row], ()))
+
+    def take(self, answers: _Answers, row: int, found: Sequence[Answer]) -> None:
+        """Keep the answers to a query; those that are no candidates for it are dropped."""
+        grades, excluded = self._grades.get(self._item[row], {}), self._excluded.get(self._item[row], ())
+        kept = [answer for answer in found if answer.item not in excluded][: self._k]
+        answers.langs[row, : len(kept)] = [self._number(answer.lang) for answer in kept]
+        answers.grades[row, : len(kept)] = [grades.get(answer.item, 0) for answer in kept]
+
+    def measures(self, answers: _Answers, metrics: Sequence[str]) -> dict[str, Measure]:
+        """All measures that have a value, by name."""
+        rows, lists = self._ranked(answers)
+        found: list[Measure] = []
+        for name in metrics:
+            function, cutoff = parse_metric(name)
+            found.append(self._measure(f"multi/{name}", rows, function(lists, cutoff)))
+        own = np.array([self._numbers.get(lang, -1) for lang in self._lang])
+        first = answers.langs[:, :SHARE_AT]
+        given = np.maximum((first >= 0).sum(axis=1), 1)
+        known = np.flatnonzero(own >= 0)
+        share = (first == own[:, None]).sum(axis=1) / given
+        found.append(self._measure(f"bias/same-language share@{SHARE_AT}", known, share[known]))
+        rows, preference = self._preference(answers, own)
+        found.append(self._measure(f"bias/same-language preference@{self._k}", rows, preference))
+        everyone, right = np.arange(len(own)), answers.grades[:, :SHARE_AT] > 0
+        for name, langs in ((LANGUAGES, first), (RIGHT_LANGUAGES, np.where(right, first, -1))):
+            # In a sorted row, how often the next language is another one, from -1 on.
+            several = (np.diff(np.sort(langs, axis=1), axis=1, prepend=-1) > 0).sum(axis=1)
+            found.append(self._measure(f"bias/{name}", everyone, several.astype(np.float64)))
+        return {measure.name: measure for measure in found if len(measure.values)}
+
+    def _ranked(self, answers: _Answers) -> tuple[Integers, RankedLists]:
+        """Queries with relevant passages, and the ranks of these; k for those that were not found."""
+        rows: list[int] = []
+        ranks: list[int] = []
+        grades: list[int] = []
+        starts: list[int] = []
+        for row, item in enumerate(self._item):
+            wanted = Counter[int]()
+            for passage, grade in self._grades.get(item, {}).items():
+                wanted[grade] += sum(self._sizes.get(passage, {}).values())
+            if wanted.total():
+                rows.append(row)
+                starts.append(len(ranks))
+                at = np.flatnonzero(answers.grades[row])
+                there = answers.grades[row, at].tolist()
+                rest = list((wanted - Counter(there)).elements())
+                ranks += [*at.tolist(), *[self._k] * len(rest)]
+                grades += [*there, *rest]
+        as_array = partial(np.array, dtype=np.int64)
+        return as_array(rows), RankedLists(as_array(ranks), as_array(starts), as_array(grades))
+
+    def _preference(self, answers: _Answers, own: Integers) -> tuple[Integers, Floats]:
+        """See `audit_lists`: queries with relevant passages in their own language and in another."""
+        rows, values = [], []
+        for row, item in enumerate(self._item):
+            langs = {
+                self._numbers[lang] for passage in self._grades.get(item, {}) for lang in self._sizes.get(passage, {})
+            }
+            if own[row] in langs and len(langs) > 1:
+                at = np.flatnonzero(answers.grades[row])
+                first = dict(zip(answers.langs[row, at[::-1]].tolist(), at[::-1].tolist(), strict=True))
+                mine = first.get(own[row], self._k)
+                others = [first.get(lang, self._k) for lang in langs - {own[row]}]
+                rows.append(row)
+                values.append(np.mean([(1 + np.sign(other - mine)) / 2 for other in others]))
+        return np.array(rows, dtype=np.int64), np.array(values, dtype=np.float64)
+
+    def _measure(self, name: str, rows: Integers, values: Floats) -> Measure:
+        cells, cell = np.unique(self._lang[rows].astype(str), return_inverse=True)
+        setting, _, metric = name.partition("/")
+        better = measure_info(name).lower_is_better
+        return Measure(setting, metric, tuple(cells.tolist()), cell, self._group[rows], values, better)
+
+
+__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "ListAudit", "audit_lists", "checked_metrics"]

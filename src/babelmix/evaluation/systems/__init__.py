@@ -1,0 +1,19 @@
+"""Systems: everything that can be audited, by kind. See `babelmix.evaluation.systems.base` for the two protocols."""
+
+from __future__ import annotations
+
+from babelmix._registry import Registry
+from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, System
+from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
+from babelmix.evaluation.systems.scores import ScoreMatrix
+
+SYSTEMS: Registry[type[System]] = Registry(
+    "kind of system",
+    {
+        "encoder": EncoderSystem,
+        "scores": ScoreMatrix,
+    },
+)
+"""The kinds of systems by name."""
+
+__all__ = ["SYSTEMS", "Answer", "EncoderSystem", "ExactSystem", "ListSystem", "ScoreMatrix", "Sides", "System"]

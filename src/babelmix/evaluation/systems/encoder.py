@@ -1,0 +1,181 @@
+"""An encoder as a system: texts and pictures are embedded, and every query is scored against every passage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from sentence_transformers import SentenceTransformer
+
+from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.copies import Copies, check_copies, count_copies
+from babelmix.corpus.images import Pictures
+from babelmix.encoders import encode, fingerprint
+from babelmix.encoders.embed import KINDS
+from babelmix.encoders.fingerprints import image_fingerprint
+from babelmix.encoders.kinds import kind_of
+from babelmix.encoders.limits import length_limit
+from babelmix.encoders.runtime import backend_of
+from babelmix.encoders.store import Embeddings
+from babelmix.encoders.towers import is_dual
+from babelmix.errors import AuditError
+from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.calibration import score_calibration
+from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.tokens import tokens_of
+
+
+class Sides(NamedTuple):
+    """Embeddings of a corpus.
+
+    Args:
+        queries: float32, shape (queries, dimension).
+        passages: float32, shape (passages, dimension).
+
+    """
+
+    queries: Embeddings
+    passages: Embeddings
+
+
+@dataclass(eq=False)
+class EncoderSystem:
+    """An encoder; its prompts for queries and documents are used.
+
+    The weights must not change while the system is in use: their fingerprint is computed once.
+
+    Args:
+        encoder: the encoder.
+        name: what reports call it.
+        batch_size: texts per forward pass; None: as many as its kind of encoder should have.
+        store: keep embeddings in the user's cache, so that an interrupted audit goes on where it was; None: only if its kind
+            of encoder is slower than a disk.
+        bf16: encode in bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
+        details: look at the tokenizer and at the levels of scores too, as an audit does.
+        extra: further facts to keep with the audit.
+
+    """
+
+    encoder: SentenceTransformer
+    name: str = "the encoder"
+    batch_size: int | None = None
+    store: bool | None = None
+    bf16: bool = False
+    details: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the encoder's weights and settings."""
+        return fingerprint(self.encoder)
+
+    @property
+    def similarity(self) -> str:
+        """How two embeddings are compared: `cosine` or `dot`.
+
+        Raises:
+            AuditError: the encoder compares them in another way.
+
+        """
+        own = str(self.encoder.similarity_fn_name)
+        if own not in ("cosine", "dot"):
+            raise AuditError(f"{self.name} scores by {own}; only cosine and dot product are supported")
+        return own
+
+    def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
+        """The facts by which a finished audit is recognised: name, weights, prompts, limits, corpus, precision."""
+        counted = count_copies(corpus)
+        backend = backend_of(self.encoder)
+        return AuditFacts(
+            encoder=self.name,
+            encoder_fingerprint=self.fingerprint,
+            prompts=dict(self.encoder.prompts),
+            max_seq_length=length_limit(self.encoder),
+            similarity=str(self.encoder.similarity_fn_name),
+            corpus=corpus.name,
+            fingerprint=corpus.fingerprint(),
+            queries=corpus.queries.num_rows,
+            passages=corpus.passages.num_rows,
+            machine_made=list(corpus.meta.get("machine_made") or []),
+            protocol=dict(corpus.meta["protocol"]) if corpus.meta.get("protocol") else None,
+            left_out=corpus.meta.get("left_out") or None,
+            excluded=corpus.excluded.num_rows or None,
+            copies={**counted, "count_as": copies} if counted["pairs"] else None,
+            # None, as in audits made before there was a choice.
+            precision="bfloat16" if self.bf16 else None if backend == "torch" else backend,
+        )
+
+    def embed(self, corpus: Corpus) -> Sides:
+        """Embed the queries and the passages of a corpus.
+
+        Raises:
+            EncoderError: the encoder cannot embed pictures, and the corpus has some.
+
+        """
+        return Sides(
+            *(
+                self._embedded(table, kind, side)
+                for table, kind, side in zip(
+                    (corpus.queries, corpus.passages), KINDS, ("queries", "passages"), strict=True
+                )
+            )
+        )
+
+    def rank(self, corpus: Corpus, *, copies: Copies = "wrong", sides: Sides | None = None) -> RankTable:
+        """Embed a corpus and rank every passage for every query.
+
+        Args:
+            corpus: the corpus.
+            copies: what copies of right answers count as; see `babelmix.corpus.copies`.
+            sides: the embeddings of the corpus, if `embed` has been called already.
+
+        Returns:
+            The rank table.
+
+        Raises:
+            AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or the
+                corpus has no query or no passage.
+
+        """
+        check_copies(copies)
+        facts, similarity = self.facts(corpus, copies=copies), self.similarity
+        for side, rows in (("query", corpus.queries.num_rows), ("passage", corpus.passages.num_rows)):
+            if rows == 0:
+                raise AuditError(f"{corpus.name}: there is no {side} in {', '.join(corpus.langs) or 'it'}")
+        queries, passages = self.embed(corpus) if sides is None else sides
+        zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
+        tokens = tokens_of(self.encoder, corpus) if self.details else None
+        facts = replace(facts, tokens=tokens, extra=self.extra, zero_vectors=zero)
+        table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
+        if not self.details:
+            return table
+        levels = score_calibration(table, corpus, queries, passages, similarity=similarity, copies=copies)
+        return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
+
+    def _embedded(self, table: pa.Table, kind: str, side: str) -> Embeddings:
+        is_picture = np.array([lang == IMAGE for lang in table["lang"].to_pylist()], dtype=bool)
+        if not is_picture.any():
+            return self._encoded(table["text"].to_pylist(), kind, side, self.fingerprint)
+        # Another text tower leaves pictures as they are.
+        key = image_fingerprint(self.encoder) if is_dual(self.encoder) else self.fingerprint
+        if is_picture.all():
+            return self._encoded(Pictures(table), kind, side, key)
+        texts = self._encoded(table.filter(pa.array(~is_picture))["text"].to_pylist(), kind, side, self.fingerprint)
+        pictures = self._encoded(Pictures(table.filter(pa.array(is_picture))), kind, side, key)
+        both = np.empty((table.num_rows, texts.shape[1]), dtype=np.float32)
+        both[~is_picture], both[is_picture] = texts, pictures
+        return both
+
+    def _encoded(self, inputs: Any, kind: str, side: str, key: str) -> Embeddings:
+        own = kind_of(self.encoder)
+        return encode(
+            self.encoder, inputs, kind, batch_size=self.batch_size or own.batch_size,
+            store=own.stored if self.store is None else self.store, key=key, label=f"encoding {side}", bf16=self.bf16,
+        )  # fmt: skip
+
+
+__all__ = ["EncoderSystem", "Sides"]
