@@ -54,7 +54,7 @@ class RunningServer:
         self._ask("start")
 
     def stop(self) -> None:
-        self._process.communicate(timeout=60)
+        self._process.communicate()
         self._log.close()
 
     def _ask(self, word: str) -> str:

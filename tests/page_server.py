@@ -95,6 +95,8 @@ def browsing() -> Iterator[Any]:
     """A browser, with nothing on its screen."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        # Limits that only end a hang.
+        sync_api.expect.set_options(timeout=120_000)
         yield browser
         browser.close()
 
@@ -103,6 +105,7 @@ def browsing() -> Iterator[Any]:
 def a_page(browser: Any, address: str) -> Iterator[tuple[Any, list[str]]]:
     """A page without a past, and what its browser complains of or asks of others than `address`."""
     context = browser.new_context(viewport={"width": 1100, "height": 800}, locale="en", reduced_motion="reduce")
+    context.set_default_timeout(120_000)
     page, troubles = context.new_page(), []
     page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -236,7 +239,7 @@ def handler_of(stand: Stand) -> type[BaseHTTPRequestHandler]:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             stand.asked.append(asked)
             if gate := stand.gates.get(asked.get("query", "")):
-                gate.wait(20)
+                gate.wait()
             try:
                 mode = asked.get("mode", "dense")
                 self.api({"hits": chosen(asked), "policy": asked["policy"], "mode": mode, "took_ms": 1.5})

@@ -34,4 +34,5 @@ def test_examples_of_docstrings_print_what_they_say(
     told = io.StringIO()
     for example in examples:
         runner.run(example, out=told.write)
-    assert not told.getvalue(), told.getvalue()
+    if told.getvalue():
+        pytest.fail(told.getvalue(), pytrace=False)

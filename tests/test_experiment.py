@@ -251,8 +251,7 @@ def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
     stamps: dict[Path, int] = {}
     for wanted in (0, 3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None:
             if len(list(runs.glob("*/*/training.json"))) > wanted or (
                 wanted == 0 and (runs.parent / "start").exists()
             ):

@@ -411,7 +411,7 @@ def test_two_share_a_cache(tiny_static, tmp_path, monkeypatch) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     for number, vectors in found.items():
         assert np.allclose(vectors[:: (-1) ** number], expected, atol=1e-6)
     again = Counting(tiny_static)

@@ -306,10 +306,11 @@ def test_an_old_answer_does_not_replace_a_new_one(page: Page, service: Stand) ->
     look(page, service)
     ask(page, "slow")
     expect(page.locator("#status")).to_have_text("Searching …")
-    ask(page, "nothing")
+    # The page gives up the old request, so that its answer cannot come any more.
+    with page.expect_event("requestfailed", lambda request: "slow" in (request.post_data or "")):
+        ask(page, "nothing")
     expect(page.locator("#empty")).to_be_visible()
     service.gates["slow"].set()
-    page.wait_for_timeout(200)
     expect(page.locator("#empty")).to_be_visible()
     assert page.locator(".hit").count() == 0
 

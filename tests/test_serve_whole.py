@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -42,7 +41,6 @@ def test_queries_that_wait_share_a_pass(searcher: Searcher) -> None:
     class Slow(Searcher):
         def embed(self, queries: list[str], **options: object) -> np.ndarray:  # type: ignore[override]
             sizes.append(len(queries))
-            time.sleep(0.05)
             return embed(queries)
 
     slow = Slow(searcher.index, searcher.encoder)
@@ -149,10 +147,10 @@ def test_the_command_serves_until_it_is_stopped(folder: Path, sent: signal.Signa
         line = process.stderr.readline()
         assert " is served at http://127.0.0.1:" in line, line
         address = line.split(" is served at ")[1].split()[0]
-        answer = httpx.post(f"{address}/search", json={"query": "Katze", "k": 1}, timeout=30)
+        answer = httpx.post(f"{address}/search", json={"query": "Katze", "k": 1}, timeout=None)
         assert len(answer.json()["hits"]) == 1
         process.send_signal(sent)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
         assert "Traceback" not in process.stderr.read()
 
 

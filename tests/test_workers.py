@@ -42,7 +42,7 @@ def command(tmp_path: Path, tiny_static) -> list[str]:
 
 
 def run(command: list[str]) -> dict:
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -63,8 +63,7 @@ def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> No
     # The kill of the process that asks; workers that die are below.
     for _ in range(int(os.environ.get("BABELMIX_KILLS", "0"))):
         process = subprocess.Popen(many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
-        deadline = time.monotonic() + 100
-        while process.poll() is None and time.monotonic() < deadline and not (address / "index.json").exists():
+        while process.poll() is None and not (address / "index.json").exists():
             time.sleep(0.05)
         time.sleep(random.uniform(0, 10))
         process.send_signal(signal.SIGKILL)
@@ -78,7 +77,6 @@ def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> No
 def test_killed_workers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(TESTS / "worker_faults.py"), str(tmp_path)], capture_output=True, text=True, env=ENVIRONMENT,
-        timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
@@ -126,7 +124,6 @@ def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path) -> None
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=60,
     )
     assert (done.returncode, done.stderr) == (
         1, "error: --workers is for --ray: say which cluster, as in  --ray local\n",
