@@ -96,10 +96,17 @@ def test_names() -> None:
         assert str(strategy(str(strategy(spec)))) == spec
 
 
-def test_a_schedule_is_no_point_of_the_alpha_curve() -> None:
-    assert [_alpha_of(name) for name in ("hybrid(0.25)", "hybrid(1)", "hybrid(1..0)", "hybrid(1..0 at 0.5)")] == [
-        0.25, 1.0, None, None,
-    ]  # fmt: skip
+def test_only_constant_mixtures_of_mono_and_cross_are_points_of_the_alpha_curve() -> None:
+    points = {"hybrid(0.25)": 0.25, "hybrid(.250)": 0.25, "hybrid": 0.5, "hybrid(1)": 1.0, "mono": 1.0, "cross": 0.0}
+    others = (
+        "hybrid(1..0)",
+        "hybrid(1..0 at 0.5)",
+        "hybrid(0.5, paired)",
+        "hybrid(0.5, one_to_k)",
+        "mixed",
+        "one_to_k",
+    )
+    assert {name: _alpha_of(name) for name in (*points, *others)} == points | dict.fromkeys(others)
 
 
 def test_a_schedule_asks_for_what_it_draws_and_for_the_length_of_the_run() -> None:

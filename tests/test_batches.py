@@ -12,7 +12,7 @@ from conftest import parallel_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, classes_of, largest_batch, strategy
+from babelmix.batches import STRATEGIES, BatchPlan, CorpusIndex, RowIndex, clusters_of, largest_batch, strategy
 from babelmix.batches.keyed import derive_key
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
@@ -192,7 +192,7 @@ def test_the_sequence_of_a_seed_is_pinned_over_listed_rows() -> None:
     # Rows of an item far apart, so that gathering them has to keep their order.
     order = np.random.default_rng(0).permutation(len(rows))
     index = RowIndex(*map(list, zip(*[map(str, rows[i]) for i in order], strict=True)))
-    assert index.row_class.dtype == np.int64
+    assert index.row_cluster.dtype == np.int64
     listed, ready = BatchPlan(CorpusIndex(corpus), strategy("cross"), 6), BatchPlan(index, strategy("mixed"), 6)
     assert [(listed[s].query_rows.tolist(), listed[s].passage_rows.tolist()) for s in (0, 10**9)] == LISTED
     assert [ready[s].query_rows.tolist() for s in (0, 10**9)] == READY
@@ -279,12 +279,12 @@ def test_classes_join_qrels_and_copies() -> None:
         rows("p", ["x", "y", "y ", "z"]),
         [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q3", "p3")],
     )
-    query_class, passage_class = classes_of(corpus)
-    assert query_class[1] == query_class[2] == passage_class[1] == passage_class[2]
-    assert query_class.tolist() == passage_class.tolist()
-    assert query_class.shape == (4,)
-    assert query_class.dtype == passage_class.dtype == np.int64
-    assert len({query_class[0], query_class[1], query_class[3]}) == 3
+    query_cluster, passage_cluster = clusters_of(corpus)
+    assert query_cluster[1] == query_cluster[2] == passage_cluster[1] == passage_cluster[2]
+    assert query_cluster.tolist() == passage_cluster.tolist()
+    assert query_cluster.shape == (4,)
+    assert query_cluster.dtype == passage_cluster.dtype == np.int64
+    assert len({query_cluster[0], query_cluster[1], query_cluster[3]}) == 3
 
 
 def test_an_untranslated_name_is_a_copy_in_another_language_too() -> None:
@@ -297,8 +297,8 @@ def test_an_untranslated_name_is_a_copy_in_another_language_too() -> None:
     ]
     passages = [{"item": i, "lang": lang, "text": text} for i, lang, text in rows]
     queries = [{"item": i, "lang": "en", "text": f"q{i}"} for i in "012"]
-    query_class, _ = classes_of(Corpus.from_rows(queries, passages, [(i, i) for i in "012"]))
-    assert query_class[0] == query_class[1] != query_class[2]
+    query_cluster, _ = clusters_of(Corpus.from_rows(queries, passages, [(i, i) for i in "012"]))
+    assert query_cluster[0] == query_cluster[1] != query_cluster[2]
 
 
 @pytest.mark.parametrize("kind", ["rows", "corpus"])
@@ -330,9 +330,9 @@ def test_row_index_for_ready_pairs() -> None:
             if batch.kind == "mono":
                 assert {a for _, a, _ in chosen} == {batch.lang}
     copies = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], ["q", "q2"], ["same", "same"])
-    assert copies.row_class[0] == copies.row_class[1]
+    assert copies.row_cluster[0] == copies.row_cluster[1]
     passages_only = RowIndex(["a", "b"], ["en", "en"], ["en", "en"], passage=["same", "same"])
-    assert passages_only.row_class[0] == passages_only.row_class[1]
+    assert passages_only.row_cluster[0] == passages_only.row_cluster[1]
     with pytest.raises(PlanError, match="one length"):
         RowIndex(["a"], ["en", "de"], ["en", "de"])
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sentence_transformers.util import mine_hard_negatives
 from test_negatives import check_negatives, with_negatives
 
-from babelmix.batches import BatchPlan, CorpusIndex, classes_of, strategy
+from babelmix.batches import BatchPlan, CorpusIndex, clusters_of, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training import mining
@@ -28,7 +28,7 @@ def forbidden(corpus: Corpus) -> set[tuple[str, str]]:
     queries, passages = corpus.queries.to_pylist(), corpus.passages.to_pylist()
     relevant = set(zip(corpus.qrels["query_item"].to_pylist(), corpus.qrels["passage_item"].to_pylist(), strict=True))
     orders = [list(dict.fromkeys(row["item"] for row in rows)) for rows in (queries, passages)]
-    classes = [dict(zip(items, found, strict=True)) for items, found in zip(orders, classes_of(corpus), strict=True)]
+    classes = [dict(zip(items, found, strict=True)) for items, found in zip(orders, clusters_of(corpus), strict=True)]
     bad = set(relevant)
     for query in orders[0]:
         near = {row["group"] for row in queries if row["item"] == query}

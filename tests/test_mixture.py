@@ -70,7 +70,7 @@ def test_rows_are_the_sources_tables_put_end_to_end() -> None:
     assert mixture.sources == ("news", "help")
     assert mixture.langs == LANGS
     assert mixture.rows == (160 + 48, 160 + 48)
-    assert mixture.classes == 64
+    assert mixture.clusters == 64
     assert mixture.mono_sizes().tolist() == [64, 64, 40, 40]
     assert mixture.mono_sizes().dtype == np.int64
     queries = [*corpora["news"].queries["text"].to_pylist(), *corpora["help"].queries["text"].to_pylist()]
@@ -334,7 +334,7 @@ def test_rows_of_a_class_are_drawn_by_their_languages_weights(kind: str) -> None
     listed = [("0", "de", "de"), ("0", "en", "en"), ("0", "de", "en"), ("0", "en", "de"), ("0", "fr", "de"),
               ("1", "fr", "fr"), ("1", "de", "de"), ("1", "en", "de"), ("1", "en", "de"), ("1", "fr", "en")]  # fmt: skip
     index = RowIndex(*map(list, zip(*listed, strict=True)))
-    assert index.classes == 2
+    assert index.clusters == 2
     assert index.rows == (10, 10)
     assert index.mono_sizes().tolist() == [2, 1, 1]
     weights = {"de": 1.0, "en": 2.0, "fr": 5.0}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches import BatchPlan, CorpusIndex, Mixture, strategy
-from babelmix.batches.strategies import WithTextText
+from babelmix.batches.strategies import TextText, WithTextText
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 
@@ -204,6 +204,6 @@ def test_translations_weigh_languages_by_their_captions_and_one_caption_is_one(t
     kept = [n for n, row in enumerate(rows) if row["lang"] != "fr" or row["item"] == "i0"]
     corpus = replace(whole, queries=whole.queries.take(kept))
     plan = BatchPlan(CorpusIndex(corpus), WithTextText(strategy("cross"), 0.5), 2, language_temperature=temperature)
-    found = plan.pool("translations")._weights
+    found = plan.pool(TextText().request(plan.facts, 0))._weights
     expected = np.array([12, 12, 1]) ** temperature
     assert np.allclose(found / found.sum(), expected / expected.sum())

@@ -130,7 +130,7 @@ def test_rows_are_one_file_per_language_put_end_to_end() -> None:
     index = RegularIndex(10, ("fr", "de"))
     assert index.langs == ("fr", "de")
     assert index.rows == (20, 20)
-    assert index.classes == 10
+    assert index.clusters == 10
     assert index.sources == ()
     assert index.mono_sizes().tolist() == [10, 10]
     pairs, langs = index.locate(np.array([0, 9, 10, 19]))

@@ -1,18 +1,21 @@
-"""Batch plans: which training pairs stand together, as a pure function of (seed, step)."""
+"""Batch plans: which training pairs are in one batch, as a pure function of (seed, step)."""
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from babelmix.batches.batch import Batch
 from babelmix.batches.mixture import Mixture
-from babelmix.batches.plan import Batch, BatchPlan, largest_batch
+from babelmix.batches.plan import BatchPlan, largest_batch
 from babelmix.batches.pool import PairIndex
 from babelmix.batches.regular import RegularIndex
+from babelmix.batches.requests import DrawRequest, PlanFacts
 from babelmix.batches.strategies import STRATEGIES, Strategy, strategy
 
 if TYPE_CHECKING:
-    from babelmix.batches.index import CorpusIndex, RowIndex, classes_of
+    from babelmix.batches.index import CorpusIndex, RowIndex, clusters_of
     from babelmix.batches.sampler import PlanBatchSampler, batch_sampler
 
 __all__ = [
@@ -20,26 +23,35 @@ __all__ = [
     "Batch",
     "BatchPlan",
     "CorpusIndex",
+    "DrawRequest",
     "Mixture",
     "PairIndex",
     "PlanBatchSampler",
+    "PlanFacts",
     "RegularIndex",
     "RowIndex",
     "Strategy",
     "batch_sampler",
-    "classes_of",
+    "clusters_of",
     "largest_batch",
     "strategy",
 ]
 
-# Loaded on first use: these need torch or the tables' libraries, and a plan over a `RegularIndex` only numpy.
+# Loaded at first use: these need torch or polars, and a plan over a `RegularIndex` needs numpy only.
 _HOMES = {
-    "CorpusIndex": "index", "RowIndex": "index", "classes_of": "index",
+    "CorpusIndex": "index", "RowIndex": "index", "clusters_of": "index",
     "PlanBatchSampler": "sampler", "batch_sampler": "sampler",
 }  # fmt: skip
 
 
+_RENAMED = {"classes_of": "clusters_of"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"babelmix.batches.{name} is now called {new}", DeprecationWarning, stacklevel=2)
+        name = new
     if name in _HOMES:
         return getattr(importlib.import_module(f"babelmix.batches.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

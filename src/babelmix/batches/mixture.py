@@ -1,45 +1,49 @@
-"""Several sources in one plan, each drawn by its weight; a batch is of one source."""
+"""Several sources in one plan: each batch is from one source, drawn by weight."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from babelmix.batches.batch import Batch
 from babelmix.batches.keyed import Permutation, derive_key
 from babelmix.batches.pool import Drawn, Floats, Ints, PairIndex, Pool
 from babelmix.errors import PlanError
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch
-
 BLOCK = 1000
-"""Batches in which every source has its exact quota."""
+"""In so many consecutive steps every source has its exact share."""
 
 
 class Mixture:
-    """An index over several sources, for batches that hold one source each.
+    """An index over several sources. Each batch is from one source.
 
-    A strategy draws the kind and the language of a batch first, so alpha and the language weights hold whatever the
-    sources are. Then the source is drawn by weight among those that can fill such a batch: a source in one language only
-    ever enters monolingual batches. In every 1,000 steps the sources that compete for a kind of batch have their exact
-    shares, in an order that is a keyed permutation. So the number of steps that a source had before is arithmetic,
-    and it walks through its classes by that number, each class once before any twice, as if it were alone.
+    The strategy decides the kind and the language of a batch first, so alpha and the language weights do not depend on the
+    sources. Then the source is drawn by weight from those that can fill such a batch: a source in one language is only in
+    monolingual batches. In every 1,000 steps the sources that compete for a kind of batch have their exact shares, in random
+    order. So the number of a source's earlier steps can be computed. The source goes through its clusters by that
+    number, each cluster once before any cluster twice, as if it were alone.
 
-    Rows are those of the sources' own tables put end to end in the order given; `local` turns a batch's back.
+    Row numbers are those of the sources' tables put end to end, in the order given; `local` gives a source's own row numbers.
 
     Args:
-        sources: an index by name, at least one.
-        weights: a positive number by name, one for every source; by default from the sizes.
-        temperature: where no weights are given, a source weighs its number of classes to this power: 1 is by size, 0
-            weighs all alike.
+        sources: the indexes by name, at least one.
+        weights: a positive weight for every source, by name. None: from the sizes.
+        temperature: without weights, a source weighs its number of clusters to this power: 1 is by size, 0 gives all sources the
+            same weight.
 
     Raises:
         PlanError: there is no source, a weight is missing, has no source or is not positive, or the temperature is not 0
             or more.
+
+    Example:
+        >>> from babelmix.batches import BatchPlan, RegularIndex
+        >>> sources = {"news": RegularIndex(100, ["de", "en"]), "help": RegularIndex(50, ["de", "en"])}
+        >>> plan = BatchPlan(Mixture(sources, {"news": 3, "help": 1}), "hybrid", 8)
+        >>> sum(plan[step].source == "news" for step in range(1000))
+        750
 
     """
 
@@ -57,7 +61,7 @@ class Mixture:
             raise PlanError(f"the source temperature must be 0 (all alike) or more, not {temperature}")
         self.parts = dict(sources)
         if weights is None:
-            weights = {name: float(index.classes) ** temperature for name, index in self.parts.items()}
+            weights = {name: float(index.clusters) ** temperature for name, index in self.parts.items()}
         for name, weight in weights.items():
             if not np.isfinite(weight) or weight <= 0:
                 raise PlanError(
@@ -70,9 +74,9 @@ class Mixture:
         self._starts: Ints = np.cumsum(sizes, axis=0) - sizes
 
     @property
-    def classes(self) -> int:
-        """See `PairIndex.classes`: the sum over the sources."""
-        return sum(index.classes for index in self.parts.values())
+    def clusters(self) -> int:
+        """See `PairIndex.clusters`: the sum over the sources."""
+        return sum(index.clusters for index in self.parts.values())
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -86,10 +90,10 @@ class Mixture:
         return tuple(self.parts)
 
     def local(self, batch: Batch) -> Batch:
-        """A batch with the row numbers that its source's own tables have.
+        """The batch with the row numbers of its source's own tables.
 
         Raises:
-            PlanError: the batch names no source of this mixture.
+            PlanError: the batch is not from a source of this mixture.
 
         """
         if batch.source not in self.parts:
@@ -119,25 +123,27 @@ class Mixture:
                 pools[place] = index.same(own, weights[self._numbers(index)])
         return _MixedPool(self, pools)
 
-    def different(self, weights: Floats) -> Pool:
+    def different(self, weights: Floats, passage_weights: Floats | None = None) -> Pool:
         """See `PairIndex.different`."""
-        pools = {
-            place: index.different(weights[self._numbers(index)]) for place, index in enumerate(self.parts.values())
-        }
+        pools = {}
+        for place, index in enumerate(self.parts.values()):
+            numbers = self._numbers(index)
+            own = () if passage_weights is None else (passage_weights[numbers],)
+            pools[place] = index.different(weights[numbers], *own)
         return _MixedPool(self, pools)
 
     def start(self, place: int) -> tuple[int, int]:
-        """The first query row and the first passage row of the source at a place."""
+        """The first query row and the first passage row of the source at a position."""
         query, passage = self._starts[place]
         return int(query), int(passage)
 
     def _numbers(self, index: PairIndex) -> Ints:
-        """The numbers in the mixture of a source's languages, shape (its languages,)."""
+        """The mixture's numbers of a source's languages, int64, shape (the source's languages,)."""
         return np.array([self.langs.index(lang) for lang in index.langs], dtype=np.int64)
 
 
 class _MixedPool(Pool):
-    """One kind of batch, by the place of the source."""
+    """The pools of one kind of batch, by the position of the source."""
 
     def __init__(self, mixture: Mixture, pools: Mapping[int, Pool]) -> None:
         self._mixture, self._pools = mixture, pools
@@ -156,7 +162,7 @@ class _MixedPool(Pool):
         return None if place is None else self._mixture.sources[place]
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """See `Pool.draw`: the batch that the step's source would have, alone, at its own step."""
+        """See `Pool.draw`: the step's source draws the batch that it would draw alone at its own step."""
         able = self._able(size)
         number, own_step = turn_of(self._mixture.weights[able], seed, step)
         name, pool = self._mixture.sources[able[number]], self._pools[able[number]]
@@ -170,20 +176,20 @@ class _MixedPool(Pool):
 
 
 def quotas(weights: Floats) -> Ints:
-    """Steps of each source in a block, in proportion to weights by the largest remainder, at least one.
+    """The number of steps of each source in a block: in proportion to the weights (largest remainder), at least one.
 
     Args:
         weights: positive, shape (sources,).
 
     Returns:
-        int64, shape (sources,); the sum is `BLOCK`, or the number of sources if that is more.
+        int64, shape (sources,). The sum is `BLOCK`, or the number of sources if that is larger.
 
     """
     length = max(BLOCK, len(weights))
     exact = weights / weights.sum() * length
     quota: Ints = np.maximum(np.floor(exact).astype(np.int64), 1)
     while quota.sum() != length:
-        # Rounding down leaves steps over; lifting a tiny weight to one step takes some from the others.
+        # Rounding down leaves steps to give away. Raising a tiny weight to one step takes steps from other sources.
         missing = exact - quota
         if quota.sum() < length:
             quota[np.argmax(missing)] += 1
@@ -193,15 +199,15 @@ def quotas(weights: Floats) -> Ints:
 
 
 def turn_of(weights: Floats, seed: int, step: int) -> tuple[int, int]:
-    """Which source has a step, and how many earlier steps it had.
+    """The source of a step, and the number of earlier steps that this source had.
 
     Args:
-        weights: positive, of the sources that compete, shape (sources,).
-        seed: of the plan.
-        step: of the plan.
+        weights: positive weights of the sources that can fill the batch, shape (sources,).
+        seed: the seed of the plan.
+        step: the step of the plan.
 
     Returns:
-        The number of the source and its own step.
+        The number of the source, and the source's own step.
 
     """
     if len(weights) == 1:
@@ -221,6 +227,6 @@ def _quotas(weights: bytes) -> tuple[tuple[int, ...], int]:
 
 @lru_cache(maxsize=64)
 def _order(quota: tuple[int, ...], key: int) -> Ints:
-    """The source of each step of a block; kept for the steps that follow."""
+    """The source of each step of a block; cached for the following steps."""
     places = np.repeat(np.arange(len(quota)), quota)
     return places[Permutation(len(places), key)(np.arange(len(places)))]

@@ -1,7 +1,7 @@
-"""Hard negatives: passages that look like an answer to a row's query and are none.
+"""Hard negatives: passages that look like an answer to a query but are not.
 
-arXiv 2408.10536 trains on triplets of a query, an answer and such a passage, and does not say in which language the
-passage is. Here it is in the answer's, so that the language of a passage never tells that it is the wrong one.
+arXiv 2408.10536 trains on triplets of a query, an answer and such a passage, and does not say in which language the hard negative
+is. Here it is in the language of the answer, so that an encoder cannot tell the two apart by language.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from babelmix.batches.keyed import derive_key, integers, uniforms
 from babelmix.batches.pool import Floats, Ints
 
 _TRIES = 64
-"""Random passages tried for a row that has no negative of its own left."""
+"""Tries to find a random passage for a row without a usable negative of its own."""
 
 
 class RowsByLanguage:
     """Rows of one side by (item, language): `order[first[item, lang] : + count[item, lang]]`.
 
     Args:
-        item: of each row, int64, shape (rows,).
-        lang: of each row, int64, shape (rows,).
-        items: how many items there are.
-        langs: how many languages there are.
+        item: the item of each row, int64, shape (rows,).
+        lang: the language of each row, int64, shape (rows,).
+        items: the number of items.
+        langs: the number of languages.
 
     """
 
@@ -35,7 +35,7 @@ class RowsByLanguage:
         self.has = self.count > 0
 
     def pick(self, item: Ints, lang: Ints | int, chance: Floats) -> Ints:
-        """A row of each (item, language), any of several with equal chance."""
+        """A row of each (item, language). Several such rows have equal chance."""
         offset = (chance * self.count[item, lang]).astype(np.int64)
         return self.order[self.first[item, lang] + offset]
 
@@ -43,47 +43,47 @@ class RowsByLanguage:
 class HardNegatives:
     """Draws a hard negative for each row of a batch.
 
-    A negative is never of a class that stands in the batch with a query of its own: it would be the right answer of another
-    row. A row none of whose own negatives fits, or that has none, gets a random passage in its answer's language. Where the batch
-    holds all of that language it shares another row's: in the loss the negatives of all rows stand beside every query.
+    A negative is never from a cluster that is in the batch: it could be the right answer of another row. A row gets a random
+    passage in the language of its answer if it has no negatives, or if none of them is usable. If the batch already holds all
+    passages of that language, the row gets the negative of another row. In the loss, every query sees the negatives of all rows.
 
     Args:
-        query_item: item of each query row, int64, shape (query rows,).
-        query_class: class of each query item, int64, shape (query items,).
-        passage_lang: language of each passage row, int64, shape (passage rows,).
-        passage_class: class of each passage item, int64, shape (passage items,).
+        query_item: the item of each query row, int64, shape (query rows,).
+        query_cluster: the cluster of each query item, int64, shape (query items,).
+        passage_lang: the language of each passage row, int64, shape (passage rows,).
+        passage_cluster: the cluster of each passage item, int64, shape (passage items,).
         rows: the passage rows by item and language.
-        negatives: query items and the passage items that are their negatives, both int64, shape (negatives,).
+        negatives: query items, and the passage items that are their negatives; both int64, shape (negatives,).
 
     """
 
     def __init__(
         self,
         query_item: Ints,
-        query_class: Ints,
+        query_cluster: Ints,
         passage_lang: Ints,
-        passage_class: Ints,
+        passage_cluster: Ints,
         rows: RowsByLanguage,
         negatives: tuple[Ints, Ints],
     ) -> None:
-        self._query_item, self._query_class = query_item, query_class
-        self._passage_lang, self._passage_class, self._rows = passage_lang, passage_class, rows
+        self._query_item, self._query_cluster = query_item, query_cluster
+        self._passage_lang, self._passage_cluster, self._rows = passage_lang, passage_cluster, rows
         order = np.argsort(negatives[0], kind="stable")
         self._passage = negatives[1][order]
-        self._count = np.bincount(negatives[0], minlength=len(query_class))
+        self._count = np.bincount(negatives[0], minlength=len(query_cluster))
         self._first = np.cumsum(self._count) - self._count
 
     def draw(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
-        """Passage rows, int64, shape (batch,); None if the batch leaves none. Pure in the key.
+        """Draw a passage row for each row, int64, shape (batch,); None if no row has a negative. Pure in the key.
 
         Args:
-            query_rows: of the batch, int64, shape (batch,).
-            passage_rows: of the batch, int64, shape (batch,).
-            key: of the chance to use, 64 bits.
+            query_rows: the query rows of the batch, int64, shape (batch,).
+            passage_rows: the passage rows of the batch, int64, shape (batch,).
+            key: 64 bits, the key of the random numbers.
 
         """
         query, lang = self._query_item[query_rows], self._passage_lang[passage_rows]
-        taken = np.unique(self._query_class[query])
+        taken = np.unique(self._query_cluster[query])
         chance = uniforms(key, 2 * len(query)).reshape(2, -1)
         count = self._count[query]
         begin = (chance[0] * count).astype(np.int64)
@@ -98,7 +98,7 @@ class HardNegatives:
             open_rows = np.flatnonzero(chosen < 0)
             if not len(open_rows):
                 break
-            drawn = integers(derive_key(key, "random", turn), len(self._passage_class), len(open_rows))
+            drawn = integers(derive_key(key, "random", turn), len(self._passage_cluster), len(open_rows))
             self._keep(chosen, open_rows, drawn, lang, taken)
         own = chosen >= 0
         if not own.any():
@@ -109,6 +109,6 @@ class HardNegatives:
         return rows
 
     def _keep(self, chosen: Ints, rows: Ints, passages: Ints, lang: Ints, taken: Ints) -> None:
-        """Take the passages that exist in their row's language and are of no class in the batch."""
-        good = (self._rows.count[passages, lang[rows]] > 0) & ~np.isin(self._passage_class[passages], taken)
+        """Take the passages that exist in the language of their row and whose cluster is not in the batch."""
+        good = (self._rows.count[passages, lang[rows]] > 0) & ~np.isin(self._passage_cluster[passages], taken)
         chosen[rows[good]] = passages[good]

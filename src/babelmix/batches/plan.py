@@ -2,91 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from babelmix.batches.keyed import derive_key, uniform
-from babelmix.batches.pool import CaptionIndex, Ints, PairIndex, Pool, Wheel
+from babelmix.batches.batch import Batch
+from babelmix.batches.pool import CaptionIndex, Floats, PairIndex, Pool
+from babelmix.batches.requests import DrawRequest, PlanFacts
 from babelmix.batches.strategies import Strategy
+from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.errors import PlanError
 
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """One batch of training pairs.
-
-    Args:
-        kind: `mono`, `cross` or `mixed`; a corpus has `one_to_k` too, and pictures with captions
-            also `paired` or `text_text`.
-        step: of the plan.
-        lang: the language of a `mono` batch, else None.
-        query_rows: rows of the corpus's queries, int64, shape (batch,); of a `one_to_k` batch K in a row for each
-            passage.
-        passage_rows: rows of its passages, int64, shape (batch,); none in a `text_text` batch.
-        source: the source that all rows are of, if the plan has several.
-        negative_rows: rows of the passages that are hard negatives of the queries, int64, shape (batch,), or None.
-        second_rows: rows of the queries that say the same in another language, int64, shape (batch,), or None.
-
-    """
-
-    kind: str
-    step: int
-    lang: str | None
-    query_rows: Ints
-    passage_rows: Ints
-    source: str | None = None
-    negative_rows: Ints | None = None
-    second_rows: Ints | None = None
-
-    def __len__(self) -> int:
-        return len(self.query_rows)
-
-    def slice(self, rank: int, world_size: int) -> Batch:
-        """The part of one rank: the same kind, consecutive rows."""
-
-        def mine(rows: Ints) -> Ints:
-            share = len(rows) // world_size
-            return rows[rank * share : (rank + 1) * share]
-
-        negatives = None if self.negative_rows is None else mine(self.negative_rows)
-        second = None if self.second_rows is None else mine(self.second_rows)
-        return replace(
-            self, query_rows=mine(self.query_rows), passage_rows=mine(self.passage_rows), negative_rows=negatives,
-            second_rows=second,
-        )  # fmt: skip
+if TYPE_CHECKING:
+    from babelmix.corpus import Corpus
 
 
 class BatchPlan:
-    """`plan[step] -> Batch`: deterministic in (seed, step), in any order, with no state.
+    """`plan[step] -> Batch`: deterministic in (seed, step), in any order, without state.
 
-    The classes of a pool (see `pool`) are permuted by a key; step s takes the window of the batch's size at s modulo the
-    number of whole windows, and every turn through the pool has another permutation. On fully parallel data all pools
-    have the same classes, so every strategy sees the same items at the same step, and each item once per turn.
+    The plan permutes the clusters of a pool (see `pool`) by a key. Step s takes the window number s of the permutation, modulo
+    the number of whole windows. Every turn through the pool has another permutation. On fully parallel data all pools have the
+    same clusters, so every strategy sees the same items at the same step, and each item once a turn.
 
     Args:
-        index: what to draw from.
-        strategy: how, see `babelmix.batches.strategies`.
+        data: the training corpus, or an index to draw from.
+        strategy: a strategy or its name, as in `hybrid(0.25)`; see `babelmix.batches.strategy`.
         batch_size: rows of the global batch, over all ranks.
         seed: another seed gives another sequence.
-        language_temperature: languages are drawn in proportion to size ** temperature; 0 is uniform (as in arXiv
+        language_temperature: languages are drawn in proportion to size ** temperature. 0 is uniform (as in arXiv
             2408.10536), 1 is by size.
-        world_size: number of ranks that share a batch; it does not change the global batch.
-        steps: of the whole run, for strategies that change over it; others do without.
+        world_size: the number of ranks that share a batch. It does not change the global batch.
+        steps: the number of steps of the whole run. Only strategies that change over the run need it.
 
     Raises:
-        PlanError: the batch cannot be shared or filled, by which language the message says; or the strategy needs the number of
-            steps, and there is none.
+        ConfigError: there is no such strategy.
+        PlanError: the batch cannot be shared by the ranks or cannot be filled; the message names the language. Or the strategy
+            needs the number of steps.
+
+    Example:
+        >>> from babelmix.corpus import Corpus
+        >>> rows = [{"item": str(i), "lang": lang, "text": f"{lang} {i}"} for i in range(4) for lang in ("de", "en")]
+        >>> queries = [row | {"text": row["text"] + "?"} for row in rows]
+        >>> corpus = Corpus.from_rows(queries, rows, [(str(i), str(i)) for i in range(4)])
+        >>> plan = BatchPlan(corpus, "hybrid(0.25)", 4, seed=0)
+        >>> [plan[step].kind for step in range(4)]
+        ['cross', 'cross', 'cross', 'cross']
 
     """
 
     def __init__(
         self,
-        index: PairIndex,
-        strategy: Strategy,
+        data: PairIndex | Corpus,
+        strategy: Strategy | str,
         batch_size: int,
         *,
         seed: int = 0,
@@ -100,64 +69,90 @@ class BatchPlan:
             raise PlanError(f"the language temperature must be 0 (uniform) or more, not {language_temperature}")
         if steps is not None and steps < 1:
             raise PlanError(f"a run has at least one step, not {steps}")
-        self.index, self.strategy, self.batch_size, self.steps = index, strategy, batch_size, steps
+        self.index, self.strategy, self.batch_size, self.steps = (
+            index_of(data),
+            parse_strategy(strategy),
+            batch_size,
+            steps,
+        )
         self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
-        self._pools: dict[tuple[str, int | None, int | None], Pool] = {}
-        strategy.check(self)
+        self.facts = PlanFacts(self.index, batch_size, seed, language_temperature, world_size, steps)
+        self._pools: dict[DrawRequest, Pool] = {}
+        for request in self.strategy.requests(self.facts):
+            self.pool(request)
         able = {name for pool in self._pools.values() for name in pool.sources(batch_size)}
-        if idle := [name for name in index.sources if name not in able]:
+        if idle := [name for name in self.index.sources if name not in able]:
             raise PlanError(
-                f"the source {idle[0]!r} can fill no {strategy} batch of {batch_size}; use a smaller batch size, another "
+                f"the source {idle[0]!r} can fill no {self.strategy} batch of {batch_size}; use a smaller batch size, another "
                 "strategy, or leave the source out"
             )
 
     def __getitem__(self, step: int) -> Batch:
         if step < 0:
             raise IndexError("a step is 0 or more")
-        return self.strategy.draw(self, step)
+        request = self.strategy.request(self.facts, step)
+        drawn = self.pool(request).draw(self.seed, step, request.size or self.batch_size)
+        return Batch(
+            request.kind, step, request.lang, drawn.query_rows, drawn.passage_rows, drawn.source, drawn.negative_rows,
+            drawn.second_rows,
+        )  # fmt: skip
 
     def batches(self, first: int = 0, rank: int = 0) -> Iterator[Batch]:
-        """The endless sequence of one rank's batches from step `first` on."""
+        """The endless sequence of one rank's batches, from the step `first` on."""
         step = first
         while True:
             yield self[step].slice(rank, self.world_size)
             step += 1
 
-    def pool(self, kind: str, lang: int | None = None, *, k: int | None = None) -> Pool:
-        """The pool of one kind: `same` (of one language, or of each row's own) or `different`.
-
-        For a corpus also `renderings` (in `k` languages), for pictures with captions `paired` or `translations`; see
-        `CaptionIndex`.
+    def pool(self, request: DrawRequest) -> Pool:
+        """The pool of a request; it can fill the request's batches.
 
         Raises:
-            PlanError: the kind is for pictures, and the index has none.
+            PlanError: the index has no such pool, or the pool holds too few clusters.
 
         """
-        if (kind, lang, k) not in self._pools:
-            self._pools[kind, lang, k] = self._make_pool(kind, lang, k)
-        return self._pools[kind, lang, k]
+        if request not in self._pools:
+            pool = self._make_pool(request)
+            _check_size(pool, request, self.batch_size)
+            self._pools[request] = pool
+        return self._pools[request]
 
-    def _make_pool(self, kind: str, lang: int | None, k: int | None) -> Pool:
-        if kind == "same":
-            return self.index.same(lang, self.language_weights)
-        if kind == "different":
-            return self.index.different(self.language_weights)
-        if kind == "renderings":
-            return self.renderings.renderings(self.language_weights, k)
-        index = self.captions
-        if kind == "translations":
-            sizes = np.maximum(index.caption_sizes(), 1).astype(np.float64)
-            return index.translations(sizes**self.language_temperature)
-        return index.paired(self.language_weights)
+    def _make_pool(self, request: DrawRequest) -> Pool:
+        weights = self.facts.language_weights
+        if request.pool == "same":
+            return self.index.same(None if request.lang is None else self._number(request.lang), weights)
+        if request.pool == "different":
+            if request.query_langs is None and request.passage_langs is None:
+                return self.index.different(weights)
+            return self.index.different(
+                self._only(weights, request.query_langs), self._only(weights, request.passage_langs)
+            )
+        if request.pool == "renderings":
+            return self._renderings.renderings(weights, request.k)
+        if request.pool == "paired":
+            return self._captions.paired(weights)
+        sizes = np.maximum(self._captions.caption_sizes(), 1).astype(np.float64)
+        return self._captions.translations(sizes**self.language_temperature)
 
-    @property
-    def renderings(self) -> CaptionIndex:
-        """The index, if it knows which queries are of one item.
+    def _number(self, lang: str) -> int:
+        if lang not in self.index.langs:
+            raise PlanError(
+                f"the strategy {self.strategy} needs the language {lang!r}; the languages are {', '.join(self.index.langs)}"
+            )
+        return self.index.langs.index(lang)
 
-        Raises:
-            PlanError: it does not.
+    def _only(self, weights: Floats, langs: tuple[str, ...] | None) -> Floats:
+        """The weights, with 0 for all languages but those given."""
+        if langs is None:
+            return weights
+        only = np.zeros_like(weights)
+        numbers = [self._number(lang) for lang in langs]
+        only[numbers] = weights[numbers]
+        return only
 
-        """
+    @cached_property
+    def _renderings(self) -> CaptionIndex:
+        """The index, if it knows which queries belong to one item."""
         if not isinstance(self.index, CaptionIndex):
             raise PlanError(
                 f"batches of the strategy {self.strategy} are of one corpus; use mono, cross or hybrid for several sources, "
@@ -165,14 +160,9 @@ class BatchPlan:
             )
         return self.index
 
-    @property
-    def captions(self) -> CaptionIndex:
-        """The index, if it is one of pictures with captions.
-
-        Raises:
-            PlanError: it is not.
-
-        """
+    @cached_property
+    def _captions(self) -> CaptionIndex:
+        """The index, if it is one of pictures with captions."""
         if not isinstance(self.index, CaptionIndex) or not self.index.pictures:
             raise PlanError(
                 f"batches of the strategy {self.strategy} are of one corpus of pictures with captions; use mono, cross or "
@@ -180,90 +170,60 @@ class BatchPlan:
             )
         return self.index
 
-    def chance(self, step: int, what: str) -> float:
-        """A uniform number of this step, by purpose."""
-        return uniform(derive_key(self.seed, what, step))
 
-    def language(self, step: int) -> int:
-        """The number of the language of this step, drawn by weight among those with same-language pairs."""
-        return self._languages.one(self.chance(step, "language"))
+def index_of(data: PairIndex | Corpus) -> PairIndex:
+    """The index of a corpus, or the index itself."""
+    if isinstance(data, PairIndex):
+        return data
+    # Imported here: a plan over a `RegularIndex` needs none of the libraries that a corpus needs.
+    from babelmix.batches.index import CorpusIndex
+    from babelmix.corpus import Corpus
 
-    def fill(self, kind: str, step: int, pool: Pool, lang: int | None = None, *, size: int | None = None) -> Batch:
-        """Draw the batch of a step from a pool, of `size` distinct classes: by default as many as a batch has rows."""
-        drawn = pool.draw(self.seed, step, size or self.batch_size)
-        tag = None if lang is None else self.index.langs[lang]
-        return Batch(
-            kind, step, tag, drawn.query_rows, drawn.passage_rows, drawn.source, drawn.negative_rows, drawn.second_rows
+    if not isinstance(data, Corpus):
+        raise PlanError(f"a plan draws from a Corpus or an index such as RegularIndex, not from {type(data).__name__}")
+    return CorpusIndex(data)
+
+
+def _check_size(pool: Pool, request: DrawRequest, batch_size: int) -> None:
+    size = request.size or batch_size
+    if len(pool) < size:
+        where = "" if request.lang is None else f" in {request.lang}"
+        have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
+        raise PlanError(
+            f"{request.what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {size}; use a smaller "
+            "batch size, more data, or leave the language out"
         )
 
-    @cached_property
-    def mono_sizes(self) -> Ints:
-        """Classes with a same-language pair, by language, int64, shape (languages,)."""
-        return self.index.mono_sizes()
 
-    @cached_property
-    def language_weights(self) -> npt.NDArray[np.float64]:
-        """Relative weight of each language, shape (languages,)."""
-        if self.language_temperature == 0:
-            return np.ones(len(self.index.langs))
-        # A language without same-language pairs can still stand in a cross-lingual row.
-        return np.maximum(self.mono_sizes, 1).astype(np.float64) ** self.language_temperature
+def largest_batch(data: PairIndex | Corpus, strategy: Strategy | str, limit: int = 1 << 16) -> int:
+    """The largest batch size, up to `limit`, at which a strategy can fill every batch.
 
-    @cached_property
-    def _languages(self) -> Wheel:
-        return Wheel(self.language_weights * (self.mono_sizes > 0))
-
-    def require_steps(self, what: str) -> None:
-        """Raise unless the number of the run's steps is known.
-
-        Args:
-            what: needs it, for the message.
-
-        Raises:
-            PlanError: it is not.
-
-        """
-        if self.steps is None:
-            raise PlanError(f"{what} changes over the run: say how many steps it has (`steps`)")
-
-    def require(self, pool: Pool, what: str, langs: Sequence[str] = (), *, size: int | None = None) -> None:
-        """Raise unless a pool can fill a batch.
-
-        Args:
-            pool: of the batches.
-            what: they are, for the message.
-            langs: that they are in, likewise.
-            size: distinct classes that they need, by default as many as a batch has rows.
-
-        Raises:
-            PlanError: it holds fewer.
-
-        """
-        size = size or self.batch_size
-        if len(pool) < size:
-            where = f" in {', '.join(langs)}" if langs else ""
-            have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
-            raise PlanError(
-                f"{what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {size}; use a smaller "
-                "batch size, more data, or leave the language out"
-            )
-
-
-def largest_batch(index: PairIndex, strategy: Strategy, limit: int = 1 << 16) -> int:
-    """The largest batch size, up to `limit`, that every batch of a strategy can be filled to.
+    Args:
+        data: the training corpus, or an index.
+        strategy: a strategy or its name.
+        limit: the largest size to try.
 
     Raises:
-        PlanError: not even two rows fit.
+        PlanError: not even a batch of two rows can be filled.
+
+    Example:
+        >>> from babelmix.batches import RegularIndex
+        >>> largest_batch(RegularIndex(pairs=10, langs=["de", "en"]), "hybrid")
+        10
 
     """
+    index, chosen = index_of(data), parse_strategy(strategy)
     low, high = 2, limit
-    # Whether batches can be filled does not depend on the length of the run.
-    BatchPlan(index, strategy, low, steps=1)
+    # Whether batches can be filled does not depend on the number of steps.
+    BatchPlan(index, chosen, low, steps=1)
     while low < high:
         middle = (low + high + 1) // 2
         try:
-            BatchPlan(index, strategy, middle, steps=1)
+            BatchPlan(index, chosen, middle, steps=1)
             low = middle
         except PlanError:
             high = middle - 1
     return low
+
+
+__all__ = ["BatchPlan", "index_of", "largest_batch"]

@@ -1,7 +1,7 @@
-"""What a plan asks of an index: pools of classes, and pairs of a pool.
+"""What a plan needs of an index: pools of clusters, and pairs drawn from a pool.
 
-A *class* joins items that a batch must not hold together. A batch draws distinct classes of one pool, so neither a
-translation nor a copy of a row's positive is ever one of its negatives.
+A *cluster* joins items that must not be in one batch together: items with a common qrel or a common text. A batch draws distinct
+clusters of one pool. So neither a translation nor a copy of a row's positive is ever one of the row's negatives.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Drawn(NamedTuple):
     Args:
         query_rows: int64, shape (batch,).
         passage_rows: int64, shape (batch,).
-        source: the source that they come from, if the index has several.
-        negative_rows: a hard negative of each row, if the index has them, int64, shape (batch,).
-        second_rows: a second caption of each row, in another language, int64, shape (batch,); see `CaptionIndex`.
+        source: the name of the source of all rows, if the index has several sources.
+        negative_rows: a hard negative for each row, if the index has them, int64, shape (batch,).
+        second_rows: a second caption for each row, in another language, int64, shape (batch,); see `CaptionIndex`.
 
     """
 
@@ -38,58 +38,58 @@ class Drawn(NamedTuple):
 
 
 class Pool(ABC):
-    """What can fill one kind of batch."""
+    """The pairs that one kind of batch is drawn from."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """The largest batch that it can fill."""
+        """The size of the largest batch that the pool can fill."""
 
     @abstractmethod
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """A batch of `size` rows, at most as many as the pool can fill; pure in (seed, step)."""
+        """Draw a batch of `size` rows, at most `len(self)`; pure in (seed, step)."""
 
     def sources(self, size: int) -> frozenset[str]:
-        """Names of the sources that can fill a batch of `size` rows; none unless the index has several."""
+        """The names of the sources that can fill a batch of `size` rows; empty if the index has no sources."""
         del size
         return frozenset()
 
     @property
     def largest_source(self) -> str | None:
-        """The source that can fill the largest batch, if the index has several."""
+        """The source that can fill the largest batch, if the index has several sources."""
         return None
 
 
-class ClassPool(Pool):
-    """Classes of one index; its length is their number."""
+class ClusterPool(Pool):
+    """Clusters of one index; the length of the pool is their number."""
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """See `Pool.draw`: the window of the step in the permutation of its turn through the classes."""
+        """See `Pool.draw`: the step's window in the permutation of this turn through the clusters."""
         turn, window = divmod(step, len(self) // size)
         shuffled = permutation(len(self), derive_key(seed, "classes", turn))
-        classes = shuffled(np.arange(window * size, (window + 1) * size))
-        query_rows, passage_rows = self.pick(classes, derive_key(seed, "rows", step))
+        clusters = shuffled(np.arange(window * size, (window + 1) * size))
+        query_rows, passage_rows = self.pick(clusters, derive_key(seed, "rows", step))
         negative_rows = self.negatives(query_rows, passage_rows, derive_key(seed, "negatives", step))
         return Drawn(query_rows, passage_rows, negative_rows=negative_rows)
 
     def negatives(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
-        """A hard negative for each pair of a batch; None if the index has none.
+        """A hard negative for each pair of a batch; None if the index has no hard negatives.
 
         Args:
-            query_rows: what `pick` gave, int64, shape (batch,).
-            passage_rows: likewise.
-            key: of the chance to use, 64 bits.
+            query_rows: the query rows that `pick` returned, int64, shape (batch,).
+            passage_rows: the passage rows that `pick` returned, int64, shape (batch,).
+            key: 64 bits, the key of the random numbers.
 
         """
         del query_rows, passage_rows, key
         return None
 
     @abstractmethod
-    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """Choose a query row and a passage row for each class.
+    def pick(self, clusters: Ints, key: int) -> tuple[Ints, Ints]:
+        """Choose a query row and a passage row for each cluster.
 
         Args:
-            classes: distinct positions in this pool, int64, shape (batch,).
-            key: of the chance to use, 64 bits.
+            clusters: distinct positions in this pool, int64, shape (batch,).
+            key: 64 bits, the key of the random numbers.
 
         Returns:
             Query rows and passage rows, int64, shape (batch,).
@@ -97,48 +97,50 @@ class ClassPool(Pool):
         """
 
 
+@runtime_checkable
 class PairIndex(Protocol):
     """An index over training pairs by language."""
 
     @property
     def langs(self) -> tuple[str, ...]:
-        """The languages, whose positions here are their numbers."""
+        """The languages. The position of a language here is its number."""
         ...
 
     @property
-    def classes(self) -> int:
-        """How many classes have a pair, in whatever languages."""
+    def clusters(self) -> int:
+        """The number of clusters that have a pair, in any languages."""
         ...
 
     @property
     def rows(self) -> tuple[int, int]:
-        """Sizes of the two tables that query rows and passage rows are numbers of."""
+        """The sizes of the query table and of the passage table, which row numbers point into."""
         ...
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the sources, if there are several to choose from."""
+        """The names of the sources; empty if the index is one source."""
         ...
 
     def mono_sizes(self) -> Ints:
-        """Classes with a same-language pair, by language, int64, shape (languages,)."""
+        """The number of clusters with a same-language pair, by language, int64, shape (languages,)."""
         ...
 
     def same(self, lang: int | None, weights: Floats) -> Pool:
-        """Pairs with query and passage in one language: that of number `lang`, or each row its own if None.
+        """Pairs with query and passage in one language.
 
         Args:
-            lang: a language's number, or None.
-            weights: positive, of the languages, by which a row draws its own, shape (languages,).
+            lang: the number of the language of all rows. None: each row draws its own language.
+            weights: the weights by which rows draw their language, positive, shape (languages,).
 
         """
         ...
 
-    def different(self, weights: Floats) -> Pool:
-        """Pairs with query and passage in different languages, each row its own ordered pair (a, b) ~ weight a x weight b.
+    def different(self, weights: Floats, passage_weights: Floats | None = None) -> Pool:
+        """Pairs with query and passage in different languages. Each row draws an ordered pair (a, b) ~ weights[a] x weights[b].
 
         Args:
-            weights: as for `same`.
+            weights: the weights of the languages, shape (languages,). A language of weight 0 is not drawn.
+            passage_weights: the weights of the passages' languages, if they differ from those of the queries.
 
         """
         ...
@@ -146,57 +148,57 @@ class PairIndex(Protocol):
 
 @runtime_checkable
 class CaptionIndex(PairIndex, Protocol):
-    """An index that knows which queries are of one item, such as the captions of a picture in several languages."""
+    """An index that knows which queries belong to one item, such as the captions of a picture in several languages."""
 
     @property
     def pictures(self) -> bool:
-        """Whether its passages are pictures."""
+        """Whether the passages are pictures."""
         ...
 
     def paired(self, weights: Floats) -> Pool:
-        """Pictures with two captions in different languages each.
+        """Pictures, each with two captions in different languages.
 
         Args:
-            weights: as for `same`.
+            weights: see `PairIndex.same`.
 
         """
         ...
 
     def translations(self, weights: Floats) -> Pool:
-        """Two captions of a picture in different languages, without the picture: no passage rows.
+        """Two captions of a picture in different languages, without the picture. There are no passage rows.
 
         Args:
-            weights: as for `same`.
+            weights: see `PairIndex.same`.
 
         """
         ...
 
     def caption_sizes(self) -> Ints:
-        """Classes with a caption, by language, beside a picture or not, int64, shape (languages,)."""
+        """The number of clusters with a caption, by language (`text_only` ones too), int64, shape (languages,)."""
         ...
 
     @property
-    def beside(self) -> int:
-        """How many languages may stand beside a picture: the most that `renderings` can have."""
+    def max_renderings(self) -> int:
+        """The largest K of `renderings`: the number of languages that may be in a batch with passages."""
         ...
 
     def renderings(self, weights: Floats, k: int | None = None) -> Pool:
-        """Passages with a query in each of K languages: K query rows for each passage row, side by side.
+        """Passages with queries in K languages: K query rows in succession for each passage row.
 
         Args:
-            weights: as for `same`; a text's passage is in one of its languages.
-            k: how many languages are drawn for each passage; None: all that may stand beside a picture.
+            weights: see `PairIndex.same`. A text passage is in one language, drawn by weight.
+            k: the number of languages drawn for each passage. None: all `max_renderings`.
 
         """
         ...
 
 
-def choose(weights: Floats, chance: Floats) -> Ints:
-    """A column of each row, drawn in proportion to non-negative weights.
+def draw_columns(weights: Floats, chance: Floats) -> Ints:
+    """Draw a column for each row, in proportion to the weights.
 
     Args:
-        weights: shape (rows, columns); no row is all zero.
-        chance: uniform numbers, shape (rows,).
+        weights: non-negative, shape (rows, columns); each row has a positive weight.
+        chance: uniform numbers in [0, 1), shape (rows,).
 
     Returns:
         int64, shape (rows,).
@@ -204,13 +206,13 @@ def choose(weights: Floats, chance: Floats) -> Ints:
     """
     edges = np.cumsum(weights, axis=1)
     total = edges[:, -1]
-    # Rounding may carry the target to the last edge, beyond which there is no column.
+    # Rounding may move the target to the last edge; there is no column after it.
     target = np.minimum(chance * total, np.nextafter(total, 0))
     return (edges > target[:, None]).argmax(axis=1)
 
 
-class Wheel:
-    """Numbers 0..n-1 drawn in proportion to fixed weights: `choose` for one row of weights and many chances.
+class Categorical:
+    """Draws numbers 0..n-1 in proportion to fixed weights.
 
     Args:
         weights: non-negative, not all zero, shape (n,).
@@ -220,13 +222,26 @@ class Wheel:
     def __init__(self, weights: Floats) -> None:
         edges = np.cumsum(weights)
         self._edges = edges / edges[-1]
-        # What falls behind the last positive weight by rounding belongs to it.
+        # A chance that rounding moves behind the last positive weight belongs to that weight.
         self._last = int(np.flatnonzero(weights)[-1])
 
     def __call__(self, chance: Floats) -> Ints:
-        """A number for each of the chances in [0, 1), int64, the same shape."""
+        """A number for each chance in [0, 1), int64, the same shape."""
         return np.minimum(np.searchsorted(self._edges, chance, side="right"), self._last)
 
     def one(self, chance: float) -> int:
         """A number for one chance in [0, 1)."""
         return min(int(self._edges.searchsorted(chance, side="right")), self._last)
+
+
+__all__ = [
+    "CaptionIndex",
+    "Categorical",
+    "ClusterPool",
+    "Drawn",
+    "Floats",
+    "Ints",
+    "PairIndex",
+    "Pool",
+    "draw_columns",
+]

@@ -1,4 +1,4 @@
-"""An index without memory: every pair exists in every language, and a row's number is arithmetic."""
+"""An index that needs no memory: every pair exists in every language, so row numbers are computed."""
 
 from __future__ import annotations
 
@@ -8,38 +8,45 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix.batches.keyed import derive_key, integers, uniforms
-from babelmix.batches.pool import ClassPool, Floats, Ints, Pool, Wheel
+from babelmix.batches.pool import Categorical, ClusterPool, Floats, Ints, Pool
 from babelmix.errors import PlanError
 
 ROUNDS = 64
-"""How often substitutes are drawn before a batch without clashes is given up."""
+"""Rounds of drawing substitutes before the index gives up on a batch without clashes."""
 SUBSTITUTES = 64
-"""At least so many at a time."""
+"""The least number of substitutes in a round."""
 
 IntArray = npt.NDArray[np.integer]
 
 
 class RegularIndex:
-    """An index over fully parallel data: `pairs` pairs, each of them in all of `langs`.
+    """An index over fully parallel data: every pair exists in every language.
 
-    Row `lang * pairs + pair` is pair `pair` in the language of number `lang`, on both sides: one file per language, put
-    end to end. With a column or a file per language instead, `locate` gives pair and language of a row.
+    Row `lang * pairs + pair` is pair number `pair` in language number `lang`, on both sides. That is one file per language, put
+    end to end. If you have a column or a file per language, `locate` gives the pair and the language of a row.
 
-    It needs no memory per pair, so 40 million pairs cost what 40 do. Where several pairs share a query or a passage
-    (40 million pairs of mMARCO share half a million queries), give the item of every pair: no batch then holds two pairs of one
-    query item or one passage item. A pair that clashes with an earlier one of its batch gives its place to a pair drawn
-    at random, itself pure in (seed, step); such pairs are seen out of turn. Unlike `CorpusIndex` this does not know which
-    other passages are relevant to a query: a passage that answers two queries and is listed with both may still stand
-    beside one while the other has another positive.
+    The index needs no memory per pair, so 40 million pairs cost as much as 40. If several pairs share a query or a passage (the
+    40 million pairs of mMARCO share half a million queries), give the items: then no batch has two pairs of one query item or of
+    one passage item. A pair that clashes with an earlier pair of its batch is replaced by a random pair. The replacement is pure
+    in (seed, step) too, but such pairs are seen out of turn.
+
+    Unlike `CorpusIndex`, this index does not know which other passages are relevant to a query. If a passage answers two queries
+    and is listed with both, it can be in a batch as a false negative of the second query.
 
     Args:
-        pairs: how many there are.
+        pairs: the number of pairs.
         langs: the languages, in the order of the files or columns.
         query: the query item of every pair, integers, shape (pairs,); may be memory-mapped.
-        passage: the passage item of every pair, likewise.
+        passage: the passage item of every pair, integers, shape (pairs,); may be memory-mapped.
 
     Raises:
-        PlanError: no pair, no language, a language twice, or items that are not one integer a pair.
+        PlanError: there is no pair or no language, a language is there twice, or there is not one integer item for each pair.
+
+    Example:
+        >>> index = RegularIndex(pairs=10, langs=["de", "en"])
+        >>> pairs, langs = index.locate(np.array([3, 13]))
+        >>> pairs.tolist(), langs.tolist()
+        ([3, 3], [0, 1])
 
     """
 
@@ -59,8 +66,8 @@ class RegularIndex:
         self._items = tuple(items for items in (query, passage) if items is not None)
 
     @property
-    def classes(self) -> int:
-        """See `PairIndex.classes`: a pair is a class."""
+    def clusters(self) -> int:
+        """See `PairIndex.clusters`: each pair is a cluster."""
         return self.pairs
 
     @property
@@ -74,13 +81,13 @@ class RegularIndex:
         return ()
 
     def locate(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Pair and language number of rows.
+        """The pair and the language of rows.
 
         Args:
             rows: query rows or passage rows of a batch, int64, any shape.
 
         Returns:
-            Pairs and numbers of languages in `langs`, both int64, the same shape.
+            Numbers of pairs, and numbers of languages in `langs`; both int64, the same shape.
 
         """
         langs, pairs = np.divmod(rows, self.pairs)
@@ -92,27 +99,28 @@ class RegularIndex:
 
     def same(self, lang: int | None, weights: Floats) -> Pool:
         """See `PairIndex.same`."""
-        # Numbers of (query language, passage language), a * languages + b.
-        twice = np.arange(len(self.langs)) * (len(self.langs) + 1)
-        return _RegularPool(self, twice if lang is None else twice[lang : lang + 1], weights)
+        numbers = np.arange(len(self.langs)) if lang is None else np.array([lang])
+        return _RegularPool(self, numbers, numbers, weights[numbers])
 
-    def different(self, weights: Floats) -> Pool:
+    def different(self, weights: Floats, passage_weights: Floats | None = None) -> Pool:
         """See `PairIndex.different`."""
-        number = np.arange(len(self.langs) ** 2)
-        return _RegularPool(self, number[number % (len(self.langs) + 1) > 0], weights)
+        query, passage = np.divmod(np.arange(len(self.langs) ** 2), len(self.langs))
+        share = weights[query] * (weights if passage_weights is None else passage_weights)[passage]
+        keep = (query != passage) & (share > 0)
+        return _RegularPool(self, query[keep], passage[keep], share[keep])
 
     def without_clashes(self, pairs: Ints, key: int) -> Ints:
-        """Pairs with those that share an item with an earlier one replaced.
+        """Replace every pair that shares an item with an earlier pair.
 
         Args:
-            pairs: shape (batch,).
-            key: of the stream of substitutes.
+            pairs: int64, shape (batch,).
+            key: 64 bits, the key of the stream of substitutes.
 
         Returns:
-            int64, shape (batch,): as given wherever nothing clashes.
+            int64, shape (batch,); pairs that do not clash are left as they are.
 
         Raises:
-            PlanError: there seem to be too few distinct items.
+            PlanError: no batch without clashes was found; there seem to be too few distinct items.
 
         """
         if not self._items:
@@ -138,7 +146,7 @@ class RegularIndex:
         )
 
     def _first_of_their_items(self, pairs: Ints) -> npt.NDArray[np.bool_]:
-        """Whether a pair is the first of the given ones with its query, and with its passage; shape (batch,)."""
+        """Whether each pair is the first with its query item and the first with its passage item, bool, shape (batch,)."""
         first = np.ones(len(pairs), dtype=bool)
         for items in self._items:
             found = np.asarray(items[pairs])
@@ -148,26 +156,30 @@ class RegularIndex:
         return first
 
 
-class _RegularPool(ClassPool):
-    """All pairs, in some of the ordered pairs of languages."""
+class _RegularPool(ClusterPool):
+    """All pairs, in some ordered pairs of languages.
 
-    def __init__(self, index: RegularIndex, lang_pairs: Ints, weights: Floats) -> None:
+    Args:
+        index: the index of the pairs.
+        query_lang: numbers of the queries' languages, int64, shape (language pairs,).
+        passage_lang: numbers of the passages' languages, int64, shape (language pairs,).
+        weights: positive weights of the language pairs, shape (language pairs,).
+
+    """
+
+    def __init__(self, index: RegularIndex, query_lang: Ints, passage_lang: Ints, weights: Floats) -> None:
         self._index = index
-        query_lang, passage_lang = np.divmod(lang_pairs, len(index.langs))
         self._starts = query_lang * index.pairs, passage_lang * index.pairs
-        # A row in one language weighs what the language does, a row in two what both do.
-        share = np.where(query_lang == passage_lang, weights[query_lang], weights[query_lang] * weights[passage_lang])
-        self._wheel = Wheel(share) if len(lang_pairs) > 1 else None
+        self._draw_langs = Categorical(weights) if len(weights) > 1 else None
 
     def __len__(self) -> int:
         return self._index.pairs if len(self._starts[0]) else 0
 
-    def pick(self, classes: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `ClassPool.pick`."""
-        pairs = self._index.without_clashes(classes, derive_key(key, "substitutes"))
-        if self._wheel is None:
-            rows = pairs + self._starts[0][0]
-            return rows, rows
-        drawn = self._wheel(uniforms(key, len(pairs)))
+    def pick(self, clusters: Ints, key: int) -> tuple[Ints, Ints]:
+        """See `ClusterPool.pick`."""
+        pairs = self._index.without_clashes(clusters, derive_key(key, "substitutes"))
         query_starts, passage_starts = self._starts
+        if self._draw_langs is None:
+            return pairs + query_starts[0], pairs + passage_starts[0]
+        drawn = self._draw_langs(uniforms(key, len(pairs)))
         return pairs + query_starts[drawn], pairs + passage_starts[drawn]

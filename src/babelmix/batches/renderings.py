@@ -1,4 +1,4 @@
-"""Another rendering of a row's item: what the row says, in another language."""
+"""Other renderings: for a row, a row of the same item in another language."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 from babelmix.batches.keyed import uniforms
 from babelmix.batches.negatives import RowsByLanguage
-from babelmix.batches.pool import Ints, choose
+from babelmix.batches.pool import Ints, draw_columns
 
 if TYPE_CHECKING:
     from babelmix.corpus import Corpus
 
 NONE = -1
-"""Stands for the rendering of a row whose item has one language only."""
+"""The row number of a missing rendering: the item has no other language."""
 
 
 class OtherRenderings:
-    """Draws for rows of one side of a corpus a row of the same item in another language.
+    """Draws, for each row of one side of a corpus, a row of the same item in another language.
 
-    The language is drawn by weight among those that the item has beside the row's own; the row, if there are several, uniformly.
+    The language is drawn by weight from the item's other languages. If the item has several rows in it, one is drawn uniformly.
 
     Args:
-        corpus: of texts.
+        corpus: a corpus of texts.
         side: `queries` or `passages`.
-        weights: positive, by language; by default all are alike.
+        weights: positive weights by language. None: all languages weigh the same.
 
     """
 
@@ -40,16 +40,16 @@ class OtherRenderings:
         self._rows = RowsByLanguage(self._item, self._lang, items, langs)
 
     def draw(self, rows: Ints, key: int, *, first: int = 0, of: int | None = None) -> Ints:
-        """A rendering of each row; pure in the key.
+        """Draw another rendering of each row; pure in the key.
 
         Args:
-            rows: of the side, int64, shape (rows,).
-            key: of the chance to use, 64 bits.
-            first: where they begin in the global batch, whose other rows other ranks have.
-            of: rows of the global batch, by default these alone.
+            rows: row numbers of the side, int64, shape (rows,).
+            key: 64 bits, the key of the random numbers.
+            first: the position of the first row in the global batch; other ranks have the other rows.
+            of: the number of rows of the global batch. None: `rows` is the whole batch.
 
         Returns:
-            Rows of the side, or `NONE`, int64, shape (rows,).
+            Row numbers of the side, or `NONE`, int64, shape (rows,).
 
         """
         chance = uniforms(key, 2 * (of or len(rows))).reshape(2, -1)[:, first : first + len(rows)]
@@ -58,7 +58,7 @@ class OtherRenderings:
         others[np.arange(len(rows)), self._lang[rows]] = 0.0
         has = others.any(axis=1)
         found = np.full(len(rows), NONE, dtype=np.int64)
-        lang = choose(others[has], chance[0, has])
+        lang = draw_columns(others[has], chance[0, has])
         found[has] = self._rows.pick(item[has], lang, chance[1, has])
         return found
 

@@ -43,7 +43,7 @@ class StepRenderings(StepTexts):
 
     def __init__(self, data: TrainingData, plan: BatchPlan, of: str, rank: int = 0) -> None:
         super().__init__(data, plan, rank)
-        weights = dict(zip(plan.index.langs, plan.language_weights.tolist(), strict=True))
+        weights = dict(zip(plan.index.langs, plan.facts.language_weights.tolist(), strict=True))
         self._others = {
             name: {side: OtherRenderings(corpus, side, weights) for side in SIDES[of]}
             for name, corpus in data.sources.items()

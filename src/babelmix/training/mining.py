@@ -24,7 +24,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
 from babelmix._progress import progress_bar
-from babelmix.batches import classes_of
+from babelmix.batches import clusters_of
 from babelmix.corpus import Corpus
 from babelmix.errors import TrainingError
 from babelmix.training.data import refuse_evaluation_only
@@ -63,9 +63,9 @@ def mine(
 
     For every query and every language that it has an answer in, the passages of that language are searched. A candidate is no
     negative if it answers the query, in whatever language; if it shares a group with the query or one of its answers; or if it is
-    of one class with them, see `classes_of`: a copy of an answer, or an answer to a copy of the query. Of the candidates in the
-    query's own language and of those in others each gives its share of `number`, best places first; where one has too few, the
-    other fills up.
+    of one cluster with them, see `clusters_of`: a copy of an answer, or an answer to a copy of the query. Of the candidates in
+    the query's own language and of those in others each gives its share of `number`, best places first; where one has too few,
+    the other fills up.
 
     A negative is a pair of items, so training reads it in whatever language the answer is in. `meta["mined"]` has the settings
     and how many negatives were found in which pair of languages.
@@ -144,7 +144,7 @@ class _RuledOut:
         sides = [pc.unique(table["item"]).to_pylist() for table in (corpus.queries, corpus.passages)]
         self._query, self._passage = (
             dict(zip(items, classes.tolist(), strict=True))
-            for items, classes in zip(sides, classes_of(corpus), strict=True)
+            for items, classes in zip(sides, clusters_of(corpus), strict=True)
         )
         self.answers: dict[str, set[str]] = defaultdict(set)
         for query, passage in zip(*(corpus.qrels[c].to_pylist() for c in ("query_item", "passage_item")), strict=True):

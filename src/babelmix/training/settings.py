@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from babelmix._lists import Texts
+from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.evaluation.measure_info import MULTI_MAP, check_name, measure_info
 
 LARGEST_SEED = 2**32 - 1
@@ -100,8 +101,8 @@ class TrainingSettings(BaseModel):
 
     @property
     def several_queries(self) -> bool:
-        """Whether some batches have several queries an item."""
-        return "one_to_k" in self.strategy
+        """Whether some batches have several queries for each passage."""
+        return parse_strategy(self.strategy).several_queries
 
     @field_validator("stop_on")
     @classmethod

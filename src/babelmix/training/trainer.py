@@ -21,7 +21,7 @@ from transformers import TrainerCallback, set_seed
 from babelmix import _processes
 from babelmix._files import check_output_folder, remove_folder, replacing_folder, write_json
 from babelmix._progress import progress_bar, quiet_transformers
-from babelmix.batches import BatchPlan
+from babelmix.batches import BatchPlan, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.composing import compose_first
@@ -256,7 +256,7 @@ def _refuse_what_does_not_fit(
         )
     if settings.distil_from and settings.mini_batch_size:
         raise TrainingError("distil_from has no GradCache; leave mini_batch_size at 0")
-    if settings.text_only_langs and not settings.text_share and "text_text" not in settings.strategy:
+    if settings.text_only_langs and not settings.text_share and not strategy(settings.strategy).draws_text_only:
         raise TrainingError(
             "text_only_langs are only seen in steps without pictures; set text_share above 0, or take hybrid(ALPHA, text_text)"
         )

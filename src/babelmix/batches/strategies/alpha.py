@@ -1,6 +1,6 @@
-"""Alpha over a run: from one value to another, as the learner's needs change (curriculum; Bengio et al., ICML 2009).
+"""Alpha over a run: the share of monolingual batches may change from one value to another.
 
-A linear schedule of the probability with which a step is of one kind is that of scheduled sampling (arXiv 1506.03099).
+This is a curriculum (Bengio et al., ICML 2009). The linear schedule is that of scheduled sampling (arXiv 1506.03099).
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from babelmix.errors import PlanError
 
 @dataclass(frozen=True)
 class Alpha:
-    """Alpha of each step of a run.
+    """The probability of a monolingual batch at each step of a run.
 
-    Without `at`, `alpha(step) = start + (end - start) * step / (steps - 1)`: `start` at the first step, `end` at the last.
-    With it, `start` in the first `round(at * steps)` steps and `end` in the others. After the run it stays at `end`.
+    Without `at`, alpha changes evenly: `alpha(step) = start + (end - start) * step / (steps - 1)`. With `at`, alpha is `start` in
+    the first `round(at * steps)` steps and `end` in the others. After the last step alpha stays at `end`.
 
     Args:
-        start: in [0, 1].
-        end: in [0, 1].
-        at: the share of the run after which alpha jumps, in (0, 1); None: it goes evenly.
+        start: alpha at the first step, in [0, 1].
+        end: alpha at the last step, in [0, 1].
+        at: the share of the run after which alpha jumps, in (0, 1). None: alpha changes evenly.
 
     Raises:
         PlanError: a value is out of its range.
+
+    Example:
+        >>> [Alpha(1.0, 0.0).of(step, steps=5) for step in range(5)]
+        [1.0, 0.75, 0.5, 0.25, 0.0]
 
     """
 
@@ -37,14 +41,18 @@ class Alpha:
                 raise PlanError(f"alpha is a probability between 0 and 1, not {value}")
         if self.at is not None and not 0 < self.at < 1:
             raise PlanError(f"alpha changes at a share of the run between 0 and 1, not at {self.at}")
+        # Equal schedules are equal objects: a constant does not jump, and there is one zero.
+        object.__setattr__(self, "at", None if self.start == self.end else self.at)
+        object.__setattr__(self, "start", self.start + 0.0)
+        object.__setattr__(self, "end", self.end + 0.0)
 
     @property
     def constant(self) -> bool:
-        """Whether it is the same at every step, so that the run's length does not matter."""
+        """Whether alpha is the same at every step."""
         return self.start == self.end
 
     def of(self, step: int, steps: int) -> float:
-        """Alpha at a step, from 0, of a run of so many."""
+        """Alpha at a step (from 0) of a run with so many steps."""
         if self.at is not None:
             return self.start if step < round(self.at * steps) else self.end
         if step >= steps - 1:
@@ -52,15 +60,21 @@ class Alpha:
         return self.start + (self.end - self.start) * step / (steps - 1)
 
     def __str__(self) -> str:
-        jump = "" if self.at is None else f" at {self.at:g}"
-        return f"{self.start:g}" if self.constant else f"{self.start:g}..{self.end:g}{jump}"
+        jump = "" if self.at is None else f" at {_shortest(self.at)}"
+        return _shortest(self.start) if self.constant else f"{_shortest(self.start)}..{_shortest(self.end)}{jump}"
+
+
+def _shortest(value: float) -> str:
+    """The shortest text that reads as the value again."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def parse_alpha(text: str) -> Alpha:
-    """Alpha from its spelling: `0.5`, `1..0` (evenly), `1..0 at 0.3` (a jump after three tenths of the run).
+    """Read an alpha: `0.5`, `1..0` (it changes evenly), or `1..0 at 0.3` (it jumps after three tenths of the run).
 
     Raises:
-        ValueError: it is spelt otherwise.
+        ValueError: the text is not one of these.
         PlanError: see `Alpha`.
 
     """

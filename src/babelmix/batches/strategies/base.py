@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, Self
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
+from babelmix.batches.requests import DrawRequest, PlanFacts
+from babelmix.batches.strategies.alpha import Alpha
+from babelmix.errors import ConfigError
 
 
 class Strategy(ABC):
-    """Decides the kind of each batch and draws it; pure in (plan's seed, step)."""
+    """Decides what each batch of a plan is made of.
+
+    A strategy draws nothing itself. It says by a `DrawRequest` what it needs, and the plan draws that. Make a strategy a frozen
+    dataclass, so that equal arguments make equal strategies.
+    """
 
     name: ClassVar[str]
 
-    @abstractmethod
-    def check(self, plan: BatchPlan) -> None:
-        """Raise `PlanError` unless every batch this strategy may draw can be filled."""
+    alpha: Alpha | None = None
+    """The probability of a monolingual batch, for strategies that are known by it; else None."""
+
+    @classmethod
+    def parse(cls, arguments: str | None) -> Self:
+        """Make the strategy from the text between its parentheses.
+
+        Args:
+            arguments: `0.25` in `hybrid(0.25)`; None if there are no parentheses.
+
+        Raises:
+            ConfigError: the strategy does not take these arguments.
+
+        """
+        if arguments is not None:
+            raise ConfigError(f"the strategy {cls.name!r} does not take {arguments!r}; write {cls.name} alone")
+        return cls()
 
     @abstractmethod
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """The global batch of a step."""
+    def requests(self, facts: PlanFacts) -> Iterable[DrawRequest]:
+        """Every request that `request` may return, so that the plan can check its pools before the first step.
+
+        Raises:
+            PlanError: the index cannot have the batches at all.
+
+        """
+
+    @abstractmethod
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """What a step needs; pure in (`facts.seed`, step), so draw chance from `facts.chance` only."""
+
+    @property
+    def several_queries(self) -> bool:
+        """Whether some batches have several queries for each passage."""
+        return False
+
+    @property
+    def draws_text_only(self) -> bool:
+        """Whether some batches have captions without their pictures."""
+        return False
 
     def __str__(self) -> str:
+        """The one spelling that all equal strategies have."""
         return self.name
 
 
-def items_in(plan: BatchPlan, texts: int) -> int:
-    """How many items of so many texts a batch has, a multiple of its ranks: two at least, as one has nothing to be told from."""
-    least = 2 if plan.world_size == 1 else 1
-    return max(plan.batch_size // (texts * plan.world_size), least) * plan.world_size
+__all__ = ["Strategy"]

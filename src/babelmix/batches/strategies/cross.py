@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
+from babelmix.batches.requests import DrawRequest, PlanFacts
+from babelmix.batches.strategies.alpha import Alpha
 from babelmix.batches.strategies.base import Strategy
 from babelmix.errors import PlanError
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
+_REQUEST = DrawRequest("cross", "different", "cross-lingual batches")
 
 
+@dataclass(frozen=True)
 class Cross(Strategy):
-    """Query and passage of a row are in different languages, drawn per row among those the item has."""
+    """Query and passage of a row are in different languages. Each row draws its own pair from those that its item has."""
 
     name: ClassVar[str] = "cross"
+    alpha = Alpha(0.0, 0.0)
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        if len(plan.index.langs) < 2:
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        if len(facts.langs) < 2:
             raise PlanError(
-                f"cross-lingual batches need two languages, but the corpus has only {plan.index.langs[0]}; "
+                f"cross-lingual batches need two languages, but the corpus has only {facts.langs[0]}; "
                 "add translations or use the strategy 'mono'"
             )
-        plan.require(plan.pool("different"), "cross-lingual batches")
+        yield _REQUEST
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        return plan.fill("cross", step, plan.pool("different"))
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        return _REQUEST
+
+
+__all__ = ["Cross"]

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
+from babelmix.batches.requests import DrawRequest, PlanFacts
 from babelmix.batches.strategies.base import Strategy
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
+_REQUEST = DrawRequest("mixed", "same", "batches of same-language rows")
 
 
+@dataclass(frozen=True)
 class Mixed(Strategy):
-    """In-batch negatives are mostly in another language than their query, so language alone tells them from positives."""
+    """Query and passage of a row are in one language, and each row draws its own.
+
+    Most in-batch negatives are in another language than their query. So an encoder can tell them from the positive by language
+    alone, and learns language bias.
+    """
 
     name: ClassVar[str] = "mixed"
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        plan.require(plan.pool("same"), "batches of same-language rows")
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        yield _REQUEST
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        return plan.fill("mixed", step, plan.pool("same"))
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        return _REQUEST
+
+
+__all__ = ["Mixed"]

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
 
-import numpy as np
-
+from babelmix.batches.requests import DrawRequest, PlanFacts
+from babelmix.batches.strategies.alpha import Alpha
 from babelmix.batches.strategies.base import Strategy
 from babelmix.errors import PlanError
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
 
-
+@dataclass(frozen=True)
 class Mono(Strategy):
-    """Every row's query and passage are in the batch's language; the language is drawn per batch."""
+    """All queries and passages of a batch are in one language. Each batch draws its language."""
 
     name: ClassVar[str] = "mono"
+    alpha = Alpha(1.0, 1.0)
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        usable = np.flatnonzero(plan.mono_sizes > 0)
-        if not len(usable):
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        if not facts.mono_langs:
             raise PlanError("no item has a query and a passage in one language, so there are no monolingual batches")
-        for lang in usable:
-            plan.require(plan.pool("same", int(lang)), "monolingual batches", [plan.index.langs[lang]])
+        for lang in facts.mono_langs:
+            yield mono_request(lang)
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        lang = plan.language(step)
-        return plan.fill("mono", step, plan.pool("same", lang), lang)
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        return mono_request(facts.draw_language(step, facts.mono_langs))
+
+
+@lru_cache(maxsize=256)
+def mono_request(lang: str) -> DrawRequest:
+    """The request for a batch in one language."""
+    return DrawRequest("mono", "same", "monolingual batches", lang=lang)
+
+
+__all__ = ["Mono", "mono_request"]

@@ -1,55 +1,81 @@
-"""`one_to_k`: each item once, with its queries in K languages (CCRK, arXiv 2406.18254): all, or K drawn for each item.
+"""`one_to_k`: each passage once, with its queries in K languages (CCRK, arXiv 2406.18254).
 
-The queries are the captions of a picture, or those that one text answers, which is in one language for each item.
+The queries are the captions of a picture, or the translations of a question. A text passage is in one language, drawn by weight.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from babelmix.batches.strategies.base import Strategy, items_in
-from babelmix.errors import PlanError
-
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
+from babelmix.batches.requests import DrawRequest, PlanFacts
+from babelmix.batches.strategies.base import Strategy
+from babelmix.errors import ConfigError, PlanError
 
 
+@dataclass(frozen=True)
 class OneToK(Strategy):
-    """As many items as K queries each leave room for in a batch.
+    """A batch of B rows has B / K passages, each with K queries.
 
     Args:
-        k: languages of each item: drawn one after another by weight among those that it has, and in that order; None: all of
-            the corpus, in theirs. Items of fewer are left out.
+        k: the number of query languages of each item. They are drawn one after another, by weight, from those that the item has.
+            None: all languages of the corpus, in the corpus's order. Items with fewer languages are left out.
 
     Raises:
-        PlanError: k is not at least 1.
+        PlanError: k is less than 1.
 
     """
 
     name: ClassVar[str] = "one_to_k"
+    k: int | None = None
 
-    def __init__(self, k: int | None = None) -> None:
-        if k is not None and k < 1:
-            raise PlanError(f"one_to_k takes at least one language for each item, not {k}")
-        self.k = k
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise PlanError(f"one_to_k takes at least one language for each item, not {self.k}")
+
+    @classmethod
+    def parse(cls, arguments: str | None) -> Self:
+        """See `Strategy.parse`."""
+        if arguments is None:
+            return cls()
+        try:
+            k = int(arguments)
+        except ValueError:
+            raise ConfigError(
+                f"the strategy 'one_to_k' does not take {arguments!r}; it takes a whole number, as in one_to_k(4)"
+            ) from None
+        return cls(k)
 
     def __str__(self) -> str:
         return self.name if self.k is None else f"{self.name}({self.k})"
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        most = plan.renderings.beside
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        most = facts.max_renderings
+        if most is None:
+            raise PlanError(
+                f"batches of the strategy {self} are of one corpus; use mono, cross or hybrid for several sources, "
+                "ready pairs or a RegularIndex"
+            )
         if (self.k or 1) > most:
             raise PlanError(
-                f"{self}: an item has queries in {most} languages at most; use a smaller K, or other strategies"
+                f"{self}: an item has queries in {most} languages at most; use a smaller K, or another strategy"
             )
+        yield self.request(facts, 0)
+
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
         languages = "all languages" if self.k is None else f"{self.k} languages"
-        pool = plan.pool("renderings", k=self.k)
-        plan.require(pool, f"batches of items with queries in {languages}", size=self._size(plan))
+        size = facts.clusters_of(self.k or facts.max_renderings or 1)
+        return DrawRequest(
+            "one_to_k", "renderings", f"batches of items with queries in {languages}", k=self.k, size=size
+        )
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        return plan.fill("one_to_k", step, plan.pool("renderings", k=self.k), size=self._size(plan))
+    @property
+    def several_queries(self) -> bool:
+        """See `Strategy.several_queries`."""
+        return True
 
-    def _size(self, plan: BatchPlan) -> int:
-        return items_in(plan, self.k or plan.renderings.beside)
+
+__all__ = ["OneToK"]

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
-from babelmix.batches.strategies.base import Strategy, items_in
-
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
+from babelmix.batches.requests import DrawRequest, PlanFacts
+from babelmix.batches.strategies.base import Strategy
 
 
+@dataclass(frozen=True)
 class Paired(Strategy):
-    """Half as many pictures as a batch has rows, so that it has as many captions as any other batch."""
+    """A batch of B rows has B / 2 pictures with two captions each, so it has as many captions as any other batch."""
 
     name: ClassVar[str] = "paired"
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        plan.require(plan.pool("paired"), "batches of pictures with two captions", size=half(plan))
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        yield self.request(facts, 0)
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        return plan.fill("paired", step, plan.pool("paired"), size=half(plan))
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        return DrawRequest("paired", "paired", "batches of pictures with two captions", size=facts.clusters_of(2))
 
 
-def half(plan: BatchPlan) -> int:
-    """Items of a batch with two captions each."""
-    return items_in(plan, 2)
+__all__ = ["Paired"]

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
+from babelmix.batches.requests import DrawRequest, PlanFacts
 from babelmix.batches.strategies.base import Strategy
-from babelmix.batches.strategies.paired import half
 from babelmix.errors import PlanError
 
-if TYPE_CHECKING:
-    from babelmix.batches.plan import Batch, BatchPlan
 
-
+@dataclass(frozen=True)
 class TextText(Strategy):
-    """Half as many pairs as a batch has rows, so that it has as many captions as any other batch."""
+    """A batch of B rows has B / 2 pairs of captions, so it has as many captions as any other batch."""
 
     name: ClassVar[str] = "text_text"
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        plan.require(plan.pool("translations"), "batches of captions without pictures", size=half(plan))
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        yield self.request(facts, 0)
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        return plan.fill("text_text", step, plan.pool("translations"), size=half(plan))
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        size = facts.clusters_of(2)
+        return DrawRequest("text_text", "translations", "batches of captions without pictures", size=size)
+
+    @property
+    def draws_text_only(self) -> bool:
+        """See `Strategy.draws_text_only`."""
+        return True
 
 
+@dataclass(frozen=True)
 class WithTextText(Strategy):
     """Another strategy in which a share of the steps is `text_text`.
 
     Args:
-        other: the strategy.
-        share: probability of a `text_text` step; which steps they are does not depend on the strategy.
+        other: the strategy of the other steps.
+        share: the probability of a `text_text` step. Which steps these are does not depend on the other strategy.
 
     Raises:
         PlanError: the share is not in [0, 1).
@@ -39,23 +46,36 @@ class WithTextText(Strategy):
     """
 
     name: ClassVar[str] = "with text_text"
+    other: Strategy
+    share: float
 
-    def __init__(self, other: Strategy, share: float) -> None:
-        if not 0 <= share < 1:
-            raise PlanError(f"the share of steps without pictures is at least 0 and less than 1, not {share}")
-        self.other, self.share = other, share
-        self._text_text = TextText()
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise PlanError(f"the share of steps without pictures is at least 0 and less than 1, not {self.share}")
 
     def __str__(self) -> str:
         return f"{self.other} with {self.share:g} text_text"
 
-    def check(self, plan: BatchPlan) -> None:
-        """See `Strategy.check`."""
-        self.other.check(plan)
+    def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
+        """See `Strategy.requests`."""
+        yield from self.other.requests(facts)
         if self.share:
-            self._text_text.check(plan)
+            yield from TextText().requests(facts)
 
-    def draw(self, plan: BatchPlan, step: int) -> Batch:
-        """See `Strategy.draw`."""
-        chosen = self._text_text if plan.chance(step, "without pictures") < self.share else self.other
-        return chosen.draw(plan, step)
+    def request(self, facts: PlanFacts, step: int) -> DrawRequest:
+        """See `Strategy.request`."""
+        chosen = TextText() if facts.chance(step, "without pictures") < self.share else self.other
+        return chosen.request(facts, step)
+
+    @property
+    def several_queries(self) -> bool:
+        """See `Strategy.several_queries`."""
+        return self.other.several_queries
+
+    @property
+    def draws_text_only(self) -> bool:
+        """See `Strategy.draws_text_only`."""
+        return self.share > 0 or self.other.draws_text_only
+
+
+__all__ = ["TextText", "WithTextText"]

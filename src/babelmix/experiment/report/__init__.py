@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from babelmix._files import write_text
+from babelmix.batches.strategies import Cross, Hybrid, strategy
 from babelmix.evaluation import Audit, measure_info
 from babelmix.evaluation.measure_info import (
     MULTI_HIT_1,
@@ -256,14 +256,13 @@ def _tuning_section(results: Results) -> Section:
     )
 
 
-_HYBRID = re.compile(r"^hybrid\((\d*\.?\d+)\)$")
-
-
 def _alpha_of(name: str) -> float | None:
-    if name in ("mono", "cross", "hybrid"):
-        return {"mono": 1.0, "cross": 0.0, "hybrid": 0.5}[name]
-    match = _HYBRID.match(name)
-    return float(match.group(1)) if match else None
+    """The constant alpha of a strategy that draws monolingual and cross-lingual batches only."""
+    chosen = strategy(name)
+    if isinstance(chosen, Hybrid) and chosen.cross != Cross():
+        return None
+    alpha = chosen.alpha
+    return alpha.start if alpha is not None and alpha.constant else None
 
 
 def _alpha_section(results: Results) -> Section | None:
