@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from babelmix._registry import Registry
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 MODULES = sorted(
     ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
@@ -27,6 +29,14 @@ def test_examples_of_docstrings_print_what_they_say(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", refused)
+    added: list[tuple[Registry[object], str]] = []
+    original = Registry.register
+
+    def register(self: Registry[object], name: str, value: object) -> None:
+        original(self, name, value)
+        added.append((self, name))
+
+    monkeypatch.setattr(Registry, "register", register)
     module = importlib.import_module(name)
     examples = [test for test in doctest.DocTestFinder().find(module, name) if test.examples]
     assert examples, f"{name}: the examples are in no docstring that Python reads as one"
@@ -34,5 +44,7 @@ def test_examples_of_docstrings_print_what_they_say(
     told = io.StringIO()
     for example in examples:
         runner.run(example, out=told.write)
+    for registry, registered in added:
+        registry.unregister(registered)
     if told.getvalue():
         pytest.fail(told.getvalue(), pytrace=False)

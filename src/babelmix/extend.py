@@ -194,4 +194,56 @@ def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callabl
     return register
 
 
-__all__ = ["bias_metric", "engine", "load_plugin", "metric"]
+def strategy(name: str) -> Callable[[T], T]:
+    """Register a batch strategy: what each batch of a plan is made of.
+
+    Write it as a subclass of `babelmix.batches.Strategy`, and as a frozen dataclass. It returns a `DrawRequest` for each step,
+    and the plan draws the rows.
+
+    Args:
+        name: the name to use it by: letters, digits and `_`. `pivot` is for `pivot` and for `pivot(ARGUMENTS)`.
+
+    Returns:
+        A decorator for the class. It sets the `name` of the class.
+
+    Raises:
+        ConfigError: the name has other characters, or is the name of a strategy of babelmix; or the class is no `Strategy`.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from babelmix.batches import BatchPlan, DrawRequest, RegularIndex, Strategy
+        >>> @strategy("pivot")
+        ... @dataclass(frozen=True)
+        ... class Pivot(Strategy):
+        ...     lang: str = "en"
+        ...
+        ...     @classmethod
+        ...     def parse(cls, arguments):
+        ...         return cls() if arguments is None else cls(arguments.strip())
+        ...
+        ...     def requests(self, facts):
+        ...         yield DrawRequest("cross", "different", "batches of a pivot", query_langs=(self.lang,))
+        ...         yield DrawRequest("cross", "different", "batches of a pivot", passage_langs=(self.lang,))
+        ...
+        ...     def request(self, facts, step):
+        ...         queries, passages = self.requests(facts)
+        ...         return queries if facts.chance(step, "side of the pivot") < 0.5 else passages
+        ...
+        ...     def __str__(self):
+        ...         return f"pivot({self.lang})"
+        >>> index = RegularIndex(pairs=100, langs=["de", "en", "fr"])
+        >>> plan = BatchPlan(index, "pivot(de)", 8)
+        >>> [index.langs[lang] for lang in index.locate(plan[0].query_rows)[1]]
+        ['de', 'de', 'de', 'de', 'de', 'de', 'de', 'de']
+
+    """
+    from babelmix.batches.strategies.registry import register_strategy
+
+    def register(made: T) -> T:
+        register_strategy(name, made)
+        return made
+
+    return register
+
+
+__all__ = ["bias_metric", "engine", "load_plugin", "metric", "strategy"]

@@ -48,7 +48,7 @@ class BatchPlan:
         >>> corpus = Corpus.from_rows(queries, rows, [(str(i), str(i)) for i in range(4)])
         >>> plan = BatchPlan(corpus, "hybrid(0.25)", 4, seed=0)
         >>> [plan[step].kind for step in range(4)]
-        ['cross', 'cross', 'cross', 'cross']
+        ['mono', 'mono', 'cross', 'mono']
 
     """
 

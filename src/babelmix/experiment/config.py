@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from babelmix._lists import Texts
-from babelmix.batches import strategy
+from babelmix.batches import Strategy, strategy
 from babelmix.errors import BabelmixError, ConfigError
 from babelmix.evaluation.measure_info import (
     CROSS_MAP,
@@ -170,7 +170,9 @@ class Compare(_Section):
 
     strategies: Texts = Field(["english", "mixed", "mono", "cross", "hybrid"], min_length=1)
     seeds: list[int] = Field([0, 1, 2], min_length=1)
-    against: str = Field("hybrid", description="every other strategy is tested against this one")
+    against: str = Field(
+        "hybrid", validate_default=True, description="every other strategy is tested against this one"
+    )
     metrics: Texts = Field(list(DEFAULT))
     tests: Texts = Field(list(TESTS))
     bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
@@ -179,11 +181,23 @@ class Compare(_Section):
     @field_validator("strategies")
     @classmethod
     def _known_strategies(cls, value: list[str]) -> list[str]:
+        known: dict[Strategy, str] = {}
         for spec in value:
-            strategy(spec)
-        if len(set(value)) < len(value):
-            raise ValueError("a strategy is listed twice")
+            parsed = strategy(spec)
+            if parsed in known:
+                raise ValueError(f"a strategy is listed twice: {known[parsed]!r} and {spec!r}")
+            known[parsed] = spec
         return value
+
+    @field_validator("against")
+    @classmethod
+    def _against_is_listed(cls, value: str, info: ValidationInfo) -> str:
+        # Without valid strategies there is another error already.
+        listed = info.data.get("strategies", [value])
+        for spec in listed:
+            if strategy(spec) == strategy(value):
+                return str(spec)
+        raise ValueError(f"against = {value!r} is not among the strategies")
 
     @field_validator("metrics")
     @classmethod
@@ -211,12 +225,6 @@ class Compare(_Section):
         for name in self.tests:
             if missing := set(ranking_metrics([name])) - set(self.metrics):
                 raise ValueError(f"tests has {name!r}, but {missing.pop()!r} is not among the metrics")
-        return self
-
-    @model_validator(mode="after")
-    def _against_is_listed(self) -> Compare:
-        if self.against not in self.strategies:
-            raise ValueError(f"against = {self.against!r} is not among the strategies")
         return self
 
 

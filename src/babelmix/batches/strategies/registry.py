@@ -25,6 +25,7 @@ STRATEGIES: Registry[type[Strategy]] = Registry(
 )
 """The classes of strategies by name; see `babelmix.extend.strategy` to add your own."""
 
+_NAME = re.compile(r"\w+")
 _SPEC = re.compile(r"(\w+)(?:\((.*)\))?", re.DOTALL)
 
 
@@ -61,4 +62,14 @@ def strategy(spec: str | Strategy) -> Strategy:
     return STRATEGIES[match.group(1)].parse(match.group(2))
 
 
-__all__ = ["STRATEGIES", "strategy"]
+def register_strategy(name: str, made: object) -> None:
+    """Add a class of strategies under a name; see `babelmix.extend.strategy`."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"a batch strategy cannot be called {name!r}; use letters, digits and _")
+    if not (isinstance(made, type) and issubclass(made, Strategy)):
+        raise ConfigError(f"the batch strategy {name!r} must be a subclass of babelmix.batches.Strategy, not {made!r}")
+    STRATEGIES.register(name, made)
+    made.name = name
+
+
+__all__ = ["STRATEGIES", "register_strategy", "strategy"]
