@@ -172,9 +172,11 @@ def ranks_table(worlds: list[int], folder: Path) -> None:
     for _, row in sorted(rows, key=lambda one: one[0]):
         print(row)
     print(
-        "\nWhere ranks differ and the loss takes negatives from all of them, a batch of one language has negatives of others."
+        "\nIf ranks differ and the loss gathers negatives from all, a batch in one language has negatives in others."
     )
-    print("`split_batches`: a setting of accelerate; the batch size a rank is then multiplied by hand.\n", flush=True)
+    print(
+        "`split_batches` is a setting of accelerate; the batch size per rank is then multiplied by hand.\n", flush=True
+    )
 
 
 def measured(job: dict[str, Any]) -> dict[str, Any]:
@@ -253,12 +255,12 @@ def throughput_tables(asked: argparse.Namespace, folder: Path) -> None:
     texts = f"texts of {asked.corpus.partition('=')[0]}" if asked.corpus else "made texts"
     print(
         f"### Throughput\n\n`{asked.encoder}`, token vectors frozen, at most {asked.length} tokens, {texts}, {asked.steps} "
-        f"steps after {asked.warm} that are not timed; medians of {asked.rounds} rounds.\n"
+        f"steps after {asked.warm} without timing; medians of {asked.rounds} rounds.\n"
     )
     start = "| precision | processes | threads of each | pairs a step | "
     print(start + "seconds a step | pairs a second | times one process of one thread | range |\n|" + "---|" * 8)
     print("\n".join(rate_lines))
-    print("\n### What feeding takes of a step\n\nIn the same runs.\n")
+    print("\n### The share of feeding in a step\n\nFrom the same runs.\n")
     print(start + "step, ms | plan, ms | texts, ms | tokenisation, ms | share of the step |\n|" + "---|" * 9)
     print("\n".join(feeding_lines))
 

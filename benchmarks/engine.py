@@ -86,8 +86,8 @@ def main() -> None:
     peers = [name for name in ways if name.startswith(GRAPH)]
     lines = [
         f"{len(vectors):,} passages of {corpus.name} in {len(set(langs.tolist()))} languages, {vectors.shape[1]} dimensions, "
-        f"{len(queries):,} queries, first {K}, {torch.get_num_threads()} cores; medians of {arguments.rounds} rounds in turn. "
-        f"Built in, s: {', '.join(f'{name} {seconds:.0f}' for name, seconds in built.items())}.",
+        f"{len(queries):,} queries, first {K}, {torch.get_num_threads()} cores; medians of {arguments.rounds} rounds in "
+        f"alternation. Time to build, s: {', '.join(f'{name} {seconds:.0f}' for name, seconds in built.items())}.",
         "",
         f"| | language filter | recall@{K} | queries/s, one by one | times {GRAPH} | queries/s, at once | times {GRAPH} |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -110,8 +110,8 @@ def main() -> None:
     lines += [
         f"| the bare product, `torch.mm`, nothing chosen | none | | {each} | | {together} | |",
         "",
-        f"Memory is read by {speed / 1e9:.1f} GB/s, the vectors are {vectors.nbytes / 1e6:,.0f} MB: what reads each of them "
-        f"for a query answers {speed / vectors.nbytes:,.0f} queries/s one by one at most.",
+        f"Memory is read at {speed / 1e9:.1f} GB/s, and the vectors have {vectors.nbytes / 1e6:,.0f} MB. So a search that reads "
+        f"every vector answers at most {speed / vectors.nbytes:,.0f} queries/s, one by one.",
         "",
         machine.note(),
     ]

@@ -166,9 +166,9 @@ def twins() -> str:
     np.fill_diagonal(own, False)
     in_train, in_test = int(close(train).any(axis=1).sum()), int(own.any(axis=1).sum())
     return (
-        f"{in_train} of the {len(test)} test pictures are within one grey level of a training picture of another name (root mean "
-        f"square over pixels and colours), and {in_test} within one of another test picture: pairs of people whose genders are "
-        "drawn by a handful of pixels. No encoder can be sure of those."
+        f"{in_train} of the {len(test)} test pictures differ from a training picture of another name by at most one grey level "
+        f"(root mean square over pixels and colours), and {in_test} from another test picture. They are pairs of people whose "
+        "genders differ in a few pixels. No encoder can distinguish them reliably."
     )
 
 
@@ -220,7 +220,7 @@ def main() -> None:
             f"{name}-back": headline(back_of(results), BACK),
             f"{name}-recall": recall(results),
             f"{name}-tests": tests(results),
-            f"{name}-seconds": f"{results.seconds / 60:.0f} minutes of training in all, on one core.",
+            f"{name}-seconds": f"{results.seconds / 60:.0f} minutes of training in total, on one core.",
         }
         alpha_pictures(results, name)
     write(ROOT / "docs" / "results-image-text.md", parts)

@@ -133,10 +133,10 @@ def write(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> None:
     lines = [
         f"{arguments.rows:,} passages of {Path(arguments.corpus.partition('=')[0]).name} in {len(langs)} languages, "
         f"`{arguments.model}`, the first {arguments.max_seq_length} tokens, {done[0]['batches']} batches of about "
-        f"{arguments.batch} rows; everything on one machine of {os.cpu_count()} cores, a thread a worker, under other work "
+        f"{arguments.batch} rows; everything on one machine of {os.cpu_count()} cores, one thread per worker, beside other work "
         f"(median load {statistics.median(one['load'] for one in done):.0f}). Medians of the runs, lowest and highest in "
-        "brackets. Rows/s are from the first batch begun to the last one written; seconds are of the whole command, by the clock "
-        "and of the cores that it and its workers had.",
+        "brackets. Rows/s count from the start of the first batch until the last one is written. Seconds are of the whole "
+        "command: wall time, and the time of all cores that it and its workers used.",
         "",
         "| | into | runs | rows/s | s, clock | s, cores | batches begun again | the same index |",
         "|---|---|---:|---:|---:|---:|---:|---|",

@@ -227,9 +227,9 @@ def report(sizes: dict[str, list[int]], results: dict[str, list[dict[str, float]
         ratio = middle["rate"] / reference
         print(f"| {label} | {sizes[worker][0]:,} | " + " | ".join(cells) + f" | {ratio:.2f} |")
     print(
-        "\nfirst batch: wall time after imports, making the sampler or the plan included. Pages of data files are part of"
+        "\nFirst batch: wall time after imports, including making the sampler or the plan. The peak includes pages of data"
     )
-    print("the peak, and the system takes them back when it needs memory.")
+    print("files, which the system takes back when it needs memory.")
     for failure in failures:
         print(failure)
 

@@ -65,7 +65,7 @@ def main() -> None:
         "```",
         "",
         f"{about['corpus']}, {about['queries']:,} queries, `{about['encoder']}`, {about['pool']:,} passages of all languages; "
-        "macro-averages over query languages, 95 % intervals over groups. In bold: differs from the first policy, p < .05 after "
+        "macro-averages over query languages, 95 % intervals over groups. Bold: different from the first policy, p < .05 after "
         "Holm's correction.",
         "",
         f"| | {' | '.join(f'`{name}`' for name in found)} |",

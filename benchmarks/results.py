@@ -115,7 +115,7 @@ def best(experiment: Experiment) -> str:
             ", ".join(f"`{name}` {shown(measure, means[name])}" for name in tied) or "none",
             f"`{order[1]}` {shown(measure, means[order[1]])}, d = {abs(nearest.effect):.2f}, p = {nearest.p_holm:.4f}",
         ])  # fmt: skip
-    note = f"Holm's correction over all {len(tests)} comparisons (every two strategies, {len(TESTED)} measures)."
+    note = f"Holm's correction over all {len(tests)} comparisons (each pair of strategies, {len(TESTED)} measures)."
     head = ["measure", "best", "not significantly worse", "the next one: effect size, p after Holm"]
     return f"{table(head, rows)}\n\n{note}"
 
@@ -202,7 +202,7 @@ def bias_table(experiment: Experiment) -> str:
     seeds = len(experiment.entries["cross"]["seeds"])
     return (
         f"{table(head, rows)}\n\nMeans of {seeds} seeds on {experiment.entries['cross']['corpus']}; a fair share of the "
-        f"question's language would be about {fair:.0%}."
+        f"question's language is about {fair:.0%}."
     )
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     lines += [
         "",
         f"Embedding takes {hours:,.0f} hours of a GPU, {hours / given.gpus:.1f} hours on {given.gpus}, and costs "
-        f"{hours * given.gpu_price:,.0f}, {hours * given.gpu_price / rows * 1e6:.2f} for a million. One asking process that "
+        f"{hours * given.gpu_price:,.0f}, {hours * given.gpu_price / rows * 1e6:.2f} for a million. A single driver that "
         f"hands out {given.asking_rate:,.0f} rows a second needs {asking:,.0f} hours: with {given.gpus} GPUs it "
         "is what breaks first.",
     ]

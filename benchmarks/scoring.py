@@ -134,9 +134,9 @@ def against_peers(data: Corpus, vectors: Embeddings, names: list[str], rounds: i
     langs = data.langs
     print(f"\n### Against other evaluators, d = {vectors[0].shape[1]}\n")
     print(
-        f"All settings = the pool + {len(langs)} times {langs[0]} within itself + {len(langs) * (len(langs) - 1) // 2} times"
-        f" {langs[0]} against {langs[1]} and against {langs[2]}. One round each; ours the median of {rounds}, always with all"
-        " settings and the bias.\n"
+        f"All settings: the pool, {len(langs)} times {langs[0]} within itself, and {len(langs) * (len(langs) - 1) // 2} times"
+        f" {langs[0]} against {langs[1]} and against {langs[2]}. One round each; ours is the median of {rounds}, always with"
+        " all settings and the bias.\n"
     )
     row("evaluator", "pool, s", "all settings, s", "times ours", "times ours, CPU time", "largest difference")
     row(*["---"] * 6)
@@ -167,8 +167,8 @@ def bfloat16(data: Corpus, sets: dict[str, Embeddings]) -> None:
     """What products of values rounded to bfloat16 would change, summed in float32 as the processors do."""
     print("\n### Products in bfloat16 (not offered)\n")
     print(
-        "The largest movement of a macro-average, first among those between 0 and 1, and the share of scores that the"
-        " rounding could put on the wrong side of a relevant passage, which an exact scheme would have to compute again.\n"
+        "The largest change of a macro-average, first of those between 0 and 1, then of all; and the share of scores that"
+        " rounding could move past a relevant passage. An exact method would have to compute these again.\n"
     )
     row("embeddings", "dimension", "largest, 0 to 1", "of", "largest", "of", "uncertain scores")
     row(*["---"] * 7)

@@ -78,8 +78,8 @@ def main() -> None:
         ]
         print(rows[-1], flush=True)
     lines = [
-        f"`{about['encoder']}`, {about['rows']:,} rows in {len(about['langs'])} languages. The start is from that of the process "
-        f"to its first answer, median of {STARTS}.",
+        f"`{about['encoder']}`, {about['rows']:,} rows in {len(about['langs'])} languages. The start lasts until the first "
+        f"answer of the process; median of {STARTS}.",
         "",
         f"| backend | start, s | policy | {arguments.rate:g} requests/s for {arguments.seconds:g} s: median, ms | p95, ms "
         "| p99, ms | one query embedded, nothing else: median, ms |",
