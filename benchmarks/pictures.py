@@ -118,8 +118,8 @@ def audits(pictures: int, rounds: int) -> str:
             f"### Audit of {corpus.passages.num_rows:,} pictures in {len(corpus.langs) - 1} languages, in both directions",
             table(head, rows),
             f"{ratio:.1f} times the speed; hit@1 differs by at most {apart:.4f} in any language and direction ({rounds} "
-            f"rounds in alternation, {torch.get_num_threads()} thread; ours includes all intervals). The forward passes alone, each "
-            f"picture and each caption once: {statistics.median(alone):.1f} s.",
+            f"rounds in alternation, {torch.get_num_threads()} thread; ours includes all intervals). The forward passes alone, "
+            f"each picture and each caption once: {statistics.median(alone):.1f} s.",
         ]
     )
 
