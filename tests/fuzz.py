@@ -149,7 +149,8 @@ def targets() -> dict[str, Target]:
     from babelmix.corpus.images import open_picture
     from babelmix.corpus.languages import canonical_language, in_range, is_language_tag, match_languages
     from babelmix.corpus.lexicons import read_lexicon
-    from babelmix.corpus.readers import _options, comfyui_docs, emoji, miracl, table
+    from babelmix.corpus.opening import _options
+    from babelmix.corpus.readers import comfyui_docs, emoji, miracl, table
     from babelmix.encoders import e5_offline, load_encoder, static, uniter
     from babelmix.encoders.store import EmbeddingStore, text_keys
     from babelmix.encoders.trust import objections

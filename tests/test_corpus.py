@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -315,3 +317,10 @@ def test_languages() -> None:
     assert find_language("en", ["de", "en-US"]) == "en-US"
     assert find_language("en", ["en", "en-US"]) == "en"
     assert find_language("en", ["en-GB", "en-US"]) is None
+
+
+def test_importing_corpus_is_light() -> None:
+    heavy = ("PIL", "datasets", "langcodes", "pydantic", "rich", "scipy", "torch", "transformers")
+    code = f"import sys, babelmix.corpus; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

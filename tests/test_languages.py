@@ -161,7 +161,7 @@ def test_a_corpus_has_one_tag_a_language():
 
 def test_a_corpus_saved_with_other_tags_still_opens(tmp_path, monkeypatch):
     with monkeypatch.context() as before:
-        before.setattr("babelmix.corpus.model.canonical_language", lambda tag: tag)
+        before.setattr("babelmix.corpus.schema.canonical_language", lambda tag: tag)
         old = corpus("eng", "iw", "de")
         assert old.langs == ("de", "eng", "iw")
         old.save(tmp_path / "old")

@@ -324,7 +324,8 @@ def test_libreoffice_real_data() -> None:
 
 def test_options_may_follow_a_named_source(tmp_path) -> None:
     file = tmp_path / "blocks.parquet"
-    from babelmix.corpus.readers import _options, parallel_qa, xquad_r
+    from babelmix.corpus.opening import _options
+    from babelmix.corpus.readers import parallel_qa, xquad_r
 
     assert _options("xquad-r", xquad_r.read, "check=false") == {"check": False}
     assert _options("parallel-qa", parallel_qa.read, "query=frage&passage=antwort") == {

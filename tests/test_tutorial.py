@@ -114,6 +114,6 @@ def test_a_reader_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         for block in blocks("add-a-reader.md", "python"):
             exec(compile(block, "docs/add-a-reader.md", "exec"), names)
     finally:
-        READERS.pop("glossary", None)
+        READERS.unregister("glossary")
     assert names["corpus"].langs == ("de", "en", "fr")
     assert names["corpus"].qrels.num_rows == 2

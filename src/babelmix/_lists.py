@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
+from typing import Any
 
 from babelmix.errors import ConfigError
-
-Texts = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
-"""A list of texts in a settings file; one text is a list of one."""
 
 
 def as_list(

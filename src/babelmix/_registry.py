@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from babelmix.errors import BabelmixError, ConfigError
 
@@ -26,6 +26,11 @@ class Lazy:
     """
 
     path: str
+
+    def load(self) -> Any:
+        """Import the value."""
+        module, _, attribute = self.path.partition(":")
+        return getattr(importlib.import_module(module), attribute)
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -77,8 +82,7 @@ class Registry(Mapping[str, T], Generic[T]):
             load_plugins()
         value = self._values[name]
         if isinstance(value, Lazy):
-            module, _, attribute = value.path.partition(":")
-            loaded: T = getattr(importlib.import_module(module), attribute)
+            loaded: T = value.load()
             self._values[name] = loaded
             return loaded
         return value

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from babelmix.errors import BabelmixError, first_line
+from babelmix.errors import BabelmixError, ConfigError, first_line
 
 if TYPE_CHECKING:
     from babelmix.evaluation.bias import BiasValues
@@ -181,7 +181,6 @@ def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callabl
         >>> METRICS.unregister("P")  # only here, so that no other example has it
 
     """
-    from babelmix.errors import ConfigError
     from babelmix.evaluation.metrics import METRICS, NAME, RankingMetric
 
     if not NAME.fullmatch(name):
@@ -190,6 +189,50 @@ def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callabl
     def register(function: M) -> M:
         METRICS.register(name, RankingMetric(function, needs_cutoff, title))
         return function
+
+    return register
+
+
+def reader(name: str, *, summary: str, takes_path: bool | str = True) -> Callable[[T], T]:
+    """Register a reader: a function that turns a path into a corpus.
+
+    `open_corpus("NAME=PATH")` and every command's `--corpus NAME=PATH` then call the function as `read(path, **options)`. Its
+    options are keyword-only and have defaults; a person sets them as in `NAME=PATH?limit=10`.
+
+    Args:
+        name: the reader's name.
+        summary: one line for the list of readers of `babelmix data`.
+        takes_path: True: a path is required. `"optional"`: without a path, the function gets None. False: the function gets no
+            path.
+
+    Returns:
+        A decorator for the function.
+
+    Raises:
+        ConfigError: babelmix itself has a reader of this name, or `takes_path` is something else.
+
+    Example:
+        >>> from babelmix.corpus import Corpus, open_corpus
+        >>> @reader("two-words", summary="one pair of words", takes_path=False)
+        ... def read(*, lang: str = "de") -> Corpus:
+        ...     queries = [{"item": "1", "lang": "en", "text": "dog"}]
+        ...     passages = [{"item": "1", "lang": lang, "text": "Hund"}]
+        ...     return Corpus.from_rows(queries, passages, [("1", "1")], name="two-words")
+        >>> open_corpus("two-words?lang=de-AT").langs
+        ('de-AT', 'en')
+        >>> from babelmix.corpus import READERS
+        >>> READERS.unregister("two-words")  # only here, so that no other example has it
+
+    """
+    from babelmix.corpus.readers import NEVER, OPTIONAL, READERS, REQUIRED, Reader
+
+    if takes_path not in (True, False, OPTIONAL):
+        raise ConfigError(f"takes_path is True, False or {OPTIONAL!r}, not {takes_path!r}")
+    path = OPTIONAL if takes_path == OPTIONAL else REQUIRED if takes_path else NEVER
+
+    def register(read: T) -> T:
+        READERS.register(name, Reader(summary, read, path))  # type: ignore[arg-type]
+        return read
 
     return register
 
@@ -246,4 +289,4 @@ def strategy(name: str) -> Callable[[T], T]:
     return register
 
 
-__all__ = ["bias_metric", "engine", "load_plugin", "metric", "strategy"]
+__all__ = ["bias_metric", "engine", "load_plugin", "metric", "reader", "strategy"]

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from babelmix.corpus import Corpus
     from babelmix.search import Searcher
 
-PARTS = {"train": 0.8, "test": 0.2}
-
 CorpusOption = Annotated[
     str, typer.Option("--corpus", "-c", help="NAME, NAME=PATH or PATH: see `babelmix data`.", metavar="CORPUS")
 ]
@@ -139,25 +137,12 @@ def read_corpus(spec: str, langs: str, part: str) -> Corpus:
         ConfigError: there is no such part, or `langs` names no language.
 
     """
-    from babelmix.corpus import open_corpus, split
-    from babelmix.corpus.copies import with_copies
-    from babelmix.corpus.readers import has_option
-    from babelmix.errors import ConfigError
+    from babelmix.corpus import load_corpus
 
-    if part not in ("all", *PARTS):
-        raise ConfigError(f"--part {part!r} is unknown; use all, train or test")
-    if part != "all" and has_option(spec, "part"):
-        # The source has parts of its own.
-        corpus, part = open_corpus(spec, part=part), "all"
-    else:
-        corpus = open_corpus(spec)
+    corpus = load_corpus(spec, langs=languages(langs), part=part)
     for note in corpus.meta.get("notes", []):
         say(note, err=True)
-    # Cut first: which groups hang together may depend on the languages.
-    corpus = corpus if part == "all" else split(corpus, PARTS)[part]
-    if wanted := languages(langs):
-        corpus = corpus.only_langs(wanted)
-    return with_copies(corpus) if part != "all" or wanted else corpus
+    return corpus
 
 
 def tell_backend(searcher: Searcher) -> None:

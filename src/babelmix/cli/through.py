@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from babelmix.cli.options import PARTS, listed, print_json, read_corpus, say, tell_backend
+from babelmix.cli.options import listed, print_json, read_corpus, say, tell_backend
 
 FILE = "policies.json"
 
@@ -49,7 +49,8 @@ def audit_through(
     import numpy as np
 
     from babelmix._files import check_output_folder, slug, write_json
-    from babelmix.corpus.readers import has_option
+    from babelmix.corpus.loading import PARTS
+    from babelmix.corpus.opening import has_option
     from babelmix.evaluation import Comparison, compare, holm
     from babelmix.experiment.report.policies import write_policies_report
     from babelmix.search import Policy, Searcher

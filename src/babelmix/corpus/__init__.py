@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from babelmix.corpus.hub import from_datasets, from_hub, push_to_hub, to_datasets
 from babelmix.corpus.languages import IMAGE, canonical_language, find_language, is_language_tag, match_languages
+from babelmix.corpus.loading import load_corpus
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers import READERS, Reader, open_corpus
+from babelmix.corpus.opening import open_corpus
+from babelmix.corpus.readers import READERS, Reader
 from babelmix.corpus.split import split
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "from_datasets",
     "from_hub",
     "is_language_tag",
+    "load_corpus",
     "match_languages",
     "open_corpus",
     "push_to_hub",

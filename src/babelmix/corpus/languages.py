@@ -12,9 +12,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-import langcodes
-from langcodes.data_dicts import LIKELY_SUBTAGS
-
 from babelmix._lists import as_list
 from babelmix.errors import CorpusError
 
@@ -34,6 +31,8 @@ _NEAR = 25
 @lru_cache(maxsize=4096)
 def is_language_tag(tag: str) -> bool:
     """Whether `tag` is a well-formed BCP 47 tag made of registered subtags."""
+    import langcodes  # its tables take a tenth of a second
+
     # langcodes also accepts `en_US` and `EN`; the data model wants one spelling of a language.
     return langcodes.tag_is_valid(tag) and tag == langcodes.Language.get(tag, normalize=False).to_tag()
 
@@ -53,6 +52,8 @@ def canonical_language(tag: str) -> str:
         tag: a registered tag, see `is_language_tag`; anything else comes back as it is.
 
     """
+    import langcodes
+
     if not is_language_tag(tag):
         return tag
     found = langcodes.Language.get(tag)
@@ -163,6 +164,8 @@ def find_language(wanted: str, langs: Sequence[str]) -> str | None:
 
 def _did_you_mean(tag: str, langs: Sequence[str] | None = None) -> str:
     """The end of a message about a tag that is not there: the likely intention, of `langs` if there are any."""
+    import langcodes
+
     meant = _intentions(tag)
     if langs is not None:
         likely = meant or [tag]
@@ -181,6 +184,9 @@ def _primary(tag: str) -> str:
 
 def _intentions(tag: str) -> list[str]:
     """Registered tags that someone may have meant who wrote `en_US`, `EN` or `jp`."""
+    import langcodes
+    from langcodes.data_dicts import LIKELY_SUBTAGS
+
     spelled = tag
     with contextlib.suppress(ValueError):
         spelled = langcodes.Language.get(tag, normalize=False).to_tag()

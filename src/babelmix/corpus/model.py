@@ -19,17 +19,16 @@ from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match
 from babelmix.corpus.schema import (
     GRADE,
     OPTIONAL,
-    PICTURE_SCHEMA,
     QREL_COLUMNS,
-    QREL_SCHEMA,
     REQUIRED,
-    ROW_SCHEMA,
     canonical_rows,
     optional_pairs_table,
     pairs_table,
     parts_of,
     qrels_table,
     rows_table,
+    table_of_qrels,
+    table_of_rows,
 )
 from babelmix.corpus.storage import read_tables, save_tables
 from babelmix.errors import CorpusError, ReaderError
@@ -114,24 +113,9 @@ class Corpus:
 
         A picture's row has `image`: the bytes of a file, or its path.
         """
-
-        def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-            columns: dict[str, list[Any]] = {key: [row.get(key) for row in rows] for key in ("item", "lang", "text")}
-            columns["group"] = [row.get("group", row["item"]) for row in rows]
-            pictures = [row.get("image") for row in rows]
-            if any(picture is not None for picture in pictures):
-                columns["image"] = [{"bytes": p} if isinstance(p, bytes) else p and {"path": str(p)} for p in pictures]
-                return pa.table(columns, schema=PICTURE_SCHEMA.remove(PICTURE_SCHEMA.get_field_index("digest")))
-            return pa.table(columns, schema=ROW_SCHEMA)
-
-        pairs = {
-            "query_item": [pair[0] for pair in qrels],
-            "passage_item": [pair[1] for pair in qrels],
-            GRADE: [pair[2] if len(pair) > 2 else 1 for pair in qrels],
-        }
         return cls(
-            table(queries), table(passages), pa.table(pairs, schema=QREL_SCHEMA), name, dict(meta or {}),
-            pairs_table(negatives), pairs_table(excluded),
+            table_of_rows(queries, "queries"), table_of_rows(passages, "passages"), table_of_qrels(qrels),
+            name, dict(meta or {}), pairs_table(negatives), pairs_table(excluded),
         )  # fmt: skip
 
     @property

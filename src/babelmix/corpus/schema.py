@@ -9,7 +9,7 @@ A corpus has five Arrow tables:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -47,6 +47,22 @@ ROWS_AT_ONCE = 1 << 16
 """Rows that are copied at once when a column is checked or hashed. This bounds the memory."""
 
 
+def as_table(given: Any, name: str) -> pa.Table:
+    """The Arrow table of what a user gives: an Arrow table, or a polars `DataFrame` or another table that Arrow can read.
+
+    Raises:
+        CorpusError: it is no table.
+
+    """
+    if isinstance(given, pa.Table):
+        return given
+    if isinstance(given, pl.DataFrame):
+        return given.to_arrow()
+    if hasattr(given, "__arrow_c_stream__"):
+        return pa.table(given)
+    raise CorpusError(f"{name}: give an Arrow table or a DataFrame, not {type(given).__name__}")
+
+
 def rows_table(table: pa.Table, side: str) -> pa.Table:
     """Check the rows of `queries` or `passages` and cast them to the schema.
 
@@ -58,6 +74,7 @@ def rows_table(table: pa.Table, side: str) -> pa.Table:
         CorpusError: a column is missing, a cell is empty, or a language tag is unknown.
 
     """
+    table = as_table(table, side)
     missing = [name for name in ROW_COLUMNS if name not in table.column_names]
     if missing:
         raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
@@ -127,6 +144,7 @@ def qrels_table(table: pa.Table) -> pa.Table:
         CorpusError: a column is missing, a grade is no whole number from 1 on, or a pair is listed twice.
 
     """
+    table = as_table(table, "qrels")
     _check_pair_columns(table, "qrels")
     if GRADE not in table.column_names:
         table = table.append_column(GRADE, pa.array([1] * table.num_rows, pa.int32()))
@@ -143,6 +161,62 @@ def qrels_table(table: pa.Table) -> pa.Table:
         )
     _check_pairs_differ(table, "qrels")
     return table
+
+
+def table_of_rows(rows: Iterable[Mapping[str, Any]], side: str) -> pa.Table:
+    """A table of `queries` or `passages` from dicts.
+
+    Args:
+        rows: dicts with `item`, `lang` and `text`, and perhaps `group` (by default the item) and `image` (the bytes of a
+            file, or its path).
+        side: `queries` or `passages`, for messages.
+
+    Raises:
+        CorpusError: a row is no dict, has no item, or a value is not a text.
+
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in (*ROW_COLUMNS, "image")}
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise CorpusError(f"{side}, row {number}: is a {type(row).__name__}, not a dict with item, lang and text")
+        if "item" not in row:
+            raise CorpusError(f"{side}, row {number}, column 'item': is missing")
+        for name in ROW_COLUMNS:
+            value = row.get(name, row["item"] if name == "group" else None)
+            if not isinstance(value, str | None):
+                raise CorpusError(f"{side}, row {number}, column {name!r}: holds {value!r}, but a text is needed")
+            columns[name].append(value)
+        picture = row.get("image")
+        columns["image"].append(
+            {"bytes": picture} if isinstance(picture, bytes) else picture and {"path": str(picture)}
+        )
+    if any(picture is not None for picture in columns["image"]):
+        return pa.table(columns, schema=PICTURE_SCHEMA.remove(PICTURE_SCHEMA.get_field_index("digest")))
+    return pa.table({name: columns[name] for name in ROW_COLUMNS}, schema=ROW_SCHEMA)
+
+
+def table_of_qrels(pairs: Iterable[tuple[str, str] | tuple[str, str, int]]) -> pa.Table:
+    """A table of qrels from tuples `(query_item, passage_item)` or `(query_item, passage_item, grade)`.
+
+    Raises:
+        CorpusError: one of them is something else.
+
+    """
+    listed = list(pairs)
+    for number, pair in enumerate(listed, 1):
+        if isinstance(pair, str) or len(pair) not in (2, 3):
+            raise CorpusError(
+                f"qrels, row {number}: {pair!r} is not a pair of a query's and a passage's item, with or without a grade"
+            )
+    columns = {
+        "query_item": [pair[0] for pair in listed],
+        "passage_item": [pair[1] for pair in listed],
+        GRADE: [pair[2] if len(pair) > 2 else 1 for pair in listed],
+    }
+    try:
+        return pa.table(columns, schema=QREL_SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise CorpusError(f"qrels: cannot be read as two items and a whole number ({error})") from error
 
 
 def pairs_table(pairs: Iterable[tuple[str, str]]) -> pa.Table:
@@ -167,6 +241,7 @@ def optional_pairs_table(table: pa.Table | None, name: str, qrels: pa.Table) -> 
     """
     if table is None:
         return PAIR_SCHEMA.empty_table()
+    table = as_table(table, name)
     _check_pair_columns(table, name)
     try:
         table = table.select(list(QREL_COLUMNS)).cast(PAIR_SCHEMA)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from babelmix._checksums import CHECKSUMS, damaged_file, has_checksums, write_checksums
 from babelmix._files import replacing_folder, write_json
@@ -43,6 +42,8 @@ def save_tables(
         keep_existing: keep the folder if another process made it first.
 
     """
+    import pyarrow.parquet as pq
+
     if format not in ("parquet", "arrow"):
         raise ConfigError(f"format {format!r} is unknown; use 'parquet' or 'arrow'")
     with replacing_folder(folder, [MARKER], keep_existing=keep_existing) as temporary:
@@ -105,6 +106,8 @@ def _read_table(folder: Path, name: str) -> pa.Table:
     if arrow.is_file():
         return pa.ipc.open_file(pa.memory_map(str(arrow))).read_all()
     if parquet.is_file():
+        import pyarrow.parquet as pq
+
         return pq.read_table(parquet)
     raise ReaderError(f"{name}.parquet or {name}.arrow is missing", file=folder)
 

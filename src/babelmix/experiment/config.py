@@ -11,7 +11,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from babelmix._lists import Texts
+from babelmix._settings import Texts
 from babelmix.batches import Strategy, strategy
 from babelmix.errors import BabelmixError, ConfigError
 from babelmix.evaluation.measure_info import (

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from babelmix._lists import Texts
+from babelmix._settings import Texts
 from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.evaluation.measure_info import MULTI_MAP, check_name, measure_info
 

@@ -13,6 +13,7 @@ from babelmix.corpus.readers._unpacking import DamagedError, opened
 from babelmix.errors import ReaderError
 
 HAS_NUL = "holds a NUL character, which no text has; save the file as UTF-8"
+NOT_UNICODE = "holds half a character (a lone surrogate)"
 
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -125,9 +126,7 @@ def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str
             for name, value in record.items():
                 for text in (name, value):
                     if isinstance(text, str) and not is_unicode(text):
-                        raise ReaderError(
-                            "holds half a character (a lone surrogate)", file=file, row=number, field=name
-                        )
+                        raise ReaderError(NOT_UNICODE, file=file, row=number, field=name)
                     if isinstance(text, str) and "\0" in text:
                         raise ReaderError(HAS_NUL, file=file, row=number, field=name)
         yield number, record
@@ -173,7 +172,7 @@ def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int |
     """
     value = record.get(key) if isinstance(record, dict) else None
     if isinstance(value, str) and not is_unicode(value):
-        found = "holds half a character (a lone surrogate)"
+        found = NOT_UNICODE
     elif isinstance(value, kind) and not isinstance(value, bool):
         return value
     else:

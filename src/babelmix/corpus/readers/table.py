@@ -44,8 +44,21 @@ def read(path: str) -> Corpus:
             line at which it begins, and of Parquet its number, from 1 on.
 
     """
-    table = read_table(Path(path))
-    corpus = parse(_frame(table), path, table.lines)
+    return corpus_of(read_table(Path(path)), path)
+
+
+def corpus_of(table: Table, source: str = "table") -> Corpus:
+    """The corpus in a table that was read already.
+
+    Args:
+        table: the table.
+        source: what to call it in an error, and in `meta`.
+
+    Raises:
+        ReaderError: it breaks the layout above.
+
+    """
+    corpus = parse(_frame(table), source, table.lines)
     return replace(corpus, meta={**corpus.meta, "notes": table.notes}) if table.notes else corpus
 
 
