@@ -104,17 +104,3 @@ def test_the_experiment_that_chooses_alpha() -> None:
     experiment = parse_experiment(tomllib.loads(blocks("choose-alpha.md", "toml")[0]), "alpha.toml")
     for strategy in experiment.compare.strategies:
         assert experiment.run_settings(strategy, 0).steps == 100
-
-
-def test_a_reader_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from babelmix.corpus import READERS
-
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    try:
-        for block in blocks("add-a-reader.md", "python"):
-            exec(compile(block, "docs/add-a-reader.md", "exec"), names)
-    finally:
-        READERS.unregister("glossary")
-    assert names["corpus"].langs == ("de", "en", "fr")
-    assert names["corpus"].qrels.num_rows == 2
