@@ -76,3 +76,17 @@ def test_every_function_of_extend_has_an_example() -> None:
             assert any(f"@extend.{name}(" in code or f"extend.{name}(" in code for blocks in SECTIONS.values()
                        for _, code in blocks), name  # fmt: skip
             assert f"`extend.{name}`" in PAGE, name
+
+
+def test_what_the_tables_name_exists() -> None:
+    rows = re.findall(r"^\| [\w ]+ \| `(\w+/.*?)` \| `(\w+)` in `(.*?)` \| `(.*?)` \| (.*?) \|$", PAGE, re.MULTILINE)
+    assert len(rows) >= 5
+    for new, registry, file, test, document in rows:
+        assert (ROOT / "src" / "babelmix" / new).parent.is_dir(), new
+        assert re.search(
+            rf"^{registry}\b", (ROOT / "src" / "babelmix" / file).read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert (ROOT / test).is_file(), test
+        assert (ROOT / document).is_file(), document
+    for name in re.findall(r"`extend\.(\w+)`", PAGE):
+        assert name in extend.__all__, name
