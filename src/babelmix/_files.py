@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
+import itertools
 import json
 import os
 import re
@@ -12,7 +14,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,53 @@ def _umask() -> int:
 def slug(text: str) -> str:
     """A text as a file name: everything but letters, digits, `_` and `.` becomes a dash."""
     return re.sub(r"[^\w.]+", "-", text).strip("-")
+
+
+def distinct_slugs(names: Iterable[str]) -> dict[str, str]:
+    """A file name for each name, no two of them equal.
+
+    The file name is the `slug`. Names with a common slug get a part of their hash too, so that their order does not matter.
+
+    Example:
+        >>> distinct_slugs(["one", "a/b", "a-b"])
+        {'one': 'one', 'a/b': 'a-b-c14cddc0', 'a-b': 'a-b-d44362d6'}
+
+    """
+    slugs = {name: slug(name) for name in names}
+    counts = Counter(slugs.values())
+    return {
+        name: short if counts[short] == 1 else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for name, short in slugs.items()
+    }
+
+
+def place_apart(place: Path, of_another: Callable[[Path], bool], suffix: str = "") -> Path:
+    """The default place of a result: `place`, or the first of `place-2`, `place-3`, ... that holds nothing of another kind.
+
+    Two different models may have one default folder, as `a/b` and `a-b` do.
+
+    Args:
+        place: the default folder, or the default file without its suffix.
+        of_another: whether a place holds a result of another model or another corpus.
+        suffix: the end of a file's name.
+
+    """
+    for number in itertools.count(1):
+        found = place.with_name(f"{place.name}{f'-{number}' if number > 1 else ''}{suffix}")
+        if not of_another(found):
+            return found
+    raise AssertionError("unreachable")
+
+
+def recorded(file: Path, *keys: str) -> Any:
+    """A value of a JSON file, by the keys that lead to it; None if the file or the value is missing."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def check_output_folder(path: Path, markers: Sequence[str]) -> None:

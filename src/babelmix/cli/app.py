@@ -120,13 +120,18 @@ def compare(
 
 
 def _compare_audits(folders: list[Path], tests: str, against: str, out: Path | None, json_output: bool) -> None:
-    from babelmix._files import check_output_folder, slug, write_json
+    from babelmix._files import check_output_folder, place_apart, recorded, slug, write_json
     from babelmix.cli.tables import print_audit_comparison
     from babelmix.experiment import compare_audits, write_audits_report
 
-    folder = out or Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
-    check_output_folder(folder, ["comparison.json"])
+    usual = Path("runs") / f"compare-{'-'.join(slug(path.name) for path in folders)}"
+    if out is not None:
+        check_output_folder(out, ["comparison.json"])
     found = compare_audits(folders, tests=listed(tests), against=against or None)
+    folder = out or place_apart(
+        usual, lambda place: set(recorded(place / "comparison.json", "audits") or found.audits) != set(found.audits)
+    )
+    check_output_folder(folder, ["comparison.json"])
     write_json(folder / "comparison.json", found.as_json())
     write_audits_report(found, folder / "report.html")
     if json_output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,7 +120,7 @@ def audit(
     With `--through` an index is searched for the corpus's queries (those of `--langs` and `--part`) under each language policy:
     how well, in which languages, and how long a search takes. Writes policies.json and report.html.
     """
-    from babelmix._files import check_output_folder, slug
+    from babelmix._files import check_output_folder, distinct_slugs, place_apart, slug
     from babelmix.cli.tables import print_audit, print_audit_comparison, print_noise
     from babelmix.corpus.copies import check_copies
     from babelmix.errors import AuditError, ConfigError
@@ -187,16 +188,20 @@ def audit(
             raise ConfigError(f"--card: {model} is not the folder of an encoder that babelmix train wrote")
     several = len(models) > 1
     together = (out or Path("runs") / f"audits-{slug(data.name)}") if several else None
+    if len(set(models)) < len(models):
+        raise ConfigError(f"{', '.join(models)}: a model is named twice")
+    names = distinct_slugs(models)
     folders = [
-        (out / slug(model) if out and several else out) or Path("runs") / f"audit-{slug(model)}-{slug(data.name)}"
+        (out / names[model] if out and several else out)
+        or place_apart(
+            Path("runs") / f"audit-{names[model]}-{slug(data.name)}", partial(_holds_another, model, data.name)
+        )
         for model in models
     ]
     if together is not None:
         check_output_folder(together, ["comparison.json", *(folder.name for folder in folders)])
     for folder in folders:
         check_output_folder(folder, ["metrics.json", "ranks.parquet"])
-    if len(set(folders)) < len(folders):
-        raise ConfigError(f"{', '.join(models)}: a model is named twice, or two would have one folder")
     order = _Order(
         data,
         wanted,
@@ -234,6 +239,14 @@ def audit(
         print_noise(noise)
     for comparison, report in compared:
         print_audit_comparison(comparison, report)
+
+
+def _holds_another(model: str, corpus: str, place: Path) -> bool:
+    """Whether a folder holds the audit of another model or on another corpus."""
+    from babelmix._files import recorded
+
+    about = recorded(place / "metrics.json", "about") or {}
+    return Path(about.get("encoder", model)) != Path(model) or about.get("corpus", corpus) != corpus
 
 
 @dataclass(frozen=True)

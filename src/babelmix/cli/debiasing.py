@@ -43,7 +43,7 @@ def debias(
     What languages differ in is fitted on texts of any kind, and saved as the encoder's last modules. The language of a query
     need not be known.
     """
-    from babelmix._files import check_output_folder, replacing_folder, slug, write_json
+    from babelmix._files import check_output_folder, place_apart, recorded, replacing_folder, slug, write_json
     from babelmix.encoders import load_encoder
     from babelmix.encoders.debias import LEAST, debiased, usual_rank
     from babelmix.encoders.limits import cut_after, length_limit
@@ -53,7 +53,10 @@ def debias(
 
     if not on:
         raise ConfigError("--on is missing: say which texts to fit on; see  babelmix debias --help")
-    folder = out or Path("runs") / f"debiased-{slug(model)}"
+    folder = out or place_apart(
+        Path("runs") / f"debiased-{slug(model)}",
+        lambda place: Path(recorded(place / RECORD, "base") or model) != Path(model),
+    )
     if rank and method in ("means", "whiten"):
         raise ConfigError(f"--rank is of centred, subspace and components; {method} takes no directions away")
     # Not what every encoder has: one that was trained is not to be replaced.

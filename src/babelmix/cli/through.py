@@ -48,7 +48,7 @@ def audit_through(
     """
     import numpy as np
 
-    from babelmix._files import check_output_folder, slug, write_json
+    from babelmix._files import check_output_folder, place_apart, recorded, slug, write_json
     from babelmix.corpus.loading import PARTS
     from babelmix.corpus.opening import has_option
     from babelmix.evaluation import Comparison, compare, holm
@@ -63,7 +63,13 @@ def audit_through(
     asked = (read_corpus(corpus, langs, part) if langs or part != "all" else whole).queries
     if 0 < count < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
-    folder = out or Path("runs") / f"audit-through-{slug(address)}-{slug(whole.name)}"
+    folder = out or place_apart(
+        Path("runs") / f"audit-through-{slug(address)}-{slug(whole.name)}",
+        lambda place: (
+            recorded(place / FILE, "about", "corpus") not in (None, whole.name)
+            or Path(recorded(place / FILE, "about", "index") or address) != Path(address)
+        ),
+    )
     check_output_folder(folder, [FILE])
     searcher = Searcher.open(address, model=model, backend=backend, trust_code=trust_code)
     with searcher.index as index:

@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
-from babelmix._files import remove_folder, slug, write_json, write_text
+from babelmix._files import distinct_slugs, remove_folder, write_json, write_text
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.opening import open_encoder
@@ -40,6 +40,9 @@ from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
 from babelmix.training import TrainingSettings, add_audit, train
 from babelmix.training.trainer import checkpoints_of
+
+TRANSLATED = ", translate-test"
+"""The end of the name of a reference that is audited on queries translated to English."""
 
 
 class _Run(NamedTuple):
@@ -89,7 +92,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     if experiment.references.translate_test:
         in_english = [pictures.translated_to_english(corpus) for corpus in tested]
         for name in experiment.references.encoders:
-            row = f"{name}, translate-test"
+            row = f"{name}{TRANSLATED}"
             as_they_are[row] = partial(_reference, name, experiment, in_english, output, say, row)
     label = f"{experiment.encoder.name} (start)"
     as_they_are[label] = lambda: [
@@ -143,7 +146,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     first, *others = _corrected(found)
     seed = experiment.compare.seeds[0]
     folders = {f"{experiment.encoder.name} ({experiment.tower.strategy})": tower_folder(output, seed).parent}
-    folders |= {name: output / "runs" / slug(name) / f"seed-{seed}" for name in experiment.compare.strategies}
+    folders |= {name: run_folder(experiment, output, name, seed) for name in experiment.compare.strategies}
     examples = {name: load_examples(folder / pictures.EXAMPLES) for name, folder in folders.items()}
     results = replace(
         first,
@@ -169,10 +172,26 @@ def _audits(
     encoder: SentenceTransformer, corpora: Sequence[Corpus], name: str, folder: Path, experiment: Experiment
 ) -> list[Audit]:
     """An audit on each corpus: in the folder `audit`, and for the second and further ones in `audit-CORPUS`."""
-    return [
-        _audited(encoder, corpus, name, folder / (f"audit-{slug(corpus.name)}" if number else "audit"), experiment)
-        for number, corpus in enumerate(corpora)
-    ]
+    places = audit_folders(folder, corpora)
+    return [_audited(encoder, corpus, name, place, experiment) for corpus, place in zip(corpora, places, strict=True)]
+
+
+def audit_folders(folder: Path, corpora: Sequence[Corpus]) -> list[Path]:
+    """The folder of the audit on each corpus; the first is the test corpus."""
+    names = distinct_slugs([corpus.name for corpus in corpora[1:]])
+    return [folder / "audit", *(folder / f"audit-{names[corpus.name]}" for corpus in corpora[1:])]
+
+
+def run_folder(experiment: Experiment, output: Path, strategy: str, seed: int) -> Path:
+    """The folder of one run."""
+    return output / "runs" / distinct_slugs(experiment.compare.strategies)[strategy] / f"seed-{seed}"
+
+
+def _reference_folder(experiment: Experiment, output: Path, row: str) -> Path:
+    """The folder of a row that is audited without training."""
+    names = experiment.references.encoders
+    rows = [*names, *(f"{name}{TRANSLATED}" for name in names if experiment.references.translate_test)]
+    return output / "references" / distinct_slugs(rows)[row]
 
 
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
@@ -208,7 +227,7 @@ def _reference(
     encoder = load_encoder(
         name, max_seq_length=experiment.references.max_seq_length or None, trust_code=experiment.encoder.trust_code
     )
-    folder = output / "references" / slug(row)
+    folder = _reference_folder(experiment, output, row)
     return [Entry.of(row, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), row, folder, experiment)]
 
 
@@ -216,10 +235,10 @@ def _run(
     experiment: Experiment, settings: TrainingSettings, start: SentenceTransformer, parts: Parts, output: Path
 ) -> _Run:
     strategy, seed = settings.strategy, settings.seed
-    folder = output / "runs" / slug(strategy) / f"seed-{seed}"
+    folder = run_folder(experiment, output, strategy, seed)
     record, model = folder / "training.json", folder / "model"
     name = f"{strategy}, seed {seed}"
-    places = (folder / "audit", *(folder / f"audit-{slug(corpus.name)}" for corpus in parts.benchmarks))
+    places = audit_folders(folder, parts.tested)
     finished = record.is_file() and all((place / "metrics.json").is_file() for place in places)
     # Of several processes one looks, so that all do the same.
     finished, trained = _processes.share((finished, (model / "training.json").is_file()))

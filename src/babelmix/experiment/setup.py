@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from filelock import FileLock, Timeout
 
-from babelmix._files import slug, write_json, write_text
+from babelmix._files import distinct_slugs, write_json, write_text
 from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import refuse_leak
@@ -181,11 +181,12 @@ def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         return {name: job() for name, job in jobs.items()}
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, T] = {}
+    files = distinct_slugs(jobs)
     # First what no other process is at, then what the others have done meanwhile, or left undone.
     for timeout in (0, -1):
         for name in [name for name in jobs if name not in done]:
             try:
-                with FileLock(folder / f"{slug(name)}.lock", timeout=timeout):
+                with FileLock(folder / f"{files[name]}.lock", timeout=timeout):
                     done[name] = jobs[name]()
             except Timeout:
                 continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
-from babelmix._files import slug, write_json
+from babelmix._files import distinct_slugs, write_json
 from babelmix.errors import AuditError, TrainingError
 from babelmix.evaluation import Measure, measures
 from babelmix.evaluation.measure_info import ranking_metrics
@@ -89,10 +89,11 @@ def tune(
 
     """
     grid, strategies = experiment.tune.grid, experiment.compare.strategies
+    folders = distinct_slugs(strategies)
     points = [(strategy, point) for strategy in strategies for point in grid]
 
     def attempt(number: int, strategy: str, point: dict[str, float]) -> Trial:
-        file = folder / slug(strategy) / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
+        file = folder / folders[strategy] / f"{'_'.join(f'{name}-{value:g}' for name, value in point.items())}.json"
         if not _processes.share(file.is_file()):
             say(f"trial {number} of {len(points)}: {strategy}, {described(point)}")
             trial = _trial(experiment, strategy, point, start, parts, folder.parent)

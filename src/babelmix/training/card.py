@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from babelmix._files import slug, write_json, write_text
+from babelmix._files import place_apart, recorded, slug, write_json, write_text
 from babelmix.errors import TrainingError
 from babelmix.evaluation import Audit
 from babelmix.evaluation.measure_info import (
@@ -118,7 +118,11 @@ def add_audit(folder: Path, audit: Audit) -> None:
     kept = {key: summary[key] for key in ("about", "level", "groups", "query_langs", "macro", "cells")}
     kept["macro"] = {name: kept["macro"][name] for name in _SHOWN if name in kept["macro"]}
     kept["cells"] = {name: kept["cells"][name] for name in _SHOWN if name in kept["cells"] and name != CROSS_MAP}
-    write_json(folder / AUDITS / f"{slug(str(summary['about']['corpus']))}.json", kept)
+    corpus = str(summary["about"]["corpus"])
+    place = place_apart(
+        folder / AUDITS / slug(corpus), lambda place: recorded(place, "about", "corpus") not in (None, corpus), ".json"
+    )
+    write_json(place, kept)
     write_card(folder, json.loads(file.read_text(encoding="utf-8")))
 
 
