@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.batches.keyed import Permutation, derive_key, integers, mix, permutation, stream, uniform, uniforms
-from babelmix.batches.pool import Wheel, choose
+from babelmix.batches.pool import Categorical, draw_columns
 
 PERMUTED = [0, 5, 9, 4, 6, 2, 8, 1, 7, 3]
 PERMUTED_SQUARE = [0, 2, 7, 4, 6, 3, 1, 5, 8]
@@ -45,10 +45,10 @@ def test_keyed_numbers_are_stable() -> None:
 def test_choose_never_takes_a_weight_of_zero() -> None:
     weights = np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
     for chance in (0.0, 0.4999, 0.5, 0.9999999999999999):
-        chosen = choose(weights, np.full(3, chance))
+        chosen = draw_columns(weights, np.full(3, chance))
         assert (weights[np.arange(3), chosen] > 0).all()
     # Chance times the smallest number there is rounds up to that number itself.
-    assert choose(np.array([[0.0, 5e-324]]), np.array([0.9])).tolist() == [1]
+    assert draw_columns(np.array([[0.0, 5e-324]]), np.array([0.9])).tolist() == [1]
 
 
 def test_the_first_images_of_a_permutation_are_even_together() -> None:
@@ -103,10 +103,10 @@ def test_mix_leaves_its_argument() -> None:
 def test_a_wheel_is_choose_for_one_row_of_weights() -> None:
     weights = np.array([0.0, 2.0, 0.0, 1.0, 1.0, 0.0])
     chances = np.array([0.0, 0.25, 0.4999, 0.5, 0.7499, 0.75, 0.9999999999999999])
-    wheel = Wheel(weights)
+    wheel = Categorical(weights)
     assert wheel(chances).tolist() == [1, 1, 1, 3, 3, 4, 4]
     assert [wheel.one(chance) for chance in chances] == [1, 1, 1, 3, 3, 4, 4]
-    assert choose(np.tile(weights, (7, 1)), chances).tolist() == [1, 1, 1, 3, 3, 4, 4]
+    assert draw_columns(np.tile(weights, (7, 1)), chances).tolist() == [1, 1, 1, 3, 3, 4, 4]
 
 
 @settings(max_examples=100, deadline=None)
@@ -115,5 +115,5 @@ def test_a_weight_of_zero_is_never_drawn(weights, seed) -> None:
     if sum(weights) < 1e-300:
         return
     chances = np.append(uniforms(seed, 50), [0.0, 1 - 2.0**-53])
-    for drawn in (Wheel(np.array(weights))(chances), choose(np.tile(weights, (52, 1)), chances)):
+    for drawn in (Categorical(np.array(weights))(chances), draw_columns(np.tile(weights, (52, 1)), chances)):
         assert all(weights[place] > 0 for place in drawn)

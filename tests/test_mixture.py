@@ -324,7 +324,7 @@ def test_the_batch_sampler_refuses_bad_sources() -> None:
     with pytest.raises(PlanError, match="no column 'source'"):
         batch_sampler(dataset.remove_columns("source"), source_weights={"faq": 1.0})
     for index in (RegularIndex(9, LANGS), Mixture({"a": RegularIndex(9, LANGS)}), CorpusIndex(parallel_corpus(9))):
-        with pytest.raises(PlanError, match=f"a {type(index).__name__} numbers queries and passages apart"):
+        with pytest.raises(PlanError, match=f"a {type(index).__name__} numbers queries and passages separately"):
             PlanBatchSampler(BatchPlan(index, strategy("cross"), 4), steps=5)
 
 

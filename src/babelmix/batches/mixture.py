@@ -230,3 +230,6 @@ def _order(quota: tuple[int, ...], key: int) -> Ints:
     """The source of each step of a block; cached for the following steps."""
     places = np.repeat(np.arange(len(quota)), quota)
     return places[Permutation(len(places), key)(np.arange(len(places)))]
+
+
+__all__ = ["BLOCK", "Mixture", "quotas", "turn_of"]

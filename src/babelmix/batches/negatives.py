@@ -112,3 +112,6 @@ class HardNegatives:
         """Take the passages that exist in the language of their row and whose cluster is not in the batch."""
         good = (self._rows.count[passages, lang[rows]] > 0) & ~np.isin(self._passage_cluster[passages], taken)
         chosen[rows[good]] = passages[good]
+
+
+__all__ = ["HardNegatives", "RowsByLanguage"]

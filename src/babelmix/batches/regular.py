@@ -183,3 +183,6 @@ class _RegularPool(ClusterPool):
             return pairs + query_starts[0], pairs + passage_starts[0]
         drawn = self._draw_langs(uniforms(key, len(pairs)))
         return pairs + query_starts[drawn], pairs + passage_starts[drawn]
+
+
+__all__ = ["RegularIndex"]

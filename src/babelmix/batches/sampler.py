@@ -1,4 +1,4 @@
-"""A plan as a batch sampler for any PyTorch `DataLoader` and for a stock `SentenceTransformerTrainer`."""
+"""A plan as the batch sampler of a PyTorch `DataLoader` or of a stock `SentenceTransformerTrainer`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from babelmix.batches.index import RowIndex
 from babelmix.batches.mixture import Mixture
 from babelmix.batches.plan import BatchPlan
 from babelmix.batches.pool import Ints, PairIndex
+from babelmix.batches.strategies import Strategy
 from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.errors import PlanError
 
@@ -25,27 +26,34 @@ COLUMNS = ("item", "query_lang", "passage_lang")
 
 
 class PlanBatchSampler(DefaultBatchSampler):
-    """Yields lists of row numbers of a data set whose rows are pairs with languages.
+    """Yields the batches of a plan as lists of row numbers of a data set. Each row is a pair with its languages.
 
-    Over several ranks every *global* batch is cut into consecutive per-rank batches. Accelerate hands consecutive batches
-    to consecutive ranks, so at each step all ranks hold parts of one global batch: one kind, one language.
+    With several ranks, every global batch is cut into consecutive batches, one a rank. Accelerate gives consecutive batches to
+    consecutive ranks. So at each step all ranks have parts of one global batch, of one kind and one language.
 
     Args:
-        plan: a plan over a `RowIndex`, or over a `Mixture` of them; its batch size is the global one.
-        steps: how many global batches an epoch has.
-        first: the step to begin with.
-        rows: the data set's number of each of the index's rows, int64, shape (rows,), if they are not the same.
+        plan: a plan over a `RowIndex`, or over a `Mixture` of them. Its batch size is the global one.
+        steps: the number of global batches of an epoch.
+        first: the step to start with.
+        rows: the row number in the data set of each row of the index, int64, shape (rows,). None: they are the same.
 
     Raises:
-        PlanError: the index does not number ready pairs.
+        PlanError: the plan draws from an index whose rows are not ready pairs.
+
+    Example:
+        >>> from babelmix.batches import BatchPlan, RowIndex
+        >>> index = RowIndex(["a", "b", "c", "d"], ["de", "de", "en", "en"], ["de", "de", "en", "en"])
+        >>> sampler = PlanBatchSampler(BatchPlan(index, "mono", 2), steps=3)
+        >>> [sorted(rows) for rows in sampler]
+        [[2, 3], [2, 3], [0, 1]]
 
     """
 
     def __init__(self, plan: BatchPlan, steps: int, first: int = 0, *, rows: Ints | None = None) -> None:
         if not _of_ready_pairs(plan.index):
             raise PlanError(
-                f"a batch sampler yields rows that are ready pairs, but a {type(plan.index).__name__} numbers queries and "
-                "passages apart: make a RowIndex, or a data set of steps as in docs/batches.md"
+                f"a batch sampler needs rows that are ready pairs, but a {type(plan.index).__name__} numbers queries and "
+                "passages separately: make a RowIndex, or a data set of steps as in docs/batches.md"
             )
         count, _ = plan.index.rows
         super().__init__(SequentialSampler(range(count)), plan.batch_size // plan.world_size, drop_last=True)
@@ -64,7 +72,7 @@ class PlanBatchSampler(DefaultBatchSampler):
         return self.steps * self.plan.world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Go on with the plan's steps of another epoch."""
+        """Continue with the steps of another epoch."""
         self.epoch = epoch
 
 
@@ -75,7 +83,7 @@ def _of_ready_pairs(index: PairIndex) -> bool:
 
 
 def row_index(dataset: Dataset) -> RowIndex:
-    """Index a data set with the columns `item`, `query_lang` and `passage_lang`; `query` and `passage` are used if there.
+    """Index a data set with the columns `item`, `query_lang` and `passage_lang`, and `query` and `passage` if it has them.
 
     Raises:
         PlanError: a column is missing.
@@ -88,13 +96,13 @@ def row_index(dataset: Dataset) -> RowIndex:
 
 
 def source_index(dataset: Dataset, weights: Mapping[str, float]) -> tuple[Mixture, Ints]:
-    """Index a data set that has a column `source` too, each source by itself.
+    """Index each source of a data set that has a column `source`.
 
     Returns:
-        The mixture, and the data set's number of each of its rows, int64, shape (rows,).
+        The mixture, and the row number in the data set of each row of the mixture, int64, shape (rows,).
 
     Raises:
-        PlanError: a column is missing, or the weights are not for the sources in the column.
+        PlanError: a column is missing, or the weights do not fit the sources in the column.
 
     """
     _need(dataset, "source")
@@ -111,34 +119,48 @@ def _need(dataset: Dataset, column: str) -> None:
 
 def batch_sampler(
     dataset: Dataset,
-    strategy: str = "hybrid",
+    strategy: str | Strategy = "hybrid",
     *,
     language_temperature: float = 0.0,
     source_weights: Mapping[str, float] | None = None,
     world_size: int | None = None,
     steps: int | None = None,
 ) -> Callable[..., PlanBatchSampler]:
-    """What to pass as `batch_sampler=` to `SentenceTransformerTrainingArguments`.
+    """Make the `batch_sampler=` of `SentenceTransformerTrainingArguments`.
 
-    The trainer tokenises every column it is given, so index the data set with its language columns here and train on
+    The trainer tokenises every column of its data set. So give the data set with its language columns here, and give the trainer
     the texts alone::
 
         args = SentenceTransformerTrainingArguments(..., batch_sampler=batch_sampler(dataset, "hybrid(0.5)"))
         SentenceTransformerTrainer(model, args, train_dataset=dataset.select_columns(["query", "passage"]), ...)
 
     Args:
-        dataset: with the columns `item`, `query_lang`, `passage_lang`, and usually `query` and `passage`.
-        strategy: as for `babelmix.batches.strategies.strategy`.
+        dataset: a data set with the columns `item`, `query_lang`, `passage_lang`, and usually `query` and `passage`.
+        strategy: a strategy or its name, see `babelmix.batches.strategy`.
         language_temperature: see `BatchPlan`.
-        source_weights: a weight for every name in the column `source`: then all rows of a batch are of one source, see
-            `Mixture`. Without it that column is not looked at.
-        world_size: number of ranks; by default what torchrun or accelerate set.
-        steps: of the whole run, for strategies that change over it, such as `hybrid(1..0)`.
+        source_weights: a weight for every name in the column `source`. Then each batch is from one source, see `Mixture`. None:
+            the column `source` is ignored.
+        world_size: the number of ranks. None: the number that torchrun or accelerate has set.
+        steps: the number of steps of the whole run, for strategies that change over it, such as `hybrid(1..0)`.
+
+    Returns:
+        A function that the trainer calls with its data set and batch size. It makes a `PlanBatchSampler`, and raises `PlanError`
+        if a batch cannot be filled.
 
     Raises:
-        PlanError: a column is missing, or a weight. An unfillable batch raises when the trainer makes its data loader.
+        ConfigError: there is no such strategy.
+        PlanError: a column or a weight is missing.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = [{"item": str(i), "query_lang": "de", "passage_lang": lang} for i in range(4) for lang in ("de", "en")]
+        >>> dataset = Dataset.from_list(rows)
+        >>> sampler = batch_sampler(dataset, "cross")(dataset, batch_size=4)
+        >>> {dataset[row]["passage_lang"] for row in next(iter(sampler))}
+        {'en'}
 
     """
+    chosen = parse_strategy(strategy)
     index: RowIndex | Mixture
     index, rows = (row_index(dataset), None) if source_weights is None else source_index(dataset, source_weights)
     count, _ = index.rows
@@ -156,12 +178,15 @@ def batch_sampler(
         if len(dataset) != count:
             raise PlanError(
                 f"the sampler indexed {count} rows, but the trainer's data set has {len(dataset)}; an eval_dataset needs a "
-                "trainer of its own, as sentence-transformers batches it by the same sampler"
+                "trainer of its own, because sentence-transformers uses the same sampler for it"
             )
         plan = BatchPlan(
-            index, parse_strategy(strategy), batch_size * ranks,
+            index, chosen, batch_size * ranks,
             seed=seed, language_temperature=language_temperature, world_size=ranks, steps=steps,
         )  # fmt: skip
         return PlanBatchSampler(plan, max(1, len(dataset) // (batch_size * ranks)), rows=rows)
 
     return make
+
+
+__all__ = ["PlanBatchSampler", "batch_sampler", "row_index", "source_index"]
