@@ -31,6 +31,7 @@ MODULES = {
     ),
     "experiment": ("experiment",),
     "search": ("search", "search.service", "search.mteb_index"),
+    "extend": ("extend",),
     "errors": ("errors",),
 }
 """The public modules, a page a room."""

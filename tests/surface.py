@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import griffe
 
@@ -16,14 +17,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = Path(__file__).with_name("public.txt")
 INTERFACE = Path(__file__).with_name("interface.txt")
 
-MODULES = ("", "errors")
-"""The modules whose names are promised, below `babelmix`. Others may be used, and may change."""
+MODULES = {"": griffe.Object, "errors": griffe.Class, "extend": griffe.Function}
+"""The modules whose names are promised, below `babelmix`; where a module has no `__all__`, those of its own of this kind."""
 
 NAMED = {
     "readers": "corpus.readers:READERS",
     "batch strategies": "batches:STRATEGIES",
     "ranking metrics": "evaluation.metrics:METRICS",
-    "methods of language removal": "encoders.debias:METHODS",
+    "bias metrics": "evaluation.bias:BIAS_METRICS",
+    "encoder kinds": "encoders.kinds:KINDS",
+    "removal methods": "encoders.debias:METHODS",
+    "search engines": "search.engines:ENGINES",
+    "systems": "evaluation.systems:SYSTEMS",
 }
 """Where each kind of named thing is registered."""
 
@@ -68,9 +73,9 @@ def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
 
 
 def python_names(package: Any) -> list[str]:
-    """The names of every promised module: its `__all__`, or the public classes that it defines."""
+    """The names of every promised module."""
     lines = []
-    for path in MODULES:
+    for path, kind in MODULES.items():
         title = ".".join(filter(None, ("babelmix", path)))
         module = package[path] if path else package
         exported = getattr(importlib.import_module(title), "__all__", None)
@@ -78,7 +83,7 @@ def python_names(package: Any) -> list[str]:
             exported = [
                 name
                 for name, member in module.members.items()
-                if not name.startswith("_") and isinstance(member, griffe.Class)
+                if not name.startswith("_") and isinstance(member, kind)
             ]
         lines += ["", f"# {title}"]
         # The front door imports a name at its first use; for type checkers it imports all of them, which griffe reads.
@@ -111,25 +116,23 @@ def commands() -> list[str]:
     return lines
 
 
-def settings(package: Any) -> list[str]:
+def settings() -> list[str]:
     """The keys of an experiment's TOML file."""
-    classes = package["experiment.config"].members
-    lines = ["", "# an experiment's TOML file"]
+    from pydantic import BaseModel
 
-    def walk(model: Any, path: str) -> None:
-        for name, field in model.members.items():
-            if not isinstance(field, griffe.Attribute) or name == "model_config":
-                continue
-            section = classes.get(str(field.annotation))
-            if path + name == "training":
-                section = package["training.settings.TrainingSettings"]
-            if isinstance(section, griffe.Class):
-                walk(section, f"{path}{name}.")
-            else:
-                lines.append(path + name)
+    from babelmix.experiment.config import Experiment
+    from babelmix.training import TrainingSettings
 
-    walk(classes["Experiment"], "")
-    return lines
+    def walk(model: type[BaseModel], path: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            kinds = [TrainingSettings] if name == "training" else [field.annotation, *get_args(field.annotation)]
+            sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+            for section in sections:
+                yield from walk(section, f"{path}{name}.")
+            if not sections:
+                yield path + name
+
+    return ["", "# an experiment's TOML file", *walk(Experiment, "")]
 
 
 def named() -> list[str]:
@@ -137,7 +140,11 @@ def named() -> list[str]:
     lines = []
     for title, place in NAMED.items():
         module, _, attribute = place.partition(":")
-        lines += ["", f"# {title}", *sorted(getattr(importlib.import_module(f"babelmix.{module}"), attribute))]
+        lines += [
+            "",
+            f"# {title}",
+            *sorted(filter(None, getattr(importlib.import_module(f"babelmix.{module}"), attribute))),
+        ]
     experiments = (ROOT / "src" / "babelmix" / "experiment" / "recipes").glob("*.toml")
     return [*lines, "", "# bundled experiments", *sorted(file.stem for file in experiments)]
 
@@ -145,7 +152,7 @@ def named() -> list[str]:
 def surface() -> dict[Path, str]:
     """The content of both files."""
     package = griffe.load("babelmix", search_paths=[ROOT / "src"])
-    parts = {PUBLIC: python_names(package), INTERFACE: [*commands(), *settings(package), *named()]}
+    parts = {PUBLIC: python_names(package), INTERFACE: [*commands(), *settings(), *named()]}
     return {file: "\n".join(lines).strip() + "\n" for file, lines in parts.items()}
 
 

@@ -73,6 +73,7 @@ def test_every_page_loads_files_of_the_site_only(site: Path) -> None:
         assert not re.search(r"url\([\'\"]?(https?:)?//", style.read_text(encoding="utf-8")), style.name
 
 
+@pytest.mark.slow
 def test_every_document_is_a_page(site: Path) -> None:
     for document in (ROOT / "docs").glob("*.md"):
         assert (site / f"{document.stem}.html").is_file(), document.name
@@ -84,6 +85,7 @@ def test_every_document_is_a_page(site: Path) -> None:
         assert page.read_text(encoding="utf-8").count("<h1") == 1, page.name
 
 
+@pytest.mark.slow
 def test_everything_public_is_in_the_reference(site: Path) -> None:
     anchors = "".join(page.read_text(encoding="utf-8") for page in site.glob("api-*.html"))
     shown = {name.split(".")[-1] for name in re.findall(r'id="(babelmix\.[\w.]+)"', anchors)}
