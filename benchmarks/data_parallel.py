@@ -113,7 +113,7 @@ def ours(encoder: Any, data: Any, strategy: str, steps: int, place: Path, watch:
     train(
         encoder,
         data,
-        TrainingSettings(strategy=strategy, steps=steps, batch_size=batch),
+        TrainingSettings(strategy=strategy, steps=steps, batch_size=batch, schedule={"checkpoint_every": 0}),
         place / "m",
         callbacks=[watch],
     )
@@ -208,7 +208,7 @@ def measured(job: dict[str, Any]) -> dict[str, Any]:
     )
     settings = TrainingSettings(
         strategy="hybrid", steps=job["warm"] + job["steps"], batch_size=job["batch"], max_seq_length=job["length"],
-        freeze_embeddings=True, bf16=job["bf16"],
+        weights={"freeze_embeddings": True}, schedule={"checkpoint_every": 0}, bf16=job["bf16"],
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         encoder = load_encoder(job["encoder"], device="cpu")

@@ -24,10 +24,12 @@ from babelmix.encoders import load_encoder
 from babelmix.evaluation import Audit, audit
 from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
+from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import load_experiment
-from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora
 from babelmix.training import train
+from babelmix.training.flat import MOVED
+from babelmix.training.settings import changed
 
 START: dict[str, Any] = {"distil_from": "start"}
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("benchmark")
     parser.add_argument("--to", type=Path, default=Path("runs/distilling"))
     arguments = parser.parse_args()
-    file = recipe("e5-libreoffice")
+    file = bundled("e5-libreoffice")
     assert file is not None
     experiment = load_experiment(file)
     experiment = experiment.model_copy(
@@ -70,7 +72,10 @@ def main() -> None:
     for label, (strategy, changes) in ENCODERS.items():
         place = arguments.to / slug(label) / "model"
         if not (place / "training.json").is_file():
-            settings = experiment.run_settings(strategy, seed).model_copy(update={"checkpoint_every": 10, **changes})
+            settings = changed(
+                experiment.run_settings(strategy, seed),
+                {MOVED.get(name, name): value for name, value in {"checkpoint_every": 10, **changes}.items()},
+            )
             train(copy.deepcopy(start), training, settings, place, base=name)
         found[label] = audited(load_encoder(str(place)), label)
         print(label, {key: shown(key, found[label].macro(key)) for key in SHOWN}, flush=True)

@@ -39,7 +39,8 @@ def settings(job: dict[str, Any], cached: bool) -> Any:
 
     return TrainingSettings(
         strategy="cross", steps=job["steps"], batch_size=job["pairs"], max_seq_length=job["length"],
-        mini_batch_size=job["mini_batch"] if cached else 0, freeze_embeddings=True, bf16=job["bf16"],
+        loss={"mini_batch_size": job["mini_batch"] if cached else None}, weights={"freeze_embeddings": True},
+        schedule={"checkpoint_every": 0}, bf16=job["bf16"],
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def headline(results: Results, way: str) -> str:
 
 def recall(results: Results) -> str:
     """Mean recall by language, the languages that stood beside pictures apart from those that did not."""
-    unseen = set(results.experiment.training["text_only_langs"])
+    unseen = set(results.experiment.training.pictures.text_only_langs)
     rows, langs = [], []
     for entry, back in zip(results.entries, back_of(results).entries, strict=True):
         by_seed = [mean_recall([a], [b]) for a, b in zip(entry.audits, back.audits, strict=True)]
@@ -110,7 +110,7 @@ def of_cells(measure: Measure, langs: Sequence[str]) -> Measure:
 
 def tests(results: Results) -> str:
     """hit@1 on seen and unseen languages and the two rank distances: every other strategy against the one under test."""
-    unseen = list(results.experiment.training["text_only_langs"])
+    unseen = list(results.experiment.training.pictures.text_only_langs)
     back = {entry.name: entry for entry in back_of(results).strategies()}
     systems = {}
     for entry in results.strategies():
@@ -183,7 +183,7 @@ def alpha_of(name: str) -> tuple[float, str] | None:
 
 def alpha_pictures(results: Results, prefix: str) -> None:
     """Against alpha, of either kind of cross-lingual batch: hit@1 on seen and unseen languages, and rank distance."""
-    unseen = list(results.experiment.training["text_only_langs"])
+    unseen = list(results.experiment.training.pictures.text_only_langs)
     for kind in ("cross", "paired"):
         points: dict[float, Entry] = {}
         for entry in results.strategies():

@@ -39,14 +39,17 @@ from sentence_transformers import SentenceTransformer
 from babelmix._files import slug
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder
+from babelmix.encoders.kinds import kind_of
 from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
 from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
+from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import Experiment, load_experiment
-from babelmix.experiment.recipes import recipe
 from babelmix.experiment.setup import corpora, shared
 from babelmix.experiment.start import start_of
-from babelmix.training import is_static, train
+from babelmix.training import train
+from babelmix.training.flat import MOVED
+from babelmix.training.settings import changed
 from babelmix.training.weights import average_with, copied, trained
 
 SHOWN = (*TESTED[:4], "bias/same-language share@10")
@@ -141,7 +144,7 @@ UNSEEN = ("fr", "ja", "ko", "pl", "eu")
 
 def of_recipe(name: str, corpus: str) -> Experiment:
     """A recipe of babelmix, on another place's corpus."""
-    file = recipe(name)
+    file = bundled(name)
     assert file is not None
     experiment = load_experiment(file)
     return experiment.model_copy(update={"data": experiment.data.model_copy(update={"corpus": corpus})})
@@ -170,7 +173,7 @@ class Search:
         self.experiment, self.changes, self.folder, self.tested = experiment, changes, folder, tested
         self.training = corpora(experiment).training
         self.start = start_of(experiment, self.training, folder, print)
-        self.backend = "" if is_static(self.start) else backend
+        self.backend = "" if kind_of(self.start).name == "static" else backend
 
     def on(self, training: Corpus, folder: Path) -> Search:
         """The same with other training texts, in another folder."""
@@ -193,7 +196,8 @@ class Search:
         folder = self.model(recipe, seed)
         if not (folder / "training.json").is_file():
             settings = self.experiment.run_settings(recipe.strategy, seed)
-            settings = settings.model_copy(update={**self.changes, **recipe.changes})
+            changes = {MOVED.get(name, name): value for name, value in (self.changes | recipe.changes).items()}
+            settings = changed(settings, changes)
             train(copy.deepcopy(self.start), self.training, settings, folder, base=self.experiment.encoder.name)
         encoder = self.averaged(folder, recipe.share)
         for name, corpus in self.tested.items():

@@ -28,6 +28,7 @@ from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.setup import corpora, shared
 from babelmix.training import train
+from babelmix.training.flat import MOVED
 from babelmix.training.weights import average_with, copied, trained
 
 SHARES = {"hybrid": (0.3, 0.5), "cross": (0.3, 0.5)}
@@ -62,7 +63,8 @@ def main() -> None:
     def changed(strategy: str, name: str, changes: dict[str, Any]) -> SentenceTransformer:
         folder = place / "remedies" / slug(f"{strategy} {name}") / "model"
         if not (folder / "training.json").is_file():
-            settings = experiment.run_settings(strategy, seed).model_copy(update=changes)
+            changes = {MOVED.get(name, name): value for name, value in changes.items()}
+            settings = changed(experiment.run_settings(strategy, seed), changes)
             train(copy.deepcopy(start), corpora(experiment).training, settings, folder, base=experiment.encoder.name)
         return SentenceTransformer(str(folder), device="cpu")
 

@@ -30,8 +30,8 @@ from babelmix._progress import quiet_transformers
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
 from babelmix.corpus import Corpus
 from babelmix.encoders import static
+from babelmix.encoders.kinds import TEMPERATURE
 from babelmix.training import TrainingSettings, train
-from babelmix.training.defaults import TEMPERATURE
 
 DIMENSION = 256
 BATCH = 256
@@ -94,7 +94,9 @@ def ours(data: Corpus, vocabulary: int, steps: int, remember: bool = False) -> C
     model, clock = encoder(vocabulary), Clock()
     if remember:
         static.remember_tokens(model, static.TokenMemory())
-    settings = TrainingSettings(strategy="mono", steps=steps, batch_size=BATCH, learning_rate=0.01, warmup=0.0)
+    settings = TrainingSettings(
+        strategy="mono", steps=steps, batch_size=BATCH, learning_rate=0.01, schedule={"warmup": 0.0}
+    )
     with tempfile.TemporaryDirectory() as place:
         train(model, data, settings, Path(place) / "model", callbacks=[clock])
     return clock

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from babelmix.evaluation import RankTable
     from babelmix.search import Searcher
+    from babelmix.training import TrainingSettings
 
 Serve = Callable[..., "TestClient"]
 
@@ -83,6 +84,14 @@ def parallel_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr",
             queries.append({"item": f"i{i}", "lang": lang, "text": f"{words[0]} {words[2]} {i}", "group": group})
             passages.append({"item": f"i{i}", "lang": lang, "text": f"{' '.join(words)} {i} .", "group": group})
     return Corpus.from_rows(queries, passages, [(f"i{i}", f"i{i}") for i in range(items)], name="toy")
+
+
+def flat_settings(**given: Any) -> TrainingSettings:
+    """Training settings from names that are unique over all sections, such as `lora_rank`."""
+    from babelmix.training import TrainingSettings
+    from babelmix.training.flat import in_sections
+
+    return TrainingSettings(**in_sections(given)[0])
 
 
 def png(colour: tuple[int, int, int], size: int = 16) -> bytes:

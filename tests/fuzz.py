@@ -159,7 +159,7 @@ def targets() -> dict[str, Target]:
     from babelmix.evaluation import Audit
     from babelmix.evaluation.perturb import PERTURBATIONS, perturb
     from babelmix.experiment import load_experiment
-    from babelmix.experiment.recipes import names, recipe
+    from babelmix.experiment.bundled import bundled, names
     from babelmix.search import Policy, open_rows
     from babelmix.search.service import Keys
     from babelmix.search.service.bodies import MAX_DEPTH, BodyError, parse
@@ -385,7 +385,7 @@ def targets() -> dict[str, Target]:
 
     pages = ["# A\n\nB **c**.\n\n| P | D |\n| - | - |\n| a | b |\n"]
     muse = [b"house Haus\nwater\tWasser\nhouse Heim\n", b"don't nicht\n"]
-    recipes = [Path(str(recipe(name))).read_bytes() for name in names()]
+    recipes = [Path(str(bundled(name))).read_bytes() for name in names()]
     plain = ["prefer=de:1.5", "quota=3", "only=de,fr", "balanced", "any"]
     kinds = [
         "hybrid",

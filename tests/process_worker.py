@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import parallel_corpus, picture_corpus
+from conftest import flat_settings, parallel_corpus, picture_corpus
 from test_negatives import with_negatives
 from transformers import Trainer, TrainerCallback, TrainerState
 
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import BabelmixError
-from babelmix.training import StepTexts, TrainingSettings, train, weights
+from babelmix.training import StepTexts, train, weights
 
 RANK = int(os.environ.get("RANK", "0"))
 
@@ -97,7 +97,7 @@ def main() -> None:
         spy = Spy()
         try:
             result = train(
-                encoder, corpus, TrainingSettings(**settings), Path(job["out"]) / name, callbacks=[spy],
+                encoder, corpus, flat_settings(**settings), Path(job["out"]) / name, callbacks=[spy],
                 validation=parallel_corpus(16) if settings.get("evaluate_every") else None,
             )  # fmt: skip
         except BabelmixError as error:

@@ -145,7 +145,7 @@ def named() -> list[str]:
             f"# {title}",
             *sorted(filter(None, getattr(importlib.import_module(f"babelmix.{module}"), attribute))),
         ]
-    experiments = (ROOT / "src" / "babelmix" / "experiment" / "recipes").glob("*.toml")
+    experiments = (ROOT / "src" / "babelmix" / "experiment" / "bundled").glob("*.toml")
     return [*lines, "", "# bundled experiments", *sorted(file.stem for file in experiments)]
 
 

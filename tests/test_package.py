@@ -39,7 +39,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == wanted
     recipes = {
-        f"babelmix/experiment/recipes/{file.name}" for file in ROOT.glob("src/babelmix/experiment/recipes/*.toml")
+        f"babelmix/experiment/bundled/{file.name}" for file in ROOT.glob("src/babelmix/experiment/bundled/*.toml")
     }
     assert recipes | {"babelmix/py.typed", "babelmix/search/service/page.html"} <= held
     assert len(recipes) > 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import parallel_corpus, picture_corpus, png
+from conftest import flat_settings, parallel_corpus, picture_corpus, png
 from PIL import Image
 from sentence_transformers import SentenceTransformer
 
@@ -23,7 +23,8 @@ from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import pixels_of
 from babelmix.errors import CorpusError, EncoderError, ReaderError, TrainingError
 from babelmix.evaluation import audit
-from babelmix.training import TrainingData, TrainingSettings, resolved, train
+from babelmix.training import TrainingData, train
+from babelmix.training.resolve import resolved_for_encoder as resolved
 from babelmix.training.weights import freeze_image_tower
 
 array = images.pa.array
@@ -61,7 +62,7 @@ def test_locked_pictures_stay_behind_what_debias_put_there(tiny: SentenceTransfo
 @pytest.mark.slow
 def test_a_static_text_tower_is_trained_saved_and_read(tmp_path: Path, babelmix) -> None:
     encoder = make_dual("tiny+static", TEXTS, dimension=32, size=200)
-    settings = TrainingSettings(strategy="mono", steps=2, batch_size=8, max_seq_length=16)
+    settings = flat_settings(strategy="mono", steps=2, batch_size=8, max_seq_length=16)
     train(encoder, CORPUS, settings, tmp_path / "m", base="tiny+static")
     again = SentenceTransformer(str(tmp_path / "m"), device="cpu")
     assert audit(again, CORPUS, name="x", store=False).macro("multi/mAP") > 0
@@ -84,7 +85,7 @@ def test_towers_that_learn_at_different_rates_are_asked_for_one(
         (f"{image}+static", False, None), (f"{image}+tiny", False, None),
     ):  # fmt: skip
         encoder = make_dual(base, TEXTS, dimension=32, size=200)
-        settings = TrainingSettings(lock_images=locked)
+        settings = flat_settings(lock_images=locked)
         if rate is None:
             with pytest.raises(TrainingError, match="say which with --learning-rate"):
                 resolved(settings, encoder, base)

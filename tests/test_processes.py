@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import parallel_corpus
+from conftest import flat_settings, parallel_corpus
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix.encoders import load_encoder
 from babelmix.errors import TrainingError
-from babelmix.training import TrainingSettings, train
+from babelmix.training import train
 
 WORKER = Path(__file__).with_name("process_worker.py")
 BASE = {"strategy": "hybrid", "steps": 3, "batch_size": 8, "learning_rate": 1e-3}
@@ -178,12 +178,12 @@ def test_a_run_goes_on_under_another_number_of_processes(tiny_bert, tmp_path) ->
 def test_what_does_not_fit_several_processes_is_refused(tiny_static, tiny_bert, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match="a static encoder trains in one process"):
-        train(tiny_static, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "m")
+        train(tiny_static, parallel_corpus(), flat_settings(**BASE), tmp_path / "m")
     with pytest.raises(Exception, match="a batch of 7 cannot be shared by 2 ranks"):
         train(
             load_encoder(str(tiny_bert)),
             parallel_corpus(),
-            TrainingSettings(**BASE | {"batch_size": 7}),
+            flat_settings(**BASE | {"batch_size": 7}),
             tmp_path / "m",
         )
 

@@ -47,6 +47,7 @@ def test_what_is_given_wins(
     )  # fmt: skip
     assert code == 0, err
     settings = json.loads(out)["settings"]
+    settings = {**settings, **settings["loss"], **settings["weights"]}
     assert {name: settings[name] for name in expected} == expected
 
 

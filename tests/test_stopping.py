@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import parallel_corpus
+from conftest import flat_settings, parallel_corpus
 from sentence_transformers import SentenceTransformer
 from test_training_options import Killed, close, load, state
 from transformers import TrainerCallback
 
 from babelmix import _processes
 from babelmix.corpus import Corpus, split
-from babelmix.errors import ConfigError, TrainingError
+from babelmix.errors import TrainingError
 from babelmix.evaluation import audit
-from babelmix.training import Evaluation, TrainingResult, TrainingSettings, stopping, train, weights
+from babelmix.training import Evaluation, TrainingResult, stopping, train, weights
 from babelmix.training.stopping import EarlyStopping
 
 # So high a rate that the best step is in the middle.
@@ -43,7 +43,7 @@ class Snapshots(TrainerCallback):
 
 def run(encoder: SentenceTransformer, folder: Path, *callbacks: TrainerCallback, **change: Any) -> TrainingResult:
     training, validation = parts()
-    settings = TrainingSettings(**BASE | change)
+    settings = flat_settings(**BASE | change)
     return train(encoder, training, settings, folder, validation=validation, callbacks=callbacks)
 
 
@@ -239,7 +239,7 @@ def test_an_audit_in_between_changes_nothing(tiny_bert, tmp_path) -> None:
     looked, blind = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
     snapshots = Snapshots(looked)
     run(looked, tmp_path / "a", snapshots)
-    settings = TrainingSettings(**BASE | {"evaluate_every": 0})
+    settings = flat_settings(**BASE | {"evaluate_every": 0})
     train(blind, parts()[0], settings, tmp_path / "b")
     assert close(state(snapshots.at[12]), state(blind), 0)
 
@@ -257,7 +257,7 @@ def test_damaged_evaluations_are_one_sentence(tiny_bert, tmp_path) -> None:
 
 def test_damaged_best_weights_name_the_run_to_delete(tiny_bert, tmp_path) -> None:
     """Never a folder of the user's: the best weights lie higher than those of a checkpoint."""
-    settings = TrainingSettings(**BASE)
+    settings = flat_settings(**BASE)
     watcher = EarlyStopping(load(tiny_bert), parts()[1], settings, tmp_path / "m.checkpoints", {})
     watcher.evaluations = [Evaluation(2, 0.5)]
     advice = f"delete {tmp_path / 'm.checkpoints'} to start over"
@@ -283,22 +283,20 @@ def test_measures_and_settings_that_do_not_fit_are_refused(tiny_static, tmp_path
     only_german = validation.only_langs(["de"])
 
     def one(validation: Corpus | None, **change: Any) -> None:
-        settings = TrainingSettings(**BASE | change)
+        settings = flat_settings(**BASE | change)
         train(copy.deepcopy(tiny_static), training, settings, tmp_path / "m", validation=validation)
 
     with pytest.raises(TrainingError, match="cross/mAP is not measured on toy/validation; there are mono/mAP, multi"):
         one(only_german, stop_on="cross/mAP")
-    with pytest.raises(ConfigError, match="there is no bias metric 'colour'"):
+    with pytest.raises(ValueError, match="there is no bias metric 'colour'"):
         one(validation, stop_on="bias/colour")
     with pytest.raises(ValueError, match="neither more nor less of it is better, so training cannot stop on it"):
         one(validation, stop_on="bias/same-language share@10")
     with pytest.raises(TrainingError, match="evaluate_every is set, but there is no validation corpus"):
         one(None)
-    with pytest.raises(TrainingError, match="there is a validation corpus, but evaluate_every is 0"):
-        one(validation, evaluate_every=0)
-    with pytest.raises(ConfigError, match="'accuracy' is not SETTING/METRIC"):
+    with pytest.raises(ValueError, match="'accuracy' is not SETTING/METRIC"):
         one(validation, stop_on="accuracy")
-    with pytest.raises(ConfigError, match="there is no metric 'accuracy'"):
+    with pytest.raises(ValueError, match="there is no metric 'accuracy'"):
         one(validation, stop_on="multi/accuracy")
     assert not (tmp_path / "m").exists()
 
@@ -319,7 +317,7 @@ def test_all_ranks_have_read_the_best_weights_before_they_are_deleted(
 
         monkeypatch.setattr(place, name, noted)
     scores += [0.5, 0.4]
-    run(load(tiny_bert), tmp_path / "m", steps=4)
+    run(load(tiny_bert), tmp_path / "m", steps=4, checkpoint_every=0)
     assert events == ["restore", "wait_for_all", "_save"]
 
 
@@ -331,7 +329,7 @@ def test_weights_are_finite_or_training_diverged(tiny_static, tmp_path) -> None:
 
     with pytest.raises(TrainingError, match="training diverged"):
         train(
-            copy.deepcopy(tiny_static), parts()[0], TrainingSettings(**BASE | {"evaluate_every": 0}), tmp_path / "m",
+            copy.deepcopy(tiny_static), parts()[0], flat_settings(**BASE | {"evaluate_every": 0}), tmp_path / "m",
             callbacks=[Broken()],
         )  # fmt: skip
     assert not (tmp_path / "m").exists()

@@ -19,6 +19,7 @@ from babelmix.encoders import load_encoder
 from babelmix.errors import PlanError, TrainingError
 from babelmix.evaluation import audit
 from babelmix.training import StepTexts, TrainingData, TrainingSettings, train
+from babelmix.training.settings import changed
 
 SETTINGS = TrainingSettings(strategy="hybrid", steps=30, batch_size=8, learning_rate=0.05)
 
@@ -65,18 +66,20 @@ def test_a_static_step_touches_only_its_tokens(tiny_static, tmp_path) -> None:
     before = state(encoder)["0.embedding.weight"]
     settings = TrainingSettings(strategy="english", steps=2, batch_size=8, learning_rate=0.05)
     train(encoder, corpus, settings, tmp_path / "m")
-    changed = set(np.flatnonzero((state(encoder)["0.embedding.weight"] != before).any(axis=1)).tolist())
+    moved = set(np.flatnonzero((state(encoder)["0.embedding.weight"] != before).any(axis=1)).tolist())
     plan = BatchPlan(CorpusIndex(corpus), strategy("english"), 8)
     texts = [t for step in (0, 1) for row in StepTexts(TrainingData(corpus), plan)[step] for t in row.values()]
     used = {i for e in encoder[0].tokenizer.encode_batch(texts, add_special_tokens=False) for i in e.ids}
-    assert changed
-    assert changed <= used
+    assert moved
+    assert moved <= used
 
 
 @pytest.mark.slow
 def test_a_transformer_resumes_to_the_same_weights(tiny_bert, tmp_path, monkeypatch) -> None:
     corpus = parallel_corpus()
-    settings = TrainingSettings(strategy="hybrid", steps=12, batch_size=8, learning_rate=1e-3, checkpoint_every=4)
+    settings = TrainingSettings(
+        strategy="hybrid", steps=12, batch_size=8, learning_rate=1e-3, schedule={"checkpoint_every": 4}
+    )
     straight = load_encoder(str(tiny_bert))
     train(straight, corpus, settings, tmp_path / "a")
     steps: list[int] = []
@@ -111,7 +114,7 @@ def test_gradcache_equals_the_plain_loss(tiny_bert, tmp_path) -> None:
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
     train(plain, parallel_corpus(), settings, tmp_path / "a")
-    train(cached, parallel_corpus(), settings.model_copy(update={"mini_batch_size": 3}), tmp_path / "b")
+    train(cached, parallel_corpus(), changed(settings, {"loss.mini_batch_size": 3}), tmp_path / "b")
     for x, y in zip(state(plain).values(), state(cached).values(), strict=True):
         assert np.allclose(x, y, atol=1e-4)
 
@@ -119,7 +122,7 @@ def test_gradcache_equals_the_plain_loss(tiny_bert, tmp_path) -> None:
 def test_lora_is_merged_into_a_plain_encoder(tiny_bert, tmp_path) -> None:
     encoder = load_encoder(str(tiny_bert))
     names = set(encoder.state_dict())
-    settings = TrainingSettings(strategy="hybrid", steps=5, batch_size=8, learning_rate=1e-2, lora_rank=4)
+    settings = TrainingSettings(strategy="hybrid", steps=5, batch_size=8, learning_rate=1e-2, weights={"lora_rank": 4})
     train(encoder, parallel_corpus(), settings, tmp_path / "m")
     loaded = SentenceTransformer(str(tmp_path / "m"))
     assert set(loaded.state_dict()) == names
@@ -132,19 +135,19 @@ def test_frozen_embeddings_stay(tiny_bert, tmp_path) -> None:
     encoder = load_encoder(str(tiny_bert))
     before = state(encoder)
     train(
-        encoder, parallel_corpus(), SETTINGS.model_copy(update={"steps": 3, "freeze_embeddings": True}), tmp_path / "m"
+        encoder, parallel_corpus(), changed(SETTINGS, {"steps": 3, "weights.freeze_embeddings": True}), tmp_path / "m"
     )
     after = state(encoder)
-    changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert changed
-    assert not any("word_embeddings" in name for name in changed)
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved
+    assert not any("word_embeddings" in name for name in moved)
     assert all(parameter.requires_grad for parameter in encoder.parameters())
 
 
 def test_bad_training_is_refused(tiny_static, tmp_path) -> None:
     with pytest.raises(TrainingError, match="frozen embeddings and gradient checkpointing are not for it"):
         train(
-            copy.deepcopy(tiny_static), parallel_corpus(), SETTINGS.model_copy(update={"lora_rank": 2}), tmp_path / "m"
+            copy.deepcopy(tiny_static), parallel_corpus(), changed(SETTINGS, {"weights.lora_rank": 2}), tmp_path / "m"
         )
     with pytest.raises(PlanError, match="fewer than a batch"):
         train(copy.deepcopy(tiny_static), parallel_corpus(4), SETTINGS, tmp_path / "m")

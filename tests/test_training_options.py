@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import parallel_corpus, picture_corpus
+from conftest import flat_settings, parallel_corpus, picture_corpus
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.data_collator import BaseDataCollator
 from test_negatives import with_negatives
@@ -21,7 +21,7 @@ from babelmix.corpus import Corpus
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.dual import make_dual
 from babelmix.errors import PlanError, TrainingError
-from babelmix.training import StepTexts, TrainingData, TrainingSettings, resolved, train, weights
+from babelmix.training import StepTexts, TrainingData, TrainingSettings, resolve, train, weights
 
 BASE: dict[str, Any] = {"strategy": "hybrid", "steps": 4, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -84,7 +84,7 @@ def collated(monkeypatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 @pytest.mark.slow
 def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
-    settings = TrainingSettings(**BASE | {"steps": 8, "lora_rank": 4, "checkpoint_every": 3})
+    settings = flat_settings(**BASE | {"steps": 8, "lora_rank": 4, "checkpoint_every": 3})
     straight, resumed = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
     train(straight, parallel_corpus(), settings, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
@@ -101,7 +101,7 @@ def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_
     encoder = load(tiny_bert)
     before = state(encoder)
     spy = Gradients()
-    settings = TrainingSettings(**BASE | {"lora_rank": 2, "freeze_embeddings": freeze})
+    settings = flat_settings(**BASE | {"lora_rank": 2, "freeze_embeddings": freeze})
     train(encoder, parallel_corpus(), settings, tmp_path / "m", callbacks=[spy])
     assert spy.first
     assert all(".lora_" in name for name in spy.first)
@@ -117,7 +117,7 @@ def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_
     train(encoder, parallel_corpus(), settings, tmp_path / "m")
     again = state(encoder)
     assert {name for name in after if not torch.equal(after[name], again[name])} == changed
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"steps": 2}), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE | {"steps": 2}), tmp_path / "m")
     assert any("embeddings" in name for name, tensor in state(encoder).items() if not torch.equal(tensor, again[name]))
 
 
@@ -128,8 +128,8 @@ def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_
 def test_the_start_has_its_exact_share_of_every_weight(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
     start = state(load(tiny_bert))
     whole, averaged = load(tiny_bert), load(tiny_bert)
-    train(whole, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "a")
-    train(averaged, parallel_corpus(), TrainingSettings(**BASE | change | {"start_share": 0.25}), tmp_path / "b")
+    train(whole, parallel_corpus(), flat_settings(**BASE | change), tmp_path / "a")
+    train(averaged, parallel_corpus(), flat_settings(**BASE | change | {"start_share": 0.25}), tmp_path / "b")
     expected = {name: 0.75 * tensor + 0.25 * start[name] for name, tensor in state(whole).items()}
     assert not close(expected, state(whole), 1e-3)
     assert close(expected, state(averaged), 1e-6)
@@ -140,8 +140,8 @@ def test_the_start_has_its_exact_share_of_every_weight(tiny_bert, tmp_path, chan
 def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, share: float) -> None:
     start = state(tiny_static)
     whole, averaged = copy.deepcopy(tiny_static), copy.deepcopy(tiny_static)
-    train(whole, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "a")
-    train(averaged, parallel_corpus(), TrainingSettings(**BASE | {"start_share": share}), tmp_path / "b")
+    train(whole, parallel_corpus(), flat_settings(**BASE), tmp_path / "a")
+    train(averaged, parallel_corpus(), flat_settings(**BASE | {"start_share": share}), tmp_path / "b")
     expected = {name: (1 - share) * tensor + share * start[name] for name, tensor in state(whole).items()}
     assert close(expected, state(averaged), 1e-6)
     assert not close(expected, state(whole), 1e-3)
@@ -150,7 +150,7 @@ def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, shar
 @pytest.mark.slow
 def test_the_start_is_the_start_of_the_first_session(tiny_bert, tmp_path) -> None:
     """A resumed run averages with what it began from, not with its checkpoint."""
-    settings = TrainingSettings(**BASE | {"steps": 6, "start_share": 0.5, "checkpoint_every": 3})
+    settings = flat_settings(**BASE | {"steps": 6, "start_share": 0.5, "checkpoint_every": 3})
     straight, resumed = load(tiny_bert), load(tiny_bert)
     train(straight, parallel_corpus(), settings, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
@@ -165,7 +165,7 @@ def test_the_start_is_the_start_of_the_first_session(tiny_bert, tmp_path) -> Non
 @pytest.mark.parametrize("mode", ["cls", "mean"])
 def test_pooling_is_applied_saved_and_loaded(tiny_bert, tmp_path, mode: str) -> None:
     encoder = load(tiny_bert)
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"pooling": mode}), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE | {"pooling": mode}), tmp_path / "m")
     loaded = SentenceTransformer(str(tmp_path / "m"))
     for one in (encoder, loaded):
         tokens = one.encode("cat dog house 3", output_value="token_embeddings")
@@ -178,7 +178,7 @@ def test_pooling_decides_what_is_learned(tiny_bert, tmp_path) -> None:
     found = []
     for mode in ("cls", "mean", ""):
         encoder = load(tiny_bert)
-        train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"pooling": mode, "steps": 2}), tmp_path / "m")
+        train(encoder, parallel_corpus(), flat_settings(**BASE | {"pooling": mode, "steps": 2}), tmp_path / "m")
         found.append(state(encoder))
     assert not close(found[0], found[1], 1e-4)
     assert close(found[1], found[2], 0)  # a plain transformers model is mean-pooled as it is
@@ -189,7 +189,7 @@ def test_pooling_of_an_encoder_without_any_is_refused(tiny_static, tmp_path) -> 
         train(
             copy.deepcopy(tiny_static),
             parallel_corpus(),
-            TrainingSettings(**BASE | {"pooling": "cls"}),
+            flat_settings(**BASE | {"pooling": "cls"}),
             tmp_path / "m",
         )
     assert not list(tmp_path.iterdir())
@@ -199,7 +199,7 @@ def test_prompts_are_trained_with_saved_and_used(tiny_bert, tmp_path, collated) 
     encoder = load(tiny_bert)
     corpus = with_negatives(parallel_corpus(), np.random.default_rng(0))
     prompts = {"query_prompt": "cat cat cat ", "passage_prompt": "Hund Hund "}
-    train(encoder, corpus, TrainingSettings(**BASE | prompts), tmp_path / "m")
+    train(encoder, corpus, flat_settings(**BASE | prompts), tmp_path / "m")
     tokenizer = encoder.tokenizer
     assert len(collated) == 4
     for features, result in collated:
@@ -218,7 +218,7 @@ def test_prompts_are_trained_with_saved_and_used(tiny_bert, tmp_path, collated) 
 def test_an_encoders_own_prompts_are_used_where_none_is_given(tiny_bert, tmp_path, collated) -> None:
     encoder = load(tiny_bert)
     encoder.prompts = {"query": "dog ", "document": "salt ", "clustering": "wind "}
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"query_prompt": "cat "}), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE | {"query_prompt": "cat "}), tmp_path / "m")
     ids = {word: encoder.tokenizer.convert_tokens_to_ids(word) for word in ("cat", "salt")}
     for _, result in collated:
         assert (result["query_input_ids"][:, 1] == ids["cat"]).all()
@@ -232,7 +232,7 @@ def test_a_prompt_named_passage_is_trained_with_and_saved_as_documents(tiny_bert
     start = SentenceTransformer(str(tiny_bert), device="cpu", prompts={"passage": "salt "})
     start.save(str(tmp_path / "start"), create_model_card=False)
     encoder = load(tmp_path / "start")
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE), tmp_path / "m")
     for _, result in collated:
         assert (result["passage_input_ids"][:, 1] == encoder.tokenizer.convert_tokens_to_ids("salt")).all()
     for loaded in (SentenceTransformer(str(tmp_path / "m")), load(tmp_path / "m")):
@@ -241,7 +241,7 @@ def test_a_prompt_named_passage_is_trained_with_and_saved_as_documents(tiny_bert
 
 def test_a_static_encoder_is_trained_with_its_prompts(tiny_static, tmp_path, collated) -> None:
     encoder = copy.deepcopy(tiny_static)
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"query_prompt": "river "}), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE | {"query_prompt": "river "}), tmp_path / "m")
     features, result = collated[0]
     texts = [f"river {row['query']}" for row in features]
     expected = [i for e in encoder[0].tokenizer.encode_batch(texts, add_special_tokens=False) for i in e.ids]
@@ -253,7 +253,7 @@ def test_texts_are_cut_in_training_and_not_afterwards(tiny_bert, tmp_path, colla
     encoder = load(tiny_bert)
     own = encoder.max_seq_length
     assert own > 4
-    train(encoder, parallel_corpus(), TrainingSettings(**BASE | {"max_seq_length": 4}), tmp_path / "m")
+    train(encoder, parallel_corpus(), flat_settings(**BASE | {"max_seq_length": 4}), tmp_path / "m")
     widths = {result[f"{column}_input_ids"].shape[1] for _, result in collated for column in ("query", "passage")}
     assert widths == {4}
     loaded = SentenceTransformer(str(tmp_path / "m"))
@@ -269,7 +269,7 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_bert, tmp_path) -> None
     for change in ({}, {"gradient_checkpointing": True}):
         encoder, spy = load(tiny_bert, dropout=True), Gradients()
         watched = Layers(encoder)
-        train(encoder, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "m", callbacks=[spy])
+        train(encoder, parallel_corpus(), flat_settings(**BASE | change), tmp_path / "m", callbacks=[spy])
         spies.append(spy.first)
         found.append((state(encoder), watched.count))
         assert not encoder[0].auto_model.is_activation_checkpointing
@@ -295,8 +295,8 @@ class Layers:
 def test_bfloat16_trains_float32_weights(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
     exact, rough = load(tiny_bert), load(tiny_bert)
     start = state(exact)
-    train(exact, parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "a")
-    result = train(rough, parallel_corpus(), TrainingSettings(**BASE | change | {"bf16": True}), tmp_path / "b")
+    train(exact, parallel_corpus(), flat_settings(**BASE | change), tmp_path / "a")
+    result = train(rough, parallel_corpus(), flat_settings(**BASE | change | {"bf16": True}), tmp_path / "b")
     assert {tensor.dtype for tensor in state(rough).values() if tensor.is_floating_point()} == {torch.float32}
     assert not close(state(exact), state(rough), 0)
     moved = torch.cat([(state(exact)[n] - start[n]).flatten() for n in start if start[n].is_floating_point()])
@@ -327,7 +327,7 @@ def test_the_loss_is_info_nce_over_answers_and_hard_negatives(
     tiny_bert, tmp_path, collated, hard: bool, mini_batch_size: int
 ) -> None:
     encoder = load(tiny_bert)
-    settings = TrainingSettings(
+    settings = flat_settings(
         **BASE | {"steps": 2, "temperature": 0.07, "hard_negatives": hard, "mini_batch_size": mini_batch_size}
     )
     corpus = judged()
@@ -348,7 +348,7 @@ def test_gradcache_has_the_gradients_of_the_plain_loss_with_hard_negatives(tiny_
     spies = []
     for mini_batch_size in (0, 3):
         spy = Gradients()
-        settings = TrainingSettings(**BASE | change | {"steps": 1, "mini_batch_size": mini_batch_size})
+        settings = flat_settings(**BASE | change | {"steps": 1, "mini_batch_size": mini_batch_size})
         train(load(tiny_bert), judged(), settings, tmp_path / "m", callbacks=[spy])
         spies.append(spy.first)
     assert max(gradient.abs().max() for gradient in spies[0].values()) > 1e-3
@@ -384,7 +384,7 @@ def source_of(text: str) -> str:
 def test_each_step_is_of_one_source_and_a_monolingual_one_is_only_in_mono_batches(
     tiny_static, tmp_path, collated
 ) -> None:
-    settings = TrainingSettings(**BASE | {"steps": 60, "source_temperature": 0.0})
+    settings = flat_settings(**BASE | {"steps": 60, "source_temperature": 0.0})
     corpora = sources()
     train(copy.deepcopy(tiny_static), corpora, settings, tmp_path / "m")
     data = TrainingData(corpora, temperature=0.0)
@@ -421,7 +421,7 @@ def test_weights_and_temperature_reach_the_mixture(tiny_static, tmp_path, monkey
         ({"source_temperature": 0.5}, [40**0.5, 24**0.5, 16**0.5]),
         ({}, [40, 24, 16]),
     ):
-        settings = TrainingSettings(**BASE | {"steps": 1} | change)
+        settings = flat_settings(**BASE | {"steps": 1} | change)
         train(copy.deepcopy(tiny_static), sources(), settings, tmp_path / "m")
         assert np.allclose(made[-1].weights, expected)
     assert len(made) == 3
@@ -442,7 +442,7 @@ def test_another_set_or_order_of_sources_is_another_run() -> None:
 
 def test_sources_that_do_not_fit_are_refused(tiny_static, tmp_path) -> None:
     def run(corpora, **change) -> None:
-        train(copy.deepcopy(tiny_static), corpora, TrainingSettings(**BASE | change), tmp_path / "m")
+        train(copy.deepcopy(tiny_static), corpora, flat_settings(**BASE | change), tmp_path / "m")
 
     bench = parallel_corpus(20).named("bench", evaluation_only=True)
     with pytest.raises(TrainingError, match="bench is a benchmark: it is for evaluation only"):
@@ -464,7 +464,7 @@ def test_sources_that_do_not_fit_are_refused(tiny_static, tmp_path) -> None:
 
 
 def interrupted(tiny_bert: Path, folder: Path, **change: Any) -> tuple[TrainingSettings, Path]:
-    settings = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 2} | change)
+    settings = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 2} | change)
     with pytest.raises(KeyboardInterrupt):
         train(load(tiny_bert), parallel_corpus(), settings, folder / "m", callbacks=[Killed(5)])
     return settings, folder / "m.checkpoints"
@@ -555,7 +555,7 @@ def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> N
 def test_a_run_killed_after_its_last_step_only_saves(tiny_bert, tmp_path, monkeypatch) -> None:
     from babelmix.training import trainer
 
-    settings = TrainingSettings(**BASE | {"steps": 4, "checkpoint_every": 2})
+    settings = flat_settings(**BASE | {"steps": 4, "checkpoint_every": 2})
     straight, resumed = load(tiny_bert), load(tiny_bert)
     expected = train(straight, parallel_corpus(), settings, tmp_path / "a")
 
@@ -575,7 +575,7 @@ def test_a_run_killed_after_its_last_step_only_saves(tiny_bert, tmp_path, monkey
 
 @pytest.mark.slow
 def test_a_static_encoder_resumes_too(tiny_static, tmp_path) -> None:
-    settings = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 2})
+    settings = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 2})
     straight, resumed = copy.deepcopy(tiny_static), copy.deepcopy(tiny_static)
     train(straight, parallel_corpus(), settings, tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
@@ -595,11 +595,11 @@ def test_another_start_of_the_same_name_does_not_go_on(tiny_bert, tmp_path) -> N
 
 
 def test_a_run_that_left_no_checkpoint_stands_in_no_ones_way(tiny_bert, tmp_path) -> None:
-    first = TrainingSettings(**BASE | {"steps": 6, "checkpoint_every": 5})
+    first = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 5})
     with pytest.raises(KeyboardInterrupt):
         train(load(tiny_bert), parallel_corpus(), first, tmp_path / "m", callbacks=[Killed(3)])
     assert (tmp_path / "m.checkpoints" / "run.json").is_file()
-    train(load(tiny_bert), parallel_corpus(), TrainingSettings(**BASE | {"steps": 2}), tmp_path / "m")
+    train(load(tiny_bert), parallel_corpus(), flat_settings(**BASE | {"steps": 2}), tmp_path / "m")
     assert not (tmp_path / "m.checkpoints").exists()
 
 
@@ -610,7 +610,7 @@ def test_with_adapters_the_start_has_its_share_of_what_joins_two_towers_too(tiny
     def moved(share: float) -> dict[str, torch.Tensor]:
         encoder = make_dual(f"tiny+{tiny_bert}", corpus.queries["text"].to_pylist())
         start = state(encoder)
-        settings = TrainingSettings(
+        settings = flat_settings(
             strategy="mono", steps=3, batch_size=4, learning_rate=1e-2, lora_rank=2, start_share=share
         )
         train(encoder, corpus, settings, tmp_path / f"{share}")
@@ -624,26 +624,25 @@ def test_with_adapters_the_start_has_its_share_of_what_joins_two_towers_too(tiny
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"distil_share": 0.5}, "distil_from, which is empty"),
-        ({"distil_text": "itself"}, "distil_from, which is empty"),
-        ({"consistency_of": "both"}, "but consistency is 0"),
+        ({"consistency_of": "both"}, "but loss.consistency is 0"),
         ({"text_weight": 2.0}, "text_weight is for pictures"),
-        ({"patience": 2}, "set evaluate_every"),
+        ({"patience": 2}, "counts audits on a validation corpus, and there is none"),
     ],
 )
 def test_a_setting_without_what_it_is_of_is_refused(tiny_bert, tmp_path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
-        train(load(tiny_bert), parallel_corpus(), TrainingSettings(**BASE | change), tmp_path / "m")
+        train(load(tiny_bert), parallel_corpus(), flat_settings(**BASE | change), tmp_path / "m")
 
 
 def test_numbers_that_are_none_are_refused() -> None:
     for change in ({"seed": 2**32}, {"learning_rate": float("inf")}, {"consistency": float("nan")}):
         with pytest.raises(ValueError, match=next(iter(change))):
-            TrainingSettings(**change)
+            flat_settings(**change)
 
 
 def test_defaults_depend_on_the_encoder(tiny_bert) -> None:
-    texts = resolved(TrainingSettings(), load(tiny_bert))
-    pictures = resolved(TrainingSettings(), make_dual("tiny-clip", ["ein Wort"] * 9), "tiny-clip")
-    assert (texts.temperature, pictures.temperature) == (0.05, 0.07)
+    data = TrainingData(parallel_corpus())
+    texts = resolve(TrainingSettings(), data, load(tiny_bert))
+    pictures = resolve(TrainingSettings(), data, make_dual("tiny-clip", ["ein Wort"] * 9), "tiny-clip")
+    assert (texts.loss.temperature, pictures.loss.temperature) == (0.05, 0.07)
     assert (texts.learning_rate, pictures.learning_rate) == (2e-5, 1e-3)

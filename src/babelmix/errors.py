@@ -10,6 +10,7 @@
      │    └── EmbeddingError  its forward pass fails at a text or a picture
      ├── PlanError            a batch plan cannot be drawn from this corpus
      ├── TrainingError        training cannot start or go on
+     │    └── DivergedError   a weight, an embedding or a loss is NaN or infinite
      ├── AuditError           an audit cannot be computed or compared
      │    └── NotFiniteError  an encoder's embeddings or scores are NaN or infinite
      ├── ConfigError          a setting or an argument is wrong
@@ -79,6 +80,10 @@ class PlanError(BabelmixError):
 
 class TrainingError(BabelmixError):
     """Training cannot start or go on."""
+
+
+class DivergedError(TrainingError):
+    """Training diverged: a weight, an embedding or the loss is NaN or infinite."""
 
 
 class AuditError(BabelmixError):

@@ -150,10 +150,10 @@ def _run_experiment(
     from babelmix.cli.tables import print_comparison
     from babelmix.errors import ConfigError
     from babelmix.experiment import load_experiment, run_experiment, write_comparison_report
-    from babelmix.experiment.recipes import names, recipe
+    from babelmix.experiment.bundled import bundled, names
     from babelmix.experiment.results import results_as_json
 
-    file = recipe(name) or Path(name)
+    file = bundled(name) or Path(name)
     if not file.exists():
         raise ConfigError(
             f"{name}: there is no such file, and no such bundled experiment; those are {', '.join(names())}"

@@ -95,7 +95,7 @@ def print_training(result: TrainingResult, folder: Path, data: TrainingData) -> 
     )
     if result.best is not None:
         out.print(
-            f"kept the weights of step {result.best.step}: {settings.stop_on} {result.best.score:.4f}, the best of "
+            f"kept the weights of step {result.best.step}: {settings.schedule.stop_on} {result.best.score:.4f}, the best of "
             f"{len(result.evaluations)} looks at the validation corpus",
             highlight=False,
         )

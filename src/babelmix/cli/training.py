@@ -19,7 +19,7 @@ from babelmix.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from babelmix.training import TrainingData, TrainingSettings
+    from babelmix.training import ResolvedSettings, TrainingData, TrainingSettings
 
 
 def train(
@@ -142,8 +142,9 @@ def train(
         int, typer.Option(min=0, help="Stop after so many audits without a better one; 0: never.")
     ] = 0,
     checkpoint_every: Annotated[
-        int, typer.Option(min=0, help="Steps between checkpoints; 0: none, as for static encoders unless given.")
-    ] = 50,
+        int | None,
+        typer.Option(min=0, help="Steps between checkpoints; 0: none.  [default: 50; 0 for static encoders]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the batches.")] = 0,
     trust_code: TrustOption = False,
     json_output: JsonOption = False,
@@ -153,76 +154,67 @@ def train(
     The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run goes on from its last
     checkpoint with the same batches. Under `torchrun` several processes share each batch.
     """
-    from pydantic import ValidationError
-
     from babelmix._files import check_output_folder, slug
     from babelmix._processes import is_main
     from babelmix._progress import console
-    from babelmix.batches import largest_batch
-    from babelmix.batches import strategy as parse_strategy
     from babelmix.cli.tables import print_training
-    from babelmix.encoders import load_encoder
-    from babelmix.encoders.kinds import kind_named, kind_of, make_encoder
+    from babelmix.encoders.kinds import kind_of
     from babelmix.encoders.limits import length_limit
     from babelmix.errors import ConfigError
-    from babelmix.evaluation.measure_info import check_name
-    from babelmix.experiment.config import describe
     from babelmix.experiment.setup import refuse_overlap
-    from babelmix.training import TrainingData, TrainingSettings, recipe_settings, resolved
+    from babelmix.training import TrainingData, make_or_load_start, resolve, resolve_for_data
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS
 
-    check_name(stop_on)
     on_line = said(context)
     if not validation and on_line & {"patience", "evaluate_every", "stop_on"}:
         raise ConfigError(
             "--patience, --evaluate-every and --stop-on are of audits on a corpus that --validation names"
         )
-    if strategy:
-        parse_strategy(strategy)
+    teacher = {"teacher": distil_from, "reads": distil_text, "share": distil_share}
+    if not distil_from and on_line & {"distil_text", "distil_share"}:
+        raise ConfigError(
+            "--distil-text and --distil-share say how to learn from a teacher; name one by --distil-from"
+        )
+    settings = _checked(
+        recipe=recipe, strategy=strategy or None, steps=steps or None, batch_size=batch_size or None,
+        learning_rate=learning_rate or None, max_seq_length=max_seq_length, language_temperature=language_temperature,
+        source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling or None,
+        query_prompt=query_prompt or None, passage_prompt=passage_prompt or None,
+        gradient_checkpointing=gradient_checkpointing, bf16=bf16, seed=seed, distillation=teacher if distil_from else None,
+        loss={
+            "temperature": temperature or None, "consistency": consistency, "consistency_of": consistency_of,
+            "mini_batch_size": mini_batch_size or None,
+        },
+        pictures={
+            "lock_images": lock_images, "text_share": text_share, "text_weight": text_weight,
+            "text_only_langs": listed(text_only_langs),
+        },
+        weights={"lora_rank": lora_rank or None, "freeze_embeddings": freeze_embeddings, "start_share": start_share},
+        schedule={
+            "evaluate_every": evaluate_every or None, "stop_on": stop_on, "patience": patience or None,
+            "checkpoint_every": checkpoint_every,
+        },
+    )  # fmt: skip
     folder = out or Path("runs") / f"{slug(model)}-{slug(strategy or recipe)}"
     check_output_folder(folder, MARKERS)
     if len(set(corpus)) < len(corpus):
         raise ConfigError("--corpus: one is named twice")
     sources = {spec: read_corpus(spec, langs, part) for spec in corpus}
-    data = TrainingData(sources, temperature=source_temperature, text_only=listed(text_only_langs))
-    given: dict[str, Any] = {"strategy": strategy or None, "start_share": start_share, "consistency": consistency}
-    pretrained = kind_named(model).pretrained(model)
-    chosen = {} if strategy else recipe_settings(recipe, data, pretrained=pretrained, teacher=bool(distil_from))
-    chosen |= {name: value for name, value in given.items() if value is not None}
-    size = batch_size or _usual_batch(largest_batch(data.index, parse_strategy(chosen["strategy"])))
-    enough = max(30, min(500, -(-3 * data.pairs // size)))
+    data = TrainingData.of(sources, settings)
+    # Before an encoder is loaded: the data may not fill a batch.
+    resolve_for_data(settings, data, model)
     held_out = read_corpus(validation, "", "all") if validation else None
     if held_out is not None:
         for name, source in sources.items():
             refuse_overlap(name, source, held_out, groups=False)
     texts = (t for c in sources.values() for s in (c.queries, c.passages) for t in s["text"].to_pylist() if t)
-    if pretrained:
-        encoder = load_encoder(model, trust_code=trust_code)
-    else:
-        encoder = make_encoder(model, texts, seed=seed, trust_code=trust_code)
+    encoder = make_or_load_start(model, texts, seed=seed, trust_code=trust_code)
     if length_limit(encoder) is None and max_seq_length and "max_seq_length" in on_line:
         raise ConfigError("--max-seq-length: this encoder reads whole texts, as static ones do; leave it out")
-    # Steps of static encoders are so short that a checkpoint costs more than what it saves.
-    keeps = kind_of(encoder).checkpoints or "checkpoint_every" in on_line
-    every = evaluate_every or (max(1, (steps or enough) // 10) if held_out else 0)
-    try:
-        settings = TrainingSettings(
-            **chosen, steps=steps or enough, batch_size=size, learning_rate=learning_rate,
-            temperature=temperature, max_seq_length=max_seq_length, language_temperature=language_temperature,
-            source_temperature=source_temperature, hard_negatives=hard_negatives, pooling=pooling,
-            query_prompt=query_prompt, passage_prompt=passage_prompt, mini_batch_size=mini_batch_size,
-            gradient_checkpointing=gradient_checkpointing, lora_rank=lora_rank, freeze_embeddings=freeze_embeddings,
-            lock_images=lock_images, text_share=text_share, text_weight=text_weight,
-            text_only_langs=listed(text_only_langs), distil_from=distil_from,
-            distil_text=distil_text, distil_share=distil_share, consistency_of=consistency_of,
-            bf16=bf16, evaluate_every=every, stop_on=stop_on, patience=patience,
-            checkpoint_every=checkpoint_every if keeps else 0, seed=seed,
-        )  # fmt: skip
-    except ValidationError as error:
-        raise ConfigError(describe(error)) from error
+    settings = resolve(settings, data, encoder, model, validation=held_out is not None)
     if out is None:
-        _refuse_to_replace(folder, resolved(settings, encoder, model), data, model)
+        _refuse_to_replace(folder, settings, data, model)
     if (
         str(encoder.device) == "cpu"
         and not data.has_images
@@ -239,23 +231,29 @@ def train(
         print_training(result, folder, data)
 
 
-def _usual_batch(largest: int) -> int:
-    """64, or what the data have, shared evenly by the processes."""
-    from babelmix._processes import world_size
+def _checked(**values: Any) -> TrainingSettings:
+    from pydantic import ValidationError
 
-    size = min(64, largest)
-    return max(size // world_size(), 1) * world_size()
+    from babelmix.errors import ConfigError
+    from babelmix.experiment.config import describe
+    from babelmix.training import TrainingSettings
+
+    try:
+        return TrainingSettings(**values)
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
 
 
-def _refuse_to_replace(folder: Path, settings: TrainingSettings, data: TrainingData, model: str) -> None:
+def _refuse_to_replace(folder: Path, settings: ResolvedSettings, data: TrainingData, model: str) -> None:
     """Raise if a folder that was not asked for by name holds an encoder that was trained otherwise."""
     from babelmix.errors import ConfigError
+    from babelmix.training.resolve import trains_alike
     from babelmix.training.trainer import record_of
 
     if (before := record_of(folder)) is None:
         return
     if (before["base"], before["corpus"]["fingerprint"]) != (model, data.fingerprint()) or (
-        before["settings"] != settings.model_dump()
+        not trains_alike(before["settings"], settings)
     ):
         raise ConfigError(
             f"{folder}: holds an encoder of another training; choose a folder with --out, or delete that one"

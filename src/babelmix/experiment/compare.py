@@ -234,7 +234,7 @@ def _reference(
 def _run(
     experiment: Experiment, settings: TrainingSettings, start: SentenceTransformer, parts: Parts, output: Path
 ) -> _Run:
-    strategy, seed = settings.strategy, settings.seed
+    strategy, seed = str(settings.strategy), settings.seed
     folder = run_folder(experiment, output, strategy, seed)
     record, model = folder / "training.json", folder / "model"
     name = f"{strategy}, seed {seed}"

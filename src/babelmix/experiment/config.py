@@ -25,9 +25,17 @@ from babelmix.evaluation.measure_info import (
 )
 from babelmix.evaluation.metrics import DEFAULT, metric
 from babelmix.training import TrainingSettings
-from babelmix.training.settings import LARGEST_SEED
+from babelmix.training.flat import in_sections
+from babelmix.training.settings import LARGEST_SEED, changed
 
-RESERVED = ("strategy", "seed")
+RESERVED = ("strategy", "recipe", "seed")
+"""Settings of training that [compare] decides for each run."""
+
+ALIKE: dict[str, Any] = {"steps": 200, "batch_size": 64, "loss.consistency": 0.0, "weights.start_share": 0.0}
+"""What a run of an experiment has by default. It must not depend on the strategy, so that the strategies are comparable."""
+
+TUNED = {"learning_rate": "learning_rate", "temperature": "loss.temperature"}
+"""What can be tuned, by its name in the records, with its dotted name in the training settings."""
 
 
 class _Section(BaseModel):
@@ -237,18 +245,23 @@ class Experiment(_Section):
     tower: Tower = Tower()
     uniter: Uniter = Uniter()
     references: References = References()
-    training: dict[str, Any] = Field({}, description="see `babelmix.training.TrainingSettings`")
+    training: TrainingSettings = Field(default_factory=lambda: alike(TrainingSettings()))
     tune: Tune = Tune()
     compare: Compare = Compare()
 
+    @field_validator("training", mode="before")
+    @classmethod
+    def _left_to_compare(cls, value: Any) -> Any:
+        for name in RESERVED:
+            default = TrainingSettings.model_fields[name].default
+            if isinstance(value, Mapping) and value.get(name, default) != default:
+                raise ValueError(f"{name!r} is set by [compare], not by [training]")
+        return value
+
     @field_validator("training")
     @classmethod
-    def _training_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in RESERVED:
-            if name in value:
-                raise ValueError(f"{name!r} is set by [compare], not by [training]")
-        full = TrainingSettings(**value).model_dump()
-        return {key: entry for key, entry in full.items() if key not in RESERVED}
+    def _alike(cls, value: TrainingSettings) -> TrainingSettings:
+        return alike(value)
 
     @model_validator(mode="after")
     def _uniter_has_a_tower(self) -> Experiment:
@@ -263,42 +276,86 @@ class Experiment(_Section):
         if "validation" not in self.data.split:
             if self.tune.grid:
                 raise ValueError("tune needs a part 'validation' in data.split")
-            if self.training.get("evaluate_every") and not self.data.validation:
-                raise ValueError("training.evaluate_every needs data.validation, or a part 'validation' in data.split")
-        if self.data.validation and not self.training.get("evaluate_every"):
-            raise ValueError("data.validation is what early stopping looks at; set training.evaluate_every")
+            if self.training.schedule.evaluate_every and not self.data.validation:
+                raise ValueError(
+                    "training.schedule.evaluate_every needs data.validation, or a part 'validation' in data.split"
+                )
         return self
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether training audits on a validation corpus."""
+        return bool(self.data.validation or self.training.schedule.evaluate_every)
+
     def run_settings(self, strategy: str, seed: int, tuned: Mapping[str, float] | None = None) -> TrainingSettings:
-        """The settings of one run, with what was tuned in place of what is written."""
-        locked = {"lock_images": True} if self.tower.strategy else {}
-        return TrainingSettings(**{**self.training, **locked, **(tuned or {})}, strategy=strategy, seed=seed)
+        """The settings of one run.
+
+        Args:
+            strategy: the batch strategy.
+            seed: the seed of the run.
+            tuned: tuned values, by name, in place of those of the experiment.
+
+        """
+        values: dict[str, Any] = {"strategy": strategy, "seed": seed}
+        if self.tower.strategy:
+            values["pictures.lock_images"] = True
+        return changed(self.training, values | {TUNED[name]: value for name, value in (tuned or {}).items()})
 
     def tower_settings(self, seed: int) -> TrainingSettings:
-        """The settings of the image tower of one seed."""
-        own = {
-            "lock_images": False,
-            "text_share": 0.0,
-            "text_only_langs": [],
-            "distil_from": "",
-            "distil_text": "english",
-            "distil_share": 1.0,
-            "consistency": 0.0,
-            "lora_rank": 0,
-            "start_share": 0.0,
-            "evaluate_every": 0,
-            "patience": 0,
+        """The settings of the image tower of one seed: all weights of both towers are trained, on pictures alone."""
+        values: dict[str, Any] = {
+            "strategy": self.tower.strategy,
+            "seed": seed,
+            "distillation": None,
+            "pictures": {"text_weight": self.training.pictures.text_weight},
+            "loss.consistency": 0.0,
+            "weights.lora_rank": None,
+            "weights.start_share": 0.0,
+            "schedule.evaluate_every": None,
+            "schedule.patience": None,
         }
-        steps = {"steps": self.tower.steps} if self.tower.steps else {}
-        return TrainingSettings(**{**self.training, **own, **steps}, strategy=self.tower.strategy, seed=seed)
+        return changed(self.training, values | ({"steps": self.tower.steps} if self.tower.steps else {}))
 
     def to_toml(self) -> str:
-        """The experiment with every default written out."""
-        return tomli_w.dumps(self.model_dump())
+        """The experiment with every default written out; a setting that has no value is a comment."""
+        return as_toml(self)
 
 
-def load_experiment(file: Path) -> Experiment:
+def alike(settings: TrainingSettings) -> TrainingSettings:
+    """Training settings with the defaults of an experiment, which are the same for all of its strategies."""
+    given = settings.model_dump()
+    missing: dict[str, Any] = {}
+    for path, value in ALIKE.items():
+        section, _, key = path.rpartition(".")
+        if (given[section] if section else given)[key] is None:
+            missing[path] = value
+    return changed(settings, missing)
+
+
+def as_toml(model: BaseModel, path: str = "") -> str:
+    """A section with all sections in it as TOML."""
+    lines, below = [f"[{path}]"] if path else [], []
+    for name, field in type(model).model_fields.items():
+        value, inner = getattr(model, name), f"{path}.{name}".lstrip(".")
+        if path == "training" and name in RESERVED:
+            continue
+        if isinstance(value, BaseModel):
+            below.append(as_toml(value, inner))
+        elif isinstance(value, dict) and value:
+            below.append(f"[{inner}]\n{tomli_w.dumps(value)}")
+        elif value is None:
+            lines.append(f"# {name}: {field.description or 'none'}")
+        else:
+            lines.append(tomli_w.dumps({name: value}) if not isinstance(value, dict) else f"{name} = {{}}\n")
+    return "\n".join(["\n".join(line.rstrip("\n") for line in lines) + "\n", *below])
+
+
+def load_experiment(file: Path, *, record: bool = False) -> Experiment:
     """Read and check a TOML file.
+
+    Args:
+        file: the TOML file.
+        record: whether babelmix wrote it, perhaps in the spelling of an older version.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or a setting is unknown or wrong; the message names the setting.
@@ -312,6 +369,8 @@ def load_experiment(file: Path) -> Experiment:
         raise ConfigError(f"{file}: cannot be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: is not TOML: {error}") from error
+    if record and isinstance(values.get("training"), dict):
+        values["training"], _ = in_sections(values["training"])
     return parse_experiment(values, str(file))
 
 

@@ -20,6 +20,7 @@ from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.training import TrainingData, refuse_evaluation_only
+from babelmix.training.settings import changed
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ def corpora(experiment: Experiment) -> Parts:
     own = {name: of(part) for name, part in split(whole, data.split, seed=data.split_seed).items()}
     other = other and of(other)
     stopping = None
-    if experiment.training.get("evaluate_every"):
+    if experiment.stops_early:
         stopping = open_corpus(data.validation) if data.validation else own["validation"]
     test = other or own["test"]
     for corpus in (test, for_training):
@@ -206,7 +207,7 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
     if not record.is_file():
         return
     try:
-        same = _trained_alike(load_experiment(record), experiment)
+        same = _trained_alike(load_experiment(record, record=True), experiment)
     except ConfigError:
         same = False
     if not same:
@@ -217,7 +218,10 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
 
 def _trained_alike(one: Experiment, other: Experiment) -> bool:
     judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
-    return one.model_copy(update={"compare": one.compare.model_copy(update=judged)}) == other
+    # Checkpoints decide only where an interrupted run goes on.
+    kept = {"schedule.checkpoint_every": other.training.schedule.checkpoint_every}
+    same = {"compare": one.compare.model_copy(update=judged), "training": changed(one.training, kept)}
+    return one.model_copy(update=same) == other
 
 
 def claim(output: Path, experiment: Experiment) -> None:

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
 from babelmix._files import distinct_slugs, write_json
-from babelmix.errors import AuditError, TrainingError
+from babelmix.errors import AuditError, DivergedError
 from babelmix.evaluation import Measure, measures
 from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.systems import EncoderSystem
@@ -21,6 +21,7 @@ from babelmix.experiment.config import Experiment
 from babelmix.experiment.setup import Parts, shared
 from babelmix.experiment.start import begin_with
 from babelmix.training import train
+from babelmix.training.settings import changed
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def _trial(
     assert parts.tuning is not None
     encoder = begin_with(experiment, start, experiment.tune.seed, output, experiment.compare.seeds[0])
     settings = experiment.run_settings(strategy, experiment.tune.seed, point)
+    settings = changed(settings, {"schedule.checkpoint_every": 0})
     try:
         with tempfile.TemporaryDirectory() as own:
             # Rank 0's, in every process.
@@ -134,9 +136,7 @@ def _trial(
                 encoder, parts.training, settings, place / "model", base=experiment.encoder.name,
                 label=f"trying {strategy}", validation=parts.stopping,
             )  # fmt: skip
-    except TrainingError as error:
-        if "diverged" not in str(error):
-            raise
+    except DivergedError:
         return Trial(point, {}, 0.0)
     table = EncoderSystem(encoder, store=False).rank(parts.tuning)
     values = _macros(measures(table, ranking_metrics(experiment.tune.measures)), experiment.tune.measures)

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
-from babelmix.encoders.static import is_static
+import warnings
+from typing import Any
+
 from babelmix.training.card import add_audit
 from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
-from babelmix.training.defaults import resolved
-from babelmix.training.recipes import BEST, PAPER, RECIPES, recipe_settings
-from babelmix.training.settings import TrainingSettings
+from babelmix.training.recipes import BEST, PAPER, recipe_settings
+from babelmix.training.registry import LOSSES
+from babelmix.training.resolve import ResolvedSettings, resolve, resolve_for_data
+from babelmix.training.settings import (
+    RECIPES,
+    Distillation,
+    Loss,
+    Pictures,
+    Schedule,
+    TrainingSettings,
+    Weights,
+)
+from babelmix.training.start import make_or_load_start
 from babelmix.training.stopping import Evaluation
 from babelmix.training.trainer import TrainingResult, train
 from babelmix.training.uniter import UniterTrainingResult, UniterTrainingSettings, train_uniter
 
 __all__ = [
     "BEST",
+    "LOSSES",
     "PAPER",
     "RECIPES",
+    "Distillation",
     "Evaluation",
+    "Loss",
+    "Pictures",
+    "ResolvedSettings",
+    "Schedule",
     "StepTexts",
     "TrainingData",
     "TrainingResult",
     "TrainingSettings",
     "UniterTrainingResult",
     "UniterTrainingSettings",
+    "Weights",
     "add_audit",
-    "is_static",
+    "make_or_load_start",
     "recipe_settings",
     "refuse_evaluation_only",
-    "resolved",
+    "resolve",
+    "resolve_for_data",
     "train",
     "train_uniter",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "resolved":
+        warnings.warn(
+            "babelmix.training.resolved is now babelmix.training.resolve, which takes the training data too",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        from babelmix.training.resolve import resolved_for_encoder
+
+        return resolved_for_encoder
+    if name == "is_static":
+        warnings.warn(
+            "babelmix.training.is_static is now babelmix.encoders.static.is_static", DeprecationWarning, stacklevel=2
+        )
+        from babelmix.encoders.static import is_static
+
+        return is_static
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,7 @@ from babelmix.evaluation.measure_info import (
     SHARE_AT,
     measure_info,
 )  # fmt: skip
+from babelmix.training.resolve import recorded_settings
 
 AUDITS = "audits"
 """The folder beside the weights that holds what audits found, a JSON file a corpus."""
@@ -67,7 +68,7 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         record: what `training.json` holds.
 
     """
-    corpus, settings = record["corpus"], record["settings"]
+    corpus, settings = record["corpus"], recorded_settings(record["settings"])
     audits = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((folder / AUDITS).glob("*.json"))]
     data = ModelCardData(
         language=list(corpus["langs"]),
@@ -87,18 +88,18 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
     card = _CARD.format(
         metadata=data.to_yaml().strip(),
         base=record["base"],
-        strategy=settings["strategy"],
+        strategy=settings.strategy,
         corpus=corpus["name"],
         pairs=corpus["pairs"],
         count=len(corpus["langs"]),
         langs=", ".join(corpus["langs"]),
         audits=_audited(audits) if audits else "",
-        seed=settings["seed"],
+        seed=settings.seed,
         processes=f"{processes} processes" if processes > 1 else "one process",
         seconds=record["seconds"],
         stopped=f" The weights are those of step {record['best_step']}, the best on the validation corpus by "
-        f"{settings['stop_on']}." if record.get("best_step") else "",
-        settings="\n".join(f"| {k} | {_one_cell(v)} |" for k, v in settings.items() if v not in ("", {})),
+        f"{settings.schedule.stop_on}." if record.get("best_step") else "",
+        settings="\n".join(f"| {name} | {_one_cell(value)} |" for name, value in settings.rows()),
         notes=notes,
     )  # fmt: skip
     write_text(folder / "README.md", card)

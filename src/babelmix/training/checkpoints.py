@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from babelmix import _processes
 from babelmix._files import write_json
 from babelmix.errors import TrainingError
+from babelmix.training.resolve import ResolvedSettings, run_settings, trains_alike
 
 
-def resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | None:
+def resumable(checkpoints: Path, about: Mapping[str, Any], settings: ResolvedSettings) -> str | None:
     """The last whole checkpoint of an interrupted run of the same settings, base and corpus, if there is one.
 
     Args:
-        checkpoints: their folder.
-        run: what makes a run the same one; it is kept there.
-        will_save: whether there will be checkpoints.
+        checkpoints: the folder of the checkpoints.
+        about: what, besides the settings, makes two runs the same run; kept in the folder if there will be checkpoints.
+        settings: the settings of the run.
 
     Raises:
         TrainingError: the folder belongs to another run, or its record is damaged.
 
     """
+    run = {"settings": run_settings(settings), **about}
 
     def look() -> str | None:
         record = checkpoints / "run.json"
@@ -33,19 +36,26 @@ def resumable(checkpoints: Path, run: dict[str, Any], will_save: bool) -> str | 
                 raise TrainingError(f"{record}: is damaged; delete {checkpoints} to start over") from error
             steps = {place: step_of(place) for place in checkpoints.glob("checkpoint-*")}
             if whole := {place: step for place, step in steps.items() if step is not None}:
-                if before != run:
+                if not _same(before, run, settings):
                     raise TrainingError(
                         f"{checkpoints}: belongs to a run with other settings, another start or other data; delete it or "
                         "choose another output"
                     )
                 return str(max(whole, key=lambda place: whole[place]))
-        if will_save:
+        if settings.schedule.checkpoint_every:
             write_json(record, run)
         return None
 
     found: list[str | None] = []
     _processes.main_only(lambda: found.append(look()))
     return _processes.share(found[0] if found else None)
+
+
+def _same(before: Any, run: dict[str, Any], settings: ResolvedSettings) -> bool:
+    """Whether a record is of the same run; an older version of babelmix wrote the settings otherwise."""
+    if not isinstance(before, dict) or not trains_alike(before.get("settings"), settings):
+        return False
+    return {**before, "settings": None} == {**run, "settings": None}
 
 
 def step_of(checkpoint: Path) -> int | None:

@@ -60,19 +60,25 @@ class TrainingData:
         """As a run with such settings has it; see above for what it raises."""
         return cls(
             sources, weights=settings.source_weights, temperature=settings.source_temperature,
-            hard_negatives=settings.hard_negatives, text_only=settings.text_only_langs,
+            hard_negatives=settings.hard_negatives, text_only=settings.pictures.text_only_langs,
         )  # fmt: skip
 
     def plan(self, settings: TrainingSettings, ranks: int = 1) -> BatchPlan:
         """The batches of a run.
 
+        Args:
+            settings: with strategy, batch size and steps, as `resolve` fills them in.
+            ranks: how many processes share each batch.
+
         Raises:
             PlanError: the data cannot fill them, or so many ranks not share them.
 
         """
-        chosen = strategy(settings.strategy)
+        assert settings.strategy is not None
+        assert settings.batch_size is not None
+        chosen, share = strategy(settings.strategy), settings.pictures.text_share
         return BatchPlan(
-            self.index, WithTextText(chosen, settings.text_share) if settings.text_share else chosen, settings.batch_size,
+            self.index, WithTextText(chosen, share) if share else chosen, settings.batch_size,
             seed=settings.seed, language_temperature=settings.language_temperature, world_size=ranks,
             steps=settings.steps,
         )  # fmt: skip

@@ -15,41 +15,67 @@ from sentence_transformers.util import all_gather_with_grad
 from torch.nn.functional import normalize
 
 from babelmix import _processes
+from babelmix.errors import TrainingError
 from babelmix.training.captions import CaptionLoss, Features
 from babelmix.training.consistency import columns_of, of_passages, of_queries
 from babelmix.training.data import TrainingData, is_query
 from babelmix.training.distil import DistilLoss, TextDistilLoss
-from babelmix.training.settings import TrainingSettings
+from babelmix.training.registry import INFO_NCE, LOSSES
+from babelmix.training.resolve import ResolvedSettings
 
 
-def loss_of(encoder: SentenceTransformer, settings: TrainingSettings, data: TrainingData) -> torch.nn.Module:
-    """The loss for texts, or that for pictures."""
-    if data.has_images and settings.distil_from:
+def loss_of(encoder: SentenceTransformer, settings: ResolvedSettings, data: TrainingData) -> torch.nn.Module:
+    """The loss of a run.
+
+    Args:
+        encoder: the encoder to train.
+        settings: the settings of the run.
+        data: the training data; pictures have a loss of their own.
+
+    Raises:
+        TrainingError: a registered loss is no torch module.
+
+    """
+    loss, teacher = settings.loss, settings.distillation
+    if data.has_images and teacher is not None:
         return DistilLoss(encoder)
     if data.has_images:
-        return CaptionLoss(encoder, settings.temperature, settings.text_weight)
-    loss = info_nce(encoder, settings)
-    if settings.distil_from:
-        assert isinstance(loss, MultipleNegativesRankingLoss)
-        return TextDistilLoss(encoder, loss, settings.distil_share, settings.temperature)
-    if not settings.consistency and not settings.several_queries:
-        return loss
-    terms = Terms(settings.consistency, columns_of(settings.consistency_of) if settings.consistency else ())
-    if isinstance(loss, MultipleNegativesRankingLoss):
-        return ColumnLoss(encoder, loss, terms)
+        return CaptionLoss(encoder, loss.temperature, settings.pictures.text_weight)
+    if loss.name != INFO_NCE:
+        return _registered(encoder, settings)
+    contrast = info_nce(encoder, settings)
+    if teacher is not None:
+        assert isinstance(contrast, MultipleNegativesRankingLoss)
+        return TextDistilLoss(encoder, contrast, teacher.share, loss.temperature)
+    if not loss.consistency and not settings.several_queries:
+        return contrast
+    terms = Terms(loss.consistency, columns_of(loss.consistency_of) if loss.consistency else ())
+    if isinstance(contrast, MultipleNegativesRankingLoss):
+        return ColumnLoss(encoder, contrast, terms)
+    assert loss.mini_batch_size is not None
     return CachedColumnLoss(
-        encoder, terms, scale=1.0 / settings.temperature, mini_batch_size=settings.mini_batch_size,
+        encoder, terms, scale=1.0 / loss.temperature, mini_batch_size=loss.mini_batch_size,
         gather_across_devices=_processes.world_size() > 1,
     )  # fmt: skip
 
 
-def info_nce(encoder: SentenceTransformer, settings: TrainingSettings) -> torch.nn.Module:
+def _registered(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.nn.Module:
+    """The loss that a plugin registered."""
+    made: object = LOSSES[settings.loss.name](encoder, settings)
+    if not isinstance(made, torch.nn.Module):
+        raise TrainingError(
+            f"the loss {settings.loss.name!r}: its factory must return a torch.nn.Module, not {type(made).__name__}"
+        )
+    return made
+
+
+def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.nn.Module:
     """InfoNCE over the global batch: every rank's passages are negatives, with gradients (arXiv 2408.10536, Eq. 1)."""
     gather = _processes.world_size() > 1
-    scale = 1.0 / settings.temperature
-    if settings.mini_batch_size:
+    scale = 1.0 / settings.loss.temperature
+    if settings.loss.mini_batch_size:
         return CachedMultipleNegativesRankingLoss(
-            encoder, scale=scale, mini_batch_size=settings.mini_batch_size, gather_across_devices=gather
+            encoder, scale=scale, mini_batch_size=settings.loss.mini_batch_size, gather_across_devices=gather
         )
     return MultipleNegativesRankingLoss(encoder, scale=scale, gather_across_devices=gather)
 
@@ -162,4 +188,4 @@ class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
         return loss.detach() if with_backward else loss
 
 
-__all__ = ["CachedColumnLoss", "ColumnLoss", "Terms", "info_nce", "loss_of"]
+__all__ = ["LOSSES", "CachedColumnLoss", "ColumnLoss", "Terms", "info_nce", "loss_of"]

@@ -1,113 +1,333 @@
-"""What a training run needs to know."""
+"""The settings of a training run, in sections. `None` stands for the default, which `resolve` fills in."""
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from babelmix._settings import Texts
 from babelmix.batches.strategies import strategy as parse_strategy
+from babelmix.errors import BabelmixError
 from babelmix.evaluation.measure_info import MULTI_MAP, check_name, measure_info
+from babelmix.training.flat import MOVED, in_sections
+from babelmix.training.registry import INFO_NCE, LOSSES
 
 LARGEST_SEED = 2**32 - 1
-"""NumPy's generators take no larger one."""
+"""NumPy's generators take no larger seed."""
+
+RECIPES = ("best", "paper")
+"""The names of the recipes; see `recipes`."""
 
 
-class TrainingSettings(BaseModel):
-    """Settings of one run; every one is written beside the result."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    strategy: str = Field(
-        "hybrid",
-        description="batch strategy: english, mixed, mono, cross, hybrid, hybrid(ALPHA), hybrid(FROM..TO); see docs",
-    )
-    steps: int = Field(200, ge=1, description="optimiser steps")
-    batch_size: int = Field(64, ge=2, description="pairs in the global batch, over all ranks")
-    learning_rate: float = Field(0.0, ge=0, description="0: the default, 2e-5, and 5e-3 for static encoders")
-    temperature: float = Field(
-        0.0,
-        ge=0,
+
+class Loss(_Section):
+    """The loss of a step."""
+
+    name: str = Field(INFO_NCE, description="`info_nce`, or a loss that a plugin registers with `extend.loss`")
+    temperature: float | None = Field(
+        None,
+        gt=0,
         le=1,
-        description="of the InfoNCE loss; 0: the default, 0.05, and 0.07 for pictures, where it is learned from",
+        description="temperature of InfoNCE; default: 0.05; for pictures 0.07, from which it is learned",
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    weight_decay: float = Field(0.01, ge=0, description="of AdamW; static encoders have none")
-    max_seq_length: int = Field(
-        128,
+    consistency: float | None = Field(
+        None,
         ge=0,
-        description="tokens a text in training; 0: the encoder's own limit, which the saved encoder keeps in any case",
-    )
-    language_temperature: float = Field(0.0, ge=0, description="0: languages uniform, 1: by size")
-    mini_batch_size: int = Field(0, ge=0, description="texts a forward pass with GradCache; 0: no GradCache")
-    lora_rank: int = Field(
-        0, ge=0, description="train low-rank adapters of this rank, merged on saving; 0: all weights"
-    )
-    freeze_embeddings: bool = Field(
-        False, description="leave the token vectors of a transformer as they are: several times faster on a CPU"
-    )
-    bf16: bool = Field(False, description="bfloat16 mixed precision")
-    gradient_checkpointing: bool = Field(
-        False, description="keep fewer activations and compute them again: less memory"
-    )
-    pooling: Literal["", "mean", "cls"] = Field("", description="of token vectors; empty: the encoder's own")
-    query_prompt: str = Field(
-        "", description="put before queries and saved with the encoder; empty: the encoder's own"
-    )
-    passage_prompt: str = Field("", description="the same for passages")
-    hard_negatives: bool = Field(True, description="a hard negative for each row, where its corpus has any")
-    lock_images: bool = Field(
-        False,
-        description="pictures: train the text tower only, against embeddings of pictures that are made once (LiT)",
-    )
-    text_share: float = Field(
-        0.0, ge=0, lt=1, description="pictures: share of the steps in which captions are matched with captions"
-    )
-    text_weight: float = Field(
-        1.0, ge=0, description="pictures: of the term between two captions of a picture, in `paired` batches"
-    )
-    text_only_langs: Texts = Field(
-        [], description="pictures: languages that only stand in steps without pictures; see text_share"
-    )
-    distil_from: str = Field(
-        "",
-        description="an encoder whose embeddings of English texts every translation is to have; `start`: the encoder "
-        "trained, as it was",
-    )
-    distil_text: Literal["english", "itself"] = Field(
-        "english",
-        description="what that encoder reads: the English rendering, or the very text, so that it stays as it was",
-    )
-    distil_share: float = Field(
-        1.0, gt=0, le=1, description="texts: share of the distance from it in the loss; 1: no other loss"
-    )
-    consistency: float = Field(
-        0.0, ge=0, description="texts: weight of the term that gives renderings of one item the same place; 0: none"
+        description="texts: weight of the consistency term, which pulls translations of an item together; 0: no such term; "
+        "default: the recipe's, 0 without a recipe",
     )
     consistency_of: Literal["passages", "queries", "both"] = Field(
-        "passages", description="texts: whose renderings; each side costs one more text a row"
+        "passages", description="texts: the side whose translations the consistency term compares"
     )
-    source_weights: dict[str, float] = Field({}, description="of several training corpora, by name; empty: by size")
-    source_temperature: float = Field(1.0, ge=0, description="by size to this power; 0: all corpora alike")
-    start_share: float = Field(
-        0.0, ge=0, lt=1, description="share of the starting weights in the average with the trained ones that is saved"
+    mini_batch_size: int | None = Field(
+        None, ge=1, description="texts per forward pass with GradCache; default: no GradCache"
     )
-    evaluate_every: int = Field(0, ge=0, description="steps between audits on a validation corpus; 0: none")
-    stop_on: str = Field(MULTI_MAP, description="the measure of those audits whose best weights are kept")
-    patience: int = Field(0, ge=0, description="stop after so many audits without a better one; 0: never")
-    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
-    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the plan and the weights")
 
-    @property
-    def several_queries(self) -> bool:
-        """Whether some batches have several queries for each passage."""
-        return parse_strategy(self.strategy).several_queries
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in LOSSES:
+            raise ValueError(f"there is no loss {value!r}; there are {', '.join(LOSSES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _own_terms(self) -> Loss:
+        if self.name == INFO_NCE:
+            return self
+        if self.consistency:
+            raise ValueError(f"consistency is a term of info_nce; leave it out with the loss {self.name}")
+        if self.mini_batch_size:
+            raise ValueError(f"GradCache is for info_nce; leave mini_batch_size out with the loss {self.name}")
+        return self
+
+
+class Distillation(_Section):
+    """Learning from a teacher: an encoder whose embeddings the trained encoder learns to reproduce."""
+
+    teacher: str = Field(
+        min_length=1,
+        description="the teacher: an encoder as `babelmix encoders` names it, or `start`: the trained encoder as it was "
+        "before training",
+    )
+    reads: Literal["english", "itself"] = Field(
+        "english",
+        description="the text that the teacher embeds: the English translation of the text, or the text itself",
+    )
+    share: float = Field(
+        1.0, gt=0, le=1, description="texts: share of the distance to the teacher in the loss; 1: no other loss"
+    )
+
+
+class Pictures(_Section):
+    """Settings of image-text training."""
+
+    lock_images: bool = Field(False, description="train the text tower only (LiT); each picture is then embedded once")
+    text_share: float = Field(0.0, ge=0, lt=1, description="share of the steps that match captions with captions")
+    text_weight: float = Field(
+        1.0, ge=0, description="weight of the term between two captions of a picture, in `paired` batches"
+    )
+    text_only_langs: Texts = Field(
+        [], description="languages that are seen in caption-caption steps only, never beside a picture; see text_share"
+    )
+
+
+class Weights(_Section):
+    """Which weights are trained, and what is saved."""
+
+    lora_rank: int | None = Field(
+        None, ge=1, description="rank of LoRA adapters, merged when the encoder is saved; default: train all weights"
+    )
+    freeze_embeddings: bool = Field(
+        False, description="do not train a transformer's token embeddings: several times faster on a CPU"
+    )
+    start_share: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of the starting weights in the saved weights: saved = (1 - share) * trained + share * start; "
+        "default: the recipe's, 0 without a recipe",
+    )
+
+
+class Schedule(_Section):
+    """What happens at which step."""
+
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    evaluate_every: int | None = Field(
+        None, ge=1, description="steps between audits on the validation corpus; default: ten audits in all"
+    )
+    stop_on: str = Field(
+        MULTI_MAP, description="measure of those audits; the weights of the step where it is best are saved"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many audits without an improvement; default: never"
+    )
+    checkpoint_every: int | None = Field(
+        None, ge=0, description="steps between checkpoints; 0: none; default: 50, and 0 for static encoders"
+    )
 
     @field_validator("stop_on")
     @classmethod
-    def _a_measure(cls, value: str) -> str:
-        check_name(value)
-        if measure_info(value).better is None:
+    def _has_a_direction(cls, value: str) -> str:
+        try:
+            check_name(value)
+            better = measure_info(value).better
+        except BabelmixError as error:
+            raise ValueError(str(error)) from error
+        if better is None:
             raise ValueError(f"{value}: neither more nor less of it is better, so training cannot stop on it")
         return value
+
+
+class TrainingSettings(_Section):
+    """Settings of a training run; `None` stands for the default.
+
+    `train` fills every default in (see `resolve`) and writes the result to `training.json`.
+
+    Example:
+        >>> settings = TrainingSettings(strategy="cross", steps=100, loss={"temperature": 0.1})
+        >>> settings.loss.temperature
+        0.1
+
+    """
+
+    recipe: Literal["best", "paper"] | None = Field(
+        "best",
+        description="the source of strategy, consistency and start_share where they are not given; naming a strategy leaves "
+        "the recipe out",
+    )
+    strategy: str | None = Field(
+        None,
+        description="batch strategy: english, mixed, mono, cross, hybrid, hybrid(ALPHA), hybrid(FROM..TO); see docs; "
+        "default: the recipe's",
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="optimiser steps; default: three passes over the pairs, but 30 at least and 500 at most",
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=2,
+        description="pairs in a batch, over all processes; default: 64, or as many as the smallest language has",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="peak learning rate of AdamW; default: 2e-5, and 5e-3 for static encoders"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW; static encoders have none")
+    max_seq_length: int = Field(
+        128,
+        ge=0,
+        description="tokens of a text that are read in training; 0: as many as the encoder can read. The saved encoder keeps its "
+        "own limit",
+    )
+    pooling: Literal["mean", "cls"] | None = Field(
+        None, description="pooling of token embeddings; default: the encoder's own"
+    )
+    query_prompt: str | None = Field(
+        None, description="text put before each query, and saved with the encoder; default: the encoder's own"
+    )
+    passage_prompt: str | None = Field(
+        None, description="text put before each passage, and saved with the encoder; default: the encoder's own"
+    )
+    hard_negatives: bool = Field(True, description="give each pair a hard negative, where its corpus has any")
+    language_temperature: float = Field(
+        0.0, ge=0, description="how often a language is drawn: size ** language_temperature; 0: all languages alike"
+    )
+    source_weights: dict[str, float] = Field(
+        {},
+        description="of several training corpora: how often each is drawn, by name; default: see source_temperature",
+    )
+    source_temperature: float = Field(
+        1.0, ge=0, description="of several training corpora without weights: size ** source_temperature; 0: all alike"
+    )
+    bf16: bool = Field(False, description="train in bfloat16 mixed precision")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of the batches and of the random weights")
+    loss: Loss = Loss()
+    distillation: Distillation | None = None
+    pictures: Pictures = Pictures()
+    weights: Weights = Weights()
+    schedule: Schedule = Schedule()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_spellings(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        found, changed = in_sections(values)
+        if changed:
+            warnings.warn(
+                f"training settings are in sections now: {'; '.join(changed)}; the old spelling goes in the next version",
+                DeprecationWarning,
+                stacklevel=4,
+            )
+        return found
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_strategy(value)
+            except BabelmixError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TrainingSettings:
+        if self.strategy is None and self.recipe is None:
+            raise ValueError("name a strategy or a recipe")
+        if self.loss.name != INFO_NCE and self.distillation is not None:
+            raise ValueError(f"a teacher goes with info_nce; leave distillation out with the loss {self.loss.name}")
+        if self.loss.name != INFO_NCE and self.several_queries:
+            raise ValueError(
+                f"one_to_k batches go with info_nce; take another strategy with the loss {self.loss.name}"
+            )
+        if self.distillation is not None and self.loss.consistency:
+            raise ValueError("a loss has a teacher or consistency; leave out distillation or loss.consistency")
+        if self.distillation is not None and self.loss.mini_batch_size:
+            raise ValueError("distillation has no GradCache; leave out loss.mini_batch_size")
+        pictures = self.pictures
+        seen = pictures.text_share or (self.strategy is not None and parse_strategy(self.strategy).draws_text_only)
+        if pictures.text_only_langs and not seen:
+            raise ValueError(
+                "pictures.text_only_langs are only seen in steps without pictures; set pictures.text_share above 0, or take "
+                "hybrid(ALPHA, text_text)"
+            )
+        return self
+
+    @property
+    def several_queries(self) -> bool:
+        """Whether some batches have several queries per item."""
+        return self.strategy is not None and parse_strategy(self.strategy).several_queries
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Every setting that has a value, as dotted name and text, for a table."""
+        return _rows(self.model_dump(), "")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The value of a setting by its old flat name."""
+            if name not in MOVED:
+                return super().__getattr__(name)
+            path = MOVED[name]
+            warnings.warn(f"TrainingSettings.{name} is now TrainingSettings.{path}", DeprecationWarning, stacklevel=2)
+            section, _, key = path.partition(".")
+            return getattr(getattr(self, section), key, None)
+
+
+S = TypeVar("S", bound=TrainingSettings)
+
+
+def changed(settings: S, values: Mapping[str, Any]) -> S:
+    """The settings with other values, checked anew.
+
+    Args:
+        settings: of any kind.
+        values: by dotted name, as in `{"loss.temperature": 0.1}`.
+
+    Raises:
+        ValidationError: a value is wrong.
+
+    """
+    found = settings.model_dump()
+    for path, value in values.items():
+        section, _, key = path.rpartition(".")
+        if section:
+            found[section] = {**(found[section] or {}), key: value}
+        else:
+            found[key] = value
+    return type(settings)(**found)
+
+
+def _rows(values: Mapping[str, Any], before: str) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict) and name != "source_weights":
+            rows += _rows(value, f"{before}{name}.")
+        elif value not in (None, "", {}, []):
+            rows.append((before + name, str(value)))
+    return rows
+
+
+__all__ = [
+    "LARGEST_SEED",
+    "RECIPES",
+    "Distillation",
+    "Loss",
+    "Pictures",
+    "Schedule",
+    "TrainingSettings",
+    "Weights",
+    "changed",
+]

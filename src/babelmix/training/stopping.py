@@ -16,12 +16,12 @@ from babelmix._files import write_json
 from babelmix._processes import main_only, share
 from babelmix._progress import console
 from babelmix.corpus import Corpus
-from babelmix.errors import NotFiniteError, TrainingError
+from babelmix.errors import DivergedError, NotFiniteError, TrainingError
 from babelmix.evaluation import measures
 from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.systems import EncoderSystem
-from babelmix.training.settings import TrainingSettings
+from babelmix.training.resolve import ResolvedSettings
 from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 
 
@@ -55,11 +55,13 @@ class EarlyStopping(TrainerCallback):
         self,
         encoder: SentenceTransformer,
         corpus: Corpus,
-        settings: TrainingSettings,
+        settings: ResolvedSettings,
         folder: Path,
         start: Mapping[str, torch.Tensor],
     ) -> None:
         self.encoder, self.corpus, self.settings, self.folder = encoder, corpus, settings, folder
+        self._schedule = settings.schedule
+        self._every = settings.schedule.evaluate_every or settings.steps
         self._start = start
         self.evaluations: list[Evaluation] = []
         self._lower_is_better = False
@@ -72,10 +74,10 @@ class EarlyStopping(TrainerCallback):
     @property
     def is_over(self) -> bool:
         """Whether patience has run out."""
-        if not self.settings.patience or self.best is None:
+        if not self._schedule.patience or self.best is None:
             return False
-        waited = (self.evaluations[-1].step - self.best.step) // self.settings.evaluate_every
-        return waited >= self.settings.patience
+        waited = (self.evaluations[-1].step - self.best.step) // self._every
+        return waited >= self._schedule.patience
 
     def resume(self, step: int) -> None:
         """Know again what was found up to a step.
@@ -97,8 +99,7 @@ class EarlyStopping(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate if it is time; of several processes rank 0 does."""
         step = int(state.global_step)
-        every = self.settings.evaluate_every
-        if (step % every and step != state.max_steps) or any(one.step == step for one in self.evaluations):
+        if (step % self._every and step != state.max_steps) or any(one.step == step for one in self.evaluations):
             return
         main_only(lambda: self._evaluate(step))
         self.evaluations, self._lower_is_better = share((self.evaluations, self._lower_is_better))
@@ -117,20 +118,20 @@ class EarlyStopping(TrainerCallback):
         training = self.encoder.training
         self.encoder.eval()
         try:
-            with averaged_with(self.encoder, self._start, self.settings.start_share):
+            with averaged_with(self.encoder, self._start, self.settings.weights.start_share):
                 table = EncoderSystem(self.encoder, store=False, bf16=self.settings.bf16).rank(self.corpus)
         except NotFiniteError as error:
             # Finite weights can be so large that embeddings are not.
-            raise TrainingError(f"training diverged: {error}; use a smaller learning rate") from error
+            raise DivergedError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
         measure = watched(
-            measures(table, ranking_metrics([self.settings.stop_on])), self.settings.stop_on, self.corpus.name
+            measures(table, ranking_metrics([self._schedule.stop_on])), self._schedule.stop_on, self.corpus.name
         )
         self._lower_is_better = bool(measure.lower_is_better)
         before = self.best
         self.evaluations.append(Evaluation(step, measure.macro()))
         console.print(
-            f"step {step}: {self.settings.stop_on} {measure.macro():.4f} on {self.corpus.name}", highlight=False
+            f"step {step}: {self._schedule.stop_on} {measure.macro():.4f} on {self.corpus.name}", highlight=False
         )
         if self.best is not before:
             save_trained(self.encoder, self._weights(step))

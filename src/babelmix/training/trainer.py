@@ -21,7 +21,7 @@ from transformers import TrainerCallback, set_seed
 from babelmix import _processes
 from babelmix._files import check_output_folder, remove_folder, replacing_folder, write_json
 from babelmix._progress import progress_bar, quiet_transformers
-from babelmix.batches import BatchPlan, strategy
+from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.composing import compose_first
@@ -33,12 +33,13 @@ from babelmix.training import weights
 from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
+from babelmix.training.checks import refuse_misfits
 from babelmix.training.consistency import COLUMNS, StepRenderings
-from babelmix.training.data import StepTexts, TrainingData, query_columns, refuse_evaluation_only
-from babelmix.training.defaults import resolved
+from babelmix.training.data import StepTexts, TrainingData, query_columns
 from babelmix.training.distil import StepTargets, StepTextTargets
-from babelmix.training.losses import info_nce, loss_of
+from babelmix.training.losses import loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
+from babelmix.training.resolve import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
@@ -61,7 +62,7 @@ class TrainingResult:
 
     """
 
-    settings: TrainingSettings
+    settings: ResolvedSettings
     losses: list[tuple[int, float]]
     seconds: float
     steps: int
@@ -106,12 +107,12 @@ def train(
         TrainingError: the loss is not finite, checkpoints there belong to other settings, or another process ended.
 
     """
-    settings = resolved(settings, encoder, base)
     check_output_folder(output, MARKERS)
     data = TrainingData.of(corpus, settings)
+    settings = resolve(settings, data, encoder, base, validation=validation is not None, other_loss=loss is not None)
     ranks = _processes.world_size()
-    _refuse_what_does_not_fit(encoder, settings, validation, ranks, data)
-    if loss and (settings.consistency or settings.several_queries):
+    refuse_misfits(encoder, settings, data, validation=validation is not None, ranks=ranks)
+    if loss and (settings.loss.consistency or settings.several_queries):
         raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave another loss out")
     plan = data.plan(settings, ranks)
     cpu = str(encoder.device) == "cpu"
@@ -120,19 +121,19 @@ def train(
     _processes.join(cpu)
     set_seed(settings.seed)
     own_limit = length_limit(encoder)
-    run = {"settings": settings.model_dump(), "base": base, "corpus": data.fingerprint()}
+    about = {"base": base, "corpus": data.fingerprint()}
     if validation is not None:
-        run["validation"] = validation.fingerprint()
-    if settings.checkpoint_every:
-        run["start"] = fingerprint(encoder)
+        about["validation"] = validation.fingerprint()
+    if settings.schedule.checkpoint_every:
+        about["start"] = fingerprint(encoder)
     prepare(encoder, settings)
     teacher = _teacher(encoder, settings, trust_code)
-    start = weights.copied(weights.averaged(encoder)) if settings.start_share else {}
+    start = weights.copied(weights.averaged(encoder)) if settings.weights.start_share else {}
     checkpoints = checkpoints_of(output)
-    resume = resumable(checkpoints, run, settings.checkpoint_every > 0)
+    resume = resumable(checkpoints, about, settings)
     done = step_of(Path(resume)) or 0 if resume else 0
     stopping = None
-    if settings.evaluate_every and validation is not None:
+    if settings.schedule.evaluate_every and validation is not None:
         stopping = EarlyStopping(encoder, validation, settings, checkpoints, start)
         stopping.resume(done)
     started = time.perf_counter()
@@ -197,97 +198,38 @@ def record_of(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _teacher(encoder: SentenceTransformer, settings: TrainingSettings, trust_code: bool) -> SentenceTransformer | None:
+def _teacher(encoder: SentenceTransformer, settings: ResolvedSettings, trust_code: bool) -> SentenceTransformer | None:
     """Who is learned from, before training has changed anything."""
-    if not settings.distil_from:
+    if settings.distillation is None:
         return None
-    if settings.distil_from == "start":
+    if settings.distillation.teacher == "start":
         return copy.deepcopy(encoder)
-    return load_encoder(settings.distil_from, max_seq_length=settings.max_seq_length or None, trust_code=trust_code)
+    return load_encoder(
+        settings.distillation.teacher, max_seq_length=settings.max_seq_length or None, trust_code=trust_code
+    )
 
 
 def _steps(
     data: TrainingData,
     plan: BatchPlan,
     encoder: SentenceTransformer,
-    settings: TrainingSettings,
+    settings: ResolvedSettings,
     teacher: SentenceTransformer | None,
 ) -> StepTexts | StepCaptions:
     rank = _processes.rank()
     if teacher is not None and data.has_images:
         return StepTargets(data, plan, encoder, teacher, rank=rank)
-    if teacher is not None:
-        return StepTextTargets(data, plan, encoder, teacher, english=settings.distil_text == "english", rank=rank)
+    if teacher is not None and settings.distillation is not None:
+        english = settings.distillation.reads == "english"
+        return StepTextTargets(data, plan, encoder, teacher, english=english, rank=rank)
     if data.has_images:
-        return StepCaptions(data, plan, encoder, locked=settings.lock_images, rank=rank)
-    if settings.consistency:
-        return StepRenderings(data, plan, settings.consistency_of, rank)
+        return StepCaptions(data, plan, encoder, locked=settings.pictures.lock_images, rank=rank)
+    if settings.loss.consistency:
+        return StepRenderings(data, plan, settings.loss.consistency_of, rank)
     return StepTexts(data, plan, rank)
 
 
-def _refuse_what_does_not_fit(
-    encoder: SentenceTransformer,
-    settings: TrainingSettings,
-    validation: Corpus | None,
-    ranks: int,
-    data: TrainingData,
-) -> None:
-    if data.has_images and settings.mini_batch_size:
-        raise TrainingError("GradCache is for texts; leave mini_batch_size at 0 for pictures")
-    if not data.has_images and (settings.lock_images or settings.text_share or settings.text_only_langs):
-        raise TrainingError("lock_images, text_share and text_only_langs are for pictures, and the corpus has none")
-    if data.has_images and settings.passage_prompt:
-        raise TrainingError("passages are pictures, which have no prompt; captions have query_prompt, both ways")
-    if data.has_images and settings.distil_from:
-        if not settings.lock_images:
-            raise TrainingError("distil_from trains the text tower only; set lock_images")
-        if settings.distil_text != "english" or settings.distil_share != 1 or settings.distil_from == "start":
-            raise TrainingError(
-                "a text tower is distilled from another encoder's English captions, and from nothing else; leave distil_text "
-                "and distil_share as they are, and name the encoder"
-            )
-    if data.has_images and settings.consistency:
-        raise TrainingError("consistency is for texts; pictures have `paired` batches and text_weight")
-    if settings.distil_from and settings.consistency:
-        raise TrainingError("a loss has a teacher or consistency; leave distil_from empty, or consistency at 0")
-    if settings.distil_from and settings.several_queries and not data.has_images:
-        raise TrainingError(
-            "one_to_k batches of texts have no teacher; leave distil_from empty, or take another strategy"
-        )
-    if settings.distil_from and settings.mini_batch_size:
-        raise TrainingError("distil_from has no GradCache; leave mini_batch_size at 0")
-    if settings.text_only_langs and not settings.text_share and not strategy(settings.strategy).draws_text_only:
-        raise TrainingError(
-            "text_only_langs are only seen in steps without pictures; set text_share above 0, or take hybrid(ALPHA, text_text)"
-        )
-    if settings.text_weight != 1 and not data.has_images:
-        raise TrainingError("text_weight is for pictures, and the corpus has none")
-    if not settings.distil_from and (settings.distil_text != "english" or settings.distil_share != 1):
-        raise TrainingError("distil_text and distil_share say how to learn from distil_from, which is empty")
-    if settings.consistency_of != "passages" and not settings.consistency:
-        raise TrainingError("consistency_of says whose renderings are compared, but consistency is 0")
-    if settings.patience and not settings.evaluate_every:
-        raise TrainingError("patience counts audits on a validation corpus, and there are none; set evaluate_every")
-    if bool(settings.evaluate_every) != (validation is not None):
-        raise TrainingError(
-            "evaluate_every is set, but there is no validation corpus; name one, or leave it at 0"
-            if settings.evaluate_every
-            else "there is a validation corpus, but evaluate_every is 0; say after how many steps it is to be looked at"
-        )
-    kind = kind_of(encoder)
-    for_layers = (
-        settings.lora_rank or settings.mini_batch_size or settings.freeze_embeddings or settings.gradient_checkpointing
-    )
-    if for_layers and not kind.has_layers:
-        raise TrainingError(
-            "a static encoder is its token vectors: LoRA, GradCache, frozen embeddings and gradient checkpointing are not "
-            "for it"
-        )
-    if ranks > 1 and not kind.many_processes:
-        raise TrainingError("a static encoder trains in one process: it is faster than processes can agree")
-
-
-def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
+def prepare(encoder: SentenceTransformer, settings: ResolvedSettings) -> None:
     """Set an encoder up for training: prompts, pooling, length limit, and which weights are trained."""
     # A caption is a query in one direction and a passage in the other.
     passage_prompt = settings.query_prompt if kind_of(encoder).has_image_tower else settings.passage_prompt
@@ -297,11 +239,11 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
     if settings.pooling:
         weights.set_pooling(encoder, settings.pooling)
     cut_after(encoder, settings.max_seq_length)
-    if settings.lora_rank:
-        weights.add_adapters(encoder, settings.lora_rank)
-    if settings.freeze_embeddings:
+    if settings.weights.lora_rank:
+        weights.add_adapters(encoder, settings.weights.lora_rank)
+    if settings.weights.freeze_embeddings:
         weights.freeze_embeddings(encoder)
-    if settings.lock_images:
+    if settings.pictures.lock_images:
         weights.freeze_image_tower(encoder)
     if settings.gradient_checkpointing:
         # On the model itself: the trainer's argument for it changes its name between releases.
@@ -310,14 +252,14 @@ def prepare(encoder: SentenceTransformer, settings: TrainingSettings) -> None:
 
 def _finish(
     encoder: SentenceTransformer,
-    settings: TrainingSettings,
+    settings: ResolvedSettings,
     start: Mapping[str, torch.Tensor],
     own_limit: int | None,
 ) -> None:
     """Make of a trained encoder a plain one."""
-    if settings.start_share:
-        weights.average_with(weights.averaged(encoder), start, settings.start_share)
-    if settings.lora_rank:
+    if settings.weights.start_share:
+        weights.average_with(weights.averaged(encoder), start, settings.weights.start_share)
+    if settings.weights.lora_rank:
         weights.merge_adapters(encoder)
     if settings.gradient_checkpointing:
         weights.checkpoint_activations(encoder, False)
@@ -329,7 +271,7 @@ def _finish(
 
 
 def _arguments(
-    encoder: SentenceTransformer, settings: TrainingSettings, checkpoints: Path, ranks: int, cpu: bool, langs: int
+    encoder: SentenceTransformer, settings: ResolvedSettings, checkpoints: Path, ranks: int, cpu: bool, langs: int
 ) -> SentenceTransformerTrainingArguments:
     kind = kind_of(encoder)
     columns_of = {
@@ -342,7 +284,7 @@ def _arguments(
         max_steps=settings.steps,
         per_device_train_batch_size=settings.batch_size // ranks,
         learning_rate=settings.learning_rate,
-        warmup_steps=round(settings.warmup * settings.steps),
+        warmup_steps=round(settings.schedule.warmup * settings.steps),
         weight_decay=settings.weight_decay,
         # Clipping does not know sparse gradients.
         max_grad_norm=0.0 if kind.sparse_gradients else 1.0,
@@ -354,8 +296,8 @@ def _arguments(
         router_mapping={"query": "text", "passage": "image", "second": "text"} if kind.has_image_tower else {},
         logging_steps=max(1, settings.steps // 50),
         logging_strategy="steps",
-        save_strategy="steps" if settings.checkpoint_every else "no",
-        save_steps=settings.checkpoint_every or 1,
+        save_strategy="steps" if settings.schedule.checkpoint_every else "no",
+        save_steps=settings.schedule.checkpoint_every or 1,
         save_total_limit=2,
         ignore_data_skip=True,
         disable_tqdm=True,
@@ -404,4 +346,4 @@ def _known_warnings() -> Iterator[None]:
         yield
 
 
-__all__ = ["PlanTrainer", "TrainingResult", "info_nce", "prepare", "refuse_evaluation_only", "resolved", "train"]
+__all__ = ["PlanTrainer", "TrainingResult", "prepare", "train"]

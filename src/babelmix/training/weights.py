@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from babelmix._files import replacing_file
 from babelmix.encoders.towers import is_dual, tower_of, way_of_pictures
-from babelmix.errors import TrainingError
+from babelmix.errors import DivergedError, TrainingError
 
 
 def trained(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -98,11 +98,11 @@ def refuse_divergence(encoder: torch.nn.Module) -> None:
     """Raise unless all weights are finite.
 
     Raises:
-        TrainingError: one is not.
+        DivergedError: one is not.
 
     """
     if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
-        raise TrainingError(
+        raise DivergedError(
             "training diverged: a weight is not finite; use a smaller learning rate or a higher temperature"
         )
 

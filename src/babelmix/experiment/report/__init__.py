@@ -19,6 +19,7 @@ from babelmix.evaluation.measure_info import (
     headline,
     titles,
 )  # fmt: skip
+from babelmix.experiment.config import RESERVED
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, Table, render
 from babelmix.experiment.report.pictures import picture_sections
@@ -131,7 +132,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
         ("tested on", same_corpus[-1].corpus),
         ("start", experiment.encoder.name),
         ("seeds", ", ".join(map(str, experiment.compare.seeds))),
-        *((f"training.{key}", str(value)) for key, value in experiment.training.items()),
+        *((f"training.{name}", value) for name, value in experiment.training.rows() if name not in RESERVED),
         (
             "machine-made texts, by the source's word",
             _fact(audits[same_corpus[-1].name].table.about.machine_made),

@@ -68,7 +68,7 @@ def m3c_sections(results: Results) -> list[Section]:
 
 
 def _recall_section(results: Results, back: Results) -> Section:
-    unseen = set(results.experiment.training.get("text_only_langs") or [])
+    unseen = set(results.experiment.training.pictures.text_only_langs)
     rows, langs = [], []
     for forward, backward in zip(results.entries, back.entries, strict=True):
         recall = mean_recall(forward.audits, backward.audits)

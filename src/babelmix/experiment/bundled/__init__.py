@@ -1,4 +1,4 @@
-"""Experiments that come with babelmix, by name."""
+"""The experiments that come with babelmix, as TOML files by name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from importlib import resources
 from pathlib import Path
 
 
-def recipe(name: str) -> Path | None:
-    """The file of a bundled recipe, or None if there is no such one."""
+def bundled(name: str) -> Path | None:
+    """The TOML file of a bundled experiment; None if there is no such one."""
     file = Path(str(resources.files(__name__).joinpath(f"{name}.toml")))
     return file if file.is_file() else None
 
 
 def names() -> list[str]:
-    """Names of the bundled recipes."""
+    """The names of the bundled experiments, sorted."""
     return sorted(file.stem for file in Path(str(resources.files(__name__))).glob("*.toml"))
+
+
+__all__ = ["bundled", "names"]

@@ -1,0 +1,36 @@
+"""The encoder that a training run starts from: loaded, or made from the training texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sentence_transformers import SentenceTransformer
+
+from babelmix.encoders import load_encoder
+from babelmix.encoders.kinds import kind_named, make_encoder
+
+
+def make_or_load_start(
+    model: str, texts: Iterable[str], *, seed: int = 0, trust_code: bool = False
+) -> SentenceTransformer:
+    """Load an encoder, or make one that has no weights before training.
+
+    Args:
+        model: the encoder as `babelmix encoders` names it, or a folder. `static` and two towers (`tiny-clip`,
+            `IMAGE+TEXT`) are made.
+        texts: the training texts, from which a vocabulary is learned where the encoder has none. They are read only if
+            the encoder is made.
+        seed: seed of random weights of two towers.
+        trust_code: let code run that the model brings, or names.
+
+    Raises:
+        EncoderError: the encoder cannot be found, loaded or trusted.
+        MissingExtraError: an extra that the encoder needs is not installed.
+
+    """
+    if kind_named(model).pretrained(model):
+        return load_encoder(model, trust_code=trust_code)
+    return make_encoder(model, texts, seed=seed, trust_code=trust_code)
+
+
+__all__ = ["make_or_load_start"]
