@@ -128,26 +128,37 @@ _EXPERIMENTS = """# Experiments
 
 `babelmix compare FILE.toml` runs an experiment. `babelmix compare demo --print` prints a bundled one with every default, to begin
 with. These are the keys, section by section.
+
+In an experiment `training.steps` is 200 and `training.batch_size` is 64 unless they are given: every strategy has the same.
 """
 
 
 def _experiments() -> str:
     """The keys of an experiment's TOML file, from the classes that check it."""
     package = _package()
-    classes = package["experiment.config"].members
-    sections: dict[str, Any] = {"": classes["Experiment"]}
-    for name, field in classes["Experiment"].members.items():
-        if isinstance(field, griffe.Attribute) and str(field.annotation) in classes:
-            sections[name] = classes[str(field.annotation)]
-        elif name == "training":
-            sections[name] = package["training.settings.TrainingSettings"]
+    classes = {**package["training.settings"].members, **package["experiment.config"].members}
+    sections: dict[str, Any] = {}
+
+    def walk(kind: Any, path: str) -> None:
+        sections[path] = kind
+        for name, field in kind.members.items():
+            if isinstance(field, griffe.Attribute):
+                annotation = str(field.annotation).removesuffix(" | None")
+                section = (
+                    package["training.settings.TrainingSettings"] if name == "training" else classes.get(annotation)
+                )
+                if isinstance(section, griffe.Class):
+                    walk(section, f"{path}.{name}".lstrip("."))
+
+    walk(classes["Experiment"], "")
     lines = [_EXPERIMENTS]
     for section, kind in sections.items():
         if section:
             lines += [f"## [{section}]", "", kind.docstring.value.partition("\n\n")[0], ""]
         lines += ["| key | default | meaning |", "|---|---|---|"]
         for name, field in kind.members.items():
-            if isinstance(field, griffe.Attribute) and name != "model_config" and (section or name not in sections):
+            is_key = isinstance(field, griffe.Attribute) and "property" not in field.labels and name != "model_config"
+            if is_key and f"{section}.{name}".lstrip(".") not in sections:
                 default, meaning = _field(str(field.value))
                 lines.append(f"| `{name}` | {f'`{default}`' if default else 'needed'} | {meaning} |")
         lines.append("")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from babelmix._settings import Texts
 from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.errors import BabelmixError
-from babelmix.evaluation.measure_info import MULTI_MAP, check_name, measure_info
+from babelmix.evaluation.measure_info import check_name, measure_info
 from babelmix.training.flat import MOVED, in_sections
 from babelmix.training.registry import INFO_NCE, LOSSES
 
@@ -29,7 +29,7 @@ class _Section(BaseModel):
 class Loss(_Section):
     """The loss of a step."""
 
-    name: str = Field(INFO_NCE, description="`info_nce`, or a loss that a plugin registers with `extend.loss`")
+    name: str = Field("info_nce", description="`info_nce`, or a loss that a plugin registers with `extend.loss`")
     temperature: float | None = Field(
         None,
         gt=0,
@@ -123,7 +123,7 @@ class Schedule(_Section):
         None, ge=1, description="steps between audits on the validation corpus; default: ten audits in all"
     )
     stop_on: str = Field(
-        MULTI_MAP, description="measure of those audits; the weights of the step where it is best are saved"
+        "multi/mAP", description="measure of those audits; the weights of the step where it is best are saved"
     )
     patience: int | None = Field(
         None, ge=1, description="stop after this many audits without an improvement; default: never"
