@@ -1,4 +1,4 @@
-"""Small corpora and encoders that tests build themselves."""
+"""Small corpora and encoders, and fixtures that several test files share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # A process a core: more threads would only wait for each other.
+    # There is one process per core already.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from babelmix.corpus import Corpus
@@ -39,9 +39,9 @@ WORDS = {
     "ja": ["猫", "犬", "家", "川", "パン", "光", "石", "紙", "緑", "七", "風", "塩"],
 }
 
-# Query row, language of the relevant passage, and how many passages in de, en, it outrank it. Query 1 has a relevant
-# passage in one language only, 2 asks in a language without passages, 3 has two in its own, 4 none at all, and 5 none in
-# its own.
+# Query row, language of the relevant passage, and how many passages in de, en and it outrank this passage.
+# Query 1 has a relevant passage in one language only. No passage is in the language of query 2. Query 3 has two relevant passages
+# in its own language, query 4 has none at all, and query 5 has none in its own language.
 SPARSE_PAIRS = [
     (0, "de", (1, 0, 0)), (0, "en", (2, 1, 1)),
     (1, "en", (0, 0, 0)),
@@ -52,21 +52,22 @@ SPARSE_PAIRS = [
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings of a test stay with the test; unpacked encoders are shared, for they take long."""
+def _own_matplotlib(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep matplotlib's cache in the folder of the test run."""
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp() / "matplotlib"))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Use one cache for the whole test run: unpacking an encoder takes long."""
     place = tmp_path_factory.getbasetemp()
-    # Processes that share the tests share it too.
+    # All pytest-xdist workers of a run use the same cache.
     place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
     os.environ.setdefault("BABELMIX_CACHE", str(place / "cache"))
 
 
 def shared(path: str) -> Path:
-    """A file of the development data, or skip."""
+    """A file of the development data; skips the test where the file is missing."""
     found = SHARED / path
     if not found.exists():
         pytest.skip(f"development data {path} is not on this machine")
@@ -74,7 +75,7 @@ def shared(path: str) -> Path:
 
 
 def parallel_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr", "ja"), group_size: int = 2) -> Corpus:
-    """A fully parallel corpus: item i is three words, its query two of them."""
+    """A fully parallel corpus: the passage of item i has three words, its query two of them."""
     queries, passages = [], []
     for i in range(items):
         picks = [i % 12, (i // 12 + 5) % 12, (7 * i + 3) % 12]
@@ -95,7 +96,7 @@ def flat_settings(**given: Any) -> TrainingSettings:
 
 
 def png(colour: tuple[int, int, int], size: int = 16) -> bytes:
-    """A plain picture."""
+    """A picture of one colour, as PNG."""
     from PIL import Image
 
     sink = io.BytesIO()
@@ -104,7 +105,7 @@ def png(colour: tuple[int, int, int], size: int = 16) -> bytes:
 
 
 def picture_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr", "ja"), captions: int = 1) -> Corpus:
-    """Plain pictures of distinct colours, each with captions in every language: a word for its red, one for its green."""
+    """Pictures of one colour each, with captions in every language: a word for the red value, one for the green value."""
     queries, passages = [], []
     for i in range(items):
         red, green = i % 12, i // 12
@@ -119,7 +120,7 @@ def picture_corpus(items: int = 40, langs: tuple[str, ...] = ("de", "en", "fr", 
 
 
 def sparse_corpus(rng: np.random.Generator, items: int, langs: tuple[str, ...], keep: float) -> Corpus:
-    """A corpus of random coverage, with some items that share a text and some queries with two passages."""
+    """A corpus with random coverage. Some items share a text, and some queries have two relevant passages."""
     queries, passages, qrels = [], [], []
     for i in range(items):
         for lang in langs:
@@ -145,7 +146,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture
 def table() -> RankTable:
-    """A small rank table of sparse coverage: six queries in three languages, passages in de, en and it."""
+    """A small rank table with sparse coverage: six queries in three languages, passages in de, en and it."""
     from babelmix.evaluation import RankTable
 
     query, langs, above = zip(*SPARSE_PAIRS, strict=True)
@@ -170,7 +171,7 @@ def table() -> RankTable:
 
 @pytest.fixture(scope="session")
 def tiny_static(tmp_path_factory: pytest.TempPathFactory):
-    """A static encoder from scratch over the toy corpus."""
+    """An untrained static encoder with a vocabulary from the toy corpus."""
     from babelmix.encoders import static
 
     toy = parallel_corpus()
@@ -179,7 +180,7 @@ def tiny_static(tmp_path_factory: pytest.TempPathFactory):
 
 
 def word_bert(folder: Path, words: Iterable[str]) -> Path:
-    """Save a two-layer transformers BERT with a word-level tokenizer, as a hub model's folder."""
+    """Save a two-layer BERT of transformers with a word-level tokenizer, laid out like a model from the hub."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -205,14 +206,14 @@ def word_bert(folder: Path, words: Iterable[str]) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small encoder that knows the words of the toy corpus."""
+    """The folder of a small BERT whose vocabulary is the words of the toy corpus."""
     words = [*(w for words in WORDS.values() for w in words), *map(str, range(60))]
     return word_bert(tmp_path_factory.mktemp("tiny-bert"), words)
 
 
 @pytest.fixture
 def searcher(tmp_path: Path, tiny_static) -> Iterator[Searcher]:
-    """An index of the toy corpus, in a folder."""
+    """A searcher over an index of the toy corpus, in a folder."""
     from babelmix.search import Index, Searcher, index_rows
     from babelmix.search.documents import rows_of_corpus
 
@@ -224,7 +225,7 @@ def searcher(tmp_path: Path, tiny_static) -> Iterator[Searcher]:
 
 @pytest.fixture
 def serve(searcher: Searcher) -> Iterator[Serve]:
-    """Clients of services with the settings given."""
+    """A function that starts a service with the given settings and returns a client for it."""
     from starlette.testclient import TestClient
 
     from babelmix.search.service import Settings, create_app
@@ -240,7 +241,7 @@ def serve(searcher: Searcher) -> Iterator[Serve]:
 
 @pytest.fixture(autouse=True)
 def own_interrupts() -> Iterator[None]:
-    """What a command does to Ctrl-C ends with its test."""
+    """Restore the handling of Ctrl-C after a test that runs a command."""
     before = signal.getsignal(signal.SIGINT)
     yield
     if signal.getsignal(signal.SIGINT) is not before:
@@ -252,7 +253,7 @@ def own_interrupts() -> Iterator[None]:
 def babelmix(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str, str]]:
-    """The command line in this process: arguments to exit status, standard output and standard error."""
+    """A function that runs the command line in this process: it returns exit status, standard output and standard error."""
     from babelmix.cli import main
 
     def run(*words: str) -> tuple[int, str, str]:

@@ -22,9 +22,9 @@ TOKEN = "root:Milvus"
 """Of a new server that asks for one."""
 
 QUICKER = {
-    "proxy.timeTickInterval": 20, "queryCoord.checkInterval": 100, "queryCoord.distPullInterval": 50, "common.session.ttl": 3,
+    "proxy.timeTickInterval": 20, "queryCoord.checkInterval": 100, "queryCoord.distPullInterval": 50, "common.session.ttl": 20,
 }  # fmt: skip
-"""A tenth of the usual waits: for reading what was just written, for loading a collection, for what a killed server leaves."""
+"""Shorter waits: for reading what was just written, for loading a collection, for the session of a killed server."""
 
 
 class RunningServer:
@@ -32,7 +32,7 @@ class RunningServer:
 
     Args:
         folder: of its data.
-        quicker: see `QUICKER`; on a busy machine such a server may take itself for dead.
+        quicker: with the waits of `QUICKER`.
 
     """
 
