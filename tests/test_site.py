@@ -101,4 +101,4 @@ def test_everything_public_is_in_the_reference(site: Path) -> None:
         elif section == "the command line" and line.startswith("  -"):
             assert line.split()[0].split("/")[0] in command.split("<h2")[0], line
         elif section.startswith("an experiment") and "." in line:
-            assert f"<code>{line.split('.')[1]}</code>" in keys, line
+            assert f"<code>{line.split('.')[-1]}</code>" in keys, line
