@@ -148,12 +148,12 @@ def points(rows: Rows, key: str, by: float = 1.0) -> list[tuple[float, float]]:
 def draw(kept: dict[str, Any]) -> None:
     """Write the tables and the pictures of what is kept."""
     # Many libraries, which a process that only measures does without.
-    from babelmix.experiment.report import figures
+    import growth_figures
 
     found = {name: part["rows"] for name, part in kept.items()}
     notes = {name: part["note"] for name, part in kept.items()}
     parts: dict[str, str] = {}
-    pictures: dict[str, tuple[str, list[figures.Growth]]] = {}
+    pictures: dict[str, tuple[str, list[growth_figures.Growth]]] = {}
     if rows := found.get("audit"):
         parts["growth"] = f"{audit_table(rows)}\n\n{notes['audit']}"
         times = {"rank table": "cores", "torch.mm": "product cores", "corpus read": "loading cores"}
@@ -161,7 +161,7 @@ def draw(kept: dict[str, Any]) -> None:
         memory = {"everything": points(rows, "memory", MB), "rank table": points(rows, "extra", MB)}
         pictures["audit"] = (
             "passages",
-            [figures.Growth("CPU seconds", spent, log=True), figures.Growth("peak memory, MB", memory)],
+            [growth_figures.Growth("CPU seconds", spent, log=True), growth_figures.Growth("peak memory, MB", memory)],
         )
     kinds = {
         "numbers": "pairs, fully parallel", "items": "pairs with shared items, memory-mapped",
@@ -172,10 +172,10 @@ def draw(kept: dict[str, Any]) -> None:
         pictures["training"] = (
             "pairs",
             [
-                figures.Growth(
+                growth_figures.Growth(
                     "CPU seconds to the first batch", {kinds[n]: points(found[n], "cores") for n in there}, log=True
                 ),
-                figures.Growth("memory, MB", {kinds[n]: points(found[n], "memory", MB) for n in there}),
+                growth_figures.Growth("memory, MB", {kinds[n]: points(found[n], "memory", MB) for n in there}),
             ],
         )  # fmt: skip
     if rows := found.get("index"):
@@ -183,10 +183,10 @@ def draw(kept: dict[str, Any]) -> None:
         pictures["index"] = (
             "rows",
             [
-                figures.Growth(
+                growth_figures.Growth(
                     "CPU seconds", {name: points(rows, f"{name} cores") for name in ("written", "graph")}, log=True
                 ),
-                figures.Growth(
+                growth_figures.Growth(
                     "MB",
                     {
                         "memory while written": points(rows, "memory", MB),
@@ -195,13 +195,13 @@ def draw(kept: dict[str, Any]) -> None:
                     },
                     log=True,
                 ),
-                figures.Growth("ms a search", {"through the graph": points(rows, "search", 1e-3)}),
+                growth_figures.Growth("ms a search", {"through the graph": points(rows, "search", 1e-3)}),
             ],
         )  # fmt: skip
     for name, (label, panels) in pictures.items():
         if max(len(line) for line in panels[0].series.values()) < 2:
             continue
-        write_text(IMAGES / f"growth-{name}.svg", figures.growth_curves(panels, x_label=label))
+        write_text(IMAGES / f"growth-{name}.svg", growth_figures.growth_curves(panels, x_label=label))
         part = "growth" if name == "audit" else f"growth-{name}"
         # Not in the document itself: a picture of what has not been measured would be missing.
         parts[part] = f"![Against {label}](images/growth-{name}.svg)\n\n{parts[part]}"

@@ -24,7 +24,7 @@ MODULES = {
     "evaluation": (
         "evaluation",
         "evaluation.metrics",
-        "evaluation.calibration",
+        "evaluation.score_levels",
         "evaluation.chance",
         "evaluation.perturb",
         "evaluation.mteb",

@@ -162,7 +162,7 @@ def table() -> RankTable:
         pair_passage=np.arange(len(SPARSE_PAIRS)),
         pair_lang=np.array([("de", "en", "it").index(lang) for lang in langs]),
         pair_grade=np.ones(len(SPARSE_PAIRS), dtype=np.int64),
-        above=np.array(above, dtype=np.int32),
+        outranking_counts=np.array(above, dtype=np.int32),
         top=np.array([[first, (6, 4, 2)] for first in first_three], dtype=np.int32),
         cutoffs=(3, 20),
         about={},

@@ -217,7 +217,7 @@ def test_the_encoders_own_similarity_counts(tiny_static) -> None:
     other.similarity_fn_name = "dot"
     dot = EncoderSystem(other, store=False).rank(corpus)
     assert dot.about.similarity == "dot"
-    assert not np.array_equal(cosine.above, dot.above)
+    assert not np.array_equal(cosine.outranking_counts, dot.outranking_counts)
     other.similarity_fn_name = "euclidean"
     with pytest.raises(AuditError, match="the encoder scores by euclidean; only cosine and dot product"):
         EncoderSystem(other, store=False).rank(corpus)

@@ -158,7 +158,7 @@ def test_ranks_without_excluded_passages(copies, chunk: int | None, excluded: in
         sides = embedded(corpus, seed)
         table = rank_table(corpus, *sides, chunk=chunk, copies=copies)
         found = zip(table.pair_query.tolist(), table.pair_passage.tolist(), strict=True)
-        assert dict(zip(found, table.above.tolist(), strict=True)) == slow_counts(corpus, sides, copies)
+        assert dict(zip(found, table.outranking_counts.tolist(), strict=True)) == slow_counts(corpus, sides, copies)
         out = {tuple(row.values()) for row in corpus.excluded.to_pylist()}
         for q, query in enumerate(corpus.queries["item"].to_pylist()):
             gone = sum((query, item) in out for item in corpus.passages["item"].to_pylist())

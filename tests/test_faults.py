@@ -343,7 +343,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     assert code == 0, said
     assert said.count("embeddings are not kept, as") == 1
     right, found = (Audit.load(tmp_path / name) for name in ("right", "out"))
-    assert np.array_equal(right.table.above, found.table.above)
+    assert np.array_equal(right.table.outranking_counts, found.table.outranking_counts)
 
 
 def test_what_is_made_once_is_made_elsewhere_if_it_must(tmp_path, monkeypatch) -> None:

@@ -12,7 +12,7 @@ from babelmix.encoders.dual import make_dual
 from babelmix.evaluation import audit_both_ways
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.report.pictures import m3c_sections
-from babelmix.experiment.results import Entry, Results
+from babelmix.experiment.results import Entry, Findings
 
 
 def test_the_parts_of_m3c_stand_beside_their_mean() -> None:
@@ -28,7 +28,7 @@ def test_the_parts_of_m3c_stand_beside_their_mean() -> None:
     found = []
     for corpus in corpora:
         for one in audit_both_ways(tiny, corpus, name="tiny", store=False):
-            found.append(Results(experiment, [Entry.of("hybrid", "strategy", [one])], {}, 0.0, {}))
+            found.append(Findings(experiment, [Entry.of("hybrid", "strategy", [one])], {}, 0.0, {}))
     first, *others = found
     whole = replace(first, benchmarks={on.entries[0].corpus: on for on in others})
     table = m3c_sections(whole)[0].tables[0]

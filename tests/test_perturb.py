@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
 from babelmix.evaluation import compare
-from babelmix.evaluation.perturb import PERTURBATIONS, noise_loss, perturb
+from babelmix.evaluation.perturb import PERTURBATIONS, perturb, perturb_loss
 from babelmix.evaluation.run import Audit, audit
 
 RATES = st.floats(0, 1)
@@ -52,7 +52,9 @@ def test_noise_by_example() -> None:
     assert perturb(words, "typos", seed=1) != perturb(words, "typos", seed=2)
 
 
-@pytest.mark.parametrize(("kind", "rate", "said"), [("noise", 0.1, "no noise 'noise'"), ("typos", 2.0, "between 0")])
+@pytest.mark.parametrize(
+    ("kind", "rate", "said"), [("noise", 0.1, "no perturbation 'noise'"), ("typos", 2.0, "between 0")]
+)
 def test_what_is_no_noise_is_refused(kind: str, rate: float, said: str) -> None:
     with pytest.raises(AuditError, match=said):
         perturb("a", kind, rate=rate)
@@ -75,7 +77,7 @@ def test_command_line(babelmix, tiny_static, tmp_path: Path) -> None:
     assert json.loads(out)["perturbed"] == kept
     code, _, err = babelmix(*words, "--perturb", "mud")
     assert code == 1
-    assert "no noise 'mud'" in err
+    assert "no perturbation 'mud'" in err
     for option in (["--typo-rate", "0.05"], ["--perturb-seed", "0"]):
         code, _, err = babelmix(*words, *option)
         assert code == 1
@@ -87,7 +89,7 @@ def test_command_line(babelmix, tiny_static, tmp_path: Path) -> None:
 def test_loss_by_language(tiny_static) -> None:
     corpus = parallel_corpus(24)
     clean = audit(tiny_static, corpus, name="tiny", store=False)
-    found = noise_loss(tiny_static, corpus, clean, store=False, rate=0.3)
+    found = perturb_loss(tiny_static, corpus, clean, store=False, rate=0.3)
     assert found["kinds"]["case"]["changed"]["ja"] == 0
     assert found["kinds"]["case"]["lost"]["ja"] == 0
     assert found["kinds"]["typos"]["changed"]["en"] > 0.5
@@ -96,20 +98,20 @@ def test_loss_by_language(tiny_static) -> None:
         for kind in found["kinds"].values():
             assert kind["lost"][lang] == before - kind["mAP"][lang]
     turned = corpus.only_langs(["ja", "en", "fr", "de"])
-    again = noise_loss(tiny_static, turned, clean, ["typos"], store=False, rate=0.3)
+    again = perturb_loss(tiny_static, turned, clean, ["typos"], store=False, rate=0.3)
     assert again["kinds"]["typos"] == found["kinds"]["typos"]
-    untouched = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0)["kinds"]["typos"]
+    untouched = perturb_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0)["kinds"]["typos"]
     assert set(untouched["lost"].values()) == {0.0}
     assert list(untouched["interval"].values()) == [[0.0, 0.0]] * 4
     assert untouched["mean"] == {"lost": 0.0, "low": 0.0, "high": 0.0}
     with pytest.raises(AuditError, match="of another corpus"):
-        noise_loss(tiny_static, parallel_corpus(22), clean, ["case"], store=False)
+        perturb_loss(tiny_static, parallel_corpus(22), clean, ["case"], store=False)
 
 
 def test_intervals_are_those_of_a_paired_comparison(tiny_static) -> None:
     corpus = parallel_corpus(24)
     clean = audit(tiny_static, corpus, name="tiny", store=False)
-    found = noise_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0.4)["kinds"]["typos"]
+    found = perturb_loss(tiny_static, corpus, clean, ["typos"], store=False, rate=0.4)["kinds"]["typos"]
     queries = corpus.queries.to_pylist()
     for query in queries:
         query["text"] = perturb(query["text"], "typos", rate=0.4)
@@ -140,3 +142,21 @@ def by_group(one: Audit, lang: str) -> dict[int, list[float]]:
         if measure.cells[cell] == lang:
             result.setdefault(int(group), []).append(float(value))
     return result
+
+
+def test_an_empty_list_of_kinds_is_refused_before_anything_is_embedded(tiny_static, monkeypatch) -> None:
+    corpus = parallel_corpus(4)
+    clean = audit(tiny_static, corpus, name="x", store=False, metrics=["mAP"])
+    monkeypatch.setattr("babelmix.evaluation.perturb.encode", lambda *_, **__: pytest.fail("it was embedded"))
+    for kinds in ([], ",", ["typos", ""]):
+        with pytest.raises(AuditError, match=r"the list is empty|there is no perturbation"):
+            perturb_loss(tiny_static, corpus, clean, kinds)
+
+
+def test_the_former_name_of_perturb_loss_still_works() -> None:
+    from babelmix.evaluation import perturb as module
+
+    with pytest.warns(DeprecationWarning, match="perturb_loss"):
+        assert module.noise_loss is perturb_loss
+    with pytest.raises(AttributeError):
+        _ = module.nothing

@@ -58,7 +58,7 @@ def test_table_equals_sorting_with_ties(seed: int, items: int, keep: float) -> N
     for n, (q, p) in enumerate(pairs):
         before = order[q][: order[q].index(p)]
         expected = [sum(langs[row] == lang for row in before) for lang in table.passage_langs]
-        assert table.above[n].tolist() == expected
+        assert table.outranking_counts[n].tolist() == expected
     assert table.rank_in_own().dtype == np.int64
     for q, ranking in enumerate(order):
         for c, k in enumerate((1, 3, 10)):
@@ -260,7 +260,7 @@ def test_a_zero_vector_has_cosine_zero(corpus: Corpus) -> None:
     passages[0] = 0.0
     table = rank_table(corpus, queries, passages)
     pair = int(np.flatnonzero(table.pair_passage == 0)[0])
-    assert table.above[pair].sum() == len(passages) - 1
+    assert table.outranking_counts[pair].sum() == len(passages) - 1
 
 
 @pytest.mark.parametrize("name", ["MAP", "R", "mAP@0", "nDCG@-1", "", "mAP@"])
@@ -309,3 +309,8 @@ def test_measures_are_named_by_setting_and_metric() -> None:
         check_name("multi/any/mAP")
     with pytest.raises(ConfigError, match="'any/rank distance'"):
         check_name("bias/any/rank distance")
+
+
+def test_the_former_name_of_the_counts_still_works(table: RankTable) -> None:
+    with pytest.warns(DeprecationWarning, match="outranking_counts"):
+        assert table.above is table.outranking_counts

@@ -39,7 +39,7 @@ def check(table: RankTable, corpus: Corpus, queries: np.ndarray, passages: np.nd
     langs = np.array(corpus.passages["lang"].to_pylist())
     of_lang = np.array([langs == lang for lang in table.passage_langs])
     before = rank[table.pair_query] < rank[table.pair_query, table.pair_passage][:, None]
-    assert np.array_equal(table.above, (before[:, None, :] & of_lang[None]).sum(axis=2))
+    assert np.array_equal(table.outranking_counts, (before[:, None, :] & of_lang[None]).sum(axis=2))
     for c, k in enumerate(table.cutoffs):
         first = order[:, :k]
         assert np.array_equal(table.top[:, c], of_lang[:, first].sum(axis=2).T), k
@@ -82,7 +82,7 @@ def test_many_queries_and_long_runs_of_one_language(chunk: int | None) -> None:
     queries, passages = whole_numbers(rng, corpus, dimension=3)
     table = rank_table(corpus, queries, passages, similarity="dot", cutoffs=(1, 20, 500), chunk=chunk)
     check(table, corpus, queries, passages)
-    assert table.above.max() > 255 * 8
+    assert table.outranking_counts.max() > 255 * 8
 
 
 def test_queries_of_very_different_numbers_of_relevant_passages() -> None:
@@ -102,7 +102,7 @@ def test_queries_of_very_different_numbers_of_relevant_passages() -> None:
 
 
 def same(one: RankTable, other: RankTable) -> bool:
-    return np.array_equal(one.above, other.above) and np.array_equal(one.top, other.top)
+    return np.array_equal(one.outranking_counts, other.outranking_counts) and np.array_equal(one.top, other.top)
 
 
 @pytest.mark.slow

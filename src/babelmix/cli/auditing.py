@@ -277,7 +277,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
     from babelmix.encoders.kinds import kind_of
     from babelmix.evaluation import audit as run_audit
     from babelmix.evaluation import audit_both_ways
-    from babelmix.evaluation.perturb import noise_loss
+    from babelmix.evaluation.perturb import perturb_loss
     from babelmix.evaluation.run import finished
     from babelmix.evaluation.systems import EncoderSystem
     from babelmix.experiment import write_audit_report
@@ -299,7 +299,7 @@ def _audits(model: str, folder: Path, order: _Order) -> list[Audit]:
         (place / NOISE).unlink(missing_ok=True)
         noise = None
         if order.noise:
-            noise = noise_loss(
+            noise = perturb_loss(
                 encoder, order.data, one, order.noise, seed=order.noise_seed, rate=order.typo_rate,
                 batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
             )  # fmt: skip

@@ -346,7 +346,7 @@ def crowding(table: RankTable) -> npt.NDArray[np.float64]:
     shape = (len(table.query_langs), len(table.passage_langs), len(table.passage_langs))
     sums, counts = np.zeros(shape), np.zeros(shape[:2])
     at = (table.query_lang[table.pair_query], table.pair_lang)
-    np.add.at(sums, at, table.above)
+    np.add.at(sums, at, table.outranking_counts)
     np.add.at(counts, at, 1)
     with np.errstate(invalid="ignore"):
         return sums / counts[:, :, None]

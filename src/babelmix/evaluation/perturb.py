@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,7 @@ def perturb(text: str, kind: str, *, seed: int = 0, rate: float = TYPOS) -> str:
 
     """
     if kind not in PERTURBATIONS:
-        raise AuditError(f"there is no noise {kind!r}; there is {', '.join(PERTURBATIONS)}")
+        raise AuditError(f"there is no perturbation {kind!r}; there are {', '.join(PERTURBATIONS)}")
     if not 0 <= rate <= 1:
         raise AuditError(f"the rate of typos {rate} is not between 0 and 1")
     rng = random.Random(f"{seed} {kind} {text}")
@@ -84,7 +85,7 @@ def _typos(text: str, rng: random.Random, rate: float) -> str:
     return "".join(result)
 
 
-def noise_loss(
+def perturb_loss(
     encoder: SentenceTransformer,
     corpus: Corpus,
     clean: Audit,
@@ -123,7 +124,7 @@ def noise_loss(
     """
     if corpus.has_images:
         raise AuditError(f"{corpus.name}: noise is for queries and passages that are texts, not pictures")
-    kinds = as_list(kinds, "kinds", AuditError)
+    kinds = as_list(kinds, "kinds", AuditError, empty=False)
     for kind in kinds:
         perturb("", kind, rate=rate)
     similarity = EncoderSystem(encoder).similarity
@@ -177,3 +178,10 @@ def _lost(clean: Measure, noisy: Measure) -> tuple[Estimate, dict[str, Estimate]
         raise AuditError("the audit is of another corpus than the one whose queries noise is for; audit it first")
     lost = replace(clean, values=clean.values - noisy.values)
     return estimates({lost.name: lost})[lost.name]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "noise_loss":
+        warnings.warn("perturb.noise_loss is now perturb_loss", DeprecationWarning, stacklevel=2)
+        return perturb_loss
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,12 @@ class RankTable:
         pair_passage: passage row of each pair, int64, shape (pairs,).
         pair_lang: language of the passage of each pair, int64, shape (pairs,).
         pair_grade: how relevant the passage is, from 1 on, int64, shape (pairs,).
-        above: int32, shape (pairs, languages): how many passages of a language outrank the pair's passage.
+        outranking_counts: int32, shape (pairs, languages): how many passages of a language outrank the pair's passage.
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
         about: what the audit is about; a mapping becomes `AuditFacts`.
         excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query, and so
-            are in neither `above` nor `top`; None where there is no such passage.
+            are in neither `outranking_counts` nor `top`; None where there is no such passage.
 
     """
 
@@ -65,7 +66,7 @@ class RankTable:
     pair_passage: IntArray
     pair_lang: IntArray
     pair_grade: IntArray
-    above: npt.NDArray[np.int32]
+    outranking_counts: npt.NDArray[np.int32]
     top: npt.NDArray[np.int32]
     cutoffs: tuple[int, ...]
     about: AuditFacts
@@ -73,6 +74,12 @@ class RankTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", AuditFacts.of(self.about))
+
+    @property
+    def above(self) -> npt.NDArray[np.int32]:
+        """The former name of `outranking_counts`; deprecated."""
+        warnings.warn("RankTable.above is now outranking_counts", DeprecationWarning, stacklevel=2)
+        return self.outranking_counts
 
     def pools(self, query: IntArray) -> IntArray:
         """How many passages of each language are candidates for some query rows, shape (rows, languages)."""
@@ -82,11 +89,11 @@ class RankTable:
 
     def rank_in_all(self) -> IntArray:
         """Zero-based rank of each pair's passage among all passages, shape (pairs,)."""
-        return self.above.sum(axis=1, dtype=np.int64)
+        return self.outranking_counts.sum(axis=1, dtype=np.int64)
 
     def rank_in_own(self) -> IntArray:
         """Zero-based rank of each pair's passage among the passages of its own language, shape (pairs,)."""
-        return self.above[np.arange(len(self.above)), self.pair_lang].astype(np.int64)
+        return self.outranking_counts[np.arange(len(self.outranking_counts)), self.pair_lang].astype(np.int64)
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet` (a row a pair) and `queries.parquet` (a row a query), each whole or not at all."""
@@ -97,7 +104,7 @@ class RankTable:
         }
         if (self.pair_grade != 1).any():
             pairs["grade"] = self.pair_grade
-        pairs |= {f"above:{lang}": self.above[:, i] for i, lang in enumerate(self.passage_langs)}
+        pairs |= {f"above:{lang}": self.outranking_counts[:, i] for i, lang in enumerate(self.passage_langs)}
         queries: dict[str, Any] = {
             "item": pa.array(self.query_item, pa.large_string()),
             "group": pa.array(self.query_group, pa.large_string()),
@@ -165,7 +172,7 @@ class RankTable:
                     if "grade" in pairs.column_names
                     else np.ones(pairs.num_rows, dtype=np.int64)
                 ),
-                above=np.stack([pairs[f"above:{lang}"].to_numpy() for lang in passage_langs], axis=1),
+                outranking_counts=np.stack([pairs[f"above:{lang}"].to_numpy() for lang in passage_langs], axis=1),
                 top=top.astype(np.int32),
                 cutoffs=tuple(facts["cutoffs"]),
                 about=AuditFacts.of(facts["about"]),
@@ -189,7 +196,7 @@ def _check_rows(table: RankTable) -> None:
     rows = table.pair_query
     if len(rows) and (rows.min() < 0 or rows.max() >= len(table.query_lang) or (np.diff(rows) < 0).any()):
         raise ValueError("the pairs are not of its queries, in order")
-    if len(table.pool_sizes) != len(table.passage_langs) or (table.above < 0).any():
+    if len(table.pool_sizes) != len(table.passage_langs) or (table.outranking_counts < 0).any():
         raise ValueError("the counts are not of its languages")
 
 

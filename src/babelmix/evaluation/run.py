@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sentence_transformers import SentenceTransformer
 
 from babelmix._checksums import damaged_file, has_checksums, write_checksums
 from babelmix._files import write_json
 from babelmix._lists import as_list
+from babelmix._tables import Result, Table
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError
-from babelmix.evaluation import bias
+from babelmix.evaluation import audit_tables, bias
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.measure_info import SHARE_AT
 from babelmix.evaluation.measures import Measure, measures
@@ -28,9 +30,9 @@ from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimat
 from babelmix.evaluation.systems import EncoderSystem, ExactSystem, Sides
 
 
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """A finished audit.
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Result):
+    """A finished audit. It prints as `babelmix audit` prints it, and exports its numbers.
 
     Args:
         table: the rank table.
@@ -69,6 +71,38 @@ class Audit:
         if name not in self.measures:
             raise AuditError(f"this audit has no {name}: the corpus has no such pool")
         return self.measures[name].macro()
+
+    def __repr__(self) -> str:
+        about = self.table.about
+        return f"<Audit of {about.system} on {about.corpus or 'a corpus'}: {len(self.measures)} measures>"
+
+    def tables(self) -> list[Table]:
+        """Settings, bias, tokens, levels of scores, the pool, and each query language."""
+        about = self.table.about
+        found = [audit_tables.settings_table(self.estimates), audit_tables.bias_table(self.estimates)]
+        if about.tokens:
+            found.append(audit_tables.tokens_table(about.tokens))
+        if about.calibration:
+            found.append(audit_tables.score_levels_table(about.calibration))
+        if (pool := audit_tables.pool_table(about)) is not None:
+            found.append(pool)
+        return [*found, audit_tables.languages_table(self.estimates, self.table.query_langs)]
+
+    def headline(self) -> Table:
+        """One row: mAP in the three settings, rank distance, and the share of answers in the query's own language."""
+        return audit_tables.headline_table({self.table.about.system: self.estimates})
+
+    def lines(self) -> list[str]:
+        """What the audit found, in a sentence."""
+        return [audit_tables.audit_lead(self.table, self.estimates)]
+
+    def to_frame(self) -> pl.DataFrame:
+        """All numbers: columns `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""
+        return audit_tables.estimates_frame(self.estimates)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `metrics.json`."""
+        return self.summary()
 
     def summary(self) -> dict[str, Any]:
         """Everything as JSON-serialisable values: macro-averages, cells, shares, crowding, and what was audited."""
@@ -141,37 +175,38 @@ def audit(
     """Measure how a system retrieves within a language, across languages and from all languages at once.
 
     Args:
-        system: an encoder, or any system of exact scores (`babelmix.evaluation.systems`).
-        corpus: what it is measured on.
-        name: what reports call an encoder; a system has its own name.
-        batch_size: of an encoder, texts per forward pass.
-        store: of an encoder, keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
-        metrics: ranking metrics; see `babelmix.evaluation.metrics`.
-        about: of an encoder, further facts to keep with the audit.
-        bf16: of an encoder, bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
-        copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
-            `excluded`; see `babelmix.corpus.copies`.
+            system: an encoder, or any system of exact scores (`babelmix.evaluation.systems`).
+            corpus: what it is measured on.
+            name: what reports call an encoder; a system has its own name.
+            batch_size: of an encoder, texts per forward pass.
+            store: of an encoder, keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
+            metrics: ranking metrics; see `babelmix.evaluation.metrics`.
+            about: of an encoder, further facts to keep with the audit.
+            bf16: of an encoder, bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
+            copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
+                `excluded`; see `babelmix.corpus.copies`.
 
     Returns:
-        The audit; `save` writes it to a folder.
+            The audit; `save` writes it to a folder.
 
     Raises:
-        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or nothing is
-            relevant to anything.
-        ConfigError: there is no such metric, or the list of metrics is empty.
+            AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or nothing is
+                relevant to anything.
+            ConfigError: there is no such metric, or the list of metrics is empty.
 
-    Source:
-        The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.
+        Source:
+            The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.
 
     Example:
-        >>> import numpy as np
-        >>> from babelmix.corpus import Corpus
-        >>> from babelmix.evaluation.systems import ScoreMatrix
-        >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
-        >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
-        >>> scores = np.array([[4, 3, 2, 1], [3, 4, 1, 2], [2, 1, 4, 3], [1, 2, 3, 4]], dtype=np.float32)
-        >>> audit(ScoreMatrix("perfect", scores), corpus).macro("multi/mAP")
-        1.0
+            >>> import numpy as np
+    import polars as pl
+            >>> from babelmix.corpus import Corpus
+            >>> from babelmix.evaluation.systems import ScoreMatrix
+            >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
+            >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
+            >>> scores = np.array([[4, 3, 2, 1], [3, 4, 1, 2], [2, 1, 4, 3], [1, 2, 3, 4]], dtype=np.float32)
+            >>> audit(ScoreMatrix("perfect", scores), corpus).macro("multi/mAP")
+            1.0
 
     """
     _check_metrics(metrics)

@@ -124,7 +124,7 @@ def rank_table(
         min(chunk or allowed, passages),
     )
     workers = int(np.clip((memory - scoring.held) // scoring.buffer, 1, torch.get_num_threads()))
-    above, first = scoring.run(workers)
+    counts, first = scoring.run(workers)
     return RankTable(
         query_langs=query_langs,
         passage_langs=passage_langs,
@@ -136,7 +136,7 @@ def rank_table(
         pair_passage=pair_passage,
         pair_lang=passage_lang[pair_passage],
         pair_grade=pair_grade,
-        above=above,
+        outranking_counts=counts,
         top=_languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
         cutoffs=tuple(cutoffs),
         about=AuditFacts.of(about),

@@ -7,17 +7,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from babelmix._files import write_json
 from babelmix._lists import as_list
+from babelmix._tables import Result, Table
 from babelmix.errors import AuditError
 from babelmix.evaluation import Audit, Comparison, Estimate, compare_all
 from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_tables
 from babelmix.evaluation.measure_info import TESTS, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
+from babelmix.experiment.report.audits import comparison_lead, write_audits_report
 
 
-@dataclass(frozen=True, eq=False)
-class AuditComparison:
-    """Audits by name, and the tests between them.
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditComparison(Result):
+    """Audits by name, and the tests between them. It prints as `babelmix compare` prints it.
 
     Args:
         audits: all of one corpus.
@@ -27,6 +33,43 @@ class AuditComparison:
 
     audits: dict[str, Audit]
     comparisons: list[Comparison]
+
+    def tables(self) -> list[Table]:
+        """The headline of each audit, and the tests of each pair."""
+        table = headline_table({name: audit.estimates for name, audit in self.audits.items()})
+        found = [replace(table, note=""), *tests_tables(self.comparisons)]
+        return [*found[:-1], replace(found[-1], note=table.note)]
+
+    def headline(self) -> Table:
+        """The headline of each audit, one row per audit."""
+        return self.tables()[0]
+
+    def lines(self) -> list[str]:
+        """How many of the differences are significant, in a sentence."""
+        return [comparison_lead(self)]
+
+    def to_frame(self) -> pl.DataFrame:
+        """All numbers: columns `audit`, `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""
+        frames = [
+            estimates_frame(audit.estimates).select(pl.lit(name).alias("audit"), pl.all())
+            for name, audit in self.audits.items()
+        ]
+        return pl.concat(frames)
+
+    def save(self, folder: Path, report: str = "report.html") -> Path:
+        """Write `comparison.json` and the report.
+
+        Args:
+            folder: of the comparison.
+            report: the file name of the report.
+
+        Returns:
+            The report.
+
+        """
+        write_json(folder / "comparison.json", self.as_json())
+        write_audits_report(self, folder / report)
+        return folder / report
 
     def as_json(self) -> dict[str, Any]:
         """The comparison as JSON-serialisable values."""

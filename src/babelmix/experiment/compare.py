@@ -22,9 +22,10 @@ from babelmix.evaluation import Audit, Comparison, audit, compare_all, holm
 from babelmix.evaluation.run import finished
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment import pictures
+from babelmix.experiment.comparison import Results
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, load_examples, save_examples
-from babelmix.experiment.results import Entry, Results, results_as_json
+from babelmix.experiment.results import Entry, results_as_json
 from babelmix.experiment.setup import (
     Parts,
     claim,

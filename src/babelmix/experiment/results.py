@@ -57,7 +57,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class Findings:
     """Everything a comparison found on one corpus.
 
     Args:
@@ -76,7 +76,7 @@ class Results:
     tests: dict[str, list[Comparison]]
     seconds: float
     tuning: dict[str, Tuning]
-    benchmarks: dict[str, Results] = field(default_factory=dict)
+    benchmarks: Mapping[str, Findings] = field(default_factory=dict)
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def strategies(self) -> list[Entry]:
@@ -84,7 +84,7 @@ class Results:
         return [entry for entry in self.entries if entry.kind == "strategy"]
 
 
-def results_as_json(results: Results) -> dict[str, Any]:
+def results_as_json(results: Findings) -> dict[str, Any]:
     """The results as JSON-serialisable values."""
     return {
         "name": results.experiment.name,
@@ -120,7 +120,7 @@ def results_as_json(results: Results) -> dict[str, Any]:
     }
 
 
-def finding(results: Results) -> str:
+def finding(results: Findings) -> str:
     """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
     strategies = {entry.name: entry for entry in results.strategies()}
     chosen = strategies[results.experiment.compare.against]

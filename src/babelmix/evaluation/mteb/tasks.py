@@ -185,7 +185,7 @@ def mteb_tasks(
         ConfigError: there is no such setting, or the cut-off is below 10.
 
     """
-    settings = as_list(settings, "settings")
+    settings = as_list(settings, "settings", empty=False)
     for setting in settings:
         if setting not in SETTINGS:
             raise ConfigError(f"there is no setting {setting!r}; name one of {', '.join(SETTINGS)}")

@@ -23,8 +23,8 @@ from babelmix.encoders.store import Embeddings
 from babelmix.encoders.towers import is_dual
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
-from babelmix.evaluation.calibration import score_calibration
 from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.score_levels import score_levels
 from babelmix.evaluation.scoring import rank_table
 from babelmix.evaluation.tokens import tokens_of
 
@@ -153,7 +153,7 @@ class EncoderSystem:
         table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
         if not self.details:
             return table
-        levels = score_calibration(table, corpus, queries, passages, similarity=similarity, copies=copies)
+        levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
         return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
 
     def _embedded(self, table: pa.Table, kind: str, side: str) -> Embeddings:

@@ -8,58 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._files import write_text
+from babelmix._tables import Table
 from babelmix.batches.strategies import Cross, Hybrid, strategy
 from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation.audit_tables import tests_table
 from babelmix.evaluation.measure_info import (
-    MULTI_HIT_1,
-    RANK_DISTANCE,
-    RANK_DISTANCE_OVER_QUERIES,
     SAME_LANGUAGE_SHARE,
-    SHARE_AT,
     headline,
     titles,
 )  # fmt: skip
 from babelmix.experiment.config import RESERVED
 from babelmix.experiment.report import figures, sections
-from babelmix.experiment.report.page import Section, Table, render
+from babelmix.experiment.report.page import Section, render
 from babelmix.experiment.report.pictures import picture_sections
-from babelmix.experiment.report.pool import POOL_FACTS, pool_section
-from babelmix.experiment.results import Entry, Results, finding
+from babelmix.experiment.results import Entry, Findings, finding
 
 
 def audit_lead(audit: Audit) -> str:
     """What an audit found, in a sentence."""
-    name = audit.table.about.system
-    parts = []
-    for setting, words in (
-        ("mono", "within a language"),
-        ("cross", "across two languages"),
-        ("multi", "in a pool of all"),
-    ):
-        key = f"{setting}/mAP"
-        if key in audit.measures:
-            parts.append(f"{audit.macro(key):.3f} {words}")
-    if RANK_DISTANCE_OVER_QUERIES in audit.measures and MULTI_HIT_1 in audit.measures:
-        return (
-            f"{name} puts the right picture first for {audit.macro(MULTI_HIT_1):.1%} of captions; "
-            f"{audit.macro(RANK_DISTANCE_OVER_QUERIES):,.0f} places lie between the ranks of one picture for captions in "
-            "different languages."
-        )
-    text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited"
-    if RANK_DISTANCE in audit.measures:
-        text += f"; {audit.macro(RANK_DISTANCE):,.0f} places lie between translations of the same answer"
-    if SAME_LANGUAGE_SHARE in audit.measures:
-        table = audit.table
-        pool_share = table.pool_sizes / table.pool_sizes.sum()
-        cells = audit.measures[SAME_LANGUAGE_SHARE].cells
-        fair = sum(float(pool_share[table.passage_langs.index(lang)]) for lang in cells) / len(cells)
-        own = f"{audit.macro(SAME_LANGUAGE_SHARE):.0%} of its first {SHARE_AT} answers are in the query's own language"
-        text += f"; {own} (fair: about {fair:.0%})"
-    return text + "."
+    return audit.lines()[0]
 
 
-def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None = None) -> None:
-    """Write the report of one audit, and what `babelmix.evaluation.perturb.noise_loss` found."""
+def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | None = None) -> None:
+    """Write the report of one audit, and what `babelmix.evaluation.perturb.perturb_loss` found."""
     about = audit.table.about
     name = about.encoder or "encoder"
     one = {name: audit}
@@ -67,20 +38,20 @@ def write_audit_report(audit: Audit, file: Path, noise: Mapping[str, Any] | None
     if len(audit.table.passage_langs) > 1:
         parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
     parts.append(sections.languages_section(audit))
-    if (calibration := sections.calibration_section(audit)) is not None:
-        parts.append(calibration)
+    if (levels := sections.score_levels_section(audit)) is not None:
+        parts.append(levels)
     if (tokens := sections.tokens_section(audit)) is not None:
         parts.append(tokens)
-    if noise is not None:
-        parts.append(sections.noise_section(noise))
-    if (pool := pool_section(about)) is not None:
+    if perturbed is not None:
+        parts.append(sections.perturb_section(perturbed))
+    if (pool := sections.pool_section(audit)) is not None:
         parts.append(pool)
-    apart = ("tokens", "calibration", *POOL_FACTS)
+    apart = ("tokens", "calibration", "left_out", "excluded", "copies")
     facts = [(key.replace("_", " "), _fact(value)) for key, value in about.as_json().items() if key not in apart]
     write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
 
 
-def write_comparison_report(results: Results, file: Path) -> None:
+def write_comparison_report(results: Findings, file: Path) -> None:
     """Write the report of a comparison, and its headline figure as `headline.svg` beside it."""
     entries = results.entries
     figure = headline_figure(results)
@@ -100,7 +71,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
         parts.append(
             Section(
                 "Are the differences real?",
-                tables=[sections.tests_table([c for found in results.tests.values() for c in found])],
+                tables=[tests_table([c for found in results.tests.values() for c in found])],
             )
         )
     for name, on in results.benchmarks.items():
@@ -143,7 +114,7 @@ def write_comparison_report(results: Results, file: Path) -> None:
     write_text(file, render(f"Batch strategies compared: {experiment.name}", finding(results), facts, parts))
 
 
-def headline_figure(results: Results) -> str:
+def headline_figure(results: Findings) -> str:
     """The headline as an SVG."""
     own = results.strategies()[0].corpus
     names = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
@@ -157,12 +128,12 @@ def headline_figure(results: Results) -> str:
     return figures.settings_overview(rows, list(zip(names, titles(names), strict=True)))
 
 
-def headline_of(results: Results) -> list[str]:
+def headline_of(results: Findings) -> list[str]:
     """The measures that are shown first."""
     return headline({name for entry in results.entries for name in entry.means})
 
 
-def headline_table(results: Results) -> Table:
+def headline_table(results: Findings) -> Table:
     """The headline's numbers: mean over seeds, interval over groups, and the deviation over seeds."""
     names = headline_of(results)
     rows = [[entry.name, entry.corpus, *(_cell(entry, name) for name in names)] for entry in results.entries]
@@ -172,7 +143,7 @@ def headline_table(results: Results) -> Table:
     )  # fmt: skip
 
 
-def _benchmark_sections(name: str, results: Results) -> list[Section]:
+def _benchmark_sections(name: str, results: Findings) -> list[Section]:
     """The headline and the tests on a further corpus, and the crowding of the first seeds."""
     tests = [c for found in results.tests.values() for c in found]
     parts = [
@@ -181,7 +152,7 @@ def _benchmark_sections(name: str, results: Results) -> list[Section]:
             finding(results),
             headline_figure(results),
             "Points with intervals for each encoder in the three settings and rank distance.",
-            [headline_table(results), *([sections.tests_table(tests)] if tests else [])],
+            [headline_table(results), *([tests_table(tests)] if tests else [])],
         )
     ]
     if alpha := _alpha_section(results):
@@ -216,7 +187,7 @@ def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section
     )
 
 
-def _tuning_section(results: Results) -> Section:
+def _tuning_section(results: Findings) -> Section:
     settings = results.experiment.tune
     varied = list(next(iter(results.tuning.values())).best.settings)
     names = [
@@ -266,7 +237,7 @@ def _alpha_of(name: str) -> float | None:
     return alpha.start if alpha is not None and alpha.constant else None
 
 
-def _alpha_section(results: Results) -> Section | None:
+def _alpha_section(results: Findings) -> Section | None:
     points = {alpha: entry for entry in results.strategies() if (alpha := _alpha_of(entry.name)) is not None}
     if len(points) < 4:
         return None

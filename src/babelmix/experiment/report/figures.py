@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 # Okabe and Ito (2008): distinguishable with any colour vision.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
-_MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*"
 _SEQUENTIAL = "cividis"
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -37,7 +36,8 @@ _STYLE: Any = {
 }
 
 
-def _new(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+    """A figure in the style of the reports, and its axes, shape (rows, columns)."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -47,7 +47,8 @@ def _new(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[
         return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The figure as SVG; the figure is closed."""
     import matplotlib.pyplot as plt
 
     sink = io.StringIO()
@@ -90,7 +91,7 @@ def heatmaps(
     down = -(-len(planes) // across)
     cell = 0.42 if across == 1 else 0.26
     width = max(3.0, cell * len(columns) + 1.2) * across + 0.6
-    figure, axes = _new(width, max(2.6, cell * len(rows) + 1.1) * down, down, across)
+    figure, axes = new_figure(width, max(2.6, cell * len(rows) + 1.1) * down, down, across)
     bottom = min(float(np.nanmin(p)) for p in planes.values()) if low is None else low
     top = max(float(np.nanmax(p)) for p in planes.values()) if high is None else high
     image = None
@@ -111,7 +112,7 @@ def heatmaps(
     figure.supylabel(row_label, fontsize=9)
     if image is not None:
         figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.7)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def grouped_bars(
@@ -122,7 +123,7 @@ def grouped_bars(
     fair: Sequence[float] | None = None,
 ) -> str:
     """Bars side by side for each label; `fair` draws what an unbiased encoder would have."""
-    figure, axes = _new(max(6.0, 0.16 * len(series) * len(labels) + 1.5), 3.0)
+    figure, axes = new_figure(max(6.0, 0.16 * len(series) * len(labels) + 1.5), 3.0)
     axis: Axes = axes[0, 0]
     width = 0.8 / max(1, len(series))
     for number, (name, values) in enumerate(series.items()):
@@ -142,7 +143,7 @@ def grouped_bars(
     axis.set_ylim(0, max(1.0, max(max(v) for v in series.values())) if value_label.startswith("share") else None)
     if len(series) > 1 or fair is not None:
         figure.legend(loc="outside upper center", ncols=min(6, len(series) + 1), fontsize=8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequence[str], *, value_label: str) -> str:
@@ -154,7 +155,7 @@ def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequen
         value_label: of the vertical axis.
 
     """
-    figure, axes = _new(max(6.0, 0.25 * len(series) * len(labels) + 1.5), 3.2)
+    figure, axes = new_figure(max(6.0, 0.25 * len(series) * len(labels) + 1.5), 3.2)
     axis: Axes = axes[0, 0]
     width = 0.8 / max(1, len(series))
     for number, (name, found) in enumerate(series.items()):
@@ -175,7 +176,7 @@ def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequen
     axis.set_ylabel(value_label)
     axis.grid(axis="y", linewidth=0.4, alpha=0.5)
     figure.legend(loc="outside upper center", ncols=len(series), fontsize=8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def settings_overview(
@@ -190,7 +191,7 @@ def settings_overview(
     """
     from matplotlib.ticker import NullFormatter
 
-    figure, axes = _new(2.6 * len(panels) + 1.2, 0.36 * len(rows) + 1.1, 1, len(panels))
+    figure, axes = new_figure(2.6 * len(panels) + 1.2, 0.36 * len(rows) + 1.1, 1, len(panels))
     for column, (key, title) in enumerate(panels):
         axis: Axes = axes[0, column]
         for i, (_, values) in enumerate(rows):
@@ -199,7 +200,7 @@ def settings_overview(
             value, low, high = values[key]
             colour = PALETTE[i % len(PALETTE)]
             axis.plot([low, high], [i, i], color=colour, linewidth=2.5, solid_capstyle="butt", alpha=0.6)
-            axis.plot(value, i, _MARKERS[i % len(_MARKERS)], color=colour, markersize=7)
+            axis.plot(value, i, MARKERS[i % len(MARKERS)], color=colour, markersize=7)
             shown = measure_info(key).shown(value, leading_zero=False)
             axis.annotate(shown, (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
         ranks = measure_info(key).format == "rank"
@@ -213,12 +214,12 @@ def settings_overview(
             axis.xaxis.set_minor_formatter(NullFormatter())
         else:
             axis.set_xlim(0, 1)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_label: str, y_label: str) -> str:
     """A line a name (the mean over its runs) with a band from the lowest to the highest run."""
-    figure, axes = _new(6.5, 3.2)
+    figure, axes = new_figure(6.5, 3.2)
     axis: Axes = axes[0, 0]
     for number, (name, runs) in enumerate(series.items()):
         steps = [step for step, _ in runs[0]]
@@ -231,12 +232,12 @@ def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_lab
     axis.set_ylim(bottom=0)
     axis.grid(axis="y", linewidth=0.4, alpha=0.5)
     figure.legend(loc="outside right upper", fontsize=8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def alpha_curves(alphas: Sequence[float], series: Mapping[str, Sequence[tuple[float, float, float]]]) -> str:
     """A panel a measure against alpha, with intervals; alpha 0 is `cross`, 1 is `mono`."""
-    figure, axes = _new(2.7 * len(series) + 0.4, 2.8, 1, len(series))
+    figure, axes = new_figure(2.7 * len(series) + 0.4, 2.8, 1, len(series))
     for column, (name, points) in enumerate(series.items()):
         axis: Axes = axes[0, column]
         value, low, high = np.array(points).T
@@ -245,49 +246,4 @@ def alpha_curves(alphas: Sequence[float], series: Mapping[str, Sequence[tuple[fl
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("alpha (0 cross, 1 mono)")
         axis.grid(axis="y", linewidth=0.4, alpha=0.5)
-    return _svg(figure)
-
-
-@dataclass(frozen=True)
-class Growth:
-    """A panel of `growth_curves`.
-
-    Args:
-        title: of what is shown, with its unit.
-        series: by name, points of (size, value), sizes ascending.
-        log: whether values are on a logarithmic axis, where growth in proportion is a straight line of the one slope.
-
-    """
-
-    title: str
-    series: Mapping[str, Sequence[tuple[float, float]]]
-    log: bool = False
-
-
-def growth_curves(panels: Sequence[Growth], *, x_label: str) -> str:
-    """A panel a measure against a size on a logarithmic axis; a dashed line shows growth in proportion where both axes are."""
-    from matplotlib.ticker import NullFormatter
-
-    figure, axes = _new(3.4 * len(panels) + 0.4, 3.6, 1, len(panels))
-    for axis, panel in zip(axes[0], panels, strict=True):
-        for number, (name, points) in enumerate(panel.series.items()):
-            size, value = np.array(points).T
-            marker = f"{_MARKERS[number % len(_MARKERS)]}-"
-            axis.plot(size, value, marker, color=PALETTE[number % len(PALETTE)], label=name, markersize=5)
-        axis.set_xscale("log")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        if panel.log:
-            axis.set_yscale("log")
-            axis.yaxis.set_minor_formatter(NullFormatter())
-            size, value = np.array(max(panel.series.values(), key=lambda points: points[-1][1])).T
-            bottom, top = axis.get_ylim()
-            axis.plot(size, value[-1] * size / size[-1], "--", color="grey", linewidth=0.9, label="in proportion")
-            axis.set_ylim(bottom, top)
-        else:
-            axis.set_ylim(bottom=0)
-        axis.set_title(panel.title, fontsize=9)
-        axis.set_xlabel(x_label)
-        axis.grid(linewidth=0.4, alpha=0.5)
-        # Below: beside the lines there is no place that is always free.
-        axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
-    return _svg(figure)
+    return as_svg(figure)

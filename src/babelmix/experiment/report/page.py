@@ -9,14 +9,7 @@ from importlib import resources
 
 import jinja2
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table of strings; the first column names the row."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
+from babelmix._tables import Table
 
 
 @dataclass(frozen=True)

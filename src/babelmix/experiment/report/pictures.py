@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from babelmix._tables import Table
 from babelmix.corpus import IMAGE
 from babelmix.evaluation import Audit
-from babelmix.experiment.report.page import Section, Strip, Table
-from babelmix.experiment.results import Results
+from babelmix.experiment.report.page import Section, Strip
+from babelmix.experiment.results import Findings
 
 CUTOFFS = (1, 5, 10)
 
@@ -35,7 +36,7 @@ def mean_recall(forward: Sequence[Audit], backward: Sequence[Audit]) -> dict[str
     return {lang: float(np.mean(values)) for lang, values in sorted(found.items())}
 
 
-def picture_sections(results: Results) -> list[Section]:
+def picture_sections(results: Findings) -> list[Section]:
     """What a comparison on pictures shows besides; nothing for texts."""
     back = next((on for on in results.benchmarks.values() if on.entries[0].corpus.endswith("(image to text)")), None)
     wanted = [f"multi/hit@{k}" for k in CUTOFFS]
@@ -44,7 +45,7 @@ def picture_sections(results: Results) -> list[Section]:
     return [_recall_section(results, back), *m3c_sections(results), *_examples_section(results)]
 
 
-def m3c_sections(results: Results) -> list[Section]:
+def m3c_sections(results: Findings) -> list[Section]:
     """The parts of M3C that were tested on, and the mean over their languages beside them; nothing where there is none.
 
     M3C is what `babelmix.corpus.readers.m3c` says it is: Multi30K and multilingual MSCOCO captions, M3P's protocol.
@@ -67,7 +68,7 @@ def m3c_sections(results: Results) -> list[Section]:
     return [Section("M3C", note, tables=[Table(["encoder", "mean", *heads], rows)])]
 
 
-def _recall_section(results: Results, back: Results) -> Section:
+def _recall_section(results: Findings, back: Findings) -> Section:
     unseen = set(results.experiment.training.pictures.text_only_langs)
     rows, langs = [], []
     for forward, backward in zip(results.entries, back.entries, strict=True):
@@ -83,7 +84,7 @@ def _recall_section(results: Results, back: Results) -> Section:
     return Section("Mean recall by language", note, tables=[Table(["encoder", *heads, *langs], rows)])
 
 
-def _examples_section(results: Results) -> list[Section]:
+def _examples_section(results: Findings) -> list[Section]:
     examples = results.examples
     if not examples:
         return []

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from babelmix._files import write_text
+from babelmix._tables import Table
 from babelmix.evaluation import Comparison, Estimate
+from babelmix.evaluation.audit_tables import tests_table
 from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, titles
-from babelmix.experiment.report import figures, sections
-from babelmix.experiment.report.page import Section, Table, render
+from babelmix.experiment.report import figures
+from babelmix.experiment.report.page import Section, render
 
 Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
 
@@ -73,7 +75,7 @@ def write_policies_report(
     """
     parts = [Section("The policies", tables=[policies_table(found, cost)])]
     if tests:
-        parts.append(Section("Are the differences real?", tables=[sections.tests_table(tests)]))
+        parts.append(Section("Are the differences real?", tables=[tests_table(tests)]))
     first = next(iter(found.values()))
     if SAME_LANGUAGE_SHARE in first:
         langs = list(first[SAME_LANGUAGE_SHARE][1])

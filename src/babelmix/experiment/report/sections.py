@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.evaluation import Audit, Comparison, crowding, language_shares, measure_info
-from babelmix.evaluation.measure_info import (
-    SETTINGS,
-    SHARE_AT,
-    headline,
-    ranking_metrics,
-    setting_title,
-    shown_number,
-    titles,
+from babelmix._tables import Table
+from babelmix.evaluation import Audit, crowding, language_shares
+from babelmix.evaluation.audit_tables import (
+    bias_table,
+    languages_table,
+    noise_table,
+    optional,
+    pool_table,
+    score_levels_table,
+    settings_table,
+    tokens_table,
 )
+from babelmix.evaluation.measure_info import SHARE_AT, shown_number
 from babelmix.experiment.report import figures
-from babelmix.experiment.report.page import Section, Table
+from babelmix.experiment.report.page import Section
 
 Floats = npt.NDArray[np.float64]
 
 
 def settings_section(audit: Audit) -> Section:
     """Every ranking metric in the three settings, with intervals."""
-    settings = [s for s in SETTINGS if any(name.startswith(f"{s}/") for name in audit.estimates)]
-    metrics = ranking_metrics(audit.estimates)
-    rows = [
-        [metric, *(measure_info(f"{s}/{metric}").with_interval(audit.estimates[f"{s}/{metric}"][0]) for s in settings)]
-        for metric in metrics
-    ]
     return Section(
         "Three settings",
         "Monolingual: the pool holds the query's language only. Cross-lingual: one other language. Multilingual: all "
         "languages at once, as in a real mixed collection. Macro-averages, 95 % bootstrap intervals over groups.",
-        tables=[Table(["metric", *map(setting_title, settings)], rows)],
+        tables=[settings_table(audit.estimates)],
     )
 
 
 def bias_section(audit: Audit) -> Section:
     """Every bias metric, with intervals."""
-    infos = [info for info in map(measure_info, audit.estimates) if info.is_bias]
-    rows = [[info.title, info.with_interval(audit.estimates[info.name][0])] for info in infos]
     note = (
         "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
         "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
@@ -53,7 +49,7 @@ def bias_section(audit: Audit) -> Section:
         "Same-language preference: how often the answer in the query's own language stands before a translation of it "
         "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
     )
-    return Section("Language bias", note, tables=[Table(["measure", "all query languages"], rows)])
+    return Section("Language bias", note, tables=[bias_table(audit.estimates)])
 
 
 def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
@@ -161,22 +157,11 @@ def crowding_section(audits: Mapping[str, Audit]) -> Section:
 
 
 def languages_section(audit: Audit) -> Section:
-    """Per query language: the headline measures."""
-    names = headline(audit.estimates)
-    per_lang: dict[str, dict[str, str]] = {lang: {} for lang in audit.table.query_langs}
-    for name in names:
-        info, cells = measure_info(name), audit.estimates[name][1]
-        for lang in per_lang:
-            if name.startswith("cross/"):
-                values = [e.value for cell, e in cells.items() if cell.split(" > ")[0] == lang]
-                per_lang[lang][name] = info.shown(float(np.mean(values))) if values else ""
-            else:
-                per_lang[lang][name] = info.with_interval(cells[lang]) if lang in cells else ""
-    rows = [[lang, *(values[name] for name in names)] for lang, values in per_lang.items()]
+    """The headline measures by query language."""
     return Section(
         "Each query language",
         "The cross-lingual column is the mean over the other languages.",
-        tables=[Table(["query language", *titles(names)], rows)],
+        tables=[languages_table(audit.estimates, audit.table.query_langs, intervals=True)],
     )
 
 
@@ -185,136 +170,74 @@ def tokens_section(audit: Audit) -> Section | None:
     tokens = audit.table.about.tokens
     if not tokens:
         return None
-    rows = []
-    for lang, sides in sorted(tokens["langs"].items()):
-        found = [sides.get(side) for side in ("queries", "passages")]
-        rows.append(
-            [
-                lang,
-                " + ".join(f"{one['texts'] if one else 0:,}" for one in found),
-                *("" if one is None else f"{one['tokens_per_character']:.3f}" for one in found),
-                *("" if one is None or one["cut"] is None else f"{one['cut']:.1%}" for one in found),
-            ]
-        )
-    limit = tokens["limit"]
+    table, limit = tokens_table(tokens, short=False), tokens["limit"]
     return Section(
-        "What the tokenizer makes of each language",
+        table.title,
         f"Of up to {tokens['sample']:,} queries and passages a language, drawn at random: tokens a character, and the share of "
         "texts that are longer than the encoder reads "
         f"({'it has no limit' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}). A language with more "
         "tokens a character is cut earlier and costs more.",
-        tables=[
-            Table(
-                [
-                    "language", "texts, queries + passages", "tokens a character, queries",
-                    "tokens a character, passages", "cut, queries", "cut, passages",
-                ],
-                rows,
-            )
-        ],
-    )  # fmt: skip
+        tables=[table],
+    )
 
 
-def calibration_section(audit: Audit) -> Section | None:
+def score_levels_section(audit: Audit) -> Section | None:
     """How comparable scores are between languages; None if the audit does not know."""
     found = audit.table.about.calibration
     if not found:
         return None
-    rows = [
-        [
-            name,
-            *("" if lang[sort] is None else f"{lang[sort]['mean']:.3f} ± {lang[sort]['std']:.3f}" for sort in _SORTS),
-            "" if lang["shift"] is None else f"{lang['shift']:+.2f}",
-            "" if lang["passing"] is None else f"{lang['passing']:.2%}",
-            _optional(lang["auc"]),
-        ]
-        for name, lang in found["langs"].items()
+    table = score_levels_table(found)
+    pairs = [
+        [name, *(optional(cell[key]) for key in ("irrelevant", "relevant", "auc"))]
+        for name, cell in found["pairs"].items()
     ]
-    pairs = [[name, *(_optional(cell[key]) for key in (*_SORTS, "auc"))] for name, cell in found["pairs"].items()]
     # Of 0.01, 0.05, 0.25, 0.5, 0.75, 0.95 and 0.99 the five that make a box.
     boxes = {
         f"{sort} passages": [lang[sort] and lang[sort]["quantiles"][1:-1] for lang in found["langs"].values()]
-        for sort in _SORTS
+        for sort in ("irrelevant", "relevant")
     }
     return Section(
-        "Do scores mean the same in every language?",
-        f"{calibration_lead(found)} By the language of {'the passage' if found['side'] == 'passages' else 'the query'}, from "
+        table.title,
+        f"{table.note} By the language of {'the passage' if found['side'] == 'passages' else 'the query'}, from "
         f"up to {found['sample']:,} relevant pairs, and as many irrelevant ones, of each query language and passage language. "
         "Shift: by how many standard deviations the best 1 % of irrelevant passages begin above the mean over languages. "
         "Passing: the share of irrelevant passages above the one threshold that 1 % of all are above.",
         figures.boxes(boxes, list(found["langs"]), value_label="score"),
         "Boxes of the scores of irrelevant and of relevant passages by language; the table below holds the numbers.",
         [
-            Table(
-                ["language", "irrelevant", "relevant", "shift", "passing", "AUC"], rows, "Mean ± standard deviation."
-            ),
+            replace(table, note="Mean ± standard deviation."),
             Table(["query > passage", "irrelevant, mean", "relevant, mean", "AUC"], pairs),
         ],
     )
 
 
-def calibration_lead(found: Mapping[str, Any]) -> str:
-    """What `babelmix.evaluation.calibration` found, in two sentences."""
-    one, each, pair = (_optional(found["auc"][name]) for name in ("one_threshold", "each_language", "each_pair"))
-    return (
-        f"Mean scores of irrelevant passages differ by {found['uneven']:.2f} standard deviations between languages and by "
-        f"{found['uneven_pairs']:.2f} between pairs of languages (0: a score means the same everywhere). A relevant passage "
-        f"scores above an irrelevant one with probability {one} in any languages, {each} in one language, {pair} in one pair of "
-        "languages (AUC); the differences are what one threshold for all costs."
-    )
+def perturb_section(noise: Mapping[str, Any]) -> Section:
+    """What noise on the queries costs.
 
+    Args:
+        noise: what `babelmix.evaluation.perturb.perturb_loss` returns.
 
-_SORTS = ("irrelevant", "relevant")
-
-
-def _optional(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
-
-
-def noise_section(noise: Mapping[str, Any]) -> Section:
-    """What `babelmix.evaluation.perturb.noise_loss` found."""
-    kinds = noise["kinds"].values()
-    rows = [
-        [lang, f"{value:.3f}", *(_change(kind["lost"][lang], *kind["interval"][lang]) for kind in kinds)]
-        for lang, value in noise["clean"].items()
-    ]
-    mean = f"{np.mean(list(noise['clean'].values())):.3f}"
-    rows.append(
-        ["mean", mean, *(_change(kind["mean"]["lost"], kind["mean"]["low"], kind["mean"]["high"]) for kind in kinds)]
-    )
+    """
+    table = noise_table(noise)
     return Section(
-        "What noise on the queries costs",
+        table.title,
         "mAP in the pool of all languages, by query language: of the queries as they are, and by how much noise changes it, with "
         "95 % paired bootstrap intervals over groups; the mean counts every language the same. "
         f"Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
-        tables=[Table(["query language", "clean", *noise["kinds"]], rows)],
+        tables=[table],
     )
 
 
-def _change(lost: float, low: float, high: float) -> str:
-    """What a loss with an interval does to the score; nought has no sign."""
-    change, least, most = (f"{0.0 - value:+.3f}" for value in (lost, high, low))
-    return f"{change} [{least}, {most}]".replace("-0.000", "0.000").replace("+0.000", "0.000")
-
-
-def tests_table(comparisons: Sequence[Comparison]) -> Table:
-    """Differences, effect sizes and p-values."""
-    rows = [
-        [
-            f"{c.first} - {c.second}",
-            measure_info(c.measure).title,
-            measure_info(c.measure).with_interval(c.difference),
-            "" if np.isnan(c.effect) else f"{c.effect:+.2f}",
-            f"{c.p_bootstrap:.4f}",
-            f"{c.p:.4f}",
-            "" if c.p_holm is None else f"{c.p_holm:.4f}",
-        ]
-        for c in comparisons
-    ]
-    return Table(
-        ["difference", "measure", "value [95 % interval]", "effect size", "p, bootstrap", "p", "p after Holm"],
-        rows,
-        "p: paired randomisation tests that swap whole groups, two-sided (medians: the paired bootstrap over groups); Holm's "
-        "correction over all tests of this page. Values are averaged over seeds before pairing. Effect size: mean over "
-        "standard deviation of the groups' differences.",
+def pool_section(audit: Audit) -> Section | None:
+    """What was left out of the corpus, excluded for a query, and copied; None if there is none of it."""
+    table = pool_table(audit.table.about)
+    if table is None:
+        return None
+    return Section(
+        table.title,
+        "What could not be used was left out when the data were read. A query that stands in its own pool is, for example, "
+        "excluded for itself. A copy has the very text, or picture, of a right answer and belongs to another item: no encoder "
+        "can tell the two apart. Figures in the literature count copies as wrong; the option --copies counts them as relevant "
+        "or leaves them out of the pool.",
+        tables=[table],
     )

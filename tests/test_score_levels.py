@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from babelmix.corpus import Corpus
 from babelmix.evaluation import rank_table
-from babelmix.evaluation.calibration import QUANTILES, score_calibration
+from babelmix.evaluation.score_levels import QUANTILES, score_levels
 
 
 def vectors_of(corpus: Corpus, seed: int, dimension: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +25,7 @@ def vectors_of(corpus: Corpus, seed: int, dimension: int = 5) -> tuple[np.ndarra
 
 def found_in(corpus: Corpus, queries: np.ndarray, passages: np.ndarray, **options):
     table = rank_table(corpus, queries, passages, similarity="dot")
-    return score_calibration(table, corpus, queries, passages, similarity="dot", **options)
+    return score_levels(table, corpus, queries, passages, similarity="dot", **options)
 
 
 def slow(corpus: Corpus, queries: np.ndarray, passages: np.ndarray) -> dict:
@@ -209,3 +209,14 @@ def test_table_json_and_report_tell_it(babelmix, tiny_static, tmp_path: Path) ->
     assert f"{told['uneven']:.2f} standard deviations" in " ".join(out.split())
     assert f"{told['uneven']:.2f} standard deviations" in report
     assert json.loads(babelmix(*words, "--json")[1])["about"]["calibration"] == told
+
+
+def test_the_former_names_still_work() -> None:
+    from babelmix.evaluation import calibration
+
+    with pytest.warns(DeprecationWarning, match=r"is now babelmix\.evaluation\.score_levels\.score_levels"):
+        assert calibration.score_calibration is score_levels
+    with pytest.warns(DeprecationWarning, match=r"score_levels\.QUANTILES"):
+        assert calibration.QUANTILES is QUANTILES
+    with pytest.raises(AttributeError):
+        _ = calibration.nothing

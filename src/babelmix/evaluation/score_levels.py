@@ -1,0 +1,281 @@
+"""Whether a score means the same in every language, so that one threshold does for all.
+
+Ranks within one language say nothing about it. A threshold ("similar enough") and lists merged from several searches need
+scores that mean the same everywhere. Metric learning calls the lack of it threshold inconsistency, and measures how much the
+error rates at one threshold vary over classes (Zhang et al., ICLR 2024, arXiv 2307.04047); here the classes are languages.
+What a search can do about it is `babelmix.search.calibration`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies
+from babelmix.evaluation.chunks import read
+from babelmix.evaluation.ranks import IntArray, RankTable, excluded_pairs
+
+SAMPLE = 1000
+"""Relevant pairs, and irrelevant ones, of a query language and a passage language at most."""
+
+PAIRS = 200_000
+"""The same of all languages together."""
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+PASSING = 0.01
+"""Share of irrelevant pairs above the threshold at which languages are compared."""
+
+_ENUMERATED = 16
+"""If a cell has up to so many times the sample, all its pairs are looked at; else random ones."""
+
+Floats = npt.NDArray[np.float64]
+Embedded = npt.NDArray[np.floating]
+
+
+def score_levels(
+    table: RankTable,
+    corpus: Corpus,
+    queries: Embedded,
+    passages: Embedded,
+    *,
+    similarity: str = "cosine",
+    sample: int = SAMPLE,
+    limit: int = PAIRS,
+    seed: int = 0,
+    copies: Copies = "wrong",
+) -> dict[str, Any] | None:
+    """How scores are distributed in each language, and what one threshold for all languages costs.
+
+    Of each cell, a query language and a passage language, up to `sample` relevant and as many irrelevant pairs are drawn
+    without replacement; if it has no more, they are all taken. The sample depends on the seed and the corpus only, so every
+    encoder is asked about the same pairs. Where cells are put together, each counts the same.
+
+    Languages are those of the passages or, if these are all of one (pictures), those of the queries. Let m_l and v_l be the mean
+    and the variance of the scores of language l's irrelevant pairs, and s^2 the mean of v_l over languages.
+
+    - `uneven`: the standard deviation of m_l over languages, over s (Cohen's f, 1988): 0 if they are all as high.
+    - `shift` of a language: by how much its 0.99 quantile of irrelevant scores is above the mean over languages, over s.
+    - `passing` of a language: the share of its irrelevant pairs above the one threshold that 1 % of all are above.
+    - `auc`: the probability that a relevant pair has a higher score than an irrelevant one (a tie counts half), if both are of
+      any languages (`one_threshold`), of one language (`each_language`), of one cell (`each_pair`), the latter two averaged. By
+      how much the first is lower is what one threshold costs.
+
+    Args:
+        table: the rank table of the corpus.
+        corpus: what the embeddings are of.
+        queries: floating, shape (queries, dimension), in row order; may be memory-mapped.
+        passages: floating, shape (passages, dimension), in row order; may be memory-mapped.
+        similarity: `"cosine"` or `"dot"`.
+        sample: relevant pairs, and irrelevant ones, of a cell at most.
+        limit: the same of all cells; if they are many, each has fewer.
+        seed: of the sample.
+        copies: see `babelmix.evaluation.scoring.rank_table`; what is excluded is not irrelevant.
+
+    Returns:
+        JSON-serialisable: `side` (whose languages), `sample` (of a cell at most), `seed`, `quantiles`, `std` (s), `uneven`,
+        `uneven_pairs` (the same over cells), `auc`, `langs` (by language `irrelevant` and `relevant`, each with `pairs`, `mean`,
+        `std` and `quantiles`; and `shift`, `passing`, `auc`) and `pairs` (by `query language > passage language` the means
+        `irrelevant` and `relevant`, and `auc`). What has no pair is None, and so is all of it where there is one language only
+        or no irrelevant pair.
+
+    Raises:
+        NotFiniteError: an embedding is not finite.
+
+    """
+    if max(len(table.passage_langs), len(table.query_langs)) < 2:
+        return None
+    names = [(query, passage) for query in table.query_langs for passage in table.passage_langs]
+    count = max(min(sample, limit // len(names)), 1)
+    cells = [
+        (_scored(queries, passages, irrelevant, similarity), _scored(queries, passages, relevant, similarity))
+        for irrelevant, relevant in _drawn(table, corpus, names, count, seed, copies)
+    ]
+    side = int(len(table.passage_langs) > 1)
+    langs = {
+        lang: _Cells([cell for name, cell in zip(names, cells, strict=True) if name[side] == lang])
+        for lang in (table.query_langs, table.passage_langs)[side]
+    }
+    together, apart = _Cells(cells), [_Cells([cell]) for cell in cells]
+    if not len(together.irrelevant):
+        return None
+    std, uneven = _uneven(langs.values())
+    threshold = together.irrelevant.quantile(1 - PASSING)
+    level = _mean(one.irrelevant.quantile(1 - PASSING) for one in langs.values())
+    return {
+        "side": ("queries", "passages")[side],
+        "sample": count,
+        "seed": seed,
+        "quantiles": list(QUANTILES),
+        "std": std,
+        "uneven": uneven,
+        "uneven_pairs": _uneven(apart)[1],
+        "auc": {
+            "one_threshold": together.auc(),
+            "each_language": _mean(one.auc() for one in langs.values()),
+            "each_pair": _mean(one.auc() for one in apart),
+        },
+        "langs": {
+            lang: {
+                "irrelevant": one.irrelevant.described(),
+                "relevant": one.relevant.described(),
+                "shift": _over(one.irrelevant.quantile(1 - PASSING), level, std),
+                "passing": one.irrelevant.above(threshold),
+                "auc": one.auc(),
+            }
+            for lang, one in langs.items()
+        },
+        "pairs": {
+            " > ".join(name): {"irrelevant": one.irrelevant.mean, "relevant": one.relevant.mean, "auc": one.auc()}
+            for name, one in zip(names, apart, strict=True)
+        },
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Scores, rising, float64, shape (pairs,), and what each weighs, together 1."""
+
+    values: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, parts: Iterable[Floats]) -> _Sample:
+        """Put parts together, each of which counts the same."""
+        some = [part for part in parts if len(part)]
+        values = np.concatenate([*some, np.empty(0)])
+        weights = np.concatenate([*(np.full(len(part), 1 / len(part) / len(some)) for part in some), np.empty(0)])
+        order = np.argsort(values)
+        return cls(values[order], weights[order])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def mean(self) -> float | None:
+        return float(self.weights @ self.values) if len(self) else None
+
+    @cached_property
+    def _edges(self) -> Floats:
+        return np.cumsum(self.weights)
+
+    def quantile(self, share: float) -> float | None:
+        """The lowest score that such a share of the weight is not above."""
+        if not len(self):
+            return None
+        # Rounding must not carry what is on an edge over it.
+        place = int(np.searchsorted(self._edges, share - 1e-9))
+        return float(self.values[min(place, len(self) - 1)])
+
+    def above(self, threshold: float | None) -> float | None:
+        """The share of the weight above a score."""
+        if threshold is None or not len(self):
+            return None
+        return float(self.weights[np.searchsorted(self.values, threshold, side="right") :].sum())
+
+    def described(self) -> dict[str, Any] | None:
+        if self.mean is None:
+            return None
+        std = float(self.weights @ (self.values - self.mean) ** 2) ** 0.5
+        return {"pairs": len(self), "mean": self.mean, "std": std, "quantiles": list(map(self.quantile, QUANTILES))}
+
+    def share_below(self, values: Floats) -> Floats:
+        """The share of the weight below each value, and half of that which equals it; shape (values,)."""
+        edges = np.concatenate([[0.0], self._edges])
+        return (edges[np.searchsorted(self.values, values)] + edges[np.searchsorted(self.values, values, "right")]) / 2
+
+
+class _Cells:
+    """Cells put together: the scores of irrelevant pairs and of relevant ones of each."""
+
+    def __init__(self, cells: Sequence[tuple[Floats, Floats]]) -> None:
+        self._whole = [cell for cell in cells if len(cell[0]) and len(cell[1])]
+        self.irrelevant, self.relevant = (_Sample.of(cell[sort] for cell in cells) for sort in (0, 1))
+
+    def auc(self) -> float | None:
+        """Of the cells that have pairs of both sorts."""
+        if not self._whole:
+            return None
+        irrelevant, relevant = (_Sample.of(cell[sort] for cell in self._whole) for sort in (0, 1))
+        return min(float(relevant.weights @ irrelevant.share_below(relevant.values)), 1.0)
+
+
+def _uneven(parts: Iterable[_Cells]) -> tuple[float, float]:
+    """The standard deviation within parts, and that of their means over it."""
+    some = [part.irrelevant for part in parts if len(part.irrelevant)]
+    means = [float(one.weights @ one.values) for one in some]
+    within = [float(one.weights @ (one.values - mean) ** 2) for one, mean in zip(some, means, strict=True)]
+    std = float(np.mean(within)) ** 0.5
+    # Equal scores must not seem to differ by rounding.
+    std = std if std > 1e-9 * max(map(abs, means)) else 0.0
+    return std, float(np.std(means)) / std if std > 0 else 0.0
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    some = [value for value in values if value is not None]
+    return float(np.mean(some)) if some else None
+
+
+def _over(value: float | None, level: float | None, std: float) -> float | None:
+    if value is None or level is None:
+        return None
+    return (value - level) / std if std > 0 else 0.0
+
+
+def _drawn(
+    table: RankTable, corpus: Corpus, names: Sequence[tuple[str, str]], count: int, seed: int, copies: Copies
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Of each cell irrelevant and relevant pairs of a query row and a passage row, int64, shape (2, pairs)."""
+    query_rows = _rows_by_language(table.query_lang, len(table.query_langs))
+    passage_lang = pl.Series(corpus.passages["lang"].to_pylist(), dtype=pl.Enum(table.passage_langs)).to_physical()
+    passage_rows = _rows_by_language(passage_lang.to_numpy().astype(np.int64), len(table.passage_langs))
+    pairs = _rows_by_language(
+        table.query_lang[table.pair_query] * len(table.passage_langs) + table.pair_lang, len(names)
+    )
+    out_query, out_passage = excluded_pairs(corpus, copies=copies)
+    judged = np.concatenate([table.pair_query, out_query]), np.concatenate([table.pair_passage, out_passage])
+    known = np.sort(judged[0] * corpus.passages.num_rows + judged[1])
+    for number, name in enumerate(names):
+        rng = np.random.default_rng([seed, zlib.crc32(" > ".join(name).encode())])
+        queries, passages = (
+            rows[at]
+            for rows, at in zip((query_rows, passage_rows), divmod(number, len(table.passage_langs)), strict=True)
+        )
+        relevant = _some(pairs[number], count, rng)
+        size = len(queries) * len(passages)
+        place = np.arange(size) if size <= _ENUMERATED * count else np.unique(rng.integers(0, size, size=4 * count))
+        query, passage = queries[place // len(passages)], passages[place % len(passages)]
+        key = query * corpus.passages.num_rows + passage
+        found = known[np.minimum(np.searchsorted(known, key), len(known) - 1)] == key
+        kept = _some(np.flatnonzero(~found), count, rng)
+        yield (
+            np.stack([query[kept], passage[kept]]),
+            np.stack([table.pair_query[relevant], table.pair_passage[relevant]]),
+        )
+
+
+def _rows_by_language(lang: IntArray, langs: int) -> list[IntArray]:
+    """The rows of each language, rising."""
+    return np.split(np.argsort(lang, kind="stable"), np.cumsum(np.bincount(lang, minlength=langs))[:-1])
+
+
+def _some(values: IntArray, count: int, rng: np.random.Generator) -> IntArray:
+    """At most so many of the values, each as likely, in their order."""
+    return values if len(values) <= count else values[np.sort(rng.choice(len(values), count, replace=False))]
+
+
+def _scored(queries: Embedded, passages: Embedded, pairs: IntArray, similarity: str) -> Floats:
+    """Scores of pairs of a query row and a passage row, float64, shape (pairs,)."""
+    sides = []
+    for embeddings, rows, side in zip((queries, passages), pairs, ("query", "passage"), strict=True):
+        distinct, place = np.unique(rows, return_inverse=True)
+        sides.append(read(embeddings, distinct, side, similarity)[place] if len(rows) else np.empty((0, 1)))
+    return np.einsum("ij,ij->i", *sides).astype(np.float64)

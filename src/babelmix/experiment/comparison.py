@@ -1,0 +1,96 @@
+"""The results of an experiment, as `babelmix compare` prints and saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from babelmix._files import write_json
+from babelmix._tables import Result, Table
+from babelmix.evaluation import measure_info
+from babelmix.evaluation.audit_tables import legend
+from babelmix.experiment.report import headline_of, write_comparison_report
+from babelmix.experiment.results import Entry, Findings, finding, results_as_json
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results(Findings, Result):
+    """Everything a comparison of strategies found on one corpus, and on the benchmarks; see `Findings` for the arguments."""
+
+    benchmarks: Mapping[str, Results] = field(default_factory=dict)
+
+    def tables(self) -> list[Table]:
+        """The headline of each encoder and strategy, on the test part and on each benchmark."""
+        found = [on._headline(titled=bool(self.benchmarks)) for on in self._everywhere()]
+        last = found[-1]
+        notes = [last.note] if last.note else []
+        if len(self.experiment.compare.seeds) > 1:
+            notes.append("± is the standard deviation over seeds; intervals over groups are in the report")
+        notes.append(legend(headline_of(self)))
+        return [*found[:-1], replace(last, note=". ".join(notes))]
+
+    def headline(self) -> Table:
+        """The headline on the test part, a row for each encoder and strategy."""
+        return self._headline(titled=False)
+
+    def lines(self) -> list[str]:
+        """The finding on the test part and on each benchmark, one sentence each."""
+        return [finding(on) for on in self._everywhere()]
+
+    def to_frame(self) -> pl.DataFrame:
+        """All macro-averages: columns `corpus`, `entry`, `kind`, `measure`, `value`, `low`, `high`, `seed_deviation`."""
+        rows = [
+            (entry.corpus, entry.name, entry.kind, name, mean.value, mean.low, mean.high, entry.seed_deviation[name])
+            for on in self._everywhere()
+            for entry in on.entries
+            for name, mean in entry.means.items()
+        ]
+        columns = ["corpus", "entry", "kind", "measure", "value", "low", "high", "seed_deviation"]
+        return pl.DataFrame(rows, schema=columns, orient="row")
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `results.json`."""
+        return results_as_json(self)
+
+    def save(self, folder: Path) -> Path:
+        """Write `results.json`, `headline.svg` and `report.html`.
+
+        Returns:
+            The report.
+
+        """
+        write_json(folder / "results.json", self.as_json())
+        write_comparison_report(self, folder / "report.html")
+        return folder / "report.html"
+
+    def _everywhere(self) -> list[Results]:
+        return [self, *self.benchmarks.values()]
+
+    def _headline(self, *, titled: bool) -> Table:
+        head, corpus = headline_of(self), self.strategies()[0].corpus
+        rows = [
+            [entry.name + ("" if entry.corpus == corpus else " *"), *(_cell(entry, name) for name in head)]
+            for entry in self.entries
+        ]
+        others = dict.fromkeys(entry.corpus for entry in self.entries if entry.corpus != corpus)
+        note = "; ".join(
+            f"* tested on {other}: a smaller pool, so not to be compared with the rows below" for other in others
+        )
+        title = f"on {corpus}" if titled else ""
+        chosen = [n for n, entry in enumerate(self.entries) if entry.name == self.experiment.compare.against]
+        return Table(["", *(measure_info(name).short for name in head)], rows, note, title, chosen)
+
+
+def _cell(entry: Entry, name: str) -> str:
+    if name not in entry.means:
+        return ""
+    info = measure_info(name)
+    text = info.shown(entry.means[name].value)
+    return f"{text} ± {info.shown(entry.seed_deviation[name])}" if len(entry.audits) > 1 else text
+
+
+__all__ = ["Results"]
