@@ -84,7 +84,7 @@ def test_one_passage_a_language_tells_peer_nothing_but_a_group_does() -> None:
 
 def test_rank_correlation_is_spearmans_by_loops(table: RankTable, sparse: RankTable) -> None:
     kept = table.pair_query > 0
-    pairs_of = ("pair_query", "pair_passage", "pair_lang", "pair_grade", "above")
+    pairs_of = ("pair_query", "pair_passage", "pair_lang", "pair_grade", "outranking_counts")
     first_query_has_none = replace(table, **{name: getattr(table, name)[kept] for name in pairs_of})
     for one in (table, first_query_has_none, sparse):
         by_query: dict[int, dict[int, int]] = defaultdict(dict)

@@ -231,7 +231,7 @@ def test_saved_table_is_the_same(tmp_path, corpus: Corpus) -> None:
     table = rank_table(corpus, queries, passages, about={"encoder": "x"})
     Audit.of(table).save(tmp_path / "audit")
     loaded = RankTable.load(tmp_path / "audit")
-    for name in ("above", "top", "pair_query", "pair_passage", "pair_lang", "query_lang", "pool_sizes"):
+    for name in ("outranking_counts", "top", "pair_query", "pair_passage", "pair_lang", "query_lang", "pool_sizes"):
         assert np.array_equal(getattr(table, name), getattr(loaded, name)), name
     assert loaded.query_langs == table.query_langs
     assert loaded.about.as_json() == {"encoder": "x"}
