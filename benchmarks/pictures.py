@@ -156,7 +156,7 @@ def reading(pictures: int, dimension: int, rounds: int) -> str:
         order = rng.permutation(pictures)
         rates, least = [], []
         for _ in range(rounds):
-            spent, found = cost(lambda: encode(encoder, Cached(keys[order]), "document", key=name))
+            spent, found = cost(lambda: encode(encoder, Cached(keys[order]), "document"))
             rates.append(pictures / spent.clock)
             least.append(pictures / cost(lambda: vectors[order])[0].clock)
         if not np.array_equal(found, vectors[order]):

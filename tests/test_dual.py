@@ -250,7 +250,7 @@ def test_a_locked_tower_stays_and_its_pictures_are_not_opened_again(
     assert image_fingerprint(encoder) == image
     assert fingerprint(encoder) != whole
     monkeypatch.setattr(embed, "_encode_missing", lambda *_: pytest.fail("encoded again"))
-    assert encode(encoder, Pictures(CORPUS.passages), "document", key=image).shape == (40, 32)
+    assert encode(encoder, Pictures(CORPUS.passages), "document").shape == (40, 32)
 
 
 @pytest.mark.slow

@@ -134,18 +134,17 @@ def index(
             backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
             trust_code=trust_code,
         )
-        key = fingerprint(encoder)
         if opened is None:
-            opened = Index.create(to, encoder, name, revision=revision or None, key=key)
+            opened = Index.create(to, encoder, name, revision=revision or None)
         if ray:
             from babelmix.search.workers import index_with_workers
 
-            opened.check_encoder(encoder, key=key, backend=True)
+            opened.check_encoder(encoder, backend=True)
             done = index_with_workers(
                 opened,
                 rows,
                 name,
-                key=key,
+                key=fingerprint(encoder),
                 address=ray,
                 workers=workers,
                 batch_size=batch_size,
@@ -154,7 +153,7 @@ def index(
                 trust_code=trust_code,
             )
         else:
-            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key, checked=True)
+            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, checked=True)
         facts = {"written": done.written, "unchanged": done.unchanged, "removed": done.removed}
         if done.decomposed:
             facts["decomposed"] = done.decomposed

@@ -22,8 +22,9 @@ from babelmix._lists import as_inputs
 from babelmix._progress import progress_bar
 from babelmix.corpus.composition import composed
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
-from babelmix.encoders.fingerprints import fingerprint
+from babelmix.encoders.fingerprints import fingerprint, image_fingerprint
 from babelmix.encoders.image_tower import check_resized
+from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
@@ -60,7 +61,7 @@ def encode(
         texts: what to embed, one text or several; pictures are opened as they are needed.
         kind: `"query"` or `"document"`; pictures are the same in both, and kept once.
         batch_size: texts a forward pass.
-        key: the encoder's fingerprint, if it is known already.
+        key: no longer used.
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
         memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.
@@ -87,7 +88,7 @@ def encode(
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
     shelf = None
     if store:
-        name = (key or fingerprint(encoder))[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
+        name = _fingerprint(encoder, pictures)[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
         shelf = EmbeddingStore.of(name, "image" if pictures else kind)
     known, files = shelf.load() if shelf else (NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
@@ -122,6 +123,11 @@ def encode(
             some = copies[start : start + _COPIED]
             vectors[some] = vectors[first[some]]
     return vectors
+
+
+def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
+    """Of a picture, the fingerprint of the image tower: another text tower does not change its embedding."""
+    return image_fingerprint(encoder) if pictures and kind_of(encoder).has_image_tower else fingerprint(encoder)
 
 
 def _empty(shape: tuple[int, int], memory: int) -> Embeddings:

@@ -65,7 +65,6 @@ class Index:
         name: str,
         *,
         revision: str | None = None,
-        key: str | None = None,
     ) -> Self:
         """Make an empty index for an encoder.
 
@@ -74,7 +73,6 @@ class Index:
             encoder: whose vectors it will hold.
             name: by which the encoder is loaded again.
             revision: of a hub model.
-            key: the encoder's fingerprint, if it is known already.
 
         Raises:
             SearchError: there is an index already, or none can be made there, or the encoder's similarity is neither
@@ -83,7 +81,7 @@ class Index:
         """
         if exists(address):
             raise SearchError(f"{address}: there is an index already; choose another place, or open it")
-        about = _facts(encoder, name, revision, key or fingerprint(encoder))
+        about = _facts(encoder, name, revision)
         return cls(create_engine(address, about.dimension, about.as_json()), about)
 
     @classmethod
@@ -125,12 +123,11 @@ class Index:
         """How many rows each language has, sorted by language."""
         return self.engine.langs()
 
-    def check_encoder(self, encoder: SentenceTransformer, *, key: str | None = None, backend: bool = False) -> None:
+    def check_encoder(self, encoder: SentenceTransformer, *, backend: bool = False) -> None:
         """Raise unless the index holds this encoder's vectors.
 
         Args:
             encoder: the encoder.
-            key: its fingerprint, if it is known already.
             backend: whether what runs it is to be the same too: queries may be embedded in int8 where rows are in float32,
                 but rows are to be embedded alike.
 
@@ -138,8 +135,7 @@ class Index:
             SearchError: it holds another's, or the same one's with other weights, prompts, length limit or backend.
 
         """
-        key = key or fingerprint(encoder)
-        if key == self._about.fingerprint:
+        if fingerprint(encoder) == self._about.fingerprint:
             if backend and (runs := backend_of(encoder)) != self.backend:
                 advice = "leave out --backend, or make the index again"
                 if runs.partition("-")[0] == self.backend.partition("-")[0]:
@@ -148,7 +144,7 @@ class Index:
                     f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; {advice}"
                 )
             return
-        now = _facts(encoder, self._about.encoder, None, key)
+        now = _facts(encoder, self._about.encoder, None)
         for fact in ("dimension", "prompts", "max_seq_length"):
             if (given := getattr(now, fact)) != (own := getattr(self._about, fact)):
                 raise SearchError(
@@ -384,7 +380,7 @@ class Index:
         self.close()
 
 
-def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: str) -> IndexFacts:
+def _facts(encoder: SentenceTransformer, name: str, revision: str | None) -> IndexFacts:
     similarity = str(encoder.similarity_fn_name)
     if similarity not in ("cosine", "dot"):
         raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
@@ -396,7 +392,7 @@ def _facts(encoder: SentenceTransformer, name: str, revision: str | None, key: s
         babelmix=importlib.metadata.version("babelmix"),
         encoder=name,
         revision=revision,
-        fingerprint=key,
+        fingerprint=fingerprint(encoder),
         prompts={kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
         max_seq_length=length_limit(encoder),
         backend=backend_of(encoder),

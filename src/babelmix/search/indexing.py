@@ -113,7 +113,6 @@ def index_rows(
     batch_size: int = 32,
     prune: bool = False,
     size: int = ROWS,
-    key: str | None = None,
     checked: bool = False,
 ) -> Indexed:
     """Make an index hold these items as they are; other items stay unless `prune`.
@@ -127,7 +126,6 @@ def index_rows(
         batch_size: texts a forward pass.
         prune: remove items that are not among them.
         size: rows of a batch.
-        key: the encoder's fingerprint, if it is known already.
         checked: whether `check_rows` has looked at them already.
 
     Raises:
@@ -135,7 +133,7 @@ def index_rows(
         CorpusError: a file cannot be read, or a picture is damaged.
 
     """
-    index.check_encoder(encoder, key=key, backend=True)
+    index.check_encoder(encoder, backend=True)
 
     def write(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes in changed:

@@ -69,8 +69,7 @@ class IndexSearch:
     ) -> None:
         self.encoder, self.policy, self.mode, self.exact = encoder, Policy.parse(policy), mode, exact
         self._language_of = language_of
-        cached = cached_encoder(encoder, name)
-        meta, self._key = cached.mteb_model_meta, cached.key
+        meta = cached_encoder(encoder, name).mteb_model_meta
         full = f"{meta.name}-{mode}-{self.policy}".replace("=", "-").replace(",", "-").replace(":", "-")
         self._meta = meta.model_copy(update={"name": full})
         self._searcher: Searcher | None = None
@@ -104,8 +103,8 @@ class IndexSearch:
         folder = tempfile.mkdtemp(prefix="babelmix-mteb-")
         # Also when nobody calls close().
         self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
-        index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name), key=self._key)
-        self._searcher = Searcher(index, self.encoder, key=self._key)
+        index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name))
+        self._searcher = Searcher(index, self.encoder)
         batch_size = (encode_kwargs or {}).get("batch_size") or 32
         rows: list[Row] = []
         for document in corpus:

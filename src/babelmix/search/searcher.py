@@ -46,15 +46,14 @@ class Searcher:
     Args:
         index: the index.
         encoder: the encoder that the index was made with.
-        key: the encoder's fingerprint, if it is known already.
 
     Raises:
         SearchError: the index was made with another encoder.
 
     """
 
-    def __init__(self, index: Index, encoder: SentenceTransformer, *, key: str | None = None) -> None:
-        index.check_encoder(encoder, key=key)
+    def __init__(self, index: Index, encoder: SentenceTransformer) -> None:
+        index.check_encoder(encoder)
         self.index, self.encoder = index, encoder
 
     @classmethod

@@ -22,7 +22,7 @@ from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.schema import QREL_COLUMNS
-from babelmix.encoders import encode, fingerprint
+from babelmix.encoders import encode
 from babelmix.errors import SearchError
 from babelmix.evaluation import Estimate, Measure, estimates
 from babelmix.evaluation.measure_info import SHARE_AT
@@ -145,8 +145,7 @@ def audit_policies(
     texts = queries["text"].to_pylist()
     vectors = searcher.index.ready(
         encode(
-            searcher.encoder, texts, "query", batch_size=batch_size, store=store, key=fingerprint(searcher.encoder),
-            label="encoding queries",
+            searcher.encoder, texts, "query", batch_size=batch_size, store=store, label="encoding queries",
         )
     )  # fmt: skip
     judge = _Judge(corpus, queries, k)

@@ -20,7 +20,6 @@ from babelmix.batches import Batch, BatchPlan
 from babelmix.corpus import Corpus
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode
-from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.image_tower import pixels_of
 from babelmix.encoders.towers import is_dual, tower_of
 from babelmix.errors import TrainingError
@@ -110,9 +109,7 @@ def encode_pictures(encoder: SentenceTransformer, corpus: Corpus) -> npt.NDArray
         float32, shape (pictures, dimension), of length one.
 
     """
-    return encode(
-        encoder, Pictures(corpus.passages), "document", key=image_fingerprint(encoder), label="encoding pictures"
-    )
+    return encode(encoder, Pictures(corpus.passages), "document", label="encoding pictures")
 
 
 def _as_pixels(encoder: SentenceTransformer, corpus: Corpus) -> Callable[[npt.NDArray[np.int64]], Features]:
