@@ -46,7 +46,6 @@ def encode(
     *,
     batch_size: int = 32,
     store: bool = True,
-    key: str | None = None,
     label: str = "encoding",
     memory: int = 1 << 30,
     bf16: bool = False,
@@ -61,7 +60,6 @@ def encode(
         texts: what to embed, one text or several; pictures are opened as they are needed.
         kind: `"query"` or `"document"`; pictures are the same in both, and kept once.
         batch_size: texts a forward pass.
-        key: no longer used.
         store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
         label: the words before the progress bar.
         memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._lists import as_list
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import check_copies
-from babelmix.encoders import encode, fingerprint
+from babelmix.encoders import encode
 from babelmix.errors import AuditError
 from babelmix.evaluation.measure_info import MULTI_MAP
 from babelmix.evaluation.measures import Measure, measures
@@ -129,8 +129,7 @@ def perturb_loss(
         perturb("", kind, rate=rate)
     similarity = EncoderSystem(encoder).similarity
     copies = check_copies(clean.table.about.count_copies_as)
-    key = fingerprint(encoder)
-    how: dict[str, Any] = {"batch_size": batch_size, "store": store, "key": key, "bf16": bf16}
+    how: dict[str, Any] = {"batch_size": batch_size, "store": store, "bf16": bf16}
     passages = encode(encoder, corpus.passages["text"].to_pylist(), "document", label="encoding passages", **how)
     undisturbed = _measure(clean)
     before = _by_language(undisturbed)

@@ -183,19 +183,18 @@ def build_index(
             backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
             trust_code=trust_code,
         )
-        key = fingerprint(encoder)
         if opened is None:
-            opened = Index.create(address, encoder, name, revision=revision, key=key)
+            opened = Index.create(address, encoder, name, revision=revision)
         if ray:
             from babelmix.search.workers import index_with_workers
 
-            opened.check_encoder(encoder, key=key, backend=True)
+            opened.check_encoder(encoder, backend=True)
             done = index_with_workers(
-                opened, rows, name, key=key, address=ray, workers=workers, batch_size=batch_size, prune=prune, checked=True,
-                trust_code=trust_code,
+                opened, rows, name, key=fingerprint(encoder), address=ray, workers=workers, batch_size=batch_size,
+                prune=prune, checked=True, trust_code=trust_code,
             )  # fmt: skip
         else:
-            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, key=key, checked=True)
+            done = index_rows(opened, encoder, rows, batch_size=batch_size, prune=prune, checked=True)
         return IndexReport.of(opened, _counts(done), read_as=rows.read_as, notes=rows.notes)
     finally:
         if opened is not None:

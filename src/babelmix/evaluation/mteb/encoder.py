@@ -48,8 +48,7 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
         self.encoder = encoder
         self.store = store
         self._known: dict[str, dict[str, npt.NDArray[np.float32]]] = {kind: {} for kind in _KINDS.values()}
-        self.key = fingerprint(encoder)
-        facts = {"name": model_name(name), "revision": self.key[:40]}
+        facts = {"name": model_name(name), "revision": fingerprint(encoder)[:40]}
         self.mteb_model_meta = self.mteb_model_meta.model_copy(update=facts)
 
     def encode(
@@ -93,7 +92,6 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
             kind,
             batch_size=batch_size,
             store=self.store,
-            key=self.key,
             label=f"{label}: encoding {'queries' if kind == 'query' else 'documents'}",
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +14,10 @@ from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.embed import KINDS
-from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.limits import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.encoders.store import Embeddings
-from babelmix.encoders.towers import is_dual
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.ranks import RankTable
@@ -68,7 +65,7 @@ class EncoderSystem:
     details: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A digest of the encoder's weights and settings."""
         return fingerprint(self.encoder)
@@ -159,22 +156,20 @@ class EncoderSystem:
     def _embedded(self, table: pa.Table, kind: str, side: str) -> Embeddings:
         is_picture = np.array([lang == IMAGE for lang in table["lang"].to_pylist()], dtype=bool)
         if not is_picture.any():
-            return self._encoded(table["text"].to_pylist(), kind, side, self.fingerprint)
-        # Another text tower leaves pictures as they are.
-        key = image_fingerprint(self.encoder) if is_dual(self.encoder) else self.fingerprint
+            return self._encoded(table["text"].to_pylist(), kind, side)
         if is_picture.all():
-            return self._encoded(Pictures(table), kind, side, key)
-        texts = self._encoded(table.filter(pa.array(~is_picture))["text"].to_pylist(), kind, side, self.fingerprint)
-        pictures = self._encoded(Pictures(table.filter(pa.array(is_picture))), kind, side, key)
+            return self._encoded(Pictures(table), kind, side)
+        texts = self._encoded(table.filter(pa.array(~is_picture))["text"].to_pylist(), kind, side)
+        pictures = self._encoded(Pictures(table.filter(pa.array(is_picture))), kind, side)
         both = np.empty((table.num_rows, texts.shape[1]), dtype=np.float32)
         both[~is_picture], both[is_picture] = texts, pictures
         return both
 
-    def _encoded(self, inputs: Any, kind: str, side: str, key: str) -> Embeddings:
+    def _encoded(self, inputs: Any, kind: str, side: str) -> Embeddings:
         own = kind_of(self.encoder)
         return encode(
             self.encoder, inputs, kind, batch_size=self.batch_size or own.batch_size,
-            store=own.stored if self.store is None else self.store, key=key, label=f"encoding {side}", bf16=self.bf16,
+            store=own.stored if self.store is None else self.store, label=f"encoding {side}", bf16=self.bf16,
         )  # fmt: skip
 
 
