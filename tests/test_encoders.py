@@ -263,15 +263,6 @@ def test_a_plain_transformers_folder_is_mean_pooled(tiny_bert) -> None:
     assert np.allclose(encoder.encode(["cat dog"])[0], hidden[0].numpy(), atol=1e-5)
 
 
-def test_prompts_of_known_families(tiny_bert, tmp_path) -> None:
-    import shutil
-
-    for name, query in (("multilingual-e5-base", "query: "), ("xlm-roberta-base", "Query: "), ("something", "")):
-        folder = tmp_path / name
-        shutil.copytree(tiny_bert, folder)
-        assert (load_encoder(str(folder)).prompts.get("query") or "") == query
-
-
 @pytest.mark.parametrize("name", ["passage", "corpus"])
 def test_a_prompt_for_passages_is_that_for_documents(tiny_bert, tmp_path, name: str) -> None:
     made = SentenceTransformer(str(tiny_bert), device="cpu", prompts={"query": "cat ", name: "dog "})

@@ -22,6 +22,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus import Corpus
 from babelmix.corpus.readers.mteb import language_tag
+from babelmix.encoders import fingerprint
 from babelmix.errors import AuditError, ConfigError, ReaderError
 from babelmix.evaluation import Audit, audit
 from babelmix.evaluation.mteb import as_mteb_results, cached_encoder, corpus_of_task, mteb_tasks, write_mteb_results
@@ -244,7 +245,7 @@ def test_a_cached_encoder_is_what_mteb_wants(encoder, toy: Corpus) -> None:
     cached = cached_encoder(encoder, "some/model")
     assert isinstance(cached, EncoderProtocol)
     assert cached.mteb_model_meta.name == "some/model"
-    assert cached.mteb_model_meta.revision == cached.key[:40]
+    assert cached.mteb_model_meta.revision == fingerprint(encoder)[:40]
     vectors = np.eye(3, dtype=np.float32)
     assert np.allclose(cached.similarity(vectors, vectors), np.eye(3))
     assert np.allclose(cached.similarity_pairwise(vectors, vectors), 1)

@@ -17,7 +17,8 @@ from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
-from babelmix.encoders import fingerprint, load_encoder
+from babelmix.encoders import encode, fingerprint, load_encoder
+from babelmix.encoders.origin import origin_of
 from babelmix.errors import EncoderError
 
 QUERY = "encoder.layer.1.attention.self.query.weight"
@@ -172,25 +173,15 @@ def e5_like(place: Path, tiny_bert: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "multilingual-e5-small",
-        "multilingual-e5-small/",
-        "e5-base-v2//",
-        "models--intfloat--multilingual-e5-small/snapshots/fd1525a9",
-        "models--intfloat--multilingual-e5-small/snapshots/fd1525a9/",
-    ],
-)
-def test_e5s_prompts_stay_whatever_its_folder_is_called_by(
-    tmp_path: Path, tiny_bert: Path, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_snapshot_in_the_hubs_cache_has_the_prompts_of_its_model(
+    tmp_path: Path, tiny_bert: Path, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = e5_like(tmp_path / name, tiny_bert)
+    place = e5_like(tmp_path / "models--intfloat--multilingual-e5-small" / "snapshots" / "fd1525a9", tiny_bert)
     link = tmp_path / "link"
     link.symlink_to(place, target_is_directory=True)
-    named = f"{tmp_path}/{name}"
     monkeypatch.chdir(place)
-    for way in (named, str(link), f"{link}/", ".", "./"):
+    for way in (f"{place}{end}", f"{link}{end}", ".", "./"):
         assert load_encoder(way, device="cpu").prompts == {
             "query": "query: ",
             "document": "passage: ",
@@ -198,13 +189,47 @@ def test_e5s_prompts_stay_whatever_its_folder_is_called_by(
         }
 
 
-def test_windows_separators_name_the_same_folder(
-    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my-e5-small",
+        "multilingual-e5-small",
+        "other",
+        "intfloat/multilingual-e5-small",
+        "xlm-roberta-base",
+        "models--a--b/x",
+    ],
+)
+def test_the_name_of_a_folder_decides_nothing(
+    tmp_path: Path, tiny_bert: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    e5_like(tmp_path / "models" / "multilingual-e5-small", tiny_bert)
+    e5_like(tmp_path / name, tiny_bert)
     monkeypatch.chdir(tmp_path)
-    assert load_encoder("models\\multilingual-e5-small", device="cpu").prompts["query"] == "query: "
-    assert load_encoder("models\\multilingual-e5-small\\", device="cpu").prompts["query"] == "query: "
+    for way in (name, str(tmp_path / name), name.replace("/", "\\")):
+        assert not any(load_encoder(way, device="cpu").prompts.values())
+
+
+def test_prompts_can_be_given(tmp_path: Path, tiny_bert: Path) -> None:
+    place = e5_like(tmp_path / "other", tiny_bert)
+    encoder = load_encoder(str(place), device="cpu", prompts={"query": "query: ", "document": "passage: "})
+    encoder.save(str(tmp_path / "saved"), create_model_card=False)
+    again = load_encoder(str(tmp_path / "saved"), device="cpu")
+    assert (again.prompts["query"], again.prompts["document"]) == ("query: ", "passage: ")
+    found = [origin_of(one) for one in (encoder, again)]
+    assert [one and one.prompts for one in found] == ["given to load_encoder", "saved with the encoder"]
+
+
+def test_who_opens_an_e5_without_its_prompts_is_told_once(tiny_bert: Path, tmp_path: Path, capsys) -> None:
+    plain = SentenceTransformer(str(tiny_bert), device="cpu")
+    plain[0].auto_model.config._name_or_path = "intfloat/multilingual-e5-small"
+    for text in ("cat", "dog"):
+        encode(plain, [text], "query", store=False)
+    assert capsys.readouterr().err.count("its card demands prompts, and it runs without any") == 1
+    prompted = load_encoder(str(tiny_bert), device="cpu", prompts={"query": "query: "})
+    prompted[0].auto_model.config._name_or_path = "intfloat/multilingual-e5-small"
+    encode(prompted, ["cat"], "query", store=False)
+    encode(load_encoder(str(tiny_bert), device="cpu"), ["cat"], "query", store=False)
+    assert "demands" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -221,8 +246,6 @@ def test_windows_separators_name_the_same_folder(
 def test_a_copy_of_another_name_keeps_its_prompts(
     tmp_path: Path, tiny_bert: Path, file: str, text: str, source: str
 ) -> None:
-    from babelmix.encoders.origin import origin_of
-
     place = e5_like(tmp_path / "my-copy", tiny_bert)
     if file == "config.json":
         change(place / file, **json.loads("{" + text + "}"))
@@ -249,9 +272,9 @@ def test_a_model_that_names_xlm_r_as_its_start_gets_no_prompts(tmp_path: Path, t
 
 
 def test_the_command_says_where_prompts_come_from(tmp_path: Path, tiny_bert: Path, babelmix) -> None:
-    place = e5_like(tmp_path / "multilingual-e5-small", tiny_bert)
+    place = e5_like(tmp_path / "models--intfloat--e5-base" / "snapshots" / "b533fe4", tiny_bert)
     status, out, _ = babelmix("encoders", str(place), "--json")
     assert status == 0
-    assert json.loads(out)["prompts_from"].endswith("(the name given)")
+    assert json.loads(out)["prompts_from"] == "published with intfloat/e5-base (the hub's cache)"
     status, out, _ = babelmix("encoders", str(place))
-    assert "prompts from: of the family of" in out
+    assert "prompts from: published with intfloat/e5-base" in out

@@ -27,6 +27,7 @@ from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
+from babelmix.encoders.prompts import tell_if_prompts_are_missing
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
@@ -107,6 +108,7 @@ def encode(
         vectors[part["at"].to_numpy()] = found
     missing = np.sort(np.concatenate(damaged))
     if len(missing):
+        tell_if_prompts_are_missing(encoder)
         if bf16:
             tell_if_bfloat16_is_slow(encoder)
         with torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16):

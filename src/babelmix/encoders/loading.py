@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from sentence_transformers import SentenceTransformer
 
@@ -18,27 +19,39 @@ def load_encoder(
     max_seq_length: int | None = None,
     revision: str | None = None,
     backend: str = "torch",
+    prompts: Mapping[str, str] | None = None,
     trust_code: bool = False,
 ) -> SentenceTransformer:
-    """Load an encoder with its own prompts.
+    """Load an encoder by its name.
 
-    An encoder that saved prompts keeps them; a prompt for passages that it calls `passage` or `corpus` is its prompt for
-    documents, unless it has one. One of a family whose authors published prompts only in prose (E5) gets those; a plain
-    transformers model is mean-pooled.
+    A saved encoder has the prompts that it was saved with. A published model that needs prompts and does not save them, such as
+    `intfloat/multilingual-e5-small`, gets those of its card. A plain transformers model is mean-pooled.
 
     Args:
         name: a name from `KNOWN`, `static:NAME`, a hub name, or a folder.
-        device: a torch device; by default the best there is.
-        max_seq_length: cut texts after so many tokens; by default the encoder's own limit.
-        revision: of a hub model.
-        backend: what runs it, one of `babelmix.encoders.backends.BACKENDS`; see `use_backend` there.
-        trust_code: let code that the model brings, or names, run; what it is gets printed. Without, a model that needs it
-            is refused.
+        device: a torch device; None: the best there is.
+        max_seq_length: cut texts after so many tokens; None: the encoder's own limit.
+        revision: branch, tag or commit of a hub model.
+        backend: `torch`, `onnx`, `openvino`, or `auto` for the fastest; see `babelmix.encoders.backends.use_backend`.
+        prompts: the text to put before each query and each passage, by `query` and `document`; None: the encoder's own.
+        trust_code: run code that the model brings or names, and print which. Otherwise such a model is refused.
+
+    Returns:
+        The encoder, a `SentenceTransformer`.
 
     Raises:
-        EncoderError: there is no such encoder, the hub does not answer, the folder is not an encoder or not whole, it names
-            code or what babelmix does not know, or the backend cannot run it.
-        MissingExtraError: an offline encoder's package, or the backend's, is not installed.
+        EncoderError: there is no such encoder, the hub does not answer, the folder is no encoder or is damaged, it names code or
+            modules that babelmix does not know, or the backend cannot run it.
+        MissingExtraError: the package of an offline encoder or of a backend is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from babelmix.encoders import static
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     static.from_scratch(["a dog", "ein Hund"], dimension=8).save(folder)
+        ...     encoder = load_encoder(folder, prompts={"query": "query: "})
+        >>> encoder.encode_query(["dog"]).shape, encoder.prompts["query"]
+        ((1, 8), 'query: ')
 
     """
     kind = kind_named(name)
@@ -49,6 +62,9 @@ def load_encoder(
     encoder = kind.load(name, device=device, revision=revision, trust_code=trust_code)
     if origin_of(encoder) is None:
         remember(encoder, Origin(name, kind.name))
+    if prompts is not None:
+        encoder.prompts = {"query": "", "document": "", **prompts}
+        remember(encoder, Origin(name, kind.name, "given to load_encoder"))
     # A static encoder has no limit: its length is infinite.
     limit = encoder.max_seq_length
     if max_seq_length is not None and limit != math.inf:

@@ -8,12 +8,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._progress import console
-from babelmix.encoders import e5_offline, families
+from babelmix.encoders import e5_offline
 from babelmix.encoders.composing import compose_first
 from babelmix.encoders.kinds import MODEL, EncoderKind
 from babelmix.encoders.limits import fit_limits
 from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.origin import Origin, remember
+from babelmix.encoders.prompts import published_prompts, why_prompts_may_be_missing
 
 
 def load_saved(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
@@ -42,17 +43,17 @@ def load_saved(name: str, *, device: str | None, revision: str | None, trust_cod
 
 
 def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
-    """Give an encoder without prompts those of its family; where its prompts come from."""
+    """Give an encoder that saved no prompts those it was published with; returns where its prompts come from."""
     source = "saved with the encoder"
     if not any(encoder.prompts.values()):
         source = ""
-        if (found := families.prompts_of_family(name, folder)) is not None:
-            prompts, source = found
-            encoder.prompts = dict(prompts)
-        elif not (folder / "training.json").is_file() and (why := families.looks_like_e5(folder)) is not None:
+        if (found := published_prompts(name, folder)) is not None:
+            encoder.prompts, source = dict(found.prompts), found.source
+        elif (why := why_prompts_may_be_missing(folder)) is not None:
             console.print(
-                f"{name}: has no prompts, but {why}: if it wants 'query: ' and 'passage: ', call its folder "
-                "multilingual-e5-small, -base or -large, or save the prompts with it",
+                f"{name}: has no prompts, but {why}. If it needs 'query: ' and 'passage: ', save it with them:  "
+                'load_encoder(FOLDER, prompts={"query": "query: ", "document": "passage: "}).save(NEW_FOLDER); '
+                "see docs/own-data.md",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
     _name_document_prompt(encoder, folder)
@@ -60,18 +61,21 @@ def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
 
 
 def _name_document_prompt(encoder: SentenceTransformer, folder: Path) -> None:
-    """Let `document`, where it is empty, stand for `passage` or `corpus`.
+    """Use the prompt `passage` or `corpus` for documents, where `document` is empty.
 
-    sentence-transformers adds an empty `document` to prompts that lack it, and then takes that.
+    sentence-transformers adds an empty `document` to prompts that lack it, and uses that one.
     """
     other = encoder.prompts.get("passage") or encoder.prompts.get("corpus")
-    # What we trained with an empty prompt is used with it.
+    # An encoder that babelmix trained with an empty prompt keeps it.
     if other and not encoder.prompts.get("document") and not (folder / "training.json").is_file():
         encoder.prompts = {**encoder.prompts, "document": other}
 
 
 def _pad_as_trained(encoder: SentenceTransformer) -> None:
-    """Pad texts of a SigLIP to its full length: it reads the last place, so that else a text depends on its batch."""
+    """Pad the texts of a SigLIP to its full length.
+
+    It reads the last position. With less padding, an embedding would depend on the other texts of its batch.
+    """
     for module in encoder.modules():
         if isinstance(module, Transformer) and module.config.model_type in ("siglip", "siglip2"):
             given = dict(module.processing_kwargs or {})

@@ -19,6 +19,7 @@ class AuditFacts:
         encoder: the name of the system that is audited.
         encoder_fingerprint: a digest of its weights and settings.
         prompts: what is put before queries and documents, by kind.
+        prompts_from: why these prompts are used: saved with the encoder, or published with which model.
         max_seq_length: tokens that are read of a text; None: no limit, or not known.
         similarity: `cosine` or `dot`.
         corpus: the name of the corpus.
@@ -48,6 +49,7 @@ class AuditFacts:
     encoder: str | None = None
     encoder_fingerprint: str | None = None
     prompts: Mapping[str, str | None] | None = None
+    prompts_from: str | None = None
     max_seq_length: int | None = None
     similarity: str | None = None
     corpus: str | None = None

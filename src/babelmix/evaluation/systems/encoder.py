@@ -16,6 +16,7 @@ from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.embed import KINDS
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.limits import length_limit
+from babelmix.encoders.origin import origin_of
 from babelmix.encoders.runtime import backend_of
 from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
@@ -146,7 +147,10 @@ class EncoderSystem:
         queries, passages = self.embed(corpus) if sides is None else sides
         zero = {"queries": int((~queries.any(axis=1)).sum()), "passages": int((~passages.any(axis=1)).sum())}
         tokens = tokens_of(self.encoder, corpus) if self.details else None
-        facts = replace(facts, tokens=tokens, extra=self.extra, zero_vectors=zero)
+        origin = origin_of(self.encoder)
+        facts = replace(
+            facts, tokens=tokens, extra=self.extra, zero_vectors=zero, prompts_from=(origin and origin.prompts) or None
+        )
         table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
         if not self.details:
             return table
