@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,21 @@ import torch
 from conftest import parallel_corpus
 from sentence_transformers import SentenceTransformer
 
+from babelmix import extend
 from babelmix.encoders import load_encoder
 from babelmix.encoders.debias import (
     METHODS,
-    Embedded,
     LanguageRemoval,
+    affine,
     centred_subspace,
     debiased,
     language_subspace,
     removal_by_language,
+    usual_rank,
     whitening,
 )
-from babelmix.errors import EncoderError
+from babelmix.encoders.removal import Embedded, removal_method
+from babelmix.errors import ArgumentError, ConfigError, EncoderError
 from babelmix.evaluation import audit
 
 
@@ -131,7 +135,8 @@ def test_components_are_the_first_principal_directions_of_the_language() -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_an_encoder_without_language_is_saved_and_loaded(tiny_static, tmp_path: Path, method: str) -> None:
     before = copy.deepcopy(tiny_static.state_dict())
-    found = debiased(tiny_static, texts(), method=method, rank=3)
+    rank = 3 if usual_rank(method, 4) else 0
+    found = debiased(tiny_static, texts(), method=method, rank=rank)
     assert all(torch.equal(before[name], value) for name, value in tiny_static.state_dict().items())
     found.save(str(tmp_path / "saved"))
     again = load_encoder(str(tmp_path / "saved"))
@@ -227,3 +232,78 @@ def test_too_little_is_refused(tiny_static) -> None:
         debiased(tiny_static, texts(("de",)))
     with pytest.raises(EncoderError, match="19 texts in 'en'"):
         debiased(tiny_static, {"de": ["a"] * 20, "en": ["a"] * 19})
+
+
+@pytest.mark.parametrize(("method", "ranks"), [("centred", [1, 1, 14]), ("subspace", [1, 1, 10]), ("components", [1, 1, 10]),
+                                               ("means", [0, 0, 0]), ("whiten", [0, 0, 0])])  # fmt: skip
+def test_the_usual_rank_is_of_the_method(method: str, ranks: list[int]) -> None:
+    assert [usual_rank(method, langs) for langs in (1, 2, 15)] == ranks
+    assert removal_method(method).takes_away
+
+
+@pytest.mark.parametrize("method", ["means", "whiten"])
+def test_a_method_without_directions_takes_no_rank(tiny_static, method: str) -> None:
+    with pytest.raises(
+        ArgumentError, match=f"rank: {method} takes no directions away; it is of centred, subspace, comp"
+    ):
+        debiased(tiny_static, texts(), method=method, rank=2)
+
+
+@pytest.fixture
+def own_methods() -> Iterator[None]:
+    yield
+    for name in [name for name in METHODS if name not in ("centred", "subspace", "whiten", "means", "components")]:
+        METHODS.unregister(name)
+
+
+@pytest.mark.parametrize("returned", ["matrix", "pair", "module"])
+def test_an_own_method(own_methods: None, tiny_static, tmp_path: Path, returned: str) -> None:
+    given = {}
+
+    @extend.removal("own", takes_away="the mean of English", usual_rank=lambda langs: langs - 1)
+    def own(passages, queries, rank):  # type: ignore[no-untyped-def]
+        given["passages"], given["queries"], given["rank"] = passages, queries, rank
+        mean = passages["en"].mean(axis=0)
+        if returned == "matrix":
+            return np.eye(16) - np.outer(mean, mean) / (mean @ mean)
+        return (np.eye(16), -mean) if returned == "pair" else affine(np.eye(16), -mean.astype(np.float64))
+
+    asked = {lang: [f"{text}?" for text in some] for lang, some in texts().items()}
+    found = debiased(tiny_static, texts(), queries=asked, method="own")
+    assert list(given["passages"]) == list(given["queries"]) == ["de", "en", "fr", "ja"]
+    assert given["rank"] == 3
+    plain = tiny_static.encode_document(texts()["en"])
+    np.testing.assert_allclose(given["passages"]["en"], plain, atol=1e-6)
+    assert np.abs(given["queries"]["en"] - plain).max() > 1e-3
+    mean = plain.mean(axis=0)
+    expected = plain - mean if returned != "matrix" else plain - np.outer(plain @ mean, mean) / (mean @ mean)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.encode_document(texts()["en"]), expected, atol=1e-4)
+    # It is one matrix, and needs neither the function nor babelmix to load.
+    found.save(str(tmp_path), create_model_card=False)
+    np.testing.assert_allclose(load_encoder(str(tmp_path)).encode(["cat"]), found.encode(["cat"]), atol=1e-6)
+
+
+def test_queries_of_an_own_method_are_the_passages_where_both_are_embedded_alike(
+    own_methods: None, tiny_static
+) -> None:
+    @extend.removal("own")
+    def own(passages, queries, rank):  # type: ignore[no-untyped-def]
+        assert all((passages[lang] == queries[lang]).all() for lang in texts())
+        assert rank == 0
+        return np.eye(16)
+
+    debiased(tiny_static, texts(), method="own")
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [(np.eye(3), r"shapes \(3, 3\) and \(16,\)"), ((np.eye(16), np.zeros(3)), r"\(16, 16\) and \(3,\)"),
+     (np.full((16, 16), np.nan), "NaN or infinite")],
+)  # fmt: skip
+def test_what_an_own_method_returns_is_checked(own_methods: None, tiny_static, returned, words: str) -> None:
+    extend.removal("own")(lambda passages, queries, rank: returned)
+    with pytest.raises(EncoderError, match=words):
+        debiased(tiny_static, texts(), method="own")
+    with pytest.raises(ConfigError, match="part of babelmix"):
+        extend.removal("centred")(lambda passages, queries, rank: returned)

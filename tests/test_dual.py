@@ -116,7 +116,7 @@ def test_a_tower_is_taken_from_a_dual_encoder(tiny: SentenceTransformer, tmp_pat
 
 
 def test_what_is_no_tower_is_refused(tmp_path: Path, tiny_bert: Path) -> None:
-    with pytest.raises(EncoderError, match="image towers are of CLIP or SigLIP"):
+    with pytest.raises(EncoderError, match="an image tower is a CLIP or a SigLIP"):
         load_tower(str(tiny_bert))
     with pytest.raises(EncoderError, match="is not an encoder's folder"):
         load_tower(str(tmp_path))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from babelmix.encoders import load_encoder
+from babelmix import extend
+from babelmix.encoders import load_encoder, static
 from babelmix.encoders.dual import make_dual
 from babelmix.encoders.kinds import KINDS, kind_named, kind_of, make_encoder
-from babelmix.errors import EncoderError
+from babelmix.errors import ConfigError, EncoderError
 
 TEXTS = ["a dog", "ein Hund", "a cat", "eine Katze"]
 
@@ -74,3 +76,48 @@ def test_random_weights_are_drawn_anew_where_a_name_says_that_they_are_random(ti
         encoder = copy.deepcopy(tiny_static)
         kind_named(name).reset(encoder, name, 7)
         assert bool((encoder[0].embedding.weight != before).any()) is changes
+
+
+@pytest.fixture
+def own_kinds() -> Iterator[None]:
+    yield
+    for name in [name for name in KINDS if name not in ("static", "dual", "model")]:
+        KINDS.unregister(name)
+
+
+def test_an_own_kind_is_loaded_by_its_name(own_kinds: None, tiny_bert) -> None:
+    @extend.encoder("bert", batch_size=7, store=False, learning_rate=0.5, temperature=0.2)
+    def bert(name: str) -> SentenceTransformer:
+        return SentenceTransformer(str(tiny_bert), device="cpu", prompts={"query": name, "document": ""})
+
+    for name in ("bert", "bert:small"):
+        encoder = load_encoder(name, max_seq_length=6, device="cpu")
+        kind = kind_of(copy.deepcopy(encoder))
+        assert (kind.name, kind.batch_size, kind.stored, kind.temperature) == ("bert", 7, False, 0.2)
+        assert kind.learning_rate(encoder, name, False) == 0.5
+        assert (encoder.prompts["query"], encoder.max_seq_length) == (name, 6)
+    assert kind_named("bertha").name == "model"
+
+
+def test_an_own_kind_of_token_vectors_is_static(own_kinds: None, tmp_path) -> None:
+    @extend.encoder("letters", like="static")
+    def letters(name: str) -> SentenceTransformer:
+        return static.from_scratch(["abc", "abd"], dimension=int(name.partition(":")[2]))
+
+    encoder = load_encoder("letters:4")
+    assert kind_of(encoder).sparse_gradients
+    assert kind_named("letters:4").pretrained("letters:4")
+    with pytest.raises(EncoderError, match="is loaded, not made"):
+        make_encoder("letters:4", TEXTS)
+
+
+def test_own_kinds_are_checked(own_kinds: None) -> None:
+    with pytest.raises(ConfigError, match="part of babelmix"):
+        extend.encoder("static")(lambda name: static.from_scratch(TEXTS))
+    with pytest.raises(ConfigError, match="cannot be named 'a:b'"):
+        extend.encoder("a:b")(lambda name: static.from_scratch(TEXTS))
+    with pytest.raises(ConfigError, match="no encoder kind 'lstm'"):
+        extend.encoder("own", like="lstm")(lambda name: static.from_scratch(TEXTS))
+    extend.encoder("own")(lambda name: "no encoder")  # type: ignore[arg-type,return-value]
+    with pytest.raises(EncoderError, match="returned a str, not an encoder"):
+        load_encoder("own:1")

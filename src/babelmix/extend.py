@@ -20,12 +20,17 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from babelmix.errors import BabelmixError, ConfigError, first_line
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from babelmix.encoders.removal.own import Fit
     from babelmix.evaluation.bias import BiasValues
     from babelmix.evaluation.metrics.base import Floats, RankedLists
     from babelmix.evaluation.ranks import RankTable
 
 B = TypeVar("B", bound="Callable[[RankTable], Floats | BiasValues]")
 M = TypeVar("M", bound="Callable[[RankedLists, int | None], Floats]")
+L = TypeVar("L", bound="Callable[[str], SentenceTransformer]")
+R = TypeVar("R", bound="Fit")
 T = TypeVar("T")
 
 
@@ -75,6 +80,54 @@ def bias_metric(
 
     def register(function: B) -> B:
         BIAS_METRICS.register(name, BiasMetric(function, better, title, short, aggregate))
+        return function
+
+    return register
+
+
+def encoder(
+    name: str,
+    *,
+    like: str = "model",
+    batch_size: int | None = None,
+    store: bool | None = None,
+    learning_rate: float | None = None,
+    temperature: float | None = None,
+) -> Callable[[L], L]:
+    """Add a kind of encoder. `NAME` and `NAME:ANYTHING` are then names of encoders wherever babelmix takes one.
+
+    Args:
+        name: the prefix: a letter, then letters, digits, `-` and `_`.
+        like: a kind of babelmix whose settings yours has unless given here: `"model"` for transformers, `"static"` for token
+            vectors, see `babelmix.encoders.kinds`.
+        batch_size: texts per forward pass.
+        store: whether embeddings are kept in the user's cache; not worth it where encoding is faster than a disk.
+        learning_rate: the default of training.
+        temperature: the default of training.
+
+    Returns:
+        A decorator for the function. It takes the whole name, such as `hash:256`, and returns a `SentenceTransformer`.
+
+    Raises:
+        ConfigError: the name is part of babelmix, or is not made of these characters; or there is no kind `like`.
+
+    Example:
+        >>> from babelmix import extend
+        >>> from babelmix.encoders import load_encoder, static
+        >>> @extend.encoder("letters", like="static")
+        ... def letters(name):
+        ...     dimension = int(name.partition(":")[2])
+        ...     return static.from_scratch(["abcdefghijklmnopqrstuvwxyz"], dimension=dimension)
+        >>> load_encoder("letters:16").encode(["a dog"]).shape
+        (1, 16)
+
+    """
+    from babelmix.encoders.kinds import register_kind
+
+    def register(function: L) -> L:
+        register_kind(
+            name, function, like=like, batch_size=batch_size, store=store, learning_rate=learning_rate, temperature=temperature
+        )  # fmt: skip
         return function
 
     return register
@@ -237,6 +290,51 @@ def reader(name: str, *, summary: str, takes_path: bool | str = True) -> Callabl
     return register
 
 
+def removal(name: str, *, takes_away: str = "", usual_rank: Callable[[int], int] | None = None) -> Callable[[R], R]:
+    """Add a method that takes language out of embeddings. `babelmix debias --method NAME` and `debiased` then know it.
+
+    Args:
+        name: the name.
+        takes_away: what the method takes away, in a few words.
+        usual_rank: from the number of languages to the default of `rank`; None: the method has no rank.
+
+    Returns:
+        A decorator for the function `fit(passages, queries, rank)`. `passages` and `queries` map each language to float32
+        embeddings of shape (texts, dimension), of length one if the encoder compares by cosine. `rank` is 0 for a method without
+        rank. The function returns one of:
+
+        - a matrix M, float, shape (dimension, dimension): each embedding x becomes M x;
+        - a pair of M and an offset b of shape (dimension,): each x becomes M x + b;
+        - a `torch.nn.Module` that sentence-transformers can save. Only `--trust-code` loads such an encoder again.
+
+    Raises:
+        ConfigError: babelmix itself has a method of this name.
+
+    Example:
+        >>> import numpy as np
+        >>> from babelmix import extend
+        >>> from babelmix.encoders import static
+        >>> from babelmix.encoders.debias import debiased
+        >>> @extend.removal("first-dimension", takes_away="the first dimension")
+        ... def first_dimension(passages, queries, rank):
+        ...     matrix = np.eye(next(iter(passages.values())).shape[1])
+        ...     matrix[0, 0] = 0
+        ...     return matrix
+        >>> texts = {"en": [f"dog number {n}" for n in range(20)], "de": [f"Hund Nummer {n}" for n in range(20)]}
+        >>> model = static.from_scratch([*texts["en"], *texts["de"]], dimension=8)
+        >>> float(debiased(model, texts, method="first-dimension").encode("dog")[0])
+        0.0
+
+    """
+    from babelmix.encoders.removal.own import register_method
+
+    def register(function: R) -> R:
+        register_method(name, function, takes_away=takes_away, usual_rank=usual_rank)
+        return function
+
+    return register
+
+
 def strategy(name: str) -> Callable[[T], T]:
     """Register a batch strategy: what each batch of a plan is made of.
 
@@ -289,4 +387,4 @@ def strategy(name: str) -> Callable[[T], T]:
     return register
 
 
-__all__ = ["bias_metric", "engine", "load_plugin", "metric", "reader", "strategy"]
+__all__ = ["bias_metric", "encoder", "engine", "load_plugin", "metric", "reader", "removal", "strategy"]

@@ -1,54 +1,39 @@
-"""Taking language out of embeddings without training: fitted on unlabelled texts, saved as the encoder's last modules.
+"""Take language out of embeddings without training: fitted on unlabelled texts, saved as the encoder's last modules.
 
 | method | what is taken away | source |
 |---|---|---|
-| `centred` | the directions of the mean of all texts, from queries to passages, and in which languages differ | see below |
+| `centred` | the directions of the mean of all texts, from queries to passages, and in which languages differ | babelmix |
 | `subspace` | the directions in which the means of languages differ | LSAR: Xie et al., EMNLP 2022, Algorithm 1 |
 | `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
 | `components` | the first principal directions of the text's language | LIR: Yang et al., EMNLP 2021 |
 
-The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two need
-the language of a text: it is told from the embedding itself, by a linear discriminant, and what is taken away is weighted by
-the probabilities, so that no one has to say in which language a query is. They are loaded by `load_encoder`.
-
-`centred` is `subspace` with two directions more. Embeddings lie around a mean that is far from zero, where all cosines are alike
-(Mu and Viswanath, ICLR 2018, who subtract it; texts of another kind lie around another mean in much the same direction, so
-that taking the direction away does better on them); and queries and passages, other texts under other prompts, lie apart, as
-languages do.
+The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two tell
+the language of a text from its embedding, and are loaded by `load_encoder`. `extend.removal` adds a method.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Normalize
-from torch.nn import Identity
 
 from babelmix._lists import as_list
 from babelmix.corpus.languages import check_distinct
 from babelmix.encoders.embed import KINDS, encode
 from babelmix.encoders.limits import forget_last_batch
+from babelmix.encoders.removal import METHODS, Embedded, removal_method
 from babelmix.errors import EncoderError
 
-Array = npt.NDArray[np.float64]
-
-METHODS = ("centred", "subspace", "whiten", "means", "components")
-
 LEAST = 20
-"""Texts of a language at least."""
-
-SHRINKAGE = 0.1
-"""Of the discriminant's covariance towards that of a sphere."""
+"""The smallest number of texts of a language."""
 
 _WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
 
@@ -102,33 +87,6 @@ class LanguageRemoval(Module):  # type: ignore[misc,unused-ignore]
         return cls.load_torch_weights(model_name_or_path=model_name_or_path, model=module, **where)
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """What is fitted on.
-
-    Args:
-        vectors: float64, shape (texts, dimension).
-        lang: number of each text's language, int64, shape (texts,).
-        kind: 0 for those embedded as queries, 1 for passages, int64, shape (texts,).
-
-    """
-
-    vectors: Array
-    lang: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int64]
-
-    def means_of_langs(self) -> Array:
-        """Shape (languages, dimension); both kinds count alike."""
-        return np.stack([np.mean([some.mean(axis=0) for some in kinds], axis=0) for kinds in self.members()])
-
-    def members(self) -> list[list[Array]]:
-        """The embeddings of each language, by kind."""
-        return [
-            [self.vectors[(self.lang == lang) & (self.kind == kind)] for kind in range(self.kind.max() + 1)]
-            for lang in range(self.lang.max() + 1)
-        ]
-
-
 def debiased(
     encoder: SentenceTransformer,
     texts: Mapping[str, str | Sequence[str]],
@@ -138,22 +96,34 @@ def debiased(
     rank: int = 0,
     batch_size: int = 32,
 ) -> SentenceTransformer:
-    """A copy of an encoder that ends in taking language out.
+    """A copy of an encoder without language in its embeddings.
 
     Args:
-        encoder: it is not changed.
-        texts: by language; what they say does not matter, and no text needs a translation.
-        queries: texts by language as people ask; of a language that has too few, `texts` are embedded as queries too.
+        encoder: any encoder; it is not changed.
+        texts: texts by language, at least `LEAST` each. They need no translations, and any topic will do.
+        queries: texts by language that look like queries. A language that has fewer than `LEAST` uses `texts` as queries too.
         method: one of `METHODS`.
-        rank: directions taken away, of `centred` and `subspace` in all, of `components` for each language; 0: see `usual_rank`.
-        batch_size: texts a forward pass.
+        rank: how many directions are taken away: of `centred` and `subspace` in all, of `components` for each language. 0: the
+            method's default, see `usual_rank`.
+        batch_size: texts per forward pass.
+
+    Returns:
+        The encoder with a last module more. Embeddings of an encoder that compares by cosine have length one again.
 
     Raises:
         EncoderError: the method is unknown, there are too few languages or texts, or the rank is too large.
+        ArgumentError: the method has no rank, and one is given.
+
+    Example:
+        >>> from babelmix.encoders import static
+        >>> texts = {"en": [f"dog number {n}" for n in range(20)], "de": [f"Hund Nummer {n}" for n in range(20)]}
+        >>> encoder = static.from_scratch([*texts["en"], *texts["de"]], dimension=8)
+        >>> without = debiased(encoder, texts)
+        >>> without.encode(["dog"]).shape, len(without) - len(encoder)
+        ((1, 8), 2)
 
     """
-    if method not in METHODS:
-        raise EncoderError(f"the method {method!r} is unknown; use {', '.join(METHODS)}")
+    removal = removal_method(method)
     check_distinct(texts, "texts", EncoderError)
     texts = {lang: as_list(some, f"texts in {lang}", EncoderError) for lang, some in texts.items()}
     asked = {lang: as_list(some, f"queries in {lang}", EncoderError) for lang, some in (queries or {}).items()}
@@ -162,15 +132,15 @@ def debiased(
     for lang, some in texts.items():
         if len(some) < LEAST:
             raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")
-    embedded = _embedded(encoder, texts, asked, batch_size)
-    removal = _fitted(embedded, method, rank or usual_rank(method, len(texts)))
+    rank = removal.rank_for(method, rank, len(texts))
+    fitted = removal.fit(_embedded(encoder, texts, asked, batch_size), rank)
     made = copy.deepcopy(encoder)
-    # Whether there was a last batch depends on what is in the cache.
+    # The tokenizer's settings of the last batch would depend on what is in the cache.
     forget_last_batch(made)
-    # Cosine compares what is of length one; the next encoder in line may count on it.
+    # Cosine is computed from embeddings of length one.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
     first = [] if not last or isinstance(made[-1], Normalize) else [Normalize()]
-    for module in (*first, removal, *last):
+    for module in (*first, fitted, *last):
         made.append(module.to(encoder.device))
     return made
 
@@ -194,134 +164,38 @@ def _embedded(
         vectors.append(found)
         langs.append(np.repeat(np.arange(len(by_lang)), [len(some) for some in by_lang.values()]))
     return Embedded(
-        np.concatenate(vectors), np.concatenate(langs), np.repeat(np.arange(len(kinds)), [len(v) for v in vectors])
+        np.concatenate(vectors),
+        np.concatenate(langs),
+        np.repeat(np.arange(len(kinds)), [len(v) for v in vectors]),
+        tuple(texts),
     )
 
 
 def usual_rank(method: str, langs: int) -> int:
-    """How many directions a method takes away unless told: all in which so many languages can differ, or 10 at most."""
-    return max(1, langs - 1 if method == "centred" else min(10, langs - 1))
-
-
-def _fitted(embedded: Embedded, method: str, rank: int) -> Module:
-    dimension = embedded.vectors.shape[1]
-    if method in ("centred", "subspace"):
-        langs = len(embedded.means_of_langs())
-        if not 1 <= rank < min(langs, dimension):
-            raise EncoderError(
-                f"rank {rank} is too large or too small: {langs} languages differ in at most {langs - 1} directions"
-            )
-        directions = (
-            centred_subspace(embedded.members(), rank)
-            if method == "centred"
-            else language_subspace(embedded.means_of_langs(), rank)
-        )
-        return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
-    if method == "whiten":
-        return affine(*whitening(embedded.vectors))
-    if method == "components" and not 1 <= rank < dimension:
-        raise EncoderError(f"rank {rank} is to be 1 or more, and below the dimension, {dimension}")
-    return removal_by_language(embedded, 0 if method == "means" else rank)
-
-
-def language_subspace(means: Array, rank: int) -> Array:
-    """The directions in which languages differ.
-
-    Source: Xie et al., EMNLP 2022, Algorithm 1: the means M are split into a part that all languages share and one of low rank,
-    orthogonal to it.
+    """How many directions a method takes away by default; 0 for a method that takes none away.
 
     Args:
-        means: of languages, shape (languages, dimension).
-        rank: how many directions, below the number of languages.
-
-    Returns:
-        Orthonormal, shape (rank, dimension).
+        method: one of `METHODS`.
+        langs: the number of languages.
 
     """
-    columns = means.T
-    mean = columns.mean(axis=1, keepdims=True)
-    u, s, v = np.linalg.svd(columns - mean, full_matrices=False)
-    near = mean + (u[:, :rank] * s[:rank]) @ v[:rank]
-    shared = np.linalg.pinv(near).sum(axis=0, keepdims=True).T
-    shared /= (shared**2).sum()
-    directions: Array = np.linalg.svd(near - shared, full_matrices=False)[0][:, :rank].T
-    return directions
+    return removal_method(method).rank_for(method, 0, langs)
 
 
-def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> Array:
-    """The directions of the mean, in which queries and passages differ, and in which languages do.
-
-    Languages are compared within a kind, so that what a prompt does to each is seen too.
-
-    Args:
-        members: the embeddings of each language, by kind, each of shape (texts, dimension).
-        rank: how many directions of languages.
-
-    Returns:
-        Orthonormal, shape (rank + kinds, dimension). In the mean, all languages and kinds count alike.
-
-    """
-    means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
-    of_kinds = means.mean(axis=0)
-    # The means of the kinds span their own mean and the directions between them.
-    both = np.linalg.qr(of_kinds.T)[0].T
-    apart = (means - of_kinds).reshape(-1, means.shape[-1])
-    apart = apart - apart @ both.T @ both
-    directions = np.concatenate([both, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
-    # Directions in which nothing differs any more need not be at right angles to the others.
-    return np.linalg.qr(directions.T)[0].T
+# Their places before each method had a file of its own.
+_HOMES = {
+    "affine": "affine",
+    "centred_subspace": "centred",
+    "language_subspace": "subspace",
+    "removal_by_language": "by_language",
+    "whitening": "whitening",
+}
 
 
-def whitening(vectors: Array) -> tuple[Array, Array]:
-    """Matrix and offset that make of these vectors ones with mean 0 and covariance 1.
-
-    Source: Su et al., arXiv 2103.15316, with the symmetric root, which turns embeddings least. Directions in which the vectors
-    hardly differ are not stretched beyond what a thousandth of the mean variance would be.
-    """
-    mean = vectors.mean(axis=0)
-    variances, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
-    floor = 1e-3 * variances.mean()
-    matrix = (directions / np.sqrt(np.maximum(variances, floor))) @ directions.T
-    return matrix, -matrix @ mean
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.encoders.removal.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:
-    """Means (rank 0) or first principal directions of each language and kind, and a linear discriminant between them."""
-    dimension = embedded.vectors.shape[1]
-    members = [some for kinds in embedded.members() for some in kinds]
-    means = np.stack([some.mean(axis=0) for some in members])
-    within = sum(((some - mean).T @ (some - mean) for some, mean in zip(members, means, strict=True)), np.zeros(()))
-    within = within / len(embedded.vectors)
-    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / dimension * np.eye(dimension)
-    discriminants = np.linalg.solve(within, means.T).T
-    made = LanguageRemoval(dimension, len(members), rank)
-    values = {"discriminants": discriminants, "offsets": -(discriminants * means).sum(axis=1) / 2}
-    if rank:
-        # Not centred, as in the source: the first direction is nearly the mean's.
-        values["directions"] = np.stack([np.linalg.svd(some, full_matrices=False)[2][:rank] for some in members])
-    else:
-        values["means"] = means
-    for name, value in values.items():
-        getattr(made, name).copy_(torch.from_numpy(value))
-    return made
-
-
-def affine(matrix: Array, offset: Array) -> Dense:
-    """`matrix x + offset` as a stock module."""
-    return Dense(
-        matrix.shape[1], matrix.shape[0], activation_function=Identity(),
-        init_weight=torch.from_numpy(matrix).float(), init_bias=torch.from_numpy(offset).float(),
-    )  # fmt: skip
-
-
-__all__ = [
-    "METHODS",
-    "LanguageRemoval",
-    "affine",
-    "centred_subspace",
-    "debiased",
-    "language_subspace",
-    "removal_by_language",
-    "usual_rank",
-    "whitening",
-]
+__all__ = ["LEAST", "METHODS", "LanguageRemoval", "debiased", "usual_rank"]

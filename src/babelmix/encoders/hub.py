@@ -1,4 +1,4 @@
-"""A model's folder on this machine: one that is there, or what the hub gives, without what no loader here reads."""
+"""Find a model's folder on this machine, or download the files that babelmix needs from the hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import huggingface_hub
 from sentence_transformers.util.misc import ORIGINAL_TRANSFORMER_MODELS
 
 _ORGANISATION = "sentence-transformers"
-# Read by the gate first; code only for those who trust it.
+# The gate reads these first. Code is downloaded only with trust_code.
 _SMALL = ["*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.codes", "README.md"]
 _EXPORTS = ["onnx/*", "openvino/*", "*.onnx", "*.onnx_data", "coreml/*", "tf_model*", "flax_model*"]
 _WEIGHTS = ("model*.safetensors", "adapter_model*.safetensors")
@@ -17,7 +17,7 @@ _PICKLES = ("pytorch_model*.bin", "adapter_model.bin")
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder that a name stands for on this machine, in whichever way its separators are written; None: ask the hub."""
+    """The local folder of this name, also with Windows separators; None if there is none, so that it is a hub name."""
     place = Path(name)
     if not place.exists() and "\\" in name:
         place = Path(PureWindowsPath(name).as_posix())
@@ -25,21 +25,24 @@ def local_folder(name: str) -> Path | None:
 
 
 def repository(name: str) -> str:
-    """The hub's whole name of a model: a bare one is of sentence-transformers, unless it is one of the first models."""
+    """The full hub name of a model. A name without an owner belongs to sentence-transformers, but for transformers' first models."""
     bare = "/" not in name and name.lower() not in ORIGINAL_TRANSFORMER_MODELS
     return f"{_ORGANISATION}/{name}" if bare else name
 
 
 def descriptions(name: str, revision: str | None = None, *, code: bool = False) -> Path:
-    """Download all of a model but its weights.
+    """Download the files of a model except its weights.
 
     Args:
-        name: of a hub model.
+        name: a hub name.
         revision: branch, tag or commit.
-        code: fetch its Python files too.
+        code: download Python files too.
+
+    Returns:
+        The folder.
 
     Raises:
-        Exception: what the hub's client raises, of many types.
+        Exception: any of the many types that the hub's client raises.
 
     """
     wanted = [*_SMALL, "*.py"] if code else _SMALL
@@ -51,21 +54,21 @@ def descriptions(name: str, revision: str | None = None, *, code: bool = False) 
 
 
 def weights(name: str, folder: Path) -> Path:
-    """Download the weights of a model whose other files are there: safetensors, and pickles only where there are none.
+    """Download the weights of a model: safetensors, and pickles only if there are none.
 
     Args:
-        name: of a hub model.
-        folder: what `descriptions` gave.
+        name: a hub name.
+        folder: what `descriptions` returned.
 
     Returns:
-        The folder with all.
+        The same folder, complete.
 
     Raises:
-        Exception: what the hub's client raises, of many types.
+        Exception: any of the many types that the hub's client raises.
 
     """
     places = {Path(place).relative_to(folder) for place, _, files in os.walk(folder) if files}
-    # The hub's folders of a revision are called by its commit.
+    # The hub names the folder of a revision by its commit.
     commit = folder.name
     huggingface_hub.snapshot_download(
         repository(name), revision=commit, allow_patterns=[f"*{file}" for file in _WEIGHTS], ignore_patterns=_EXPORTS

@@ -1,6 +1,6 @@
-"""The image side of a dual encoder: the vision transformer of a CLIP or SigLIP, as stock sentence-transformers modules.
+"""The image tower of a dual encoder: the vision transformer of a CLIP or SigLIP, in modules of sentence-transformers.
 
-Stock modules, so that what is saved loads without code of ours.
+A saved encoder therefore loads without babelmix.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Modules = list[torch.nn.Module]
 
-# Of each family: the model, and an image processor that needs no torchvision. In a whole CLIP the projection stands beside
-# the vision model.
+# For each architecture: the model class, and an image processor that does not need torchvision. A whole CLIP has its projection
+# outside the vision model.
 _FAMILIES = {
     "clip": ("CLIPModel", "CLIPImageProcessorPil"),
     "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPImageProcessorPil"),
@@ -37,18 +37,18 @@ _FAMILIES = {
 
 
 def load_tower(name: str, *, revision: str | None = None, trust_code: bool = False) -> Modules:
-    """The vision side of a CLIP or SigLIP model.
+    """Load the vision side of a CLIP or SigLIP model.
 
     Args:
-        name: of a hub model, or a folder.
-        revision: of a hub model.
-        trust_code: let code that the model brings, or names, run; see `load_encoder`.
+        name: a hub name or a folder.
+        revision: branch, tag or commit of a hub model.
+        trust_code: run code that the model brings or names; see `load_encoder`.
 
     Returns:
         A `Transformer` and, for CLIP, its projection as a `Dense`.
 
     Raises:
-        EncoderError: there is no such model, or it is of another family.
+        EncoderError: there is no such model, or it is neither CLIP nor SigLIP.
         MissingExtraError: Pillow is not installed.
 
     """
@@ -62,7 +62,7 @@ def load_tower(name: str, *, revision: str | None = None, trust_code: bool = Fal
         with quiet_transformers():
             kind = transformers.AutoConfig.from_pretrained(folder, **local).model_type
             if kind not in _FAMILIES:
-                raise EncoderError(f"{name}: is of the family {kind!r}; image towers are of CLIP or SigLIP")
+                raise EncoderError(f"{name}: is a {kind!r}; an image tower is a CLIP or a SigLIP")
             model_class, processor_class = _FAMILIES[kind]
             model = load_whole(getattr(transformers, model_class), found.folder, name)
             processor = getattr(transformers, processor_class).from_pretrained(folder, local_files_only=True)
@@ -78,15 +78,18 @@ def load_tower(name: str, *, revision: str | None = None, trust_code: bool = Fal
 def tiny_tower(
     *, size: int = 64, patch: int = 16, width: int = 128, layers: int = 3, heads: int = 2, dimension: int = 128
 ) -> Modules:
-    """A small vision transformer of CLIP's kind with random weights.
+    """Make a small CLIP vision transformer with random weights.
 
     Args:
-        size: pixels of a picture's side.
-        patch: pixels of a patch's side.
-        width: of a layer.
-        layers: how many.
-        heads: of attention.
-        dimension: of embeddings.
+        size: height and width of a picture, in pixels.
+        patch: height and width of a patch, in pixels.
+        width: size of the hidden states.
+        layers: number of layers.
+        heads: number of attention heads.
+        dimension: dimension of the embeddings.
+
+    Returns:
+        A `Transformer` and its projection.
 
     Raises:
         MissingExtraError: Pillow is not installed.
@@ -111,7 +114,7 @@ def _stock(model: Any, processor: Any, projection: torch.Tensor | None) -> Modul
         processor.save_pretrained(folder)
         tower = Transformer(
             folder,
-            # Pillow's processors everywhere: torchvision's resize a little differently.
+            # Always Pillow: torchvision resizes slightly differently.
             processor_kwargs={"backend": "pil"},
             modality_config={"image": {"method": "forward", "method_output_name": "pooler_output"}},
             module_output_name="sentence_embedding",
@@ -124,22 +127,22 @@ def _stock(model: Any, processor: Any, projection: torch.Tensor | None) -> Modul
 
 
 def dimension_of(tower: Modules) -> int:
-    """Of the embeddings of an image tower."""
+    """The dimension of the embeddings of an image tower."""
     last = tower[-1]
     return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
 
 
 def check_resized(modules: Iterable[Any], picture: Image) -> None:
-    """Raise if an encoder would make too much of a picture before it looks at its middle.
+    """Raise if an encoder would enlarge a picture beyond all bounds.
 
-    CLIP's processors scale the shorter side to a size and let the longer follow, and cut afterwards.
+    CLIP's processors scale the shorter side to a fixed size before they crop. A very long picture becomes very large.
 
     Args:
-        modules: of the encoder.
-        picture: opened.
+        modules: the modules of the encoder.
+        picture: an opened picture.
 
     Raises:
-        EncoderError: it would have more than `MAX_PIXELS` pixels.
+        EncoderError: the scaled picture would have more than `MAX_PIXELS` pixels.
 
     """
     for module in modules:
@@ -157,7 +160,7 @@ def check_resized(modules: Iterable[Any], picture: Image) -> None:
 
 
 def pixels_of(tower: Modules, pictures: Iterable[Image]) -> torch.Tensor:
-    """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width); one picture is looked at at a time."""
+    """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width). Pictures are processed one at a time."""
     processor = cast(Any, tower[0]).processor
     values = []
     for picture in pictures:
@@ -171,7 +174,7 @@ def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
 
     Args:
         tower: an image tower.
-        pixels: as `pixels_of` gives them.
+        pixels: what `pixels_of` returns.
 
     Returns:
         float32, shape (pictures, rows, columns, width).
@@ -179,7 +182,7 @@ def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
     """
     hidden = cast(Any, tower[0]).model(pixel_values=pixels).last_hidden_state
     side = math.isqrt(hidden.shape[1])
-    # CLIP's first place is no patch but the class.
+    # The first position of CLIP is the class token, not a patch.
     return hidden[:, hidden.shape[1] - side * side :].unflatten(1, (side, side))
 
 

@@ -12,9 +12,10 @@ that holds a static encoder has a name of the kind `model`, and what is loaded f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -22,7 +23,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix._registry import Lazy, Registry
 from babelmix.encoders.origin import origin_of
 from babelmix.encoders.token_memory import TokenMemory
-from babelmix.errors import EncoderError
+from babelmix.errors import ConfigError, EncoderError
 
 MODEL = "model"
 """The kind of a name that no other kind claims."""
@@ -35,7 +36,7 @@ class Load(Protocol):
     """Loads an encoder by its name."""
 
     def __call__(
-        self, name: str, *, device: str | None, revision: str | None, trust_code: bool
+        self, name: str, /, *, device: str | None, revision: str | None, trust_code: bool
     ) -> SentenceTransformer: ...
 
 
@@ -115,6 +116,7 @@ class EncoderKind:
 
 
 _BY_MODULES = ("static", "dual")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 KINDS: Registry[EncoderKind] = Registry(
     "encoder kind",
@@ -151,6 +153,49 @@ def kind_of(encoder: torch.nn.Module) -> EncoderKind:
             return kind
     origin = origin_of(encoder)
     return KINDS[MODEL] if origin is None else KINDS.get(origin.kind, KINDS[MODEL])
+
+
+def register_kind(
+    name: str,
+    load: Callable[[str], SentenceTransformer],
+    *,
+    like: str = MODEL,
+    batch_size: int | None = None,
+    store: bool | None = None,
+    learning_rate: float | None = None,
+    temperature: float | None = None,
+) -> None:
+    """Add a kind of encoder to `KINDS`; see `babelmix.extend.encoder` for the arguments.
+
+    Raises:
+        ConfigError: the name is part of babelmix or malformed, or there is no kind `like`.
+
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"an encoder kind cannot be named {name!r}; use a letter, then letters, digits, - and _")
+    if like not in KINDS:
+        raise ConfigError(f"like: there is no encoder kind {like!r}; use {', '.join(KINDS)}")
+
+    def loaded(
+        encoder_name: str, *, device: str | None, revision: str | None, trust_code: bool
+    ) -> SentenceTransformer:
+        del revision, trust_code
+        encoder = load(encoder_name)
+        if not isinstance(encoder, SentenceTransformer):
+            raise EncoderError(f"{encoder_name}: the function returned a {type(encoder).__name__}, not an encoder")
+        return encoder if device is None else encoder.to(device)
+
+    given: dict[str, Any] = {
+        "batch_size": batch_size,
+        "stored": store,
+        "temperature": temperature,
+        "learning_rate": None if learning_rate is None else lambda encoder, base, lock_images: learning_rate,
+    }
+    kind = replace(
+        KINDS[like], name=name, matches=lambda asked: asked == name or asked.startswith(f"{name}:"), load=loaded, recognises=None,
+        make=None, pretrained=_always, reset=_keep, **{field: value for field, value in given.items() if value is not None},
+    )  # fmt: skip
+    KINDS.register(name, kind)
 
 
 def make_encoder(
@@ -193,4 +238,5 @@ def make_encoder(
 
 __all__ = [
     "KINDS", "LEARNING_RATE", "MODEL", "TEMPERATURE", "EncoderKind", "kind_named", "kind_of", "make_encoder",
+    "register_kind",
 ]  # fmt: skip

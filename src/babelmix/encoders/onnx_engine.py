@@ -1,4 +1,4 @@
-"""A transformer as an ONNX graph with int8 products, run by ONNX Runtime."""
+"""Run a transformer with ONNX Runtime: an ONNX graph with int8 products."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def precision() -> str:
-    """`int8`, or on a processor whose products saturate `int7`: weights of seven bits, whose products do not."""
+    """`int8`; or `int7`, weights of seven bits, on a processor on which products of eight bits saturate."""
     return "int7" if _saturates() else "int8"
 
 
 @functools.cache
 def _saturates() -> bool:
-    """Whether the largest products of eight bits come out too small here.
+    """Whether the largest products of eight bits saturate on this processor.
 
-    AVX2 and AVX-512 without VNNI add two products u8 x s8 up in 16 bits, which do not hold 2 x 255 x 127. No flag of a
-    processor says what ONNX Runtime makes of it, so it is measured, in products of one row and of several.
+    AVX2, and AVX-512 without VNNI, add two products u8 x s8 in 16 bits, but 2 x 255 x 127 needs more. Processor flags do not say
+    what ONNX Runtime uses. So this multiplies matrices of one row and of several, and compares.
     """
     onnx, runtime = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime"))
     size = 64
@@ -38,7 +38,7 @@ def _saturates() -> bool:
     right = onnx.numpy_helper.from_array(np.full((size, size), 127, dtype=np.int8), "right")
     product = onnx.helper.make_node("MatMulInteger", ["left", "right"], ["sums"])
     graph = onnx.helper.make_graph([product], "largest", [left], [sums], [right])
-    # Of its time: a newer form is refused by an older runtime.
+    # An old version of the format: an older runtime refuses a newer one.
     made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
     session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     given = (np.full((rows, size), 255, dtype=np.uint8) for rows in (1, 4, 33))
@@ -46,7 +46,7 @@ def _saturates() -> bool:
 
 
 class _Tokens(torch.nn.Module):
-    """A transformers model without what an export would have to name."""
+    """A transformers model that returns only its last hidden state, for the export."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -58,11 +58,11 @@ class _Tokens(torch.nn.Module):
 
 
 def export(model: torch.nn.Module, file: Path) -> None:
-    """Write a transformers model in float32, for any number of texts of any length.
+    """Export a transformers model in float32, for any number of texts of any length.
 
     Args:
-        model: in evaluation, on the CPU.
-        file: where to.
+        model: in evaluation mode, on the CPU.
+        file: the file to write.
 
     """
     ids = torch.arange(4, 26).reshape(2, 11)
@@ -79,12 +79,12 @@ def export(model: torch.nn.Module, file: Path) -> None:
 
 
 def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
-    """Write a graph with weights in int8 (see `precision`), a scale a channel, and activations that are quantised as they come.
+    """Write a graph with weights in int8 (see `precision`), a scale per channel, and activations quantised at run time.
 
     Args:
         source: the graph in float32.
-        file: where to.
-        uneven: linear layers that stay in float32, for all tokens of a batch share a scale.
+        file: the file to write.
+        uneven: linear layers that stay in float32, as all tokens of a batch share a scale.
 
     """
     onnx, quantization = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime.quantization"))
@@ -98,16 +98,16 @@ def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
 
 
 def _layer(node: Any) -> str:
-    """The name of the layer that a node was made from, within the transformers model."""
+    """The name of the layer in the transformers model that became this node."""
     for fact in node.metadata_props:
         if fact.key == "pkg.torch.onnx.name_scopes":
-            # Of every module around it, then of the operation.
+            # The names of all modules around the operation, then its own.
             return str(ast.literal_eval(fact.value)[-2]).removeprefix("model.")
     return ""
 
 
 def load(file: Path, cores: int) -> tuple[Run, Run]:
-    """What runs a graph on all cores, and on one, from as many threads as one likes."""
+    """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread."""
     whole = _session(file, cores)
     return whole, whole if cores == 1 else _session(file, 1)
 
@@ -117,7 +117,7 @@ def _session(file: Path, cores: int) -> Run:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = cores
     options.log_severity_level = 3
-    # The fused kernel takes longer than what it is fused from.
+    # The fused kernel is slower than its parts.
     without = ["SkipLayerNormFusion"]
     session = runtime.InferenceSession(
         str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=without

@@ -1,4 +1,4 @@
-"""A transformer with weights in int8, and activations that are quantised as they come, run by OpenVINO."""
+"""Run a transformer with OpenVINO: weights in int8, activations quantised at run time."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FILE = "int8.xml"
 PACKAGES = ("onnx", "onnxscript", "openvino", "nncf")
 
 GROUP = 128
-"""Activations of a token that share a scale."""
+"""The number of activations of a token that share a scale."""
 
 
 def precision() -> str:
-    """`int8` on every processor: what OpenVINO cannot multiply without saturating, it multiplies in float32."""
+    """`int8` on every processor. Where int8 products would saturate, OpenVINO multiplies in float32."""
     return "int8"
 
 
 def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
-    """Write an ONNX graph in OpenVINO's format, with weights in int8, a scale a channel.
+    """Write an ONNX graph in OpenVINO's format, with weights in int8 and a scale per channel.
 
     Args:
         source: the graph in float32.
-        file: where to; the weights go beside it.
-        uneven: not needed, for every token has scales of its own.
+        file: the file to write; the weights go beside it.
+        uneven: not used, as every token has its own scales.
 
     """
     del uneven
@@ -42,7 +42,7 @@ def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
 
 
 def load(file: Path, cores: int) -> tuple[Run, Run]:
-    """What runs a graph on all cores, and on one, from as many threads as there are cores."""
+    """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread."""
     openvino: Any = require("openvino", "fast", "--backend openvino")
     core = openvino.Core()
     model = core.read_model(str(file))
@@ -50,7 +50,7 @@ def load(file: Path, cores: int) -> tuple[Run, Run]:
         "INFERENCE_NUM_THREADS": cores,
         "INFERENCE_PRECISION_HINT": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
-        # Cores are shared with others.
+        # Other processes use the cores too.
         "ENABLE_CPU_PINNING": False,
     }
     whole = _run(core.compile_model(model, "CPU", {**given, "NUM_STREAMS": 1}))
@@ -64,7 +64,7 @@ def _run(compiled: Any) -> Run:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
         found = requests.own.infer({"input_ids": ids, "attention_mask": mask}, share_inputs=True)
-        # The request's memory is used again.
+        # The next call overwrites the memory of this request.
         copied: npt.NDArray[np.float32] = np.array(found[0], dtype=np.float32)
         return copied
 

@@ -53,7 +53,7 @@ def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
             console.print(
                 f"{name}: has no prompts, but {why}. If it needs 'query: ' and 'passage: ', save it with them:  "
                 'load_encoder(FOLDER, prompts={"query": "query: ", "document": "passage: "}).save(NEW_FOLDER); '
-                "see docs/own-data.md",
+                "see docs/audit.md",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
     _name_document_prompt(encoder, folder)

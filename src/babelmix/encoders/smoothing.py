@@ -1,4 +1,4 @@
-"""Making a transformer ready for int8: activations of all channels brought to one size, and products that need more found."""
+"""Prepare a transformer for int8: scale the channels of activations, and find the layers that must stay in float32."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import torch
 
 ALPHA = 0.5
-"""How much of the difficulty goes from activations to weights."""
+"""How much of the range moves from activations to weights, from 0 to 1."""
 
 UNEVEN = 5.0
-"""Where the largest activation of a batch is this many times that of the median token, one scale cannot serve all tokens."""
+"""If the largest activation of a batch is this many times the median token's, one scale per batch is too coarse."""
 
 _BATCHES, _TEXTS, _TOKENS = 4, 8, 32
 
 
 class Smoothed(torch.nn.Module):
-    """A linear layer with what it is given divided by a scale a channel, and its weights multiplied by it.
+    """A linear layer whose input is divided by a scale per channel, and whose weights are multiplied by it.
 
     Args:
         linear: the layer; it is changed.
@@ -34,20 +34,20 @@ class Smoothed(torch.nn.Module):
             linear.weight.mul_(scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Give what the layer gave, but for rounding."""
+        """The output of the original layer, except for rounding."""
         result: torch.Tensor = self.linear(x * self.inverse)  # type: ignore[operator]
         return result
 
 
 def smoothed(model: torch.nn.Module, edges: Sequence[int] = ()) -> tuple[torch.nn.Module, frozenset[str]]:
-    """A copy of a transformers model that computes the same and loses less in int8.
+    """A copy of a transformers model that computes the same, and loses less in int8.
 
     Source: Xiao et al., SmoothQuant, ICML 2023, equation 4: the scale of a channel is max|x|^alpha / max|w|^(1 - alpha).
-    Activations are of texts of random tokens: the channels that stand out are the same whatever the text.
+    Activations are measured on random tokens: the same channels stand out in every text.
 
     Args:
-        model: in float32 and evaluation, on the CPU.
-        edges: the token ids around every text, first and last.
+        model: in float32, in evaluation mode, on the CPU.
+        edges: the first and the last token id of every text.
 
     Returns:
         The copy, and the names of its linear layers whose activations are uneven between tokens.
@@ -59,7 +59,7 @@ def smoothed(model: torch.nn.Module, edges: Sequence[int] = ()) -> tuple[torch.n
     uneven = set()
     for name, given in largest.items():
         layer = linears[name]
-        # A channel that is always zero, or has no weight, is left as it is.
+        # The clamps keep the scale finite for channels that are always zero.
         x = torch.stack([some.amax(dim=0) for some in given]).amax(dim=0).clamp(min=1e-5)
         w = layer.weight.detach().abs().amax(dim=0).clamp(min=1e-5)
         scale = x**ALPHA / w ** (1 - ALPHA)
@@ -74,7 +74,7 @@ def smoothed(model: torch.nn.Module, edges: Sequence[int] = ()) -> tuple[torch.n
 def _largest(
     model: torch.nn.Module, linears: dict[str, torch.nn.Linear], edges: Sequence[int]
 ) -> dict[str, list[torch.Tensor]]:
-    """What each layer is given in every batch, without signs, shape (tokens, channels)."""
+    """The absolute inputs of each layer in every batch, shape (tokens, channels)."""
     seen: dict[str, list[torch.Tensor]] = {}
 
     def watch(name: str) -> Any:

@@ -1,6 +1,6 @@
-"""Unigram tokenizers: sentencepiece learns and compiles, `tokenizers` runs.
+"""Unigram tokenizers: sentencepiece learns the vocabulary, `tokenizers` runs it.
 
-sentencepiece's trainer gives the same pieces for the same texts; that of `tokenizers` does not.
+The trainer of sentencepiece is deterministic. The trainer of `tokenizers` is not.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from babelmix.errors import EncoderError
 
 _LONGEST = 1 << 18
-"""Bytes of a text that a vocabulary is learned from at most: what comes after is left out."""
+"""The first bytes of a text, from which a vocabulary is learned. The rest is not read."""
 _PIECE = 4096
-"""Characters of a text that sentencepiece reads at once: its time grows with the square of what repeats itself in them."""
+"""Characters that sentencepiece reads at once. Its time is quadratic in the length of repeated text."""
 _MOST_TEXTS = 1_000_000
 
 
 def unigram_tokenizer(pieces: Sequence[tuple[str, float]], unk: int, character_map: bytes) -> Tokenizer:
-    """A tokenizer that segments as sentencepiece does: character map, white space folded, `▁` before each word.
+    """Make a tokenizer that segments like sentencepiece: character map, single spaces, `▁` before each word.
 
     Args:
-        pieces: with their log-probabilities; the position is the id.
+        pieces: pieces and their log-probabilities, in the order of their ids.
         unk: id of the unknown piece.
-        character_map: in sentencepiece's compiled form.
+        character_map: the normalisation in sentencepiece's compiled form.
 
     """
     tokenizer = Tokenizer(models.Unigram(list(pieces), unk_id=unk, byte_fallback=False))
@@ -46,23 +46,26 @@ def unigram_tokenizer(pieces: Sequence[tuple[str, float]], unk: int, character_m
 
 
 def learn(texts: str | Iterable[str], size: int) -> Tokenizer:
-    """Learn a Unigram vocabulary from texts, NFKC-normalised.
+    """Learn a Unigram vocabulary from NFKC-normalised texts.
 
-    A text of more than 4,096 characters is read in parts, cut at white space where there is any.
+    Texts of more than 4,096 characters are split, at white space if possible.
 
     Args:
-        texts: of any length; what comes after the first 256 KiB of one is left out.
-        size: pieces at most, the first two `<unk>` and `<pad>`.
+        texts: texts of any length. Only the first 256 KiB of each are read.
+        size: the largest number of pieces, including `<unk>` and `<pad>`, the first two.
+
+    Returns:
+        The tokenizer.
 
     Raises:
-        EncoderError: the texts are empty, or have more different characters than the vocabulary is to have pieces.
+        EncoderError: the texts are empty, or have more different characters than `size`.
 
     """
     texts = [texts] if isinstance(texts, str) else texts
     model = _train(
         (part for text in texts for part in _parts(text)),
         vocab_size=size,
-        # Bytes; nothing is to be skipped.
+        # In bytes, large enough that sentencepiece skips no text.
         max_sentence_length=4 * _PIECE + 1,
         input_sentence_size=_MOST_TEXTS,
         shuffle_input_sentence=True,
@@ -77,14 +80,14 @@ def learn(texts: str | Iterable[str], size: int) -> Tokenizer:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A text, composed, in parts of at most `_PIECE` characters, white space folded: a line break would end it."""
+    """Split a text, in NFC, into parts of at most `_PIECE` characters. A line break becomes a space: it would end the text."""
     if len(text) > _LONGEST // 4:
         text = text.encode()[:_LONGEST].decode(errors="ignore")
     text = " ".join(unicodedata.normalize("NFC", text).split())
     start = 0
     while len(text) - start > _PIECE:
         end = text.rfind(" ", start, start + _PIECE + 1)
-        # Without white space it is cut where it has to be.
+        # A part without white space is cut anywhere.
         end = end if end > start else start + _PIECE
         yield text[start:end].strip()
         start = end
@@ -92,17 +95,17 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def compile_map(characters: Mapping[str, str]) -> bytes:
-    """A map of single characters to strings in sentencepiece's compiled form."""
+    """Compile a map from characters to strings into sentencepiece's form."""
 
     def hexadecimal(text: str) -> str:
         return " ".join(f"{ord(character):X}" for character in text)
 
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder) / "rules.tsv"
-        # U+0000 cannot stand in a rule file.
+        # A rule file cannot contain U+0000.
         lines = [f"{hexadecimal(a)}\t{hexadecimal(b)}" for a, b in sorted(characters.items()) if a != "\0"]
         rules.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        # The trainer is the only door to the compiler; what it learns from three letters is thrown away.
+        # Only the trainer calls the compiler. The vocabulary that it learns here is not used.
         model = _train(iter(["a b c"] * 4), vocab_size=16, normalization_rule_tsv=str(rules))
     return bytes(model.normalizer_spec.precompiled_charsmap)
 
@@ -120,7 +123,7 @@ def _train(texts: Iterable[str], **options: Any) -> Any:
             **options,
         )
     except RuntimeError as error:
-        # What it says ends with the reason, behind a place in its source and the condition that does not hold.
+        # The message is: source location, failed condition in brackets, reason.
         reason = str(error).strip().splitlines()[0].rpartition("]")[2].partition(". Increase")[0].strip()
         raise EncoderError(
             f"no vocabulary can be learned from these texts: {reason or 'there are too few'}"

@@ -1,0 +1,112 @@
+"""Methods that take language out of embeddings. Each is a function that is fitted on embedded texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from babelmix._registry import Lazy, Registry
+from babelmix.errors import ArgumentError, EncoderError
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embedded texts that a method is fitted on.
+
+    Args:
+        vectors: float64, shape (texts, dimension).
+        lang: number of each text's language, int64, shape (texts,).
+        kind: 0 for texts that were embedded as queries, 1 for passages, int64, shape (texts,). All are 0 where the encoder
+            embeds both alike.
+        langs: the languages, by number.
+
+    """
+
+    vectors: Array
+    lang: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
+    langs: tuple[str, ...] = ()
+
+    def means_of_langs(self) -> Array:
+        """Mean embedding of each language, shape (languages, dimension); queries and passages count alike."""
+        return np.stack([np.mean([some.mean(axis=0) for some in kinds], axis=0) for kinds in self.members()])
+
+    def members(self) -> list[list[Array]]:
+        """The embeddings of each language, by kind; each of shape (texts, dimension)."""
+        return [
+            [self.vectors[(self.lang == lang) & (self.kind == kind)] for kind in range(self.kind.max() + 1)]
+            for lang in range(self.lang.max() + 1)
+        ]
+
+
+@dataclass(frozen=True)
+class RemovalMethod:
+    """A way to take language out of embeddings.
+
+    Args:
+        fit: from embedded texts and a rank to the module that is put behind the encoder.
+        takes_away: what the module takes away.
+        source: the paper.
+        usual_rank: the default number of directions for a number of languages; None: the method has no rank.
+
+    """
+
+    fit: Callable[[Embedded, int], torch.nn.Module]
+    takes_away: str
+    source: str = ""
+    usual_rank: Callable[[int], int] | None = None
+
+    def rank_for(self, name: str, rank: int, langs: int) -> int:
+        """The rank that the method is fitted with.
+
+        Args:
+            name: of the method, for messages.
+            rank: what was asked for; 0: the default.
+            langs: the number of languages.
+
+        Returns:
+            The rank; 0 for a method without rank.
+
+        Raises:
+            ArgumentError: the method has no rank, and one was asked for.
+
+        """
+        if self.usual_rank is not None:
+            return rank or self.usual_rank(langs)
+        if rank:
+            ranked = [other for other, method in METHODS.items() if method.usual_rank is not None]
+            raise ArgumentError("rank", f"{name} takes no directions away; it is of {', '.join(ranked)}")
+        return 0
+
+
+METHODS: Registry[RemovalMethod] = Registry(
+    "method of language removal",
+    {
+        "centred": Lazy("babelmix.encoders.removal.centred:METHOD"),
+        "subspace": Lazy("babelmix.encoders.removal.subspace:METHOD"),
+        "whiten": Lazy("babelmix.encoders.removal.whitening:METHOD"),
+        "means": Lazy("babelmix.encoders.removal.by_language:MEANS"),
+        "components": Lazy("babelmix.encoders.removal.by_language:COMPONENTS"),
+    },
+)
+
+
+def removal_method(name: str) -> RemovalMethod:
+    """The method of a name.
+
+    Raises:
+        EncoderError: there is none.
+
+    """
+    if name not in METHODS:
+        raise EncoderError(f"the method {name!r} is unknown; use {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+__all__ = ["METHODS", "Array", "Embedded", "RemovalMethod", "removal_method"]

@@ -1,0 +1,63 @@
+"""`centred`: take away the mean of all texts, the difference of queries and passages, and the differences of languages.
+
+It is `subspace` with two directions more. Embeddings lie around a mean that is far from zero, and all cosines are alike there (Mu
+and Viswanath, ICLR 2018, who subtract the mean). Texts of another domain have another mean in much the same direction, so taking
+the direction away works better on them. Queries and passages are different texts with different prompts; their embeddings lie
+apart, as those of languages do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from babelmix.encoders.removal import Array, Embedded, RemovalMethod
+from babelmix.encoders.removal.affine import check_rank_of_langs, without_directions
+
+
+def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> Array:
+    """The directions of the mean, in which queries and passages differ, and in which languages do.
+
+    Languages are compared within a kind, so that what a prompt does to each is seen too.
+
+    Args:
+        members: the embeddings of each language, by kind, each of shape (texts, dimension).
+        rank: how many directions of languages.
+
+    Returns:
+        Orthonormal, shape (rank + kinds, dimension). In the mean, all languages and kinds count alike.
+
+    """
+    means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
+    of_kinds = means.mean(axis=0)
+    # The means of the kinds span their own mean and the directions between them.
+    both = np.linalg.qr(of_kinds.T)[0].T
+    apart = (means - of_kinds).reshape(-1, means.shape[-1])
+    apart = apart - apart @ both.T @ both
+    directions = np.concatenate([both, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
+    # Directions in which nothing differs any more need not be at right angles to the others.
+    return np.linalg.qr(directions.T)[0].T
+
+
+def usual_rank(langs: int) -> int:
+    """All directions in which so many languages can differ."""
+    return max(1, langs - 1)
+
+
+def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+    """Fit the method; see `centred_subspace`."""
+    members = embedded.members()
+    check_rank_of_langs(rank, len(members), embedded.vectors.shape[1])
+    return without_directions(centred_subspace(members, rank))
+
+
+METHOD = RemovalMethod(
+    fit,
+    "the directions of the mean of all texts, from queries to passages, and in which languages differ",
+    "babelmix; see Mu and Viswanath, ICLR 2018",
+    usual_rank,
+)
+
+__all__ = ["METHOD", "centred_subspace", "fit", "usual_rank"]

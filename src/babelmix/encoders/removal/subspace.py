@@ -1,0 +1,55 @@
+"""`subspace`: take the directions away in which the means of languages differ (LSAR)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from babelmix.encoders.removal import Array, Embedded, RemovalMethod
+from babelmix.encoders.removal.affine import check_rank_of_langs, without_directions
+
+
+def language_subspace(means: Array, rank: int) -> Array:
+    """The directions in which languages differ.
+
+    Source: Xie et al., EMNLP 2022, Algorithm 1: the means M are split into a part that all languages share and one of low rank,
+    orthogonal to it.
+
+    Args:
+        means: of languages, shape (languages, dimension).
+        rank: how many directions, below the number of languages.
+
+    Returns:
+        Orthonormal, shape (rank, dimension).
+
+    """
+    columns = means.T
+    mean = columns.mean(axis=1, keepdims=True)
+    u, s, v = np.linalg.svd(columns - mean, full_matrices=False)
+    near = mean + (u[:, :rank] * s[:rank]) @ v[:rank]
+    shared = np.linalg.pinv(near).sum(axis=0, keepdims=True).T
+    shared /= (shared**2).sum()
+    directions: Array = np.linalg.svd(near - shared, full_matrices=False)[0][:, :rank].T
+    return directions
+
+
+def usual_rank(langs: int) -> int:
+    """All directions in which the means of so many languages can differ, but 10 at most."""
+    return max(1, min(10, langs - 1))
+
+
+def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+    """Fit the method; see `language_subspace`."""
+    means = embedded.means_of_langs()
+    check_rank_of_langs(rank, *means.shape)
+    return without_directions(language_subspace(means, rank))
+
+
+METHOD = RemovalMethod(
+    fit,
+    "the directions in which the means of languages differ",
+    "LSAR: Xie et al., EMNLP 2022, Algorithm 1",
+    usual_rank,
+)
+
+__all__ = ["METHOD", "fit", "language_subspace", "usual_rank"]

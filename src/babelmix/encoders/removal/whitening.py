@@ -1,0 +1,33 @@
+"""`whiten`: take the mean and all correlations away."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from babelmix.encoders.removal import Array, Embedded, RemovalMethod
+from babelmix.encoders.removal.affine import affine
+
+
+def whitening(vectors: Array) -> tuple[Array, Array]:
+    """Matrix and offset that make of these vectors ones with mean 0 and covariance 1.
+
+    Source: Su et al., arXiv 2103.15316, with the symmetric root, which turns embeddings least. Directions in which the vectors
+    hardly differ are not stretched beyond what a thousandth of the mean variance would be.
+    """
+    mean = vectors.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
+    floor = 1e-3 * variances.mean()
+    matrix = (directions / np.sqrt(np.maximum(variances, floor))) @ directions.T
+    return matrix, -matrix @ mean
+
+
+def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+    """Fit the method; see `whitening`."""
+    del rank
+    return affine(*whitening(embedded.vectors))
+
+
+METHOD = RemovalMethod(fit, "the mean, and all correlations", "Su et al., arXiv 2103.15316")
+
+__all__ = ["METHOD", "fit", "whitening"]
