@@ -1,7 +1,7 @@
-"""Tokenizers that compose (NFC) what they read, so that decomposed text has the tokens of what it looks like.
+"""Tokenizers that compose text (NFC) before they read it, so that decomposed text has the same tokens as composed text.
 
-The maps of characters that Unigram tokenizers carry have few compositions or none, and `tokenizers` applies those of
-sentencepiece to single clusters, where a letter with two marks keeps one of them apart.
+Unigram tokenizers bring a character map with few compositions or none. And `tokenizers` applies the map to single clusters, where
+a letter with two marks is composed with one of them only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _COMPOSING = ("NFC", "NFKC")
 
 
 def compose_first(encoder: torch.nn.Module) -> None:
-    """Let an encoder's fast tokenizers compose what they read; it is saved with the encoder.
+    """Let an encoder's fast tokenizers compose text. The setting is saved with the encoder.
 
     Args:
-        encoder: it is changed. The embedding of text in NFC stays as it is, and so does the fingerprint.
+        encoder: it is changed. Embeddings of text in NFC stay the same, and so does the fingerprint.
 
     """
     for module in encoder.modules():
@@ -31,15 +31,15 @@ def compose_first(encoder: torch.nn.Module) -> None:
 
 
 def composing(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer, which composes before it does anything else.
+    """Let a tokenizer compose text before anything else; returns the same tokenizer.
 
-    NFC stands there twice, and thrice before a sequence of one: this says that we put it there, and `without_composing` can
-    tell what was there before. A second pass takes no measurable time.
+    NFC is added twice, and three times before a sequence of one step. This marks it as added by babelmix, so that
+    `without_composing` finds the original. A second pass takes no measurable time.
     """
     if tokenizer.normalizer is None:
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.NFC()])
         return tokenizer
-    # A sequence does not say what it holds in any other way.
+    # The only way to read the steps of a sequence.
     before = json.loads(tokenizer.normalizer.__getstate__())
     steps = before["normalizers"] if before["type"] == "Sequence" else [before]
     if not steps or steps[0]["type"] not in _COMPOSING:
@@ -49,7 +49,7 @@ def composing(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def without_composing(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A serialised normaliser as it was before `composing`."""
+    """A serialised normaliser without what `composing` added."""
     if normalizer is None or normalizer["type"] != "Sequence" or normalizer["normalizers"][:2] != [_NFC, _NFC]:
         return normalizer
     rest = normalizer["normalizers"][2:]

@@ -1,4 +1,4 @@
-"""Encoding every text once: embeddings are kept by encoder, prompt and text, so that nothing is encoded twice."""
+"""Encode texts and pictures, and keep their embeddings in the user's cache, so that nothing is encoded twice."""
 
 from __future__ import annotations
 
@@ -51,27 +51,37 @@ def encode(
     memory: int = 1 << 30,
     bf16: bool = False,
 ) -> Embeddings:
-    """Embed texts or pictures, each distinct one once.
+    """Embed texts or pictures. Equal texts are encoded once.
 
-    With `store`, what is encoded is kept in the user's cache under the encoder's fingerprint, every ten seconds and on
-    any interruption; another call goes on from there.
+    With `store`, embeddings are saved in the user's cache every ten seconds and on any interruption. The next call continues from
+    there. The cache is keyed by the encoder's fingerprint.
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        texts: what to embed, one text or several; pictures are opened as they are needed.
-        kind: `"query"` or `"document"`; pictures are the same in both, and kept once.
-        batch_size: texts a forward pass.
-        store: keep embeddings on disk. Static encoders are faster than a disk and are never stored.
+        texts: one text, several texts, or pictures, which are opened when they are needed.
+        kind: `"query"` or `"document"`. A picture has the same embedding for both.
+        batch_size: texts per forward pass.
+        store: keep embeddings on disk. For a static encoder False is faster, see `babelmix.encoders.kinds`.
         label: the words before the progress bar.
-        memory: bytes; a larger result is memory-mapped from a file in the user's cache that is gone when the array is.
-        bf16: run the encoder in bfloat16 mixed precision; such embeddings are stored apart. Where that is slower, it is said.
+        memory: bytes. A larger result is mapped from a temporary file in the user's cache, which disappears with the array.
+        bf16: run the encoder in bfloat16 mixed precision. Such embeddings are stored separately. A note is printed where it is
+            slower than float32.
 
     Returns:
-        float32, shape (texts, dimension), as the encoder gives them (not normalised again).
+        Embeddings as the encoder returns them, float32, shape (texts, dimension). One text, as a string, gives shape
+        (1, dimension).
 
     Raises:
         EmbeddingError: the encoder's forward pass fails.
-        EncoderError: it gave something that is not one vector a text.
+        EncoderError: there is no text, the kind is unknown, or the encoder does not return one vector per text.
+
+    Example:
+        >>> from babelmix.encoders import static
+        >>> encoder = static.from_scratch(["a dog", "ein Hund"], dimension=8)
+        >>> encode(encoder, ["a dog", "ein Hund", "a dog"], "query", store=False).shape
+        (3, 8)
+        >>> encode(encoder, "a dog", "query", store=False).shape
+        (1, 8)
 
     """
     if kind not in KINDS:
@@ -80,7 +90,7 @@ def encode(
     if not texts:
         raise EncoderError("there is no text to encode")
     pictures = isinstance(texts, Pictures)
-    # Before the keys: one text in two forms is embedded once.
+    # Compose before computing keys: one text in two Unicode forms is embedded once.
     texts = texts if isinstance(texts, Pictures) else composed(texts)
     keys = texts.keys if isinstance(texts, Pictures) else text_keys(texts)
     frame = pl.DataFrame({"high": keys[:, 0], "low": keys[:, 1]}).with_row_index("at")
@@ -94,7 +104,7 @@ def encode(
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
     vectors: Embeddings | None = None
 
-    # Everything is written to its place at once: a second copy would take as much memory again.
+    # All parts are written into one array: a second copy would double the memory.
     def rows(dimension: int) -> Embeddings:
         return _empty((len(texts), dimension), memory) if vectors is None else vectors
 
@@ -126,12 +136,12 @@ def encode(
 
 
 def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
-    """Of a picture, the fingerprint of the image tower: another text tower does not change its embedding."""
+    """The fingerprint in the cache. A picture has that of the image tower: another text tower does not change its embedding."""
     return image_fingerprint(encoder) if pictures and kind_of(encoder).has_image_tower else fingerprint(encoder)
 
 
 def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
-    """A float32 array, in memory or, above `memory` bytes, mapped from a file without a name."""
+    """An empty float32 array: in memory, or above `memory` bytes mapped from a temporary file."""
     if 4 * shape[0] * shape[1] <= memory:
         return np.empty(shape, dtype=np.float32)
     size = 4 * shape[0] * shape[1]
@@ -140,10 +150,10 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
         file = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115
     except OSError:
         file = tempfile.TemporaryFile()  # noqa: SIM115
-    # The mapping keeps the file's contents after it is closed and removed.
+    # The mapping keeps the contents after the file is closed and removed.
     with file, writing_to(cache_folder()):
         if hasattr(os, "posix_fallocate"):
-            # A disk that is full when a page of it is written would end the process without a word.
+            # Reserve the space now: a full disk would later kill the process without a message.
             os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
@@ -156,22 +166,22 @@ def encode_batch(
     batch_size: int = 32,
     advice: str = "use one with an image tower",
 ) -> Embeddings:
-    """Embed some texts and pictures at once, without a bar and without keeping anything.
+    """Embed a few texts and pictures, without a progress bar and without the cache.
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
-        inputs: one or several: texts, opened pictures, and functions that open one, in any order. No more pictures are opened
-            at once than have `PIXELS_AT_ONCE` pixels together.
+        inputs: one or several inputs in any order: texts, opened pictures, and functions that open a picture. Open pictures never
+            have more than `PIXELS_AT_ONCE` pixels together.
         kind: `"query"` or `"document"`.
-        batch_size: inputs a forward pass.
-        advice: what to do, for the sentence that the encoder cannot embed pictures.
+        batch_size: inputs per forward pass.
+        advice: the end of the message if the encoder cannot embed pictures.
 
     Returns:
-        float32, shape (inputs, dimension), as the encoder gives them.
+        Embeddings as the encoder returns them, float32, shape (inputs, dimension).
 
     Raises:
-        EmbeddingError: its forward pass fails.
-        EncoderError: the encoder cannot embed pictures, and there are some, or gave something that is not one vector a text.
+        EmbeddingError: the encoder's forward pass fails.
+        EncoderError: the encoder cannot embed pictures, or does not return one vector per text.
 
     """
     inputs = [inputs] if callable(inputs) else as_inputs(inputs, EncoderError)
@@ -187,7 +197,7 @@ def encode_batch(
             vectors = method(batch, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
         except BabelmixError:
             raise
-        except Exception as error:  # a forward pass raises whatever its layers do
+        except Exception as error:  # a forward pass raises any of many types
             if rows is texts or not isinstance(error, (ValueError, TypeError, KeyError)):
                 raise EmbeddingError(_why_not_embedded(encoder, method, batch, error)) from error
             raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
@@ -206,7 +216,7 @@ def encode_batch(
 def _opened(
     encoder: SentenceTransformer, inputs: Sequence[Any], rows: npt.NDArray[np.intp], batch_size: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Any]]]:
-    """Pictures in batches, with their rows: as many as a forward pass takes, or as have not too many pixels together."""
+    """Opened pictures in batches, with their rows. A batch is limited in pictures and in pixels."""
     modules = list(encoder.modules()) if len(rows) else []
     batch: list[Any] = []
     start = pixels = 0
@@ -226,7 +236,7 @@ def _opened(
 def _why_not_embedded(
     encoder: SentenceTransformer, method: Callable[..., Any], batch: Sequence[Any], error: Exception
 ) -> str:
-    """What a forward pass raised, with the first input of the batch that raises something by itself."""
+    """The message for an error of a forward pass. It names the first input of the batch that fails alone."""
     said = f"{named(encoder)}: embedding fails ({type(error).__name__}: {first_line(error)})"
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return f"{said}; there is not enough memory, so use a smaller --batch-size or shorter texts (--max-seq-length)"
@@ -262,13 +272,13 @@ def _encode_missing(
     total: int,
     rows: Callable[[int], Embeddings],
 ) -> Embeddings:
-    """What `rows` gives for the encoder's dimension, with the embeddings of `texts[missing]` written to rows `missing`."""
+    """Encode `texts[missing]`, and write them into these rows of the array that `rows` returns for the encoder's dimension."""
     result: Embeddings | None = None
-    # Chunks of one length are padded least; a fixed shuffle of the chunks keeps the ETA honest.
+    # Chunks of similar length need little padding. Their order is shuffled, so that the remaining time is predicted well.
     pictures = isinstance(texts, Pictures)
     lengths = np.zeros(len(missing)) if pictures else [len(texts[i]) for i in missing]
     by_length = np.argsort(lengths, kind="stable")
-    # Opened pictures are large: no more of them at once than a forward pass takes.
+    # Opened pictures are large: a chunk has only as many as a forward pass.
     size = batch_size if pictures else _CHUNK
     chunks = [by_length[i : i + size] for i in range(0, len(by_length), size)]
     np.random.default_rng(0).shuffle(chunks)
@@ -288,7 +298,7 @@ def _encode_missing(
         with progress_bar(label, total, "pictures" if pictures else "texts", done=total - len(missing)) as bar:
             for chunk in chunks:
                 at = [int(missing[i]) for i in chunk]
-                # Pictures are opened where they are embedded.
+                # encode_batch opens the pictures.
                 batch: list[Any] = [partial(texts.__getitem__, i) if pictures else texts[i] for i in at]
                 vectors = encode_batch(encoder, batch, kind, batch_size=batch_size)
                 if result is None:

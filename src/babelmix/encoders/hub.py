@@ -25,7 +25,7 @@ def local_folder(name: str) -> Path | None:
 
 
 def repository(name: str) -> str:
-    """The full hub name of a model. A name without an owner belongs to sentence-transformers, but for transformers' first models."""
+    """The full hub name of a model. A bare name is one of transformers' first models, or of sentence-transformers."""
     bare = "/" not in name and name.lower() not in ORIGINAL_TRANSFORMER_MODELS
     return f"{_ORGANISATION}/{name}" if bare else name
 

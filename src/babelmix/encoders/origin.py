@@ -1,4 +1,4 @@
-"""What an encoder was loaded from, for messages and for `babelmix encoders NAME`."""
+"""The name that an encoder was loaded by, and where its prompts come from."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Origin:
     """Where an encoder comes from.
 
     Args:
-        name: that it was loaded by.
-        kind: of encoder, see `babelmix.encoders.kinds`.
+        name: the name that it was loaded by.
+        kind: its kind, see `babelmix.encoders.kinds`.
         prompts: where its prompts come from, as the end of a sentence; empty if it has none.
 
     """
@@ -26,7 +26,7 @@ class Origin:
 
 
 def remember(encoder: Module, origin: Origin) -> None:
-    """Keep where an encoder comes from; copies of it know it too."""
+    """Remember where an encoder comes from; copies of the encoder keep it."""
     setattr(encoder, _ATTRIBUTE, origin)
 
 

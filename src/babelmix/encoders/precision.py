@@ -1,4 +1,4 @@
-"""Whether bfloat16 saves any time on this processor: without instructions for it, it costs many times as much."""
+"""Whether bfloat16 saves time on this processor. Without instructions for it, it is many times slower than float32."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from babelmix._progress import console
 from babelmix.encoders.kinds import kind_of
 
 SLOW = 1.5
-"""Times float32 from which one is told."""
+"""Times the time of float32 above which a note is printed."""
 _SIZE = (128, 384, 384)
 _TURNS = 3
 
 
 def tell_if_bfloat16_is_slow(encoder: SentenceTransformer) -> None:
-    """Say so, once a process, if the encoder would be slower in bfloat16 than in float32 where it is."""
+    """Print a note, once a process, if the encoder is on a CPU that is slower in bfloat16 than in float32."""
     if str(encoder.device) != "cpu" or not kind_of(encoder).has_layers:
         return
     _tell(bfloat16_time())
@@ -26,18 +26,18 @@ def tell_if_bfloat16_is_slow(encoder: SentenceTransformer) -> None:
 
 @functools.cache
 def bfloat16_time() -> float:
-    """How long a matrix product takes in bfloat16 on this processor, in times of float32; measured once, in milliseconds."""
+    """The time of a matrix product in bfloat16, divided by its time in float32. Measured once; takes milliseconds."""
     rows, inner, columns = _SIZE
     seconds = {}
     for kind in (torch.float32, torch.bfloat16):
         a, b = torch.ones(rows, inner, dtype=kind), torch.ones(inner, columns, dtype=kind)
-        torch.mm(a, b)  # the first product of a kind sets up
+        torch.mm(a, b)  # the first product of a type includes its setup
         turns = []
         for _ in range(_TURNS):
             began = time.perf_counter()
             torch.mm(a, b)
             turns.append(time.perf_counter() - began)
-        # Whatever else the machine does makes a turn longer, never shorter.
+        # The minimum: other work on the machine only makes a turn longer.
         seconds[kind] = min(turns)
     return seconds[torch.bfloat16] / seconds[torch.float32]
 
@@ -47,7 +47,7 @@ def _tell(times: float) -> None:
     if times > SLOW:
         console.print(
             f"bfloat16 takes {times:.0f} times as long as float32 on this processor, which has no instructions for it; "
-            "leave bf16 out, unless memory is what is short",
+            "leave bf16 out, unless you are short of memory",
             highlight=False,
         )
 

@@ -1,4 +1,4 @@
-"""An encoder's transformer, run by another engine than torch in the same place of the same `SentenceTransformer`."""
+"""Run the transformer of a `SentenceTransformer` by another engine than torch; all other modules stay."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from sentence_transformers import SentenceTransformer
 
 Ids = npt.NDArray[np.int64]
 Run = Callable[[Ids, Ids], npt.NDArray[np.float32]]
-"""Token ids and attention mask, both shape (texts, tokens), to embeddings of tokens, shape (texts, tokens, dimension)."""
+"""From token ids and attention mask, int64, shape (texts, tokens), to token embeddings, shape (texts, tokens, dimension)."""
 
 TOKENS = 256
-"""Of a part of a batch, about: enough to keep a core busy, and little enough that texts of one length come together."""
+"""Approximate tokens in a part of a batch: enough to keep a core busy, few enough that its texts have one length."""
 
 PASS = 128
-"""Texts of a forward pass at least, which are then cut by their tokens."""
+"""The smallest batch, in texts. Batches are then split into parts by tokens."""
 
 
 class Runtime(torch.nn.Module):
-    """What stands in the place of a transformers model, which sentence-transformers goes on to feed and to pool.
+    """Replaces a transformers model inside its `SentenceTransformer`.
 
-    Texts of a batch are put in order of their tokens and cut into parts, so that a short text is not padded to the longest;
-    parts are run side by side, each on one core, which wastes less than one part on all cores.
+    The texts of a batch are sorted by length and split into parts, so that a short text is not padded to the longest. The parts
+    run at the same time, each on one core. This is faster than one part on all cores.
 
     Args:
-        config: of the transformers model.
+        config: the configuration of the transformers model.
         whole: runs one part on all cores.
-        parts: runs a part on one core; as many run at once as there are cores.
-        cores: how many.
-        name: of engine and precision, as in `onnx-int8`.
-        weights: the digest that all weights of the encoder have been added to.
+        parts: runs a part on one core; each core runs one part at a time.
+        cores: the number of cores.
+        name: engine and precision, as in `onnx-int8`.
+        weights: a digest of all float32 weights of the encoder.
+        layout: the version of the export, see `babelmix.encoders.backends.LAYOUT`.
 
     """
 
@@ -50,19 +51,19 @@ class Runtime(torch.nn.Module):
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="forward") if cores > 1 else None
 
     def weights(self) -> hashlib._Hash:
-        """A copy of the digest of the encoder's float32 weights, to go on with."""
+        """A copy of the digest of the encoder's float32 weights; the caller may add to it."""
         return self._weights.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Runtime:
-        """Itself: nothing changes it, and engines cannot be copied."""
+        """Return itself: it never changes, and engines cannot be copied."""
         return self
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
-        """Embed tokens; those of padding become zero.
+        """Embed tokens; the embeddings of padding are zero.
 
         Args:
             input_ids: int64, shape (texts, tokens).
-            attention_mask: the same shape.
+            attention_mask: int64, shape (texts, tokens).
 
         Returns:
             `last_hidden_state`: float32, shape (texts, tokens, dimension).
@@ -93,7 +94,7 @@ class Runtime(torch.nn.Module):
 
 
 def _cuts(lengths: npt.NDArray[np.int64], tokens: int) -> list[npt.NDArray[np.intp]]:
-    """Rows in parts of about so many tokens with their padding, longest texts first."""
+    """Split rows into parts of about so many tokens, padding included, the longest texts first."""
     order = np.argsort(-lengths, kind="stable")
     cuts = []
     start = 0
@@ -105,19 +106,19 @@ def _cuts(lengths: npt.NDArray[np.int64], tokens: int) -> list[npt.NDArray[np.in
 
 
 def runtime_of(encoder: SentenceTransformer) -> Runtime | None:
-    """What runs an encoder's transformer in torch's place, if anything does."""
+    """The engine that runs the encoder's transformer; None for torch."""
     model = getattr(next(iter(encoder.children()), None), "model", None)
     return model if isinstance(model, Runtime) else None
 
 
 def backend_of(encoder: SentenceTransformer) -> str:
-    """`torch`, or the engine and precision of an encoder's transformer, as in `onnx-int8`."""
+    """`torch`, or engine and precision, as in `onnx-int8`."""
     found = runtime_of(encoder)
     return "torch" if found is None else found.name
 
 
 def store_suffix(encoder: SentenceTransformer) -> str:
-    """What tells embeddings of an encoder apart from those of the same weights in torch."""
+    """Added to the fingerprint in the cache, so that engines do not share embeddings; empty for torch."""
     found = runtime_of(encoder)
     return "" if found is None else f"-{found.name}-{found.layout}"
 

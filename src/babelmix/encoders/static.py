@@ -1,4 +1,4 @@
-"""Static encoders: token vectors averaged, from scratch or started from a transformer's vocabulary."""
+"""Static encoders: the mean of token vectors. They are made from scratch, or from the token vectors of a transformer."""
 
 from __future__ import annotations
 
@@ -26,28 +26,39 @@ FROM_E5 = STATIC_FROM_E5
 
 LEARNING_RATE = 5e-3
 VOCABULARY = 32_000
-"""Pieces of a learned vocabulary at most, by default."""
+"""The default for the largest number of pieces of a learned vocabulary."""
 DIMENSION = 256
-"""Of vectors from scratch, by default."""
+"""The default dimension of vectors from scratch."""
 
 _RARITY = 1e-3
 
 
 def is_static(encoder: torch.nn.Module) -> bool:
-    """Whether an encoder only averages token vectors."""
+    """Whether an encoder is the mean of token vectors, without further layers."""
     return any(isinstance(module, StaticEmbedding) for module in encoder.children())
 
 
 def from_scratch(
     texts: str | Iterable[str], *, vocabulary: int = VOCABULARY, dimension: int = DIMENSION, seed: int = 0
 ) -> SentenceTransformer:
-    """A static encoder with random vectors whose Unigram vocabulary is learned from `texts`.
+    """Make a static encoder with random vectors. Its Unigram vocabulary is learned from texts.
 
     Args:
         texts: training texts in all languages.
-        vocabulary: pieces at most.
-        dimension: of the vectors.
-        seed: of the vectors.
+        vocabulary: the largest number of pieces.
+        dimension: the dimension of the vectors.
+        seed: the seed of the vectors.
+
+    Returns:
+        The encoder, on the CPU.
+
+    Raises:
+        EncoderError: no vocabulary can be learned from the texts.
+
+    Example:
+        >>> encoder = from_scratch(["a dog", "ein Hund", "un chien"], dimension=16)
+        >>> encoder.encode(["a dog", "chien"]).shape
+        (2, 16)
 
     """
     tokenizer = composing(unigram.learn(texts, vocabulary))
@@ -57,7 +68,7 @@ def from_scratch(
 
 
 def initialise(encoder: SentenceTransformer, seed: int) -> None:
-    """Give a static encoder new random vectors: normal, of expected length one."""
+    """Replace the vectors of a static encoder by random ones, normally distributed with an expected squared length of 1."""
     for module in encoder.children():
         if isinstance(module, StaticEmbedding):
             weight = module.embedding.weight
@@ -71,21 +82,25 @@ def from_transformer(
     texts: Iterable[str] | None,
     memory: TokenMemory | None = None,
 ) -> SentenceTransformer:
-    """A static encoder that starts from a transformer's token vectors, centred and weighted by rarity.
+    """Make a static encoder from the token vectors of a transformer. Vectors are centred, and rare tokens get more weight.
 
-    The weight of a piece is a / (a + p) with a = 1e-3: the smooth inverse frequency of Arora et al. (ICLR 2017). p is the
-    piece's probability in the vocabulary's own Unigram model; for other vocabularies, which are ordered by frequency, by
-    Zipf's law.
+    The weight of a piece is a / (a + p) with a = 1e-3. p is the probability of the piece in a Unigram vocabulary. Other
+    vocabularies are ordered by frequency, so p follows Zipf's law.
+
+    Source: smooth inverse frequency, Arora et al., ICLR 2017.
 
     Args:
-        tokenizer: the transformer's.
+        tokenizer: the tokenizer of the transformer; it is changed.
         vectors: its input embeddings, float32, shape (vocabulary, dimension).
-        texts: keep only the pieces that these texts use (and all single characters), which makes the encoder about ten
-            times smaller and segments these texts as before; None keeps all.
-        memory: filled with the token ids of `texts`, if given.
+        texts: keep only single characters and the pieces that these texts use. The encoder becomes about ten times smaller, and
+            these texts have the same tokens as before. None: keep all pieces.
+        memory: is filled with the token ids of `texts`.
+
+    Returns:
+        The encoder, on the CPU.
 
     Raises:
-        EncoderError: the vocabulary is to be pruned and is not a Unigram one.
+        EncoderError: `texts` are given, and the vocabulary is not Unigram.
 
     """
     composing(tokenizer).no_truncation()
@@ -104,7 +119,7 @@ def from_transformer(
         return _encoder(tokenizer, torch.from_numpy(vectors))
     keep = _used(tokenizer, texts, len(names), memory)
     keep |= np.fromiter((len(piece.lstrip("▁")) <= 1 for piece in names), dtype=bool, count=len(names))
-    # Special tokens stay, so that the tokenizer's own references to them hold.
+    # The tokenizer refers to its special tokens, so they stay.
     keep[[token_id for token_id in tokenizer.get_added_tokens_decoder() if token_id < len(names)]] = True
     kept = np.flatnonzero(keep)
     if memory is not None:
@@ -113,7 +128,7 @@ def from_transformer(
 
 
 def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> SentenceTransformer:
-    """`from_transformer` with `e5-small-offline`.
+    """Make a static encoder from the token vectors of `e5-small-offline`; see `from_transformer`.
 
     Raises:
         MissingExtraError: the extra `offline` is not installed.
@@ -128,10 +143,10 @@ def from_e5(texts: Iterable[str] | None, memory: TokenMemory | None = None) -> S
 def from_encoder(
     encoder: SentenceTransformer, texts: Iterable[str] | None, memory: TokenMemory | None = None
 ) -> SentenceTransformer:
-    """`from_transformer` with any encoder that has a fast tokenizer and input embeddings.
+    """Make a static encoder from the token vectors of another encoder; see `from_transformer`.
 
     Raises:
-        EncoderError: it has not.
+        EncoderError: the encoder is no transformer, or has no fast tokenizer.
 
     """
     transformer: Any = getattr(encoder[0], "auto_model", None)
@@ -169,7 +184,7 @@ def _batches(texts: str | Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _pruned(tokenizer: Tokenizer, kept: npt.NDArray[np.int64]) -> Tokenizer:
-    """The tokenizer with some of its Unigram pieces (all special tokens among them), renumbered in order."""
+    """A copy of a Unigram tokenizer with only these pieces, among them all special tokens. Ids are renumbered in order."""
     description: dict[str, Any] = json.loads(tokenizer.to_str())
     if description["model"]["type"] != "Unigram":
         raise EncoderError(f"a vocabulary of type {description['model']['type']} cannot be pruned; Unigram can")
@@ -205,16 +220,16 @@ def make_static(
     trust_code: bool = False,
     memory: TokenMemory | None = None,
 ) -> SentenceTransformer:
-    """Make `static` (learned from `texts`), `static-e5` or `static:NAME` (pruned to `texts`, or whole if None).
+    """Make `static`, whose vocabulary is learned from texts, or `static-e5` or `static:NAME`, whose vocabulary is pruned to them.
 
     Args:
-        name: of the encoder.
-        texts: the training texts.
-        vocabulary: pieces of a learned vocabulary at most; None: `VOCABULARY`.
-        dimension: of vectors from scratch; None: `DIMENSION`.
+        name: the name of the encoder.
+        texts: the training texts; None: keep the whole vocabulary of a pretrained encoder.
+        vocabulary: the largest number of pieces of a learned vocabulary; None: `VOCABULARY`.
+        dimension: the dimension of vectors from scratch; None: `DIMENSION`.
         seed: not used. Vectors from scratch are those of seed 0; `initialise` draws others.
         trust_code: see `load_encoder`.
-        memory: filled with token ids where they are found anyway.
+        memory: is filled with the token ids of the texts, if they are needed here anyway.
 
     Raises:
         EncoderError: there is no such encoder, or it has no token vectors to start from.

@@ -26,13 +26,13 @@ NOTHING_STORED = pl.DataFrame(schema={**dict.fromkeys(_COLUMNS, pl.UInt64), "sha
 
 
 class EmbeddingStore:
-    """Embeddings of one encoder and one kind of text on disk, added to in shards that are whole or absent.
+    """Embeddings of one encoder and one kind of input on disk.
 
-    A shard is a file of keys and one of vectors. Beside each key stands a checksum of the key and its vector; a shard of an
-    earlier version has none, and is removed like one that is damaged.
+    Embeddings are added in shards. A shard is a file of keys and a file of vectors, and is complete or absent. Each key has a
+    checksum of the key and its vector. Shards of an older version have no checksums and are removed, as damaged ones are.
 
     Args:
-        folder: where; several processes may share it.
+        folder: the folder of the shards; several processes may share it.
 
     """
 
@@ -42,17 +42,22 @@ class EmbeddingStore:
 
     @classmethod
     def of(cls, name: str, kind: str) -> EmbeddingStore:
-        """The user's cache of an encoder.
+        """The store of an encoder in the user's cache.
 
         Args:
-            name: the encoder's fingerprint, and what else its embeddings depend on.
+            name: the encoder's fingerprint, and what else its embeddings depend on, such as the precision.
             kind: `query`, `document` or `image`.
 
         """
         return cls(cache_folder() / "embeddings" / name / (f"image-{PICTURES}" if kind == "image" else kind))
 
     def load(self) -> tuple[pl.DataFrame, list[Path]]:
-        """What is stored: columns `high`, `low` (the text's key), `check`, `shard`, `row`; and the shards' vector files."""
+        """All stored keys, and the vector files of the shards.
+
+        Returns:
+            Columns `high` and `low` (the text's key), `check`, `shard` and `row`; and the files, by shard number.
+
+        """
         frames = [NOTHING_STORED]
         files: list[Path] = []
         for key_file in sorted(self.folder.glob("*.keys.npy")):
@@ -60,7 +65,7 @@ class EmbeddingStore:
             try:
                 keys, vectors = _mapped(key_file), _mapped(vector_file)
             except OSError:
-                continue  # gone, or not to be read: encoded again
+                continue  # gone or unreadable: encoded again
             if (
                 keys is None
                 or vectors is None
@@ -80,11 +85,11 @@ class EmbeddingStore:
         return pl.concat(frames).unique(["high", "low"], keep="first"), files
 
     def read(self, file: Path, rows: pl.DataFrame) -> Embeddings | None:
-        """The vectors of some rows of a shard; None if one of them is damaged: then the shard is removed.
+        """The vectors of some rows of a shard; None if one of them is damaged, and the shard is then removed.
 
         Args:
-            file: the shard's, as `load` gives it.
-            rows: of the shard, as `load` gives them.
+            file: the vector file of the shard, from `load`.
+            rows: rows of the shard, from `load`.
 
         Returns:
             float32, shape (rows, dimension).
@@ -102,7 +107,11 @@ class EmbeddingStore:
         return None
 
     def add(self, keys: Keys, vectors: Embeddings) -> None:
-        """Add a shard; the key file gets its name last and makes it count.
+        """Add a shard. Its key file is named last, and makes the shard valid.
+
+        Args:
+            keys: of the texts, uint64, shape (texts, 2).
+            vectors: float32, shape (texts, dimension).
 
         Raises:
             WriteError: the disk is full.
@@ -126,7 +135,7 @@ class EmbeddingStore:
                 vector_file.with_name(vector_file.name.replace(".vectors.", f".{kind}.")).unlink()
 
     def _sweep(self) -> None:
-        """Remove what processes that died left, once."""
+        """Remove unfinished shards of processes that died, once."""
         if self._swept:
             return
         self._swept = True
@@ -134,7 +143,7 @@ class EmbeddingStore:
         clear_leftovers(self.folder)
         for file in vectors:
             keys = file.name.replace(".vectors.npy", ".keys.npy")
-            # A process that still writes has begun its keys before the vectors got their name.
+            # A process that is still writing has started its key file before it named its vectors.
             if not any(self.folder.glob(f".{keys}.*")) and not (self.folder / keys).exists():
                 file.unlink(missing_ok=True)
 
@@ -146,7 +155,7 @@ def text_keys(texts: Sequence[str]) -> Keys:
 
 
 def _mapped(file: Path) -> npt.NDArray[np.generic] | None:
-    """An array where it lies; None if it is damaged. A header is held against the file's size.
+    """Map an array into memory; None if it is damaged. NumPy compares the header with the size of the file.
 
     Raises:
         OSError: the file is gone or cannot be read.
@@ -156,7 +165,7 @@ def _mapped(file: Path) -> npt.NDArray[np.generic] | None:
         found: npt.NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
-    except Exception:  # a header is Python, and damage in it raises whatever Python's parser does
+    except Exception:  # the header is a Python literal, and a damaged one raises any of many types
         return None
     return found
 

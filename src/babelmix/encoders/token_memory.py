@@ -1,4 +1,4 @@
-"""Token ids of texts that static encoders have seen, so that runs over the same texts tokenise them once."""
+"""A memory of token ids, so that several trainings of static encoders on the same texts tokenise them once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 
 
 class TokenMemory:
-    """Token ids of texts already seen, so that runs over the same texts tokenise them once.
+    """Token ids by text.
 
     Args:
-        limit: bytes of ids to hold at most; what comes after is tokenised anew each time.
+        limit: memory in bytes. Texts that do not fit are tokenised again at each use.
 
     """
 
@@ -26,7 +26,7 @@ class TokenMemory:
         self._room = limit
 
     def add(self, text: str, ids: Sequence[int]) -> None:
-        """Keep a text's ids if there is room."""
+        """Keep the ids of a text if there is room."""
         if self._room > 0 and text not in self._ids:
             self._ids[text] = np.array(ids, dtype=np.int32)
             self._room -= 4 * len(ids) + len(text)
@@ -48,10 +48,15 @@ class TokenMemory:
 
 
 def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
-    """Let a static encoder, and every copy of it, look its tokens up in `memory`.
+    """Let a static encoder and its copies look token ids up in a memory.
 
-    The stock module tokenises each text at each use, which is most of a static encoder's time. Nothing of this is saved
+    sentence-transformers tokenises each text at each use. This takes most of the time of a static encoder. The memory is not saved
     with the encoder.
+
+    Args:
+        encoder: it is changed if it is static.
+        memory: the memory.
+
     """
     for module in encoder.children():
         if isinstance(module, StaticEmbedding):
