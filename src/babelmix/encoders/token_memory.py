@@ -50,8 +50,8 @@ class TokenMemory:
 def remember_tokens(encoder: SentenceTransformer, memory: TokenMemory) -> None:
     """Let a static encoder and its copies look token ids up in a memory.
 
-    sentence-transformers tokenises each text at each use. This takes most of the time of a static encoder. The memory is not saved
-    with the encoder.
+    sentence-transformers tokenises each text at each use. This takes most of the time of a static encoder. The memory is
+    not saved with the encoder.
 
     Args:
         encoder: it is changed if it is static.
