@@ -1,10 +1,10 @@
-"""What runs an encoder on a CPU: texts a second, the time of one query, and what int8 changes in an audit.
+"""Run an encoder on a CPU with several backends: texts per second, time of one query, and the effect of int8 on an audit.
 
 python benchmarks/backends.py CORPUS [--langs ar,de,...] [--rounds 5]
 
-Texts are queries and passages of the corpus, half each. Every contestant is a process of its own that waits for its turn; they
-take turns, so that what else the machine does meets all alike. Seconds of cores hardly notice other processes. Writes the tables
-of docs/benchmarks.md.
+Half of the texts are queries of the corpus, half are passages. Each backend runs in its own process. The processes take turns,
+so that other programs on the machine slow all of them alike; CPU seconds are hardly affected by other programs. Writes the
+tables of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BATCH = 32
 
 
 def main() -> None:
-    """Let contestants take turns, then audit."""
+    """Measure the backends in turn, then audit with each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--langs", default="", help="of the audits; all unless told")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 class Child:
-    """A contestant in a process of its own."""
+    """One backend in a process of its own."""
 
     def __init__(self, name: str, arguments: argparse.Namespace, threads: int | None = None) -> None:
         given = [arguments.corpus, "--langs", arguments.langs, "--texts", str(arguments.texts), "--child", name]
@@ -91,20 +91,20 @@ class Child:
         return json.loads(line)
 
     def ask(self, what: str) -> Any:
-        """Do `what`, and wait for the result."""
+        """Send a request and wait for the result."""
         assert self._process.stdin is not None
         print(what, file=self._process.stdin, flush=True)
         return self._read()
 
     def end(self) -> None:
-        """Let it go."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
 
 
 def child(arguments: argparse.Namespace) -> None:
-    """Load, then do what is asked for on standard input; answers are lines of JSON."""
+    """Load the encoder, then read requests from standard input and write the answers as lines of JSON."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from babelmix.corpus import open_corpus
@@ -174,7 +174,7 @@ def child(arguments: argparse.Namespace) -> None:
 
 
 def features(encoder: Any, texts: dict[str, list[str]], start: int, stop: int | None) -> list[Any]:
-    """Tokens of texts in batches of one length, as nearly as may be."""
+    """Token tensors of texts in batches; the texts of a batch have nearly the same length."""
     made = []
     for kind, some in texts.items():
         prompt = encoder.prompts.get(kind) or ""
@@ -187,7 +187,7 @@ def features(encoder: Any, texts: dict[str, list[str]], start: int, stop: int | 
 
 
 def forward(encoder: Any, batches: list[Any]) -> None:
-    """The encoder's first module on tokens, and nothing else."""
+    """Run the encoder's first module on tokens, without tokenising."""
     import torch
 
     with torch.inference_mode():
@@ -196,7 +196,7 @@ def forward(encoder: Any, batches: list[Any]) -> None:
 
 
 def loaded(name: str) -> Any:
-    """The encoder of a contestant."""
+    """The encoder of a backend."""
     from babelmix.encoders import load_encoder
 
     if name != "onnx-float32":
@@ -221,7 +221,7 @@ def loaded(name: str) -> Any:
 
 
 def throughput(arguments: argparse.Namespace) -> str:
-    """Texts a second of every contestant."""
+    """Texts per second of every backend."""
     children = {name: Child(name, arguments) for name in CONTESTANTS}
     rates: dict[str, list[float]] = {name: [] for name in children}
     busy: dict[str, list[float]] = {name: [] for name in children}
@@ -254,7 +254,7 @@ def throughput(arguments: argparse.Namespace) -> str:
 
 
 def one_query(arguments: argparse.Namespace) -> str:
-    """Milliseconds of one query, on one core and on all."""
+    """Milliseconds for one query, on one core and on all cores."""
     cores = os.cpu_count() or 1
     names = ("torch", "onnx", "openvino", BARE)
     took: dict[tuple[str, int], list[float]] = {}
@@ -303,7 +303,7 @@ def audits(arguments: argparse.Namespace) -> str:
 
 
 def bits(arguments: argparse.Namespace) -> str:
-    """Weights of eight and of seven bits against float32: cosines, nearest neighbours, and texts a second of cores."""
+    """Weights of eight and of seven bits against float32: cosines, nearest neighbours, and texts per CPU second."""
     from babelmix.corpus import open_corpus
     from babelmix.encoders import load_encoder, onnx_engine
     from babelmix.encoders.embed import encode_batch
@@ -349,7 +349,7 @@ def bits(arguments: argparse.Namespace) -> str:
 
 
 def _neighbours(vectors: Any) -> Any:
-    """The ten nearest other texts of each."""
+    """The ten nearest other texts of each text."""
     scores = vectors @ vectors.T
     np.fill_diagonal(scores, -9)
     return np.argsort(-scores, axis=1)[:, :10]

@@ -1,19 +1,20 @@
-"""Data-parallel training: which ranks hold what, how much two processes gain, and what feeding a step takes.
+"""Data-parallel training: which rank holds which languages, the speed-up by two processes, and the cost of preparing a step.
 
 python benchmarks/data_parallel.py --corpus libreoffice-help=blocks.parquet
 python benchmarks/data_parallel.py --parts ranks          # no timing: any machine will do
-python benchmarks/data_parallel.py --quick                # does it run?
+python benchmarks/data_parallel.py --quick                # a short run, to see that everything works
 
-Every measurement is a run of its own under `torch.distributed.run` (gloo, CPU).
+Each measurement is a run of its own under `torch.distributed.run` (gloo, CPU).
 
-Ranks: sentence-transformers' trainer on one data set a language, with its own samplers, and babelmix's, both training a
-small encoder. One instrument for both: it looks at the texts that reach the data collator of each rank.
+Ranks: sentence-transformers' trainer with one data set per language and its own samplers, and babelmix's trainer. Both train a
+small encoder. Both are observed at the same place: the texts that reach the data collator of each rank.
 
-Throughput: `babelmix.training.train` as a user starts it, with a fixed number of threads a process; the first steps are not
-timed, and the set-ups take turns. Two processes of one thread are compared with one process of one thread at the same pairs
-a process, which is what data parallelism is for; and beside it stands what torch makes of two threads in one process.
+Throughput: `babelmix.training.train`, called as a user calls it, with a fixed number of threads per process. The first steps
+are not timed, and the set-ups take turns. Two processes with one thread each are compared with one process with one thread, at
+the same number of pairs per process: this is the case that data parallelism is for. The table also has one process with two
+threads.
 
-Feeding: in those same runs, the time for the plan, for reading texts and for the collator (tokenisation) of all timed steps.
+Feeding: the time for the plan, for reading texts and for the collator (tokenisation) in all timed steps of the same runs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ WATCHED = ("plan", "texts", "collator")
 
 
 def callback(collated: Callable[[Any], Any], step_end: Callable[[], None] = lambda: None) -> Any:
-    """A callback that puts `collated(collate_fn)` in the place of the data loader's collator before the first step."""
+    """A callback that replaces the data loader's collator by `collated(collate_fn)` before the first step."""
     from transformers import TrainerCallback
 
     class Between(TrainerCallback):
@@ -66,13 +67,13 @@ def callback(collated: Callable[[Any], Any], step_end: Callable[[], None] = lamb
 
 
 def languages_of(rows: list[dict[str, str]]) -> str:
-    """The language of a batch whose texts are all of one, otherwise `several`."""
+    """The language of a batch if all its texts have the same one, otherwise `several`."""
     langs = {row[side].split()[0] for row in rows for side in ("query", "passage")}
     return langs.pop() if len(langs) == 1 else "several"
 
 
 def held(job: dict[str, Any]) -> dict[str, list[str]]:
-    """What this rank is given at each step, for each sampler."""
+    """What this rank receives at each step, for each sampler."""
     import torch
 
     from babelmix import _processes
@@ -105,7 +106,7 @@ def held(job: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def ours(encoder: Any, data: Any, strategy: str, steps: int, place: Path, watch: Any) -> None:
-    """Babelmix's training."""
+    """Train with babelmix."""
     from babelmix import _processes
     from babelmix.training import TrainingSettings, train
 
@@ -120,7 +121,7 @@ def ours(encoder: Any, data: Any, strategy: str, steps: int, place: Path, watch:
 
 
 def theirs(encoder: Any, data: Any, sampler: str, split: bool, steps: int, place: str, watch: Any) -> None:
-    """sentence-transformers' training on one data set a language, negatives from all ranks."""
+    """Train with sentence-transformers: one data set per language, negatives gathered from all ranks."""
     from datasets import Dataset, DatasetDict
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -150,7 +151,7 @@ def theirs(encoder: Any, data: Any, sampler: str, split: bool, steps: int, place
 
 
 def ranks_table(worlds: list[int], folder: Path) -> None:
-    """In how many steps ranks hold different languages."""
+    """The number of steps in which the ranks hold different languages."""
     print("### What the ranks hold\n")
     print("| batches | ranks | steps | of one language in each rank | steps in which ranks hold different ones |")
     print("|---|---|---|---|---|")
@@ -180,7 +181,7 @@ def ranks_table(worlds: list[int], folder: Path) -> None:
 
 
 def measured(job: dict[str, Any]) -> dict[str, Any]:
-    """One run of babelmix's training: seconds of the timed steps, and of feeding them."""
+    """One run of babelmix's training: seconds of the timed steps, and of preparing them."""
     import torch
 
     from babelmix.batches import BatchPlan
@@ -224,7 +225,7 @@ def measured(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def throughput_tables(asked: argparse.Namespace, folder: Path) -> None:
-    """Pairs a second of each set-up, and what feeding takes of a step."""
+    """Pairs per second of each set-up, and the share of a step that its preparation takes."""
     rate_lines, feeding_lines = [], []
     for precision in asked.precision:
         results: dict[tuple[int, int, int], list[dict[str, float]]] = {setup: [] for setup in SETUPS}
@@ -266,7 +267,7 @@ def throughput_tables(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def main() -> None:
-    """Print the parts asked for."""
+    """Print the selected parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=("ranks", "rate"), default=["ranks", "rate"])
     parser.add_argument("--corpus", help="NAME=PATH; by default made texts")

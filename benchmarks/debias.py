@@ -1,11 +1,12 @@
-"""Language taken out of an encoder without training: what each method of `babelmix debias` does to a benchmark.
+"""Remove language from an encoder without training: the effect of each method of `babelmix debias` on a benchmark.
 
 python benchmarks/debias.py libreoffice-help=PATH xquad-r=PATH
 python benchmarks/debias.py libreoffice-help=PATH xquad-r=PATH --model FOLDER --table debias-trained
 
-Fitted on the passages and queries of the first corpus, looked at on the second, whose texts and languages (all but those it
-shares) no method has seen; and, for what could be reached at best, fitted on those of the second itself. No method is told
-the language of a text. Embeddings are kept, so that another run goes on. Writes its table into docs/results.md.
+Each method is fitted on the passages and queries of the first corpus and audited on the second. The methods have seen neither
+the texts of the second corpus nor its languages, except for those that both corpora have. As an upper bound, each method is
+also fitted on the second corpus itself. No method is given the language of a text. Embeddings are cached, so that a second run
+continues. Writes its table into docs/results.md.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SHOWN = (*TESTED, "bias/same-language share@10")
 
 
 def main() -> None:
-    """Fit, look, tabulate."""
+    """Fit, audit, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("benchmark")
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def tail(encoder: SentenceTransformer, start: int, vectors: Any) -> Any:
-    """Embeddings as the modules from `start` on leave them."""
+    """The embeddings after the modules from `start` on."""
     features = {"sentence_embedding": torch.from_numpy(np.asarray(vectors, dtype=np.float32))}
     with torch.inference_mode():
         for module in list(encoder)[start:]:
@@ -85,7 +86,7 @@ def tail(encoder: SentenceTransformer, start: int, vectors: Any) -> Any:
 
 
 def cells(corpus: Corpus, queries: Any, passages: Any) -> list[str]:
-    """What is shown of a system."""
+    """The cells of one row of the table."""
     found = measures(rank_table(corpus, queries, passages), ["mAP"])
     return [shown(key, found[key].macro()) for key in SHOWN]
 

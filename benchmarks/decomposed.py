@@ -1,9 +1,10 @@
-"""Decomposed questions (NFD, as macOS names files and PDFs give text): the first answer right, read as given and composed.
+"""Decomposed questions (NFD, as in macOS file names and texts from PDFs): R@1 with and without composing them first.
 
 python benchmarks/decomposed.py --xquad-r PATH --libreoffice-help PATH [--questions 100]
 
-The passages are as published; the questions are given in NFC and in NFD. *As given* takes the composing out of the tokenizer, as
-it was before. Every question has its passage among those of its language. Writes the table of docs/benchmarks.md.
+The passages are used as published. The questions are given in NFC and in NFD. *As given* removes the composing step from the
+tokenizer, which is how the encoder worked before. The candidates of a question are the passages in its language. Writes the
+table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FORMS = ("NFC", "NFD")
 
 
 def main() -> None:
-    """Ask in both forms, of the encoder as it is and as it was."""
+    """Ask in both forms, with and without the composing step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--xquad-r", required=True)
     parser.add_argument("--libreoffice-help", required=True)
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def as_given(encoder: Any) -> None:
-    """Take the composing out of an encoder's tokenizer."""
+    """Remove the composing step from an encoder's tokenizer."""
     backend = encoder.tokenizer.backend_tokenizer
     description = json.loads(backend.to_str())
     description["normalizer"] = without_composing(description["normalizer"])
@@ -83,7 +84,7 @@ def as_given(encoder: Any) -> None:
 
 
 def asked(corpus: Corpus, lang: str, questions: int, passages: int) -> tuple[list[str], list[str], np.ndarray]:
-    """Questions of different right answers, passages of the same language, and where the right one of each is."""
+    """Questions with distinct relevant passages, the passages in the same language, and the row of each relevant passage."""
     sides = [dict(_rows(table, lang)) for table in (corpus.queries, corpus.passages)]
     relevant: dict[str, str] = {}
     pairs = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item"))

@@ -1,9 +1,9 @@
-"""Does distilling keep a fine-tuned encoder good at what it was not trained on? One seed each, on a benchmark.
+"""Does distillation keep a fine-tuned encoder good at tasks that it was not trained on? One seed each, on a benchmark.
 
 python benchmarks/distilling.py libreoffice-help=PATH xquad-r=PATH --to runs/distilling
 
-Every encoder is trained here, with the settings of the recipe `e5-libreoffice` but for what its row says. What is finished is
-not done again. Writes its table into docs/results.md.
+Trains every encoder with the settings of the recipe `e5-libreoffice`, except for the settings that its row names. Finished runs
+are not repeated. Writes its table into docs/results.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SHOWN = (*TESTED, "bias/same-language share@10")
 
 
 def main() -> None:
-    """Train, audit, tabulate."""
+    """Train, audit, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("benchmark")

@@ -1,10 +1,10 @@
-"""The engine in a folder against FAISS: exact and through a graph, with a language filter and without.
+"""The engine in a folder against FAISS: exact search and graph search, with and without a language filter.
 
 python benchmarks/engine.py libreoffice-help=PATH --rows 200000
 
-Vectors are those of real passages and their headings through the static encoder made of E5's token vectors. The engine is asked
-as the service asks it, texts and metadata of the rows found included; FAISS gives numbers of rows only. Writes the table of
-docs/benchmarks.md. The peer: pip install faiss-cpu.
+The vectors are real passages and their headings, embedded by the static encoder that is made from E5's token vectors. The
+engine is called as the service calls it, and returns texts and metadata of the rows; FAISS returns row numbers only. Writes the
+table of docs/benchmarks.md. Install the peer with: pip install faiss-cpu.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Ask = Callable[[np.ndarray, list[str] | None], Answers]
 
 
 def main() -> None:
-    """Build, ask in turn, compare."""
+    """Build the stores, search them in turn, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--rows", type=int, default=200_000)
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def products(vectors: np.ndarray, queries: np.ndarray) -> tuple[Cost, Cost]:
-    """The bare product of the vectors with the queries, one at a time and all at once: every exact search needs it."""
+    """The matrix product of the vectors with the queries, one query at a time and all at once: every exact search needs it."""
     rows, asked = torch.from_numpy(vectors), torch.from_numpy(queries)
 
     def product(block: torch.Tensor) -> None:
@@ -135,7 +135,7 @@ def products(vectors: np.ndarray, queries: np.ndarray) -> tuple[Cost, Cost]:
 def measured(
     ask: Ask, queries: np.ndarray, filters: list[str] | None
 ) -> tuple[tuple[Cost, Answers], tuple[Cost, Answers]]:
-    """Time and answers, one query at a time and all at once."""
+    """Time and results, one query at a time and all at once."""
     each = cost(lambda: [ask(queries[i : i + 1], filters and filters[i : i + 1])[0] for i in range(len(queries))])
     return each, cost(lambda: ask(queries, filters))
 
@@ -201,12 +201,12 @@ def systems(
 
 
 def normal(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of length one, float32."""
+    """Vectors normalised to length one, float32."""
     return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 def recall(found: Answers, right: Answers) -> float:
-    """The share of rows found that are as near as the last of the right ones."""
+    """The share of the rows found that are at least as near as the last row of the exact result."""
     shares = []
     for scores, best in zip(found, right, strict=True):
         best = [score for score in best if score > -1e30]  # FAISS fills up with the lowest number

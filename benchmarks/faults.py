@@ -1,16 +1,17 @@
-"""What every command that writes leaves in the end, if it is killed, interrupted, or has a full disk.
+"""Kill, interrupt and fill the disk of every command that writes, and compare the result with that of an undisturbed run.
 
     python benchmarks/faults.py --kills 100 --interrupts 11 --full 22 | python benchmarks/record.py faults
-    python benchmarks/faults.py --only 'train;audit' --kills 30     # some commands alone
+    python benchmarks/faults.py --only 'train;audit' --kills 30     # some commands only
 
-A command runs undisturbed, twice: what differs between the two is a time, or chance, and is looked at. Then it is disturbed at a
-random moment of its run, again and again, and started anew with the same words until it ends. It is to end with the same files
-and the same numbers, and nothing else may lie beside them. Imports are done before, so that all moments are moments of work:
-each run is a fork of this process. One time is shorter than for a user: embeddings are kept every 0.05 s, not every 10. Half of
-the moments are drawn evenly over the run, half from those at which the undisturbed one has something half-written on the disk.
+Each command first runs twice undisturbed. A difference between these two runs is a time or is random, and is reported. Then the
+command is disturbed at a random moment, and started again with the same arguments until it ends by itself. It must leave the
+same files and the same numbers, and nothing else. Each run is a fork of this process, in which all modules are imported
+already, so that every moment falls into the work itself. One time is shorter than for a user: embeddings are saved every 0.05 s
+instead of every 10 s. Half of the moments are drawn evenly over the run. The other half are drawn from the moments at which the
+undisturbed run has a half-written file on the disk.
 
-A full disk is a file system of its own (tmpfs), of a size between nothing and what the command needs, where mounting is allowed;
-elsewhere it is a limit to the size of a file.
+A full disk is a file system of its own (tmpfs) where mounting is allowed. Its size lies between nothing and what the command
+needs. Elsewhere it is a limit to the size of a file.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ class Case:
     """A command.
 
     Args:
-        name: shown in the table.
-        words: the arguments, with `{data}` for the folder of the data; what is written goes to `out`.
-        read: what is in `out` afterwards, by name; by default every file with what is in it.
-        prints: whether what it prints is to be the same too, and does not say what was left to do.
-        room: bytes of the disk that are to be free besides.
+        name: its name in the table.
+        words: its arguments. `{data}` stands for the folder of the data; the command writes to `out`.
+        read: reads what `out` holds after the run, by name; by default every file and its content.
+        prints: whether its output must be the same too, and must not say what was left to do.
+        room: bytes of free disk that it needs in addition.
 
     """
 
@@ -74,7 +75,7 @@ class Case:
 
 @dataclass
 class Count:
-    """Of one command and one kind of fault."""
+    """The counts of one command and one kind of fault."""
 
     done: int = 0
     moments: list[float] = field(default_factory=list)
@@ -108,7 +109,7 @@ def cases() -> list[Case]:
 
 
 def make_data(folder: Path) -> None:
-    """Small corpora and encoders, and an experiment."""
+    """Write small corpora, small encoders and an experiment."""
     sys.path.insert(0, str(HERE.parent / "tests"))
     from conftest import WORDS, parallel_corpus, picture_corpus, word_bert
 
@@ -145,7 +146,7 @@ def make_data(folder: Path) -> None:
 
 
 def files_of(out: Path) -> Facts:
-    """Every file under a folder, hidden ones too, and a digest of what is in it, times left out."""
+    """Every file under a folder, including hidden ones, with a digest of its content without times."""
     return {str(file.relative_to(out)): _digest(file) for file in sorted(out.rglob("*")) if file.is_file()}
 
 
@@ -157,13 +158,13 @@ def _digest(file: Path) -> str:
 
 
 def without_times(text: str) -> str:
-    """A text without the seconds that training took."""
+    """A text without the seconds that a training took."""
     text = re.sub(r'("seconds": )[\d.e-]+', r"\1", text)
     return re.sub(r"[\d.,]+(?= (?:s|seconds|minutes|hours)\b)", "", text)
 
 
 def index_of(out: Path) -> Facts:
-    """What an index holds, and what it finds: its files are the engine's own."""
+    """What an index holds and finds. Its files are the engine's own, so they are not compared."""
     from babelmix.search import Index, Searcher
 
     with Index.open(str(out)) as index:
@@ -188,7 +189,7 @@ def _loaded(name: str) -> Any:
 
 
 def in_fork(work: Callable[[], object], place: Path, log: str = "std") -> int:
-    """Begin something in a fork of this process, and give its process number."""
+    """Start a function in a fork of this process. Returns the process id."""
     begun, begin = os.pipe()
     child = os.fork()
     if child == 0:
@@ -219,7 +220,7 @@ def in_fork(work: Callable[[], object], place: Path, log: str = "std") -> int:
 
 
 def wait(child: int, spent: float) -> int | None:
-    """The status of a fork; None if it is still at work when it has taken so many seconds of a processor."""
+    """The exit status of a fork; None if it still runs after this many CPU seconds."""
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -230,13 +231,13 @@ def wait(child: int, spent: float) -> int | None:
 
 
 def spent_by(process: int) -> float:
-    """Seconds of a processor that a process has taken: a busy machine does not change them much."""
+    """CPU seconds that a process has used. A busy machine hardly changes them."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def command(case: Case, data: Path, limit: int | None = None, *, learn: bool = False) -> Callable[[], object]:
-    """The command of a case, to be run in `PLACE/disk`; with `learn` it leaves the names of all modules it imported."""
+    """Run the command of a case in `PLACE/disk`; with `learn`, write down the names of all modules that it imported."""
 
     def work() -> None:
         os.chdir("disk")
@@ -257,7 +258,7 @@ def command(case: Case, data: Path, limit: int | None = None, *, learn: bool = F
 
 
 def finish(child: int) -> int:
-    """The status of a fork that is to end by itself."""
+    """The exit status of a fork that must end by itself."""
     end = time.monotonic() + PATIENCE
     while (status := wait(child, 0)) is None:
         if time.monotonic() > end:
@@ -269,7 +270,7 @@ def finish(child: int) -> int:
 
 
 def facts(case: Case, place: Path) -> Facts:
-    """What a case left, read in a fork of its own: no engine is to run in this process."""
+    """What a case left, read in a fork of its own, because no engine may run in this process."""
 
     def work() -> None:
         disk = place / "disk"
@@ -294,22 +295,22 @@ def facts(case: Case, place: Path) -> Facts:
 
 
 def half_written(disk: Path) -> list[str]:
-    """What has a temporary name; files may come and go meanwhile."""
+    """The files with temporary names. Files may come and go meanwhile."""
     return [name for _, folders, files in os.walk(disk) for name in (*folders, *files) if name.endswith(TEMPORARY)]
 
 
 def differences(now: Facts, right: Facts) -> list[str]:
-    """Names of what differs."""
+    """The names of what differs."""
     return [name if name in right and name in now else f"{name} ({'lost' if name in right else 'new'})"
             for name in sorted(now.keys() | right.keys()) if now.get(name) != right.get(name)]  # fmt: skip
 
 
 class Bench:
-    """Places for runs, and what undisturbed runs leave.
+    """Places for runs, and the results of undisturbed runs.
 
     Args:
-        folder: where everything goes.
-        seed: of the moments.
+        folder: the folder for everything.
+        seed: seed of the random moments.
 
     """
 
@@ -333,7 +334,7 @@ class Bench:
         return place
 
     def undisturbed(self, case: Case) -> tuple[Facts, float]:
-        """What a command leaves, and how long it takes: two runs that have to agree."""
+        """What a command leaves and how long it takes: two runs that must agree."""
         found: list[tuple[Facts, float]] = []
         for _ in range(2):
             place = self.new_place()
@@ -360,7 +361,7 @@ class Bench:
         return found[1]
 
     def disturb(self, case: Case, right: Facts, seconds: float, how: str, wanted: int) -> Count:
-        """Disturb a command so many times, in as many trials as it takes."""
+        """Disturb a command this many times, in as many trials as that takes."""
         count = Count()
         while count.done < wanted:
             place = self.new_place()
@@ -376,7 +377,7 @@ class Bench:
     def trial(
         self, case: Case, right: Facts, seconds: float, how: str, wanted: int, count: Count, place: Path
     ) -> None:
-        """One command until it ends by itself."""
+        """Disturb one command until it ends by itself."""
         limit = None
         if how == "full":
             limit = self.fill(place, seconds)
@@ -425,7 +426,7 @@ class Bench:
                     count.halves += bool(half_written(place / "disk"))
 
     def fill(self, place: Path, seconds: float) -> int | None:
-        """Make the disk of a place small; where that is not allowed, the size that a file may have."""
+        """Limit the disk of a place; where mounting is not allowed, limit the size of a file."""
         self.size = int(2 ** self.rng.uniform(12, math.log2(self.needs)))
         told = ["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", str(place / "disk")]
         mounted = self.rng.random() < 0.6 and subprocess.run(told, capture_output=True, check=False).returncode == 0
@@ -434,7 +435,7 @@ class Bench:
     def check_refusal(
         self, case: Case, place: Path, status: int, count: Count, history: list[str], right: int, begins: str
     ) -> None:
-        """Whether a command that could not go on said so in one sentence, and left nothing half done."""
+        """Check that a command that could not go on said so in one sentence and left nothing half-written."""
         if status == 0:
             return
         said = (place / "stderr").read_text(errors="replace")
@@ -446,7 +447,7 @@ class Bench:
 
 
 def import_all(names: list[str]) -> None:
-    """Import modules, where they can be."""
+    """Import the modules that can be imported."""
     for name in names:
         if name not in sys.modules and not name.endswith("__main__"):
             with contextlib.suppress(Exception):
@@ -454,7 +455,7 @@ def import_all(names: list[str]) -> None:
 
 
 def import_everything() -> None:
-    """All that the commands import, so that a fork begins to work at once."""
+    """Import everything that the commands import, so that a fork starts with its work at once."""
     import babelmix
 
     import_all([module.name for module in pkgutil.walk_packages(babelmix.__path__, "babelmix.")])
@@ -515,7 +516,7 @@ def main() -> None:
 
 
 def shares(totals: dict[str, int], weights: list[int]) -> list[dict[str, int]]:
-    """How often each command is disturbed: in all as often as was asked."""
+    """How often each command is disturbed; the sum is the number that was asked for."""
     result: list[dict[str, int]] = [{} for _ in weights]
     for how, total in totals.items():
         bounds = [total * sum(weights[:i]) // sum(weights) for i in range(len(weights) + 1)]

@@ -1,10 +1,11 @@
-"""What a search finds under filters by metadata, by how many rows pass, with a language beside it and without.
+"""Recall and time of a search with filters by metadata, by the share of rows that pass, with and without a language filter.
 
 python benchmarks/filters.py --rows 200000
 python benchmarks/filters.py --milvus --rows 20000     # through a real server
 
-Vectors lie about 500 centres, as those of texts do about topics. Every row has columns of each type whose values are drawn by
-lot, and one of two languages. What is found is compared with all rows that pass. Writes a table of docs/benchmarks.md.
+The vectors lie around 500 centres, as vectors of texts lie around topics. Every row has columns of each type with random
+values, and one of two random languages. The result of each search is compared with all rows that pass the filter. Writes a
+table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PUT = 2000
 
 
 def main() -> None:
-    """Write rows, ask, compare."""
+    """Write rows, search, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dimension", type=int, default=384)
@@ -89,14 +90,14 @@ def main() -> None:
 
 
 def about(centres: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """Vectors of length one about centres drawn by lot, float32, shape (count, dimension)."""
+    """Random vectors of length one around random centres, float32, shape (count, dimension)."""
     chosen = centres[rng.integers(0, len(centres), count)]
     made = chosen + rng.standard_normal(chosen.shape, dtype=np.float32)
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
 def point(name: str, number: int, columns: dict[str, list], vector: Vectors) -> Point:
-    """A row with a value of every column."""
+    """A row with a value in every column."""
     fields: dict[str, Value] = {column: values[number] for column, values in columns.items() if column != "lang"}
     row = Row(f"i{number}", columns["lang"][number], f"text {number}", group=f"g{number // 100}", fields=fields)
     return Point(name, "x", row, vector)
@@ -105,7 +106,7 @@ def point(name: str, number: int, columns: dict[str, list], vector: Vectors) -> 
 def table(
     engine: Engine, ids: list[str], vectors: Vectors, columns: dict[str, np.ndarray], asked: Vectors
 ) -> list[str]:
-    """A line for each filter."""
+    """One line for each filter."""
     numbers = np.arange(len(ids))
     everything = np.ones(len(ids), dtype=bool)
     filters: list[tuple[str, dict[str, tuple[Value, ...]], np.ndarray]] = [("none", {}, everything)]

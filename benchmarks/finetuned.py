@@ -1,11 +1,11 @@
-"""Writes the tables about a fine-tuned pretrained encoder into docs/results.md from finished experiments.
+"""Write the tables about a fine-tuned pretrained encoder into docs/results.md, from finished experiments.
 
 babelmix compare e5-libreoffice       -c libreoffice-help=blocks.parquet --benchmark xquad-r=PATH
 babelmix compare e5-libreoffice-alpha -c libreoffice-help=blocks.parquet --benchmark xquad-r=PATH
 python benchmarks/remedies.py runs/e5-libreoffice
 python benchmarks/finetuned.py runs
 
-What has not been run is left as it is in the document.
+The part of the document that belongs to an experiment is left as it is when the experiment has not been run.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ AIMS = {"mono/mAP": "at most .010 below the start", "multi/mAP": ".550 or more",
 
 
 def start_of(experiment: Experiment) -> dict[str, Measure]:
-    """The measures of the untouched encoder."""
+    """The measures of the encoder before training."""
     return measures(RankTable.load(experiment.folder / "start" / experiment.audit), ["mAP"])
 
 
 def against_start(experiments: Mapping[str, Experiment]) -> str:
-    """Every strategy minus the untouched encoder, Holm's correction over all corpora and strategies together."""
+    """Every strategy minus the start; Holm's correction covers all corpora and strategies together."""
     found: list[tuple[str, Comparison]] = []
     for corpus, experiment in experiments.items():
         systems = {"start": [start_of(experiment)], **experiment.measures}
@@ -59,7 +59,7 @@ def against_start(experiments: Mapping[str, Experiment]) -> str:
 
 
 def aims(experiment: Experiment) -> str:
-    """What was aimed at on the benchmark, and what each strategy reached."""
+    """The target on the benchmark, and what each strategy reached."""
     start = start_of(experiment)
     rows = []
     for name, runs in experiment.measures.items():
@@ -77,7 +77,7 @@ def aims(experiment: Experiment) -> str:
 
 
 def remedies(experiment: Experiment) -> str:
-    """Every remedy that was tried, between the untouched encoder and the encoders of the same seed that it is for."""
+    """Every remedy that was tried, between the start and the trained encoders of the same seed."""
     systems = {"the start": start_of(experiment)}
     systems |= {f"`{name}`, nothing done": experiment.measures[name][0] for name in ("hybrid", "cross")}
     for folder in sorted((experiment.folder / "remedies").glob("*/audit")):
@@ -89,7 +89,7 @@ def remedies(experiment: Experiment) -> str:
 
 
 def moved(experiment: Experiment) -> str:
-    """How far the trained weights of the first seed are from the start's, over the length of the start's."""
+    """The distance of the trained weights of the first seed from those of the start, over the norm of those of the start."""
     config = tomllib.loads((experiment.folder / "config.toml").read_text(encoding="utf-8"))
     start = copied(trained(load_encoder(config["encoder"]["name"])))
     rows = []

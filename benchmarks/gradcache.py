@@ -1,16 +1,15 @@
-"""Batches that do not fit: GradCache's memory, time and gradients beside the same loss without it.
+"""GradCache, for batches that do not fit in memory: memory, time and gradients, beside the same loss without it.
 
 python benchmarks/gradcache.py --corpus libreoffice-help=blocks.parquet    # on Linux
-python benchmarks/gradcache.py --quick                                     # does it run?
+python benchmarks/gradcache.py --quick                                     # a short run, to see that everything works
 
-Every measurement is `babelmix.training.train` in a process of its own, with `cross` batches, whose rows are in many languages:
-their lengths are those of the corpus, whichever step it is. Extra memory is what `train` adds until its last step, whose
-most appears in the second step, when the optimiser has its moments; the peak of the process holds all else as well: the
-libraries, reading the corpus, saving the encoder. The first step is not timed.
-The loss without GradCache is measured at sizes that fit, through which a straight line says what it would need at the size
-that does not.
+Each measurement is `babelmix.training.train` in a process of its own. The batches are `cross`: their rows are in many
+languages, so that the lengths of the texts are those of the corpus at every step. The first step is not timed. Extra memory is
+what `train` adds until its last step; most of it appears in the second step, when the optimiser has its moments. The peak of
+the process also contains the libraries, reading the corpus, and saving the encoder. The loss without GradCache is measured at
+sizes that fit. A straight line through them gives the memory that it would need at the size that does not fit.
 
-Gradients: of the first batch, dropout off, with and without GradCache from the same weights; before clipping.
+Gradients: those of the first batch, without dropout, with and without GradCache from the same weights, before clipping.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ LIMIT_GB = 6
 
 
 def settings(job: dict[str, Any], cached: bool) -> Any:
-    """Settings of training; token vectors stay as they are."""
+    """Training settings; token vectors are frozen."""
     from babelmix.training import TrainingSettings
 
     return TrainingSettings(
@@ -45,7 +44,7 @@ def settings(job: dict[str, Any], cached: bool) -> Any:
 
 
 def measured(job: dict[str, Any]) -> dict[str, float]:
-    """Memory and time of one run in this process."""
+    """Memory and time of one run, in this process."""
     import torch
     from transformers import TrainerCallback
 
@@ -73,7 +72,7 @@ def measured(job: dict[str, Any]) -> dict[str, float]:
 
 
 def gradients(job: dict[str, Any]) -> dict[str, float]:
-    """The largest difference of a gradient's entry with and without GradCache, and how large they are."""
+    """The largest difference of a gradient's entry with and without GradCache, and the size of the gradients."""
     import torch
 
     from babelmix.batches import BatchPlan, strategy
@@ -149,7 +148,7 @@ def memory_tables(asked: argparse.Namespace, job: dict[str, Any], folder: Path) 
 
 
 def gradient_table(asked: argparse.Namespace, job: dict[str, Any], folder: Path) -> None:
-    """How far gradients with and without GradCache lie apart."""
+    """How far gradients with and without GradCache are apart."""
     print("\n### Gradients with and without GradCache, dropout off\n")
     print(
         "| pairs a step | texts a forward pass | entries | largest entry | largest difference | difference of the loss |"
@@ -167,7 +166,7 @@ def gradient_table(asked: argparse.Namespace, job: dict[str, Any], folder: Path)
 
 
 def main() -> None:
-    """Print the parts asked for."""
+    """Print the selected parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=("memory", "gradients"), default=["memory", "gradients"])
     parser.add_argument("--corpus", help="NAME=PATH; by default made texts")
