@@ -1,4 +1,4 @@
-"""What `growth.py` measures: one size of one part in this process, which does nothing else."""
+"""The measurements of `growth.py`: one size of one part, in a process that does nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Found = dict[str, float]
 
 
 def rows(passages: int) -> tuple[Any, Any, Any]:
-    """Queries, passages and qrels: every item in ten languages, so that each query has ten relevant passages."""
+    """Queries, passages and qrels. Every item is in ten languages, so each query has ten relevant passages."""
     import pyarrow as pa
 
     items = passages // len(LANGS)
@@ -42,7 +42,7 @@ def rows(passages: int) -> tuple[Any, Any, Any]:
 
 
 def write_collection(folder: Path, passages: int, decay: float = 0) -> None:
-    """A corpus, memory-mapped when it is read, with the embeddings of its rows, a piece of them at a time."""
+    """Write a corpus, which is memory-mapped when it is read, with the embeddings of its rows, block by block."""
     from babelmix.corpus import Corpus
 
     Corpus(*rows(passages), f"of {passages} passages").save(folder / "corpus", format="arrow")
@@ -62,7 +62,7 @@ def write_collection(folder: Path, passages: int, decay: float = 0) -> None:
 
 
 def write_decaying(folder: Path, passages: int) -> None:
-    """The same, with embeddings that are mostly in few dimensions, as those of encoders are: a graph depends on that."""
+    """The same with embeddings whose variance lies in few dimensions, as an encoder's does: a graph depends on it."""
     write_collection(folder, passages, DECAY)
 
 
@@ -71,7 +71,7 @@ def _vectors(folder: Path) -> list[np.ndarray]:
 
 
 def audit(folder: Path) -> Found:
-    """From stored embeddings to a saved audit with its intervals, and the bare matrix product of the same size."""
+    """From stored embeddings to a saved audit with its intervals; and the bare matrix product of the same size."""
     import torch
 
     from babelmix.corpus import Corpus
@@ -108,7 +108,7 @@ def audit(folder: Path) -> Found:
 
 
 def write_items(folder: Path, pairs: int) -> None:
-    """The query and the passage of every pair, as two files of four bytes a pair; 80 pairs in a row have one query."""
+    """Write the query and the passage of every pair as two files with four bytes per pair. 80 pairs in a row share a query."""
     rng = np.random.default_rng(0)
     for side in ("query", "passage"):
         column = np.lib.format.open_memmap(folder / f"{side}.npy", "w+", np.int32, (pairs,))
@@ -119,7 +119,7 @@ def write_items(folder: Path, pairs: int) -> None:
 
 
 def plan(folder: Path, pairs: int, items: bool) -> Found:
-    """From nothing to the first hybrid batch of pairs that are numbers, then batches."""
+    """From the start to the first hybrid batch of pairs that are numbers, then further batches."""
     from babelmix.batches import BatchPlan, RegularIndex, strategy
 
     def started() -> Iterator[Any]:
@@ -134,7 +134,7 @@ def plan(folder: Path, pairs: int, items: bool) -> Found:
 
 
 def write_stored(folder: Path, pairs: int) -> None:
-    """A corpus with so many queries, each with its passage, in ten languages."""
+    """Write a corpus with this many queries, each with one passage, in ten languages."""
     import pyarrow as pa
 
     from babelmix.corpus import Corpus
@@ -148,7 +148,7 @@ def write_stored(folder: Path, pairs: int) -> None:
 
 
 def stored(folder: Path) -> Found:
-    """From a stored corpus to the first hybrid batch, then batches."""
+    """From a stored corpus to the first hybrid batch, then further batches."""
     from babelmix.batches import BatchPlan, strategy
     from babelmix.corpus import Corpus
     from babelmix.training import TrainingData
@@ -174,7 +174,7 @@ def _first_and_next(started: Callable[[], Iterator[Any]], batches: int = 500) ->
 
 
 def index(folder: Path) -> Found:
-    """A corpus into an index in a folder, vectors given, as `babelmix index` writes; then it is opened and searched."""
+    """Write a corpus with given vectors into an index in a folder as `babelmix index` does; then open and search it."""
     from babelmix.corpus import Corpus
     from babelmix.search import Index, Searcher
     from babelmix.search.documents import rows_of_corpus
@@ -244,7 +244,7 @@ def index(folder: Path) -> Found:
 
 
 def _encoder() -> Any:
-    """An encoder of the right dimension, which is never asked to encode."""
+    """An encoder with the right dimension. It is never called."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
     from tokenizers import Tokenizer, models

@@ -1,13 +1,14 @@
-"""Time, memory and disk as what is worked on grows: an audit, training data, an index; each size in a process of its own.
+"""Time, memory and disk by size: of an audit, of training data, and of an index. Each size has a process of its own.
 
 python benchmarks/growth.py
 python benchmarks/growth.py --parts index --rows 10000 100000 300000 --keep
-python benchmarks/growth.py --parts            # draw again from what is kept
+python benchmarks/growth.py --parts            # draw the saved results again
 
-Audit: stored embeddings to a saved audit. Training data: to the first batch, once pairs that are numbers (a plan without memory
-a pair), once a stored corpus of texts. Index: vectors given rather than encoded, their variances like an encoder's, written as
-`babelmix index` does. Memory is what no file backs, on Linux. CPU seconds hardly notice other processes: powers and pictures go
-by them. What was found is kept in growth.json, from which tables and pictures of docs/benchmarks.md are made.
+Audit: from stored embeddings to a saved audit. Training data: to the first batch; once with pairs that are numbers (such a plan
+needs no memory per pair), once with a stored corpus of texts. Index: vectors are given instead of encoded, with variances like
+those of an encoder, and written as `babelmix index` writes them. Memory is what no file backs, on Linux. Other processes hardly
+change CPU seconds, so the exponents and the pictures use CPU seconds. Results are saved in growth.json, and the tables and
+pictures of docs/benchmarks.md are made from this file.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ QUICK = {"passages": (2_000, 4_000), "pairs": (50_000, 100_000), "stored": (10_0
 
 
 def measured(part: str, size: int, place: Path | None) -> dict[str, float]:
-    """One size of a part, in a process of its own."""
+    """Measure one size of a part, in a process of its own."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         for work in ("--prepare", "--measure"):
             command = [sys.executable, __file__, work, part, "--size", str(size), "--folder", folder]
@@ -65,7 +66,7 @@ def measured(part: str, size: int, place: Path | None) -> dict[str, float]:
 
 
 def power(rows: Rows, key: str) -> str:
-    """To which power of the size something grew between the last two sizes: 1 is in proportion, 0 is flat."""
+    """The exponent by which something grew between the last two sizes: 1 is proportional, 0 is constant."""
     if len(rows) < 2 or min(row[key] for row in rows[-2:]) <= 0:
         return ""
     return f"{math.log(rows[-1][key] / rows[-2][key]) / math.log(rows[-1]['size'] / rows[-2]['size']):.2f}"
@@ -79,24 +80,24 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def columns(rows: Rows, name: str, shown: dict[str, Callable[[dict[str, float]], str]], grown: dict[str, str]) -> str:
-    """A row a size, and below them the power of the size by which some columns grow."""
+    """One row per size, and below them the exponent by which some columns grow."""
     lines = [[f"{row['size']:,}", *(show(row) for show in shown.values())] for row in rows]
     powers = ["power of the size", *(power(rows, grown[title]) if title in grown else "" for title in shown)]
     return table([name, *shown], [*lines, powers] if len(rows) > 1 else lines)
 
 
 def seconds(key: str) -> Callable[[dict[str, float]], str]:
-    """Shows a time."""
+    """Format a time."""
     return lambda row: f"{row[key]:,.1f}" if row[key] >= 10 else f"{row[key]:.2g}"
 
 
 def megabytes(key: str) -> Callable[[dict[str, float]], str]:
-    """Shows a size."""
+    """Format a size."""
     return lambda row: f"{row[key] / MB:,.0f}"
 
 
 def audit_table(rows: Rows) -> str:
-    """Of the audit."""
+    """The table of the audit."""
     shown = {
         "embeddings, MB": megabytes("embeddings"), "corpus read, s": seconds("loading"), "CPU s": seconds("loading cores"),
         "rank table, s": seconds("scoring"), "CPU s, rank table": seconds("cores"),
@@ -114,7 +115,7 @@ def audit_table(rows: Rows) -> str:
 
 
 def training_table(name: str, rows: Rows) -> str:
-    """Of one kind of training data."""
+    """The table of one kind of training data."""
     shown = {
         "first batch, s": seconds("first"), "CPU seconds": seconds("cores"), "memory at first batch, MB": megabytes("memory"),
         "after 500 more, MB": megabytes("memory later"), "CPU seconds a batch": lambda r: f"{r['batch']:.5f}",
@@ -124,7 +125,7 @@ def training_table(name: str, rows: Rows) -> str:
 
 
 def index_table(rows: Rows) -> str:
-    """Of the index."""
+    """The table of the index."""
     shown = {
         "written, s": seconds("written"), "CPU s": seconds("written cores"), "graph, s": seconds("graph"),
         "CPU s, graph": seconds("graph cores"), "calibrated, CPU s": seconds("calibrated cores"),
@@ -141,12 +142,12 @@ def index_table(rows: Rows) -> str:
 
 
 def points(rows: Rows, key: str, by: float = 1.0) -> list[tuple[float, float]]:
-    """For a picture."""
+    """The points of a picture."""
     return [(row["size"], row[key] / by) for row in rows]
 
 
 def draw(kept: dict[str, Any]) -> None:
-    """Write the tables and the pictures of what is kept."""
+    """Write the tables and the pictures from the saved results."""
     # Many libraries, which a process that only measures does without.
     import growth_figures
 
@@ -210,7 +211,7 @@ def draw(kept: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure, keep, draw."""
+    """Measure, save, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
     for name, sizes in SIZES.items():

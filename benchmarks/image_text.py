@@ -1,4 +1,4 @@
-"""Writes the tables and pictures of docs/results-image-text.md from the finished experiments on emoji.
+"""Write the tables and pictures of docs/results-image-text.md from the finished experiments on emoji.
 
 babelmix compare emoji
 babelmix compare emoji-joint
@@ -49,14 +49,14 @@ _HYBRID = re.compile(r"^hybrid\(([\d.]+)(?:, (\w+))?\)$")
 
 
 def shown(name: str, value: float) -> str:
-    """Ranks with one decimal, or none from 100 on; scores with three digits."""
+    """Format a value: ranks with one decimal, or none from 100 on; scores with three digits."""
     if name.startswith("bias"):
         return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
     return f"{value:.3f}"
 
 
 def finished(folder: Path) -> Results:
-    """What an experiment found."""
+    """The results of an experiment."""
     values = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     return run_experiment(parse_experiment(values, "config.toml"), folder, lambda _: None)
 
@@ -67,7 +67,7 @@ def back_of(results: Results) -> Results:
 
 
 def headline(results: Results, way: str) -> str:
-    """Every row: mean over seeds, interval over emoji, deviation over seeds."""
+    """Every row: the mean over seeds, the interval over emoji, the deviation over seeds."""
     heads = HEADS if way == TO else BACK_HEADS
     rows = []
     for entry in results.entries:
@@ -85,7 +85,7 @@ def headline(results: Results, way: str) -> str:
 
 
 def recall(results: Results) -> str:
-    """Mean recall by language, the languages that stood beside pictures apart from those that did not."""
+    """Mean recall by language; languages seen beside pictures are separate from the others."""
     unseen = set(results.experiment.training.pictures.text_only_langs)
     rows, langs = [], []
     for entry, back in zip(results.entries, back_of(results).entries, strict=True):
@@ -100,7 +100,7 @@ def recall(results: Results) -> str:
 
 
 def of_cells(measure: Measure, langs: Sequence[str]) -> Measure:
-    """A measure on some of its cells."""
+    """A measure over some of its cells."""
     number = np.array([langs.index(cell) if cell in langs else -1 for cell in measure.cells])[measure.cell]
     keep = number >= 0
     return replace(
@@ -109,7 +109,7 @@ def of_cells(measure: Measure, langs: Sequence[str]) -> Measure:
 
 
 def tests(results: Results) -> str:
-    """hit@1 on seen and unseen languages and the two rank distances: every other strategy against the one under test."""
+    """hit@1 on seen and unseen languages and both rank distances: every other strategy against the tested one."""
     unseen = list(results.experiment.training.pictures.text_only_langs)
     back = {entry.name: entry for entry in back_of(results).strategies()}
     systems = {}
@@ -173,7 +173,7 @@ def twins() -> str:
 
 
 def alpha_of(name: str) -> tuple[float, str] | None:
-    """Alpha and the other batches of a strategy."""
+    """The alpha of a strategy, and the strategy of its other batches."""
     known = {"mono": (1.0, ""), "cross": (0.0, "cross"), "paired": (0.0, "paired"), "hybrid": (0.5, "cross")}
     if name in known:
         return known[name]
@@ -182,7 +182,7 @@ def alpha_of(name: str) -> tuple[float, str] | None:
 
 
 def alpha_pictures(results: Results, prefix: str) -> None:
-    """Against alpha, of either kind of cross-lingual batch: hit@1 on seen and unseen languages, and rank distance."""
+    """Pictures by alpha, for either kind of cross-lingual batch: hit@1 on seen and unseen languages, and rank distance."""
     unseen = list(results.experiment.training.pictures.text_only_langs)
     for kind in ("cross", "paired"):
         points: dict[float, Entry] = {}
@@ -206,7 +206,7 @@ def alpha_pictures(results: Results, prefix: str) -> None:
 
 
 def main() -> None:
-    """Rewrite the marked parts and the pictures."""
+    """Write the marked parts of the document, and the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="the folder that holds the experiments")
     runs = parser.parse_args().runs

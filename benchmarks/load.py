@@ -1,13 +1,13 @@
-"""Whether a service that is killed again and again, while clients search, write and delete, loses or doubles anything.
+"""Kill a service again and again while clients search, write and delete, then look for lost and duplicate rows.
 
     python benchmarks/load.py --minutes 10               # an index in a folder
     python benchmarks/load.py --minutes 10 --milvus      # on the Milvus server of the tests
 
-Four clients ask `babelmix serve` on this machine. Once a minute, at a random moment of it, the service gets a kill -9 and is
-started again on the same port. Clients repeat what was not answered until it is. Each has items of its own, so that it knows what
-must be there: every write that was answered, nothing of what was deleted, and nothing twice. It looks for some of its items all
-the time, for more of them after each restart, and for all in the end. Then the service is killed a last time, and every row of
-the index is read without it. Prints a table; fails if anything is not as it was acknowledged.
+Four clients call `babelmix serve` on this machine. Once a minute, at a random moment, the service is killed with SIGKILL and
+started again on the same port. A client repeats a request until it gets an answer. Each client has its own items, so it knows
+what must be in the index: every write that was answered, no item that was deleted, and no row twice. A client checks some of
+its items all the time, more of them after each restart, and all of them at the end. Then the service is killed a last time, and
+every row of the index is read without it. Prints a table, and fails if a row differs from what was acknowledged.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        """Start it, without waiting for its first answer."""
+        """Start the service without waiting for its first answer."""
         alone = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log, env=alone)
 
     def kill(self) -> None:
-        """Kill it as a machine out of memory does; it is to be running."""
+        """Kill the running service with SIGKILL, as a machine out of memory does."""
         if (status := self._process.poll()) is not None:
             said = Path(self._log.name).read_text(encoding="utf-8")
             raise SystemExit(f"the service ended by itself with {status}: {said[-2000:]}")
@@ -77,13 +77,13 @@ class Service:
 
 
 class Client(threading.Thread):
-    """Searches, writes and deletes until its time is over, then looks at all of its items.
+    """A client that searches, writes and deletes until its time is over, and then checks all of its items.
 
     Args:
-        name: what its items' names begin with.
-        url: of the service.
-        seconds: to work for.
-        seed: of what it does.
+        name: prefix of its items' names.
+        url: address of the service.
+        seconds: how long it works.
+        seed: seed of what it does.
 
     """
 
@@ -114,7 +114,7 @@ class Client(threading.Thread):
             self.died = error
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[httpx.Response, bool]:
-        """An answer, and whether it took more than one try; what is asked may have been done then already."""
+        """An answer, and whether it took more than one try. After several tries the request may have been carried out before."""
         ends = time.monotonic() + PATIENCE
         cut = refused = False
         while True:
@@ -141,13 +141,13 @@ class Client(threading.Thread):
         return answer, cut or refused
 
     def search(self) -> None:
-        """Search for what anyone may have written."""
+        """Search for texts that any client may have written."""
         body = {"query": text_of(self.rng), "policy": self.rng.choice(("any", "balanced", "quota=3"))}
         self.ask("POST", "/search", body)
         self.count["searches"] += 1
 
     def write(self) -> None:
-        """Write items, or write them anew with other texts in other languages."""
+        """Write new items, or replace items by other texts in other languages."""
         wanted: dict[str, Rows] = {}
         for item in self.rng.sample(sorted(self.owned), self.rng.choice(SIZES)):
             langs = self.rng.sample(LANGS, self.rng.randint(1, len(LANGS)))
@@ -158,7 +158,7 @@ class Client(threading.Thread):
         self.count["writes"] += 1
 
     def delete(self) -> None:
-        """Delete an item that is there; that it is not is right only if it was asked twice."""
+        """Delete an item of the index. It may be missing only if the request was sent twice."""
         if not (there := [item for item, rows in self.owned.items() if rows]):
             return
         item = self.rng.choice(there)
@@ -179,7 +179,7 @@ class Client(threading.Thread):
 
 
 def faults(right: Rows, found: list[tuple[str, str]]) -> Counter[str]:
-    """What is not as it was acknowledged, of the rows of an item."""
+    """What is wrong with the rows of an item."""
     langs = Counter(lang for lang, _ in found)
     bad = {
         "lost": len(right.items() - set(found)),
@@ -197,7 +197,7 @@ def text_of(rng: random.Random) -> str:
 
 
 def rows_in(address: str) -> dict[str, list[tuple[str, str]]]:
-    """All rows of an index by item, language and text, as the engine has them on its disk."""
+    """All rows of an index by item, language and text, as the engine has them on the disk."""
     found: dict[str, list[tuple[str, str]]] = {}
     with Index.open(address) as index:
         engine: Any = index.engine
@@ -213,7 +213,7 @@ def rows_in(address: str) -> dict[str, list[tuple[str, str]]]:
 
 @contextlib.contextmanager
 def empty_index(milvus: bool) -> Iterator[str]:
-    """The address of a new index, of an encoder that loads at once."""
+    """The address of a new index. Its encoder loads at once."""
     from conftest import WORDS
     from milvus_server import TOKEN, RunningServer
 
@@ -235,7 +235,7 @@ def empty_index(milvus: bool) -> Iterator[str]:
 
 
 def main() -> None:
-    """Let clients work, kill, compare, and print a table."""
+    """Let the clients work, kill the service, compare, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--milvus", action="store_true", help="on the server of the tests, not in a folder")

@@ -1,4 +1,4 @@
-"""The machine that a benchmark runs on: in a line under its table, and in full once for all of them."""
+"""The machine that a benchmark runs on: one line under each table, and a table of its own for all benchmarks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LIBRARIES = ("torch", "sentence-transformers", "transformers", "numpy", "onnxrun
 
 
 def processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """The name of the processor; empty where the system does not tell it."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
     return found.group(1) if found else platform.processor() or platform.machine()
 
 
 def version(name: str) -> str:
-    """Of an installed package; empty if it is not there."""
+    """The version of an installed package; empty if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -28,17 +28,17 @@ def version(name: str) -> str:
 
 
 def load() -> float:
-    """Processes that ran or wanted to, on average over the last 15 minutes."""
+    """The number of processes that ran or waited for a core, averaged over the last 15 minutes."""
     return os.getloadavg()[2]
 
 
 def note() -> str:
-    """A line for under a table."""
+    """The line under a table."""
     return f"{processor()}, {os.cpu_count()} cores, torch {version('torch')}, {datetime.date.today()}."
 
 
 def table() -> str:
-    """The machine and what is installed on it, as a Markdown table."""
+    """The machine and the installed packages, as a Markdown table."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kinds = {
         flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16") if flag in _flags()

@@ -1,4 +1,4 @@
-"""Documents whose parts are written by scripts, between the comments `<!-- NAME -->` and `<!-- /NAME -->`."""
+"""Documents with parts that scripts write, between the comments `<!-- NAME -->` and `<!-- /NAME -->`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write(file: Path, parts: Mapping[str, str]) -> None:
-    """Replace the marked parts of a document; a part that is not marked in it ends the script."""
+    """Replace marked parts of a document. The script ends with an error if the document lacks one of them."""
     text = file.read_text(encoding="utf-8")
     for name, content in parts.items():
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Time and memory of one call, and embeddings to score."""
+"""Time and memory of a call, and embeddings to score."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class Cost(NamedTuple):
-    """Seconds by the clock, and of all cores together: the second hardly notices other processes."""
+    """Seconds of wall time, and CPU seconds of all cores together. Other processes hardly change the second."""
 
     clock: float
     cores: float
 
 
 def cost(function: Callable[[], T]) -> tuple[Cost, T]:
-    """Time of one call, and what it gave."""
+    """The time of one call, and its result."""
     clock, cores = time.perf_counter(), time.process_time()
     result = function()
     return Cost(time.perf_counter() - clock, time.process_time() - cores), result
@@ -32,9 +32,9 @@ def cost(function: Callable[[], T]) -> tuple[Cost, T]:
 
 @contextlib.contextmanager
 def watching_memory() -> Iterator[Callable[[], int]]:
-    """Inside, a call tells by how many bytes resident memory that no file backs has risen at most so far.
+    """Within this context, a function tells the highest rise of the resident memory that no file backs, in bytes.
 
-    Pages of a memory-mapped file are the operating system's cache: it takes them back when others need the memory.
+    Pages of a memory-mapped file do not count: the operating system takes them back when other processes need the memory.
     """
     if not sys.platform.startswith("linux"):
         unit = 1 if sys.platform == "darwin" else 1024
@@ -59,14 +59,14 @@ def watching_memory() -> Iterator[Callable[[], int]]:
 
 
 def peak_extra_memory(function: Callable[[], object]) -> int:
-    """Bytes by which resident memory that no file backs rose at most during one call."""
+    """The highest rise of the resident memory that no file backs, during one call, in bytes."""
     with watching_memory() as risen:
         function()
         return risen()
 
 
 def bandwidth(size: int = 512 << 20, rounds: int = 5) -> float:
-    """Bytes a second by which all cores together read memory: the best of some sums over an array of `size` bytes."""
+    """Bytes per second that all cores together read from memory: the best of several sums over an array of `size` bytes."""
     import torch
 
     values = torch.ones(size // 4)
@@ -81,14 +81,14 @@ def _anonymous() -> int:
 def encoder_like(
     rng: np.random.Generator, item: np.ndarray, lang: np.ndarray, dimension: int, decay: float = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Query and passage embeddings as encoders give them: all in one direction, plus meaning, plus language, plus noise.
+    """Query and passage embeddings like those of an encoder: a common direction, plus meaning, plus language, plus noise.
 
     Args:
-        rng: of meaning and noise; what the corpus and its languages have in common is always the same.
+        rng: generator of meaning and noise. The parts that a corpus and its languages have in common are always the same.
         item: item of each row, int64, shape (rows,).
         lang: language of each row, below 100, int64, shape (rows,).
-        dimension: of the embeddings.
-        decay: to the minus which power of its number a dimension's variance falls, in meaning and noise; on average it is one.
+        dimension: dimension of the embeddings.
+        decay: the variance of dimension n falls as n to the power of minus `decay`, in meaning and noise; its mean is one.
 
     Returns:
         Queries and passages, both float32, shape (rows, dimension).

@@ -1,11 +1,11 @@
-"""Indexing by the nodes of a Ray cluster, all on this machine: what it costs, and what the kill of a node costs.
+"""Indexing with the nodes of a Ray cluster on one machine: its cost, and the cost of a killed node.
 
 python benchmarks/nodes.py libreoffice-help=PATH --keep /tmp/nodes
 
-Runs `babelmix index` on a part of a corpus, in turn: by one process; by two workers on one node, then on two; and on two of
-which one is killed (SIGKILL of its raylet and all its workers) once a third of the rows is written. Each into a folder and,
-where the packages `milvus` and `pymilvus` are installed, into a real Milvus server, to which workers write themselves. Every
-index is compared with that of the one process. Writes the table of docs/scaling.md.
+Runs `babelmix index` on a part of a corpus in turn: with one process; with two workers on one node; with two workers on two
+nodes; and the same with one node killed (SIGKILL of its raylet and its workers) when a third of the rows is written. Each run
+writes into a folder and, where the packages `milvus` and `pymilvus` are installed, into a real Milvus server, to which the
+workers write themselves. Every index is compared with that of the single process. Writes the table of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ TIES = 1e-4
 
 @dataclass(frozen=True)
 class Way:
-    """How an index is made.
+    """A way to make an index.
 
     Args:
-        name: of the row in the table.
-        nodes: of the cluster; 0: no cluster.
-        cpus: of each, as Ray counts them; a worker takes one.
+        name: its row in the table.
+        nodes: nodes of the cluster; 0: no cluster.
+        cpus: CPUs of each node, as Ray counts them; a worker takes one.
         kill: kill the last node in the middle.
 
     """
@@ -76,7 +76,7 @@ WAYS = (
 
 
 def main() -> None:
-    """Run everything in turn, and write the table after each run."""
+    """Run all ways in turn, and write the table after each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--rows", type=int, default=1024)
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def write(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> None:
-    """Write the table of the runs done so far."""
+    """Write the table of the finished runs."""
     langs = {
         json.loads(line)["lang"] for line in (arguments.keep / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     }
@@ -150,14 +150,14 @@ def write(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> None:
 
 
 def spread(runs: list[dict[str, Any]], name: str) -> str:
-    """Median, lowest and highest of a fact of some runs."""
+    """Median, minimum and maximum of a value over some runs."""
     values = [run[name] for run in runs]
     middle = f"{statistics.median(values):.0f}"
     return middle if len(values) == 1 else f"{middle} [{min(values):.0f}, {max(values):.0f}]"
 
 
 def rows_of(corpus: str, count: int, file: Path) -> None:
-    """Write some rows of a corpus, its items in an order by lot."""
+    """Write some rows of a corpus, with its items in random order."""
     items = list(rows_of_corpus(open_corpus(corpus)).items())
     chosen: list[dict[str, str | None]] = []
     for number in np.random.default_rng(0).permutation(len(items)):
@@ -168,7 +168,7 @@ def rows_of(corpus: str, count: int, file: Path) -> None:
 
 @contextlib.contextmanager
 def servers(folder: Path, folder_only: bool) -> Iterator[dict[str, str]]:
-    """Where to: by name, what addresses begin with."""
+    """The stores to write to: by name, the prefix of their addresses."""
     sys.path.append(str(HERE.parent / "tests"))
     from milvus_server import TOKEN, RunningServer
 
@@ -188,7 +188,7 @@ def servers(folder: Path, folder_only: bool) -> Iterator[dict[str, str]]:
 
 
 def run(way: Way, given: list[str], record: Path, rows: int) -> dict[str, Any]:
-    """One run of the command: rows a second, seconds, and how many batches were begun again."""
+    """One run of the command: rows per second, seconds, and the number of batches that were started again."""
     record.write_text("")
     environment = os.environ | {
         RECORD: str(record),
@@ -256,7 +256,7 @@ def cluster(way: Way, environment: dict[str, str]) -> Iterator[tuple[str, Any]]:
 
 
 def kill(node: Any) -> None:
-    """SIGKILL to a node's raylet and everything that it started, all its workers among them."""
+    """Send SIGKILL to a node's raylet and to all processes that it started, among them all workers."""
     import psutil
 
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
@@ -266,7 +266,7 @@ def kill(node: Any) -> None:
 
 
 def contents(address: str) -> tuple[dict[str, tuple[str, str, float]], dict[str, int]]:
-    """Item, digest and score for a fixed query of each row of an index, by id; and how many rows each language has."""
+    """By id, the item, digest and score for a fixed query of each row of an index; and the number of rows of each language."""
     with Index.open(address) as index:
         rows = index.engine.digests(sorted(index.items()))
         query = np.random.default_rng(0).standard_normal((1, index.about.dimension), dtype=np.float32)
@@ -277,14 +277,14 @@ def contents(address: str) -> tuple[dict[str, tuple[str, str, float]], dict[str,
 
 
 def alike(there: dict[str, tuple[str, str, float]], right: dict[str, tuple[str, str, float]]) -> bool:
-    """Whether two indexes hold the same rows, with the same vectors but for rounding."""
+    """Whether two indexes hold the same rows with the same vectors up to rounding."""
     return there.keys() == right.keys() and all(
         there[name][:2] == tuple(row[:2]) and abs(there[name][2] - row[2]) < TIES for name, row in right.items()
     )
 
 
 def remove(address: str) -> None:
-    """Remove an index from a server; folders go with the run."""
+    """Remove an index from a server. Folders are removed with the run."""
     if address.startswith("http"):
         from babelmix.search.engines.milvus_server import Place, Server
 
@@ -295,7 +295,7 @@ def remove(address: str) -> None:
 
 
 def note(what: str, changes: Changes) -> None:
-    """Add a line to the record."""
+    """Append a line to the record."""
     node = ""
     if (ray := sys.modules.get("ray")) is not None and ray.is_initialized():
         node = ray.get_runtime_context().get_node_id()
@@ -313,13 +313,13 @@ def note(what: str, changes: Changes) -> None:
 
 
 def notes(record: Path, what: str) -> list[dict[str, Any]]:
-    """The lines of the record about one thing; the last may still be being written."""
+    """The lines of the record about one thing. The last line may be incomplete."""
     lines = record.read_text(encoding="utf-8").split("\n")[:-1]
     return [found for line in lines if (found := json.loads(line))["what"] == what]
 
 
 class Counted(workers.EncodingWorker):
-    """A worker that notes what it begins, and what it has written itself."""
+    """A worker that records which batches it starts and which it has written itself."""
 
     def __call__(self, payload: bytes) -> bytes:
         """See `EncodingWorker`."""
@@ -334,7 +334,7 @@ class Counted(workers.EncodingWorker):
 
 
 def command() -> None:
-    """`babelmix` that notes what it begins and writes."""
+    """`babelmix` with a record of what it starts and writes."""
     import nodes
 
     from babelmix.cli import main as babelmix

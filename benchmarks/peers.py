@@ -1,4 +1,4 @@
-"""The same metrics through other evaluators, each fed with embeddings that exist already."""
+"""The same metrics with other evaluators, which receive finished embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS = ("mAP@100", "MRR@10", "nDCG@10", "R@1", "R@10", "R@100")
 
 @dataclass(frozen=True)
 class Task:
-    """Some queries against one pool; `relevant` has, for each query, the rows of its relevant passages in the pool."""
+    """Some queries against one pool. `relevant` has the rows of each query's relevant passages in the pool."""
 
     queries: np.ndarray
     passages: np.ndarray
@@ -112,7 +112,7 @@ def mteb(task: Task) -> dict[str, float]:
 
 
 def ranx(task: Task) -> dict[str, float]:
-    """The first answers, found by torch, through ranx."""
+    """The best passages, found by torch, evaluated by ranx."""
     import ranx
 
     unit = [torch.nn.functional.normalize(torch.from_numpy(v)) for v in (task.queries, task.passages)]

@@ -1,12 +1,12 @@
-"""Pictures: an audit both ways in many languages beside sentence-transformers' evaluator, and reading cached embeddings.
+"""Pictures: an audit in both directions in many languages beside sentence-transformers' evaluator; and cached embeddings.
 
 python benchmarks/pictures.py            # emoji: 1,000 pictures, 14 languages
-python benchmarks/pictures.py --quick    # does it run?
+python benchmarks/pictures.py --quick    # a short run, to see that everything works
 
-The audit is timed with nothing in the cache. The peer is `InformationRetrievalEvaluator`, one for each language and way, as a
-person measures a dual encoder with it today; it encodes every picture again each time. Its batches are as large. Both
-measure the same encoder, `tiny-clip` with random weights, in turns. A cached embedding is what a sweep over batch strategies
-reads in place of a picture: rows of a store in shards, in random order, while the file is in the system's memory.
+The audit starts with an empty cache. The peer is one `InformationRetrievalEvaluator` per language and direction, which is how a
+dual encoder is measured with it today; each of them encodes every picture again. Both use the same batch size and the same
+encoder, `tiny-clip` with random weights, in turns. Cached embeddings are what a comparison of batch strategies reads instead of
+pictures: rows of a sharded store in random order, while the file is in the system's memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BATCH = 64
 
 
 def forward(encoder: SentenceTransformer, corpus: Corpus) -> float:
-    """Seconds of the forward passes alone that an audit both ways needs: each picture and each caption once, prepared."""
+    """Seconds of the forward passes that an audit in both directions needs: each picture and caption once, preprocessed."""
     captions = sorted(set(corpus.queries["text"].to_pylist()), key=len)
     texts = [encoder.preprocess(captions[i : i + BATCH]) for i in range(0, len(captions), BATCH)]
     unique = corpus.passages.take(np.unique(corpus.passages["digest"].to_pylist(), return_index=True)[1])
@@ -49,7 +49,7 @@ def forward(encoder: SentenceTransformer, corpus: Corpus) -> float:
 
 @contextmanager
 def counting(encoder: SentenceTransformer) -> Iterator[list[int]]:
-    """Inside, the sizes of the batches of pictures that the image tower sees."""
+    """Within this context, record the sizes of the picture batches of the image tower."""
     seen: list[int] = []
     hook = tower_of(encoder, "image")[0].register_forward_pre_hook(
         lambda module, inputs: seen.append(len(inputs[0]["pixel_values"]))
@@ -61,7 +61,7 @@ def counting(encoder: SentenceTransformer) -> Iterator[list[int]]:
 
 
 def stock(encoder: SentenceTransformer, corpus: Corpus) -> dict[str, float]:
-    """hit@1 by language and way, by an evaluator each."""
+    """hit@1 by language and direction, with one evaluator each."""
     pictures = dict(zip(corpus.passages["item"].to_pylist(), Pictures(corpus.passages), strict=True))
     found = {}
     for lang in (lang for lang in corpus.langs if lang != "zxx"):
@@ -81,7 +81,7 @@ def stock(encoder: SentenceTransformer, corpus: Corpus) -> dict[str, float]:
 
 
 def audits(pictures: int, rounds: int) -> str:
-    """Time and encoded pictures of an audit both ways, ours and the peer's."""
+    """Time and number of encoded pictures of an audit in both directions: babelmix and the peer."""
     corpus = open_corpus("emoji")
     corpus = corpus.only_groups(sorted(set(corpus.passages["group"].to_pylist()))[:pictures])
     encoder = make_dual("tiny-clip", corpus.queries["text"].to_pylist())
@@ -125,7 +125,7 @@ def audits(pictures: int, rounds: int) -> str:
 
 
 class Cached(Pictures):
-    """Pictures that are only keys: none is ever opened."""
+    """Pictures that are keys only; none is ever opened."""
 
     def __init__(self, keys: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
         self._keys = keys
@@ -140,7 +140,7 @@ class Cached(Pictures):
 
 
 def reading(pictures: int, dimension: int, rounds: int) -> str:
-    """Pictures a second of which embeddings are read from the cache."""
+    """Pictures per second whose embeddings are read from the cache."""
     import os
 
     rng = np.random.default_rng(0)

@@ -2,10 +2,10 @@
 
 python benchmarks/plans.py --rounds 3    # on Linux
 
-Every measurement is a process of its own, and the contenders take turns. The peers get the cheapest data set there is: an
-object with a length that makes a row's two values on the spot, so that no reading, decoding or hashing of texts is
-counted. The multi-data-set samplers get one such data set a language. The others draw from one row a pair, without
-languages. Where a size needs more than the limit of memory or time, the next smaller one is measured and named.
+Each measurement has a process of its own, and the contenders take turns. The peers get the cheapest data set possible: an
+object with a length that makes the two values of a row on access, so that no reading, decoding or hashing of texts is counted.
+The samplers for several data sets get one such data set per language. The others draw from one row per pair, without languages.
+Where a size exceeds the limit of memory or time, the next smaller size is measured, and the table names it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CONTENDERS = (
 
 
 class Rows:
-    """As many rows as wanted, with two distinct texts each."""
+    """Any number of rows with two distinct texts each."""
 
     column_names = ("query", "passage")
 
@@ -63,7 +63,7 @@ class Rows:
 
 
 def ours(pairs: int, items: Path | None) -> Callable[[], Iterator[Any]]:
-    """Import what a plan needs; then the plan's batches."""
+    """Import what a plan needs, then make the plan's batches."""
     import numpy as np
 
     from babelmix.batches import BatchPlan, RegularIndex, strategy
@@ -78,7 +78,7 @@ def ours(pairs: int, items: Path | None) -> Callable[[], Iterator[Any]]:
 
 
 def peer(name: str, pairs: int) -> Callable[[], Iterator[Any]]:
-    """Import sentence-transformers; then its batches, made as its trainer makes them."""
+    """Import sentence-transformers, then make its batches as its trainer does."""
     import torch
     from sentence_transformers.base import sampler as st
     from torch.utils.data import ConcatDataset, RandomSampler
@@ -100,7 +100,7 @@ def peer(name: str, pairs: int) -> Callable[[], Iterator[Any]]:
 
 
 def drawn(pairs: int) -> Callable[[], Iterator[Any]]:
-    """Random row numbers of both sides and nothing else: pairs repeat and clash, and there are no languages."""
+    """Random row numbers of both sides and nothing else: pairs repeat and collide, and there are no languages."""
     import numpy as np
 
     def batches() -> Iterator[Any]:
@@ -112,14 +112,14 @@ def drawn(pairs: int) -> Callable[[], Iterator[Any]]:
 
 
 def status_mb(field: str) -> float:
-    """A field of this process's memory from Linux: VmHWM is the peak so far, RssFile and RssAnon what is held now."""
+    """A field of this process's memory on Linux: VmHWM is the peak so far, RssFile and RssAnon are the current use."""
     # Not getrusage: its peak is inherited from the process that started this one.
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1024.0
 
 
 def measure(name: str, pairs: int, items: Path) -> dict[str, float]:
-    """One contender in this process."""
+    """Measure one contender in this process."""
     start = time.perf_counter()
     if name == "draw":
         make = drawn(pairs)
@@ -150,7 +150,7 @@ def measure(name: str, pairs: int, items: Path) -> dict[str, float]:
 
 
 def attempt(name: str, pairs: int, items: Path) -> dict[str, float] | str:
-    """One contender in a process of its own, or why not."""
+    """Measure one contender in a process of its own; or the reason why that is not possible."""
     command = [sys.executable, __file__, "--worker", name, "--pairs", str(pairs), "--items", str(items)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     try:
@@ -167,7 +167,7 @@ def attempt(name: str, pairs: int, items: Path) -> dict[str, float] | str:
 
 
 def write_items(folder: Path, pairs: int) -> None:
-    """The query and the passage of every pair, as two files of four bytes a pair; 80 pairs in a row have one query."""
+    """Write the query and the passage of every pair as two files with four bytes per pair. 80 pairs in a row share a query."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def write_items(folder: Path, pairs: int) -> None:
 
 
 def main() -> None:
-    """Alternate the contenders, and print medians and their ratios to ours."""
+    """Measure the contenders in turn, and print medians and their ratios to babelmix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few pairs, one round: does it run?")

@@ -1,8 +1,8 @@
-"""What does the language policy `balanced` change? `babelmix audit --through` an index, under several policies in turn.
+"""What does the language policy `balanced` change? `babelmix audit --through` on an index, under several policies in turn.
 
 python benchmarks/policies.py xquad-r=PATH --model e5-small-offline --to /tmp/an-index
 
-Passages and queries are embedded as an audit does (and kept in the cache). Writes the table of docs/search.md.
+Passages and queries are embedded as in an audit, and cached. Writes the table of docs/search.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TITLES = {
 
 
 def main() -> None:
-    """Index, audit, write."""
+    """Index, audit, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--model", default="e5-small-offline")
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def build(name: str, model: str, address: str) -> None:
-    """Make the index of a corpus, with the embeddings of an audit."""
+    """Make the index of a corpus with the embeddings of an audit."""
     corpus, encoder = open_corpus(name), load_encoder(model)
     _, passages = EncoderSystem(encoder, store=True).embed(corpus)
     place = dict(zip(corpus.passages["text"].to_pylist(), range(len(passages)), strict=True))

@@ -1,4 +1,4 @@
-"""Writes the README's tables and pictures from finished runs, so that no number there is typed by hand; either or both.
+"""Write the README's tables and pictures from finished runs; either part or both.
 
 babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
 babelmix compare demo
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def shown(name: str, value: float) -> str:
-    """Ranks without decimals, scores with three, shares in per cent."""
+    """Format a value: ranks without decimals, scores with three, shares as percentages."""
     if "share" in name:
         return f"{value:.0%}"
     return f"{value:,.0f}" if "rank" in name else f"{value:.3f}"
@@ -74,7 +74,7 @@ def demo_table(folder: Path) -> str:
 
 
 def main() -> None:
-    """Rewrite the marked parts of the README."""
+    """Write the marked parts of the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audit", type=Path, help="folder of the audit on XQuAD-R")
     parser.add_argument("--demo", type=Path, help="folder of the demo")

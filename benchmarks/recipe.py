@@ -1,21 +1,22 @@
-"""Looks for the recipe of batches, terms and averages that is best in all three settings at once.
+"""Search for the recipe of batches, loss terms and weight averages that is best in all three settings at once.
 
-Screens a grid on static encoders, on the validation part, one seed:
+Screen a grid on static encoders, on the validation part, with one seed:
 
     python benchmarks/recipe.py screen libreoffice-help=PATH
 
-Compares what came out there on the test part, several seeds:
+Compare the best of them on the test part, with several seeds:
 
     python benchmarks/recipe.py static libreoffice-help=PATH
 
-Confirms what came out on a transformer, one seed, on pages that no experiment here has looked at, and zero-shot; and in the
-end several seeds of the few that are left:
+Confirm the best recipes on a transformer, with one seed, on pages that no other experiment here uses, and zero-shot. Then run
+the few that are left with several seeds:
 
     python benchmarks/recipe.py confirm libreoffice-help=PATH xquad-r=PATH
     python benchmarks/recipe.py final libreoffice-help=PATH xquad-r=PATH
 
-On a transformer it trains in bfloat16, as the experiment does; `--float32` is for processors without it, and has its own tables.
-What is done is kept, and not done again; several processes share the work. Averages with the start need no training of their own.
+A transformer is trained in bfloat16, as in the experiment. `--float32` is for processors without it, and has its own tables.
+Finished runs are not repeated, and several processes can share the work. An average with the start needs no training of its
+own.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ AIMS = {"mono/mAP": 0.798, "cross/mAP": 0.705, "multi/mAP": 0.593, "bias/rank di
 
 @dataclass(frozen=True)
 class Recipe:
-    """A strategy, what it changes of the experiment's settings, and the share of the starting weights in the result."""
+    """A strategy, its changes to the experiment's settings, and the share of the starting weights in the result."""
 
     strategy: str
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class Recipe:
 
     @property
     def training(self) -> str:
-        """The name of what is trained; averages of it are others' too."""
+        """The name of the trained encoder. Several averages can use one trained encoder."""
         return ", ".join(
             [self.strategy, *(f"{name.replace('_', ' ')} {value}" for name, value in self.changes.items())]
         )
@@ -93,11 +94,11 @@ class Stage:
     """What is compared.
 
     Args:
-        label: what its tables are named after.
-        recipes: each against `AGAINST`, which is one of them.
-        pages: what its pages are called.
-        fifth: on a transformer, which of five parts of the pages that nothing is trained or tuned on.
-        seeds: unless told.
+        label: prefix of the names of its tables.
+        recipes: the recipes; each is compared with `AGAINST`, which is one of them.
+        pages: name of its pages in the tables.
+        fifth: on a transformer, which fifth of the pages without training and tuning is used.
+        seeds: default seeds.
 
     """
 
@@ -143,7 +144,7 @@ UNSEEN = ("fr", "ja", "ko", "pl", "eu")
 
 
 def of_recipe(name: str, corpus: str) -> Experiment:
-    """A recipe of babelmix, on another place's corpus."""
+    """A recipe of babelmix, with a corpus from another place."""
     file = bundled(name)
     assert file is not None
     experiment = load_experiment(file)
@@ -154,11 +155,11 @@ class Search:
     """The runs of a grid.
 
     Args:
-        experiment: whose data, start and settings are taken.
-        changes: to its settings.
-        folder: to keep everything in.
+        experiment: the experiment whose data, start and settings are used.
+        changes: changes to its settings.
+        folder: the folder for everything.
         tested: the corpora to audit on, by name.
-        backend: of audits, as of `babelmix audit`; static encoders need none.
+        backend: backend of the audits, as in `babelmix audit`; static encoders need none.
 
     """
 
@@ -182,15 +183,15 @@ class Search:
         return other
 
     def model(self, recipe: Recipe, seed: int) -> Path:
-        """Where the trained encoder lies, before any average."""
+        """The folder of the trained encoder, before averaging."""
         return self.folder / slug(recipe.training) / f"seed-{seed}" / "model"
 
     def place(self, recipe: Recipe, seed: int, corpus: str) -> Path:
-        """Where the audit on a corpus lies."""
+        """The folder of the audit on a corpus."""
         return self.model(recipe, seed).parent / f"audit-{slug(corpus)}-{recipe.share:.2f}"
 
     def run(self, recipe: Recipe, seed: int) -> None:
-        """Train, unless that is done, average, and audit."""
+        """Train unless that is done, average, and audit."""
         if all((self.place(recipe, seed, name) / "done").is_file() for name in self.tested):
             return
         folder = self.model(recipe, seed)
@@ -207,7 +208,7 @@ class Search:
             print(f"{recipe}, seed {seed}, {name}:", *(shown(m, done.macro(m)) for m in SHOWN), flush=True)
 
     def averaged(self, folder: Path, share: float) -> SentenceTransformer:
-        """The encoder with its share of the starting weights, run by the backend."""
+        """The encoder with its share of the starting weights, for the backend."""
         limit = self.experiment.encoder.max_seq_length or None
         if not share:
             return load_encoder(str(folder), max_seq_length=limit, **self.options)
@@ -224,11 +225,11 @@ class Search:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of `load_encoder`."""
+        """Options of `load_encoder`."""
         return {"backend": self.backend} if self.backend else {}
 
     def run_all(self, recipes: list[Recipe], seeds: list[int]) -> None:
-        """All of them, training by training."""
+        """Run all recipes, one trained encoder after the other."""
         groups: dict[str, list[tuple[Recipe, int]]] = {}
         for seed, one in itertools.product(seeds, recipes):
             groups.setdefault(f"{one.training} {seed}", []).append((one, seed))
@@ -241,7 +242,7 @@ class Search:
         shared(self.folder / "locks", jobs)
 
     def found(self, recipe: Recipe, seeds: list[int], corpus: str) -> list[dict[str, Measure]]:
-        """The measures on a corpus, one mapping a seed."""
+        """The measures on a corpus, one mapping per seed."""
         return [measures(RankTable.load(self.place(recipe, seed, corpus)), ["mAP"]) for seed in seeds]
 
     def start_row(self, corpus: str) -> dict[str, Measure]:
@@ -256,7 +257,7 @@ class Search:
 
 
 def on_static(corpus: str, folder: Path, part: str, called: str, langs: list[str] | None = None) -> Search:
-    """Runs on static encoders, to be looked at on a part of the corpus; in all languages of the experiment, or other ones."""
+    """Runs on static encoders, audited on a part of the corpus, in all languages of the experiment or in others."""
     name = "libreoffice-pretrained"
     experiment = of_recipe(name, corpus)
     if langs:
@@ -267,7 +268,7 @@ def on_static(corpus: str, folder: Path, part: str, called: str, langs: list[str
 
 
 def screen(corpus: str, folder: Path) -> dict[str, str]:
-    """The grid on static encoders."""
+    """Run the grid on static encoders."""
     search = on_static(corpus, folder, "validation", "validation")
     seeds = search.experiment.compare.seeds[:1]
     search.run_all(SCREENED, seeds)
@@ -279,7 +280,7 @@ def screen(corpus: str, folder: Path) -> dict[str, str]:
 def on_transformer(
     stage: Stage, corpus: str, benchmark: str, folder: Path, backend: str, float32: bool = False
 ) -> Search:
-    """Runs on a transformer, to be looked at on a fifth of the unused pages and zero-shot."""
+    """Runs on a transformer, audited on a fifth of the unused pages and zero-shot."""
     assert stage.fifth is not None
     name = "e5-libreoffice"
     experiment = of_recipe(name, corpus)
@@ -330,7 +331,7 @@ def row(label: str, runs: list[dict[str, Measure]]) -> list[str]:
 
 
 def main() -> None:
-    """Run, tabulate."""
+    """Run, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["screen", *STAGES])
     parser.add_argument("corpus")

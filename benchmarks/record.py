@@ -1,4 +1,4 @@
-"""Puts what a benchmark printed into docs/benchmarks.md, with the machine it ran on.
+"""Write the output of a benchmark into docs/benchmarks.md, with the machine that it ran on.
 
 python benchmarks/static.py | python benchmarks/record.py static
 """
@@ -19,9 +19,9 @@ def record(name: str, printed: str, more: str = "") -> None:
     """Replace a marked part of the document.
 
     Args:
-        name: of the part.
-        printed: Markdown with a table at least.
-        more: further words for the line under it.
+        name: name of the part.
+        printed: Markdown with at least one table.
+        more: text to append to the line under it.
 
     """
     printed = printed.strip()

@@ -1,10 +1,10 @@
-"""What keeps a fine-tuned encoder good at what it was not trained on? Tries remedies, one seed each, on a benchmark.
+"""Which remedy keeps a fine-tuned encoder good at tasks that it was not trained on? One seed each, on a benchmark.
 
 babelmix compare e5-libreoffice -c libreoffice-help=blocks.parquet --benchmark xquad-r=PATH
 python benchmarks/remedies.py runs/e5-libreoffice
 
-Averages come from the encoders that the experiment kept, other remedies are trained here with its settings but for what the
-remedy changes. What is finished is not done again. `finetuned.py` makes the table of it.
+Weight averages use the encoders that the experiment saved. The other remedies are trained here with the experiment's settings,
+except for what the remedy changes. Finished runs are not repeated. `finetuned.py` writes the table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes the tables and pictures of docs/results.md and docs/language-bias.md from finished experiments.
+"""Write the tables and pictures of docs/results.md and docs/language-bias.md from finished experiments.
 
 babelmix compare libreoffice-scratch    -c libreoffice-help=blocks.parquet
 babelmix compare libreoffice-pretrained -c libreoffice-help=blocks.parquet
@@ -34,7 +34,7 @@ LATIN = {"cs", "de", "en", "es", "fr", "id", "it", "tr"}
 
 
 def shown(name: str, value: float) -> str:
-    """Ranks without decimals, shares in per cent, scores with three digits."""
+    """Format a value: ranks without decimals, shares as percentages, scores with three digits."""
     if "share" in name:
         return f"{value:.0%}"
     if "log" in name:
@@ -49,11 +49,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 class Experiment:
-    """A finished experiment's folder.
+    """The folder of a finished experiment.
 
     Args:
-        folder: of the experiment.
-        benchmark: read what was found on this further corpus, not on the test part.
+        folder: the folder.
+        benchmark: read the results on this further corpus instead of the test part.
 
     """
 
@@ -67,13 +67,13 @@ class Experiment:
         self.strategies = [name for name, entry in self.entries.items() if entry["kind"] == "strategy"]
 
     def tables(self, strategy: str) -> list[RankTable]:
-        """The rank tables of a strategy, one a seed."""
+        """The rank tables of a strategy, one per seed."""
         folders = sorted((self.folder / "runs" / slug(strategy)).glob("seed-*"))
         return [RankTable.load(folder / self.audit) for folder in folders]
 
     @cached_property
     def measures(self) -> dict[str, list[dict[str, Measure]]]:
-        """The measures of every strategy, one mapping a seed."""
+        """The measures of every strategy, one mapping per seed."""
         return {name: [measures(one, ["mAP"]) for one in self.tables(name)] for name in self.strategies}
 
 
@@ -95,7 +95,7 @@ def headline(experiment: Experiment) -> str:
 
 
 def best(experiment: Experiment) -> str:
-    """For each measure the best strategy and those that are not significantly worse."""
+    """For each measure, the best strategy and those that are not significantly worse."""
     systems = experiment.measures
     rows = []
     tests = compare_all(systems, TESTED)
@@ -121,7 +121,7 @@ def best(experiment: Experiment) -> str:
 
 
 def differences(experiment: Experiment) -> str:
-    """The strategy under test against every other one."""
+    """The tested strategy against every other one."""
     rows = []
     for other, comparisons in experiment.results["tests"].items():
         for c in comparisons:
@@ -139,7 +139,7 @@ def differences(experiment: Experiment) -> str:
 
 
 def tuned(experiment: Experiment) -> str:
-    """What tuning chose for each strategy, and what the choice was worth."""
+    """The values that tuning chose for each strategy, and what the choice gained."""
     rows = []
     for name, tuning in experiment.results["tuning"].items():
         settings = tuning["best"]["settings"]
@@ -153,7 +153,7 @@ def tuned(experiment: Experiment) -> str:
 
 
 def scripts(experiment: Experiment) -> str:
-    """Cross-lingual mAP of pairs in one script and of pairs in two."""
+    """Cross-lingual mAP of language pairs with one script and with two scripts."""
     rows = []
     for name, runs in experiment.measures.items():
         same, other = [], []
@@ -190,7 +190,7 @@ def pictures(experiment: Experiment, label: str) -> None:
 
 
 def bias_table(experiment: Experiment) -> str:
-    """Few numbers for someone who has never heard of language bias."""
+    """A few numbers for a reader who has never heard of language bias."""
     head = ["batches", "mAP within a language", "mAP across two", "mAP with all in one index", "ranks between translations",
             "question's language in the first ten answers"]  # fmt: skip
     names = ("mono/mAP", "cross/mAP", "multi/mAP", "bias/rank distance", "bias/same-language share@10")
@@ -207,7 +207,7 @@ def bias_table(experiment: Experiment) -> str:
 
 
 def main() -> None:
-    """Rewrite both documents and the pictures."""
+    """Write the marked parts of both documents, and the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="the folder that holds the three experiments")
     runs = parser.parse_args().runs

@@ -1,8 +1,8 @@
-"""The plan on paper to a billion passages: arithmetic over assumptions, all of which are options.
+"""The plan for a billion passages, on paper: a calculation from assumptions, each of which is an option.
 
 python benchmarks/scaling.py
 
-Writes the table of docs/scaling.md. Nothing here is measured.
+Writes the table of docs/scaling.md. It measures nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GIB, TIB = 1 << 30, 1 << 40
 
 
 def main() -> None:
-    """Compute and write."""
+    """Calculate and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--passages", type=float, default=1e9)
     parser.add_argument("--dimension", type=int, default=384)

@@ -1,11 +1,11 @@
-"""From embeddings to all metrics, against the bare matrix product and against other evaluators, at XQuAD-R's size.
+"""From embeddings to all metrics: beside the bare matrix product and beside other evaluators, at XQuAD-R's size.
 
 python benchmarks/scoring.py
 python benchmarks/scoring.py --embeddings FOLDER
 
-A folder of embeddings holds a saved corpus in `corpus`, `queries.npy` and `passages.npy`. Without one, embeddings are drawn
-with a meaning, a language and noise. The worst case are vectors without any: relevant passages then stand in the middle.
-mteb is optional: pip install mteb.
+The folder holds a saved corpus in `corpus`, and `queries.npy` and `passages.npy`. Without a folder, random embeddings are made
+of a meaning, a language and noise. The worst case is embeddings without a meaning: relevant passages are then in the middle of
+the ranking. mteb is optional: pip install mteb.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Embeddings = tuple[np.ndarray, np.ndarray]
 
 
 def corpus() -> Corpus:
-    """Eleven languages with XQuAD-R's numbers: 13,090 queries, 13,014 passages, about eleven of them relevant to each."""
+    """Eleven languages with the numbers of XQuAD-R: 13,090 queries, 13,014 passages, about eleven relevant passages per query."""
     asked = [{"item": str(i), "lang": lang, "text": f"{lang} {i}"} for lang in LANGS for i in range(QUERIES)]
     rows = [
         {"item": str(i), "lang": lang, "text": f"{lang} {i}"}
@@ -48,7 +48,7 @@ def corpus() -> Corpus:
 
 
 def drawn(data: Corpus, dimension: int, meaningful: bool) -> Embeddings:
-    """Embeddings of a corpus, with a meaning or without; both float32, shape (rows, dimension)."""
+    """Random embeddings of a corpus, with a meaning or without; both float32, shape (rows, dimension)."""
     rng = np.random.default_rng(0)
     sizes = (data.queries.num_rows, data.passages.num_rows)
     if not meaningful:
@@ -61,7 +61,7 @@ def drawn(data: Corpus, dimension: int, meaningful: bool) -> Embeddings:
 
 
 def product(queries: np.ndarray, passages: np.ndarray) -> None:
-    """The bare matrix product by `torch.mm`, a block at a time."""
+    """The bare matrix product with `torch.mm`, block by block."""
     left, right = torch.from_numpy(queries), torch.from_numpy(passages).T
     # One output for all blocks: fresh memory for each would cost more than the product.
     scores = torch.empty(BLOCK, right.shape[1])
@@ -71,19 +71,19 @@ def product(queries: np.ndarray, passages: np.ndarray) -> None:
 
 
 def onednn_product(queries: np.ndarray, passages: np.ndarray) -> None:
-    """The same by oneDNN, which the rank table uses: on processors not of Intel's it is much faster."""
+    """The same with oneDNN, which the rank table uses. It is much faster on processors that Intel did not make."""
     left, right = torch.from_numpy(queries), torch.from_numpy(passages).to_mkldnn()
     for first in range(0, len(left), BLOCK):
         torch.nn.functional.linear(left[first : first + BLOCK].to_mkldnn(), right)
 
 
 def ours(data: Corpus, queries: np.ndarray, passages: np.ndarray) -> dict[str, Measure]:
-    """All metrics in all settings, and the bias."""
+    """All ranking metrics in all settings, and the bias metrics."""
     return measures(rank_table(data, queries, passages), METRICS)
 
 
 def task(data: Corpus, vectors: Embeddings, query_lang: str | None, passage_lang: str | None) -> Task:
-    """The queries of a language (None: all) against the passages of one."""
+    """The queries of a language (None: all) against the passages of one language."""
     rows = []
     for table, lang in ((data.queries, query_lang), (data.passages, passage_lang)):
         langs = np.array(table["lang"].to_pylist())
@@ -100,7 +100,7 @@ def task(data: Corpus, vectors: Embeddings, query_lang: str | None, passage_lang
 
 
 def median(costs: list[Cost]) -> Cost:
-    """Of the clock and of the cores, each by itself."""
+    """The medians of wall time and of CPU time."""
     return Cost(*(statistics.median(column) for column in zip(*costs, strict=True)))
 
 
@@ -112,7 +112,7 @@ def row(*cells: object) -> None:
 
 
 def against_product(data: Corpus, sets: dict[str, Embeddings], rounds: int) -> None:
-    """Alternate them, and print medians and the medians of the ratios."""
+    """Measure in turns, then print medians and the medians of the ratios."""
     print("\n### Against the bare matrix product\n")
     row(
         "embeddings", "dimension", "torch.mm, s", "oneDNN, s", "all metrics, s",
@@ -130,7 +130,7 @@ def against_product(data: Corpus, sets: dict[str, Embeddings], rounds: int) -> N
 
 
 def against_peers(data: Corpus, vectors: Embeddings, names: list[str], rounds: int) -> None:
-    """The pool of all languages, and one language's queries against each language as a sample of the other settings."""
+    """The pool of all languages; and queries of one language against each language, as a sample of the other settings."""
     langs = data.langs
     print(f"\n### Against other evaluators, d = {vectors[0].shape[1]}\n")
     print(
@@ -164,7 +164,7 @@ def against_peers(data: Corpus, vectors: Embeddings, names: list[str], rounds: i
 
 
 def bfloat16(data: Corpus, sets: dict[str, Embeddings]) -> None:
-    """What products of values rounded to bfloat16 would change, summed in float32 as the processors do."""
+    """What changes when products of values rounded to bfloat16 are summed in float32, as processors do."""
     print("\n### Products in bfloat16 (not offered)\n")
     print(
         "The largest change of a macro-average, first of those between 0 and 1, then of all; and the share of scores that"
@@ -196,7 +196,7 @@ def bfloat16(data: Corpus, sets: dict[str, Embeddings]) -> None:
 
 
 def memory(names: list[str], dimension: int, folder: Path | None) -> None:
-    """Peak extra memory, each in a process of its own."""
+    """Peak extra memory of each, in a process of its own."""
     print(f"\n### Memory in the pool of all languages, d = {dimension}\n")
     row("evaluator", "peak extra memory, MB")
     row("---", "---")

@@ -1,9 +1,9 @@
-"""Pictures of the search page for the documents: `page-search.png` and `page-phone.png`.
+"""Screenshots of the search page for the documents: `page-search.png` and `page-phone.png`.
 
 babelmix serve my-index &
 python benchmarks/screenshots.py http://127.0.0.1:8765 'Wie speichere ich ein Bild?' 'save an image'
 
-The first query is asked on a desk, the last one on a phone, both under the policy `balanced`.
+The first query is asked on a wide screen and the last one on a phone's, both with the policy `balanced`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 
 
 def main() -> None:
-    """Ask, and take the pictures."""
+    """Ask, then take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", help="of a running service")
     parser.add_argument("queries", nargs="+", help="in any language")

@@ -1,9 +1,9 @@
-"""A running service: cold start, answers at a steady rate, and 20,000 requests in a row.
+"""A running service: cold start, answers at a constant rate, and 20,000 requests in a row.
 
 python benchmarks/serving.py INDEX CORPUS [--backends torch,onnx]
 
-Starts `babelmix serve INDEX`, asks it queries of the corpus, each once (a number is added where there are too few), writes the
-table of docs/benchmarks.md. The client runs on the same cores as the service.
+Starts `babelmix serve INDEX` and sends it queries of the corpus, each once; a number is appended where there are too few
+queries. Writes the table of docs/benchmarks.md. The client runs on the same cores as the service.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EMBEDDED = 100
 
 
 def main() -> None:
-    """Start, ask, watch."""
+    """Start, ask, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index")
     parser.add_argument("corpus")
@@ -103,20 +103,20 @@ def main() -> None:
 
 
 def embedding(name: str, backend: str, queries: list[str]) -> float:
-    """Median seconds of embedding one query, of which every answer needs at least one; the first few are not counted."""
+    """Median seconds of embedding one query, which every answer needs; the first few queries are not counted."""
     encoder = load_encoder(name, backend=backend)
     took = [cost(lambda query=query: encode_batch(encoder, [query], "query"))[0].clock for query in queries]
     return statistics.median(took[len(took) // 10 :])
 
 
 def endless(texts: list[str]) -> Iterator[str]:
-    """Queries that are never the same, so that no vector is known already."""
+    """Distinct queries without end, so that no vector is cached."""
     for turn in itertools.count():
         yield from (text if turn == 0 else f"{text} {turn}" for text in dict.fromkeys(texts))
 
 
 def started(index: str, query: str, backend: str) -> tuple[subprocess.Popen[str], str, float]:
-    """A service that has answered once; its address, and the seconds that took."""
+    """A service that has answered once: its address, and the seconds until then."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "babelmix", "serve", index, "--port", "0", "--backend", backend]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -183,7 +183,7 @@ async def soak(address: str, queries: Iterator[str], process: int, requests: int
 
 
 def resident(process: int) -> float:
-    """MiB of memory that no file backs."""
+    """MiB of resident memory that no file backs."""
     status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))) / 1024
 

@@ -1,10 +1,11 @@
-"""Training a static encoder: babelmix's sparse updates against sentence-transformers' own training, on the same batches.
+"""Train a static encoder: babelmix's sparse updates against sentence-transformers' own training, on the same batches.
 
 python benchmarks/static.py --rounds 3
 
-Both train `StaticEmbedding` with MultipleNegativesRankingLoss from the same vectors on the same batches: sentence-transformers
-with its trainer and its default optimiser (AdamW over all vectors), babelmix with its trainer (SparseAdam over the vectors of a
-batch). The two optimisers agree on the vectors a batch uses and differ on the others, which AdamW's momentum still moves.
+Both train `StaticEmbedding` with MultipleNegativesRankingLoss from the same vectors on the same batches. sentence-transformers
+uses its trainer and its default optimiser (AdamW over all vectors); babelmix uses its trainer (SparseAdam over the vectors of a
+batch). The two optimisers agree on the vectors that a batch uses. They differ on the other vectors, which AdamW's momentum
+still moves.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def encoder(vocabulary: int) -> SentenceTransformer:
 
 
 def corpus(vocabulary: int) -> Corpus:
-    """Two languages of texts whose words follow Zipf's law; query and passage of an item share half of their words."""
+    """Texts in two languages whose words follow Zipf's law. Query and passage of an item share half of their words."""
     rng = np.random.default_rng(1)
     share = 1 / np.arange(1, vocabulary)
     drawn = rng.choice(vocabulary - 1, size=(ITEMS, 2, WORDS + WORDS // 2), p=share / share.sum())
@@ -68,7 +69,7 @@ def corpus(vocabulary: int) -> Corpus:
 
 
 class Clock(TrainerCallback):
-    """Keeps the time at the end of every step, and the loss of every step."""
+    """Records the time and the loss of every step."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -90,7 +91,7 @@ class Clock(TrainerCallback):
 
 
 def ours(data: Corpus, vocabulary: int, steps: int, remember: bool = False) -> Clock:
-    """Babelmix's training."""
+    """Train with babelmix."""
     model, clock = encoder(vocabulary), Clock()
     if remember:
         static.remember_tokens(model, static.TokenMemory())
@@ -103,7 +104,7 @@ def ours(data: Corpus, vocabulary: int, steps: int, remember: bool = False) -> C
 
 
 def theirs(data: Corpus, vocabulary: int, steps: int) -> Clock:
-    """sentence-transformers' training, fed the same batches in the same order."""
+    """Train with sentence-transformers on the same batches in the same order."""
     plan = BatchPlan(CorpusIndex(data), strategy("mono"), BATCH, seed=0)
     rows: dict[str, list[str]] = {"query": [], "passage": []}
     for step in range(steps):
@@ -130,7 +131,7 @@ def theirs(data: Corpus, vocabulary: int, steps: int) -> Clock:
 
 
 def bare(data: Corpus, vocabulary: int, steps: int) -> float:
-    """Median milliseconds of forward pass, loss and backward pass alone: tokens given, nothing updated."""
+    """Median milliseconds of forward pass, loss and backward pass alone, on given tokens, without an update."""
     plan = BatchPlan(CorpusIndex(data), strategy("mono"), BATCH, seed=0)
     model = encoder(vocabulary)
     weights = model[0].embedding.weight.detach().clone().requires_grad_()
@@ -171,7 +172,7 @@ class Fixed(torch.utils.data.Sampler[list[int]]):
 
 
 def main() -> None:
-    """Alternate the three, and print medians and ratios for each size of vocabulary."""
+    """Measure the three in turn, then print medians and ratios for each vocabulary size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=30)

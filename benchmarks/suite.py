@@ -1,13 +1,13 @@
-"""Runs the benchmarks of docs/benchmarks.md one after the other and writes the tables and the machine into it.
+"""Run the benchmarks of docs/benchmarks.md one after the other, and write their tables and the machine into it.
 
-make bench DATA=FOLDER                               # all; what is done today at this commit is left out
-python benchmarks/suite.py --data FOLDER --list      # what there is, how long it takes, what it lacks here
+make bench DATA=FOLDER                               # all; except for those that ran today at this commit
+python benchmarks/suite.py --data FOLDER --list      # all benchmarks, their durations, and what they lack here
 python benchmarks/suite.py --data FOLDER --only engine serving
-python benchmarks/suite.py --data FOLDER --quick     # small sizes, no document is written: does everything run?
+python benchmarks/suite.py --data FOLDER --quick     # small sizes, writes no document: does everything run?
 
-FOLDER holds `xquad-r/` (LAReQA's files) and `libreoffice-help/blocks.parquet`; BABELMIX_BENCHMARK_DATA names it too. Without it
-what needs it is left out. Use a machine that does nothing else. Every benchmark has a log in runs/benchmarks, and minutes it
-should take on two cores; one that takes four times as long is ended.
+FOLDER holds `xquad-r/` (LAReQA's files) and `libreoffice-help/blocks.parquet`. The environment variable BABELMIX_BENCHMARK_DATA
+can name it too. Without it, benchmarks that need it are left out. Use a machine that does nothing else. Every benchmark has a
+log in runs/benchmarks, and an expected duration on two cores. A benchmark that takes four times as long is ended.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class Benchmark:
     """A benchmark, and how it is run.
 
     Args:
-        minutes: that it takes on a quiet machine of two cores.
-        commands: what to run, one after the other; a script of this folder, or a module after `-m`, with its arguments.
+        minutes: its duration on a quiet machine with two cores.
+        commands: the commands, one after the other: a script of this folder, or a module after `-m`, with its arguments.
             `{data}` and `{place}` stand for the folders.
-        part: where in docs/benchmarks.md what was printed goes; empty if the script writes by itself.
+        part: the part of docs/benchmarks.md for its output; empty if the script writes the document itself.
         data: what it needs of the folder of data.
-        needs: modules it cannot do without.
+        needs: modules that it needs.
         quick: whether it has a quick run.
-        fresh: a folder that an earlier run left, and that must not be there.
+        fresh: a folder of an earlier run that is removed first.
 
     """
 
@@ -148,7 +148,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def state() -> str:
-    """The commit, and a digest of what has been changed since in what is measured and what measures."""
+    """The commit, and a digest of the uncommitted changes to the measured code and to the benchmarks."""
     kept = "benchmarks/growth.json"
     try:
         head, changes = (
@@ -161,13 +161,13 @@ def state() -> str:
 
 
 def finished(quick: bool) -> dict[str, dict[str, Any]]:
-    """What was done before, by benchmark."""
+    """The finished benchmarks, by name."""
     file = PLACE / ("quick.json" if quick else "done.json")
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def remember(name: str, facts: dict[str, Any], quick: bool) -> None:
-    """Keep that a benchmark is done."""
+    """Record that a benchmark is finished."""
     file = PLACE / ("quick.json" if quick else "done.json")
     part = file.with_suffix(".part")
     part.write_text(json.dumps(finished(quick) | {name: facts}, indent=2) + "\n", encoding="utf-8")
@@ -175,7 +175,7 @@ def remember(name: str, facts: dict[str, Any], quick: bool) -> None:
 
 
 def commands_of(one: Benchmark, data: Path | None, quick: bool) -> list[list[str]]:
-    """What is run, with the folders filled in."""
+    """The commands, with the folders filled in."""
     wanted = tuple((*c, *_quick(c)) for c in one.commands) if quick else one.commands
     filled = [[word.format(data=data, place=PLACE) for word in command] for command in wanted]
     scripts = [words if words[0] == "-m" else [str(HERE / words[0]), *words[1:]] for words in filled]
@@ -187,7 +187,7 @@ def _quick(command: Command) -> Command:
 
 
 def run(name: str, one: Benchmark, data: Path | None, *, quick: bool) -> str:
-    """Run a benchmark, and put what it printed into the document; why it failed, or nothing."""
+    """Run a benchmark and write its output into the document. Returns why it failed, or an empty text."""
     log = PLACE / f"{name}{'-quick' if quick else ''}.log"
     if one.fresh:
         shutil.rmtree(one.fresh.format(place=PLACE), ignore_errors=True)
@@ -222,7 +222,7 @@ def run(name: str, one: Benchmark, data: Path | None, *, quick: bool) -> str:
 
 
 def listed(data: Path | None) -> str:
-    """All benchmarks: minutes, when they were done, what they lack here."""
+    """All benchmarks: their durations, when they ran, and what they lack here."""
     before, now = finished(False), state()
     lines = []
     for name, one in BENCHMARKS.items():
@@ -234,7 +234,7 @@ def listed(data: Path | None) -> str:
 
 
 def main() -> None:
-    """Run what is asked for, and say in the end what failed and what was left out."""
+    """Run the selected benchmarks, and print at the end which failed and which were left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("BABELMIX_BENCHMARK_DATA") or None)
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), metavar="NAME", help="these benchmarks")

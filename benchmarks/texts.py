@@ -1,4 +1,4 @@
-"""Texts to train on, encoders to train, and a process of its own for every measurement of training."""
+"""Texts to train on, encoders to train, and a process of its own for every measurement of a training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUERY_WORDS, PASSAGE_WORDS = 5, 60
 
 
 def corpus(source: str | None, items: int) -> Corpus:
-    """A corpus that a reader knows, `NAME=PATH`, or made texts: words of two syllables, in six languages."""
+    """A corpus of a reader, `NAME=PATH`; or generated texts: words of two syllables, in six languages."""
     if source:
         return open_corpus(source)
     rng = np.random.default_rng(0)
@@ -43,14 +43,14 @@ def corpus(source: str | None, items: int) -> Corpus:
 
 
 def labelled_corpus(langs: tuple[str, ...], items: int) -> Corpus:
-    """Texts that say their language by their first word."""
+    """Texts whose first word names their language."""
     queries = [{"item": str(i), "lang": lang, "text": f"{lang} {i}"} for i in range(items) for lang in langs]
     passages = [row | {"text": row["text"] + " answer"} for row in queries]
     return Corpus.from_rows(queries, passages, [(str(i), str(i)) for i in range(items)], name="labelled")
 
 
 def save_small_encoder(words: list[str], folder: Path) -> None:
-    """A BERT of two small layers over whole words, as a hub model's folder."""
+    """Save a BERT with two small layers over whole words, laid out like a model from the hub."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -70,7 +70,7 @@ def save_small_encoder(words: list[str], folder: Path) -> None:
 
 
 def in_processes(script: str, job: Mapping[str, Any], folder: Path, *, processes: int = 1, threads: int) -> list[Any]:
-    """Run `script --worker JOB`, alone or under torchrun, and read what each rank left in `OUT-RANK.json`."""
+    """Run `script --worker JOB`, alone or under torchrun, and read the result of each rank from `OUT-RANK.json`."""
     file, out = folder / "job.json", folder / "out"
     file.write_text(json.dumps({**job, "threads": threads, "out": str(out)}), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -87,6 +87,6 @@ def in_processes(script: str, job: Mapping[str, Any], folder: Path, *, processes
 
 
 def leave(job: Mapping[str, Any], found: Any) -> None:
-    """Write what a worker found where `in_processes` looks for it."""
+    """Write the result of a worker where `in_processes` reads it."""
     rank = os.environ.get("RANK", "0")
     Path(f"{job['out']}-{rank}.json").write_text(json.dumps(found), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Runs the commands of docs/tutorial.md as they stand there, in an empty folder, and writes the table of the page.
+"""Run the commands of docs/tutorial.md as they stand there, in an empty folder, and write the table of the page.
 
 python benchmarks/tutorial.py
 """
@@ -21,12 +21,12 @@ BASH = "```bash\n"
 
 
 def commands(page: str) -> str:
-    """The blocks that are run, one after the other."""
+    """The blocks to run, in order."""
     return "".join(part.partition("```")[0] for part in page.split(BASH)[1:])
 
 
 def main() -> None:
-    """Run, then write the figures before and after."""
+    """Run them, then write the numbers before and after."""
     from babelmix.evaluation import Audit
 
     with tempfile.TemporaryDirectory() as place:

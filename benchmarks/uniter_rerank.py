@@ -1,12 +1,12 @@
-"""Re-ranking with UNITER beside its transformer alone: what tokenising, embedding, sorting and ordering cost.
+"""Re-ranking with UNITER beside its transformer alone: the cost of tokenising, embedding, sorting and ordering.
 
 python benchmarks/uniter_rerank.py --threads 1
-python benchmarks/uniter_rerank.py --quick        # does it run?
+python benchmarks/uniter_rerank.py --quick        # a short run, to see that everything works
 
-Weights are random and texts made: neither changes what a pass costs. Texts have 6 to 40 word pieces, images 10 to 100
-regions, as a detector's files have (arXiv 1909.11740). The transformer alone reads the very batches that re-ranking made,
-already embedded and packed, and its scores are compared with re-ranking's: it is the least that reading these pairs can
-take. The two take turns, so that a busy machine slows both; the time of all cores hardly notices other processes.
+Weights and texts are random: neither changes the cost of a forward pass. Texts have 6 to 40 word pieces, images 10 to 100
+regions, as in a detector's files (arXiv 1909.11740). The transformer alone reads the same batches that re-ranking made, already
+embedded and packed, and its scores are compared with those of re-ranking. Its time is the least that reading these pairs can
+take. The two take turns, so that a busy machine slows both. Other processes hardly change the CPU time.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def data(texts: int, images: int, region_size: int) -> tuple[list[str], list[Reg
 
 
 class Batches:
-    """The batches of one call of `score_matrix`, as the transformer got them."""
+    """The batches of one call of `score_matrix`, as the transformer received them."""
 
     def __init__(self, model: Uniter) -> None:
         self.model, self.packed = model, list[Packed]()
         self.handle = model.uniter.register_forward_pre_hook(lambda _, given: self.packed.append(given[0]))
 
     def close(self) -> None:
-        """Keep no more."""
+        """Stop recording."""
         self.handle.remove()
 
     def read(self, first_only: bool) -> torch.Tensor:
-        """The transformer and the ranking head alone: scores, shape (pairs,), in the batches' order."""
+        """Run only the transformer and the ranking head: scores, shape (pairs,), in the order of the batches."""
         body = self.model.uniter
         with torch.inference_mode():
             return torch.cat(

@@ -1,12 +1,12 @@
-"""What takes the place of translations, and what mined negatives add: trained alike, tested on the same pages.
+"""Training without translations, and with mined negatives: each encoder is trained alike and tested on the same pages.
 
 apt-get install dict-freedict-eng-{ces,deu,ell,fra,ind,ita,jpn,rus,spa,tur}
 python benchmarks/untranslated.py libreoffice-help=PATH --lexicons /usr/share/dictd
 
-From the static encoder of E5's token vectors, with the settings of `recipe.py`. English pages alone; the same with words replaced
-from FreeDict's lexicons; the pages of all eleven languages, of which each batch sees one; and, for what could be had at best,
-with translations, without and with hard negatives that the start finds. What is done is kept, several processes share the work.
-Writes the table of docs/recipes.md.
+All start from the static encoder of E5's token vectors and use the settings of `recipe.py`. The training texts are: English
+pages only; English pages with words replaced from FreeDict's lexicons; the pages in all eleven languages, one language per
+batch; and, as an upper bound, translations, without and with hard negatives that the start finds. Finished runs are not
+repeated, and several processes can share the work. Writes the table of docs/recipes.md.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ROWS = {
 
 
 def main() -> None:
-    """Train, audit, tabulate."""
+    """Train, audit, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--lexicons", type=Path, required=True, help="the folder of FreeDict's dictionaries")
