@@ -173,7 +173,7 @@ def test_tasks_are_drawn_by_weight_and_labels() -> None:
     assert {name: without.count(name) / 2000 for name in set(without)} == pytest.approx(
         {"mlm": 3 / 4, "itm": 1 / 4}, abs=0.04
     )
-    with pytest.raises(TrainingError, match="step 7: of the tasks mrc none"):
+    with pytest.raises(TrainingError, match="step 7: none of the tasks mrc can be trained"):
         draw_task({"mrc": 1.0}, plain, 0, 7)
     mixed = PairBatch(TOKENIZER.encode(TEXTS)[:4:2], [plain.regions[0], REGIONS[1]])
     assert torch.isfinite(pretraining_loss(model(), mixed, "mrckl", key=0))
@@ -419,10 +419,10 @@ def test_learning_rates_rise_and_fall_in_each_stage() -> None:
     ("given", "match"),
     [
         ((np.array([0, 1]), np.array([3, 3])), "step 0: image 3 is in the batch 2 times"),
-        ((np.array([0]), np.array([3])), "not one of two pairs or more"),
+        ((np.array([0]), np.array([3])), "a batch needs two pairs or more, not 1 texts"),
         ((np.array([0, 1, 2]), np.array([3, 4])), "3 texts and 2 images"),
-        ((np.array([0, 32]), np.array([3, 4])), "text rows are not all among the 32"),
-        ((np.array([0, 2]), np.array([-1, 4])), "image rows are not all among the 16"),
+        ((np.array([0, 32]), np.array([3, 4])), "text rows must be from 0 to 31"),
+        ((np.array([0, 2]), np.array([-1, 4])), "image rows must be from 0 to 15"),
         ((np.array([0.0, 2.0]), np.array([0, 1])), "text rows are float64"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Training on pictures with captions: what a step holds, and the symmetric contrastive loss with a learned scale."""
+"""Training on pictures with captions: the inputs of a step, and the symmetric contrastive loss with a learned scale."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from babelmix.errors import TrainingError
 from babelmix.training.data import TrainingData
 
 MAX_LOG_SCALE = math.log(100)
-"""Where the learned scale ends: CLIP (arXiv 2103.00020), section 2.5."""
+"""The upper limit of the learned scale, as a logarithm: CLIP (arXiv 2103.00020), section 2.5."""
 
 _HELD = 1 << 30
-"""Bytes of pixels that are kept; pictures that would take more are opened at every use."""
+"""The most bytes of pixels that are kept in memory. If the pictures need more, they are opened at every use."""
 
 Features = dict[str, Any]
 
 
 class StepCaptions(Dataset[Features]):
-    """The model's inputs of each step of a plan over pictures with captions, for one rank.
+    """The model inputs of each step of a plan over pictures with captions, for one rank.
 
-    Columns `query` (captions), `passage` (pictures) and `second` (captions in another language), as far as the batch has
-    them, each with the names a `SentenceTransformerTrainer` gives to features of a column.
+    The columns are `query` (captions), `passage` (pictures) and `second` (captions in another language), if the batch has them.
+    Their features have the names that a `SentenceTransformerTrainer` gives them.
 
     Args:
-        data: what the plan draws from.
-        plan: over `data.index`.
-        encoder: of two towers.
-        locked: whether the image tower is never trained; its embeddings are then taken from the user's cache.
-        pictures: whether steps have them; otherwise none is opened.
-        rank: whose part of each batch.
+        data: the corpora that the plan draws from.
+        plan: a plan over `data.index`.
+        encoder: an encoder with a text tower and an image tower.
+        locked: whether the image tower is not trained. Then the embeddings of pictures come from the user's cache.
+        pictures: whether steps have pictures. If not, no picture is opened.
+        rank: the rank whose part of each batch is given.
 
     Raises:
-        TrainingError: the encoder is not of two towers, or a corpus has no pictures.
+        TrainingError: the encoder does not have two towers, or a corpus has no pictures.
 
     """
 
@@ -65,7 +65,7 @@ class StepCaptions(Dataset[Features]):
     ) -> None:
         if not is_dual(encoder):
             raise TrainingError(
-                "pictures are trained on with an encoder of two towers, such as tiny-clip or IMAGE+TEXT; see  babelmix encoders"
+                "training on pictures needs an encoder with two towers, such as tiny-clip or IMAGE+TEXT; see  babelmix encoders"
             )
         self._captions = {name: corpus.queries["text"].combine_chunks() for name, corpus in data.sources.items()}
         self._pictures: dict[str, Callable[[npt.NDArray[np.int64]], Features]] = {}
@@ -103,10 +103,10 @@ def _embedded(encoder: SentenceTransformer, corpus: Corpus) -> Callable[[npt.NDA
 
 
 def encode_pictures(encoder: SentenceTransformer, corpus: Corpus) -> npt.NDArray[np.float32]:
-    """Embeddings of a corpus's pictures by a dual encoder's image tower, each encoded once and kept in the user's cache.
+    """Embed a corpus's pictures with the image tower of a dual encoder, or take the embeddings from the user's cache.
 
     Returns:
-        float32, shape (pictures, dimension), of length one.
+        float32, shape (pictures, dimension), of unit length.
 
     """
     return encode(encoder, Pictures(corpus.passages), "document", label="encoding pictures")
@@ -131,10 +131,14 @@ def _as_pixels(encoder: SentenceTransformer, corpus: Corpus) -> Callable[[npt.ND
 
 
 class Scale(torch.nn.Module):
-    """The learned scale of similarities, as its logarithm; never above 100.
+    """The learned scale of similarities, at most 100. The parameter is its logarithm.
 
     Args:
-        temperature: one over its value at the start; CLIP's is 0.07.
+        temperature: the scale starts at 1 / temperature. CLIP's temperature is 0.07.
+
+    Example:
+        >>> round(Scale(temperature=0.05)().item(), 3)
+        20.0
 
     """
 
@@ -143,7 +147,7 @@ class Scale(torch.nn.Module):
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
     def forward(self) -> torch.Tensor:
-        """The scale, after clamping as open_clip does after each step."""
+        """The scale, clamped as open_clip clamps it after each step."""
         with torch.no_grad():
             self.log_scale.clamp_(max=MAX_LOG_SCALE)
         return self.log_scale.exp()
@@ -152,19 +156,19 @@ class Scale(torch.nn.Module):
 class CaptionLoss(torch.nn.Module):
     """Symmetric cross-entropy between pictures and captions (CLIP, arXiv 2103.00020, Figure 3).
 
-    Which terms there are follows from what a step holds:
+    The terms depend on the columns of a step. ITC is the image-text contrastive loss, the mean of both directions:
 
-    - captions and pictures: `ITC(v, t)`, the mean of both directions. With K captions a picture, side by side, the targets
-      from picture to text are 1/K each (CCRK, arXiv 2406.18254, sums them without dividing).
-    - captions, pictures and second captions: `(ITC(v, t) + ITC(v, s)) / 2 + text_weight * ITC(t, s)` (CCLM, ACL 2023).
+    - captions t and pictures v: `ITC(v, t)`. With K captions in succession for each picture, the targets from picture to text are
+      1/K each (CCRK, arXiv 2406.18254, sums them without dividing).
+    - captions, pictures and second captions s: `(ITC(v, t) + ITC(v, s)) / 2 + text_weight * ITC(t, s)` (CCLM, ACL 2023).
     - two captions without a picture: `ITC(t, s)` (MURAL, EMNLP 2021).
 
-    Over several processes every row has the whole of the global batch as negatives, with gradients.
+    With several processes, the negatives of every row are the whole global batch, with gradients.
 
     Args:
-        encoder: of two towers.
+        encoder: an encoder with a text tower and an image tower.
         temperature: see `Scale`.
-        text_weight: of the term between captions beside pictures.
+        text_weight: the weight of the term between the two captions of a picture.
 
     """
 
@@ -175,7 +179,7 @@ class CaptionLoss(torch.nn.Module):
         self.text_weight = text_weight
 
     def forward(self, features: Iterable[Features], labels: Any = None) -> torch.Tensor:
-        """The loss of a step, a scalar; features as `StepCaptions` gives them, labels are not looked at."""
+        """The loss of a step, a scalar, from the features of `StepCaptions`. Labels are ignored."""
         del labels
         texts: list[torch.Tensor] = []
         pictures: list[torch.Tensor] = []
@@ -190,7 +194,7 @@ class CaptionLoss(torch.nn.Module):
         return with_pictures + self.text_weight * contrastive(texts[0], texts[1], scale)
 
     def _embed(self, inputs: Features) -> torch.Tensor:
-        # A locked tower's embeddings come ready.
+        # A locked tower gives embeddings, not inputs.
         embedded = inputs if "sentence_embedding" in inputs else unwrapped(self.model)(dict(inputs))
         vectors = normalize(embedded["sentence_embedding"].float(), dim=-1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -198,22 +202,27 @@ class CaptionLoss(torch.nn.Module):
         return vectors
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What a model card says of the loss."""
+        """The parameters of the loss, for the model card."""
         return {"temperature": float(torch.exp(-self.scale.log_scale)), "text_weight": self.text_weight}
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """The encoder itself, not `DistributedDataParallel` around it; see `PlanTrainer.training_step`."""
+    """The encoder inside `DistributedDataParallel`; see `PlanTrainer.training_step`."""
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
 def contrastive(texts: torch.Tensor, pictures: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """The mean of the cross-entropies from text to picture and from picture to text.
+    """The mean of the cross-entropies from text to picture and from picture to text, a scalar.
 
     Args:
-        texts: of length one, shape (K * pictures, dimension), K side by side for each picture.
-        pictures: of length one, shape (pictures, dimension).
-        scale: of the similarities, a scalar.
+        texts: unit vectors, shape (K * pictures, dimension), with K in succession for each picture.
+        pictures: unit vectors, shape (pictures, dimension).
+        scale: the scale of the similarities, a scalar.
+
+    Example:
+        >>> vectors = torch.eye(2)
+        >>> round(float(contrastive(vectors, vectors, torch.tensor(10.0))), 6)
+        4.5e-05
 
     """
     captions = len(texts) // len(pictures)

@@ -1,12 +1,14 @@
-"""Consistency: what an answer is worth to a query is not to depend on the language that either is written in.
+"""The consistency loss: the score of an answer should not depend on the language of the query or of the answer.
 
-Between two renderings of a passage the term compares the score distributions that a query gives to the batch's candidates,
-once with its answer in one language and once in the other. The other candidates are the same, so it is nought where the query
-scores both alike, and next to nought where both stand far above or far below the others: where their rank distance is small.
-Between two renderings of a query it compares the distributions that the two give to the same candidates.
+For two renderings of a passage, the loss compares the score distributions of a query over the candidates of the batch: once with
+its answer in one language, once with its answer in another. The other candidates are the same. So the loss is 0 if both
+answers have the same score. It is close to 0 if both are far above or far below the other candidates, so that their rank distance
+is small.
 
-Both are the example consistency of xTune (Zheng et al., ACL 2021, arXiv 2106.08226), whose predictions are the classes of a task
-and here the candidates of a batch.
+For two renderings of a query, the loss compares their score distributions over the same candidates.
+
+Source: the example consistency of xTune (Zheng et al., ACL 2021, arXiv 2106.08226). There the predictions are classes of a task;
+here they are the candidates of a batch.
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ COLUMNS = {"queries": "other_query", "passages": "other_passage"}
 
 
 class StepRenderings(StepTexts):
-    """As `StepTexts`, with a rendering of each row in another language, as the column `other_query` or `other_passage`.
+    """`StepTexts` with another rendering of each row, in the column `other_query` or `other_passage`.
 
-    `label` says of each of these columns whether there is one (1) or the item has one language only (0); then the column has the
-    row's own text. Which rendering it is, is pure in (seed, step), and the same whatever the number of ranks; its language
-    is drawn by the plan's weights.
+    `label` has a number for each of these columns: 1 if there is another rendering, 0 if the item has only one language. In the
+    second case the column has the row's own text. The rendering is pure in (seed, step) and does not depend on the number of
+    ranks. Its language is drawn by the weights of the plan.
 
     Args:
-        data: what the plan draws from.
-        plan: over `data.index`.
+        data: the corpora that the plan draws from.
+        plan: a plan over `data.index`.
         of: `queries`, `passages` or `both`.
-        rank: whose part of each batch.
+        rank: the rank whose part of each batch is given.
 
     """
 
@@ -52,7 +54,7 @@ class StepRenderings(StepTexts):
     def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
         rows = super()._rows(name, batch)
         labels: list[list[float]] = [[] for _ in rows]
-        # Of a `one_to_k` batch the first query of each item.
+        # In a `one_to_k` batch: the first query of each item.
         own = {"queries": batch.query_rows[:: len(batch.query_rows) // len(rows)], "passages": batch.passage_rows}
         for side, others in self._others[name].items():
             key = derive_key(self.plan.seed, f"other {side}", batch.step)
@@ -70,14 +72,20 @@ class StepRenderings(StepTexts):
 
 
 def divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """`KL(stopgrad(P) | Q) + KL(stopgrad(Q) | P)` by rows, the symmetric divergence of xTune (arXiv 2106.08226).
+    """The symmetric divergence of xTune (arXiv 2106.08226) of each row: `KL(stopgrad(P) | Q) + KL(stopgrad(Q) | P)`.
 
     Args:
         first: log-probabilities P, shape (rows, outcomes).
-        second: Q, likewise.
+        second: log-probabilities Q, shape (rows, outcomes).
 
     Returns:
-        Shape (rows,).
+        The divergences, shape (rows,).
+
+    Example:
+        >>> p = torch.log(torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
+        >>> q = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+        >>> [round(value, 3) for value in divergence(p, q).tolist()]
+        [0.0, 0.879]
 
     """
     one, other = first.detach(), second.detach()
@@ -85,18 +93,18 @@ def divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def of_passages(scores: torch.Tensor, others: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """The divergence between a query's candidates with its answer in one language and in another.
+    """The divergence between a query's score distributions with its answer in one language and in another.
 
-    What the distributions give to the other candidates differs by one factor for all, so there are two outcomes: the answer, or
-    not.
+    Between the two distributions, the probabilities of all other candidates change by one common factor. So two outcomes are
+    enough: the answer, or any other candidate.
 
     Args:
-        scores: of queries with candidates, over the temperature, shape (rows, candidates).
-        others: of queries with the other renderings of their answers, shape (rows,).
+        scores: the scores of queries and candidates, divided by the temperature, shape (rows, candidates).
+        others: the scores of queries and the other renderings of their answers, divided by the temperature, shape (rows,).
         own: the column of each query's answer, int64, shape (rows,).
 
     Returns:
-        Shape (rows,).
+        The divergences, shape (rows,).
 
     """
     mine = scores.gather(1, own[:, None])[:, 0]
@@ -108,21 +116,21 @@ def of_passages(scores: torch.Tensor, others: torch.Tensor, own: torch.Tensor) -
 
 
 def of_queries(scores: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """The divergence between what two renderings of a query give to the candidates.
+    """The divergence between the score distributions of two renderings of a query.
 
     Args:
-        scores: of queries with candidates, over the temperature, shape (rows, candidates).
-        others: of their other renderings, likewise.
+        scores: the scores of queries and candidates, divided by the temperature, shape (rows, candidates).
+        others: the scores of the queries' other renderings, divided by the temperature, shape (rows, candidates).
 
     Returns:
-        Shape (rows,).
+        The divergences, shape (rows,).
 
     """
     return divergence(log_softmax(scores, dim=1), log_softmax(others, dim=1))
 
 
 def columns_of(of: str) -> Sequence[str]:
-    """The columns that `StepRenderings` adds, in their order."""
+    """The columns that `StepRenderings` adds, in order."""
     return [COLUMNS[side] for side in SIDES[of]]
 
 

@@ -1,8 +1,10 @@
-"""Distilling: every translation of a text is to have the embedding that a frozen teacher gives the English.
+"""Distillation: each translation of a text learns the embedding that a frozen teacher has for the English text.
 
-For texts as Reimers and Gurevych have it (EMNLP 2020), alone or beside InfoNCE; the teacher may be the start itself, and may read
-the very text that the encoder reads, so that what it knew is kept. For a text tower as M-CLIP has it (Carlsson et al., LREC
-2022): no pictures are needed, and with the teacher's image tower beside it the new text tower finds pictures at once.
+For texts: Reimers and Gurevych (EMNLP 2020), alone or together with InfoNCE. The teacher may be the starting encoder itself. It
+may also read the same text as the encoder, so that the encoder keeps what it has learned before.
+
+For a text tower: M-CLIP (Carlsson et al., LREC 2022). This needs no pictures. The new text tower works with the image tower of
+the teacher.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ from babelmix.training.data import StepTexts, TrainingData
 
 
 class StepTargets(StepCaptions):
-    """As `StepCaptions`, without the pictures, and with the teacher's embedding of each row's English caption as `label`.
+    """`StepCaptions` without pictures. `label` is the teacher's embedding of each row's English caption.
 
     Args:
-        data: what the plan draws from: one corpus of pictures with captions.
-        plan: over `data.index`.
-        encoder: of two towers; its text tower is trained.
-        teacher: embeds English captions.
-        rank: whose part of each batch.
+        data: the corpora of pictures with captions that the plan draws from.
+        plan: a plan over `data.index`.
+        encoder: an encoder with two towers; its text tower is trained.
+        teacher: the encoder that embeds the English captions.
+        rank: the rank whose part of each batch is given.
 
     Raises:
-        TrainingError: an item has no English caption, or the embeddings of the two are not of one length.
+        TrainingError: an item has no English caption, or encoder and teacher have embeddings of different dimensions.
 
     """
 
@@ -59,18 +61,18 @@ class StepTargets(StepCaptions):
 
 
 class StepTextTargets(StepTexts):
-    """As `StepTexts`, with what a teacher gives each row as `label`: float32, shape (2, dimension), query and passage.
+    """`StepTexts` with the teacher's embeddings of query and passage as the `label` of each row: float32, shape (2, dimension).
 
     Args:
-        data: what the plan draws from.
-        plan: over `data.index`.
-        encoder: that is trained.
-        teacher: embeds texts; it is not trained.
-        english: whether it reads the English rendering of a row's item, or the row's own text.
-        rank: whose part of each batch.
+        data: the corpora that the plan draws from.
+        plan: a plan over `data.index`.
+        encoder: the encoder that is trained.
+        teacher: the encoder that gives the targets; it is not trained.
+        english: whether the teacher reads the English rendering of a row's item (True) or the row's own text (False).
+        rank: the rank whose part of each batch is given.
 
     Raises:
-        TrainingError: an item has no English text, or the embeddings of the two are not of one length.
+        TrainingError: an item has no English text, or encoder and teacher have embeddings of different dimensions.
 
     """
 
@@ -109,7 +111,7 @@ class StepTextTargets(StepTexts):
 
 
 def _in_english(corpus: Corpus, side: str) -> list[str]:
-    """The first English text of each row's item."""
+    """For each row, the first English text of its item."""
     first = corpus.first_texts(side, "en")
     items = getattr(corpus, side)["item"].to_pylist()
     if missing := next((item for item in items if item not in first), None):
@@ -124,37 +126,37 @@ def _in_english(corpus: Corpus, side: str) -> list[str]:
 
 
 def check_dimensions(teacher: SentenceTransformer, encoder: SentenceTransformer) -> None:
-    """Raise unless the embeddings of both are of one length.
+    """Check that both encoders have embeddings of the same dimension.
 
     Raises:
-        TrainingError: they are not.
+        TrainingError: they have not.
 
     """
     theirs, ours = teacher.get_embedding_dimension(), encoder.get_embedding_dimension()
     if theirs != ours:
         raise TrainingError(
-            f"the teacher's embeddings have {theirs} dimensions and the encoder's {ours}: they must be alike"
+            f"the teacher's embeddings have {theirs} dimensions and the encoder's {ours}; the two must be equal"
         )
 
 
 def targets_of(teacher: SentenceTransformer, corpus: Corpus) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The teacher's embedding of the first English caption of every query row's item.
+    """For each query row, the teacher's embedding of the first English caption of its item.
 
     Returns:
         float32, shape (queries, dimension).
 
     Raises:
-        TrainingError: the corpus has no English, or an item has none.
+        TrainingError: an item has no English caption.
 
     """
     return np.array(encode(teacher, _in_english(corpus, "queries"), "query", label="encoding the teacher's captions"))
 
 
 class DistilLoss(torch.nn.Module):
-    """Mean squared error between embeddings of length one and the teacher's.
+    """The mean squared error between the encoder's unit embeddings and the teacher's.
 
     Args:
-        encoder: of two towers.
+        encoder: an encoder with two towers.
 
     """
 
@@ -163,28 +165,28 @@ class DistilLoss(torch.nn.Module):
         self.model = encoder
 
     def forward(self, features: Iterable[Features], labels: torch.Tensor) -> torch.Tensor:
-        """The loss of a step, a scalar: the mean over the columns of captions."""
+        """The loss of a step, a scalar: the mean over the columns of captions. `labels` come from `StepTargets`."""
         targets = normalize(labels, dim=-1)
         return torch.stack(
             [mse_loss(unwrapped(self.model)(dict(f))["sentence_embedding"], targets) for f in features]
         ).mean()
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What a model card says of the loss."""
+        """The parameters of the loss, for the model card."""
         return {}
 
 
 class TextDistilLoss(torch.nn.Module):
-    """InfoNCE and the distance from the teacher, by shares.
+    """A weighted sum of InfoNCE and the distance from the teacher.
 
-    `(1 - share) * InfoNCE + share * mean(1 - cos(embedding, target)) / temperature`, where 1 - cos is half the squared distance
-    of embeddings of length one; both terms are in units of the logits.
+    The loss is `(1 - share) * InfoNCE + share * mean(1 - cos(embedding, target)) / temperature`. 1 - cos is half the squared
+    distance of unit embeddings. Divided by the temperature, it has the scale of the logits of InfoNCE.
 
     Args:
-        encoder: that is trained.
+        encoder: the encoder that is trained.
         info_nce: the loss between queries and passages.
-        share: of the distance, above 0; 1: the distance alone.
-        temperature: of the logits.
+        share: the weight of the distance, in (0, 1]. 1 is the distance alone.
+        temperature: the temperature of the logits.
 
     """
 
@@ -201,8 +203,8 @@ class TextDistilLoss(torch.nn.Module):
         self.share, self.temperature = share, temperature
 
     def forward(self, features: Iterable[Features], labels: torch.Tensor) -> torch.Tensor:
-        """The loss of a step, a scalar; labels as `StepTextTargets` gives them."""
-        # A third column, of hard negatives, has no target.
+        """The loss of a step, a scalar. `labels` come from `StepTextTargets`."""
+        # The third column, if any, has hard negatives; they have no target.
         embedded = [self.model(dict(column))["sentence_embedding"] for column in features]
         near = torch.stack([cosine_similarity(embedded[side].float(), labels[:, side]) for side in (0, 1)])
         distance = (1 - near).mean() / self.temperature
@@ -212,7 +214,7 @@ class TextDistilLoss(torch.nn.Module):
         return (1 - self.share) * contrast + self.share * distance
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What a model card says of the loss."""
+        """The parameters of the loss, for the model card."""
         return {"share": self.share, "temperature": self.temperature}
 
 

@@ -1,9 +1,9 @@
-"""Hard negatives mined in every language by itself, and pooled in a chosen ratio.
+"""Mining of hard negatives in each language separately, pooled in a chosen ratio.
 
-Scores of an encoder differ between languages, so that in one pool a few languages would give most negatives. Here
-sentence-transformers' `mine_hard_negatives` looks in the passages of one language at a time, and a candidate is held against the
-answer in that very language: its score is to be some share below the answer's (the positive-aware mining of NV-Retriever,
-arXiv 2407.15831). What is found is pooled by place, not by score.
+The scores of an encoder differ between languages. If all languages were searched together, a few of them would give most
+negatives. So sentence-transformers' `mine_hard_negatives` searches the passages of one language at a time. It compares a
+candidate with the answer in the same language: the score must be some share below the answer's (positive-aware mining of
+NV-Retriever, arXiv 2407.15831). The candidates of all languages are pooled by rank, not by score.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from babelmix.errors import TrainingError
 from babelmix.training.data import refuse_evaluation_only
 
 _READ = 10_000
-"""Rows at a time."""
+"""Rows that are read at a time."""
 _SPARE = 20
-"""Candidates beyond those wanted at most, for those that are ruled out."""
+"""The most spare candidates that are mined, to replace those that are no negatives."""
 _SCORES = 256 << 20
-"""Bytes of a block of scores, unless that is fewer queries than are worth a matrix product."""
+"""The bytes of a block of scores, unless the block would have fewer than 64 queries."""
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A passage that looks like an answer to a query and is none; the first place counts from 0."""
+    """A passage that looks like an answer to a query but is not. `place` is its rank, from 0."""
 
     place: int
     score: float
@@ -59,29 +59,49 @@ def mine(
     batch_size: int = 32,
     name: str = "an encoder",
 ) -> Corpus:
-    """The corpus with hard negatives added to those it has.
+    """Mine hard negatives with an encoder, and add them to the corpus.
 
-    For every query and every language that it has an answer in, the passages of that language are searched. A candidate is no
-    negative if it answers the query, in whatever language; if it shares a group with the query or one of its answers; or if it is
-    of one cluster with them, see `clusters_of`: a copy of an answer, or an answer to a copy of the query. Of the candidates in
-    the query's own language and of those in others each gives its share of `number`, best places first; where one has too few,
-    the other fills up.
+    Each query is searched for in the passages of every language in which it has an answer. A candidate is not a negative if
 
-    A negative is a pair of items, so training reads it in whatever language the answer is in. `meta["mined"]` has the settings
-    and how many negatives were found in which pair of languages.
+    - it answers the query, in any language;
+    - it is in one group with the query or with one of its answers;
+    - it is in one cluster with the query, see `babelmix.batches.clusters_of`: it is a copy of an answer, or answers a copy of the
+      query.
+
+    The negatives of a query come from two lists, candidates in the language of the query and candidates in other languages. Each
+    list gives its share of `number`, best ranks first. If one list is too short, the other gives more.
+
+    A negative is a pair of items. In training, its text is in the language of the answer beside it. `meta["mined"]` has the
+    settings, and the number of negatives found in each pair of languages.
 
     Args:
-        encoder: with prompts for queries and passages if it needs any.
-        corpus: of texts.
-        number: negatives of a query at most.
-        other_share: of negatives found in another language than the query's, in [0, 1].
-        margin: a candidate's score is at least this share below the least of the query's answers in its language, in [0, 1).
-        skip: so many of the best candidates that are left are passed over.
-        batch_size: texts a forward pass.
-        name: of the encoder, for `meta`.
+        encoder: an encoder, with prompts for queries and passages if it needs them.
+        corpus: a corpus of texts.
+        number: the most negatives of a query.
+        other_share: the share of negatives in another language than the query's, in [0, 1].
+        margin: the score of a candidate must be at least this share below the lowest score of the query's answers in its
+            language, in [0, 1).
+        skip: the number of best candidates to skip.
+        batch_size: the number of texts of a forward pass.
+        name: the name of the encoder, for `meta`.
+
+    Returns:
+        The corpus with the old and the new negatives; its name ends in `(mined)`.
 
     Raises:
-        TrainingError: the corpus has pictures or is a benchmark, a setting is out of range, or nothing was found.
+        TrainingError: the corpus has pictures or is a benchmark, a setting is out of range, or no negative was found.
+
+    Example:
+        >>> from babelmix.corpus import Corpus
+        >>> from babelmix.encoders import static
+        >>> texts = ["a red house", "a red door", "a blue house", "a blue door"]
+        >>> rows = [{"item": str(i), "lang": "en", "text": text} for i, text in enumerate(texts)]
+        >>> queries = [row | {"text": row["text"] + "?"} for row in rows]
+        >>> corpus = Corpus.from_rows(queries, rows, [(str(i), str(i)) for i in range(4)], name="houses")
+        >>> encoder = static.from_scratch(texts, vocabulary=60, dimension=16)
+        >>> mined = mine(encoder, corpus, number=1, margin=0)
+        >>> mined.name, mined.negatives.num_rows
+        ('houses (mined)', 4)
 
     """
     if corpus.has_images:
@@ -121,7 +141,7 @@ def mine(
             counts[f"{chosen.query_lang}:{chosen.lang}"] += 1
     if not counts:
         raise TrainingError(
-            f"{corpus.name}: no hard negative was found; a smaller margin lets candidates come closer to the answers"
+            f"{corpus.name}: no hard negative was found; try a smaller margin, which allows candidates closer to the answers"
         )
     facts = {
         "encoder": name, "number": number, "other_share": other_share, "margin": margin, "skip": skip,
@@ -138,13 +158,13 @@ def mine(
 
 
 class _RuledOut:
-    """Which passage items are no negatives of a query item."""
+    """Tells which passage items cannot be negatives of a query item."""
 
     def __init__(self, corpus: Corpus) -> None:
         sides = [pc.unique(table["item"]).to_pylist() for table in (corpus.queries, corpus.passages)]
         self._query, self._passage = (
-            dict(zip(items, classes.tolist(), strict=True))
-            for items, classes in zip(sides, clusters_of(corpus), strict=True)
+            dict(zip(items, clusters.tolist(), strict=True))
+            for items, clusters in zip(sides, clusters_of(corpus), strict=True)
         )
         self.answers: dict[str, set[str]] = defaultdict(set)
         for query, passage in zip(*(corpus.qrels[c].to_pylist() for c in ("query_item", "passage_item")), strict=True):
@@ -185,7 +205,7 @@ def _mined(
     batch_size: int,
     cache: str,
 ) -> Iterator[tuple[str, _Candidate]]:
-    """Query items with candidates among the passages of a language, in the order of their places."""
+    """Mine the passages of one language: query items with their candidates, in the order of rank."""
     items: dict[str, list[str]] = defaultdict(list)
     texts: dict[str, list[str]] = defaultdict(list)
     here = corpus.passages.filter(pc.equal(corpus.passages["lang"], lang))
@@ -203,7 +223,7 @@ def _mined(
     if not pairs:
         return
     queries, positives = zip(*pairs, strict=True)
-    # Its bars are many; ours says which language it is at.
+    # Hides the many progress bars of sentence-transformers; ours counts the languages.
     with contextlib.redirect_stderr(io.StringIO()):
         rows: Any = mine_hard_negatives(
             Dataset.from_dict({"query": list(queries), "passage": list(positives)}), encoder, corpus=list(items),
@@ -211,13 +231,13 @@ def _mined(
             batch_size=batch_size, verbose=False, cache_folder=cache, faiss_batch_size=_block(len(items)),
         )  # fmt: skip
     ranked: dict[str, dict[str, float]] = defaultdict(dict)
-    # Row by row, a data set takes longer to read than its rows took to find.
+    # Reading a data set row by row would take longer than the search.
     for some in rows.iter(batch_size=_READ):
         for query, negative, scores in zip(some["query"], some["negative"], some["scores"], strict=True):
             ranked[query].setdefault(negative, float(scores[1]))
     for text, candidates in ranked.items():
         for query, query_lang in asked[text]:
-            # Several items may have one text: if one of them is an answer, the text is.
+            # Several items may have one text. If one of the items is an answer, the text is an answer too.
             good = [
                 (t, score) for t, score in candidates.items() if not any(ruled_out(query, item) for item in items[t])
             ]
@@ -226,21 +246,22 @@ def _mined(
 
 
 def _block(passages: int) -> int:
-    """How many queries are scored at once, which is what sentence-transformers means by `faiss_batch_size`."""
+    """The number of queries that are scored at once; sentence-transformers calls it `faiss_batch_size`."""
     return min(16_384, max(64, _SCORES // (4 * passages)))
 
 
 def pooled(candidates: list[_Candidate], number: int, other_share: float, chance: random.Random) -> list[_Candidate]:
-    """The best of a query's candidates, of both kinds by their share.
+    """Choose the best candidates of a query: some in its own language, some in other languages.
 
-    Of those at one place in several pairs of languages any may come first: scores are not compared between languages.
+    Candidates of equal rank in several pairs of languages are put in random order, because scores are not comparable between
+    languages.
 
     Args:
-        candidates: of one query item, from all pairs of languages; a passage may be there several times.
-        number: wanted, at most.
-        other_share: of those that were found in another language than the query's; a broken number is rounded up with the
+        candidates: the candidates of one query item, from all pairs of languages. A passage may occur several times.
+        number: the most candidates to choose.
+        other_share: the share of candidates in another language than the query's. A fractional number is rounded up with the
             probability of its fraction.
-        chance: to be used.
+        chance: the random number generator.
 
     """
     langs = sorted({(one.query_lang, one.lang) for one in candidates})

@@ -1,8 +1,8 @@
-"""Static encoders trained by rows: a step costs what the tokens of its batch cost, whatever the vocabulary.
+"""Sparse training of static encoders: the cost of a step depends on the tokens of its batch, not on the vocabulary.
 
-torch has sparse gradients for `EmbeddingBag` and `SparseAdam` for them; these two do the same sums three times as fast: the
-gradient of a vector that occurs often in a batch is added up as it is made, not copied for each occurrence and sorted
-afterwards, and the optimiser works in blocks that stay in the processor's cache.
+torch has `EmbeddingBag(sparse=True)` and `SparseAdam` for this. The two classes here compute the same three times as fast. The
+gradient of a token that occurs several times in a batch is summed directly, not copied for each occurrence and sorted afterwards.
+The optimiser works in blocks of rows that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 _BLOCK = 512
-"""Rows that the optimiser moves at once."""
+"""Rows that the optimiser updates at once."""
 
 
 class _MeanOfRows(torch.autograd.Function):
-    """Means of rows by bag; the gradient is sparse and names every row once."""
+    """The mean of the rows of each bag. The gradient is sparse and has every row once."""
 
     @staticmethod
     def forward(context: Any, weight: torch.Tensor, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,7 @@ class _MeanOfRows(torch.autograd.Function):
         bag = torch.repeat_interleave(torch.arange(len(offsets), device=ids.device), lengths)
         order = torch.argsort(ids, stable=True)
         rows, counts = torch.unique_consecutive(ids[order], return_counts=True)
-        # The gradient of a row is the sum over its occurrences of their bag's gradient: a bag of bags.
+        # The gradient of a row is the sum of the gradients of the bags that it occurs in: a bag of bags.
         shares = gradients[0] / lengths.clamp(min=1)[:, None]
         values = torch.nn.functional.embedding_bag(bag[order], shares, counts.cumsum(0) - counts, mode="sum")
         sparse = torch.sparse_coo_tensor(rows[None], values, context.shape, is_coalesced=True, check_invariants=False)
@@ -43,10 +43,15 @@ class _MeanOfRows(torch.autograd.Function):
 
 
 class RowEmbeddingBag(torch.nn.Module):
-    """`torch.nn.EmbeddingBag(mode="mean", sparse=True)` with a gradient that is summed as it is made.
+    """`torch.nn.EmbeddingBag(mode="mean", sparse=True)` with a faster sparse gradient.
 
     Args:
-        weight: the rows, float32, shape (vocabulary, dimension); shared, not copied.
+        weight: the rows, float32, shape (vocabulary, dimension). The tensor is shared, not copied.
+
+    Example:
+        >>> bag = RowEmbeddingBag(torch.tensor([[0.0, 2.0], [4.0, 6.0]]))
+        >>> bag(ids=torch.tensor([0, 1, 1]), offsets=torch.tensor([0, 2])).tolist()
+        [[2.0, 4.0], [4.0, 6.0]]
 
     """
 
@@ -55,13 +60,13 @@ class RowEmbeddingBag(torch.nn.Module):
         self.weight = weight
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        """Mean of the rows of each bag: float, shape (bags, dimension); ids and offsets as for `EmbeddingBag`."""
+        """The mean of the rows of each bag, float32, shape (bags, dimension); `ids` and `offsets` as for `EmbeddingBag`."""
         return _MeanOfRows.apply(self.weight, ids, offsets)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
 def row_gradients(encoder: torch.nn.Module) -> Iterator[None]:
-    """Within it the static modules of an encoder give gradients by rows."""
+    """Within this context, the static modules of an encoder have sparse gradients."""
     modules = [module for module in encoder.children() if isinstance(module, StaticEmbedding)]
     before = [module.embedding for module in modules]
     try:
@@ -74,12 +79,12 @@ def row_gradients(encoder: torch.nn.Module) -> Iterator[None]:
 
 
 class RowAdam(torch.optim.Optimizer):
-    """The sums of `torch.optim.SparseAdam`: Adam (Kingma and Ba 2015) for the rows that have a gradient, in blocks.
+    """Adam (Kingma and Ba 2015) for the rows that have a gradient, as in `torch.optim.SparseAdam`, in blocks of rows.
 
     Args:
-        parameters: of two dimensions, with sparse gradients.
+        parameters: parameters of two dimensions with sparse gradients.
         lr: the learning rate.
-        betas: of the running means of gradient and squared gradient.
+        betas: the decay rates of the running means of the gradient and of the squared gradient.
         eps: added to the denominator.
 
     """
@@ -91,7 +96,7 @@ class RowAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override,unused-ignore]
-        """Move the rows that have a gradient."""
+        """Update the rows that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -119,3 +124,6 @@ class RowAdam(torch.optim.Optimizer):
             state["mean"].index_copy_(0, at, mean)
             state["square"].index_copy_(0, at, square)
             parameter.index_add_(0, at, mean.div_(square.sqrt_().add_(eps)), alpha=-lr * correction)
+
+
+__all__ = ["RowAdam", "RowEmbeddingBag", "row_gradients"]

@@ -1,7 +1,7 @@
 """Training UNITER (Chen et al., ECCV 2020, arXiv 1909.11740): pre-training, then ranking.
 
-A batch is a function of its step, so that a batch plan chooses the languages of right and wrong pairs, and every draw is a
-function of seed and step: an interrupted run goes on to the very weights that an uninterrupted one has on a CPU.
+A batch is a function of its step, so a batch plan can decide the languages of right and wrong pairs. Every random number is a
+function of seed and step. So on a CPU, an interrupted and resumed run ends with the same weights as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -39,33 +39,35 @@ from babelmix.training.uniter_steps import (
 )
 
 _ENTRIES = 50
-"""How many losses of each task a run tells of."""
+"""The number of loss entries of each task in the record of a run."""
 
 
 class UniterTrainingSettings(BaseModel):
-    """Settings of one run; every one is written beside the result."""
+    """Settings of one run. All of them are saved with the result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pretrain_steps: int = Field(0, ge=0, description="steps of pre-training, one task each")
-    rank_steps: int = Field(1000, ge=0, description="steps of ranking after them")
-    learning_rate: float = Field(5e-5, gt=0, description="at its highest, in either stage")
+    rank_steps: int = Field(1000, ge=0, description="steps of ranking, after pre-training")
+    learning_rate: float = Field(5e-5, gt=0, description="the highest learning rate of each stage")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of a stage's steps in which the learning rate rises")
-    weight_decay: float = Field(0.01, ge=0, description="of AdamW, for matrices")
-    gradient_norm: float = Field(2.0, gt=0, description="longer gradients are cut to it")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW, for matrices only")
+    gradient_norm: float = Field(2.0, gt=0, description="gradients with a larger norm are scaled down to it")
     tasks: dict[str, float] = Field(
         {"mlm": 8, "itm": 6, "mrfr": 4, "mrckl": 4},
-        description="weights of pre-training's tasks: mlm, itm, mrfr, mrc, mrckl; the last two need soft labels",
+        description="weights of the pre-training tasks: mlm, itm, mrfr, mrc, mrckl; the last two need soft labels",
     )
     mask_share: float = Field(0.15, gt=0, lt=1, description="share of words or regions that are masked")
-    alignment_weight: float = Field(0.1, ge=0, description="of word-region alignment beside matching")
-    margin: float = Field(0.2, ge=0, le=1, description="of ranking: between scores from 0 to 1")
-    positives: int = Field(0, ge=0, description="pairs of a batch ranking trains on; others are negatives; 0: all")
-    negatives: int = Field(1, ge=0, description="random wrong images, and as many wrong texts, for each pair")
-    hard_negatives: int = Field(0, ge=0, description="the same of those that the model scores highest in a pool")
-    hard_pool: int = Field(0, ge=0, description="the pool's size; 0: all of the batch that is left")
-    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: only the end is saved")
-    seed: int = Field(0, ge=0, description="of every draw")
+    alignment_weight: float = Field(0.1, ge=0, description="weight of word-region alignment in the matching task")
+    margin: float = Field(0.2, ge=0, le=1, description="margin of ranking, between scores from 0 to 1")
+    positives: int = Field(
+        0, ge=0, description="pairs of a batch that ranking trains on; the others are negatives only; 0: all"
+    )
+    negatives: int = Field(1, ge=0, description="random wrong images for each pair, and as many wrong texts")
+    hard_negatives: int = Field(0, ge=0, description="the same, with the highest scores in a pool")
+    hard_pool: int = Field(0, ge=0, description="size of that pool; 0: the rest of the batch")
+    checkpoint_every: int = Field(0, ge=0, description="steps between checkpoints; 0: no checkpoints")
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
 
     @field_validator("tasks")
     @classmethod
@@ -73,7 +75,7 @@ class UniterTrainingSettings(BaseModel):
         if unknown := [name for name in value if name not in TASKS]:
             raise ValueError(f"there is no task {unknown[0]!r}; there are {', '.join(TASKS)}")
         if any(not 0 <= weight < float("inf") for weight in value.values()) or not sum(value.values()):
-            raise ValueError("weights of tasks are not negative, and one at least is positive")
+            raise ValueError("the weights of tasks must be 0 or more, and at least one must be positive")
         return value
 
     @model_validator(mode="after")
@@ -92,9 +94,9 @@ class UniterTrainingResult:
     """A finished run.
 
     Args:
-        settings: of the run.
-        losses: (steps done, task, mean loss of the task since its last entry); ranking's task is `"rank"`.
-        seconds: of training; of a resumed run, since it was resumed.
+        settings: the settings of the run.
+        losses: (steps done, task, mean loss of the task since its last entry). The task of ranking is `"rank"`.
+        seconds: the duration of training; for a resumed run, since it was resumed.
 
     """
 
@@ -114,33 +116,40 @@ def train_uniter(
     settings: UniterTrainingSettings,
     output: Path,
 ) -> UniterTrainingResult:
-    """Train a UNITER model and save it to `output`; it is in evaluation mode afterwards.
+    """Train a UNITER model and save it to `output`. Afterwards the model is in evaluation mode.
 
-    Pre-training draws one task a step by its weight. Ranking comes after it, with an optimiser of its own; its head begins
-    as a copy of what pre-training made of the matching head, or stays as it is where there was no pre-training.
+    Pre-training draws one task a step, by weight. Ranking comes after it, with a new optimiser. The ranking head starts as a copy
+    of the pre-trained matching head; without pre-training it starts as it is.
 
-    With `checkpoint_every` the run is kept in `<output>.checkpoint.pt` and goes on from there when it is called again with
-    the same settings, starting weights and data; the file is deleted at the end. Where the model is on a CPU and the number
-    of threads is the same, the weights are those of an uninterrupted run, bit for bit.
+    With `checkpoint_every`, the state of the run is saved in `<output>.checkpoint.pt`. A call with the same settings, starting
+    weights and data continues from there. The file is deleted at the end. On a CPU with the same number of threads, the weights
+    are bit for bit those of an uninterrupted run.
 
-    A plan's batches fit: with one row an image and language, language by language, on both sides,
+    A batch plan can give the batches. For tables with one row for each image and language, one language after another:
     `lambda step: (plan[step].query_rows, plan[step].passage_rows % images)`.
 
     Args:
-        model: where to start; it is changed.
+        model: the model to train; it is changed.
         texts: all texts.
-        regions: of all images.
-        batches: gives for a step, counted from 0 through both stages, the rows of its texts and those of their images, both
-            int64, shape (pairs,), always the same ones for a step. Images of a batch must be distinct: all others of a batch
-            are taken for negatives.
-        settings: what to do.
-        output: a folder for `babelmix.encoders.uniter.load`, written whole or not at all; `training.json` is in it too.
+        regions: the regions of all images.
+        batches: a function from a step to the rows of its texts and the rows of their images; both int64, shape (pairs,). Steps
+            count from 0 through both stages. The same step must always give the same rows. The images of a batch must be
+            distinct, because the other images of a batch are negatives.
+        settings: the settings of the run.
+        output: the folder to write, for `babelmix.encoders.uniter.load`. It also has `training.json`. It is written whole or not
+            at all.
+
+    Returns:
+        The settings, losses and seconds of the run.
 
     Raises:
-        TrainingError: a batch breaks its rules, no task can be trained, training diverges, a checkpoint is damaged or
+        TrainingError: a batch breaks the rules above, no task can be trained, training diverges, a checkpoint is damaged or
             belongs to another run, or there are several processes.
         EncoderError: a text or image is empty or does not fit the model.
         BabelmixError: `output` cannot be written.
+
+    Source:
+        UNITER (Chen et al., ECCV 2020, arXiv 1909.11740).
 
     """
     if _processes.world_size() > 1:
@@ -182,12 +191,12 @@ def train_uniter(
 
 
 def checkpoint_of(output: Path) -> Path:
-    """Where the state of a run is until it is done."""
+    """The file with the state of an unfinished run."""
     return output.with_name(f"{output.name}.checkpoint.pt")
 
 
 class _Run:
-    """The state of a run, and its next step."""
+    """The state of a run."""
 
     def __init__(
         self,
@@ -208,7 +217,7 @@ class _Run:
         """Do the next step."""
         step, settings = self.done, self.settings
         if step == settings.pretrain_steps and step > 0:
-            # Moments of pre-training's losses say nothing about ranking's.
+            # The moments of the pre-training losses do not fit the ranking loss.
             self.optimizer = _optimizer(self.model, settings)
             self.model.initialise_ranking()
         batch = self._batch(step)
@@ -243,7 +252,7 @@ class _Run:
         )  # fmt: skip
 
     def _learning_rate(self, step: int) -> float:
-        """Rising from 0, then falling to 0, in a straight line; each stage anew."""
+        """The learning rate of a step: in each stage it rises from 0 and then falls to 0, both linearly."""
         first = step >= self.settings.pretrain_steps
         start, steps = (
             (self.settings.pretrain_steps, self.settings.rank_steps) if first else (0, self.settings.pretrain_steps)
@@ -260,21 +269,21 @@ class _Run:
                     f"step {step}: {what} rows are {rows.dtype} of shape {rows.shape}, not int64 (pairs,)"
                 )
             if len(rows) and (rows.min() < 0 or rows.max() >= count):
-                raise TrainingError(f"step {step}: {what} rows are not all among the {count} there are")
+                raise TrainingError(f"step {step}: {what} rows must be from 0 to {count - 1}")
         if len(text_rows) != len(image_rows) or len(text_rows) < 2:
             raise TrainingError(
-                f"step {step}: a batch of {len(text_rows)} texts and {len(image_rows)} images is not one of two pairs or more"
+                f"step {step}: a batch needs two pairs or more, not {len(text_rows)} texts and {len(image_rows)} images"
             )
         images, times = np.unique(image_rows, return_counts=True)
         if len(images) < len(image_rows):
             raise TrainingError(
-                f"step {step}: image {images[times > 1][0]} is in the batch {times.max()} times, so that a text of its own "
+                f"step {step}: image {images[times > 1][0]} is in the batch {times.max()} times, so one of its own texts "
                 "would be a negative; give distinct images"
             )
         return PairBatch([self.tokens[row] for row in text_rows], [self.regions[row] for row in image_rows])
 
     def save(self, path: Path, record: str) -> None:
-        """Write the run's state, whole or not at all."""
+        """Save the state of the run, whole or not at all."""
         state = {
             "record": record, "done": self.done, "losses": json.dumps([self.losses, self.pending]),
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -283,7 +292,7 @@ class _Run:
             torch.save(state, temporary)
 
     def resume(self, path: Path, record: str) -> None:
-        """Go on from a state that `save` wrote."""
+        """Continue from a state that `save` wrote."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             same = state["record"] == record
@@ -309,7 +318,7 @@ def _optimizer(model: Uniter, settings: UniterTrainingSettings) -> torch.optim.O
 
 @contextmanager
 def _seeded(key: int, device: torch.device) -> Iterator[None]:
-    """Dropout from a key; torch's own generators are left as they were."""
+    """Within this context, dropout is seeded by a key. Afterwards torch's generators are as before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(key >> 1)
         yield
@@ -318,14 +327,14 @@ def _seeded(key: int, device: torch.device) -> Iterator[None]:
 def _record(
     model: Uniter, texts: Sequence[str], regions: Sequence[Regions], batches: Batches, settings: UniterTrainingSettings
 ) -> str:
-    """What makes a run the same one: settings, starting weights, texts, the first batch, and of images what tells them apart."""
+    """Identifies a run: its settings, starting weights, texts, images and first batch."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     digest.update(json.dumps([list(texts), model.tokenizer.pieces]).encode())
     for image in regions:
-        # An image's first region tells it from others; all of them would be gigabytes.
+        # The first region identifies an image; all regions would be gigabytes.
         labels = None if image.soft_labels is None else image.soft_labels.shape
         digest.update(f"{image.features.shape} {labels}".encode() + image.features[0].tobytes())
         digest.update(np.ascontiguousarray(image.locations).data)

@@ -1,6 +1,6 @@
-"""What UNITER learns from one batch (arXiv 1909.11740): the tasks of pre-training, and ranking.
+"""The losses of UNITER for one batch (arXiv 1909.11740): the pre-training tasks, and ranking.
 
-Every draw is from a generator that its key begins: the same key, batch and weights give the same loss.
+All random numbers come from a generator that is seeded by a key. The same key, batch and weights give the same loss.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from babelmix.encoders.uniter.heads import alignment_loss, feature_loss, hard_la
 from babelmix.errors import TrainingError
 
 TASKS = ("mlm", "itm", "mrfr", "mrc", "mrckl")
-"""Masked words; matching and alignment; masked regions: their features, likeliest classes, class probabilities."""
+"""Masked words, matching and alignment, and of masked regions the features, the likeliest class and the class probabilities."""
 
 NEED_LABELS = ("mrc", "mrckl")
 _LOOKED_AT = 64
-"""Pairs a forward pass when hard negatives are looked for."""
+"""Pairs of a forward pass in the search for hard negatives."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -33,8 +33,8 @@ class PairBatch:
     """A batch: text `i` belongs to image `i` and to no other of the batch.
 
     Args:
-        tokens: of each text, int64, shape (tokens,).
-        regions: of each image.
+        tokens: the tokens of each text, int64, shape (tokens,).
+        regions: the regions of each image.
 
     """
 
@@ -45,13 +45,13 @@ class PairBatch:
         return len(self.tokens)
 
     def labelled(self) -> PairBatch:
-        """Pairs whose image has soft labels."""
+        """The pairs whose image has soft labels."""
         kept = [row for row, image in enumerate(self.regions) if image.soft_labels is not None]
         return PairBatch([self.tokens[row] for row in kept], [self.regions[row] for row in kept])
 
 
 def draw_task(tasks: Mapping[str, float], batch: PairBatch, seed: int, step: int) -> str:
-    """One task of pre-training by its weight; those that need soft labels only where the batch has some.
+    """Draw a pre-training task by weight. Tasks that need soft labels are left out if the batch has none.
 
     Raises:
         TrainingError: no task is left.
@@ -61,7 +61,7 @@ def draw_task(tasks: Mapping[str, float], batch: PairBatch, seed: int, step: int
     names = [name for name in TASKS if tasks.get(name, 0) > 0 and (labelled or name not in NEED_LABELS)]
     if not names:
         raise TrainingError(
-            f"step {step}: of the tasks {', '.join(tasks)} none can be trained, for no image of the batch has soft labels; "
+            f"step {step}: none of the tasks {', '.join(tasks)} can be trained, because no image of the batch has soft labels; "
             "add another task"
         )
     bounds = np.cumsum([tasks[name] for name in names])
@@ -72,17 +72,17 @@ def draw_task(tasks: Mapping[str, float], batch: PairBatch, seed: int, step: int
 def pretraining_loss(
     model: Uniter, batch: PairBatch, task: str, key: int, *, mask_share: float = 0.15, alignment_weight: float = 0.1
 ) -> torch.Tensor:
-    """Loss of one task of pre-training, a scalar.
+    """The loss of one pre-training task, a scalar.
 
-    Words or regions are masked, never both: what is left of the other side is whole ("conditional masking").
+    Either words or regions are masked, never both ("conditional masking").
 
     Args:
-        model: in training mode.
-        batch: pairs.
+        model: a model in training mode.
+        batch: the pairs.
         task: one of `TASKS`.
-        key: of the draws.
-        mask_share: share of words or regions that are masked; at least one of each text or image is.
-        alignment_weight: of word-region alignment beside matching.
+        key: the key of the random numbers.
+        mask_share: the share of words or regions that are masked; at least one of each text or image.
+        alignment_weight: the weight of word-region alignment in the matching task.
 
     """
     rng = np.random.default_rng(key)
@@ -98,7 +98,7 @@ def _own_pairs(batch: PairBatch) -> Ints:
 
 
 def _some(rng: np.random.Generator, count: int, share: float) -> npt.NDArray[np.bool_]:
-    """Each of `count` with a probability, but at least one: bool, shape (count,)."""
+    """Choose each of `count` with probability `share`, but at least one; bool, shape (count,)."""
     chosen = rng.random(count) < share
     chosen[rng.integers(count)] |= not chosen.any()
     return chosen
@@ -151,7 +151,7 @@ def _masked_regions(
 def _matching(model: Uniter, batch: PairBatch, rng: np.random.Generator, alignment_weight: float) -> torch.Tensor:
     pairs = _own_pairs(batch)
     apart = rng.random(len(batch)) < 0.5
-    # Any image of the batch but the text's own.
+    # Any image of the batch except the text's own.
     shift = rng.integers(1, len(batch), len(batch))
     pairs[apart, 1] = (pairs[apart, 1] + shift[apart]) % len(batch)
     body = model.uniter
@@ -173,20 +173,20 @@ def ranking_loss(
     hard_negatives: int = 0,
     hard_pool: int = 0,
 ) -> torch.Tensor:
-    """Loss of ranking: by how much wrong pairs' scores, between 0 and 1, are not a margin below the right pair's.
+    """The ranking loss, a scalar: the mean of max(0, margin + score of a wrong pair - score of the right pair).
 
-    Every wrong image and every wrong text is another of the batch, so that whoever makes the batches chooses them and their
-    languages. Hard ones are those of a random pool that the model, as it stands, scores highest.
+    Scores are between 0 and 1. Wrong images and wrong texts come from the batch, so the batches decide their languages. Hard
+    negatives are those of a random pool that the current model scores highest.
 
     Args:
-        model: in training mode.
-        batch: pairs.
-        key: of the draws.
-        margin: see above.
-        positives: pairs that are trained on, the batch's first; all others are negatives only. 0: all of them.
-        negatives: random wrong images, and as many wrong texts, for each pair.
-        hard_negatives: hard ones beside them.
-        hard_pool: how large the pool is from which they are taken, apart from random ones; 0: all the rest of the batch.
+        model: a model in training mode.
+        batch: the pairs.
+        key: the key of the random numbers.
+        margin: the margin between the scores.
+        positives: the number of pairs that are trained on, the first of the batch. The others are negatives only. 0: all pairs.
+        negatives: the number of random wrong images for each pair, and of wrong texts.
+        hard_negatives: the number of hard wrong images for each pair, and of hard wrong texts.
+        hard_pool: the size of the pool of hard negatives, without the random ones. 0: all the rest of the batch.
 
     """
     rng = np.random.default_rng(key)
@@ -206,19 +206,19 @@ def ranking_loss(
 
 
 def _others(rng: np.random.Generator, count: int, row: int) -> Ints:
-    """All rows but one in random order, int64, shape (count - 1,)."""
+    """All rows except one, in random order, int64, shape (count - 1,)."""
     order = rng.permutation(count - 1)
     return order + (order >= row)
 
 
 def _beside(anchors: Ints, wrong: Ints, side: int) -> Ints:
-    """Pairs of an anchor and wrong images (side 0) or texts (side 1), int64, shape (anchors, wrong, 2)."""
+    """The pairs of each anchor with wrong images (side 0) or wrong texts (side 1), int64, shape (anchors, wrong, 2)."""
     own = np.broadcast_to(anchors[:, None], wrong.shape)
     return np.stack([own, wrong] if side == 0 else [wrong, own], axis=2)
 
 
 def _hardest(model: Uniter, batch: PairBatch, pools: list[Ints], count: int) -> list[Ints]:
-    """The pairs of each pool that score highest, shape (anchors, count, 2)."""
+    """The pairs of each pool with the highest scores; for each pool int64, shape (anchors, count, 2)."""
     body, training = model.uniter, model.training
     model.eval()
     with torch.no_grad():
