@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from babelmix.evaluation.bias import BiasValues
     from babelmix.evaluation.metrics.base import Floats, RankedLists
     from babelmix.evaluation.ranks import RankTable
+    from babelmix.training.registry import LossFactory
 
+F = TypeVar("F", bound="LossFactory")
 B = TypeVar("B", bound="Callable[[RankTable], Floats | BiasValues]")
 M = TypeVar("M", bound="Callable[[RankedLists, int | None], Floats]")
 L = TypeVar("L", bound="Callable[[str], SentenceTransformer]")
@@ -203,6 +205,44 @@ def load_plugin(plugin: str | Path) -> None:
         raise
     except Exception as error:  # the plugin's own code may raise anything
         raise BabelmixError(f"the plugin {plugin} fails: {type(error).__name__}: {first_line(error)}") from error
+
+
+def loss(name: str) -> Callable[[F], F]:
+    """Register a loss for (query, passage) pairs, which `loss.name` of the training settings then knows.
+
+    Its columns are `query`, `passage` and, where the corpus has hard negatives, `negative`. The loss is for texts. It goes
+    with every batch strategy but `one_to_k`, and with neither consistency, a teacher nor GradCache.
+
+    Args:
+        name: the name to use it by.
+
+    Returns:
+        A decorator for a factory. It takes the encoder, a `SentenceTransformer`, and the training settings with every default
+        filled in. It returns a loss as sentence-transformers has them: a `torch.nn.Module` whose `forward(features, labels)`
+        returns a scalar.
+
+    Raises:
+        ConfigError: babelmix itself has a loss of this name.
+
+    Example:
+        >>> from sentence_transformers.sentence_transformer.losses import MultipleNegativesSymmetricRankingLoss
+        >>> from babelmix import extend
+        >>> @extend.loss("both_ways")
+        ... def both_ways(encoder, settings):
+        ...     return MultipleNegativesSymmetricRankingLoss(encoder, scale=1 / settings.loss.temperature)
+        >>> from babelmix.training import LOSSES, TrainingSettings
+        >>> TrainingSettings(loss={"name": "both_ways"}).loss.name
+        'both_ways'
+        >>> LOSSES.unregister("both_ways")  # only here, so that no other example has it
+
+    """
+    from babelmix.training.registry import LOSSES
+
+    def register(factory: F) -> F:
+        LOSSES.register(name, factory)
+        return factory
+
+    return register
 
 
 def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callable[[M], M]:
@@ -387,4 +427,4 @@ def strategy(name: str) -> Callable[[T], T]:
     return register
 
 
-__all__ = ["bias_metric", "encoder", "engine", "load_plugin", "metric", "reader", "removal", "strategy"]
+__all__ = ["bias_metric", "encoder", "engine", "load_plugin", "loss", "metric", "reader", "removal", "strategy"]

@@ -228,7 +228,7 @@ class TrainingSettings(_Section):
             warnings.warn(
                 f"training settings are in sections now: {'; '.join(changed)}; the old spelling goes in the next version",
                 DeprecationWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return found
 
