@@ -305,7 +305,7 @@ def test_captions_can_be_switched_and_pictures_stay() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     for bad in ([], [lexicon_of("de"), lexicon_of("de")], [lexicon_of("de"), Lexicon("fr", "de", {}, "f", "")]):
-        with pytest.raises(ConfigError, match="from one language"):
+        with pytest.raises(ConfigError, match="the same source language"):
             code_switched(english(), bad)
     for share in (0.0, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="above 0 and at most 1"):
@@ -332,4 +332,18 @@ def test_the_command_line(babelmix, tmp_path: Path) -> None:
     assert code == 0, err
     code, _, err = babelmix(*given, "--lexicon", f"fr:es={file}")
     assert code == 1
-    assert err.startswith("error: lexicons are from one language")
+    assert err.startswith("error: give at least one lexicon; all must have the same source language")
+
+
+def test_a_lexicon_may_be_given_by_its_name(tmp_path) -> None:
+    (tmp_path / "en-de.txt").write_text("dog Hund\n", encoding="utf-8")
+    rows = [{"item": "1", "lang": "en", "text": "a dog"}]
+    corpus = Corpus.from_rows(rows, rows, [("1", "1")])
+    switched = code_switched(corpus, f"en:de={tmp_path}/en-de.txt", share=1.0)
+    assert switched.queries["text"].to_pylist() == ["a dog", "a Hund"]
+    with pytest.raises(
+        ConfigError, match="the mode 'trilingual' of code-switching is unknown; use bilingual or multi"
+    ):
+        code_switched(corpus, f"en:de={tmp_path}/en-de.txt", mode="trilingual")
+    with pytest.raises(ConfigError, match="the side 'left' is unknown; use query, passage, both"):
+        code_switched(corpus, f"en:de={tmp_path}/en-de.txt", side="left")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from babelmix.cli.app import app
 from babelmix.corpus import Corpus
-from babelmix.corpus.composition import composed, count_decomposed, is_composed
+from babelmix.corpus.nfc import composed, count_decomposed, is_composed
 from babelmix.encoders import encode, fingerprint, load_encoder, static, unigram
 from babelmix.encoders.composing import compose_first, composing, without_composing
 from babelmix.encoders.embed import encode_batch

@@ -21,7 +21,7 @@ from mteb.results import TaskResult
 from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus import Corpus
-from babelmix.corpus.readers.mteb import language_tag
+from babelmix.corpus.readers.mteb_task import language_tag
 from babelmix.encoders import fingerprint
 from babelmix.errors import AuditError, ConfigError, ReaderError
 from babelmix.evaluation import Audit, audit

@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 
 from babelmix.corpus import open_corpus
-from babelmix.corpus.readers.mteb import Shape, parse
+from babelmix.corpus.readers.mteb_task import Shape, parse
 from babelmix.errors import MissingExtraError, ReaderError
 from babelmix.evaluation.mteb import corpus_of_task
 

@@ -13,7 +13,7 @@ from test_readers import write
 from test_readers_captions import add_pictures, lines, picture, texts, unusable
 
 from babelmix.corpus import open_corpus
-from babelmix.corpus.names import FileNames, name_key
+from babelmix.corpus.file_names import FileNames, name_key
 from babelmix.corpus.readers._captions import NoPicture
 from babelmix.corpus.readers._pictures import Folder
 from babelmix.errors import PictureError, ReaderError

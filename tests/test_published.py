@@ -187,7 +187,7 @@ def test_a_query_in_its_own_pool_of_an_mteb_task() -> None:
         })
         for lang in ("sw", "ja")
     }  # fmt: skip
-    from babelmix.corpus.readers.mteb import corpus_of_task
+    from babelmix.corpus.readers.mteb_task import corpus_of_task
 
     def excluded(ignored: bool, option: str) -> set[tuple[str, str]]:
         task = task_of("MIRACLRetrieval", data, "dev")

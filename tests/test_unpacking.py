@@ -46,7 +46,7 @@ def progressive(scans: int) -> bytes:
 
 def test_a_jpeg_of_many_scans_is_refused() -> None:
     assert open_picture(progressive(images.MAX_SCANS)).size == (64, 64)
-    with pytest.raises(PictureError, match="is a JPEG of 101 scans; at most 100 are read, so save it anew"):
+    with pytest.raises(PictureError, match="is a JPEG of 101 scans; at most 100 are read, so save it again"):
         open_picture(progressive(images.MAX_SCANS + 1))
 
 
@@ -59,7 +59,7 @@ def test_what_takes_too_long_is_refused(kind: str, monkeypatch: pytest.MonkeyPat
     ticks = iter(range(10**6))
     monkeypatch.setattr(images.time, "thread_time", lambda: 1e-6 * next(ticks))
     monkeypatch.setattr(images, "DECODE_SECONDS", 1e-6)
-    with pytest.raises(PictureError, match="seconds to unpack; save it anew"):
+    with pytest.raises(PictureError, match="seconds to decode; save it again"):
         open_picture(out.getvalue())
 
 

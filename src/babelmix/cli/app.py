@@ -197,7 +197,7 @@ def data(
     from babelmix._files import check_output_folder
     from babelmix.cli.listing import print_corpus, print_readers
     from babelmix.corpus import READERS
-    from babelmix.corpus.composition import count_decomposed
+    from babelmix.corpus.nfc import count_decomposed
     from babelmix.corpus.storage import MARKER
     from babelmix.errors import ConfigError
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from babelmix._terminal import PlainConsole, visible_in_line
 from babelmix.cli.options import said_otherwise
 from babelmix.corpus import READERS, Corpus
-from babelmix.corpus.composition import count_decomposed
 from babelmix.corpus.model import READ_AS
+from babelmix.corpus.nfc import count_decomposed
 from babelmix.encoders.known import KNOWN
 
 # Texts of a collection may hold what rich would take for its mark-up.

@@ -1,7 +1,7 @@
-"""Code-switching: pseudo-renderings of texts in other languages, word by word from bilingual lexicons (arXiv 2305.05295).
+"""Code-switching: replace words of a text by their translations in bilingual lexicons (arXiv 2305.05295).
 
-Litschko, Artemova and Plank (Findings of ACL 2023) trained rerankers on such texts. Here they are rows of a corpus, so that there
-are cross-lingual batches without translations.
+Litschko, Artemova and Plank (Findings of ACL 2023) trained rerankers on such texts. Here the new texts are rows of a corpus, so
+cross-lingual batches need no translations.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
 from babelmix.corpus.languages import in_range
-from babelmix.corpus.lexicons import WORD, Lexicon
+from babelmix.corpus.lexicons import WORD, Lexicon, read_lexicon
 from babelmix.corpus.model import Corpus
 from babelmix.errors import ConfigError, CorpusError
 
 MIXED = "mul"
-"""BCP 47's tag for several languages: that of texts switched into all of them."""
+"""The language of a text with words of several languages (BCP 47's tag)."""
 
 Mode = Literal["bilingual", "multilingual"]
 SIDES = {"query": ("queries",), "passage": ("passages",), "both": ("queries", "passages")}
@@ -27,44 +27,68 @@ SIDES = {"query": ("queries",), "passage": ("passages",), "both": ("queries", "p
 
 def code_switched(
     corpus: Corpus,
-    lexicons: Sequence[Lexicon],
+    lexicons: str | Lexicon | Sequence[str | Lexicon],
     *,
     mode: Mode = "bilingual",
     share: float = 0.5,
     side: Literal["query", "passage", "both"] = "both",
     seed: int = 0,
 ) -> Corpus:
-    """The corpus with switched texts beside its own, as further renderings of their items.
+    """Add code-switched texts to a corpus, as further rows of the same items.
 
-    `bilingual` makes of each text in the lexicons' source language one rendering a lexicon, under the lexicon's target
-    language: every word that the lexicon has is replaced with probability `share`. `multilingual` makes one rendering under
-    `mul`: every word is chosen with probability `share`, gets one of the target languages, all alike, and is replaced if that
-    lexicon has it. A word in capitals, or with a capital, keeps it. What is between words stays.
+    Every text in the source language of the lexicons is switched:
 
-    An item that has a text in a target language keeps that alone. A text none of whose words was replaced gives no rendering.
-    Chance is pure in the seed, the text, its item, side and language, whatever other rows there are.
+    - `bilingual`: one new text for each lexicon, in the lexicon's target language. A word that is in the lexicon is replaced with
+      probability `share`.
+    - `multilingual`: one new text with the language `mul`. A word is chosen with probability `share`, a lexicon is drawn
+      uniformly, and the word is replaced if it is in that lexicon.
 
-    `meta["code_switching"]` has the settings, the lexicons with their fingerprints, and by target language how many texts, words,
-    words that the lexicon has and words replaced there were; `meta["machine_made"]` has the target languages.
+    A translation is capitalised like its word. Everything between words stays. A text in which no word is replaced is not added.
+    An item that already has a text in the target language gets no new one in it. The random numbers of a text depend only on the
+    seed, the text and its item, side and target language.
 
     Args:
-        corpus: with texts in the source language.
-        lexicons: from one source language, one a target language.
-        mode: see above.
-        share: of the words, in (0, 1].
-        side: whose texts are switched.
+        corpus: a corpus with texts in the source language.
+        lexicons: one lexicon or several, of one source language and different target languages. A string is read by
+            `read_lexicon`.
+        mode: `bilingual` or `multilingual`.
+        share: the probability that a word is replaced, in (0, 1].
+        side: the texts to switch: `query`, `passage` or `both`.
         seed: another seed switches other words.
 
+    Returns:
+        The corpus with the new texts. `meta["code_switching"]` has the settings, the lexicons with their fingerprints and the
+        counts of texts and words. `meta["machine_made"]` includes the target languages.
+
     Raises:
-        ConfigError: the lexicons have several source languages, one target language twice, or the share is out of range.
-        CorpusError: the corpus has no text in the source language on a side that is to be switched.
+        ConfigError: the lexicons have several source languages or the same target language, the mode or side is unknown, or the
+            share is out of range.
+        CorpusError: a side that is to be switched has no text in the source language.
+
+    Source:
+        Litschko, Artemova and Plank, "Boosting Zero-shot Cross-lingual Retrieval by Training on Artificially Code-Switched Data",
+        Findings of ACL 2023, section 3.
+
+    Example:
+        >>> rows = [{"item": "1", "lang": "en", "text": "The dog barks."}]
+        >>> lexicon = Lexicon("en", "de", {"dog": "Hund"}, "en-de.txt", "")
+        >>> code_switched(Corpus.from_rows(rows, rows, [("1", "1")]), lexicon, share=1.0).queries["text"].to_pylist()
+        ['The dog barks.', 'The Hund barks.']
 
     """
+    if mode not in get_args(Mode):
+        raise ConfigError(f"the mode {mode!r} of code-switching is unknown; use {' or '.join(get_args(Mode))}")
+    if side not in SIDES:
+        raise ConfigError(f"the side {side!r} is unknown; use {', '.join(SIDES)}")
+    given = [lexicons] if isinstance(lexicons, str | Lexicon) else lexicons
+    lexicons = [read_lexicon(one) if isinstance(one, str) else one for one in given]
     if not 0 < share <= 1:
-        raise ConfigError(f"the share of words to be switched is above 0 and at most 1, not {share}")
+        raise ConfigError(f"the share of words to switch is above 0 and at most 1, not {share}")
     sources, targets = {lexicon.source for lexicon in lexicons}, [lexicon.target for lexicon in lexicons]
     if len(sources) != 1 or len(set(targets)) < len(targets):
-        raise ConfigError("lexicons are from one language into several others, one for each; name at least one")
+        raise ConfigError(
+            "give at least one lexicon; all must have the same source language and different target languages"
+        )
     source = sources.pop()
     counts: dict[str, Counter[str]] = {}
     tables = {"queries": corpus.queries, "passages": corpus.passages}
@@ -124,14 +148,14 @@ def switch(
     """Replace words of a text.
 
     Args:
-        text: in the lexicons' source language.
-        lexicons: one of them, all alike, is asked for each word.
-        share: probability of a word to be replaced, if the lexicon has it.
-        chance: two numbers of it are drawn a word, used or not.
-        counts: `words`, `known` (to the lexicon asked) and `switched` are added to.
+        text: a text in the source language of the lexicons.
+        lexicons: for each word, one of them is drawn uniformly.
+        share: the probability that a word in the drawn lexicon is replaced.
+        chance: the random numbers. Two are drawn for each word, whether they are used or not.
+        counts: is updated: `words`, `known` (in the drawn lexicon) and `switched`.
 
     Returns:
-        The text, and how many words were replaced.
+        The new text, and the number of words that were replaced.
 
     """
     switched = 0
@@ -161,7 +185,7 @@ def _in_case_of(word: str, translation: str) -> str:
 
 
 def _rates(found: Counter[str]) -> dict[str, int | float]:
-    """Counts, the share of words that were switched and the share that the lexicon asked does not have."""
+    """The counts, the share of words that were replaced, and the share that were not in the drawn lexicon."""
     words = found["words"]
     return {
         **{name: found[name] for name in ("texts", "unchanged", "words", "known", "switched")},

@@ -1,8 +1,8 @@
-"""Copies of right answers: passages with the content of a relevant one that no judgement names.
+"""Copies of right answers: passages that are equal to a relevant passage, but are not judged relevant.
 
-A pool often holds one text twice: a sentence that two articles share, a translation that was left as it is, a picture under
-two names. Judgements mostly name one of them. A ranking that finds the other first is then marked as wrong, although nobody
-could tell the two apart.
+A pool often contains a text twice: a sentence of two articles, a name that was not translated, a picture under two names. The
+qrels usually name only one of them. A ranking that finds the other one first then counts as wrong, although the two cannot be
+told apart.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from babelmix.errors import ConfigError
 
 Copies = Literal["wrong", "relevant", "excluded"]
 COPIES: tuple[Copies, ...] = ("wrong", "relevant", "excluded")
-"""What a copy of a right answer counts as: wrong, as in the field's own code; relevant, with the answer's grade; or neither."""
+"""How to count a copy of a right answer: as wrong (the usual way), as relevant with the grade of the answer, or not at all."""
 
 
 def check_copies(copies: str) -> Copies:
-    """What copies are to count as, as a person writes it.
+    """Check a setting of how to count copies.
 
     Raises:
-        ConfigError: it is none of `COPIES`.
+        ConfigError: the setting is not one of `COPIES`.
 
     """
     for known in COPIES:
@@ -37,31 +37,32 @@ def check_copies(copies: str) -> Copies:
 
 
 _counted: WeakKeyDictionary[Corpus, dict[str, int]] = WeakKeyDictionary()
-"""What was counted: opening a corpus and each of its audits ask for it."""
+"""The counts of each corpus, which are needed when it is opened and in each audit."""
 
 
 def rows_of_pairs(corpus: Corpus, name: str) -> pl.DataFrame:
-    """All pairs of a query row and a passage row that a table of item pairs stands for.
+    """Expand a table of item pairs to pairs of rows.
 
     Args:
         corpus: the corpus.
         name: `qrels`, `negatives` or `excluded`.
 
     Returns:
-        Int64 columns `query`, `passage` and, of qrels, `grade`, sorted by query row, then passage row.
+        The row numbers `query` and `passage`, and for qrels the `grade`, int64, sorted by query and then by passage.
 
     """
     return _joined(corpus, name, _numbered(corpus.passages, "passage"))
 
 
 def copies_of_answers(corpus: Corpus) -> pl.DataFrame:
-    """The pairs of a query row and a passage row that has the content of a relevant one and is neither relevant nor excluded.
+    """The copies of right answers: pairs of a query row and a passage row.
 
-    Content is the text, letter by letter in composed Unicode (NFC), or a picture's digest; the language does not matter.
+    The passage has the same content as a relevant passage of the query, and is itself neither relevant nor excluded. Content is
+    the text in composed Unicode (NFC), or the digest of the picture. The language does not matter.
 
     Returns:
-        Int64 columns `query`, `passage` and `grade`, the highest of the relevant passages that are copied; sorted by query row,
-        then passage row.
+        The row numbers `query` and `passage`, and the highest `grade` of the relevant passages with this content, int64, sorted
+        by query and then by passage.
 
     """
     repeated = _repeated(corpus.passages)
@@ -73,11 +74,11 @@ def copies_of_answers(corpus: Corpus) -> pl.DataFrame:
 
 
 def count_copies(corpus: Corpus) -> dict[str, int]:
-    """How many copies of right answers a pool holds, without listing them; counted once a corpus.
+    """Count the copies of right answers without listing them. The counts of a corpus are computed once.
 
     Returns:
-        `queries`: query rows that have a copy of a right answer in the pool; `passages`: passage rows that are such a copy for
-        some query; `pairs`: of both.
+        `pairs`: the number of pairs that `copies_of_answers` lists. `queries` and `passages`: the number of query rows and of
+        passage rows in these pairs.
 
     """
     if corpus not in _counted:
@@ -92,7 +93,7 @@ def _count(corpus: Corpus) -> dict[str, int]:
         _joined(corpus, name, repeated).select("query", "passage").join(repeated, on="passage")
         for name in ("qrels", "excluded")
     ]
-    # Of a relevant content, what is neither relevant nor excluded; what is excluded may have another content.
+    # The named passages, relevant or excluded, of each relevant content. An excluded passage may have another content.
     named = pl.concat(frame.select("query", "passage", "content") for frame in known)
     named = named.join(right, on=["query", "content"], how="semi")
     size = repeated.group_by("content").agg(pl.len().cast(pl.Int64).alias("size"))
@@ -103,7 +104,7 @@ def _count(corpus: Corpus) -> dict[str, int]:
         .with_columns((pl.col("size") - pl.col("named").fill_null(0)).alias("copies"))
         .filter(pl.col("copies") > 0)
     )
-    # A passage is a copy for some query unless every query with its content names it.
+    # A passage is a copy for some query unless it is named for every query with this content.
     asked = right.group_by("content").agg(pl.len().cast(pl.Int64).alias("asked"))
     names = named.group_by("passage").agg(pl.len().cast(pl.Int64).alias("named"))
     passages = (
@@ -119,7 +120,7 @@ def _count(corpus: Corpus) -> dict[str, int]:
 
 
 def with_copies(corpus: Corpus) -> Corpus:
-    """The corpus whose `meta["copies"]` says what `count_copies` finds; without it where there is no copy."""
+    """The corpus with the counts of `count_copies` in `meta["copies"]`. Without copies there is no such key."""
     found = count_copies(corpus)
     if found["pairs"]:
         named = corpus.named(corpus.name, **{COPIES_KEY: found})
@@ -129,7 +130,7 @@ def with_copies(corpus: Corpus) -> Corpus:
 
 
 def _right_contents(corpus: Corpus, repeated: pl.DataFrame) -> pl.DataFrame:
-    """Which repeated contents are right for which query rows: columns `query`, `content`, `grade`."""
+    """The repeated contents that are right for each query row: columns `query`, `content`, `grade`."""
     relevant = _joined(corpus, "qrels", repeated).join(repeated.select("passage", "content"), on="passage")
     return relevant.group_by("query", "content").agg(pl.col(GRADE).max())
 
@@ -145,7 +146,7 @@ def _joined(corpus: Corpus, name: str, passages: pl.DataFrame) -> pl.DataFrame:
 
 
 def _composed(text: pl.Series) -> pl.Series:
-    """Texts in composed Unicode (NFC), as every encoder reads them."""
+    """Texts in composed Unicode (NFC), as encoders get them."""
     return text.str.normalize("NFC")
 
 
@@ -154,13 +155,13 @@ def _numbered(table: pa.Table, row: str) -> pl.DataFrame:
 
 
 def _repeated(passages: pa.Table) -> pl.DataFrame:
-    """The passage rows whose content occurs more than once: columns `item`, `passage`, `content` (a number for each content)."""
+    """The passage rows whose content occurs more than once: columns `item`, `passage` and `content`, a number."""
     frame = _numbered(passages, "passage")
     kinds = [name for name in ("text", "digest") if name in passages.column_names]
     parts = []
     for kind in kinds:
         content = pl.Series(kind, pl.from_arrow(passages[kind]))
-        # Digests of texts take a fraction of their memory, and what they find is compared.
+        # Hashes take less memory than texts. The texts with equal hashes are then compared.
         digests = [
             _composed(content.slice(start, ROWS_AT_ONCE)).hash() for start in range(0, len(content), ROWS_AT_ONCE)
         ]

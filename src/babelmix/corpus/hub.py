@@ -14,10 +14,24 @@ if TYPE_CHECKING:
 
 
 def to_datasets(corpus: Corpus) -> DatasetDict:
-    """The corpus as a Hugging Face `DatasetDict` with a split a table, the optional tables only if they have rows.
+    """Convert a corpus to a Hugging Face `DatasetDict` with one split for each table.
 
-    The Arrow tables are shared, not copied; pictures are of the feature `Image`. Name, meta and fingerprint are not part
-    of a `DatasetDict`.
+    The data are shared, not copied. Pictures have the feature `Image`. The name and `meta` are lost.
+
+    Args:
+        corpus: the corpus.
+
+    Returns:
+        The splits `queries`, `passages` and `qrels`, and `negatives` and `excluded` if they have rows.
+
+    Raises:
+        CorpusError: the file of a picture cannot be read or has changed.
+
+    Example:
+        >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
+        >>> list(to_datasets(Corpus.from_rows(rows, rows, [("1", "1")])))
+        ['queries', 'passages', 'qrels']
+
     """
     from datasets import Dataset, DatasetDict, Image
 
@@ -28,11 +42,25 @@ def to_datasets(corpus: Corpus) -> DatasetDict:
 
 
 def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
-    """A corpus from a `DatasetDict` with the splits `queries`, `passages`, `qrels`, and perhaps `negatives` and `excluded`.
+    """Make a corpus from a Hugging Face `DatasetDict`.
+
+    Args:
+        datasets: the splits `queries`, `passages` and `qrels`, and optionally `negatives` and `excluded`, with the columns of
+            `Corpus`.
+        name: the name of the corpus.
+
+    Returns:
+        The corpus.
 
     Raises:
-        ReaderError: a split is missing.
+        ReaderError: a split or a column is missing.
         CorpusError: a split breaks the data model.
+
+    Example:
+        >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
+        >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")])
+        >>> from_datasets(to_datasets(corpus), name="pets")
+        Corpus('pets': 1 queries, 1 passages, 1 qrels, 1 languages)
 
     """
     for split in REQUIRED:
@@ -53,9 +81,18 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
 
 
 def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> None:
-    """Upload the corpus to the Hugging Face hub, one configuration a table.
+    """Upload a corpus to the Hugging Face hub, with one configuration for each table.
 
-    Negatives and excluded pairs that an earlier corpus left in the repository are removed if this one has none.
+    If the corpus has no negatives or excluded pairs, those of an earlier upload are removed.
+
+    Args:
+        corpus: the corpus.
+        repository: the name of the data set, such as `me/my-corpus`.
+        private: whether a new data set is private.
+
+    Example:
+        >>> push_to_hub(corpus, "me/my-corpus")  # doctest: +SKIP
+
     """
     from datasets import get_dataset_config_names
     from datasets.hub import delete_from_hub
@@ -73,8 +110,18 @@ def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> Non
 def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
     """Download a corpus that `push_to_hub` uploaded.
 
+    Args:
+        repository: the name of the data set, such as `me/my-corpus`.
+        revision: a branch, tag or commit of it; by default the newest.
+
+    Returns:
+        The corpus.
+
     Raises:
-        ReaderError: the hub has no such data set, does not answer, or the data set is not a corpus.
+        ReaderError: the hub has no such data set or does not answer, or the data set is not a corpus.
+
+    Example:
+        >>> from_hub("me/my-corpus")  # doctest: +SKIP
 
     """
     from datasets import DatasetDict, get_dataset_config_names, load_dataset

@@ -1,4 +1,4 @@
-"""Pictures: where a row's picture is, how it is opened, and what is refused and why."""
+"""Pictures: how a row stores one, how it is opened, and which pictures are refused."""
 
 from __future__ import annotations
 
@@ -23,46 +23,47 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
-"""As `datasets.Image` stores a picture: the bytes of a file, or its path."""
+"""A picture as `datasets.Image` stores it: the bytes of a file, or its path."""
 
 _AT_ONCE = 256
-"""Files of pictures that are held in memory together."""
+"""The number of picture files that are in memory together."""
+
 MAX_PIXELS = 50_000_000
-"""A picture of more is refused before it is unpacked."""
+"""A picture with more pixels is refused before it is decoded."""
 
 MAX_BYTES = 100 << 20
-"""So is a larger file."""
+"""A larger file is refused."""
 
 MAX_ASPECT = 100
-"""And a picture that is more times as long as it is wide, or as wide as it is long: an encoder that scales the shorter side to
-its size makes gigabytes of it."""
+"""The largest ratio of the longer to the shorter side. An encoder that scales the shorter side to its input size would need
+gigabytes for a longer picture."""
 
 MAX_SCANS = 100
-"""And a JPEG of more scans, each of which goes over all pixels; a progressive one usually has ten."""
+"""The most scans of a JPEG. Each scan writes all pixels. A progressive JPEG usually has ten."""
 
 DECODE_SECONDS = 10.0
-"""Of the processor's time for one picture: what takes longer to unpack is refused."""
+"""The CPU time for one picture. A picture that takes longer to decode is refused."""
 
 PIXELS_AT_ONCE = 100_000_000
-"""Pictures that are unpacked together have so many pixels at most, unless one alone has more."""
+"""The most pixels of all pictures that are decoded together. A single larger picture is decoded alone."""
 
 PICTURES = 2
-"""Of what `open_picture` makes of a file; what was embedded with an earlier one is embedded again."""
+"""The version of `open_picture`. Embeddings that are cached under another version are not used."""
 
 
 def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """Unpack a picture.
+    """Decode a picture.
 
     Args:
-        data: a file's bytes: PNG, JPEG, WebP, GIF, BMP or TIFF.
-        max_pixels: a picture of more is refused before it is unpacked.
+        data: the bytes of a PNG, JPEG, WebP, GIF, BMP or TIFF file.
+        max_pixels: a picture with more pixels is refused before it is decoded.
 
     Returns:
-        An RGB picture, turned as its camera says it is to be; transparent parts are white.
+        An RGB picture, rotated as its EXIF data say. Transparent parts are white.
 
     Raises:
-        PictureError: it is empty, cut short, damaged, too large, too long for its width, animated, of a colour space other
-            than RGB and grey, or takes too long to unpack.
+        PictureError: the picture is empty, cut short, damaged, too large, too long and narrow, animated, in a colour space other
+            than RGB and grey, or takes too long to decode.
         MissingExtraError: Pillow is not installed.
 
     """
@@ -73,21 +74,21 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
         if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"):
             raise PictureError(f"has the colour space {picture.mode}; convert it to RGB")
         picture.load()
-        # What a camera wrote of itself may be damaged where the picture is not.
+        # The EXIF data may be damaged although the picture is not.
         with contextlib.suppress(Exception):
             turning.exif_transpose(picture, in_place=True)
         return _as_rgb(picture, images)
 
 
 def pixels_of(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
-    """How many pixels a picture has, by its header: nothing is unpacked.
+    """The number of pixels of a picture, from its header alone.
 
     Args:
-        data: as for `open_picture`.
-        max_pixels: a picture of more is refused.
+        data: the bytes of a file, as for `open_picture`.
+        max_pixels: a picture with more pixels is refused.
 
     Raises:
-        PictureError: as `open_picture` does, as far as a header tells.
+        PictureError: the header already shows a fault that `open_picture` refuses.
         MissingExtraError: Pillow is not installed.
 
     """
@@ -98,21 +99,21 @@ def pixels_of(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
 
 
 class _TimedBytes(io.BytesIO):
-    """A file whose reading ends when its picture has taken too much of the processor: Pillow's decoders read bit by bit."""
+    """A file in memory. Reading fails once the CPU time for the picture is spent; Pillow's decoders read in small pieces."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        # Of this thread alone: how busy the machine is does not matter.
+        # The time of this thread alone, so that a busy machine makes no difference.
         self._end = time.thread_time() + DECODE_SECONDS
 
     def read(self, size: int | None = -1, /) -> bytes:
         if time.thread_time() > self._end:
-            raise PictureError(f"takes more than {DECODE_SECONDS:g} seconds to unpack; save it anew as PNG or JPEG")
+            raise PictureError(f"takes more than {DECODE_SECONDS:g} seconds to decode; save it again as PNG or JPEG")
         return super().read(size)
 
 
 def _header(data: bytes, images: Any, max_pixels: int) -> Image:
-    """A picture that is not unpacked yet, of a size that may be."""
+    """Open a picture without decoding it, and check its size."""
     if not data:
         raise PictureError("is empty (0 bytes)")
     if len(data) > MAX_BYTES:
@@ -125,10 +126,10 @@ def _header(data: bytes, images: Any, max_pixels: int) -> Image:
         raise PictureError(
             f"has {width:,} x {height:,} pixels; one side may be {MAX_ASPECT} times as long as the other, so cut it"
         )
-    # In what is compressed a 255 stands before a 0 or a mark, so that this is no chance; a preview has scans of its own.
+    # Compressed data never contain these two bytes by chance. The scans of an embedded preview count too.
     if picture.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise PictureError(f"is a JPEG of {scans:,} scans; at most {MAX_SCANS} are read, so save it anew")
-    # A camera's photo may have a preview behind it. Not `n_frames`, which goes through all of them.
+        raise PictureError(f"is a JPEG of {scans:,} scans; at most {MAX_SCANS} are read, so save it again")
+    # A photo (MPO) may have a preview as a second frame. `n_frames` would read all frames.
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise PictureError("is animated, or has several pages; use one of them")
     return picture
@@ -136,10 +137,10 @@ def _header(data: bytes, images: Any, max_pixels: int) -> Image:
 
 @contextlib.contextmanager
 def _as_picture_errors(images: Any) -> Iterator[None]:
-    """Turn whatever Pillow raises into a sentence."""
+    """Turn every error of Pillow into a `PictureError`."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of damage that it passes over, and of sizes beyond its own limit, which is above ours.
+            # Pillow warns about small damage, and about sizes above its own limit, which is higher than ours.
             warnings.simplefilter("ignore")
             yield
     except PictureError:
@@ -154,7 +155,7 @@ def _as_picture_errors(images: Any) -> Iterator[None]:
 
 def _as_rgb(picture: Image, images: Any) -> Image:
     if picture.mode == "I;16":
-        # Pillow would cut 16 bits of grey to the lowest 8.
+        # Pillow would keep the lowest 8 bits.
         return images.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         over = picture.convert("RGBA")
@@ -165,7 +166,7 @@ def _as_rgb(picture: Image, images: Any) -> Image:
 
 
 def picture_keys(column: pa.ChunkedArray, side: str) -> list[str | None]:
-    """The digest of each picture's bytes, 32 hexadecimal digits; None where there is no picture.
+    """The digest of each picture, 32 hexadecimal digits. None if a row has no picture.
 
     Raises:
         CorpusError: a picture has neither bytes nor a path, or its file cannot be read.
@@ -185,15 +186,15 @@ def picture_keys(column: pa.ChunkedArray, side: str) -> list[str | None]:
 
 
 def digest_of(data: bytes) -> str:
-    """128 bits of BLAKE2b as hexadecimal digits."""
+    """The BLAKE2b hash of a file's bytes, 128 bits as hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def bytes_of(value: dict[str, Any]) -> bytes:
-    """The encoded picture of a cell of the column `image`.
+    """The bytes of a picture from a cell of the column `image`.
 
     Raises:
-        PictureError: there is none.
+        PictureError: the cell has no picture, or its file cannot be read or is too large.
 
     """
     if value.get("bytes") is not None:
@@ -202,7 +203,7 @@ def bytes_of(value: dict[str, Any]) -> bytes:
     if not path:
         raise PictureError("has neither bytes nor a path")
     try:
-        # A device or a pipe may have no end.
+        # A device or a pipe may never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise PictureError(f"{path} cannot be read (it is no file)")
         with Path(path).open("rb") as file:
@@ -210,15 +211,15 @@ def bytes_of(value: dict[str, Any]) -> bytes:
         if len(data) > MAX_BYTES:
             raise PictureError(f"{path} has more than {MAX_BYTES:,} bytes, which is the most that is read")
         return data
-    except (OSError, ValueError) as error:  # a null character in a path is a ValueError
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         raise PictureError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
 
 
 class Pictures(Sequence["Image"]):
-    """Pictures of a table, opened when they are asked for.
+    """The pictures of a table. Each one is decoded when it is accessed.
 
     Args:
-        table: a side of a corpus, every row of it a picture.
+        table: rows of a side of a corpus. Every row is a picture.
 
     """
 
@@ -228,7 +229,7 @@ class Pictures(Sequence["Image"]):
 
     @property
     def keys(self) -> npt.NDArray[np.uint64]:
-        """128-bit keys, uint64, shape (pictures, 2)."""
+        """The digests as 128-bit keys, uint64, shape (pictures, 2)."""
         return np.frombuffer(bytes.fromhex("".join(self._digests)), dtype="<u8").reshape(-1, 2)
 
     def __len__(self) -> int:
@@ -241,10 +242,10 @@ class Pictures(Sequence["Image"]):
     def __getitem__(self, row: slice) -> list[Image]: ...
 
     def __getitem__(self, row: int | slice) -> Image | list[Image]:
-        """The picture of a row, RGB.
+        """The RGB picture of a row.
 
         Raises:
-            CorpusError: it is damaged, or its file is no longer what it was.
+            CorpusError: the picture is damaged, or its file has changed since the corpus was read.
 
         """
         if isinstance(row, slice):
@@ -263,7 +264,7 @@ class Pictures(Sequence["Image"]):
 
 
 def pieces_with_bytes(table: pa.Table) -> Iterator[pa.Table]:
-    """What `with_bytes` gives, some rows at a time where pictures are read from files: all of them may not fit the memory.
+    """Apply `with_bytes` to a few rows at a time, because all pictures together may not fit into memory.
 
     Raises:
         CorpusError: see `with_bytes`.
@@ -284,11 +285,14 @@ def _is_whole(table: pa.Table) -> bool:
 
 
 def with_bytes(table: pa.Table, *, first: int = 0) -> pa.Table:
-    """A side whose pictures are all in the table itself, none in files.
+    """Read the pictures that are files into the table.
 
     Args:
-        table: a side, or rows of one.
-        first: the number of its first row, from 0, for errors.
+        table: rows of a side of a corpus.
+        first: the number of the first row, from 0, for errors.
+
+    Returns:
+        The table. Every picture is stored as bytes.
 
     Raises:
         CorpusError: a file cannot be read or has changed.

@@ -1,9 +1,9 @@
-"""Language tags: BCP 47, compared in their canonical form, asked for by range; `zxx` stands for an image.
+"""Language tags (BCP 47): check, compare and select them. `zxx` is the language of a picture.
 
-One language has many tags: `iw` and `he`, `eng` and `en`, `cmn` and `zh`. `canonical_language` gives the one that CLDR prefers
-(Unicode TS 35, "Canonical Unicode Locale Identifiers"). Data are read under it, and tags are compared by it.
+One language may have several tags: `iw` and `he`, `eng` and `en`, `cmn` and `zh`. `canonical_language` gives the one that CLDR
+prefers (Unicode TS 35, "Canonical Unicode Locale Identifiers"). A corpus stores this form, and tags are compared in this form.
 
-A language that someone asks for is a range (RFC 4647, basic filtering): `en` means en, en-US and en-GB; `*` means all.
+A selected language is a range (RFC 4647, basic filtering): `en` selects en, en-US and en-GB; `*` selects all.
 """
 
 from __future__ import annotations
@@ -16,40 +16,53 @@ from babelmix._lists import as_list
 from babelmix.errors import CorpusError
 
 IMAGE = "zxx"
-"""BCP 47's tag for "no linguistic content": the language of an image."""
+"""The language of a picture: BCP 47's tag for "no linguistic content"."""
 
 EVERY = "*"
-"""RFC 4647's range of all languages."""
+"""The range of all languages (RFC 4647)."""
 
 _KEPT = frozenset({"tw"})
-"""What CLDR calls a part of a larger language (`tw` of `ak`), though ISO 639-1 has both: data with both keep both."""
+"""Languages that CLDR replaces by a larger one (`tw` by `ak`), but babelmix keeps, because ISO 639-1 has both."""
 
 _NEAR = 25
-"""The largest distance (CLDR's, as `langcodes` computes it) of a language that is proposed in place of a missing one."""
+"""The largest CLDR distance, as `langcodes` computes it, at which an error message suggests another language."""
 
 
 @lru_cache(maxsize=4096)
 def is_language_tag(tag: str) -> bool:
-    """Whether `tag` is a well-formed BCP 47 tag made of registered subtags."""
+    """Whether a text is a well-formed BCP 47 tag of registered subtags, in its usual spelling.
+
+    Example:
+        >>> [is_language_tag(tag) for tag in ("de", "pt-BR", "pt_br", "xx")]
+        [True, True, False, False]
+
+    """
     import langcodes  # its tables take a tenth of a second
 
-    # langcodes also accepts `en_US` and `EN`; the data model wants one spelling of a language.
+    # langcodes also accepts `en_US` and `EN`, but a corpus has one spelling of each tag.
     return langcodes.tag_is_valid(tag) and tag == langcodes.Language.get(tag, normalize=False).to_tag()
 
 
 @lru_cache(maxsize=4096)
 def canonical_language(tag: str) -> str:
-    """The tag that CLDR prefers for a language; scripts, regions and variants are kept.
+    """The tag that CLDR prefers for a language. Scripts, regions and variants are kept.
 
-    What is replaced: deprecated tags (`iw`), three letters where there are two (`eng`, `ger`), deprecated regions (`en-UK`),
-    extended languages (`ar-arz`), and the one language that a macrolanguage usually means (`cmn` is `zh`, `arb` is `ar`).
-    Other members stay themselves (`yue`, `arz`), as do `no`, `nb` and `nn`.
-
-    >>> [canonical_language(tag) for tag in ("iw", "eng-US", "cmn-Hant", "pt-BR")]
-    ['he', 'en-US', 'zh-Hant', 'pt-BR']
+    These are replaced: deprecated tags (`iw`), three letters if there are two (`eng`, `ger`), deprecated regions (`en-UK`),
+    extended languages (`ar-arz`), and the language that a macrolanguage usually means (`cmn` becomes `zh`, `arb` becomes `ar`).
+    Other members of a macrolanguage are kept (`yue`, `arz`), and so are `no`, `nb` and `nn`.
 
     Args:
-        tag: a registered tag, see `is_language_tag`; anything else comes back as it is.
+        tag: a registered tag, see `is_language_tag`. Any other text is returned as it is.
+
+    Returns:
+        The preferred tag.
+
+    Source:
+        Unicode TS 35, section "Canonical Unicode Locale Identifiers".
+
+    Example:
+        >>> [canonical_language(tag) for tag in ("iw", "eng-US", "cmn-Hant", "pt-BR")]
+        ['he', 'en-US', 'zh-Hant', 'pt-BR']
 
     """
     import langcodes
@@ -59,10 +72,10 @@ def canonical_language(tag: str) -> str:
     found = langcodes.Language.get(tag)
     extended = found.extlangs or ()
     if found.language and len(extended) == 1:
-        # RFC 5646, section 4.5: an extended language is the primary language of the same name.
+        # RFC 5646, section 4.5: an extended language becomes the primary language with the same subtag.
         rest = {name: part for name, part in found.to_dict().items() if name not in ("language", "extlangs")}
         primary = langcodes.Language.make(**{"language": extended[0], **rest}).to_tag()
-        # Where the registry has no such language the tag stays; where it has, that may have an alias itself.
+        # The tag stays if the registry has no such language. A language that it has may have an alias.
         found = langcodes.Language.get(primary) if langcodes.tag_is_valid(primary) else found
     return (found if found.language in _KEPT else found.prefer_macrolanguage()).to_tag()
 
@@ -75,11 +88,11 @@ def check_language_tags(
     Args:
         tags: the tags.
         where: the beginning of the message.
-        error: what is raised.
-        ranges: whether `*` is good too.
+        error: the class of the error.
+        ranges: whether `*` is allowed.
 
     Raises:
-        CorpusError: a tag is unknown (or `error`); the message names it and, where there is one, the likely intention.
+        CorpusError: a tag is unknown (or `error`). The message names it and may suggest another.
 
     """
     for tag in tags:
@@ -88,19 +101,21 @@ def check_language_tags(
 
 
 def not_a_tag(tag: str) -> str:
-    """The sentence about a text that is no registered tag, with the likely intention.
+    """The message for a text that is not a registered tag. It may suggest a tag.
 
-    >>> not_a_tag("jp")
-    "'jp' is not a BCP 47 language tag such as 'de' or 'pt-BR'; did you mean 'ja'?"
+    Example:
+        >>> not_a_tag("jp")
+        "'jp' is not a BCP 47 language tag such as 'de' or 'pt-BR'; did you mean 'ja'?"
+
     """
     return f"{tag[:60]!r} is not a BCP 47 language tag such as 'de' or 'pt-BR'{_did_you_mean(tag)}"
 
 
 def check_distinct(tags: Iterable[str], where: str, error: Callable[[str], Exception] = CorpusError) -> None:
-    """Raise if two of some columns, files or parts are of one language.
+    """Raise if two tags mean the same language, for example two columns of a table.
 
     Raises:
-        CorpusError: they are (or `error`).
+        CorpusError: two tags do (or `error`).
 
     """
     seen: dict[str, str] = {}
@@ -113,28 +128,35 @@ def check_distinct(tags: Iterable[str], where: str, error: Callable[[str], Excep
 def match_languages(
     wanted: str | Iterable[str], langs: Iterable[str], where: str, error: Callable[[str], Exception] = CorpusError
 ) -> list[str]:
-    """The languages that someone asks for: each wanted range with every tag it matches (RFC 4647, basic filtering).
+    """Select languages by ranges: each range selects every language that it matches.
 
-    Tags are compared in their canonical form, so that `eng` matches `en-US`.
-
-    >>> match_languages(["en", "he"], ["de", "en-GB", "en-US", "iw"], "my corpus")
-    ['en-GB', 'en-US', 'iw']
+    Tags are compared in their canonical form, so `eng` matches `en-US`.
 
     Args:
-        wanted: a range or several: language tags, or `*`.
-        langs: the tags there are.
-        where: what has these languages, for the message.
-        error: what is raised.
+        wanted: one range or several: language tags, or `*`.
+        langs: the languages to select from.
+        where: the name of what has these languages, for messages.
+        error: the class of the error.
 
     Returns:
-        Tags of `langs`, each once: by the range that matches first, then as in `langs`.
+        Tags of `langs`, without repeats: in the order of the ranges, and for each range in the order of `langs`.
 
     Raises:
-        CorpusError: a range matches nothing, or none is given (or `error`). The message says what languages there are, and what
-            was probably meant.
+        CorpusError: a range matches no language, or the list of ranges is empty (or `error`). The message lists the languages and
+            may suggest one.
+
+    Source:
+        RFC 4647, section 3.3.1, basic filtering.
+
+    Example:
+        >>> match_languages(["en", "he"], ["de", "en-GB", "en-US", "iw"], "my corpus")
+        ['en-GB', 'en-US', 'iw']
 
     """
-    wanted, langs = as_list(wanted, f"{where}: languages", error, empty=False), list(langs)
+    wanted, langs = (
+        as_list(wanted, f"{where}: languages", error, empty=False),
+        as_list(langs, f"{where}: languages", error),
+    )
     found = {one: [tag for tag in langs if in_range(tag, one)] for one in wanted}
     if missing := [one for one, tags in found.items() if not tags]:
         raise error(
@@ -146,24 +168,36 @@ def match_languages(
 
 
 def in_range(tag: str, wanted: str) -> bool:
-    """Whether a language is in a range: it is the range, or begins with it (RFC 4647, basic filtering)."""
+    """Whether a range matches a language: `en` matches en and en-US; `*` matches all (RFC 4647, basic filtering)."""
     tag, wanted = canonical_language(tag), canonical_language(wanted)
     return wanted in (EVERY, tag) or tag.startswith(wanted + "-")
 
 
 def find_language(wanted: str, langs: Sequence[str]) -> str | None:
-    """The one tag in `langs` that means `wanted`: the language itself, or the only one in its range.
+    """Find the one language that a tag means.
 
-    >>> find_language("en", ["de", "en-US"])
-    'en-US'
+    Args:
+        wanted: a language tag.
+        langs: the languages to search.
+
+    Returns:
+        The tag of `langs` that means the same language; if there is none, the only tag in the range of `wanted`; else None.
+
+    Example:
+        >>> find_language("en", ["de", "en-US"])
+        'en-US'
+        >>> find_language("en", ["en-GB", "en-US"]) is None
+        True
+
     """
+    langs = as_list(langs, "langs")
     same = [lang for lang in langs if canonical_language(lang) == canonical_language(wanted)]
     found = same or [lang for lang in langs if in_range(lang, wanted)]
     return found[0] if len(found) == 1 else None
 
 
 def _did_you_mean(tag: str, langs: Sequence[str] | None = None) -> str:
-    """The end of a message about a tag that is not there: the likely intention, of `langs` if there are any."""
+    """The end of a message about a missing or unknown tag: a suggestion, from `langs` if they are given, or nothing."""
     import langcodes
 
     meant = _intentions(tag)
@@ -183,7 +217,7 @@ def _primary(tag: str) -> str:
 
 
 def _intentions(tag: str) -> list[str]:
-    """Registered tags that someone may have meant who wrote `en_US`, `EN` or `jp`."""
+    """The registered tag that a text such as `en_US`, `EN` or `jp` probably means."""
     import langcodes
     from langcodes.data_dicts import LIKELY_SUBTAGS
 
@@ -193,7 +227,7 @@ def _intentions(tag: str) -> list[str]:
     if spelled != tag and is_language_tag(spelled):
         return [spelled]
     if len(tag) == 2 and tag.isascii() and tag.isalpha():
-        # A country in place of its language.
+        # The text may be a country, which has a likely language.
         likely = LIKELY_SUBTAGS.get(f"und-{tag.upper()}", "").split("-")[0]
         return [likely] if likely else []
     return []

@@ -1,4 +1,4 @@
-"""What must never be trained on before it is tested: pictures that are in both."""
+"""Refuse to train on pictures that are also in the test data."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _COCO_NAME = re.compile(r"COCO_(?:train|val)2014_\d{12}")
 
 
 def refuse_leak(training: Sequence[Corpus], tested: Sequence[Corpus]) -> None:
-    """Raise if a picture that is tested with is also trained on.
+    """Raise if a test picture is also a training picture.
 
-    Pictures are the same if their files are, byte by byte, or if their items are one name of COCO's 2014 release. XTD10 and
-    XTD-200 are refused beside COCO's training part whatever their files are: 800 of their 1,000 pictures are of train2014.
+    Two pictures are the same if their files are equal, or if their items are the same name of COCO's 2014 release. XTD10 and
+    XTD-200 are always refused together with COCO's training part, because 800 of their 1,000 pictures are from train2014.
 
     Args:
         training: the corpora to train on.
-        tested: the corpora to test with.
+        tested: the corpora to test on.
 
     Raises:
-        ConfigError: a picture is in both; the message says how many are, in which corpora, and names one.
+        ConfigError: a picture is in both. The message gives the number of such pictures, the two corpora and one example.
 
     """
     for test in tested:
@@ -31,16 +31,16 @@ def refuse_leak(training: Sequence[Corpus], tested: Sequence[Corpus]) -> None:
         for source in training:
             _refuse_xtd(source, test)
             for shared, what in (
-                (names.intersection(_coco_names(source)), "COCO names them alike, such as"),
+                (names.intersection(_coco_names(source)), "they have the same COCO names, such as"),
                 (
                     digests.intersection(_pictures(source, "digest")),
-                    "their files are the same, such as that of digest",
+                    "their files are equal, such as the one with the digest",
                 ),
             ):
                 if shared:
                     raise ConfigError(
-                        f"{len(shared):,} pictures of {test.name} are also in {source.name}, which is trained on ({what} "
-                        f"{min(shared)}): a model is not tested with what it has seen; leave them out of one of the two"
+                        f"{len(shared):,} pictures of the test corpus {test.name} are also in the training corpus "
+                        f"{source.name} ({what} {min(shared)}); leave them out of one of the two"
                     )
 
 
@@ -49,8 +49,8 @@ def _refuse_xtd(source: Corpus, test: Corpus) -> None:
     is_xtd = test.meta.get("source") in ("XTD10", "XTD-200")
     if is_xtd and inside and (source.meta.get("contains") or {}).get(COCO_TRAIN, 0):
         raise ConfigError(
-            f"{inside:,} pictures of {test.name} are of COCO's train2014, and {source.name}, which is trained on, is too: "
-            "figures would be of pictures already seen; train on other pictures or test with other ones"
+            f"{inside:,} pictures of the test corpus {test.name} are from COCO's train2014, and so are the pictures of the "
+            f"training corpus {source.name}; train or test on other pictures"
         )
 
 

@@ -1,6 +1,6 @@
-"""Bilingual lexicons: words of one language with a translation each, from two-column files and dictd dictionaries.
+"""Bilingual lexicons: words with one translation each, from two-column files and dictd dictionaries.
 
-Both kinds are files of others. They are read within bounds, and what is malformed is refused with file, row and field.
+The files are not trusted: their sizes are limited, and an error names the file, the row and the field.
 """
 
 from __future__ import annotations
@@ -18,39 +18,43 @@ from babelmix.corpus.languages import canonical_language, check_language_tags
 from babelmix.errors import ReaderError
 
 MAX_FILE = 1 << 28
-"""Bytes of a lexicon or an index at most."""
+"""The largest size of a lexicon or an index, in bytes."""
+
 MAX_ARTICLES = 1 << 29
-"""Bytes of a dictionary's articles at most, decompressed."""
+"""The largest size of all articles of a dictionary, in bytes after decompression."""
+
 MAX_ARTICLE = 1 << 20
-"""Bytes of an article at most."""
+"""The largest size of an article, in bytes."""
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-"""A word of a text: letters, with apostrophes between them."""
+"""A word: letters, and apostrophes between letters."""
 
 _DIGITS = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
 _INDEX, _ARTICLES = ".index", (".dict.dz", ".dict")
 _ABOUT = "00database"
-"""How the headwords of a dictionary's own facts begin; dictd's index has them without dashes."""
+"""The beginning of the headwords that describe the dictionary itself. The index has them without dashes."""
 _HEAD = re.compile(r"\s*(?:/|<|\(|\[|$)")
 _NOTES = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)")
 _NUMBER = re.compile(r"^\s*\d+\.\s")
 _READ = 1 << 11
-"""Bytes of an article that are read: its headword and its first sense are at the beginning."""
+"""The bytes of an article that are read. Its headword and its first sense are at the beginning."""
+
 _LONGEST = 3
-"""Words that a translation has at most: more is an explanation."""
+"""The most words of a translation. A longer text is an explanation."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """A translation for each of some words.
+    """A bilingual lexicon.
 
     Args:
         source: the language of the words, BCP 47.
-        target: that of the translations.
-        words: translation by word, the word in small letters.
+        target: the language of the translations, BCP 47.
+        words: the translation of each word. The words are lower case.
         file: the name of the file.
-        sha256: of its bytes; of a dictionary those of index and articles.
-        skipped: entries without a translation of one to three words, or with a headword that is not one word.
+        sha256: the hash of the file, or of a dictionary's index and articles together.
+        skipped: the number of entries that were left out: their headword is not one word, or their translation is not one to
+            three words.
 
     """
 
@@ -62,7 +66,7 @@ class Lexicon:
     skipped: int = 0
 
     def about(self) -> dict[str, object]:
-        """Where it is from and how large it is, for a corpus's `meta`."""
+        """The languages, the file and the number of words, for the `meta` of a corpus."""
         return {
             "langs": f"{self.source}:{self.target}", "file": self.file, "sha256": self.sha256,
             "words": len(self.words), "skipped": self.skipped,
@@ -70,15 +74,28 @@ class Lexicon:
 
 
 def read_lexicon(spec: str) -> Lexicon:
-    """Read a lexicon given as `SOURCE:TARGET=FILE`, such as `en:de=en-de.txt`.
+    """Read a lexicon.
 
-    A file that ends in `.index` is a dictd dictionary with its articles beside it (`.dict.dz` or `.dict`), such as FreeDict's in
-    `/usr/share/dictd`. Any other is text, a word and its translation a line, with white space between, as MUSE's; of several
-    lines for one word the first counts.
+    Args:
+        spec: `SOURCE:TARGET=FILE`, such as `en:de=en-de.txt`. A file that ends in `.index` is a dictd dictionary, with its
+            articles in a `.dict.dz` or `.dict` file beside it, such as FreeDict's in `/usr/share/dictd`. Any other file is text
+            with a word and its translation on each line, separated by white space, such as MUSE's. If a word has several lines,
+            the first one counts.
+
+    Returns:
+        The lexicon.
 
     Raises:
         CorpusError: a language tag is unknown.
-        ReaderError: the specification or the file is malformed, too large, or has no entry.
+        ReaderError: the specification or the file is malformed, or the file is too large or has no entry.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "en-de.txt").write_text("dog Hund")
+        ...     lexicon = read_lexicon(f"en:de={folder}/en-de.txt")
+        >>> lexicon.words
+        {'dog': 'Hund'}
 
     """
     langs, equals, path = spec.partition("=")
@@ -104,9 +121,7 @@ def _read_columns(file: Path, source: str, target: str) -> Lexicon:
         if not line.strip():
             continue
         if len(fields) != 2 or not all(field.strip() for field in fields):
-            raise ReaderError(
-                f"has {len(fields)} fields where a word and its translation are to be", file=file, row=row
-            )
+            raise ReaderError(f"has {len(fields)} fields, but needs a word and its translation", file=file, row=row)
         word, translation = (field.strip() for field in fields)
         if not WORD.fullmatch(word) or len(translation.split()) > _LONGEST:
             skipped += 1
@@ -142,7 +157,7 @@ def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
         if not translation:
             skipped += 1
             continue
-        # Of several articles the one with most lines is on the commonest sense; the others may be on phrases cut to one word.
+        # Of several articles the longest explains the most common sense. The others may explain phrases.
         worth = articles.count(b"\n", start, start + size), count
         if worth > best.get(word, (-1, -1)):
             words[word], best[word] = translation, worth
@@ -152,10 +167,10 @@ def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
 
 
 def _entry(line: str, file: Path, row: int) -> tuple[str, int, int]:
-    """Headword, first byte and number of bytes of an article."""
+    """The headword of an article, its first byte and its size in bytes."""
     fields = line.split("\t")
     if len(fields) not in (3, 4):
-        raise ReaderError(f"has {len(fields)} fields where headword, start and size are to be", file=file, row=row)
+        raise ReaderError(f"has {len(fields)} fields, but needs headword, start and size", file=file, row=row)
     start, size = (_number(field, file, row, name) for field, name in zip(fields[1:3], ("start", "size"), strict=True))
     if size > MAX_ARTICLE:
         raise ReaderError(
@@ -165,7 +180,7 @@ def _entry(line: str, file: Path, row: int) -> tuple[str, int, int]:
 
 
 def _number(text: str, file: Path, row: int, field: str) -> int:
-    """A number in dictd's base 64, most significant digit first."""
+    """Parse a number in the base 64 of dictd, most significant digit first."""
     if not 0 < len(text) <= 8 or any(character not in _DIGITS for character in text):
         raise ReaderError(
             f"{text[:20]!r} is not a number of one to eight digits in base 64", file=file, row=row, field=field
@@ -177,12 +192,13 @@ def _number(text: str, file: Path, row: int, field: str) -> int:
 
 
 def _translation(article: bytes, headword: str, file: Path, start: int) -> tuple[str | None, int]:
-    """The first translation of an article, if it is about the headword and has one of one to three words; and how many it has.
+    """The first translation of one to three words in an article, and the number of translations.
 
-    Its first line is the headword with its pronunciation, the next that is not empty the translations of the first sense.
+    The first line of an article is the headword with its pronunciation. The next line with text has the translations of the first
+    sense. Returns None if the headword is another one, or no translation is short enough.
     """
     try:
-        # A character that the limit cuts in two is left out.
+        # The decoder leaves out a character that the limit has cut.
         first, _, rest = codecs.getincrementaldecoder("utf-8")().decode(article).partition("\n")
     except UnicodeDecodeError as error:
         raise ReaderError(f"the article at byte {start} is not UTF-8 ({error.reason})", file=file) from error

@@ -42,29 +42,40 @@ READ_AS = "languages_read_as"
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Parallel queries and passages, and which passage answers which query.
+    """Queries and passages in several languages, and which passage answers which query.
 
-    An *item* is a meaning and its rows are renderings of it, usually one per language; several rows per (item, lang)
-    and missing languages are both allowed. Relevance is between items: a passage is relevant in every language in
-    which it exists.
+    An *item* is a meaning. Each row is a text (or a picture) in one language, and all rows of an item are translations of each
+    other. An item may have several rows in one language, and may lack languages. Relevance is between items: a relevant passage
+    is relevant in every language that it has. A *group* holds what must not be separated, such as all passages of one page:
+    `split` never divides a group.
+
+    Use `Corpus.from_rows` to make a corpus from dicts, and `load_corpus` to read one from a file.
 
     Args:
-        queries: Arrow table with string columns `item`, `lang` (BCP 47), `text` and `group`. A row that is a picture
-            has `lang` `zxx`, no text, and `image`, a struct of `bytes` (an encoded picture) or `path` (of a file), as in
-            `datasets.Image`. A column `digest`, by which equal pictures are known, is added where it is missing.
-        passages: the same columns.
-        qrels: Arrow table with string columns `query_item` and `passage_item`, and optionally `grade`, a whole number
-            from 1 on: how relevant the passage is, as in TREC's qrels (1 where the column is missing).
-        name: what reports call the corpus.
-        meta: JSON-serialisable facts about the source (licence, version, machine-made translations, split).
-        negatives: Arrow table with string columns `query_item` and `passage_item`: hard negatives, passages judged or
-            mined as not relevant to a query. Given None, it is an empty table.
-        excluded: Arrow table with the same columns: passages that are no candidates for a query, such as the query itself
-            where it stands in its own pool (BEIR's `ignore_identical_ids`). They are neither right nor wrong. Given None, it
-            is an empty table.
+        queries: an Arrow table or polars `DataFrame` with the string columns `item`, `lang` (BCP 47), `text` and `group`. A
+            picture has the language `zxx`, no text, and a value in the column `image`: a struct of `bytes` (an encoded
+            picture) or `path` (of a file), as in `datasets.Image`. A column `digest` identifies equal pictures; it is computed
+            if it is missing.
+        passages: a table with the same columns.
+        qrels: a table with the string columns `query_item` and `passage_item`. An optional column `grade` says how relevant the
+            passage is, a whole number from 1 on, as in TREC's qrels. By default all grades are 1.
+        name: the name of the corpus in reports.
+        meta: facts about the source that JSON can hold (licence, version, machine-made translations, split).
+        negatives: a table with the string columns `query_item` and `passage_item`: hard negatives, which are passages that were
+            judged or mined as not relevant to the query. None is an empty table.
+        excluded: a table with the same columns: passages that are no candidates for the query, such as the query itself if the
+            pool contains it (BEIR's `ignore_identical_ids`). They count neither as right nor as wrong. None is an empty table.
 
     Raises:
-        CorpusError: a table breaks the data model; the message names table, row and column.
+        CorpusError: a table breaks the data model. The message names the table, the row and the column.
+
+    Example:
+        >>> import polars as pl
+        >>> queries = pl.DataFrame({"item": ["1"], "lang": ["en"], "text": ["dog"], "group": ["1"]})
+        >>> passages = pl.DataFrame({"item": ["1"], "lang": ["de"], "text": ["Hund"], "group": ["1"]})
+        >>> qrels = pl.DataFrame({"query_item": ["1"], "passage_item": ["1"]})
+        >>> Corpus(queries, passages, qrels, name="tiny")
+        Corpus('tiny': 1 queries, 1 passages, 1 qrels, 2 languages)
 
     """
 
@@ -109,9 +120,30 @@ class Corpus:
         negatives: Sequence[tuple[str, str]] = (),
         excluded: Sequence[tuple[str, str]] = (),
     ) -> Self:
-        """Build a corpus from plain rows; a row without `group` is its own group, a qrel without a grade has grade 1.
+        """Make a corpus from dicts.
 
-        A picture's row has `image`: the bytes of a file, or its path.
+        Args:
+            queries: one dict for each text, with `item`, `lang` and `text`. `group` is optional; by default it is the item. A
+                picture has `image` in place of `text`: the bytes of a file, or its path.
+            passages: dicts with the same keys.
+            qrels: tuples `(query_item, passage_item)` or `(query_item, passage_item, grade)`. The default grade is 1.
+            name: the name of the corpus in reports.
+            meta: facts about the source that JSON can hold.
+            negatives: tuples `(query_item, passage_item)` of hard negatives.
+            excluded: tuples `(query_item, passage_item)` of passages that are no candidates for the query.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            CorpusError: a row breaks the data model. The message names the table, the row and the column.
+
+        Example:
+            >>> queries = [{"item": "1", "lang": "en", "text": "dog"}, {"item": "1", "lang": "fr", "text": "chien"}]
+            >>> passages = [{"item": "1", "lang": "de", "text": "Hund"}, {"item": "2", "lang": "de", "text": "Katze"}]
+            >>> Corpus.from_rows(queries, passages, [("1", "1")], name="pets")
+            Corpus('pets': 2 queries, 2 passages, 1 qrels, 3 languages)
+
         """
         return cls(
             table_of_rows(queries, "queries"), table_of_rows(passages, "passages"), table_of_qrels(qrels),
@@ -120,23 +152,23 @@ class Corpus:
 
     @property
     def langs(self) -> tuple[str, ...]:
-        """All languages of either side, sorted."""
+        """The languages of queries and passages together, sorted. Pictures add `zxx`."""
         return tuple(
             sorted({*pc.unique(self.queries["lang"]).to_pylist(), *pc.unique(self.passages["lang"]).to_pylist()})
         )
 
     @property
     def has_images(self) -> bool:
-        """Whether either side has pictures."""
+        """Whether the queries or the passages contain pictures."""
         return IMAGE in self.langs
 
     def is_images(self, side: str) -> bool:
-        """Whether some of `queries` or `passages` are pictures."""
+        """Whether a side (`queries` or `passages`) contains pictures."""
         return IMAGE in getattr(self, side)["lang"].unique().to_pylist()
 
     @property
     def is_graded(self) -> bool:
-        """Whether some passages are more relevant than others."""
+        """Whether some relevant passages have a grade other than 1."""
         return bool(pc.any(pc.not_equal(self.qrels[GRADE], 1), min_count=0).as_py())
 
     def __repr__(self) -> str:
@@ -148,7 +180,14 @@ class Corpus:
         )
 
     def reversed(self) -> Corpus:
-        """The corpus with its sides swapped: passages look for queries (image to text, answer to question)."""
+        """The corpus with queries and passages swapped, for example to retrieve texts with pictures.
+
+        Example:
+            >>> queries, passages = [{"item": "1", "lang": "en", "text": "dog"}], [{"item": "p", "lang": "de", "text": "Hund"}]
+            >>> Corpus.from_rows(queries, passages, [("1", "p")]).reversed().queries["text"].to_pylist()
+            ['Hund']
+
+        """
         swapped = list(reversed(QREL_COLUMNS))
         qrels = self.qrels.select([*swapped, GRADE]).rename_columns([*QREL_COLUMNS, GRADE])
         others = [getattr(self, name).select(swapped).rename_columns(list(QREL_COLUMNS)) for name in OPTIONAL]
@@ -156,20 +195,43 @@ class Corpus:
         return Corpus(self.passages, self.queries, qrels, f"{self.name} ({way})", self.meta, *others)
 
     def only_langs(self, langs: str | Sequence[str]) -> Corpus:
-        """The corpus restricted to some languages; pictures, which have none, stay.
+        """The corpus restricted to some languages. Pictures are kept.
 
         Args:
-            langs: a language or several, each with its regions and scripts: `en` keeps en, en-US and en-GB (RFC 4647).
+            langs: one language or several. Each one includes its regions and scripts: `en` keeps en, en-US and en-GB (RFC
+                4647).
+
+        Returns:
+            The corpus. A qrel, a negative or an excluded pair is kept if both of its items still have a row.
 
         Raises:
-            CorpusError: a language is not in the corpus, or none is named.
+            CorpusError: a language is not in the corpus, or the list is empty.
+
+        Example:
+            >>> rows = [{"item": "1", "lang": lang, "text": "a"} for lang in ("de", "en-GB", "en-US")]
+            >>> Corpus.from_rows(rows, rows, [("1", "1")]).only_langs("en").langs
+            ('en-GB', 'en-US')
 
         """
         keep = pa.array([*match_languages(langs, self.langs, self.name), IMAGE], pa.large_string())
         return self._subset(pc.is_in(self.queries["lang"], keep), pc.is_in(self.passages["lang"], keep), self.name)
 
     def only_groups(self, groups: str | Sequence[str], name: str | None = None) -> Corpus:
-        """The corpus restricted to rows of some groups; a qrel or a negative needs both of its sides."""
+        """The corpus restricted to some groups.
+
+        Args:
+            groups: one group or several.
+            name: the name of the new corpus; by default the old one.
+
+        Returns:
+            The corpus. A qrel, a negative or an excluded pair is kept if both of its items still have a row.
+
+        Example:
+            >>> rows = [{"item": item, "lang": "en", "text": item, "group": item[0]} for item in ("a1", "a2", "b1")]
+            >>> Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows]).only_groups("a")
+            Corpus('corpus': 2 queries, 2 passages, 2 qrels, 1 languages)
+
+        """
         keep = pa.array(as_list(groups, "groups", CorpusError), pa.large_string())
         return self._subset(
             pc.is_in(self.queries["group"], keep), pc.is_in(self.passages["group"], keep), name or self.name
@@ -183,20 +245,42 @@ class Corpus:
             return pairs.filter(pc.and_(pc.is_in(pairs["query_item"], left), pc.is_in(pairs["passage_item"], right)))
 
         others = [both_there(getattr(self, other)) for other in OPTIONAL]
-        # What was counted over all rows holds no more.
+        # The number of copies may have changed.
         meta = {key: value for key, value in self.meta.items() if key != COPIES_KEY}
         return Corpus(queries, passages, both_there(self.qrels), name, meta, *others)
 
     def contents(self, side: str) -> set[str]:
-        """The distinct texts, and digests of pictures, of `queries` or `passages`."""
+        """The distinct texts and picture digests of a side.
+
+        Args:
+            side: `queries` or `passages`.
+
+        Example:
+            >>> rows = [{"item": item, "lang": "en", "text": "dog"} for item in ("1", "2")]
+            >>> Corpus.from_rows(rows, rows, [("1", "1")]).contents("queries")
+            {'dog'}
+
+        """
         table = getattr(self, side)
         names = ["text", "digest"] if "digest" in table.column_names else ["text"]
         return {content for name in names for content in table[name].unique().to_pylist() if content is not None}
 
     def first_texts(self, side: str, lang: str | None) -> dict[str, str]:
-        """The first text of each item that has one in a language, of `queries` or `passages`.
+        """The first text of each item in one language.
 
-        `en` means texts in en-US and en-GB too, after those in en; None means no language, so no text.
+        Args:
+            side: `queries` or `passages`.
+            lang: the language. A text in exactly this language is preferred to one with a region or script, so `en` gives a
+                text in en if there is one, and else one in en-US or en-GB. None gives no texts.
+
+        Returns:
+            A text for each item that has one in this language.
+
+        Example:
+            >>> rows = [{"item": "1", "lang": "en-US", "text": "color"}, {"item": "1", "lang": "en", "text": "colour"}]
+            >>> Corpus.from_rows(rows, rows, [("1", "1")]).first_texts("queries", "en")
+            {'1': 'colour'}
+
         """
         own: dict[str, str] = {}
         regional: dict[str, str] = {}
@@ -206,34 +290,37 @@ class Corpus:
         return {**regional, **own}
 
     def named(self, name: str, **meta: Any) -> Corpus:
-        """The same tables under another name, with facts added to `meta`."""
+        """The same corpus with another name. Keyword arguments are added to `meta`."""
         return self._called(name, {**self.meta, **meta})
 
     def without_facts(self, *keys: str) -> Corpus:
-        """The same tables with some facts taken out of `meta`."""
+        """The same corpus without some keys of `meta`."""
         return self._called(self.name, {key: value for key, value in self.meta.items() if key not in keys})
 
     def _called(self, name: str, meta: Mapping[str, Any]) -> Corpus:
-        # Nothing in the tables changes, so nothing is checked again.
+        # The tables stay the same, so they need no second check.
         other = copy.copy(self)
         object.__setattr__(other, "name", name)
         object.__setattr__(other, "meta", meta)
         return other
 
     def fingerprint(self) -> str:
-        """SHA-256 over all rows in order: two corpora with the same fingerprint hold the same data."""
+        """SHA-256 over all rows in order, as hexadecimal digits: corpora with the same fingerprint hold the same data.
+
+        The name and `meta` are not part of it.
+        """
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        # A corpus without negatives or excluded pairs keeps the fingerprint it had before there were any.
+        # Empty optional tables leave no trace, so that fingerprints of older versions stay valid.
         others = [table for table in (getattr(self, name) for name in OPTIONAL) if table.num_rows]
         if self.excluded.num_rows:
-            digest.update(b"\x1dexcluded\x1d")  # or the pairs might be taken for negatives
+            digest.update(b"\x1dexcluded\x1d")  # distinguishes excluded pairs from negatives
         for table in (self.queries, self.passages, self.qrels, *others):
             for column in table.column_names:
-                # A picture's content is known by its digest.
+                # The digest stands for the picture.
                 if (column == GRADE and not self.is_graded) or column == "image":
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())
@@ -243,7 +330,17 @@ class Corpus:
         return digest.hexdigest()
 
     def counts(self) -> pl.DataFrame:
-        """Rows per language: columns `lang`, `queries`, `passages` (int)."""
+        """Count the rows of each language.
+
+        Returns:
+            A row for each language, with the columns `lang`, `queries` and `passages`.
+
+        Example:
+            >>> queries, passages = [{"item": "1", "lang": "en", "text": "dog"}], [{"item": "1", "lang": "de", "text": "Hund"}]
+            >>> Corpus.from_rows(queries, passages, [("1", "1")]).counts().rows()
+            [('de', 0, 1), ('en', 1, 0)]
+
+        """
         sides = [
             pl.DataFrame(pl.from_arrow(table.select(["lang"]))).group_by("lang").len(name)
             for name, table in (("queries", self.queries), ("passages", self.passages))
@@ -266,6 +363,16 @@ class Corpus:
             BabelmixError: the folder holds other files, or cannot be written to.
             WriteError: the disk is full.
 
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
+            >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")])
+            >>> with TemporaryDirectory() as folder:
+            ...     corpus.save(f"{folder}/pets")
+            ...     again = Corpus.load(f"{folder}/pets")
+            >>> again.fingerprint() == corpus.fingerprint()
+            True
+
         """
         save_tables(
             Path(folder), self.tables(), {"name": self.name, "fingerprint": self.fingerprint(), "meta": dict(self.meta)},
@@ -275,6 +382,12 @@ class Corpus:
     @classmethod
     def load(cls, folder: str | Path) -> Corpus:
         """Read a folder that `save` wrote. Arrow files are memory-mapped.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The corpus.
 
         Raises:
             ReaderError: the folder is not a corpus, or a file in it is damaged.
@@ -290,6 +403,6 @@ class Corpus:
             raise ReaderError(f"cannot be read as a corpus ({error})", file=folder) from error
 
     def tables(self) -> dict[str, pa.Table]:
-        """The tables by their names, without optional ones that are empty."""
+        """The Arrow tables by name. Empty `negatives` and `excluded` are left out."""
         tables = {name: getattr(self, name) for name in (*REQUIRED, *OPTIONAL)}
         return {name: table for name, table in tables.items() if name in REQUIRED or table.num_rows}

@@ -1,4 +1,4 @@
-"""Group-wise splits: nothing of one group is on both sides."""
+"""Split a corpus by group: no group is in two parts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from babelmix.errors import ConfigError
 
 
 def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[str, Corpus]:
-    """Cut a corpus into parts by group.
+    """Split a corpus into parts by group.
 
-    Groups that a qrel joins stay together. Where a group falls depends on the seed and on the smallest name it is joined
-    with, by itself usually its own: a corpus that grows by new groups moves none from one part to another, and two
-    readings of one source (pages, and pages with their parameter rows) are cut alike. Shares are therefore met in
-    expectation, not exactly.
+    Groups that a qrel connects stay together. A hash of the seed and of the first name among the connected groups decides the
+    part. So a group stays in its part when new groups are added to the corpus, and two readings of one source are split alike.
+    The shares are met on average, not exactly.
 
     Args:
-        corpus: what to cut.
-        parts: name and share of each part; the shares sum to 1.
-        seed: another seed gives another cut.
+        corpus: the corpus.
+        parts: the name and the share of each part. The shares sum to 1.
+        seed: another seed gives another split.
 
     Returns:
-        The parts in the order given, each with its name and seed in `meta`.
+        The parts in the order of `parts`. `meta` of each says its name, the seed and the shares.
 
     Raises:
-        ConfigError: shares are not positive or do not sum to 1, or a part came out empty.
+        ConfigError: shares are not positive or do not sum to 1, or a part is empty.
+
+    Example:
+        >>> rows = [{"item": str(i), "lang": "en", "text": f"text {i}"} for i in range(100)]
+        >>> corpus = Corpus.from_rows(rows, rows, [(str(i), str(i)) for i in range(100)])
+        >>> parts = split(corpus, {"train": 0.8, "test": 0.2})
+        >>> [(part.name, part.queries.num_rows) for part in parts.values()]
+        [('corpus/train', 89), ('corpus/test', 11)]
 
     """
     shares = np.array(list(parts.values()), dtype=np.float64)
@@ -47,7 +53,7 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
         cut = corpus.only_groups(groups, f"{corpus.name}/{part}")
         if cut.queries.num_rows == 0 or cut.qrels.num_rows == 0:
             raise ConfigError(
-                f"the part {part!r} of {corpus.name} came out empty: {len(leader)} groups are too few for {dict(parts)}"
+                f"the part {part!r} of {corpus.name} is empty: {len(leader)} groups are too few for the shares {dict(parts)}"
             )
         result[part] = cut.named(cut.name, split=part, split_seed=seed, split_shares=dict(parts))
     return result
@@ -59,7 +65,7 @@ def _unit_hash(text: str, seed: int) -> float:
 
 
 def _group_leaders(corpus: Corpus) -> dict[str, str]:
-    """For every group the smallest group name it is joined to through qrels."""
+    """For each group, the alphabetically first name of all groups that qrels connect it with."""
 
     def groups_of(table: pa.Table, item: str) -> pl.DataFrame:
         frame = pl.DataFrame(pl.from_arrow(table.select(["item", "group"]))).unique()
@@ -74,7 +80,7 @@ def _group_leaders(corpus: Corpus) -> dict[str, str]:
     number = {name: i for i, name in enumerate(names)}
     left = [number[name] for name in joined["query_item_group"]]
     right = [number[name] for name in joined["passage_item_group"]]
-    # An item may itself have rows in several groups.
+    # The rows of one item may be in several groups, which are connected too.
     for table in tables:
         frame = pl.DataFrame(pl.from_arrow(table.select(["item", "group"]))).unique(maintain_order=True)
         first = frame.group_by("item").agg(pl.col("group").min().alias("first"))

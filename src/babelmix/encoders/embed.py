@@ -20,8 +20,8 @@ from babelmix._cache import keeping
 from babelmix._files import cache_folder, writing_to
 from babelmix._lists import as_inputs
 from babelmix._progress import progress_bar
-from babelmix.corpus.composition import composed
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
+from babelmix.corpus.nfc import composed
 from babelmix.encoders.fingerprints import fingerprint, image_fingerprint
 from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.kinds import kind_of

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from babelmix.corpus import IMAGE, Corpus
-from babelmix.corpus.composition import composed
+from babelmix.corpus.nfc import composed
 from babelmix.encoders.composing import composing
 from babelmix.encoders.embed import KINDS
 from babelmix.encoders.limits import length_limit

@@ -26,9 +26,9 @@ import pyarrow as pa
 
 from babelmix._progress import progress_bar
 from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, open_corpus
+from babelmix.corpus.file_names import FileNames
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
-from babelmix.corpus.names import FileNames
 from babelmix.corpus.readers._tables import Table, is_table, read_table
 from babelmix.errors import PictureError, ReaderError, SearchError
 from babelmix.search.columns import add_types

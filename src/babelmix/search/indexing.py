@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import progress_bar
-from babelmix.corpus.composition import is_composed
+from babelmix.corpus.nfc import is_composed
 from babelmix.errors import SearchError
 from babelmix.search.documents import RowSource
 from babelmix.search.encoding import encode_points, opened_picture

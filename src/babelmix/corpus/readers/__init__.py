@@ -100,7 +100,7 @@ READERS: Registry[Reader] = _Readers(
         ),
         "beir": _own("beir", "a BEIR folder whose queries and corpus have a language field"),
         "table": _own("table", "your own CSV, JSONL or Parquet, wide or long"),
-        "mteb": _own("mteb", "a multilingual retrieval task of mteb by its name (extra: mteb)"),
+        "mteb": _own("mteb_task", "a multilingual retrieval task of mteb by its name (extra: mteb)"),
         "hub": Reader(
             "a corpus that babelmix pushed to the Hugging Face hub", Lazy("babelmix.corpus.hub:from_hub"), REQUIRED
         ),

@@ -16,8 +16,8 @@ from babelmix._progress import progress_bar
 from babelmix.corpus.images import IMAGE_TYPE, bytes_of, digest_of, open_picture
 from babelmix.corpus.languages import IMAGE, canonical_language
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.schema import PICTURE_SCHEMA
 from babelmix.errors import PictureError, ReaderError
 
@@ -166,7 +166,7 @@ def corpus_of_captions(
         raise ReaderError(f"none of {len(groups):,} pictures can be used; the first: {unusable[0]}", file=file)
     for sentence in unusable:
         left_out.add("pictures that cannot be used", sentence)
-    queries = Rows()
+    queries = SideBuilder()
     made: dict[str, Counter[str]] = {}
     for caption in kept:
         if caption.image in digests:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from babelmix.corpus.file_names import listed, name_key, plain_name
 from babelmix.corpus.languages import is_language_tag
-from babelmix.corpus.names import listed, name_key, plain_name
 from babelmix.corpus.readers._captions import Caption, ColumnPictures, NoPicture, Source
 from babelmix.corpus.readers._records import get_field, text_lines
 from babelmix.corpus.readers._sources import Loaded, ask_hub, is_hub_name, pick_langs
@@ -124,7 +124,7 @@ class Folder:
     def pictures(self, names: Iterable[str], *, whole: bool = False) -> dict[str, Source]:
         """The files of pictures by their names without folder and, unless they are wanted whole, suffix.
 
-        A name is found in other spellings, see `babelmix.corpus.names`. Of different files with one name that is taken which
+        A name is found in other spellings, see `babelmix.corpus.file_names`. Of different files with one name that is taken which
         lies in the folder that the name says, or none. Where there is none, the value says why.
 
         Raises:

@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from babelmix.corpus.languages import is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import json_lines, text_lines
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.errors import ReaderError
 
 SELF = {
@@ -77,7 +77,7 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
     passages, found, empty = _documents(folder, lang, {passage for _, passage in judged} | set(asked), left_out)
     # A translation of a judged query is a query of the split too.
     wanted = {asked[query] for query, _ in judged if query in asked}
-    queries, others = Rows(), 0
+    queries, others = SideBuilder(), 0
     for row in rows:
         if row[0] in wanted:
             queries.add(*row)
@@ -142,7 +142,7 @@ def _documents(
     folder: Path, lang: str, wanted: Set[str], left_out: LeftOut
 ) -> tuple[pa.Table, dict[str, str], set[str]]:
     """The documents that have a text, the item of each wanted id, and the wanted ids without a text."""
-    rows, items, empty = Rows(), {}, set()
+    rows, items, empty = SideBuilder(), {}, set()
     for key, row in _records(_file(folder, "corpus.jsonl"), "documents", lang, left_out):
         if row[2]:
             rows.add(*row)

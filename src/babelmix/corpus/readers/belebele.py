@@ -17,8 +17,8 @@ import langcodes
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import pick_langs, source_folder
 from babelmix.errors import ReaderError
 
@@ -91,7 +91,7 @@ def parse(
         ReaderError: a field is missing, or a question occurs twice.
 
     """
-    queries, passages = Rows(), Rows()
+    queries, passages = SideBuilder(), SideBuilder()
     qrels: dict[tuple[str, str], int] = {}
     several = 0
     for lang, rows in records.items():

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from babelmix.corpus.file_names import FileNames
 from babelmix.corpus.languages import IMAGE, is_language_tag
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.names import FileNames
 from babelmix.corpus.readers._captions import (
     HUMAN,
     MACHINE,

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import get_text, json_lines, table_lines, text_lines
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
 from babelmix.corpus.readers._wikipedia import article_of, passage_text
 from babelmix.errors import ReaderError
@@ -126,7 +126,7 @@ def parse(
         ReaderError: the id of a query or a passage is repeated, or a row is malformed.
 
     """
-    queries = Rows()
+    queries = SideBuilder()
     pools: list[pa.Table] = []
     qrels: dict[tuple[str, str], int] = {}
     negatives: list[tuple[str, str]] = []
@@ -158,7 +158,7 @@ def parse(
     )
 
 
-def _add_topics(source: Source, queries: Rows) -> set[str]:
+def _add_topics(source: Source, queries: SideBuilder) -> set[str]:
     asked: set[str] = set()
     for number, (query, text) in source.topics:
         if query in asked:
@@ -193,7 +193,7 @@ def _judgements(source: Source, asked: set[str], left_out: LeftOut) -> dict[tupl
 
 def _pool(source: Source, judged: set[str], left_out: LeftOut) -> tuple[pa.Table, set[str], int]:
     """The passages, the judged ones that are not among them, and how many there are with those that are left out."""
-    rows = Rows()
+    rows = SideBuilder()
     empty = 0
     missing = set(judged)
     file: Path | None = None

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import table_lines
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
 from babelmix.errors import ReaderError
 
@@ -116,7 +116,7 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
     groups = _groups(taken)
     query_ids = {query for query, _ in taken}
     left_out = LeftOut()
-    queries, passages = Rows(), Rows()
+    queries, passages = SideBuilder(), SideBuilder()
     there: set[str] = set()
     for lang, (query_file, passage_file) in files.items():
         for rows, source, wanted, letter in (

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import is_hub_name, pick_langs, source_folder
 from babelmix.corpus.readers._wikipedia import article_of, passage_text
 from babelmix.errors import ReaderError
@@ -83,7 +83,7 @@ def parse(
         ReaderError: a field is missing, an id is repeated, or a passage has two texts.
 
     """
-    queries = Rows()
+    queries = SideBuilder()
     pool = _Passages()
     qrels: dict[tuple[str, str], int] = {}
     not_relevant: list[tuple[str, str]] = []
@@ -130,7 +130,7 @@ class _Passages:
     """The passages of all records, each once."""
 
     def __init__(self) -> None:
-        self.rows = Rows()
+        self.rows = SideBuilder()
         self._seen: dict[str, tuple[str, str]] = {}
 
     def add(self, record: Any, lang: str, file: Path, number: int) -> str:

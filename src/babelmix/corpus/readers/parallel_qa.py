@@ -16,8 +16,8 @@ from typing import Any
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._records import get_text, json_document
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import ask_hub, is_hub_name, pick_langs, source_folder
 from babelmix.corpus.readers._squad import squad_rows
 from babelmix.corpus.readers._tables import SUFFIXES, is_table, read_table
@@ -130,7 +130,7 @@ def parse(
     for lang, numbered in rows.items():
         for number, row in numbered:
             _add(row, lang, number, files[lang], columns, pairs)
-    queries, passages = Rows(), Rows()
+    queries, passages = SideBuilder(), SideBuilder()
     qrels: dict[tuple[str, str], int] = {}
     known: dict[tuple[tuple[str, str], ...], str] = {}
     for item, pair in pairs.items():

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._records import get_text, json_document
-from babelmix.corpus.readers._rows import Rows, corpus_from_tables
 from babelmix.corpus.readers._sources import ask_hub, is_hub_name, source_folder
 from babelmix.corpus.readers._squad import squad_rows
 from babelmix.errors import ReaderError
@@ -67,7 +67,7 @@ def parse(
         ReaderError: a field is missing, or an id occurs twice.
 
     """
-    queries, passages = Rows(), Rows()
+    queries, passages = SideBuilder(), SideBuilder()
     qrels: dict[tuple[str, str], int] = {}
     for domain, questions in rows.items():
         seen: set[str] = set()

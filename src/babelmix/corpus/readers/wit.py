@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from babelmix.corpus.file_names import plain_name
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.names import plain_name
 from babelmix.corpus.readers._captions import HUMAN, Caption, corpus_of_captions
 from babelmix.corpus.readers._pictures import Folder, is_data_set, language_of, read_language_splits
 from babelmix.corpus.readers._records import get_field, get_text, json_lines, text_lines

@@ -12,7 +12,7 @@ from babelmix.errors import require
 from babelmix.evaluation.mteb.results import as_mteb_results, write_mteb_results
 
 if TYPE_CHECKING:
-    from babelmix.corpus.readers.mteb import corpus_of_task
+    from babelmix.corpus.readers.mteb_task import corpus_of_task
     from babelmix.evaluation.mteb.encoder import CachedEncoder, cached_encoder
     from babelmix.evaluation.mteb.tasks import CorpusTask, mteb_tasks
 
@@ -30,7 +30,7 @@ _HOMES = {
     "CachedEncoder": ("babelmix.evaluation.mteb.encoder", "Evaluating an encoder in mteb"),
     "CorpusTask": ("babelmix.evaluation.mteb.tasks", "A setting as an mteb task"),
     "cached_encoder": ("babelmix.evaluation.mteb.encoder", "Evaluating an encoder in mteb"),
-    "corpus_of_task": ("babelmix.corpus.readers.mteb", "An mteb task as a corpus"),
+    "corpus_of_task": ("babelmix.corpus.readers.mteb_task", "An mteb task as a corpus"),
     "mteb_tasks": ("babelmix.evaluation.mteb.tasks", "A setting as an mteb task"),
 }
 

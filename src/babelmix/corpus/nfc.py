@@ -1,6 +1,7 @@
-"""Composed text (NFC): the form of most text, in which an accented letter is one character and not a letter and a mark.
+"""Composed Unicode (NFC), in which an accented letter is one character.
 
-File names of macOS and text out of PDFs are often decomposed (NFD). It looks the same, and is other text to most encoders.
+Most text is composed. File names of macOS and text from PDFs are often decomposed (NFD): a letter and a mark. Both look the same,
+but most encoders read them as different texts.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import pyarrow.compute as pc
 
 
 def composed(texts: Iterable[str]) -> list[str]:
-    """Texts in NFC; what is composed already is the same object."""
+    """The texts in NFC. A text that is already composed stays the same object."""
     return [text if text.isascii() else unicodedata.normalize("NFC", text) for text in texts]
 
 
 def is_composed(text: str) -> bool:
-    """Whether composing (NFC) leaves a text as it is."""
+    """Whether a text is already in NFC."""
     return unicodedata.is_normalized("NFC", text)
 
 
 def count_decomposed(texts: pa.ChunkedArray) -> int:
-    """How many texts of a column composing (NFC) would change; rows without a text are none."""
+    """Count the texts of a column that are not in NFC. Nulls do not count."""
     return sum(
         int(pc.sum(pc.not_equal(chunk, pc.utf8_normalize(chunk, form="NFC"))).as_py() or 0) for chunk in texts.chunks
     )

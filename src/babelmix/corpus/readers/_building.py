@@ -1,4 +1,4 @@
-"""Rows of a corpus gathered into Arrow a batch at a time, for pools of millions."""
+"""Build a corpus from rows that are added one by one, also for pools of millions of passages."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from babelmix.errors import CorpusError, ReaderError
 BATCH = 50_000
 
 
-class Rows:
-    """One side of a corpus, row by row: no more than a batch is held as Python objects."""
+class SideBuilder:
+    """Collects the rows of one side of a corpus. At most `BATCH` rows are Python objects; the rest are Arrow."""
 
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._columns: tuple[list[str], ...] = tuple([] for _ in ROW_COLUMNS)
 
     def add(self, item: str, lang: str, text: str, group: str) -> None:
-        """Add one rendering."""
+        """Add a row."""
         for column, cell in zip(self._columns, (item, lang, text, group), strict=True):
             column.append(cell)
         if len(self._columns[0]) >= BATCH:
@@ -36,7 +36,7 @@ class Rows:
             column.clear()
 
     def table(self) -> pa.Table:
-        """All rows added so far."""
+        """All rows added so far, as an Arrow table."""
         self._close()
         return pa.Table.from_batches(self._batches, schema=ROW_SCHEMA)
 
@@ -52,17 +52,17 @@ def corpus_from_tables(
     file: str | Path,
     excluded: Iterable[tuple[str, str]] = (),
 ) -> Corpus:
-    """Build a corpus, and name the source if it breaks the data model.
+    """Build a corpus. An error names the source.
 
     Args:
-        queries: the queries, as `Rows.table` gives them.
-        passages: the passages likewise.
-        qrels: the grade of every relevant pair of a query's and a passage's item.
-        negatives: pairs that are not relevant, each once.
+        queries: the queries, from `SideBuilder.table`.
+        passages: the passages, from `SideBuilder.table`.
+        qrels: the grade of each relevant pair of a query item and a passage item.
+        negatives: pairs that are not relevant, without repeats.
         name: the corpus's name.
         meta: facts about the source.
-        file: what to call the source in an error.
-        excluded: pairs whose passage is no candidate for the query, each once.
+        file: the name of the source in errors.
+        excluded: pairs whose passage is no candidate for the query, without repeats.
 
     Raises:
         ReaderError: the rows or pairs break the data model, or no pair is relevant.

@@ -1,10 +1,9 @@
-"""Files by their names, however these are spelled: in any Unicode form, percent-encoded or not, with either slash.
+"""Find files by name, although the name may be spelled in another way.
 
-macOS writes names in decomposed Unicode (NFD), most other sources in composed (NFC); a browser's download of a page keeps
-`Caf%C3%A9.jpg`; Windows has backslashes; cameras write `.JPG`. A name is looked for as it is, and then among the files whose
-names are equal once such differences are gone. One such file is taken, and of several none. A file whose name differs in more
-is not taken, but the message names it. Nothing that is looked for in this way lies outside of the folder, except where a link
-leads.
+macOS writes names in decomposed Unicode (NFD), and most other sources in composed Unicode (NFC). A downloaded page may contain
+`Caf%C3%A9.jpg`, Windows writes backslashes, and cameras write `.JPG`. A search first tries the name as it is. Then it compares
+names after removing these differences. It takes a file only if exactly one fits. The error message names files that differ in
+other ways, such as in upper and lower case. A search never leaves the folder, except through symbolic links.
 """
 
 from __future__ import annotations
@@ -19,33 +18,37 @@ from urllib.parse import unquote
 from babelmix.errors import PictureError
 
 _LOOKED_AT = 20_000
-"""Files that are looked at for a hint at most."""
+"""The most files that are searched for a hint."""
 
 _NAMED = 3
-"""Files that a message names at most."""
+"""The most files that a message names."""
 
 
 def plain_name(name: str) -> str:
-    """A name with percent-encoding resolved, in composed Unicode.
+    """Decode a percent-encoded name and convert it to composed Unicode.
 
-    >>> plain_name("Caf%C3%A9.jpg"), plain_name("100 %.jpg")
-    ('Café.jpg', '100 %.jpg')
+    Example:
+        >>> plain_name("Caf%C3%A9.jpg"), plain_name("100 %.jpg")
+        ('Café.jpg', '100 %.jpg')
+
     """
     return unicodedata.normalize("NFC", unquote(name, errors="surrogateescape"))
 
 
 def name_key(name: str) -> str:
-    r"""What is equal for all spellings of a name.
+    r"""A key that is equal for all spellings of a name.
 
-    >>> name_key("Cafe\u0301.JPG") == name_key("Caf%C3%A9.jpg"), name_key("a\\b.png")
-    (True, 'a/b.png')
+    Example:
+        >>> name_key("Cafe\u0301.JPG") == name_key("Caf%C3%A9.jpg"), name_key("a\\b.png")
+        (True, 'a/b.png')
+
     """
     stem, dot, suffix = plain_name(name.replace("\\", "/")).rpartition(".")
     return f"{stem}{dot}{suffix.lower()}" if dot else suffix
 
 
 class FileNames:
-    """The files of a folder, found by paths from it as other sources spell them.
+    """Finds files of a folder by their relative paths, in any spelling.
 
     Args:
         root: the folder.
@@ -57,12 +60,16 @@ class FileNames:
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> Path:
-        """The file that a path from the folder, or an absolute one, means.
+        """Find a file.
 
-        An absolute path, and one with `..`, are taken as they are or not at all.
+        Args:
+            name: a path relative to the folder. An absolute path, or one with `..`, must be spelled exactly.
+
+        Returns:
+            The file.
 
         Raises:
-            PictureError: there is none, or several could be meant; the message says which files come close.
+            PictureError: no file fits, or several do. The message names similar files.
 
         """
         exact = self._root / name
@@ -79,9 +86,9 @@ class FileNames:
         raise PictureError(f"{name} cannot be read (there is no such file{self._hint(name, parts)})")
 
     def _matching(self, place: Path, parts: tuple[str, ...], *, any_case: bool = False) -> Iterator[Path]:
-        """The files in a folder whose path from it is another spelling of some parts."""
+        """The files whose path relative to `place` is a spelling of `parts`."""
         for count in range(1, len(parts) + 1):
-            # A name may itself hold a slash: an encoded one, or a backslash where that is no slash.
+            # A file name may contain a slash: an encoded one, or a backslash on Linux.
             wanted = name_key("/".join(parts[:count]))
             for key, names in self._listing(place).items():
                 if key == wanted or (any_case and key.casefold() == wanted.casefold()):
@@ -92,7 +99,7 @@ class FileNames:
                             yield place / name
 
     def _listing(self, place: Path) -> dict[str, list[str]]:
-        """The names in a folder by their keys; of what is no folder none."""
+        """The file names in a folder by their keys. Empty if `place` is no folder."""
         if place not in self._listings:
             names: dict[str, list[str]] = {}
             with contextlib.suppress(OSError):
@@ -117,7 +124,7 @@ class FileNames:
 
 
 def listed(root: Path, files: Sequence[Path]) -> str:
-    """Some files for a message, as paths from a folder: `a/x.jpg and b/x.jpg`, or the first of many."""
+    """List relative paths for a message: `a/x.jpg and b/x.jpg`, or the first ones of many."""
     names = [str(file.relative_to(root)) if file.is_relative_to(root) else str(file) for file in sorted(files)]
     if len(names) > _NAMED:
         return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} others"
@@ -133,7 +140,7 @@ def _files_below(root: Path) -> Iterator[Path]:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long, or with a null character
+    except (OSError, ValueError):  # the path is too long, or has a NUL
         return False
 
 
