@@ -81,10 +81,10 @@ def code_switched(
     if side not in SIDES:
         raise ConfigError(f"the side {side!r} is unknown; use {', '.join(SIDES)}")
     given = [lexicons] if isinstance(lexicons, str | Lexicon) else lexicons
-    lexicons = [read_lexicon(one) if isinstance(one, str) else one for one in given]
+    used = [read_lexicon(one) if isinstance(one, str) else one for one in given]
     if not 0 < share <= 1:
         raise ConfigError(f"the share of words to switch is above 0 and at most 1, not {share}")
-    sources, targets = {lexicon.source for lexicon in lexicons}, [lexicon.target for lexicon in lexicons]
+    sources, targets = {lexicon.source for lexicon in used}, [lexicon.target for lexicon in used]
     if len(sources) != 1 or len(set(targets)) < len(targets):
         raise ConfigError(
             "give at least one lexicon; all must have the same source language and different target languages"
@@ -93,11 +93,11 @@ def code_switched(
     counts: dict[str, Counter[str]] = {}
     tables = {"queries": corpus.queries, "passages": corpus.passages}
     for name in SIDES[side]:
-        tables[name] = _with_switched(tables[name], corpus.name, name, source, lexicons, mode, share, seed, counts)
+        tables[name] = _with_switched(tables[name], corpus.name, name, source, used, mode, share, seed, counts)
     made = targets if mode == "bilingual" else [MIXED]
     facts = {
         "mode": mode, "share": share, "side": side, "seed": seed, "source": source,
-        "lexicons": [lexicon.about() for lexicon in lexicons],
+        "lexicons": [lexicon.about() for lexicon in used],
         "counts": {lang: _rates(found) for lang, found in counts.items()},
     }  # fmt: skip
     if before := corpus.meta.get("code_switching"):
