@@ -1,7 +1,7 @@
-"""Which engine runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8.
+"""Choose the engine that runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8.
 
-optimum, through which sentence-transformers offers ONNX Runtime and OpenVINO, asks for transformers below 4.58, and this
-sentence-transformers for 5.0 and up. So the transformer is exported here, and everything around it stays as it is.
+sentence-transformers runs ONNX Runtime and OpenVINO by way of optimum. But optimum requires transformers below 4.58, and this
+version of sentence-transformers requires 5.0. So babelmix exports the transformer itself; all other modules stay.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, requ
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 EXTRA = "fast"
 LAYOUT = 2
-"""Raised when an export changes, so that older cached folders and embeddings are not used."""
+"""Version of the export. A higher number makes older cached exports and embeddings invalid."""
 
 _ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
 _LEAST_COSINE = 0.95
 
 
 def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> None:
-    """Let an engine run an encoder's transformer; `auto` says which it chose.
+    """Let an engine run an encoder's transformer. `auto` prints which engine it chose.
 
     Args:
-        encoder: it is changed; prompts, tokenizer, pooling and what follows stay.
-        backend: one of `BACKENDS`. `auto` takes the fastest that is installed and can run this encoder.
-        name: of the encoder.
+        encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
+        backend: one of `BACKENDS`. `auto` is the fastest that is installed and can run this encoder.
+        name: the name of the encoder, for messages.
 
     Raises:
         EncoderError: there is no such backend, or it cannot run this encoder.
@@ -80,7 +80,7 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
 
 def _fastest_first() -> list[str]:
-    """OpenVINO's int8 wants AVX-512's instructions: with AVX2 alone it encodes two thirds of ONNX Runtime's texts a second."""
+    """OpenVINO first, but for AVX2: without AVX-512 it encodes two thirds of the texts per second of ONNX Runtime."""
     return sorted(_ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
 
 
@@ -96,7 +96,7 @@ def check_backend(backend: str) -> None:
 
 
 def why_not(encoder: SentenceTransformer) -> str | None:
-    """Why only torch can run an encoder, as the end of a sentence; None if others can."""
+    """Why only torch can run an encoder, as the end of a sentence; None if other engines can."""
     first: Any = next(iter(encoder.children()), None)
     if type(first) is not Transformer:
         return f"its first module is not a transformer but {type(first).__name__}"
@@ -115,7 +115,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str) -> None:
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
     first: Any = encoder[0]
-    # Of this processor: a cache may be shared by several.
+    # By precision: machines with other processors may share the cache.
     kind = f"{engine}-{module.precision()}"
     folder = place_for("exported encoders", "exported", f"{fingerprint(encoder)[:32]}-{kind}-{LAYOUT}")
     cores = torch.get_num_threads()
@@ -133,7 +133,7 @@ def _use(encoder: SentenceTransformer, engine: str, name: str) -> None:
         except Exception as error:  # each engine raises types of its own
             if attempt:
                 raise EncoderError(f"{folder}: cannot be read ({_first_line(error)}); remove it") from error
-            # Damaged: made again.
+            # The export is damaged: make it again.
             shutil.rmtree(folder)
     first.model = Runtime(before.config, whole, parts, cores, kind, digest, LAYOUT).eval()
 
@@ -164,7 +164,7 @@ def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges:
 
 
 def _likeness(model: Any, run: Run) -> float:
-    """The lowest cosine between mean token embeddings of torch and of an exported model, over some random texts."""
+    """The lowest cosine between the mean token embeddings of torch and of an export, over a few random texts."""
     rng = np.random.default_rng(0)
     lengths = np.array([2, 5, 9, 14])
     ids = rng.integers(4, model.config.vocab_size, (len(lengths), int(lengths.max())))
@@ -180,7 +180,7 @@ def _likeness(model: Any, run: Run) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what exporters say about their own future and about other packages, and their progress bars."""
+    """Suppress warnings, notes and progress bars of the exporters."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -200,7 +200,7 @@ def _first_line(error: Exception) -> str:
 
 
 def installed(engine: str) -> bool:
-    """Whether the packages of an engine are there."""
+    """Whether the packages of an engine are installed."""
     return all(importlib.util.find_spec(package) is not None for package in _ENGINES[engine].PACKAGES)
 
 

@@ -39,15 +39,15 @@ _WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
 
 
 class LanguageRemoval(Module):  # type: ignore[misc,unused-ignore]
-    """Takes from an embedding what is its language's, weighted by the probability of each language.
+    """Subtracts the mean or the main directions of its language from an embedding, weighted by the probability of each language.
 
-    `x - sum_c p(c | x) (mean_c + directions_c' directions_c x)`, where c is a language and a kind (query or passage), and
+    `x - sum_c p(c | x) (mean_c + directions_c' directions_c x)`. A cluster c is a language and a kind (query or passage).
     p(c | x) is the softmax of `discriminants x + offsets`.
 
     Args:
-        dimension: of the embeddings.
-        clusters: how many languages and kinds there are.
-        rank: directions of each.
+        dimension: the dimension of the embeddings.
+        clusters: the number of clusters.
+        rank: the number of directions of each cluster; 0 for means.
 
     """
 

@@ -1,4 +1,4 @@
-"""Dual encoders: a text tower and an image tower in one `SentenceTransformer`, whose router sends each input to its own."""
+"""Make dual encoders: a text tower beside an image tower, in one `SentenceTransformer`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from babelmix.encoders.towers import is_dual, join_towers, tower_of, with_image_
 from babelmix.errors import EncoderError, TrainingError
 
 LONGEST = 64
-"""Tokens that a tiny text tower reads."""
+"""Length limit of a tiny text tower, in tokens."""
 WIDTH = 128
-"""Of a tiny text tower's layers."""
+"""Hidden size of a tiny text tower."""
 LAYERS = 2
-"""Of a tiny text tower."""
+"""Layers of a tiny text tower."""
 RANDOM_LEARNING_RATE = 1e-3
-"""Of towers with random weights."""
+"""The default learning rate of towers with random weights."""
 VOCABULARY = 8_000
-"""Pieces of a tiny text tower's vocabulary at most."""
+"""The largest number of pieces in the vocabulary of a tiny text tower."""
 
 
 def is_dual_name(name: str) -> bool:
-    """Whether a name is that of two towers, `tiny-clip` or `IMAGE+TEXT`, and not of a folder that is there."""
+    """Whether a name asks for two towers: `tiny-clip` or `IMAGE+TEXT`, and no existing folder."""
     return (name == TINY_CLIP or "+" in name) and not Path(name).exists()
 
 
@@ -50,20 +50,28 @@ def make_dual(
     seed: int = 0,
     trust_code: bool = False,
 ) -> SentenceTransformer:
-    """Put two towers together; what they have no weights for is random.
+    """Make a dual encoder of two towers. Layers without trained weights are random.
 
     Args:
-        name: `IMAGE+TEXT`. IMAGE is `tiny`, or a CLIP or SigLIP model: a hub name, or a folder, also of a dual encoder.
-            TEXT is `tiny`, `static`, or any encoder of texts. `tiny-clip` is `tiny+tiny`.
-        texts: training texts, from which a vocabulary is learned where the text tower has none.
-        dimension: of the embeddings, where the image tower does not decide it.
-        size: pieces of a learned vocabulary at most.
-        seed: of random weights.
-        trust_code: let code that a tower's model brings, or names, run; see `load_encoder`.
+        name: `IMAGE+TEXT`. IMAGE is `tiny`, or a CLIP or SigLIP model, or a dual encoder, by hub name or folder. TEXT is `tiny`,
+            `static`, or any encoder of texts. `tiny-clip` is `tiny+tiny`.
+        texts: training texts. A vocabulary is learned from them if the text tower has none.
+        dimension: dimension of the embeddings, if the image tower leaves it open.
+        size: the largest number of pieces of a learned vocabulary.
+        seed: the seed of random weights.
+        trust_code: run code that a tower's model brings or names; see `load_encoder`.
+
+    Returns:
+        The encoder, on the best device. Its embeddings have length one.
 
     Raises:
         EncoderError: a tower cannot be loaded.
         MissingExtraError: Pillow is not installed.
+
+    Example:
+        >>> encoder = make_dual("tiny-clip", ["a dog", "ein Hund"], dimension=8, size=60)
+        >>> encoder.encode(["a dog"]).shape
+        (1, 8)
 
     """
     image_name, text_name = towers_named(name)
@@ -75,23 +83,23 @@ def make_dual(
             image_tower.tiny_tower(dimension=dimension) if image_name == TINY else _image_tower(image_name, trust_code)
         )
         text, prompts = _text_tower(text_name, texts, size, image_tower.dimension_of(image), trust_code)
-    # Where sentence-transformers loads encoders to; random weights above are the CPU's, the same everywhere.
+    # Random weights are drawn on the CPU, so that they are the same on every device.
     return join_towers(image, text, prompts).to(get_device_name())
 
 
 def towers_named(name: str) -> tuple[str, str]:
-    """What a name says of the image tower and of the text tower."""
+    """Split the name of a dual encoder into the names of the image tower and the text tower."""
     image, _, text = (f"{TINY}+{TINY}" if name == TINY_CLIP else name).partition("+")
     return image, text
 
 
 def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
-    """Give the towers that a name calls random new weights, and the layer beside a text tower that is not.
+    """Give new weights to all random parts of a dual encoder: random towers, and the projection of the text tower.
 
     Args:
-        encoder: what `make_dual` made.
-        name: that it was made by.
-        seed: of the weights.
+        encoder: what `make_dual` returned; it is changed.
+        name: the name that it was made by.
+        seed: the seed of the weights.
 
     """
     image_name, text_name = towers_named(name)
@@ -138,16 +146,16 @@ def _text_tower(
         modules = [module for module in source.children() if not isinstance(module, Normalize)]
     width = source.get_embedding_dimension()
     if width is None:
-        raise EncoderError(f"{name}: does not say how long its embeddings are, so no image tower can be put beside it")
-    # As M-CLIP has it (Carlsson et al., LREC 2022): a linear layer after the pooling.
+        raise EncoderError(f"{name}: does not say the dimension of its embeddings, so it cannot be a text tower")
+    # A linear layer after the pooling, as in M-CLIP (Carlsson et al., LREC 2022).
     modules.append(Dense(int(width), dimension, bias=True, activation_function=Identity()))
-    # A caption is a query in one direction and a passage in the other; it is encoded once.
+    # A caption is a query in one direction and a passage in the other. One prompt for both: it is encoded once.
     prompt = source.prompts.get("query") or ""
     return modules, {"query": prompt, "document": prompt} if prompt else {}
 
 
 def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[torch.nn.Module]:
-    """A few layers over a vocabulary learned from the texts, mean-pooled."""
+    """A small transformer with mean pooling. Its vocabulary is learned from the texts."""
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
     tokenizer = composing(unigram.learn(texts, size))

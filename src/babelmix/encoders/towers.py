@@ -15,11 +15,11 @@ from babelmix.errors import EncoderError
 def join_towers(
     image: list[torch.nn.Module], text: list[torch.nn.Module], prompts: dict[str, str] | None = None
 ) -> SentenceTransformer:
-    """One encoder of an image tower and the modules of a text tower, on the device of the latter; embeddings have length one.
+    """Join two towers into one encoder, on the device of the text tower. Its embeddings have length one.
 
     Args:
-        image: from pixels to an embedding.
-        text: from tokens to an embedding of the same dimension.
+        image: modules from pixels to an embedding.
+        text: modules from tokens to an embedding of the same dimension.
         prompts: put before texts, see `SentenceTransformer`.
 
     """
@@ -39,7 +39,7 @@ def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -
 
 
 def is_dual(encoder: torch.nn.Module) -> bool:
-    """Whether an encoder is of two towers that a router joins."""
+    """Whether an encoder has a text tower and an image tower, joined by a router."""
     first = next(iter(encoder.children()), None)
     return isinstance(first, Router) and "image" in first.sub_modules and "text" in first.sub_modules
 
@@ -48,26 +48,26 @@ def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
     """The modules of one tower of a dual encoder.
 
     Args:
-        encoder: of two towers.
+        encoder: a dual encoder.
         modality: `"text"` or `"image"`.
 
     Raises:
-        EncoderError: it is not of two towers.
+        EncoderError: the encoder does not have two towers.
 
     """
     if not is_dual(encoder):
         raise EncoderError(
-            "this encoder is not of two towers; make one that is, as in  openai/clip-vit-base-patch32+xlm-roberta-base"
+            "this encoder does not have two towers; make one that has, as in  openai/clip-vit-base-patch32+xlm-roberta-base"
         )
     router = cast(Any, next(iter(encoder.children())))
     return list(router.sub_modules[modality])
 
 
 def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
-    """What a picture goes through: the image tower, and what stands behind both towers, as of `debias`.
+    """All modules that a picture passes: the image tower, and the modules behind both towers, such as those of `debias`.
 
     Raises:
-        EncoderError: it is not of two towers.
+        EncoderError: the encoder does not have two towers.
 
     """
     return [*tower_of(encoder, "image"), *list(encoder.children())[1:]]

@@ -1,10 +1,10 @@
-"""The gate before any loader sees a model's folder: what a file of it may name, and what only `--trust-code` lets pass.
+"""The gate: check what a model's folder names before any loader reads it. Without `--trust-code` unknown names are refused.
 
-sentence-transformers, transformers and peft import, call or open what configuration files name: classes of modules,
-activations, tokenizers and processors, methods of a model, kernels of the hub, packages of quantisation, other models. So
-every configuration file of the folder and its sub-folders is read first, by the rules of `babelmix.encoders.trust_rules`, and
-what is on no list there is refused with file and key. Weights need no rule: of a pickle the libraries read tensors alone
-(`weights_only`), unless a file could tell them otherwise, which the rules forbid.
+sentence-transformers, transformers and peft import, call or open things that configuration files name: classes of modules,
+activations, tokenizers and processors, methods of a model, kernels of the hub, quantisation packages, other models. So babelmix
+first reads every configuration file of the folder and its sub-folders, by the rules of `babelmix.encoders.trust_rules`. A name
+that is on no list there is refused, with file and key. Weights need no rule: the libraries read only tensors from a pickle
+(`weights_only`), and the rules forbid files to change that.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _SHOWN = 20
 
 
 def admit(folder: Path, name: str, *, trust_code: bool = False) -> bool:
-    """Let a model's folder through to its loader, or refuse it.
+    """Check a model's folder, and refuse it if it names unknown things.
 
     Args:
-        folder: the model's, on this machine.
-        name: what the person called it, for messages.
-        trust_code: whether they said that its code may run; what will run is then printed.
+        folder: the folder of the model.
+        name: the name that the user gave, for messages.
+        trust_code: allow unknown names and code, and print them.
 
     Returns:
-        Whether the loader is to be told to trust the folder: only where something in it needs that.
+        Whether the loader must be told to trust the folder: True only if something in the folder needs it.
 
     Raises:
-        EncoderError: a file names what is on no list, and `trust_code` was not given; or a file cannot be read.
+        EncoderError: a file names something unknown without `trust_code`, or cannot be read.
 
     """
     found = list(objections(folder, name))
@@ -58,11 +58,11 @@ def admit(folder: Path, name: str, *, trust_code: bool = False) -> bool:
 
 
 def objections(folder: Path, name: str) -> Iterator[Objection]:
-    """What the gate has against a folder, file by file.
+    """All objections to a folder, file by file.
 
     Args:
-        folder: the model's.
-        name: for messages.
+        folder: the folder of the model.
+        name: the name of the model, for messages.
 
     Raises:
         EncoderError: a configuration file cannot be read.
@@ -74,7 +74,7 @@ def objections(folder: Path, name: str) -> Iterator[Objection]:
 
 
 def json_files(folder: Path, name: str) -> list[Path]:
-    """The configuration files of a folder and its sub-folders, links to folders followed, in order of their names.
+    """The configuration files of a folder and its sub-folders, sorted by name. Links to folders are followed.
 
     Raises:
         EncoderError: there are more files than any model has.
@@ -97,14 +97,14 @@ def json_files(folder: Path, name: str) -> list[Path]:
 
 
 def read_json(path: Path, where: str) -> Any:
-    """What a JSON file holds, as the libraries read it.
+    """Read a JSON file as the libraries do.
 
     Args:
-        path: of the file.
+        path: the file.
         where: the beginning of a message.
 
     Raises:
-        EncoderError: it is too large or no JSON.
+        EncoderError: the file is too large, or not JSON.
 
     """
     try:

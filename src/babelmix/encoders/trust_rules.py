@@ -1,4 +1,4 @@
-"""Which names in a model's configuration files babelmix lets a loader follow. What is on no list here needs `--trust-code`."""
+"""The names in a model's configuration files that a loader may follow. A name on no list here needs `--trust-code`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OURS = "babelmix.encoders.debias.LanguageRemoval"
 
 
 def _spellings() -> dict[str, tuple[str, str]]:
-    """Every way in which a version of sentence-transformers writes a module's class; where it is now."""
+    """Every spelling of a module's class in any version of sentence-transformers, with the class's current place."""
     found: dict[str, tuple[str, str]] = {}
     for name in (*_BASE, *_MORE):
         own = {"BoW": "bow", "CNN": "cnn", "LSTM": "lstm", "CLIPModel": "clip_model"}.get(name)
@@ -37,7 +37,7 @@ def _spellings() -> dict[str, tuple[str, str]]:
 
 
 MODULES: dict[str, tuple[str, str]] = _spellings()
-"""The `type` of a module as files spell it: module and name of the class that stands for it."""
+"""For each `type` in a modules.json: the Python module and the name of the class."""
 
 ACTIVATIONS = frozenset(
     f"torch.nn.{room}{name}"
@@ -60,7 +60,7 @@ WORD_TOKENIZERS = frozenset(
 )
 MODEL_TYPES = frozenset(
     {
-        # Of texts.
+        # Text encoders.
         "albert", "bert", "bert-generation", "big_bird", "camembert", "canine", "convbert", "data2vec-text",
         "deberta", "deberta-v2", "distilbert", "electra", "ernie", "esm", "eurobert", "flaubert", "fnet", "funnel",
         "ibert", "jina_embeddings_v3", "longformer", "longt5", "luke", "m2m_100", "mbart", "megatron-bert",
@@ -68,11 +68,11 @@ MODEL_TYPES = frozenset(
         "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "splinter", "squeezebert", "t5",
         "t5gemma", "t5gemma2", "t5gemma2_decoder", "t5gemma2_encoder", "t5gemma2_text", "t5_gemma_module", "umt5",
         "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod",
-        # Of texts, from left to right.
+        # Text decoders.
         "bloom", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "granite", "lfm2", "llama",
         "ministral", "mistral", "olmo", "olmo2", "olmo3", "openai-gpt", "opt", "phi", "phi3", "qwen2", "qwen3",
         "smollm3", "starcoder2", "xglm",
-        # Of pictures, and of both.
+        # Vision models, and models of texts and pictures.
         "altclip", "altclip_text_model", "altclip_vision_model", "chinese_clip", "chinese_clip_text_model",
         "chinese_clip_vision_model", "clip", "clip_text_model", "clip_vision_model", "gemma3", "metaclip_2",
         "metaclip_2_text_model", "metaclip_2_vision_model", "modernvbert", "qwen2_vl", "qwen2_vl_text",
@@ -81,7 +81,7 @@ MODEL_TYPES = frozenset(
         "siglip_vision_model", "vision-text-dual-encoder", "vit",
     }
 )  # fmt: skip
-"""Architectures of transformers that encoders have, none of which loads code, other models or packages by a name."""
+"""Architectures of transformers that encoders use. None of them loads code, other models or packages by name."""
 
 METHODS = frozenset({"forward", "get_text_features", "get_image_features"})
 ATTENTIONS = frozenset({"eager", "sdpa", "flex_attention"})
@@ -114,18 +114,18 @@ _EXPORTS = frozenset({"openvino_config.json", "ort_config.json"})
 
 
 def is_followed(file: str) -> bool:
-    """Whether a loader follows what a file of this name says; vocabularies, records and settings of exports name nothing."""
+    """Whether a loader follows names in a file of this name. Vocabularies, records and export settings name nothing."""
     return _FOLLOWED_FILES.fullmatch(file) is not None and file.lower() not in _EXPORTS
 
 
 @dataclass(frozen=True)
 class Objection:
-    """What the gate has against one value of one file.
+    """An objection to one value of one file.
 
     Args:
         file: the file, relative to the folder.
-        key: where in it, as in `0.type`.
-        value: what stands there, shortened.
+        key: the key in the file, as in `0.type`.
+        value: the value, shortened.
         why: what is wrong with it, as the end of a sentence.
 
     """
@@ -144,11 +144,11 @@ Check = Callable[[Any], str | None]
 
 
 def objections_to(file: str, content: Any) -> Iterator[Objection]:
-    """What the rules have against a configuration file.
+    """The objections to a configuration file.
 
     Args:
         file: its path in the folder, with `/`.
-        content: what it holds.
+        content: the content of the file, as parsed JSON.
 
     """
     name = PurePosixPath(file).name.lower()
@@ -210,13 +210,13 @@ def _router(types: Mapping[str, Any], against: Against) -> Iterator[Objection]:
 
 
 def _transformer(content: Mapping[str, Any], against: Against) -> Iterator[Objection]:
-    """What goes to the constructor of sentence-transformers' `Transformer` as it stands."""
+    """Check settings that sentence-transformers passes unchanged to the constructor of `Transformer`."""
     for key, value in content.items():
         if key not in _TRANSFORMER_KEYS:
             yield against(key, value, "is no setting that babelmix knows of")
         elif key.endswith(("_args", "_kwargs")) and key != "processing_kwargs":
             for inner, given in value.items() if isinstance(value, dict) else ():
-                # The library itself takes it out.
+                # The library itself removes it.
                 if inner not in _ARGUMENTS and not (inner == "trust_remote_code" and not given):
                     yield against(f"{key}.{inner}", given, "is no setting that a folder may give to its loader")
     if content.get("transformer_task", "feature-extraction") != "feature-extraction":
@@ -246,7 +246,7 @@ def _adapter(content: Mapping[str, Any], against: Against) -> Iterator[Objection
 
 
 def _module_config(content: Mapping[str, Any], against: Against) -> Iterator[Objection]:
-    """Of a module of sentence-transformers: the activation and the tokenizer may be dotted names on a list, nothing else."""
+    """Check a module of sentence-transformers. Only the activation and the tokenizer may have a dotted name, from a list."""
     for key, value in content.items():
         if key == "activation_function":
             if not _listed(value, ACTIVATIONS):
@@ -259,14 +259,14 @@ def _module_config(content: Mapping[str, Any], against: Against) -> Iterator[Obj
 
 
 def _everywhere(content: Any, against: Against, above: str = "") -> Iterator[Objection]:
-    """The keys that a library follows wherever they stand."""
+    """Check keys that a library follows at any depth."""
     inner: Any = content.items() if isinstance(content, dict) else enumerate(content)
     for key, value in inner:
         place = f"{above}{key}"
         check = _FOLLOWED.get(key) if isinstance(key, str) else None
         if check is not None and value is not None and (why := check(value)) is not None:
             yield against(place, value, why)
-        # Words that a module knows, and names of classes, are no settings.
+        # Vocabularies and names of labels are no settings.
         elif isinstance(value, dict | list) and key not in _WORDS:
             yield from _everywhere(value, against, f"{place}.")
 
@@ -297,7 +297,7 @@ def _only(allowed: frozenset[str], why: str) -> Check:
 
 
 def _class_of(*endings: str) -> Check:
-    """A class of transformers by its bare name, of a kind that its ending says."""
+    """Check that a value is the bare name of a transformers class with one of these endings."""
 
     def check(value: Any) -> str | None:
         if isinstance(value, str) and (

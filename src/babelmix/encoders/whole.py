@@ -1,7 +1,7 @@
-"""Whether a model's folder is whole: its weights, configuration and tokenizer fit each other.
+"""Check that a model's folder is complete: weights, configuration and tokenizer fit each other.
 
-transformers fills weights that a file lacks with random numbers, and a tokenizer without files with an empty vocabulary, so
-that what is damaged still gives figures, other ones each time. Nothing large is built before sizes are compared.
+transformers fills missing weights with random numbers, and gives a tokenizer without files an empty vocabulary. A damaged model
+would give wrong results, different ones each time. Sizes are compared before anything large is built.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _POSITIONS = frozenset({"max_position_embeddings", "n_positions", "n_ctx", "seq_
 _MOST_POSITIONS = 20_000_000
 _MOST_LABELS = 100_000
 _MOST_SPARE = 4
-"""A file may hold weights of other types than the model's, or less than all of it, by this factor at most."""
+"""The model may have this many times the numbers in the file: the file may store other types, or only a part."""
 _LEAST_NUMBERS = 1 << 20
 _PRODUCTS = (
     ("in_features", "out_features"),
@@ -40,21 +40,21 @@ _PRODUCTS = (
     ("dimension", "clusters"),
     ("num_hidden_layers",),
 )
-"""Sizes in a module's configuration whose product is at most the numbers in its weights."""
-# Kept by older versions beside the weights; each is computed.
+"""Sizes in a module's configuration. Their product cannot exceed the numbers in its weights."""
+# Computed buffers that older versions saved with the weights.
 _COMPUTED = frozenset({"position_ids", "token_type_ids", "inv_freq", "masked_bias", "relative_position_index"})
 _SHOWN = 3
 
 
 def check_before_loading(folder: Path, name: str) -> set[str]:
-    """Compare what a folder's configurations say with the weights beside them, before any of it takes memory or time.
+    """Compare the configurations in a folder with the weights, before loading takes memory or time.
 
     Args:
-        folder: of an encoder that passed the gate.
-        name: for messages.
+        folder: the folder of an encoder that passed the gate.
+        name: the name of the encoder, for messages.
 
     Returns:
-        Names of weights of a pooler that is not there and that nothing uses.
+        Names of missing weights of a pooler that nothing uses.
 
     Raises:
         EncoderError: weights are missing, unexpected, misshapen or fewer than the configuration says.
@@ -77,15 +77,15 @@ def check_before_loading(folder: Path, name: str) -> set[str]:
 
 
 def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str] = ()) -> None:
-    """Look whether an encoder's tokenizers know words, and only such as its weights have a row for.
+    """Check that an encoder's tokenizers have a vocabulary, and that every token has an embedding.
 
     Args:
-        encoder: as it was loaded.
-        name: for messages.
-        spare: what `check_before_loading` gave; such weights become 0, the same at every loading.
+        encoder: the loaded encoder.
+        name: the name of the encoder, for messages.
+        spare: what `check_before_loading` returned. These weights are set to 0, so that every loading gives the same.
 
     Raises:
-        EncoderError: there is no tokenizer, or it gives numbers beyond the table of embeddings.
+        EncoderError: a tokenizer has no vocabulary, or ids beyond the embedding table.
 
     """
     missing = set(spare)
@@ -113,16 +113,16 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
 
 
 def load_whole(kind: Any, folder: Path, name: str) -> Any:
-    """Load a model of transformers, or the part of one that a class is of, if all weights of it are there.
+    """Load a transformers model, or one tower of it, and check that all its weights are there.
 
     Args:
-        kind: the class.
-        folder: of a model that passed the gate.
-        name: for messages.
+        kind: the class of the model or tower.
+        folder: the folder of a model that passed the gate.
+        name: the name of the model, for messages.
 
     Raises:
-        EncoderError: weights are missing or misshapen.
-        OSError, ValueError, RuntimeError, KeyError: of the loader.
+        EncoderError: weights are missing or have another shape.
+        OSError, ValueError, RuntimeError, KeyError: the loader fails.
 
     """
     config = folder / "config.json"
@@ -142,10 +142,10 @@ def load_whole(kind: Any, folder: Path, name: str) -> Any:
 
 
 def check_adapters(model: Any, name: str) -> None:
-    """Raise if an adapter's weights are still as they began: `lora_B` of zeros changes nothing.
+    """Raise if an adapter has no trained weights: `lora_B` is zero at the start, and changes nothing.
 
     Raises:
-        EncoderError: an adapter is without weights.
+        EncoderError: an adapter has no trained weights.
 
     """
     second = [parameter for key, parameter in model.named_parameters() if ".lora_B." in key]
@@ -154,7 +154,7 @@ def check_adapters(model: Any, name: str) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that a loader takes a model's or module's weights from, safetensors before pickles."""
+    """The weight files that a loader reads from a folder: safetensors, or pickles if there are none."""
     for pattern in ("model*.safetensors", "pytorch_model*.bin"):
         whole = folder / pattern.replace("*", "")
         found = [whole] if whole.is_file() else sorted(folder.glob(pattern.replace("*", "-*-of-*")))
@@ -164,7 +164,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _sizes_of(files: Iterable[Path], where: str) -> dict[str, int]:
-    """How many numbers each tensor of some files has, by the files' headers."""
+    """The number of values in each tensor, from the headers of the files."""
     sizes: dict[str, int] = {}
     for file in files:
         try:
@@ -196,7 +196,7 @@ def _product(sizes: Iterable[int]) -> int:
 
 
 def _numbers(content: Any, above: str = "") -> Iterator[tuple[str, str, int]]:
-    """Path, key and value of every whole number in a configuration."""
+    """Path, key and value of every integer in a configuration."""
     for key, value in content.items() if isinstance(content, dict) else ():
         if isinstance(value, dict):
             yield from _numbers(value, f"{above}{key}.")
@@ -225,7 +225,7 @@ def _check_products(content: Mapping[str, Any], numbers: int, where: str, file: 
 
 
 def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
-    """Let transformers match names and shapes without reading or making a weight."""
+    """Let transformers match names and shapes on the meta device, without reading weights."""
     from transformers import AutoModel
 
     try:
@@ -234,7 +234,7 @@ def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
                 str(folder), output_loading_info=True, device_map="meta", ignore_mismatched_sizes=True,
                 local_files_only=True, trust_remote_code=False,
             )  # fmt: skip
-    except Exception as error:  # of many types; what a folder lacks, its loader says as well
+    except Exception as error:  # any of many types; the loader's message says what is missing
         raise EncoderError(
             f"{where}: cannot be loaded as an encoder ({type(error).__name__}: {first_line(error)})"
         ) from error
@@ -258,7 +258,7 @@ def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
 
 
 def _refuse(where: str, missing: list[str], foreign: list[str], shapes: list[str]) -> None:
-    """Raise if there is anything that does not fit."""
+    """Raise if any of these lists is not empty."""
     said = [
         f"{what} {_some(keys)}"
         for what, keys in (
@@ -280,13 +280,13 @@ def _is_pooler(key: str) -> bool:
 
 
 def _pools(folder: Path) -> bool:
-    """Whether an encoder's embedding is what transformers' own pooler gives."""
+    """Whether the embedding comes from transformers' own pooler."""
     settings = folder / "sentence_bert_config.json"
     return settings.is_file() and "pooler_output" in settings.read_text(encoding="utf-8")
 
 
 def _is_encoders(key: str, prefix: str, children: set[str]) -> bool:
-    """Whether a name that a model has no place for is one of its encoder's, not of a head that was trained above it."""
+    """Whether an unexpected weight belongs to the encoder itself, not to a head on top of it."""
     parts = key.removeprefix(f"{prefix}.").split(".")
     return parts[0] in children and parts[0] != "pooler" and not _COMPUTED & set(parts)
 

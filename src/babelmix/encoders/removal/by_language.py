@@ -19,7 +19,7 @@ SHRINKAGE = 0.1
 
 
 def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:
-    """Means (rank 0) or first principal directions of each language and kind, and a linear discriminant between them."""
+    """Fit means (rank 0) or the first principal directions of each language and kind, and a linear discriminant between them."""
     dimension = embedded.vectors.shape[1]
     members = [some for kinds in embedded.members() for some in kinds]
     means = np.stack([some.mean(axis=0) for some in members])
@@ -30,7 +30,7 @@ def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:
     made = LanguageRemoval(dimension, len(members), rank)
     values = {"discriminants": discriminants, "offsets": -(discriminants * means).sum(axis=1) / 2}
     if rank:
-        # Not centred, as in the source: the first direction is nearly the mean's.
+        # Vectors are not centred, as in the source: the first direction is nearly that of the mean.
         values["directions"] = np.stack([np.linalg.svd(some, full_matrices=False)[2][:rank] for some in members])
     else:
         values["means"] = means

@@ -18,26 +18,26 @@ from babelmix.encoders.removal.affine import check_rank_of_langs, without_direct
 
 
 def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> Array:
-    """The directions of the mean, in which queries and passages differ, and in which languages do.
+    """The direction of the mean, the direction from queries to passages, and the directions in which languages differ.
 
-    Languages are compared within a kind, so that what a prompt does to each is seen too.
+    Languages are compared within a kind: a prompt may move each language differently.
 
     Args:
         members: the embeddings of each language, by kind, each of shape (texts, dimension).
-        rank: how many directions of languages.
+        rank: the number of directions of languages.
 
     Returns:
-        Orthonormal, shape (rank + kinds, dimension). In the mean, all languages and kinds count alike.
+        Orthonormal, shape (rank + kinds, dimension). All languages and kinds have the same weight in the mean.
 
     """
     means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
     of_kinds = means.mean(axis=0)
-    # The means of the kinds span their own mean and the directions between them.
+    # The means of the kinds span the mean of all and the direction between the kinds.
     both = np.linalg.qr(of_kinds.T)[0].T
     apart = (means - of_kinds).reshape(-1, means.shape[-1])
     apart = apart - apart @ both.T @ both
     directions = np.concatenate([both, np.linalg.svd(apart, full_matrices=False)[2][:rank]])
-    # Directions in which nothing differs any more need not be at right angles to the others.
+    # If nothing differs any more, the last directions need not be orthogonal to the others.
     return np.linalg.qr(directions.T)[0].T
 
 

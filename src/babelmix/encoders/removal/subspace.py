@@ -12,12 +12,13 @@ from babelmix.encoders.removal.affine import check_rank_of_langs, without_direct
 def language_subspace(means: Array, rank: int) -> Array:
     """The directions in which languages differ.
 
-    Source: Xie et al., EMNLP 2022, Algorithm 1: the means M are split into a part that all languages share and one of low rank,
-    orthogonal to it.
+    The means are split into a part that all languages share, and a part of low rank that is orthogonal to it.
+
+    Source: Xie et al., EMNLP 2022, Algorithm 1.
 
     Args:
-        means: of languages, shape (languages, dimension).
-        rank: how many directions, below the number of languages.
+        means: mean embeddings of the languages, shape (languages, dimension).
+        rank: the number of directions, below the number of languages.
 
     Returns:
         Orthonormal, shape (rank, dimension).

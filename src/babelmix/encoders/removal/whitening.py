@@ -10,10 +10,19 @@ from babelmix.encoders.removal.affine import affine
 
 
 def whitening(vectors: Array) -> tuple[Array, Array]:
-    """Matrix and offset that make of these vectors ones with mean 0 and covariance 1.
+    """Matrix and offset that give vectors mean 0 and covariance 1.
 
-    Source: Su et al., arXiv 2103.15316, with the symmetric root, which turns embeddings least. Directions in which the vectors
-    hardly differ are not stretched beyond what a thousandth of the mean variance would be.
+    The root is symmetric, which rotates embeddings least. Directions with less than a thousandth of the mean variance are
+    scaled as if they had that much.
+
+    Source: Su et al., arXiv 2103.15316.
+
+    Args:
+        vectors: shape (texts, dimension).
+
+    Returns:
+        Matrix, shape (dimension, dimension), and offset, shape (dimension,).
+
     """
     mean = vectors.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))

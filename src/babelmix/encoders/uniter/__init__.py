@@ -1,6 +1,8 @@
-"""UNITER (our implementation of Chen et al., ECCV 2020, arXiv 1909.11740): texts and images read together.
+"""UNITER: a transformer that reads a text and an image together and scores how well they match.
 
-With grid features in place of a detector's regions it is "UNITER, grid features".
+This is our implementation of Chen et al., ECCV 2020, arXiv 1909.11740. With grid features instead of a detector's regions,
+results are reported as "UNITER, grid features". Training and reports of UNITER are optional; a reader who does not need
+pictures can skip this room.
 """
 
 from __future__ import annotations

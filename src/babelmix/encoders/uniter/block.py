@@ -1,4 +1,4 @@
-"""BERT's transformer block (Devlin et al., NAACL 2019), with the weights' published names."""
+"""BERT's transformer block (Devlin et al., NAACL 2019). Weights have their published names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from babelmix.encoders.uniter.config import UniterConfig
 
 EPSILON = 1e-12
-"""Of every layer normalisation, as in BERT."""
+"""Epsilon of every layer normalisation, as in BERT."""
 
 
 class _SelfAttention(nn.Module):
@@ -35,7 +35,7 @@ class _SelfAttention(nn.Module):
 
 
 class _Output(nn.Module):
-    """A linear layer whose result is added to what it was made from, and normalised."""
+    """A linear layer with a residual connection and layer normalisation."""
 
     def __init__(self, width: int, config: UniterConfig) -> None:
         super().__init__()
@@ -67,10 +67,10 @@ class _Intermediate(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention and a feed-forward network, each added to its input and normalised afterwards.
+    """Self-attention and a feed-forward network, each with a residual connection and layer normalisation after it.
 
     Args:
-        config: the model's shape.
+        config: the configuration of the model.
 
     """
 
@@ -83,12 +83,12 @@ class Block(nn.Module):
     def forward(
         self, hidden: torch.Tensor, mask: torch.Tensor | None = None, *, first_only: bool = False
     ) -> torch.Tensor:
-        """New states of every position, or of the first one alone, which costs far less.
+        """Compute new states of all positions, or of the first position only, which is much cheaper.
 
         Args:
             hidden: floating, shape (sequences, positions, width).
-            mask: floating, shape (sequences, 1, 1, positions), added to the attention's logits: 0 or very small.
-            first_only: give the first position's state alone.
+            mask: added to the attention logits, 0 or a large negative number, floating, shape (sequences, 1, 1, positions).
+            first_only: compute only the state of the first position.
 
         Returns:
             floating, shape (sequences, positions or 1, width).
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
     """A stack of blocks.
 
     Args:
-        config: the model's shape.
+        config: the configuration of the model.
 
     """
 
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
     def forward(
         self, hidden: torch.Tensor, mask: torch.Tensor | None = None, *, first_only: bool = False
     ) -> torch.Tensor:
-        """As `Block`; with `first_only` the last block gives the first position alone, the others all."""
+        """Like `Block.forward`. With `first_only`, the last block computes only the first position."""
         last = len(self.layer) - 1
         for number, block in enumerate(self.layer):
             hidden = block(hidden, mask, first_only=first_only and number == last)

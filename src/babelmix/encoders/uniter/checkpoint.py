@@ -1,4 +1,4 @@
-"""UNITER's weights from published checkpoints, and folders of our own. Nothing in a file is ever executed."""
+"""Load UNITER from published checkpoints and from our own folders, and save it. Nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from babelmix.errors import EncoderError, first_line
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
 
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
-"""What early BERT code calls the parameters of a layer normalisation."""
+"""Names of layer normalisation parameters in early BERT code."""
 
 _TIED = {
     "cls.predictions.decoder.weight": "uniter.embeddings.word_embeddings.weight",
     "feat_regress.weight": "uniter.img_embeddings.img_linear.weight",
 }
-"""Weights that published checkpoints hold twice."""
+"""Weights that are in published checkpoints twice."""
 
 _BUFFERS = ("uniter.embeddings.position_ids",)
 _HEADS = ("cls", "feat_regress", "region_classifier", "itm_output", "rank_output")
@@ -36,17 +36,20 @@ _SHOWN = 6
 def load_checkpoint(weights: Path, config: UniterConfig | Path, vocabulary: Path) -> Uniter:
     """Load a checkpoint with the published names (github.com/ChenRocks/UNITER), pre-trained or fine-tuned.
 
-    A fine-tuned checkpoint's `rank_output` is kept; only where there is none is it a copy of row 1 of `itm_output`. Other
-    heads may be absent, each as a whole: they have new weights then, and are named in the model's `new_heads`.
+    If the checkpoint has no `rank_output`, it starts as a copy of row 1 of `itm_output`. Other heads may be missing as a whole;
+    they get random weights, and `new_heads` of the model names them.
 
     Args:
-        weights: a state dict, as safetensors or as PyTorch saves it; only tensors are read.
-        config: the model's shape, or the file of a published configuration.
-        vocabulary: `vocab.txt` of the model's tokenizer.
+        weights: a state dict, saved by safetensors or PyTorch. Only tensors are read.
+        config: a configuration, or the file of a published one.
+        vocabulary: `vocab.txt` of the tokenizer.
+
+    Returns:
+        The model, in evaluation mode, on the CPU.
 
     Raises:
-        EncoderError: a file cannot be read or holds anything but tensors; weights are missing, unknown, of the wrong shape
-            or not finite; or neither `itm_output` nor `rank_output` is there.
+        EncoderError: a file cannot be read or has other things than tensors; weights are missing, unknown, of the wrong shape
+            or not finite; or both `itm_output` and `rank_output` are missing.
 
     """
     shape = config if isinstance(config, UniterConfig) else UniterConfig.from_json(config)
@@ -56,14 +59,14 @@ def load_checkpoint(weights: Path, config: UniterConfig | Path, vocabulary: Path
 
 
 def save(model: Uniter, folder: Path) -> None:
-    """Write a model's configuration, weights and vocabulary to a folder, whole or not at all.
+    """Save configuration, weights and vocabulary of a model in a folder, atomically.
 
     Args:
-        model: what to save.
-        folder: where; an older folder of a UNITER model there is replaced.
+        model: the model.
+        folder: the folder. An older UNITER model there is replaced.
 
     Raises:
-        BabelmixError: `folder` is a file or holds something else.
+        BabelmixError: `folder` is a file, or holds something else.
 
     """
     check_folder(folder)
@@ -72,7 +75,7 @@ def save(model: Uniter, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise unless `folder` is absent, empty or a UNITER model's: of another model, config.json would be lost.
+    """Raise if a folder holds another model than a UNITER, whose config.json would be lost.
 
     Raises:
         EncoderError: it holds another model.
@@ -89,7 +92,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_model(model: Uniter, place: Path) -> None:
-    """Write a model's three files to a folder that is there."""
+    """Write the three files of a model into an existing folder."""
     model.config.to_json(place / CONFIG)
     model.tokenizer.save(place / VOCABULARY)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -100,8 +103,8 @@ def load(folder: Path, *, device: str | torch.device | None = None) -> Uniter:
     """Load a folder that `save` wrote, in evaluation mode.
 
     Args:
-        folder: where.
-        device: where the weights go; the CPU by default.
+        folder: the folder.
+        device: a torch device; None: the CPU.
 
     Raises:
         EncoderError: a file is missing, damaged or does not fit the others.
@@ -120,10 +123,10 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             found: Any = load_file(path)
         else:
             with warnings.catch_warnings():
-                # Of a pickle that torch did not write; it is read, or refused, all the same.
+                # Warned of for a pickle that torch did not write. It is read or refused in any case.
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's reader of pickles raises whatever its bytes lead to
+    except Exception as error:  # torch's reader of pickles raises any of many types
         raise EncoderError(f"{path}: cannot be read as weights and nothing else ({first_line(error)})") from error
     if not isinstance(found, Mapping) or not found:
         raise EncoderError(f"{path}: is not a state dict of weights by name")
@@ -134,7 +137,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _with_own_names(state: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    """Weights under this implementation's names, each once, as float32."""
+    """Rename weights to our names, drop copies, and convert to float32."""
     own: dict[str, torch.Tensor] = {}
     for given, tensor in state.items():
         name = given.removeprefix("module.")
@@ -153,7 +156,7 @@ def _with_own_names(state: dict[str, torch.Tensor], path: Path) -> dict[str, tor
 
 
 def _filled(model: Uniter, state: dict[str, torch.Tensor], path: Path) -> Uniter:
-    """The model with a checkpoint's weights."""
+    """Put the weights of a checkpoint into a model."""
     wanted = model.state_dict()
     given = {name.partition(".")[0] for name in state}
     new = tuple(head for head in _HEADS if head not in given)

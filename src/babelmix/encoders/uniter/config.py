@@ -1,4 +1,4 @@
-"""What shape a UNITER model has."""
+"""The sizes and settings of a UNITER model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _PUBLISHED = {
     "attention_probs_dropout_prob": "attention_dropout",
     "initializer_range": "initial_deviation",
 }
-"""Names in BERT's style, as the published configurations have them, and ours."""
+"""Names in the published configurations, which follow BERT, and our names."""
 
 _IMPLIED = {"hidden_act": "gelu", "type_vocab_size": 2, "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
-"""Published settings that have one value here."""
+"""Published settings that can have only this value here."""
 
 _OF_OTHERS = (
     "architectures", "classifier_dropout", "dtype", "gradient_checkpointing", "model_type", "pad_token_id", "torch_dtype",
     "transformers_version", "use_cache",
 )  # fmt: skip
-"""What a hub's copies add, which changes nothing here."""
+"""Settings that copies on the hub add. They have no effect here."""
 
 MODEL_TYPE = "uniter"
 
@@ -37,26 +37,32 @@ SPECIAL_TOKENS = 2
 
 @dataclass(frozen=True)
 class UniterConfig:
-    """Shape of a UNITER model (Chen et al., ECCV 2020, arXiv 1909.11740); the defaults are those of UNITER-base.
+    """The sizes and settings of a UNITER model. The defaults are those of UNITER-base.
+
+    Source: Chen et al., ECCV 2020, arXiv 1909.11740.
 
     Args:
-        vocab_size: word pieces.
-        hidden_size: width of the transformer.
-        layers: blocks of the transformer.
-        heads: attention heads of a block; they share `hidden_size` evenly.
-        intermediate_size: width within a feed-forward network.
-        region_size: features of a region.
-        location_size: numbers that say where a region is.
-        label_size: classes of regions.
-        max_positions: positions of a text.
-        max_text: word pieces of a text, [CLS] and [SEP] apart; longer texts are cut.
-        dropout: of embeddings and of what a block adds.
-        attention_dropout: of attention weights.
+        vocab_size: number of word pieces.
+        hidden_size: size of the hidden states.
+        layers: number of transformer blocks.
+        heads: number of attention heads; `hidden_size` must be a multiple of it.
+        intermediate_size: size of the feed-forward layer.
+        region_size: number of features of a region.
+        location_size: number of values in a region's location.
+        label_size: number of classes of regions.
+        max_positions: number of text positions.
+        max_text: largest number of word pieces of a text, without [CLS] and [SEP]. Longer texts are cut.
+        dropout: dropout of embeddings and of the outputs of attention and feed-forward layers, from 0 to 1.
+        attention_dropout: dropout of attention weights, from 0 to 1.
         initial_deviation: standard deviation of new weights.
-        lowercase: texts are in lower case and without accents.
+        lowercase: whether texts are put into lower case and lose their accents.
 
     Raises:
-        EncoderError: sizes that are not positive or do not fit together.
+        EncoderError: a size is not positive, or sizes do not fit together.
+
+    Example:
+        >>> UniterConfig(hidden_size=64, heads=2, intermediate_size=128).layers
+        12
 
     """
 
@@ -93,14 +99,14 @@ class UniterConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> UniterConfig:
-        """A configuration from our own names or BERT's.
+        """Make a configuration from settings under our names or BERT's.
 
         Args:
-            values: settings by name; what is left out has its default.
-            source: where they are from, for messages.
+            values: settings by name. Missing ones have their default.
+            source: where the settings come from, for messages.
 
         Raises:
-            EncoderError: an unknown name, one given twice, or a value this model does not have.
+            EncoderError: a name is unknown or given twice, or a value is not supported.
 
         """
         known = {field.name for field in fields(cls)}
@@ -125,10 +131,10 @@ class UniterConfig:
 
     @classmethod
     def from_json(cls, path: Path) -> UniterConfig:
-        """Read a configuration, our own or a published one such as `uniter-base.json`.
+        """Read a configuration file, our own or a published one such as `uniter-base.json`.
 
         Raises:
-            EncoderError: there is no such file, or it is not a configuration.
+            EncoderError: there is no such file, or it is no configuration.
 
         """
         try:
@@ -140,5 +146,5 @@ class UniterConfig:
         return cls.from_dict(values, str(path))
 
     def to_json(self, path: Path) -> None:
-        """Write the configuration whole or not at all."""
+        """Write the configuration to a file, atomically."""
         write_json(path, {"model_type": MODEL_TYPE, **asdict(self)})

@@ -1,4 +1,4 @@
-"""UNITER with the heads of its pre-training and of ranking (arXiv 1909.11740, sections 3.2 and 4)."""
+"""UNITER with the heads for pre-training and for ranking (arXiv 1909.11740, sections 3.2 and 4), and their losses."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ class _LabelHead(nn.Module):
 class Uniter(nn.Module):
     """UNITER (our implementation): the transformer, all heads and the tokenizer.
 
-    Heads that share a weight with an embedding have no copy of it, so that the two are one in any checkpoint.
+    A head that shares a weight with an embedding uses the embedding's own, so that a checkpoint has it once.
 
     Args:
-        config: the model's shape.
-        tokenizer: of its texts.
-        seed: of the weights; torch's own generator is left as it was.
+        config: the configuration of the model.
+        tokenizer: the tokenizer of its texts.
+        seed: the seed of the weights. The global generator of torch does not change.
 
     Attributes:
-        new_heads: heads that had random weights at first, by the names of their parameters; saving does not keep it.
+        new_heads: names of the heads that have random weights after loading; it is not saved.
 
     Raises:
         EncoderError: the tokenizer has more pieces than the model has word vectors.
@@ -115,17 +115,17 @@ class Uniter(nn.Module):
         return self.uniter.device
 
     def initialise_ranking(self) -> None:
-        """Rank by what the matching head says for "belongs together": a copy of its row 1, trained apart from then on."""
+        """Start the ranking head as a copy of row 1 of the matching head, the logit for "match"."""
         with torch.no_grad():
             self.rank_output.weight.copy_(self.itm_output.weight[1:])
             self.rank_output.bias.copy_(self.itm_output.bias[1:])
 
     def rank(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Scores of pairs, floating, shape (pairs,), from what stands for them, shape (pairs, width)."""
+        """Scores of pairs, floating, shape (pairs,), from their embeddings, shape (pairs, width)."""
         return self.rank_output(pooled)[:, 0]
 
     def match(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Logits of pairs, floating, shape (pairs, 2): apart, together."""
+        """Logits of pairs for "no match" and "match", floating, shape (pairs, 2)."""
         return self.itm_output(pooled)
 
     def word_logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -142,29 +142,29 @@ class Uniter(nn.Module):
 
 
 def feature_loss(features: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Masked-region feature regression: the mean squared difference, a scalar; both of shape (regions, features)."""
+    """Masked-region feature regression: the mean squared error of features, both of shape (regions, features); a scalar."""
     return F.mse_loss(features, wanted)
 
 
 def hard_label_loss(logits: torch.Tensor, soft_labels: torch.Tensor) -> torch.Tensor:
-    """Masked-region classification: cross-entropy with the detector's likeliest class other than the background.
+    """Masked-region classification: cross-entropy with the detector's most likely class, without the background.
 
     Args:
         logits: floating, shape (regions, classes).
-        soft_labels: floating, the same shape; class 0 is the background.
+        soft_labels: floating, shape (regions, classes); class 0 is the background.
 
     """
     return F.cross_entropy(logits, soft_labels[:, 1:].argmax(1) + 1)
 
 
 def soft_label_loss(logits: torch.Tensor, soft_labels: torch.Tensor) -> torch.Tensor:
-    """Masked-region classification: KL divergence from the detector's probabilities, mean over regions.
+    """Masked-region classification: KL divergence from the detector's probabilities, the mean over regions.
 
-    As the paper has it, summed over classes; the published code takes the mean over classes too.
+    It is summed over classes, as in the paper. The published code takes the mean over classes.
 
     Args:
         logits: floating, shape (regions, classes).
-        soft_labels: floating, the same shape.
+        soft_labels: floating, shape (regions, classes).
 
     """
     return F.kl_div(F.log_softmax(logits, dim=1), soft_labels, reduction="batchmean")
@@ -173,17 +173,17 @@ def soft_label_loss(logits: torch.Tensor, soft_labels: torch.Tensor) -> torch.Te
 def alignment_loss(
     states: torch.Tensor, packed: Packed, together: torch.Tensor, *, beta: float = 0.5, iterations: int = 50
 ) -> torch.Tensor:
-    """Word-region alignment: transport distances of pairs that belong together less those of others, over all pairs.
+    """Word-region alignment: transport distances of matching pairs minus those of other pairs, the mean over all pairs.
 
     Args:
-        states: after the last block, floating, shape (pairs, positions, width).
-        packed: what they are of.
-        together: bool, shape (pairs,).
+        states: states after the last block, floating, shape (pairs, positions, width).
+        packed: the pairs.
+        together: whether a pair matches, bool, shape (pairs,).
         beta: see `transport_plan`.
         iterations: see `transport_plan`.
 
     """
-    # Words and regions are taken where they stand: there is no need to take them apart first.
+    # Words and regions need not be separated: the masks select them.
     distances = transport_distance(
         states, states, packed.is_text(), packed.is_region(), beta=beta, iterations=iterations,
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""UNITER's single stream (Chen et al., ECCV 2020, arXiv 1909.11740): a text's tokens, then an image's regions.
+"""UNITER's single stream: a sequence is the tokens of a text, then the regions of an image.
 
-Sequences are never padded inside: texts' tokens and images' regions are embedded without padding, one after another, and
-a sequence is gathered from them, so that the image's regions follow the text's last token at once. A text or an image
-that is in several pairs is embedded once.
+Source: Chen et al., ECCV 2020, arXiv 1909.11740.
+
+Tokens and regions are embedded without padding, all texts and all images one after another. A sequence is then gathered from
+these, so that the first region follows the last token directly. A text or image that is in several pairs is embedded once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from babelmix.encoders.uniter.regions import Regions
 from babelmix.errors import EncoderError
 
 _MASKED = -10_000.0
-"""Added to the logit of what is not there, as in BERT: float32 weights become exactly 0."""
+"""Added to the attention logits of padding, as in BERT. Attention weights in float32 become exactly 0."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,8 +32,8 @@ class Parts:
     """Embedded texts, or embedded images.
 
     Args:
-        values: floating, shape (tokens or regions of all, width), one text or image after another.
-        lengths: int64 on the CPU, shape (texts or images,): how many each has.
+        values: all tokens or regions, one text or image after another, floating, shape (tokens or regions, width).
+        lengths: number of tokens or regions of each, int64 on the CPU, shape (texts or images,).
 
     """
 
@@ -41,18 +42,18 @@ class Parts:
 
     @property
     def starts(self) -> torch.Tensor:
-        """Where each one begins among the values, int64 on the CPU, shape (texts or images,)."""
+        """Index of the first value of each text or image, int64 on the CPU, shape (texts or images,)."""
         return self.lengths.cumsum(0) - self.lengths
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Pairs as sequences: a text's tokens, then an image's regions, and padding after both.
+    """Pairs as sequences: the tokens of a text, the regions of an image, then padding.
 
     Args:
         states: floating, shape (pairs, positions, width).
-        lengths: int64 on the CPU, shape (pairs,): tokens and regions of each.
-        text_lengths: int64 on the CPU, shape (pairs,): tokens of each.
+        lengths: tokens and regions of each pair, int64 on the CPU, shape (pairs,).
+        text_lengths: tokens of each pair, int64 on the CPU, shape (pairs,).
 
     """
 
@@ -61,17 +62,17 @@ class Packed:
     text_lengths: torch.Tensor
 
     def is_text(self) -> torch.Tensor:
-        """Where the tokens are, bool, shape (pairs, positions)."""
+        """Whether a position is a token, bool, shape (pairs, positions)."""
         at = torch.arange(self.states.shape[1])
         return (at < self.text_lengths[:, None]).to(self.states.device)
 
     def is_region(self) -> torch.Tensor:
-        """Where the regions are, bool, shape (pairs, positions)."""
+        """Whether a position is a region, bool, shape (pairs, positions)."""
         at = torch.arange(self.states.shape[1])
         return ((at >= self.text_lengths[:, None]) & (at < self.lengths[:, None])).to(self.states.device)
 
     def mask(self) -> torch.Tensor | None:
-        """What is added to the attention's logits, shape (pairs, 1, 1, positions); None where nothing is padded."""
+        """What is added to the attention logits, shape (pairs, 1, 1, positions); None without padding."""
         positions = self.states.shape[1]
         if int(self.lengths.min()) == positions:
             return None
@@ -91,17 +92,17 @@ def pack(
 
     Args:
         table: floating, shape (tokens and regions, width).
-        text_starts: row of each pair's first token, int64 on the CPU, shape (pairs,).
-        text_lengths: tokens of each pair's text, the same kind.
-        region_starts: row of each pair's first region, the same kind.
-        region_lengths: regions of each pair's image, the same kind.
+        text_starts: row of the first token of each pair, int64 on the CPU, shape (pairs,).
+        text_lengths: number of tokens of each pair, int64 on the CPU, shape (pairs,).
+        region_starts: row of the first region of each pair, int64 on the CPU, shape (pairs,).
+        region_lengths: number of regions of each pair, int64 on the CPU, shape (pairs,).
 
     """
     lengths = text_lengths + region_lengths
     at = torch.arange(int(lengths.max()))
     in_text = at < text_lengths[:, None]
     row = torch.where(in_text, text_starts[:, None] + at, (region_starts - text_lengths)[:, None] + at)
-    # Padding repeats the first token: whatever it is, no position attends to it.
+    # Padding repeats the first token. No position attends to it.
     row = torch.where(at < lengths[:, None], row, text_starts[:, None]).to(table.device)
     return Packed(nn.functional.embedding(row, table), lengths, text_lengths)
 
@@ -127,7 +128,7 @@ class _ImageEmbeddings(nn.Module):
         self.img_layer_norm = nn.LayerNorm(config.hidden_size, eps=EPSILON)
         self.pos_linear = nn.Linear(config.location_size, config.hidden_size)
         self.pos_layer_norm = nn.LayerNorm(config.hidden_size, eps=EPSILON)
-        # Row 1 stands for a masked region; row 0, for one that is not, is always zero.
+        # Row 1 is for masked regions. Row 0, for all others, is always zero.
         self.mask_embedding = nn.Embedding(2, config.region_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=EPSILON)
         self.dropout = nn.Dropout(config.dropout)
@@ -152,10 +153,10 @@ class _Pooler(nn.Module):
 
 
 class UniterModel(nn.Module):
-    """The transformer without heads; parameters have the published checkpoints' names.
+    """The transformer without heads. Parameters have the names of the published checkpoints.
 
     Args:
-        config: the model's shape.
+        config: the configuration of the model.
 
     """
 
@@ -169,22 +170,22 @@ class UniterModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.pooler.dense.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What kind of numbers the weights are."""
+        """The type of the weights."""
         return self.pooler.dense.weight.dtype
 
     def embed_texts(self, tokens: Sequence[Ints]) -> Parts:
         """Embed texts.
 
         Args:
-            tokens: for each text int64, shape (tokens,), as `WordPiece.encode` gives them.
+            tokens: token ids of each text from `WordPiece.encode`, int64, shape (tokens,).
 
         Raises:
-            EncoderError: a text has no tokens, or more than there are positions.
+            EncoderError: a text has no tokens, or more than the model has positions.
 
         """
         lengths = np.array([len(text) for text in tokens], dtype=np.int64)
@@ -204,11 +205,11 @@ class UniterModel(nn.Module):
         """Embed images.
 
         Args:
-            regions: of each image.
-            masked: bool, shape (regions of all images,): regions whose features are hidden.
+            regions: the regions of each image.
+            masked: regions whose features are hidden, bool, shape (regions of all images,).
 
         Raises:
-            EncoderError: there is no image, or its features are not of the model's size.
+            EncoderError: there is no image, or its features do not have the size of the model.
 
         """
         if not regions:
@@ -225,12 +226,12 @@ class UniterModel(nn.Module):
         return Parts(values, torch.tensor([len(image) for image in regions], dtype=torch.int64))
 
     def pair(self, texts: Parts, images: Parts, pairs: Ints) -> Packed:
-        """Put embedded texts and images together.
+        """Make sequences from embedded texts and images.
 
         Args:
             texts: embedded texts.
             images: embedded images.
-            pairs: int64, shape (pairs, 2): a text and an image each.
+            pairs: rows of the text and the image of each pair, int64, shape (pairs, 2).
 
         """
         table = torch.cat([texts.values, images.values])
@@ -244,28 +245,28 @@ class UniterModel(nn.Module):
         )
 
     def forward(self, packed: Packed, *, first_only: bool = False) -> torch.Tensor:
-        """States after the last block.
+        """Compute the states after the last block.
 
         Args:
             packed: embedded pairs.
-            first_only: of the first token alone, which costs less.
+            first_only: only the state of the first token, which is cheaper.
 
         Returns:
-            floating, shape (pairs, positions or 1, width); what is at padded positions means nothing.
+            Floating, shape (pairs, positions or 1, width). States of padding have no meaning.
 
         """
         return self.encoder(packed.states, packed.mask(), first_only=first_only)
 
     def pool(self, states: torch.Tensor) -> torch.Tensor:
-        """What stands for a pair, from the first token's state: floating, shape (pairs, width)."""
+        """The embedding of each pair, from the state of its first token, floating, shape (pairs, width)."""
         return self.pooler(states[:, 0])
 
 
 def check_regions(config: UniterConfig, regions: Sequence[Regions]) -> None:
-    """Raise unless every image's features, and soft labels where it has some, are of the model's size.
+    """Raise unless the features, locations and soft labels of every image have the sizes of the model.
 
     Raises:
-        EncoderError: they are not; the image is named.
+        EncoderError: they do not. The message has the row of the image.
 
     """
     for row, image in enumerate(regions):

@@ -1,4 +1,4 @@
-"""Regions of an image: what a detector saw and where, or the cells of a grid."""
+"""Regions of an image: the objects that a detector found, or the cells of a grid."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ LOCATION_SIZE = 7
 _MOST_REGIONS = 1_000
 _MOST_FEATURES = 65_536
 _SLACK = 0.02
-"""How far numbers kept as float16 may lie outside of their bounds."""
+"""How far values may lie outside their bounds, because files store them as float16."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Regions of one image.
+    """The regions of one image.
 
     Args:
         features: float32, shape (regions, dimension).
-        locations: float32, shape (regions, 7): left, top, right, bottom, width, height, each as a share of the image's
-            width or height, and the area, width times height.
-        soft_labels: float32, shape (regions, classes): a detector's class probabilities, the background's first. None
-            if there are none.
+        locations: float32, shape (regions, 7): left, top, right, bottom, width and height, as fractions of the width or height of
+            the image, and the area, width times height.
+        soft_labels: float32, shape (regions, classes): class probabilities of a detector, the background first; None if there are
+            none.
 
     Raises:
-        EncoderError: there is no region, shapes disagree, or a number is not finite.
+        EncoderError: there is no region, shapes do not match, or a value is not finite.
 
     """
 
@@ -63,13 +63,21 @@ class Regions:
 
 
 def grid_regions(features: npt.NDArray[np.floating]) -> Regions:
-    """Cells of a grid as regions: what a model makes of them is "UNITER, grid features", not UNITER.
+    """Make regions from the cells of a grid. A model on these is "UNITER, grid features", not UNITER.
 
     Args:
-        features: floating, shape (rows, columns, dimension): patch features of an image tower.
+        features: patch features of an image tower, floating, shape (rows, columns, dimension).
+
+    Returns:
+        One region per cell, row by row.
 
     Raises:
-        EncoderError: another shape, or a number that is not finite.
+        EncoderError: the shape is another, or a value is not finite.
+
+    Example:
+        >>> grid = grid_regions(np.ones((2, 3, 5)))
+        >>> grid.features.shape, grid.locations.shape
+        ((6, 5), (6, 7))
 
     """
     if features.ndim != 3 or 0 in features.shape:
@@ -91,25 +99,25 @@ def read_regions(
     maximum: int = 100,
     region_size: int | None = None,
 ) -> Regions:
-    """Read an image's regions from a file in the published layout (arXiv 1909.11740): nothing in it is executed.
+    """Read the regions of an image from a file in the published layout (arXiv 1909.11740). Nothing in it is executed.
 
-    Arrays of the file: `features`, floating, shape (regions, dimension); `norm_bb`, floating, shape (regions, 6): left, top,
-    right, bottom, width, height as shares of the image's; optionally `conf`, floating, shape (regions,), and `soft_labels`,
-    floating, shape (regions, classes).
+    The file has the arrays `features`, floating, shape (regions, dimension), and `norm_bb`, floating, shape (regions, 6): left,
+    top, right, bottom, width and height as fractions of the image's. It may have `conf`, floating, shape (regions,), and
+    `soft_labels`, floating, shape (regions, classes).
 
-    As many regions are kept as have more than `confidence`, but at least `minimum`, if there are so many, and at most
-    `maximum`: the most confident ones, in descending order, or the first `maximum` where the file has no `conf`.
+    All regions with more than `confidence` are kept, but at least `minimum` and at most `maximum` of them: the most confident
+    ones, in descending order. Without `conf` the first `maximum` regions are kept.
 
     Args:
         path: an `.npz` file.
-        confidence: see above.
-        minimum: see above.
-        maximum: see above.
-        region_size: the dimension the features must have; any by default.
+        confidence: the threshold of `conf`.
+        minimum: the smallest number of regions that are kept, if the file has so many.
+        maximum: the largest number of regions that are kept.
+        region_size: the dimension that the features must have; None: any.
 
     Raises:
-        EncoderError: the file or a key is missing, damaged, too large, of the wrong shape or kind, not finite or out of
-            bounds; the message names file and key.
+        EncoderError: the file or an array is missing, damaged, too large, of the wrong shape or type, not finite or out of
+            bounds. The message names file and array.
 
     """
     if not 1 <= minimum <= maximum:
@@ -139,7 +147,7 @@ def read_regions(
 
 
 def _read(archive: zipfile.ZipFile, path: Path, key: str, shape: tuple[int | None, ...]) -> Floats:
-    """One array as float32; what its header says is checked before anything of that size is made."""
+    """Read one array as float32. Its header is checked before memory is allocated."""
     try:
         with archive.open(f"{key}.npy") as source:
             found, dtype = _header(source)
@@ -167,7 +175,7 @@ def _read(archive: zipfile.ZipFile, path: Path, key: str, shape: tuple[int | Non
 
 
 def _header(source: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and kind of an array in numpy's format."""
+    """Shape and type of an array in NumPy's format."""
     version = np.lib.format.read_magic(source)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(source)
@@ -190,5 +198,5 @@ def _check_bounds(path: Path, boxes: Floats, conf: Floats | None, labels: Floats
 
 
 def _first_bad(array: Floats) -> int:
-    """The first row that is not finite."""
+    """The first row with a value that is not finite."""
     return int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])

@@ -1,8 +1,7 @@
-"""Scores of pairs: every one, or those that a first stage thinks best.
+"""Score pairs of texts and images with UNITER: all pairs, or the best answers of a first stage.
 
-A cross-encoder has to read every pair. What does not depend on the other half is made once all the same: each text is
-tokenised once, each image's regions are embedded once. Pairs are read in batches of about one length, so that little is
-padding.
+A cross-encoder reads every pair. But each text is tokenised once, and the regions of each image are embedded once. Pairs of
+similar length share a batch, so that there is little padding.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from babelmix.errors import EncoderError
 Floats = npt.NDArray[np.float32]
 
 _TEXTS = 256
-"""Texts whose pairs are sorted by length together, and whose tokens are embedded at once."""
+"""Number of texts whose pairs are sorted by length together, and whose tokens are embedded at once."""
 
 _IMAGES = 256
-"""Images embedded at once."""
+"""Number of images that are embedded at once."""
 
 _EXACT = 1 << 23
-"""Below it float32 has every whole number and every half."""
+"""Below this number, float32 has every integer and every half."""
 
 
 @dataclass(frozen=True, eq=False)
 class UniterScores:
-    """Scores of texts and images, and how they were made: figures of the two ways are not comparable.
+    """Scores of texts and images, and how they were computed. Results of the two modes are not comparable.
 
     Args:
-        scores: float32, shape (texts, images): the higher, the better; see `score_matrix`.
-        mode: `"full"`: every pair was read; `"rerank-topk"`: the best `k` of a first stage only.
-        k: how many of each query's answers were read; None in full mode.
-        query: what `k` answers were read for each of: `"text"` or `"image"`; None in full mode.
-        pairs: how many were read.
-        seconds: it took.
+        scores: float32, shape (texts, images). Higher is better; see `score_matrix`.
+        mode: `"full"`: every pair was read. `"rerank-topk"`: only the best `k` answers of a first stage were read.
+        k: number of answers that were read for each query; None in full mode.
+        query: what a query is: `"text"` or `"image"`; None in full mode.
+        pairs: number of pairs that were read.
+        seconds: time of scoring.
 
     """
 
@@ -66,22 +65,23 @@ def score_pairs(
     *,
     batch_size: int = 64,
 ) -> Floats:
-    """Scores of some pairs, as UNITER's ranking head gives them (arXiv 1909.11740, section 4).
+    """Score pairs with the ranking head of UNITER.
+
+    Source: arXiv 1909.11740, section 4.
 
     Args:
-        model: what reads them; it is in evaluation mode meanwhile.
+        model: the model. It is in evaluation mode during the call.
         texts: all texts.
-        regions: of all images.
-        pairs: integers, shape (pairs, 2): a text's row and an image's.
-        batch_size: pairs a forward pass.
+        regions: the regions of all images.
+        pairs: rows of the text and the image of each pair, integers, shape (pairs, 2).
+        batch_size: pairs per forward pass.
 
     Returns:
-        float32, shape (pairs,): logits, of which the higher means the better; before the sigmoid, which would round the
-        best ones to one number.
+        Logits, float32, shape (pairs,). Higher is better. They are taken before the sigmoid, which would round the best ones to
+        1.
 
     Raises:
-        EncoderError: a text or image is empty or does not fit the model, a pair names a row that is not there, or a score
-            is not finite.
+        EncoderError: a text or image is empty or does not fit the model, a row does not exist, or a score is not finite.
 
     """
     texts = as_list(texts, "texts", EncoderError)
@@ -95,7 +95,7 @@ def score_pairs(
     scores = np.empty(len(own), dtype=np.float32)
     if len(own) == 0:
         return scores
-    # Here, where an image's row is still the caller's.
+    # Check here, so that messages have the caller's rows.
     check_regions(model.config, regions)
     with _reading(model), progress_bar("scoring", len(own), "pairs") as bar:
         used, images = np.unique(own[:, 1], return_inverse=True)
@@ -118,24 +118,29 @@ def score_matrix(
     query: Literal["text", "image"] = "text",
     batch_size: int = 64,
 ) -> UniterScores:
-    """Scores of every text with every image.
+    """Score every text with every image.
 
-    Mode `"full"` reads every pair, as the paper does (arXiv 1909.11740). Mode `"rerank-topk"` reads for each text the `k`
-    images that `first_stage` thinks best (of equals those in the lower rows), or for each image the `k` best texts. Its
-    scores are UNITER's for what was read, and for all else whole numbers below every score that was read: with `lowest`
-    the greatest whole number not above any of those, a query's next best answer by the first stage has `lowest - 1`, the
-    one after it `lowest - 2`, and so on; answers that are equal in the first stage are so here. A stable sort of a query's
-    answers by descending score thus gives what was read in UNITER's order, and then all others in the first stage's.
+    Mode `"full"` reads every pair, as in the paper (arXiv 1909.11740). Mode `"rerank-topk"` reads, for each text, only the `k`
+    images with the highest `first_stage` scores, or for each image the `k` best texts. Of equal answers those in lower rows are
+    read.
+
+    In `"rerank-topk"`, answers that were read have UNITER's scores. All other answers have integers below these, in the order
+    of the first stage: with `lowest` the floor of the lowest score that was read, the next best answer has `lowest - 1`, the
+    one after it `lowest - 2`, and so on. Equal answers of the first stage stay equal. So a stable sort by descending score
+    gives the answers that were read in UNITER's order, then all others in the order of the first stage.
 
     Args:
-        model: what reads the pairs; it is in evaluation mode meanwhile.
+        model: the model. It is in evaluation mode during the call.
         texts: all texts.
-        regions: of all images.
+        regions: the regions of all images.
         mode: see above.
-        first_stage: floating, shape (texts, images): scores of another model; for `"rerank-topk"`.
-        k: answers read for each query; all of them if there are fewer.
-        query: whose answers are ranked: a text's images, or an image's texts.
-        batch_size: pairs a forward pass.
+        first_stage: scores of another model for `"rerank-topk"`, floating, shape (texts, images).
+        k: number of answers that are read for each query; all answers if there are fewer.
+        query: what a query is: `"text"`, whose answers are images, or `"image"`, whose answers are texts.
+        batch_size: pairs per forward pass.
+
+    Returns:
+        The scores, and how they were computed.
 
     Raises:
         EncoderError: as `score_pairs`; an unknown mode; or first-stage scores that are missing, superfluous, not finite or
@@ -173,7 +178,7 @@ def score_matrix(
 
 
 def _before_all_others(first_stage: Floats, answers: Ints, read: Floats) -> Floats:
-    """Scores that put what was read first; all of shape (queries, ...)."""
+    """Scores in which answers that were read rank before all others; all arrays have shape (queries, ...)."""
     lowest = float(np.floor(read.min()))
     if abs(lowest) + first_stage.shape[1] > _EXACT:
         raise EncoderError(
@@ -205,7 +210,7 @@ def _full(model: Uniter, texts: Sequence[str], regions: Sequence[Regions], batch
 
 @contextmanager
 def _reading(model: Uniter) -> Iterator[None]:
-    """Evaluation mode without gradients; each module's own mode is restored."""
+    """Evaluation mode without gradients. Afterwards each module has its former mode."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -217,9 +222,9 @@ def _reading(model: Uniter) -> Iterator[None]:
 
 
 class _Reader:
-    """Reads pairs of texts and images whose regions are embedded beforehand.
+    """Scores pairs of texts and images. The regions of all images are embedded at the start.
 
-    One table holds the tokens of some texts at its start and the regions of all images after them.
+    One table has the tokens of some texts first, then the regions of all images.
     """
 
     def __init__(
@@ -244,7 +249,7 @@ class _Reader:
             place += len(values)
 
     def read(self, text: Ints, image: Ints) -> Floats:
-        """Scores of pairs, float32, shape (pairs,); of at most `_TEXTS` distinct texts."""
+        """Scores of pairs with at most `_TEXTS` different texts, float32, shape (pairs,)."""
         rows, text = np.unique(text, return_inverse=True)
         parts = self.model.uniter.embed_texts([self.tokens[row] for row in rows])
         self.table[: len(parts.values)] = parts.values

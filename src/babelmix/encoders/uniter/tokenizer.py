@@ -1,4 +1,4 @@
-"""BERT's WordPiece over a vocabulary file, and vocabularies learned from texts."""
+"""BERT's WordPiece tokenizer, with a vocabulary from a file or learned from texts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from babelmix.errors import EncoderError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _REPEATED = 1000
-"""How often a word is in one text for the trainer."""
+"""How often a word is repeated in one text for the trainer."""
 
 
 class WordPiece:
     """BERT's tokenizer (Devlin et al., NAACL 2019).
 
     Args:
-        pieces: the vocabulary, in the order of the tokens' numbers.
-        lowercase: put texts in lower case and take their accents away.
+        pieces: the vocabulary, in the order of the token ids.
+        lowercase: put texts into lower case and remove accents.
 
     Raises:
-        EncoderError: a special token is missing, or a piece is there twice.
+        EncoderError: a special token is missing, or a piece occurs twice.
 
     """
 
@@ -47,14 +47,14 @@ class WordPiece:
 
     @classmethod
     def from_file(cls, path: Path, *, lowercase: bool = False) -> WordPiece:
-        """Read a `vocab.txt`: a piece a line.
+        """Read a `vocab.txt`, with one piece per line.
 
         Raises:
-            EncoderError: there is no such file, or it is not a vocabulary.
+            EncoderError: there is no such file, or it is no vocabulary.
 
         """
         try:
-            # Not splitlines: a piece may be a character that Unicode takes for the end of a line.
+            # Not splitlines: a piece may be a character that Python takes for the end of a line.
             pieces = path.read_bytes().decode().removesuffix("\n").split("\n")
             return cls([piece.removesuffix("\r") for piece in pieces], lowercase=lowercase)
         except (OSError, UnicodeDecodeError) as error:
@@ -63,24 +63,24 @@ class WordPiece:
             raise EncoderError(f"{path}: {error}") from error
 
     def save(self, path: Path) -> None:
-        """Write a `vocab.txt` whole or not at all."""
+        """Write a `vocab.txt`, atomically."""
         write_text(path, "\n".join(self.pieces) + "\n")
 
     def __len__(self) -> int:
         return len(self.pieces)
 
     def encode(self, texts: str | Sequence[str], *, max_text: int = 60) -> list[npt.NDArray[np.int64]]:
-        """Tokens of texts, [CLS] first and [SEP] last.
+        """Tokenise texts. [CLS] is the first token, [SEP] the last.
 
         Args:
-            texts: what to encode.
-            max_text: word pieces of a text at most, [CLS] and [SEP] apart; what is over is cut off.
+            texts: the texts.
+            max_text: the largest number of word pieces of a text, without [CLS] and [SEP]. Longer texts are cut.
 
         Returns:
-            For each text int64, shape (tokens,).
+            Token ids of each text, int64, shape (tokens,).
 
         Raises:
-            EncoderError: a text has no word pieces; its row is named.
+            EncoderError: a text has no word pieces. The message has its row.
 
         """
         texts = as_list(texts, "texts", EncoderError)
@@ -93,15 +93,23 @@ class WordPiece:
 
 
 def learn_vocabulary(texts: str | Iterable[str], size: int, *, lowercase: bool = False) -> WordPiece:
-    """Learn a WordPiece vocabulary from texts: the same texts in any order, the same vocabulary.
+    """Learn a WordPiece vocabulary from texts. The order of the texts does not matter.
 
     Args:
-        texts: of all languages.
-        size: pieces at most, special tokens included. If it has no room for every character, the rarest are left out.
-        lowercase: as in `WordPiece`.
+        texts: texts in all languages.
+        size: the largest number of pieces, with special tokens. If there are more characters, the rarest are left out.
+        lowercase: see `WordPiece`.
+
+    Returns:
+        The tokenizer.
 
     Raises:
         EncoderError: `size` leaves no room for pieces, or there is no text.
+
+    Example:
+        >>> tokenizer = learn_vocabulary(["a red dog", "ein roter Hund"], 60)
+        >>> [len(tokens) for tokens in tokenizer.encode(["a dog", "ein Hund"])]
+        [4, 4]
 
     """
     texts = [texts] if isinstance(texts, str) else texts
@@ -121,7 +129,7 @@ def learn_vocabulary(texts: str | Iterable[str], size: int, *, lowercase: bool =
             characters[character] += times
     kept = sorted(characters, key=lambda character: (-characters[character], character))[: room // 2]
     inside = {character for word in words for character in word[1:]}.intersection(kept)
-    # The trainer breaks ties by a piece's number, and would number these in the order of a hash table.
+    # The trainer breaks ties by the id of a piece. Without this, ids would follow the order of a hash table.
     pieces = sorted(kept) + sorted(f"##{character}" for character in inside)
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,

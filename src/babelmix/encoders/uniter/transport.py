@@ -1,4 +1,4 @@
-"""How well words and regions align: the cost of carrying one onto the other (arXiv 1909.11740, section 3.2)."""
+"""Word-region alignment: the cost of optimal transport from words to regions (arXiv 1909.11740, section 3.2)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ def transport_plan(
     iterations: int = 50,
     inner: int = 1,
 ) -> torch.Tensor:
-    """Plan between two uniform distributions by IPOT (Xie et al., UAI 2019, arXiv 1802.04307): no gradients.
+    """The optimal transport plan between two uniform distributions, without gradients.
 
-    Every step moves the plan by Sinkhorn steps from where it is, so that it nears the exact plan, not a smoothed one.
+    Each iteration applies Sinkhorn steps to the last plan. The plan converges to the exact one, not to a smoothed one.
+
+    Source: IPOT, Xie et al., UAI 2019, arXiv 1802.04307.
 
     Args:
         cost: floating, shape (problems, sources, targets).
-        sources: which sources there are, bool, shape (problems, sources), at least one each.
-        targets: which targets there are, bool, shape (problems, targets), at least one each.
-        beta: how far a step goes: the smaller, the farther.
-        iterations: steps.
-        inner: Sinkhorn steps in a step.
+        sources: which sources exist, bool, shape (problems, sources), at least one each.
+        targets: which targets exist, bool, shape (problems, targets), at least one each.
+        beta: inverse step size: the smaller, the larger a step.
+        iterations: number of iterations.
+        inner: Sinkhorn steps per iteration.
 
     Returns:
-        The same shape as `cost`: not negative, zero where there is no source or target; the plan's mass on each target
-        is exactly uniform, on each source the nearer to it the more steps are made.
+        The plan, not negative, shape (problems, sources, targets). It is zero where there is no source or target. Its sums over
+        sources are exactly uniform; its sums over targets approach uniform with more iterations.
 
     """
     there = sources[:, :, None] & targets[:, None, :]
@@ -58,7 +60,7 @@ def transport_distance(
     iterations: int = 50,
     inner: int = 1,
 ) -> torch.Tensor:
-    """Cost of carrying a text's words onto an image's regions; gradients flow through the costs, not the plan.
+    """The transport cost from the words of a text to the regions of an image. Gradients flow through costs, not the plan.
 
     Args:
         words: floating, shape (pairs, words, width).
@@ -70,7 +72,7 @@ def transport_distance(
         inner: see `transport_plan`.
 
     Returns:
-        floating, shape (pairs,): from 0, all aligned, to 2; the cost of a word and a region is 1 less their cosine.
+        Floating, shape (pairs,), from 0 (all aligned) to 2. The cost of a word and a region is 1 minus their cosine.
 
     """
     cost = 1 - F.normalize(words, dim=-1, eps=1e-12) @ F.normalize(regions, dim=-1, eps=1e-12).transpose(1, 2)
@@ -81,5 +83,5 @@ def transport_distance(
 
 
 def _divided(share: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    """`share / by`, zero where there is nothing to divide."""
+    """`share / by`, and zero where `share` is zero."""
     return torch.where(share > 0, share / torch.where(share > 0, by, 1.0), 0.0)
