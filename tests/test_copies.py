@@ -18,9 +18,9 @@ from babelmix.corpus.copies import COPIES, copies_of_answers, count_copies, with
 from babelmix.errors import ConfigError, CorpusError
 from babelmix.evaluation import RankTable, measures, rank_table
 from babelmix.evaluation.bias import per_query
+from babelmix.evaluation.lists import _Judge
 from babelmix.evaluation.run import Audit
-from babelmix.search.rows import Hit
-from babelmix.search.through import _Judge
+from babelmix.evaluation.systems import Answer
 
 LANGS = ("de", "en", "ja")
 
@@ -284,8 +284,7 @@ def test_an_audit_through_an_index_passes_over_excluded_passages() -> None:
     judge = _Judge(corpus, corpus.queries, 10)
     assert [judge.excluded_rows(row) for row in (0, 1)] == [2, 0]
     answers = judge.no_answers()
-    hits = [Hit(str(n), 1.0, row["item"], row["lang"], "", row["text"]) for n, row in enumerate(passages)]
     for row in (0, 1):
-        judge.take(answers, row, hits)
+        judge.take(answers, row, [Answer(row["item"], row["lang"]) for row in passages])
     assert answers.grades[:, :6].tolist() == [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]]
     assert (answers.langs >= 0).sum(axis=1).tolist() == [4, 6]

@@ -6,16 +6,20 @@ import json
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import parallel_corpus
 
 from babelmix.corpus import Corpus
-from babelmix.errors import SearchError
+from babelmix.errors import BabelmixError, SearchError
 from babelmix.evaluation import audit
+from babelmix.evaluation.lists import audit_lists
+from babelmix.evaluation.systems import SYSTEMS, ListSystem
 from babelmix.search import Row, index_rows
 from babelmix.search.documents import RowSource, rows_of_corpus
 from babelmix.search.indexing import write_rows
-from babelmix.search.through import audit_policies
+from babelmix.search.system import IndexSystem
+from babelmix.search.through import audit_policies, audit_through
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
@@ -96,6 +100,50 @@ def test_an_index_of_something_else(searcher) -> None:
     write_rows(searcher.index, searcher.encoder, [*rows, Row("i3", "tr", "kedi")])
     with pytest.raises(SearchError, match="0 are missing or differ, and 1 rows of the same items"):
         audit_policies(searcher, corpus, store=False)
+
+
+def test_policies_are_compared(searcher, tmp_path) -> None:
+    corpus = parallel_corpus()
+    found = audit_through(searcher, corpus, policies=["any", "balanced", "any"], k=20, count=30, store=False)
+    assert list(found.found) == ["any", "balanced"]
+    assert found.about["queries"] == 30
+    assert {(one.first, one.second) for one in found.comparisons} == {("balanced", "any")}
+    assert sum(found.pool_shares.values()) == pytest.approx(1)
+    frame = found.to_frame()
+    macro = frame.filter(pl.col("cell").is_null(), policy="any", measure="multi/mAP@20")
+    assert macro["value"].to_list() == [found.found["any"]["multi/mAP@20"][0].value]
+    assert set(frame["cell"].drop_nulls()) == {"de", "en", "fr", "ja"}
+    assert found.save(tmp_path / "out") == tmp_path / "out"
+    assert json.loads((tmp_path / "out" / "policies.json").read_text()) == found.as_json()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(BabelmixError, match="holds other files"):
+        found.save(tmp_path / "other")
+    alone = audit_through(searcher, corpus, policies="balanced", k=20, count=30, store=False)
+    assert alone.comparisons == []
+    assert "balanced: mAP@20" in str(alone)
+    assert alone.found["balanced"].keys() == found.found["balanced"].keys()
+    with pytest.raises(SearchError, match="'fair' is unknown"):
+        audit_through("nowhere", corpus, policies="fair")
+
+
+def test_an_index_is_a_system(searcher) -> None:
+    corpus = parallel_corpus()
+    system = SYSTEMS["index"](searcher, "balanced", mode="hybrid")  # type: ignore[call-arg]
+    assert isinstance(system, ListSystem)
+    assert system.name == "tiny, balanced"
+    facts = system.facts(corpus)
+    assert facts.fingerprint == corpus.fingerprint()
+    assert facts.extra["policy"] == "balanced"
+    queries = corpus.queries.slice(0, 3)
+    lists = list(system.retrieve(queries, [5, 1, 3]))
+    expected = searcher.search(queries["text"].to_pylist(), k=5, policy="balanced", mode="hybrid")
+    assert [[one.item for one in some] for some in lists] == [
+        [hit.item for hit in hits[:k]] for hits, k in zip(expected, [5, 1, 3], strict=True)
+    ]
+    words = IndexSystem(searcher, mode="words")
+    assert len(audit_lists({"words": words}, corpus, k=10)["words"].measures) > 3
+    assert len(words.seconds) == corpus.queries.num_rows
 
 
 def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:

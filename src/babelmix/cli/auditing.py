@@ -134,7 +134,7 @@ def audit(
     # A default that somebody writes down is refused where any other value would be.
     on_line = said(context)
     if through:
-        from babelmix.cli.through import audit_through
+        from babelmix.cli.through import through_command
 
         unfit = {
             "--against": against, "--max-seq-length": max_seq_length, "--bf16": bf16, "--perturb": perturb, "--mteb": mteb,
@@ -146,7 +146,7 @@ def audit(
                 raise ConfigError(f"{option} is for audits of an encoder; leave it out, or leave out --through")
         if len(models) > 1:
             raise ConfigError("--through: an index has one encoder; name where it is now, or none")
-        audit_through(
+        through_command(
             through, corpus, model=next(iter(models), None), policies=policy or [], k=k, count=queries, out=out, langs=langs,
             part=part, metrics=metrics, batch_size=batch_size, backend=backend or None, trust_code=trust_code,
             json_output=json_output,

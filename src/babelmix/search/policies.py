@@ -8,9 +8,9 @@
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
 
-A language means its regions and scripts too (RFC 4647, basic filtering): `only=en` finds en, en-US and en-GB; `*` finds all.
+A language includes its regions and scripts (RFC 4647, basic filtering): `only=en` finds en, en-US and en-GB; `*` finds all.
 
-Each is exact about what it says: it looks for the best rows of every language it treats apart, and merges them.
+A policy that treats languages differently retrieves the best rows of each of them and merges the lists, so its result is exact.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from babelmix.search.calibration import Calibration
 from babelmix.search.rows import Hit, Vectors, Where
 
 Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
-"""Given numbers of queries, what each may find, and how many rows: the rows found, best first."""
+"""A function of the numbers of some queries, a filter for each, and k: the best k rows for each, best first."""
 
 POLICIES = ("any", "balanced", "quota", "prefer", "only")
+
 MAX_BOOST = 10.0
+"""The boost of `prefer` at most, in spreads."""
+
 SPREAD_OF = 50
-"""Rows found by words that the spread of their scores is taken from."""
+"""For BM25: the spread of a query's scores is that of the first 50 rows found."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,13 @@ class Policy:
 
     Args:
         name: one of `POLICIES`.
-        langs: of `prefer` and `only`; each is a range.
-        languages: of `quota`: how many at least.
+        langs: of `prefer` and `only`; each is a language range.
+        languages: of `quota`: the least number of languages.
         boost: of `prefer`, in spreads (standard deviations) of the query's scores.
+
+    Example:
+        >>> str(Policy("prefer", ("de", "fr"), boost=1.5))
+        'prefer=de,fr:1.5'
 
     """
 
@@ -108,14 +115,14 @@ class Policy:
         return f"only={','.join(self.langs)}" if self.name == "only" else self.name
 
     def among(self, langs: Sequence[str], where: str) -> Policy:
-        """The same policy with the tags that its languages match among those there are.
+        """The same policy, with the tags of an index in place of language ranges.
 
         Args:
             langs: the tags of the index.
-            where: its name, for the message.
+            where: the name of the index, for the message.
 
         Raises:
-            SearchError: a language matches nothing.
+            SearchError: a range matches no tag.
 
         """
         if self.name not in ("prefer", "only"):
@@ -123,76 +130,16 @@ class Policy:
         return replace(self, langs=tuple(match_languages(self.langs, langs, where, SearchError)))
 
     def narrowed(self, where: Where) -> Where:
-        """The filter with what the policy forbids."""
+        """The filter without the languages that the policy excludes."""
         return where.only(self.langs) if self.name == "only" else where
 
 
-def apply_policy(
-    policy: Policy,
-    retrieve: Retriever,
-    queries: int,
-    where: Where,
-    k: int,
-    langs: Sequence[str],
-    scale: Scale | WordScale,
-) -> list[list[Hit]]:
-    """The first k rows of each query under a policy.
-
-    Args:
-        policy: the policy.
-        retrieve: finds rows.
-        queries: how many there are.
-        where: what may be found.
-        k: how many rows at most.
-        langs: the languages of the index.
-        scale: offsets and spreads of the scores, by language.
-
-    Returns:
-        For each query its rows, best first; `balanced` and `prefer` give the scores that they compare.
-
-    """
-    where = policy.narrowed(where)
-    allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
-    everyone = list(range(queries))
-    # BM25 has nothing to balance, see `WordScale`.
-    if policy.name == "balanced" and isinstance(scale, Scale):
-        apart = _apart(retrieve, everyone, where, k, allowed)
-        found = []
-        for query, by_lang in enumerate(apart):
-            adjusted = []
-            for lang in allowed:
-                offset, spread = scale.of(query, lang)
-                adjusted += [((hit.score - offset) / spread, hit) for hit in by_lang[lang]]
-            found.append(_best(adjusted, k))
-        return found
-    if policy.name == "prefer":
-        # BM25's spread is that of rows found: of so many, however many are asked for.
-        plain = retrieve(everyone, [where] * queries, max(k, SPREAD_OF) if isinstance(scale, WordScale) else k)
-        wanted = [lang for lang in policy.langs if lang in allowed]
-        apart = _apart(retrieve, everyone, where, k, wanted)
-        found = []
-        for query, (hits, by_lang) in enumerate(zip(plain, apart, strict=True)):
-            together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
-            boost = policy.boost * scale.spread(query, hits[:SPREAD_OF]) if together else 0.0
-            raised = [(h.score + boost if h.lang in wanted else h.score, h) for h in together.values()]
-            found.append(_best(raised, k))
-        return found
-    plain = retrieve(everyone, [where] * queries, k)
-    if policy.name == "quota":
-        several = min(policy.languages, len({canonical_language(lang) for lang in allowed}), k)
-        few = [q for q in everyone if len({canonical_language(hit.lang) for hit in plain[q]}) < several]
-        for query, by_lang in zip(few, _apart(retrieve, few, where, 1, allowed), strict=True):
-            firsts = [(hit.score, hit) for some in by_lang.values() for hit in some]
-            plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
-    return plain
-
-
 class Scale:
-    """How the scores of some queries are spread.
+    """The spread of the dense scores of some queries.
 
     Args:
-        calibration: gives the calibration; asked only if a policy needs it.
-        vectors: float32, shape (queries, dimension), as the index compares them.
+        calibration: returns the calibration; called only if a policy needs it.
+        vectors: of the queries, float32, shape (queries, dimension), as the index compares them.
 
     """
 
@@ -209,20 +156,20 @@ class Scale:
         return self._calibration.spreads(self._vectors)
 
     def of(self, query: int, lang: str) -> tuple[float, float]:
-        """Offset and spread of a language's scores: less the one, by the other, they can be compared with those of others."""
+        """Mean and spread of a query's scores in a language: (score - mean) / spread is comparable between languages."""
         if lang not in self._scales:
             self._scales[lang] = self._calibration.scale(lang, self._vectors)
         offset, spread = self._scales[lang]
         return float(offset[query]), float(spread[query])
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
-        """Standard deviation of the query's scores over the index."""
+        """Standard deviation of a query's scores over the index."""
         del hits
         return float(self._spreads[query])
 
 
 class WordScale:
-    """How BM25 scores are spread: a text in another language has other words, so there is nothing to balance."""
+    """The spread of BM25 scores. They are not calibrated: texts in another language share no words with the query."""
 
     def spread(self, query: int, hits: Sequence[Hit]) -> float:
         """Standard deviation of the scores of the first `SPREAD_OF` rows found."""
@@ -230,37 +177,136 @@ class WordScale:
         return float(np.std([hit.score for hit in hits])) if hits else 0.0
 
 
-def _apart(
-    retrieve: Retriever, queries: Sequence[int], where: Where, k: int, langs: Sequence[str]
-) -> list[dict[str, list[Hit]]]:
-    """The first k rows of each query in each language."""
-    found = retrieve([q for q in queries for _ in langs], [where.only([lang]) for _ in queries for lang in langs], k)
-    width = len(langs)
-    return [dict(zip(langs, found[i * width : (i + 1) * width], strict=True)) for i in range(len(queries))]
+@dataclass(frozen=True)
+class _Task:
+    """What a policy retrieves from.
+
+    Args:
+        retrieve: finds rows.
+        queries: the number of queries.
+        where: which rows may be found.
+        k: rows at most.
+        langs: the languages of the index that the filter allows.
+        scale: the spread of the scores.
+
+    """
+
+    retrieve: Retriever
+    queries: int
+    where: Where
+    k: int
+    langs: list[str]
+    scale: Scale | WordScale
+
+    def best(self, k: int | None = None) -> list[list[Hit]]:
+        """The best rows of each query."""
+        return self.retrieve(list(range(self.queries)), [self.where] * self.queries, self.k if k is None else k)
+
+    def best_by_lang(
+        self, langs: Sequence[str], queries: Sequence[int] | None = None, k: int | None = None
+    ) -> list[dict[str, list[Hit]]]:
+        """The best rows of each query in each of some languages."""
+        some = list(range(self.queries)) if queries is None else queries
+        found = self.retrieve(
+            [query for query in some for _ in langs],
+            [self.where.only([lang]) for _ in some for lang in langs],
+            self.k if k is None else k,
+        )
+        width = len(langs)
+        return [dict(zip(langs, found[i * width : (i + 1) * width], strict=True)) for i in range(len(some))]
+
+
+def apply_policy(
+    policy: Policy,
+    retrieve: Retriever,
+    queries: int,
+    where: Where,
+    k: int,
+    langs: Sequence[str],
+    scale: Scale | WordScale,
+) -> list[list[Hit]]:
+    """The first k rows of each query under a policy.
+
+    Args:
+        policy: the policy.
+        retrieve: finds rows.
+        queries: the number of queries.
+        where: which rows may be found.
+        k: rows at most.
+        langs: the languages of the index.
+        scale: the spread of the scores.
+
+    Returns:
+        For each query its rows, best first. The scores are those that the policy compares: `balanced` and `prefer` change them.
+
+    """
+    where = policy.narrowed(where)
+    allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
+    task = _Task(retrieve, queries, where, k, allowed, scale)
+    # `any` and `only` are the best by score: `only` has narrowed the filter.
+    apply = {"balanced": _balanced, "prefer": _prefer, "quota": _quota}.get(policy.name)
+    return task.best() if apply is None else apply(policy, task)
+
+
+def _balanced(policy: Policy, task: _Task) -> list[list[Hit]]:
+    del policy
+    if isinstance(task.scale, WordScale):
+        return task.best()
+    found = []
+    for query, by_lang in enumerate(task.best_by_lang(task.langs)):
+        adjusted = []
+        for lang, hits in by_lang.items():
+            offset, spread = task.scale.of(query, lang)
+            adjusted += [((hit.score - offset) / spread, hit) for hit in hits]
+        found.append(_best(adjusted, task.k))
+    return found
+
+
+def _prefer(policy: Policy, task: _Task) -> list[list[Hit]]:
+    # The spread of BM25 scores is that of the first 50 rows, however few are asked for.
+    plain = task.best(max(task.k, SPREAD_OF) if isinstance(task.scale, WordScale) else None)
+    wanted = [lang for lang in policy.langs if lang in task.langs]
+    found = []
+    for query, (hits, by_lang) in enumerate(zip(plain, task.best_by_lang(wanted), strict=True)):
+        together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
+        boost = policy.boost * task.scale.spread(query, hits[:SPREAD_OF]) if together else 0.0
+        raised = [(hit.score + boost if hit.lang in wanted else hit.score, hit) for hit in together.values()]
+        found.append(_best(raised, task.k))
+    return found
+
+
+def _quota(policy: Policy, task: _Task) -> list[list[Hit]]:
+    plain = task.best()
+    several = min(policy.languages, len({canonical_language(lang) for lang in task.langs}), task.k)
+    few = [query for query, hits in enumerate(plain) if len({canonical_language(hit.lang) for hit in hits}) < several]
+    for query, by_lang in zip(few, task.best_by_lang(task.langs, few, 1), strict=True):
+        firsts = [(hit.score, hit) for some in by_lang.values() for hit in some]
+        plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
+    return plain
 
 
 def _best(scored: Sequence[tuple[float, Hit]], k: int) -> list[Hit]:
-    """The first k of rows with their new scores."""
+    """The k rows with the largest new scores."""
     best = heapq.nsmallest(k, ((-score, hit.id, i) for i, (score, hit) in enumerate(scored)))
     return [scored[i][1].scored(-score) for score, _, i in best]
 
 
 def with_quota(hits: Sequence[Hit], others: Sequence[Hit], languages: int) -> list[Hit]:
-    """Rows in at least so many languages, where there are so many.
+    """Replace rows so that the list has at least so many languages, if there are so many.
 
     Args:
         hits: rows, best first.
-        others: rows that may take the place of some, best first.
-        languages: how many languages at least; 0 leaves `hits` as they are.
+        others: rows that may replace some of them, best first.
+        languages: the least number of languages; 0 leaves `hits` as they are.
 
     Returns:
-        As many rows as `hits`, best first: the last ones of languages that have several are replaced by the best of
+        As many rows as `hits`, best first. The last rows of languages that have several rows are replaced by the best rows of
         languages that have none.
 
     """
     kept = list(hits)
     for other in others:
-        # An index of before tags were unified may have two tags of one language.
+        # An old index may have two tags of one language.
         counts = Counter(canonical_language(hit.lang) for hit in kept)
         if len(counts) >= min(languages, len(kept)):
             break

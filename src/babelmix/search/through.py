@@ -1,53 +1,55 @@
-"""An audit through an index: what a person is given under each language policy, and what it costs.
+"""An audit through an index: the answers that a person gets under each language policy, and the cost of a search.
 
-The pool is the index, the ranks are those of its searches, so its approximations count too. What is not among the first k counts
-as the next.
+The pool is the index. The ranks are those of its searches, so the measures include the errors of its graph. A relevant passage
+that is not among the first k answers counts as if it had the next rank.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from babelmix._files import check_output_folder, write_json
 from babelmix._lists import as_list
-from babelmix._progress import progress_bar
+from babelmix._tables import Result, Table
 from babelmix.corpus import IMAGE, Corpus
-from babelmix.corpus.schema import QREL_COLUMNS
-from babelmix.encoders import encode
 from babelmix.errors import SearchError
-from babelmix.evaluation import Estimate, Measure, estimates
-from babelmix.evaluation.measure_info import SHARE_AT
-from babelmix.evaluation.metrics import RankedLists, metric
-from babelmix.evaluation.ranks import numbered
+from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimates, holm
+from babelmix.evaluation.audit_tables import Estimates, estimates_frame, tests_tables
+from babelmix.evaluation.lists import audit_lists, checked_metrics
+from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of
 from babelmix.search.policies import Policy
-from babelmix.search.rows import Hit
-from babelmix.search.searcher import MAX_K, Searcher
+from babelmix.search.searcher import MAX_K, Searcher, open_index
+from babelmix.search.system import IndexSystem, QueryVectors
 
 DEFAULT_POLICIES = ("any", "balanced")
-"""What is compared unless others are named; the others are tested against the first."""
+"""The policies that are compared by default. Every policy is tested against the first."""
 
-LANGUAGES = f"languages@{SHARE_AT}"
-RIGHT_LANGUAGES = f"right languages@{SHARE_AT}"
+FILE = "policies.json"
+"""The results in the folder of an audit through an index."""
+
+_LEGEND = (
+    "macro-averages over query languages, from a pool of all languages; same-language preference: how often the answer in the "
+    "query's language stands before a translation of it (0.5: no preference); languages: of the first answers; right languages: "
+    "of the right ones among them; the time of a search is without embedding the query"
+)
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyAudit:
-    """What the searches of a corpus's queries gave under one policy.
+    """The measures of a corpus's queries under one policy.
 
     Args:
         measures: by `setting/metric`; cells are query languages, groups those of the corpus.
@@ -63,15 +65,189 @@ class PolicyAudit:
         return estimates(self.measures)
 
     def milliseconds(self) -> dict[str, float]:
-        """`median` and `p95` of a search."""
+        """The `median` and the 95th percentile `p95` of the time of a search."""
         return {"median": 1000 * float(np.median(self.seconds)), "p95": 1000 * float(np.quantile(self.seconds, 0.95))}
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyComparison(Result):
+    """Language policies on one index, compared.
+
+    Args:
+        about: `corpus`, `fingerprint`, `index`, `encoder`, `queries`, `passages`, `pool` (rows of the index) and `k`.
+        found: by policy, the estimates of its measures.
+        cost: by policy, the milliseconds of a search: `median` and `p95`.
+        comparisons: the tests of each policy against the first, after Holm's correction.
+        pool_shares: by language, its share of the pool.
+
+    """
+
+    about: Mapping[str, Any]
+    found: Mapping[str, Estimates]
+    cost: Mapping[str, Mapping[str, float]]
+    comparisons: Sequence[Comparison]
+    pool_shares: Mapping[str, float]
+
+    def tables(self) -> list[Table]:
+        """The measures by policy, then the tests of each policy."""
+        about, measured = self.about, list(self.found.values())
+        where = f"{about['index']} ({about['encoder']}, {about['pool']:,} rows)"
+        title = f"{about['queries']:,} queries of {about['corpus']}, {where}"
+        rows = [
+            [measure_info(name).title, *(measure_info(name).shown(one[name][0].value) for one in measured)]
+            for name in measured[0]
+        ]
+        rows += [
+            [f"ms a search, {words}", *(f"{self.cost[policy][key]:.1f}" for policy in self.found)]
+            for key, words in (("median", "median"), ("p95", "p95"))
+        ]
+        tables = [Table(["", *self.found], rows, title=title), *tests_tables(self.comparisons)]
+        return [*tables[:-1], replace(tables[-1], note=_LEGEND)]
+
+    def lines(self) -> list[str]:
+        """The finding in a sentence."""
+        ranking = next(name for name in next(iter(self.found.values())) if not measure_info(name).is_bias)
+        parts = []
+        for policy, measured in self.found.items():
+            own = ""
+            if SAME_LANGUAGE_SHARE in measured:
+                share = measured[SAME_LANGUAGE_SHARE][0].value
+                own = f", {share:.0%} of the first {SHARE_AT} in the query's own language"
+            parts.append(
+                f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
+                f"{self.cost[policy]['median']:.1f} ms a search"
+            )
+        return [f"{'; '.join(parts)}."]
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row a number: policy, measure, cell (null for the macro-average), value, low, high."""
+        return pl.concat(
+            estimates_frame(one).select(pl.lit(policy).alias("policy"), pl.all()) for policy, one in self.found.items()
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `policies.json`."""
+        return {
+            "about": dict(self.about),
+            "policies": {
+                policy: {
+                    "macro": {name: asdict(macro) for name, (macro, _) in measured.items()},
+                    "cells": {
+                        name: {lang: asdict(one) for lang, one in cells.items()}
+                        for name, (_, cells) in measured.items()
+                    },
+                    "milliseconds": dict(self.cost[policy]),
+                }
+                for policy, measured in self.found.items()
+            },
+            "tests": [one.as_json() for one in self.comparisons],
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `policies.json` into a folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            BabelmixError: the folder holds other files, or cannot be written to.
+
+        """
+        check_output_folder(Path(folder), [FILE])
+        write_json(Path(folder) / FILE, self.as_json())
+        return Path(folder)
+
+
+def audit_through(
+    index: str | Path | Searcher,
+    corpus: Corpus,
+    *,
+    policies: str | Sequence[str] = DEFAULT_POLICIES,
+    k: int = 100,
+    queries: pa.Table | None = None,
+    count: int = 0,
+    metrics: str | Sequence[str] | None = None,
+    batch_size: int = 32,
+    store: bool = True,
+    model: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> PolicyComparison:
+    """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
+
+    Args:
+        index: the address of the index, or an open one. It holds the passages of the corpus.
+        corpus: the corpus with its queries and qrels.
+        policies: language policies, such as `balanced`; the others are tested against the first.
+        k: answers of a search, 10 to 1,000.
+        queries: rows of the corpus's queries to ask; by default all.
+        count: queries at most, drawn at random, the same each time; 0: all.
+        metrics: ranking metrics with cut-offs of k at most; by default mAP@k and nDCG@10.
+        batch_size: texts a forward pass.
+        store: keep the queries' embeddings in the user's cache.
+        model: where the index's encoder is now, if it was moved.
+        backend: what runs the encoder; by default what ran it when the index was made.
+        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
+        say: is called with the notes of the index, such as that another backend embeds the queries.
+
+    Returns:
+        The measures of each policy, the cost of a search, and the tests.
+
+    Raises:
+        SearchError: the index does not hold the passages of the corpus, queries are pictures, there are none, or k or a
+            policy is wrong.
+        ConfigError: there is no such metric, or its cut-off is too large.
+
+    """
+    # Before an encoder is loaded.
+    named = list(_parsed(policies))
+    if not isinstance(index, Searcher):
+        with open_index(index, model=model, backend=backend, trust_code=trust_code) as opened:
+            if say is not None:
+                for note in opened.notes:
+                    say(note)
+            return audit_through(
+                opened, corpus, policies=named, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
+                store=store,
+            )  # fmt: skip
+    asked = corpus.queries if queries is None else queries
+    if 0 < count < asked.num_rows:
+        asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
+    audits = audit_policies(
+        index, corpus, named, k=k, metrics=metrics, asked=asked, batch_size=batch_size, store=store
+    )
+    sizes = index.index.langs()
+    pool = sum(sizes.values())
+    about = {
+        "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
+        "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
+        "k": k,
+    }  # fmt: skip
+    return PolicyComparison(
+        about,
+        {policy: one.estimates() for policy, one in audits.items()},
+        {policy: one.milliseconds() for policy, one in audits.items()},
+        tested(audits),
+        {lang: size / pool for lang, size in sizes.items()},
+    )
+
+
+def tested(audits: Mapping[str, PolicyAudit]) -> list[Comparison]:
+    """The tests of each policy against the first, after Holm's correction over all of them."""
+    base, *others = audits
+    tests: list[Comparison] = []
+    for name in others:
+        pair = compare([audits[name].measures], [audits[base].measures], list(audits[base].measures))
+        tests += [replace(one, first=name, second=base) for one in pair]
+    return holm(tests)
 
 
 def check_holds(index: Index, corpus: Corpus) -> None:
     """Raise unless an index holds the passages of a corpus as they are; it may hold other items too.
 
     Raises:
-        SearchError: passages are missing, differ, or are there in more renderings.
+        SearchError: passages are missing, differ, or have more renderings in the index.
 
     """
     missing = more = 0
@@ -100,184 +276,41 @@ def audit_policies(
 ) -> dict[str, PolicyAudit]:
     """Search an index for a corpus's queries under each policy in turn, one query at a time.
 
-    Measures, with r_l the rank of the best relevant passage in language l, and k where it is not among the first k:
-
-    - `multi/METRIC`, by default mAP@k and nDCG@10, in the pool of the index.
-    - `bias/same-language share@10`: the share of the first 10 answers that are in the query's language.
-    - `bias/same-language preference@k`: the mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if
-      neither is among the first k; 1/2 is no preference.
-    - `bias/languages@10` and `bias/right languages@10`: how many languages the first 10 answers have, and the right ones
-      among them.
+    The measures are those of `babelmix.evaluation.lists.audit_lists`, in the pool of the index.
 
     Args:
         searcher: the index, which holds the corpus's passages, and its encoder.
-        corpus: whose queries and qrels.
+        corpus: the corpus with its queries and qrels.
         policies: language policies as a person writes them.
-        k: answers of a search, from 10 on.
-        metrics: ranking metrics with cut-offs of k at most.
-        asked: some of the corpus's queries; by default all.
+        k: answers of a search, 10 to 1,000.
+        metrics: ranking metrics with cut-offs of k at most; by default mAP@k and nDCG@10.
+        asked: rows of the corpus's queries to ask; by default all.
         batch_size: texts a forward pass.
         store: keep the queries' embeddings in the user's cache.
 
     Returns:
-        By policy, what it gave.
+        By policy, its measures and the time of each search.
 
     Raises:
-        SearchError: the index does not hold the passages, queries are pictures, there is none, or k or a policy is wrong.
+        SearchError: the index does not hold the passages, queries are pictures, there are none, or k or a policy is wrong.
         ConfigError: there is no such metric, or its cut-off is too large.
 
     """
     if not SHARE_AT <= k <= MAX_K:
         raise SearchError(f"k is {k}; an audit through an index looks at the first {SHARE_AT} to {MAX_K:,} answers")
-    names = as_list((f"mAP@{k}", f"nDCG@{min(10, k)}") if metrics is None else metrics, "metrics")
-    for name in names:
-        metric(name)
-        cutoff = name.partition("@")[2]
-        if not cutoff or int(cutoff) > k:
-            raise SearchError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
-    chosen = {
-        str(policy): policy for policy in map(Policy.parse, as_list(policies, "policies", SearchError, empty=False))
-    }
+    checked_metrics(metrics, k)
+    chosen = _parsed(policies)
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
     check_holds(searcher.index, corpus)
-    texts = queries["text"].to_pylist()
-    vectors = searcher.index.ready(
-        encode(
-            searcher.encoder, texts, "query", batch_size=batch_size, store=store, label="encoding queries",
-        )
-    )  # fmt: skip
-    judge = _Judge(corpus, queries, k)
-    answers = {name: judge.no_answers() for name in chosen}
-    seconds: dict[str, list[float]] = {name: [] for name in chosen}
-    for policy in chosen.values():
-        # What is made ready by a first search is not a search's cost.
-        searcher.search(texts[:1], vectors=vectors[:1], k=k, policy=policy)
-    with progress_bar("searching", len(texts), "queries") as bar:
-        for row in range(len(texts)):
-            for name, policy in chosen.items():
-                began = time.perf_counter()
-                # Room for what is no candidate for the query.
-                wanted = min(k + judge.excluded_rows(row), MAX_K)
-                hits = searcher.search(texts[row : row + 1], vectors=vectors[row : row + 1], k=wanted, policy=policy)[
-                    0
-                ]
-                seconds[name].append(time.perf_counter() - began)
-                judge.take(answers[name], row, hits)
-            bar.advance()
-    return {name: PolicyAudit(judge.measures(answers[name], names), np.array(seconds[name])) for name in chosen}
+    vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
+    systems = {name: IndexSystem(searcher, policy, vectors=vectors) for name, policy in chosen.items()}
+    found = audit_lists(systems, corpus, k=k, metrics=metrics, queries=queries)
+    return {name: PolicyAudit(one.measures, np.array(systems[name].seconds)) for name, one in found.items()}
 
 
-class _Answers(NamedTuple):
-    """Languages of the answers, -1 where there is none, and their grades, 0 where wrong: int64, shape (queries, k)."""
-
-    langs: Integers
-    grades: Integers
-
-
-class _Judge:
-    """Searches in, measures out.
-
-    Args:
-        corpus: passages and qrels.
-        queries: those that are asked.
-        k: answers of a search.
-
-    """
-
-    def __init__(self, corpus: Corpus, queries: pa.Table, k: int) -> None:
-        self._k = k
-        self._lang, self._item = (np.array(queries[name].to_pylist(), dtype=object) for name in ("lang", "item"))
-        self._group = numbered(np.array(queries["group"].to_pylist(), dtype=object))
-        self._numbers: dict[str, int] = {}
-        self._grades: dict[str, dict[str, int]] = {}
-        columns = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item", "grade"))
-        for query, passage, grade in zip(*columns, strict=True):
-            self._grades.setdefault(query, {})[passage] = grade
-        self._excluded: dict[str, set[str]] = {}
-        for query, passage in zip(*(corpus.excluded[name].to_pylist() for name in QREL_COLUMNS), strict=True):
-            self._excluded.setdefault(query, set()).add(passage)
-        passages = pl.DataFrame(pl.from_arrow(corpus.passages.select(["item", "lang"])))
-        self._sizes: dict[str, dict[str, int]] = {}
-        for item, lang, count in passages.group_by("item", "lang").len().iter_rows():
-            self._sizes.setdefault(item, {})[lang] = count
-            self._number(lang)
-
-    def _number(self, lang: str) -> int:
-        return self._numbers.setdefault(lang, len(self._numbers))
-
-    def no_answers(self) -> _Answers:
-        shape = (len(self._item), self._k)
-        return _Answers(np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64))
-
-    def excluded_rows(self, row: int) -> int:
-        """How many passages are no candidates for a query."""
-        return sum(sum(self._sizes.get(item, {}).values()) for item in self._excluded.get(self._item[row], ()))
-
-    def take(self, answers: _Answers, row: int, hits: Sequence[Hit]) -> None:
-        grades, excluded = self._grades.get(self._item[row], {}), self._excluded.get(self._item[row], ())
-        hits = [hit for hit in hits if hit.item not in excluded][: self._k]
-        answers.langs[row, : len(hits)] = [self._number(hit.lang) for hit in hits]
-        answers.grades[row, : len(hits)] = [grades.get(hit.item, 0) for hit in hits]
-
-    def measures(self, answers: _Answers, metrics: Sequence[str]) -> dict[str, Measure]:
-        rows, lists = self._ranked(answers)
-        found = [self._measure("multi", name, rows, metric(name)(lists), better=False) for name in metrics]
-        own = np.array([self._numbers.get(lang, -1) for lang in self._lang])
-        first = answers.langs[:, :SHARE_AT]
-        given = np.maximum((first >= 0).sum(axis=1), 1)
-        known = np.flatnonzero(own >= 0)
-        share = (first == own[:, None]).sum(axis=1) / given
-        found.append(self._measure("bias", f"same-language share@{SHARE_AT}", known, share[known]))
-        rows, preference = self._preference(answers, own)
-        found.append(self._measure("bias", f"same-language preference@{self._k}", rows, preference))
-        everyone, right = np.arange(len(own)), answers.grades[:, :SHARE_AT] > 0
-        for name, langs in ((LANGUAGES, first), (RIGHT_LANGUAGES, np.where(right, first, -1))):
-            # Of a sorted row, how often the next one is another, from -1 on.
-            several = (np.diff(np.sort(langs, axis=1), axis=1, prepend=-1) > 0).sum(axis=1)
-            found.append(self._measure("bias", name, everyone, several.astype(np.float64), better=False))
-        return {measure.name: measure for measure in found if len(measure.values)}
-
-    def _ranked(self, answers: _Answers) -> tuple[Integers, RankedLists]:
-        """Queries with relevant passages, and the ranks of these, k where they were not found."""
-        rows: list[int] = []
-        ranks: list[int] = []
-        grades: list[int] = []
-        starts: list[int] = []
-        for row, item in enumerate(self._item):
-            wanted = Counter[int]()
-            for passage, grade in self._grades.get(item, {}).items():
-                wanted[grade] += sum(self._sizes.get(passage, {}).values())
-            if wanted.total():
-                rows.append(row)
-                starts.append(len(ranks))
-                at = np.flatnonzero(answers.grades[row])
-                there = answers.grades[row, at].tolist()
-                rest = list((wanted - Counter(there)).elements())
-                ranks += [*at.tolist(), *[self._k] * len(rest)]
-                grades += [*there, *rest]
-        as_array = partial(np.array, dtype=np.int64)
-        return as_array(rows), RankedLists(as_array(ranks), as_array(starts), as_array(grades))
-
-    def _preference(self, answers: _Answers, own: Integers) -> tuple[Integers, Floats]:
-        """See `audit_policies`: queries with relevant passages in their own language and in another."""
-        rows, values = [], []
-        for row, item in enumerate(self._item):
-            langs = {
-                self._numbers[lang] for passage in self._grades.get(item, {}) for lang in self._sizes.get(passage, {})
-            }
-            if own[row] in langs and len(langs) > 1:
-                at = np.flatnonzero(answers.grades[row])
-                first = dict(zip(answers.langs[row, at[::-1]].tolist(), at[::-1].tolist(), strict=True))
-                mine = first.get(own[row], self._k)
-                others = [first.get(lang, self._k) for lang in langs - {own[row]}]
-                rows.append(row)
-                values.append(np.mean([(1 + np.sign(other - mine)) / 2 for other in others]))
-        return np.array(rows, dtype=np.int64), np.array(values, dtype=np.float64)
-
-    def _measure(
-        self, setting: str, name: str, rows: Integers, values: Floats, *, better: bool | None = None
-    ) -> Measure:
-        cells, cell = np.unique(self._lang[rows].astype(str), return_inverse=True)
-        return Measure(setting, name, tuple(cells.tolist()), cell, self._group[rows], values, better)
+def _parsed(policies: str | Sequence[str]) -> dict[str, Policy]:
+    """Policies by their canonical spelling, each once."""
+    named = as_list(policies, "policies", SearchError, empty=False)
+    return {str(policy): policy for policy in map(Policy.parse, named)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelmix._registry import Registry
+from babelmix._registry import Lazy, Registry
 from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, System
 from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
 from babelmix.evaluation.systems.scores import ScoreMatrix
@@ -11,6 +11,8 @@ SYSTEMS: Registry[type[System]] = Registry(
     "kind of system",
     {
         "encoder": EncoderSystem,
+        # Lazy: the room above this one.
+        "index": Lazy("babelmix.search.system:IndexSystem"),
         "scores": ScoreMatrix,
     },
 )

@@ -37,23 +37,6 @@ def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[st
     return Table(["policy", *titles(names), "ms, median", "ms, p95"], rows, note)
 
 
-def policies_lead(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> str:
-    """What the policies give, in a sentence."""
-    ranking = next(name for name in next(iter(found.values())) if not measure_info(name).is_bias)
-    parts = []
-    for policy, measured in found.items():
-        own = (
-            f", {measured[SAME_LANGUAGE_SHARE][0].value:.0%} of the first {SHARE_AT} in the query's own language"
-            if SAME_LANGUAGE_SHARE in measured
-            else ""
-        )
-        parts.append(
-            f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
-            f"{cost[policy]['median']:.1f} ms a search"
-        )
-    return f"{'; '.join(parts)}."
-
-
 def write_policies_report(
     found: Mapping[str, Estimates],
     cost: Mapping[str, Mapping[str, float]],
@@ -61,6 +44,8 @@ def write_policies_report(
     fair: Mapping[str, float],
     facts: Sequence[tuple[str, str]],
     file: Path,
+    *,
+    lead: str = "",
 ) -> None:
     """Write the report.
 
@@ -71,6 +56,7 @@ def write_policies_report(
         fair: by language, its share of the pool.
         facts: what was measured on what: name and value.
         file: where.
+        lead: what the policies give, in a sentence.
 
     """
     parts = [Section("The policies", tables=[policies_table(found, cost)])]
@@ -97,7 +83,7 @@ def write_policies_report(
         )
     tables = [_by_language(found, name) for name in first if name != SAME_LANGUAGE_SHARE]
     parts.append(Section("Each query language", tables=tables))
-    write_text(file, render("Language policies through an index", policies_lead(found, cost), facts, parts))
+    write_text(file, render("Language policies through an index", lead, facts, parts))
 
 
 def _by_language(found: Mapping[str, Estimates], name: str) -> Table:

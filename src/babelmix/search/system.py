@@ -1,0 +1,121 @@
+"""An index under a language policy as a system that can be audited."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies
+from babelmix.encoders import encode
+from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.systems.base import Answer
+from babelmix.search.hits import Hits
+from babelmix.search.policies import Policy
+from babelmix.search.rows import Vectors
+from babelmix.search.searcher import MAX_K, Mode, Searcher
+
+
+class QueryVectors:
+    """The vectors of the queries of an audit, embedded once for all policies.
+
+    Args:
+        searcher: the index and its encoder.
+        batch_size: texts a forward pass.
+        store: keep the embeddings in the user's cache.
+
+    """
+
+    def __init__(self, searcher: Searcher, *, batch_size: int = 32, store: bool = True) -> None:
+        self._searcher, self._batch_size, self._store = searcher, batch_size, store
+        self._last: tuple[list[str], Vectors] | None = None
+
+    def __call__(self, texts: list[str]) -> Vectors:
+        """Vectors as the index compares them, float32, shape (texts, dimension)."""
+        if self._last is None or self._last[0] != texts:
+            encoder = self._searcher.encoder
+            found = encode(
+                encoder, texts, "query", batch_size=self._batch_size, store=self._store, label="encoding queries",
+            )  # fmt: skip
+            self._last = texts, self._searcher.index.ready(found)
+        return self._last[1]
+
+
+@dataclass(eq=False)
+class IndexSystem:
+    """An index under a language policy: a `ListSystem` that gives up to 1,000 answers a query.
+
+    Args:
+        searcher: the index and its encoder.
+        policy: the language policy.
+        mode: `dense`, `words` or `hybrid`.
+        exact: compare with every row, without the graph.
+        vectors: embeds the queries; systems of one index may share it.
+
+    """
+
+    searcher: Searcher
+    policy: Policy | str = "any"
+    mode: Mode = "dense"
+    exact: bool = False
+    vectors: QueryVectors | None = None
+    seconds: list[float] = field(default_factory=list, init=False)
+    """The time of each search, without the embedding of its query."""
+
+    depth = MAX_K
+
+    def __post_init__(self) -> None:
+        self.policy = Policy.parse(self.policy) if isinstance(self.policy, str) else self.policy
+        self.vectors = self.vectors or QueryVectors(self.searcher)
+
+    @property
+    def name(self) -> str:
+        """The encoder and the policy."""
+        return f"{self.searcher.index.about.encoder}, {self.policy}"
+
+    def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
+        """The encoder, the index, the policy and the corpus."""
+        about = self.searcher.index.about
+        return AuditFacts(
+            encoder=about.encoder,
+            encoder_fingerprint=about.fingerprint,
+            prompts=about.prompts,
+            max_seq_length=about.max_seq_length,
+            similarity=about.similarity,
+            corpus=corpus.name,
+            fingerprint=corpus.fingerprint(),
+            mode=self.mode,
+            queries=corpus.queries.num_rows,
+            passages=corpus.passages.num_rows,
+            extra={"index": self.searcher.index.address, "policy": str(self.policy), "exact": self.exact},
+        )
+
+    def retrieve(self, queries: pa.Table, k: Sequence[int]) -> Iterator[Sequence[Answer]]:
+        """Search for one query after the other, and measure the time of each search.
+
+        Args:
+            queries: rows of a corpus's queries, which are texts.
+            k: answers to each query at most.
+
+        Yields:
+            The answers to one query, best first.
+
+        """
+        texts = queries["text"].to_pylist()
+        assert self.vectors is not None
+        vectors = None if self.mode == "words" else self.vectors(texts)
+        for row, text in enumerate(texts):
+            own = None if vectors is None else vectors[row : row + 1]
+            if row == 0:
+                # What the first search prepares is not the cost of a search.
+                self._search(text, k[0], own)
+            began = time.perf_counter()
+            hits = self._search(text, k[row], own)
+            self.seconds.append(time.perf_counter() - began)
+            yield [Answer(hit.item, hit.lang, hit.score) for hit in hits]
+
+    def _search(self, text: str, k: int, vectors: Vectors | None) -> Hits:
+        return self.searcher.search(text, vectors=vectors, k=k, policy=self.policy, mode=self.mode, exact=self.exact)
