@@ -70,6 +70,10 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
         ({"training": {"seed": 1}}, r"'seed' is set by \[compare\]"),
         ({"compare": {"strategies": ["mono", "hybrd"]}}, "no batch strategy 'hybrd'"),
         ({"compare": {"strategies": ["mono", "mono"], "against": "mono"}}, "listed twice"),
+        (
+            {"compare": {"strategies": ["hybrid", "mono", "hybrid( .50 )"]}},
+            r"listed twice: 'hybrid' and 'hybrid\( .50 \)'",
+        ),
         ({"compare": {"strategies": ["mono"]}}, "against = 'hybrid' is not among the strategies"),
         ({"compare": {"seeds": [1, 1]}}, "distinct"),
         ({"compare": {"metrics": ["accuracy"]}}, "no metric 'accuracy'"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self
 
 from babelmix.batches.requests import DrawRequest, PlanFacts
@@ -66,16 +67,18 @@ class OneToK(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        languages = "all languages" if self.k is None else f"{self.k} languages"
-        size = facts.clusters_of(self.k or facts.max_renderings or 1)
-        return DrawRequest(
-            "one_to_k", "renderings", f"batches of items with queries in {languages}", k=self.k, size=size
-        )
+        return _request(self.k, facts.clusters_of(self.k or facts.max_renderings or 1))
 
     @property
     def several_queries(self) -> bool:
         """See `Strategy.several_queries`."""
         return True
+
+
+@lru_cache(maxsize=256)
+def _request(k: int | None, size: int) -> DrawRequest:
+    languages = "all languages" if k is None else f"{k} languages"
+    return DrawRequest("one_to_k", "renderings", f"batches of items with queries in {languages}", k=k, size=size)
 
 
 __all__ = ["OneToK"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from babelmix.batches.requests import DrawRequest, PlanFacts
@@ -22,7 +23,12 @@ class Paired(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        return DrawRequest("paired", "paired", "batches of pictures with two captions", size=facts.clusters_of(2))
+        return _request(facts.clusters_of(2))
+
+
+@lru_cache(maxsize=256)
+def _request(size: int) -> DrawRequest:
+    return DrawRequest("paired", "paired", "batches of pictures with two captions", size=size)
 
 
 __all__ = ["Paired"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from babelmix.batches.requests import DrawRequest, PlanFacts
@@ -23,13 +24,17 @@ class TextText(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        size = facts.clusters_of(2)
-        return DrawRequest("text_text", "translations", "batches of captions without pictures", size=size)
+        return _request(facts.clusters_of(2))
 
     @property
     def draws_text_only(self) -> bool:
         """See `Strategy.draws_text_only`."""
         return True
+
+
+@lru_cache(maxsize=256)
+def _request(size: int) -> DrawRequest:
+    return DrawRequest("text_text", "translations", "batches of captions without pictures", size=size)
 
 
 @dataclass(frozen=True)
