@@ -175,38 +175,37 @@ def audit(
     """Measure how a system retrieves within a language, across languages and from all languages at once.
 
     Args:
-            system: an encoder, or any system of exact scores (`babelmix.evaluation.systems`).
-            corpus: what it is measured on.
-            name: what reports call an encoder; a system has its own name.
-            batch_size: of an encoder, texts per forward pass.
-            store: of an encoder, keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
-            metrics: ranking metrics; see `babelmix.evaluation.metrics`.
-            about: of an encoder, further facts to keep with the audit.
-            bf16: of an encoder, bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
-            copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
-                `excluded`; see `babelmix.corpus.copies`.
+        system: an encoder, or any system of exact scores (`babelmix.evaluation.systems`).
+        corpus: what it is measured on.
+        name: what reports call an encoder; a system has its own name.
+        batch_size: of an encoder, texts per forward pass.
+        store: of an encoder, keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
+        metrics: ranking metrics; see `babelmix.evaluation.metrics`.
+        about: of an encoder, further facts to keep with the audit.
+        bf16: of an encoder, bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
+        copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
+            `excluded`; see `babelmix.corpus.copies`.
 
     Returns:
-            The audit; `save` writes it to a folder.
+        The audit; `save` writes it to a folder.
 
     Raises:
-            AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or nothing is
-                relevant to anything.
-            ConfigError: there is no such metric, or the list of metrics is empty.
+        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or nothing is
+            relevant to anything.
+        ConfigError: there is no such metric, or the list of metrics is empty.
 
-        Source:
-            The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.
+    Source:
+        The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.
 
     Example:
-            >>> import numpy as np
-    import polars as pl
-            >>> from babelmix.corpus import Corpus
-            >>> from babelmix.evaluation.systems import ScoreMatrix
-            >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
-            >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
-            >>> scores = np.array([[4, 3, 2, 1], [3, 4, 1, 2], [2, 1, 4, 3], [1, 2, 3, 4]], dtype=np.float32)
-            >>> audit(ScoreMatrix("perfect", scores), corpus).macro("multi/mAP")
-            1.0
+        >>> import numpy as np
+        >>> from babelmix.corpus import Corpus
+        >>> from babelmix.evaluation.systems import ScoreMatrix
+        >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
+        >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
+        >>> scores = np.array([[4, 3, 2, 1], [3, 4, 1, 2], [2, 1, 4, 3], [1, 2, 3, 4]], dtype=np.float32)
+        >>> audit(ScoreMatrix("perfect", scores), corpus).macro("multi/mAP")
+        1.0
 
     """
     _check_metrics(metrics)
