@@ -77,7 +77,7 @@ def gradients(job: dict[str, Any]) -> dict[str, float]:
 
     from babelmix.batches import BatchPlan, strategy
     from babelmix.encoders import load_encoder
-    from babelmix.training import StepTexts, TrainingData, resolved
+    from babelmix.training import StepTexts, TrainingData, resolve
     from babelmix.training.trainer import info_nce, prepare
 
     torch.set_num_threads(job["threads"])
@@ -97,7 +97,7 @@ def gradients(job: dict[str, Any]) -> dict[str, float]:
             for side, kind in (("query", "query"), ("passage", "document"))
         ]
         encoder.zero_grad()
-        loss = info_nce(encoder, resolved(settings(job, cached), encoder))(features, None)
+        loss = info_nce(encoder, resolve(settings(job, cached), data, encoder))(features, None)
         loss.backward()
         losses.append(float(loss))
         found.append({name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None})

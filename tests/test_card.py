@@ -123,6 +123,7 @@ def test_two_corpora_stand_side_by_side_and_a_second_audit_replaces_the_first(fo
     assert {r.dataset_name for r in ModelCard(text).data.eval_results} == {"one", "two"}
 
 
+@pytest.mark.slow
 def test_training_again_forgets_the_audits(folder, tiny_static) -> None:
     add_audit(folder, audit(SentenceTransformer(str(folder)), parallel_corpus(20), name="mixed", store=False))
     train(copy.deepcopy(tiny_static), parallel_corpus(), flat_settings(**SETTINGS), folder)

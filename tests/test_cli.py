@@ -276,6 +276,7 @@ def test_a_rate_is_told_to_two_digits(speed: float | None, text: str) -> None:
     assert _progress._RateColumn().render(task).plain == text
 
 
+@pytest.mark.slow
 def test_an_audit_goes_into_the_card_of_a_trained_encoder(
     run: Callable[..., Done], csv: Path, held_out: Path, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_the_tasks_are_those_of_the_corpus(toy: Corpus) -> None:
     assert [t.metadata.name for t in mteb_tasks(toy, ["multi"])] == ["SparseToy-multi"]
 
 
+@pytest.mark.slow
 def test_mteb_finds_what_an_audit_finds(encoder, toy: Corpus, done: Audit, monkeypatch) -> None:
     """All three settings, by mteb's own scoring of the plain SentenceTransformer; per query, for mteb rounds its means."""
     per_query: dict[tuple[str, str], dict[str, dict[str, float]]] = {}

@@ -72,6 +72,7 @@ def test_table_equals_sorting(seed: int, items: int, langs: tuple[str, ...], kee
     check(table, corpus, queries, passages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [None, 700, 4096])
 def test_many_queries_and_long_runs_of_one_language(chunk: int | None) -> None:
     """Several blocks of queries, and more passages of a language than eight-bit counts could hold."""

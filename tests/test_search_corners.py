@@ -305,6 +305,7 @@ def test_damaged_facts_are_one_sentence(tmp_path: Path, tiny_static, change: byt
         assert "another process" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["any", "balanced", "quota=2", "prefer=de"])
 @pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
 def test_what_is_kept_between_depths_changes_no_answer(

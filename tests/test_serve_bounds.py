@@ -89,6 +89,7 @@ def depth_of(value: object) -> int:
     return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(VALUES, st.booleans(), st.sampled_from([None, 1]))
 @example(["\\", '"', '\\"', "[{,", "\\" * (1 << 16), '"' * 70_000, "é" * 40_000], True, None)

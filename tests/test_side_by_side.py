@@ -66,6 +66,7 @@ def test_several_models_are_ranked_tested_and_kept(babelmix, models, toy: Path, 
     assert json.loads(out) == kept
 
 
+@pytest.mark.slow
 def test_one_model_against_a_saved_audit(babelmix, models, toy: Path, tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     assert babelmix("audit", str(models["good"]), "-c", str(toy), "--out", str(before))[0] == 0

@@ -244,6 +244,7 @@ def test_an_audit_in_between_changes_nothing(tiny_bert, tmp_path) -> None:
     assert close(state(snapshots.at[12]), state(blind), 0)
 
 
+@pytest.mark.slow
 def test_damaged_evaluations_are_one_sentence(tiny_bert, tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(load(tiny_bert), tmp_path / "m", Killed(5), checkpoint_every=4)
@@ -335,6 +336,7 @@ def test_weights_are_finite_or_training_diverged(tiny_static, tmp_path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_what_is_told_is_of_what_is_saved(tiny_static, tmp_path) -> None:
     encoder = copy.deepcopy(tiny_static)
     result = run(encoder, tmp_path / "m", start_share=0.9, strategy="cross", learning_rate=0.05)

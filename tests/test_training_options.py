@@ -124,6 +124,7 @@ def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_
 # --- the average with the start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"lora_rank": 4}, {"freeze_embeddings": True}])
 def test_the_start_has_its_exact_share_of_every_weight(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
     start = state(load(tiny_bert))
@@ -136,6 +137,7 @@ def test_the_start_has_its_exact_share_of_every_weight(tiny_bert, tmp_path, chan
     assert close(expected, state(SentenceTransformer(str(tmp_path / "b"))), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.25, 0.9])
 def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, share: float) -> None:
     start = state(tiny_static)
@@ -174,6 +176,7 @@ def test_pooling_is_applied_saved_and_loaded(tiny_bert, tmp_path, mode: str) -> 
     assert json.loads((tmp_path / "m" / "training.json").read_text())["settings"]["pooling"] == mode
 
 
+@pytest.mark.slow
 def test_pooling_decides_what_is_learned(tiny_bert, tmp_path) -> None:
     found = []
     for mode in ("cls", "mean", ""):
@@ -264,6 +267,7 @@ def test_texts_are_cut_in_training_and_not_afterwards(tiny_bert, tmp_path, colla
 # --- memory and precision
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_gradient(tiny_bert, tmp_path) -> None:
     spies, found = [], []
     for change in ({}, {"gradient_checkpointing": True}):
@@ -343,6 +347,7 @@ def test_the_loss_is_info_nce_over_answers_and_hard_negatives(
     assert (abs(hand_made_loss(load(tiny_bert), without, 0.07) - expected) > 0.1) == hard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"gradient_checkpointing": True}])
 def test_gradcache_has_the_gradients_of_the_plain_loss_with_hard_negatives(tiny_bert, tmp_path, change) -> None:
     spies = []
@@ -489,6 +494,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tiny_bert, tmp_path) -> None:
     assert close(state(resumed), state(straight), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt"])
 def test_a_damaged_optimizer_is_one_sentence(tiny_bert, tmp_path, name: str) -> None:
     settings, place = interrupted(tiny_bert, tmp_path)
@@ -594,6 +600,7 @@ def test_another_start_of_the_same_name_does_not_go_on(tiny_bert, tmp_path) -> N
     assert str(place) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_that_left_no_checkpoint_stands_in_no_ones_way(tiny_bert, tmp_path) -> None:
     first = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 5})
     with pytest.raises(KeyboardInterrupt):

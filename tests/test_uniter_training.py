@@ -255,6 +255,7 @@ def test_training_finds_the_image_of_a_text(tmp_path) -> None:
     assert not list(tmp_path.glob("*.pt"))
 
 
+@pytest.mark.slow
 def test_pretraining_learns_every_task(tmp_path) -> None:
     tasks = {"mlm": 1, "mrfr": 1, "mrc": 1, "mrckl": 1, "itm": 1}
     settings = UniterTrainingSettings(pretrain_steps=150, rank_steps=0, learning_rate=4e-3, tasks=tasks)
