@@ -1,4 +1,4 @@
-"""The rank distance that a ranking by chance has."""
+"""The expected rank distance of a random ranking."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import numpy as np
 import numpy.typing as npt
 
 _NODES = 64
-"""Points of the quadrature at most: exact for up to 127 relevant passages, and close for more."""
+"""The largest number of points of the quadrature: exact for up to 127 relevant passages, and close for more."""
 
 
 def distance_by_chance(counts: npt.NDArray[np.int64], pool: npt.NDArray[np.int64] | int) -> npt.NDArray[np.float64]:
     """Expected rank distance of queries whose pool is shuffled.
 
-    With m_l relevant passages in language l and M of them in all, placed at random in a pool of N, the best of any m of
-    them has the expected rank (N + 1) / (m + 1), counted from 1. The worst of the languages' best is, by inclusion and
-    exclusion over sets of languages, an alternating sum of such ranks; with 1 / (m + 1) = int_0^1 t^m dt it is
+    Place m_l relevant passages in language l, M in total, at random in a pool of N passages. The best of any m of them has
+    the expected rank (N + 1) / (m + 1), counted from 1. Each language has a best rank. The worst of these is an alternating
+    sum of such expected ranks (inclusion and exclusion over sets of languages). With 1 / (m + 1) = int_0^1 t^m dt it is
 
-        (N + 1) int_0^1 1 - prod_l (1 - t^m_l) dt,
+        (N + 1) int_0^1 1 - prod_l (1 - t^m_l) dt.
 
-    and the distance is that less (N + 1) / (M + 1). With one relevant passage in each of L languages it is
-    (N + 1) (L - 1) / (L + 1). The integral is of a polynomial of degree M; Gauss-Legendre quadrature.
+    The distance is this minus (N + 1) / (M + 1). With one relevant passage in each of L languages it is
+    (N + 1) (L - 1) / (L + 1). The integrand is a polynomial of degree M, integrated by Gauss-Legendre quadrature.
 
     Args:
         counts: relevant passages by language, int64, shape (queries, languages), 0 for none.
-        pool: passages in the pool, or in each query's, int64, shape (queries,).
+        pool: passages in the pool; or int64, shape (queries,), passages in the pool of each query.
 
     Returns:
-        float64, shape (queries,); 0 where fewer than two languages have a relevant passage.
+        float64, shape (queries,); 0 if fewer than two languages have a relevant passage.
+
+    Example:
+        >>> import numpy as np
+        >>> distance_by_chance(np.array([[1, 1, 1]]), 11).round(3).tolist()
+        [6.0]
 
     """
     kinds, kind = np.unique(np.sort(counts, axis=1), axis=0, return_inverse=True)

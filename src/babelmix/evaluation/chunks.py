@@ -1,4 +1,4 @@
-"""Consecutive passages, read, checked, scaled and ordered by language."""
+"""Chunks: consecutive passages whose vectors are read, checked, scaled and ordered by language."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 COLUMNS = 64
-"""A chunk's columns are padded to a multiple of it: in a narrower or odd product a score may be rounded differently."""
+"""The columns of a chunk are padded to a multiple of this: a narrower or odd product may round a score differently."""
 
 _BYTES = 8
-"""Each language's columns are padded to a multiple of it, so that eight comparisons are added up as one number."""
+"""The columns of a language are padded to a multiple of this, so that eight comparisons are added as one 64-bit number."""
 
 _ADDENDS = 255
-"""How many comparisons fit in each byte of that number."""
+"""The largest count that fits in each byte of that number."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive passages as columns: ordered by language, each language padded with columns that stand for nothing.
+    """The layout of consecutive passages as columns, ordered by language; each language is padded with empty columns.
 
     Args:
-        first: corpus row of its first passage.
+        first: corpus row of the first passage.
         row_at: corpus row of each column, -1 for padding, int64, shape (columns,).
         column_of: column of each passage, int64, shape (passages of the chunk,).
         lang_at: language of each column, int64, shape (columns,).
-        langs: languages it has, ascending, int64, shape (languages of the chunk,).
-        runs: where runs of columns of one language start, in units of eight columns and never longer than can be added
-            up; int64, shape (runs,).
+        langs: its languages, ascending, int64, shape (languages of the chunk,).
+        runs: starts of runs of columns of one language, in units of eight columns, int64, shape (runs,). No run is too long
+            for its comparisons to be added up.
         first_run: the first run of each of `langs`, int64, shape (languages of the chunk,).
 
     """
@@ -49,10 +49,10 @@ class Chunk:
 
     @classmethod
     def of(cls, lang: IntArray, first: int) -> Chunk:
-        """Lay out the passages from corpus row `first` on, whose languages are `lang`."""
+        """Lay out the passages from corpus row `first` on; `lang` has the language of each."""
         langs, sizes = np.unique(lang, return_counts=True)
         padded = -(-sizes // _BYTES) * _BYTES
-        # What is missing from whole multiples is padded as part of the last language.
+        # The padding to a multiple of COLUMNS belongs to the last language.
         padded[-1] += -padded.sum() % COLUMNS
         starts = np.cumsum(padded) - padded
         order = np.argsort(lang, kind="stable")
@@ -68,7 +68,7 @@ class Chunk:
     def read(
         self, embeddings: npt.NDArray[np.floating], similarity: str, start: int, end: int, out: torch.Tensor
     ) -> None:
-        """Read the vectors of corpus rows from `start` to `end`, which are of this chunk, to their columns' rows of `out`.
+        """Read the vectors of corpus rows from `start` to `end`, all in this chunk, into the rows of `out` for their columns.
 
         Raises:
             NotFiniteError: a value is not finite.
@@ -78,11 +78,11 @@ class Chunk:
         out.numpy()[columns] = read(embeddings, np.arange(start, end), "passage", similarity)
 
     def hold(self, passage: IntArray) -> npt.NDArray[np.bool_]:
-        """Which corpus rows are of this chunk, shape of `passage`."""
+        """Whether each corpus row is in this chunk, in the shape of `passage`."""
         return (passage >= self.first) & (passage < self.first + len(self.column_of))
 
     def add_up(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-        """Eight partial counts in each number, uint64, shape (rows, runs); `by_language` takes them apart."""
+        """Eight partial counts in each number, uint64, shape (rows, runs); `by_language` unpacks them."""
         return np.add.reduceat(mask.view(np.uint64), self.runs, axis=1)
 
     def by_language(self, partial: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
@@ -92,12 +92,12 @@ class Chunk:
 
 
 def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, similarity: str) -> Floats:
-    """Some rows as float32, checked, and of length 1 for cosine; what a row becomes does not depend on the others.
+    """Read some rows as float32, check them, and scale them to length 1 for cosine; each row by itself.
 
     Args:
         embeddings: floating, shape (rows of the corpus, dimension); may be memory-mapped.
         rows: corpus rows, ascending, int64.
-        side: what the message calls a row.
+        side: `query` or `passage`, for the message.
         similarity: `"cosine"` or `"dot"`.
 
     Raises:
@@ -107,7 +107,7 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
     consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
     with np.errstate(over="ignore"):
         vectors = np.array(embeddings[rows[0] : rows[-1] + 1] if consecutive else embeddings[rows], dtype=np.float32)
-    # NaN is both the least and the greatest value of an array that has one.
+    # If an array has a NaN, its minimum and its maximum are NaN.
     if vectors.size and not (np.isfinite(vectors.min()) and np.isfinite(vectors.max())):
         row = int(rows[np.argmin(np.isfinite(vectors).all(axis=1))]) + 1
         raise NotFiniteError(
@@ -117,7 +117,7 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         return vectors
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    # Squares of very small and very large values leave float32.
+    # Squares of very small or very large values are outside of float32.
     unsafe = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
     if len(unsafe):
         exact = vectors[unsafe].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Mean rank correlation: whether the same question, asked in another language, orders its answers alike."""
+"""Mean rank correlation: whether a question in another language ranks the same answers in the same order."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from babelmix.evaluation.ranks import IntArray, RankTable, numbered
 
 
 def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    """Mean rank correlation (MRC of arXiv 2509.06195), as far as a rank table knows it.
+    """Mean rank correlation (after MRC of arXiv 2509.06195) over the relevant passages.
 
-    For a query q of item i in language a, the mean over the queries q' of the same item in other languages of Spearman's
-    correlation between the ranks that q and q' give to the relevant passages of i, in the pool of all languages. 1: the
-    language of the question does not matter; 0 is what unrelated orders have; below 0 where each question has its own
-    language first. The correlation over *all* passages would need all scores, which a table does not keep: this one is
-    over the relevant passages, in which bias shows and to which the long tail of the ranking adds nothing.
+    Take a query q of item i, and the queries q' of the same item in other languages. The value of q is the mean over q' of
+    Spearman's correlation between the ranks that q and q' give to the relevant passages of i, in the pool of all languages.
+    1: the language of the question does not matter. 0: the two orders are unrelated. Below 0: each question ranks its own
+    language first. The paper correlates the ranks of *all* passages, which needs all scores; a rank table has the relevant
+    passages only.
 
-    Items with one relevant passage, or with queries in one language, have none. Of two relevant passages a correlation
-    is 1 or -1.
+    An item with one relevant passage, or with queries in one language only, has no value. With two relevant passages a
+    correlation is 1 or -1.
 
     Args:
         table: the rank table.
@@ -33,7 +33,7 @@ def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64
     start = np.flatnonzero(np.diff(query[order], prepend=-1))
     number = np.cumsum(np.diff(query[order], prepend=-1) != 0) - 1
     size = np.bincount(number)[number]
-    # No two passages have one rank, so places are 0..n-1 and their squared deviations sum to n (n^2 - 1) / 12.
+    # Ranks are distinct, so places are 0..n-1, and their squared deviations sum to n (n^2 - 1) / 12.
     deviation = np.arange(len(order)) - start[number] - (size - 1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = np.empty(len(order))
@@ -46,13 +46,13 @@ def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64
     key = item_of_query[asked] * len(table.query_langs) + table.query_lang[asked]
     _, per_lang = np.unique(key, return_inverse=True)
     others = np.bincount(per_item)[per_item] - np.bincount(per_lang)[per_lang]
-    # The mean of products with the others is the product with the others' mean.
+    # The mean of the products with other queries is the product with their mean.
     products = np.bincount(np.searchsorted(asked, query), scaled * (of_item - of_lang), minlength=len(asked))
     known = (others > 0) & ~np.isnan(products)
     return asked[known], products[known] / others[known]
 
 
 def _summed(values: npt.NDArray[np.float64], key: IntArray, passage: IntArray) -> npt.NDArray[np.float64]:
-    """For each pair, the sum over the pairs of the same key and passage, shape (pairs,)."""
+    """For each pair, the sum over all pairs with the same key and passage, shape (pairs,)."""
     _, position = np.unique(key * (int(passage.max(initial=0)) + 1) + passage, return_inverse=True)
     return np.bincount(position, values)[position].astype(np.float64)

@@ -1,4 +1,4 @@
-"""From a block of scores to counts: what outranks each relevant passage, and which passages are the first."""
+"""From a block of scores to counts: how many passages outrank each relevant passage, and which passages come first."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _AT_ONCE = 1 << 18
-"""Scores compared at once: few enough to stay in a core's own cache, many enough to be worth a call."""
+"""Scores in one comparison: few enough for the cache of a core, many enough to outweigh the cost of the call."""
 
 _LOWEST = np.finfo(np.float32).min
-"""No score is below it, only padding."""
+"""No score is below this; padding is."""
 
 
-def count_above(
+def count_outranking(
     scores: Floats, chunk: Chunk, pairs: IntArray, sizes: IntArray, own: Floats, passage: IntArray
 ) -> npt.NDArray[np.int32]:
-    """How many passages of a chunk outrank the relevant passages of a block of queries, by language.
+    """Count, by language, the passages of a chunk that outrank each relevant passage of a block of queries.
 
-    Every relevant passage's score is compared with the whole row: a few passes over scores that are in the cache, no
-    sort. A second pass looks for equal scores, of which the lower corpus row outranks.
+    The score of each relevant passage is compared with the whole row of its query. Nothing is sorted. A second pass finds
+    equal scores; among those, the passage with the lower corpus row outranks.
 
     Args:
         scores: float32, shape (queries, columns of the chunk), -inf in the padding; queries with more pairs come first.
         chunk: the layout of the columns.
-        pairs: index of the first pair of each query in what follows, int64, shape (queries,).
-        sizes: pairs of each query, falling, int64, shape (queries,).
-        own: score of each pair, bitwise what `scores` has for it if its passage is in the chunk; float32, shape (pairs,).
+        pairs: index of the first pair of each query in `own` and `passage`, int64, shape (queries,).
+        sizes: number of pairs of each query, descending, int64, shape (queries,).
+        own: score of each pair, float32, shape (pairs,). If its passage is in the chunk, it is bitwise the value in `scores`.
         passage: corpus row of each pair's passage, int64, shape (pairs,).
 
     Returns:
@@ -47,7 +47,7 @@ def count_above(
     for first in range(0, len(scores), step):
         here = sizes[first : first + step]
         for n in range(int(here[0])):
-            # Since sizes fall, the queries that have an n-th pair are the first ones.
+            # Sizes descend, so the queries with an n-th pair come first.
             some = int(np.searchsorted(-here, -n))
             pair = pairs[first : first + some] + n
             block, threshold, out = scores[first : first + some], own[pair, None], mask[:some]
@@ -65,11 +65,11 @@ def count_above(
 
 @dataclass(frozen=True)
 class Best:
-    """The first passages of every query so far.
+    """The first passages of every query, among the chunks seen so far.
 
     Args:
-        scores: falling, float32, shape (queries, depth).
-        rows: corpus rows, of equal scores the lower first; -1 where there is none yet; int64, shape (queries, depth).
+        scores: descending, float32, shape (queries, depth).
+        rows: corpus rows, int64, shape (queries, depth); of equal scores the lower row first; -1 for none.
 
     """
 
@@ -78,16 +78,16 @@ class Best:
 
     @classmethod
     def none_yet(cls, queries: int, depth: int) -> Best:
-        """Of `queries` queries, the first `depth` passages each."""
+        """Room for the first `depth` passages of each query."""
         return cls(np.full((queries, depth), -np.inf, dtype=np.float32), np.full((queries, depth), -1, dtype=np.int64))
 
     def update(self, scores: Floats, chunk: Chunk, queries: IntArray) -> None:
-        """Take in a block of scores.
+        """Add a block of scores.
 
         Args:
             scores: float32, shape (queries of the block, columns of the chunk), -inf in the padding.
-            chunk: the layout of the columns; its rows are higher than any before.
-            queries: rows of `self` that the block is of, int64, shape (queries of the block,).
+            chunk: the layout of the columns; its corpus rows are higher than those of all chunks before.
+            queries: the queries of the block, as rows of `self`, int64, shape (queries of the block,).
 
         """
         depth = self.scores.shape[1]
@@ -108,11 +108,11 @@ class Best:
 
 
 def _lower_bound(scores: Floats, depth: int) -> Floats:
-    """For each row a number that at least `depth` of its scores reach, -inf where it has fewer; shape (rows,)."""
+    """For each row, a number that at least `depth` of its scores reach; -inf if it has fewer scores; shape (rows,)."""
     rows, columns = scores.shape
     if columns < depth:
         return np.full(rows, -np.inf, dtype=np.float32)
-    # The best of disjoint sets of scores are themselves scores: fewer to choose from, and close enough.
+    # The maxima of disjoint sets of scores are scores too: a smaller set to search, and a close bound.
     fold = next(n for n in (16, 8, 4, 2, 1) if columns // n >= depth)
     best = scores.reshape(rows, fold, -1).max(axis=1)
     return np.partition(best, best.shape[1] - depth, axis=1)[:, -depth]

@@ -1,14 +1,14 @@
-"""From a rank table to measures: a value per query in cells (languages, pairs) and groups.
+"""From a rank table to measures: one value per query, with its cell (a language, or a pair of languages) and its group.
 
 | setting | pool | cells |
 |---|---|---|
 | mono | passages of the query's language | query languages |
 | cross | passages of one other language | ordered pairs query language > passage language |
 | multi | all passages | query languages |
-| bias | all passages | query languages; over query languages: all pictures at once |
+| bias | all passages | query languages; of metrics over query languages: all pictures in one cell |
 
-A query takes part in a cell if it has a relevant passage in that cell's pool: on data of sparse coverage the
-cross-lingual cells hold only the questions that both languages have (arXiv 2408.10536 on MLQA-R).
+A query counts in a cell if it has a relevant passage in the pool of the cell. If not every item exists in every language, a
+cross-lingual cell has only the questions that exist in both languages (arXiv 2408.10536 on MLQA-R).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from babelmix.evaluation.ranks import RankTable, numbered
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """One number per query (and, in the cross setting, per passage language).
+    """One value per query; in the cross-lingual setting one value per query and passage language.
 
     Args:
         setting: `mono`, `cross`, `multi` or `bias`.
-        metric: the metric's name.
-        cells: names of the cells whose means make the macro-average.
+        metric: the name of the metric.
+        cells: the names of the cells; the macro-average is the mean over cells.
         cell: cell of each value, int64, shape (values,).
-        group: group of each value, int64, shape (values,), the same numbering in all measures of one table.
+        group: group of each value, int64, shape (values,); all measures of one table have the same numbering.
         values: float64, shape (values,).
-        lower_is_better: whether less is better; None where neither is.
-        aggregate: what stands for the values of a cell: their `mean` or their `median`.
+        lower_is_better: whether lower values are better; None if neither is.
+        aggregate: how the values of a cell are aggregated: by their `mean` or their `median`.
 
     """
 
@@ -58,23 +58,26 @@ class Measure:
         return f"{self.setting}/{self.metric}"
 
     def cell_values(self) -> npt.NDArray[np.float64]:
-        """Mean (or median) per cell, shape (cells,); cells without a query are not part of a measure."""
+        """Mean (or median) of each cell, shape (cells,)."""
         if self.aggregate == "median":
             return np.array([np.median(self.values[self.cell == cell]) for cell in range(len(self.cells))])
         counts = np.bincount(self.cell, minlength=len(self.cells))
         return np.bincount(self.cell, self.values, minlength=len(self.cells)) / counts
 
     def macro(self) -> float:
-        """Mean over the cells: every language (or ordered pair) counts the same."""
+        """Mean over the cells: every language (or ordered pair of languages) has the same weight."""
         return float(self.cell_values().mean())
 
 
 def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[str, Measure]:
-    """All measures of a table by `setting/metric`; a setting without any query is left out.
+    """Compute all measures of a rank table; a setting without any query is left out.
 
     Args:
         table: the rank table.
-        metrics: ranking metrics for the three settings; the bias metrics are always there.
+        metrics: the ranking metrics of the three settings; all bias metrics are always computed.
+
+    Returns:
+        The measures by `setting/metric`.
 
     Raises:
         ConfigError: there is no such metric.

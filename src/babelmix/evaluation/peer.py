@@ -1,4 +1,4 @@
-"""PEER: the probability that relevant passages of all languages have equal expected ranks."""
+"""PEER: a test whether relevant passages of all languages have equal expected ranks."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ Floats = npt.NDArray[np.float64]
 def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]:
     """PEER (Yang et al. 2024, Language Fairness in Multilingual Information Retrieval, arXiv 2405.00978) of a table.
 
-    For a query, the p-value of a Kruskal-Wallis test whether the ranks of its relevant passages differ by their language,
-    as `scipy.stats.kruskal` computes it: ranks in the pool of all languages, ranked again among the passages tested,
-    chi-squared with a degree of freedom less than there are languages. Passages of one grade are tested with each other,
-    and p-values of several grades averaged, all alike. A ranking that is fair by chance has 0.5 on average, a ranking in
-    which the languages lie apart is near 0.
+    The value of a query is the p-value of a Kruskal-Wallis test: do the ranks of its relevant passages differ by language?
+    It is computed as `scipy.stats.kruskal` does: ranks in the pool of all languages are ranked again among the tested
+    passages; the statistic has a chi-squared distribution with one degree of freedom less than there are languages.
+    Passages of one grade are tested together, and the p-values of several grades are averaged. A ranking that is fair by
+    chance has 0.5 on average. A ranking in which the languages lie apart has a value near 0.
 
-    This is not quite the authors' package: there ranks have a cut-off, behind which all passages share a rank, while here
-    all ranks are known; there places in the ranking stand in the statistic as they are; and there a query whose relevant
-    passages are of one language has 1, while here it has no value.
+    The authors' package differs in three points. Its ranks have a cut-off, behind which all passages share one rank; here all
+    ranks are known. It puts ranks into the statistic without ranking them again. It gives 1 to a query whose relevant passages
+    are of one language; here such a query has no value.
 
-    Where each language has one relevant passage, the statistic is the same whatever the ranks are. Such a query has no
-    value either. `by_group` makes one test of the queries of one language in one group (page, article), with the ranks
-    of all their relevant passages: that is ours, not the paper's, and says something about parallel corpora too.
+    If each language has one relevant passage, the statistic does not depend on the ranks. Such a query has no value either.
+    With `by_group` one test covers the queries of one language in one group (page, article), with the ranks of all their
+    relevant passages. This is babelmix's extension of the paper, and works on parallel corpora too.
 
     Args:
         table: the rank table.
         by_group: test the queries of one language and group together.
 
     Returns:
-        Query rows (of a group its first), int64, shape (values,), and values from 0 to 1, float64, shape (values,).
+        Query rows (the first of a group), int64, shape (values,), and values from 0 to 1, float64, shape (values,).
 
     """
     unit = table.pair_query
@@ -55,16 +55,15 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
 
 
 def kruskal_wallis(test: IntArray, sample: IntArray, value: IntArray) -> Floats:
-    """P-values of many Kruskal-Wallis tests (Kruskal and Wallis 1952), ties corrected for.
+    """P-values of many Kruskal-Wallis tests (Kruskal and Wallis 1952), corrected for ties.
 
     Args:
-        test: which test a value is part of, from 0 on, int64, shape (values,).
-        sample: the sample a value is of, int64, shape (values,).
-        value: what is compared, shape (values,).
+        test: the test of each value, from 0 on, int64, shape (values,).
+        sample: the sample of each value, int64, shape (values,).
+        value: the values to compare, shape (values,).
 
     Returns:
-        float64, shape (tests,); NaN where there are not two samples, where no sample has two values, or where all values
-        are equal.
+        float64, shape (tests,); NaN if a test has fewer than two samples, no sample with two values, or equal values only.
 
     """
     order = np.lexsort((value, test))

@@ -1,4 +1,4 @@
-"""Noise on queries: how much mAP each language loses by typos, case, script and spacing."""
+"""Perturbed queries: how much mAP each language loses by typos, case, script and spacing."""
 
 from __future__ import annotations
 
@@ -27,20 +27,33 @@ from babelmix.evaluation.systems import EncoderSystem
 
 PERTURBATIONS = ("typos", "case", "script", "spacing")
 TYPOS = 0.05
-"""Share of letters with a typo."""
+"""The default share of letters with a typo."""
 _SPACES = 0.2
 
 
 def perturb(text: str, kind: str, *, seed: int = 0, rate: float = TYPOS) -> str:
-    """A text with noise, which depends on nothing but the text, the kind, the seed and the rate.
+    """Add noise to a text; the result depends on the arguments only.
 
     - `typos`: each letter, with probability `rate`, is swapped with the next character, dropped, or doubled.
-    - `case`: upper case becomes lower and the other way round; scripts without case stay.
-    - `script`: compatibility variants (full width, ligatures) become plain (NFKD), accents and the points of Hebrew and Arabic
-      are dropped (canonical combining classes from 200 on, and 10 to 35), and the rest is composed again (NFC).
+    - `case`: upper case becomes lower case and lower case upper case; scripts without case do not change.
+    - `script`: compatibility variants (full width, ligatures) become plain (NFKD); accents and the points of Hebrew and Arabic
+      are dropped (canonical combining classes 200 and above, and 10 to 35); the rest is composed again (NFC).
     - `spacing`: each space, with probability 0.2, is dropped or doubled.
 
-    A text of which nothing would be left is given back as it is.
+    A text that would become blank is returned unchanged.
+
+    Args:
+        text: the text.
+        kind: `typos`, `case`, `script` or `spacing`.
+        seed: of the noise.
+        rate: the probability of a typo in each letter, from 0 to 1.
+
+    Returns:
+        The text with noise.
+
+    Example:
+        >>> perturb("Café", "case"), perturb("Café", "script")
+        ('cAFÉ', 'Cafe')
 
     Raises:
         AuditError: there is no such kind, or the rate is not between 0 and 1.
@@ -97,29 +110,30 @@ def perturb_loss(
     store: bool = True,
     bf16: bool = False,
 ) -> dict[str, Any]:
-    """What mAP in the pool of all languages each query language loses by noise on its queries.
+    """Measure how much multilingual mAP each query language loses if its queries are perturbed.
 
-    Passages come from the store of embeddings, and the clean figures from the audit: only noisy queries are encoded anew.
+    The embeddings of passages come from the user's cache, and the results on clean queries from the audit. Only the
+    perturbed queries are embedded.
 
     Args:
-        encoder: the encoder.
+        encoder: the encoder of the audit.
         corpus: the corpus of the audit, of texts.
-        clean: the audit of both.
-        kinds: see `perturb`.
+        clean: the audit.
+        kinds: kinds of noise; see `perturb`.
         seed: of the noise.
-        rate: of typos.
-        batch_size: texts a forward pass.
+        rate: the probability of a typo in each letter.
+        batch_size: texts per forward pass.
         store: keep embeddings in the user's cache.
         bf16: as in the audit.
 
     Returns:
-        `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind `changed` (the share of queries that noise changed),
-        `mAP`, `lost` (clean less noisy) and `interval` (of the loss: low and high), each by language; and `mean`, the loss over
-        all languages with its `low` and `high`. Intervals are 95 % paired bootstrap intervals over groups: the same groups are
-        drawn for clean and noisy queries.
+        `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind, and then by language, `changed` (the share of queries
+        that the noise changed), `mAP`, `lost` (clean minus perturbed) and `interval` (of the loss: low and high); and `mean`,
+        the loss over all languages with its `low` and `high`. Intervals are 95 % paired bootstrap intervals over groups: the
+        same groups are drawn for clean and perturbed queries.
 
     Raises:
-        AuditError: the corpus has pictures, it is not that of the audit, or there is no such kind.
+        AuditError: the corpus has pictures, it is not that of the audit, there is no such kind, or the list of kinds is empty.
 
     """
     if corpus.has_images:
@@ -171,7 +185,7 @@ def _by_language(measure: Measure) -> dict[str, float]:
 
 
 def _lost(clean: Measure, noisy: Measure) -> tuple[Estimate, dict[str, Estimate]]:
-    """What the queries lost, over all languages and in each: a query's own values are compared."""
+    """The loss over all languages and in each; the two values of each query are compared."""
     same = clean.cells == noisy.cells and np.array_equal(clean.cell, noisy.cell)
     if not same or not np.array_equal(clean.group, noisy.group):
         raise AuditError("the audit is of another corpus than the one whose queries noise is for; audit it first")

@@ -22,19 +22,19 @@ from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 
 SHARE_CUTOFFS = (1, 5, 10, 20)
-"""The k for which the languages of the first k answers are counted."""
+"""The k for which a table counts the languages of the first k answers."""
 
 SAVED = ("ranks.parquet", "queries.parquet", "metrics.json")
-"""The files of an audit that others are read from; what it shows to people is made of them."""
+"""The files of an audit that are read again; the report is made from them."""
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class RankTable:
-    """What one pass over all scores leaves behind; every metric of an audit follows from it.
+    """The result of one pass over all scores; every metric of an audit follows from it.
 
-    Queries without a relevant passage take part in the language shares only.
+    Queries without a relevant passage count in the language shares only.
 
     Args:
         query_langs: languages of the queries, sorted; `query_lang` indexes it.
@@ -43,7 +43,7 @@ class RankTable:
         query_item: item of each query row, shape (queries,).
         query_group: group of each query row, shape (queries,).
         query_lang: int64, shape (queries,).
-        pair_query: query row of each pair of a query row and a relevant passage row, int64, shape (pairs,), ascending.
+        pair_query: a pair is a query row and a relevant passage row; the query row of each, ascending, int64, shape (pairs,).
         pair_passage: passage row of each pair, int64, shape (pairs,).
         pair_lang: language of the passage of each pair, int64, shape (pairs,).
         pair_grade: how relevant the passage is, from 1 on, int64, shape (pairs,).
@@ -51,8 +51,8 @@ class RankTable:
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
         about: what the audit is about; a mapping becomes `AuditFacts`.
-        excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query, and so
-            are in neither `outranking_counts` nor `top`; None where there is no such passage.
+        excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query; they
+            count neither in `outranking_counts` nor in `top`. None if there is no such passage.
 
     """
 
@@ -82,7 +82,7 @@ class RankTable:
         return self.outranking_counts
 
     def pools(self, query: IntArray) -> IntArray:
-        """How many passages of each language are candidates for some query rows, shape (rows, languages)."""
+        """The number of candidate passages in each language, for some query rows, shape (rows, languages)."""
         if self.excluded is None:
             return np.broadcast_to(self.pool_sizes, (len(query), len(self.pool_sizes)))
         return self.pool_sizes - self.excluded[query]
@@ -96,7 +96,7 @@ class RankTable:
         return self.outranking_counts[np.arange(len(self.outranking_counts)), self.pair_lang].astype(np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write `ranks.parquet` (a row a pair) and `queries.parquet` (a row a query), each whole or not at all."""
+        """Write `ranks.parquet` (one row per pair) and `queries.parquet` (one row per query), each whole or not at all."""
         pairs: dict[str, Any] = {
             "query_row": self.pair_query,
             "passage_row": self.pair_passage,
@@ -117,7 +117,7 @@ class RankTable:
         }
         if self.excluded is not None:
             queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
-        # What is written anew has none until all of it is there; see `Audit.save`.
+        # Checksums are written last; see `Audit.save`.
         (folder / CHECKSUMS).unlink(missing_ok=True)
         facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about.as_json()}
         for name, columns in (("ranks", pairs), ("queries", queries)):
@@ -127,22 +127,22 @@ class RankTable:
 
     @classmethod
     def load(cls, folder: Path) -> RankTable:
-        """Read what `save` wrote.
+        """Read a folder that `save` wrote.
 
         Raises:
-            AuditError: the folder is no audit, or its files are damaged or of two audits.
+            AuditError: the folder is no audit, or its files are damaged, or of two audits.
 
         """
         for name in ("ranks.parquet", "queries.parquet"):
             if not (folder / name).is_file():
                 raise AuditError(f"{folder}: is not a finished audit (there is no {name}); run  babelmix audit  again")
-        # An earlier version wrote none.
+        # Earlier versions wrote no checksums.
         if has_checksums(folder) and (bad := damaged_file(folder, SAVED)) is not None:
             raise AuditError(f"{folder}: {bad} is damaged, or of another audit; run  babelmix audit  again")
         try:
             pairs, queries = pq.read_table(folder / "ranks.parquet"), pq.read_table(folder / "queries.parquet")
             metadata = pairs.schema.metadata[b"babelmix"]
-            # As bytes: a number that is none is not equal to itself.
+            # Compared as bytes: NaN is not equal to itself.
             if queries.schema.metadata[b"babelmix"] != metadata:
                 raise AuditError(
                     f"{folder}: ranks.parquet and queries.parquet are of two audits, as the second was stopped while it was "
@@ -151,7 +151,7 @@ class RankTable:
             facts = json.loads(metadata)
             passage_langs = tuple(n.removeprefix("above:") for n in pairs.column_names if n.startswith("above:"))
             query_lang = queries["lang"].combine_chunks()
-            # Parquet may store the dictionary in another order than it was written in.
+            # Parquet may change the order of the dictionary.
             names = sorted(query_lang.dictionary.to_pylist())
             index = {name: i for i, name in enumerate(names)}
             columns = [queries[f"top{k}:{lang}"].to_numpy() for k in facts["cutoffs"] for lang in passage_langs]
@@ -187,7 +187,7 @@ class RankTable:
 
 
 def _check_rows(table: RankTable) -> None:
-    """Raise unless pairs are of the table's queries, in order: files of earlier versions have no checksums.
+    """Check that the pairs are of the table's queries, in order: files of earlier versions have no checksums.
 
     Raises:
         ValueError: they are not.
@@ -208,13 +208,13 @@ def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[
 
 
 def numbered(names: npt.NDArray[np.object_]) -> IntArray:
-    """The place of each name among the distinct ones, sorted, from 0 on, int64, shape (names,)."""
-    # numpy would pad every name to the longest.
+    """Number names by their sorted order; equal names have the same number, from 0 on, int64, shape (names,)."""
+    # numpy would pad every name to the length of the longest.
     return pl.Series(names.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def relevant_pairs(corpus: Corpus, *, copies: Copies = "wrong") -> tuple[IntArray, IntArray, IntArray]:
-    """All pairs of a query row and a relevant passage row; with `copies="relevant"` copies of these are relevant too.
+    """All pairs of a query row and a relevant passage row; with `copies="relevant"`, copies of them are relevant too.
 
     Returns:
         Query rows, passage rows and grades, int64, shape (pairs,), sorted by query row, then passage row.
@@ -228,7 +228,7 @@ def relevant_pairs(corpus: Corpus, *, copies: Copies = "wrong") -> tuple[IntArra
 
 
 def excluded_pairs(corpus: Corpus, *, copies: Copies = "wrong") -> tuple[IntArray, IntArray]:
-    """All pairs of a query row and a passage row that is no candidate for it; with `copies="excluded"` copies of answers too.
+    """All pairs of a query row and an excluded passage row; with `copies="excluded"`, copies of answers are excluded too.
 
     Returns:
         Query rows and passage rows, int64, shape (pairs,), sorted by query row, then passage row.

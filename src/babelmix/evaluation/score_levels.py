@@ -1,9 +1,9 @@
-"""Whether a score means the same in every language, so that one threshold does for all.
+"""Score levels: whether a score means the same in every language, so that one threshold fits all.
 
-Ranks within one language say nothing about it. A threshold ("similar enough") and lists merged from several searches need
-scores that mean the same everywhere. Metric learning calls the lack of it threshold inconsistency, and measures how much the
-error rates at one threshold vary over classes (Zhang et al., ICLR 2024, arXiv 2307.04047); here the classes are languages.
-What a search can do about it is `babelmix.search.calibration`.
+Ranks within one language do not show it. A threshold ("similar enough") and lists merged from several searches need scores
+that mean the same everywhere. Metric learning calls the lack of this threshold inconsistency, and measures how much the error
+rates at one threshold vary between classes (Zhang et al., ICLR 2024, arXiv 2307.04047). Here the classes are languages.
+`babelmix.search.calibration` adjusts the scores of an index.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from babelmix.evaluation.chunks import read
 from babelmix.evaluation.ranks import IntArray, RankTable, excluded_pairs
 
 SAMPLE = 1000
-"""Relevant pairs, and irrelevant ones, of a query language and a passage language at most."""
+"""The largest sample of relevant pairs, and of irrelevant ones, of one query language and one passage language."""
 
 PAIRS = 200_000
-"""The same of all languages together."""
+"""The largest sample of all languages together."""
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -35,7 +35,7 @@ PASSING = 0.01
 """Share of irrelevant pairs above the threshold at which languages are compared."""
 
 _ENUMERATED = 16
-"""If a cell has up to so many times the sample, all its pairs are looked at; else random ones."""
+"""A cell with at most this many times the sample is enumerated; of a larger one, pairs are drawn at random."""
 
 Floats = npt.NDArray[np.float64]
 Embedded = npt.NDArray[np.floating]
@@ -53,21 +53,21 @@ def score_levels(
     seed: int = 0,
     copies: Copies = "wrong",
 ) -> dict[str, Any] | None:
-    """How scores are distributed in each language, and what one threshold for all languages costs.
+    """Measure how scores are distributed in each language, and what one threshold for all languages costs.
 
-    Of each cell, a query language and a passage language, up to `sample` relevant and as many irrelevant pairs are drawn
-    without replacement; if it has no more, they are all taken. The sample depends on the seed and the corpus only, so every
-    encoder is asked about the same pairs. Where cells are put together, each counts the same.
+    A cell is a query language with a passage language. From each cell, up to `sample` relevant and as many irrelevant pairs are
+    drawn without replacement; a smaller cell is taken whole. The sample depends on the seed and the corpus only, so that every
+    encoder is measured on the same pairs. When cells are combined, each counts the same.
 
-    Languages are those of the passages or, if these are all of one (pictures), those of the queries. Let m_l and v_l be the mean
-    and the variance of the scores of language l's irrelevant pairs, and s^2 the mean of v_l over languages.
+    Languages are those of the passages; if all passages are of one language (pictures), those of the queries. Let m_l and v_l be
+    the mean and the variance of the scores of irrelevant pairs in language l, and s^2 the mean of v_l over languages.
 
-    - `uneven`: the standard deviation of m_l over languages, over s (Cohen's f, 1988): 0 if they are all as high.
-    - `shift` of a language: by how much its 0.99 quantile of irrelevant scores is above the mean over languages, over s.
-    - `passing` of a language: the share of its irrelevant pairs above the one threshold that 1 % of all are above.
-    - `auc`: the probability that a relevant pair has a higher score than an irrelevant one (a tie counts half), if both are of
-      any languages (`one_threshold`), of one language (`each_language`), of one cell (`each_pair`), the latter two averaged. By
-      how much the first is lower is what one threshold costs.
+    - `uneven`: the standard deviation of m_l over languages, divided by s (Cohen's f, 1988); 0 if all m_l are equal.
+    - `shift` of a language: its 0.99 quantile of irrelevant scores minus the mean over languages, divided by s.
+    - `passing` of a language: the share of its irrelevant pairs above one common threshold, which 1 % of all pairs exceed.
+    - `auc`: the probability that a relevant pair has a higher score than an irrelevant one (a tie counts half): for pairs of
+      any languages (`one_threshold`), within one language (`each_language`) and within one cell (`each_pair`); the latter two
+      are averages. The difference to the first is what one threshold costs.
 
     Args:
         table: the rank table of the corpus.
@@ -75,17 +75,17 @@ def score_levels(
         queries: floating, shape (queries, dimension), in row order; may be memory-mapped.
         passages: floating, shape (passages, dimension), in row order; may be memory-mapped.
         similarity: `"cosine"` or `"dot"`.
-        sample: relevant pairs, and irrelevant ones, of a cell at most.
-        limit: the same of all cells; if they are many, each has fewer.
+        sample: the largest number of relevant pairs, and of irrelevant ones, of a cell.
+        limit: the largest number over all cells; with many cells, each has fewer.
         seed: of the sample.
-        copies: see `babelmix.evaluation.scoring.rank_table`; what is excluded is not irrelevant.
+        copies: see `babelmix.evaluation.scoring.rank_table`; an excluded passage is not irrelevant.
 
     Returns:
-        JSON-serialisable: `side` (whose languages), `sample` (of a cell at most), `seed`, `quantiles`, `std` (s), `uneven`,
-        `uneven_pairs` (the same over cells), `auc`, `langs` (by language `irrelevant` and `relevant`, each with `pairs`, `mean`,
-        `std` and `quantiles`; and `shift`, `passing`, `auc`) and `pairs` (by `query language > passage language` the means
-        `irrelevant` and `relevant`, and `auc`). What has no pair is None, and so is all of it where there is one language only
-        or no irrelevant pair.
+        JSON-serialisable: `side` (whose languages), `sample` (the largest sample of a cell), `seed`, `quantiles`, `std` (s),
+        `uneven`, `uneven_pairs` (the same over cells), `auc`, `langs` (by language `irrelevant` and `relevant`, each with
+        `pairs`, `mean`, `std` and `quantiles`; and `shift`, `passing`, `auc`) and `pairs` (by `query language > passage
+        language` the means `irrelevant` and `relevant`, and `auc`). A value without any pair is None. The result is None if
+        there is only one language, or no irrelevant pair.
 
     Raises:
         NotFiniteError: an embedding is not finite.
@@ -142,14 +142,14 @@ def score_levels(
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Scores, rising, float64, shape (pairs,), and what each weighs, together 1."""
+    """Scores in ascending order, float64, shape (pairs,), and their weights, which sum to 1."""
 
     values: Floats
     weights: Floats
 
     @classmethod
     def of(cls, parts: Iterable[Floats]) -> _Sample:
-        """Put parts together, each of which counts the same."""
+        """Combine parts; each part has the same weight."""
         some = [part for part in parts if len(part)]
         values = np.concatenate([*some, np.empty(0)])
         weights = np.concatenate([*(np.full(len(part), 1 / len(part) / len(some)) for part in some), np.empty(0)])
@@ -168,10 +168,10 @@ class _Sample:
         return np.cumsum(self.weights)
 
     def quantile(self, share: float) -> float | None:
-        """The lowest score that such a share of the weight is not above."""
+        """The lowest score such that at least this share of the weight is not above it."""
         if not len(self):
             return None
-        # Rounding must not carry what is on an edge over it.
+        # A share that is exactly on an edge must not pass it by rounding.
         place = int(np.searchsorted(self._edges, share - 1e-9))
         return float(self.values[min(place, len(self) - 1)])
 
@@ -188,20 +188,20 @@ class _Sample:
         return {"pairs": len(self), "mean": self.mean, "std": std, "quantiles": list(map(self.quantile, QUANTILES))}
 
     def share_below(self, values: Floats) -> Floats:
-        """The share of the weight below each value, and half of that which equals it; shape (values,)."""
+        """The share of the weight below each value, plus half of the share equal to it; shape (values,)."""
         edges = np.concatenate([[0.0], self._edges])
         return (edges[np.searchsorted(self.values, values)] + edges[np.searchsorted(self.values, values, "right")]) / 2
 
 
 class _Cells:
-    """Cells put together: the scores of irrelevant pairs and of relevant ones of each."""
+    """Combined cells; each cell is the scores of its irrelevant pairs and of its relevant ones."""
 
     def __init__(self, cells: Sequence[tuple[Floats, Floats]]) -> None:
         self._whole = [cell for cell in cells if len(cell[0]) and len(cell[1])]
         self.irrelevant, self.relevant = (_Sample.of(cell[sort] for cell in cells) for sort in (0, 1))
 
     def auc(self) -> float | None:
-        """Of the cells that have pairs of both sorts."""
+        """The AUC over the cells that have pairs of both sorts; None if there is none."""
         if not self._whole:
             return None
         irrelevant, relevant = (_Sample.of(cell[sort] for cell in self._whole) for sort in (0, 1))
@@ -209,12 +209,12 @@ class _Cells:
 
 
 def _uneven(parts: Iterable[_Cells]) -> tuple[float, float]:
-    """The standard deviation within parts, and that of their means over it."""
+    """The standard deviation within parts, and the standard deviation of their means divided by it."""
     some = [part.irrelevant for part in parts if len(part.irrelevant)]
     means = [float(one.weights @ one.values) for one in some]
     within = [float(one.weights @ (one.values - mean) ** 2) for one, mean in zip(some, means, strict=True)]
     std = float(np.mean(within)) ** 0.5
-    # Equal scores must not seem to differ by rounding.
+    # Equal scores must not differ by rounding.
     std = std if std > 1e-9 * max(map(abs, means)) else 0.0
     return std, float(np.std(means)) / std if std > 0 else 0.0
 
@@ -233,7 +233,7 @@ def _over(value: float | None, level: float | None, std: float) -> float | None:
 def _drawn(
     table: RankTable, corpus: Corpus, names: Sequence[tuple[str, str]], count: int, seed: int, copies: Copies
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Of each cell irrelevant and relevant pairs of a query row and a passage row, int64, shape (2, pairs)."""
+    """For each cell, irrelevant and relevant pairs: query rows and passage rows, int64, shape (2, pairs)."""
     query_rows = _rows_by_language(table.query_lang, len(table.query_langs))
     passage_lang = pl.Series(corpus.passages["lang"].to_pylist(), dtype=pl.Enum(table.passage_langs)).to_physical()
     passage_rows = _rows_by_language(passage_lang.to_numpy().astype(np.int64), len(table.passage_langs))
@@ -263,12 +263,12 @@ def _drawn(
 
 
 def _rows_by_language(lang: IntArray, langs: int) -> list[IntArray]:
-    """The rows of each language, rising."""
+    """The rows of each language, in ascending order."""
     return np.split(np.argsort(lang, kind="stable"), np.cumsum(np.bincount(lang, minlength=langs))[:-1])
 
 
 def _some(values: IntArray, count: int, rng: np.random.Generator) -> IntArray:
-    """At most so many of the values, each as likely, in their order."""
+    """At most `count` of the values, drawn uniformly, in their order."""
     return values if len(values) <= count else values[np.sort(rng.choice(len(values), count, replace=False))]
 
 

@@ -1,13 +1,13 @@
-"""From embeddings to the rank table: every query against every passage, a block at a time, reduced at once to counts.
+"""From embeddings to the rank table: every query is scored against every passage, and the scores are reduced to counts.
 
-Passages are taken in chunks of consecutive rows, queries in blocks, and the product of a block and a chunk is the only
-matrix of scores that exists. A worker multiplies and counts on one core while the others do the same with other blocks.
+Passages come in chunks of consecutive rows, queries in blocks. Only the scores of one block and one chunk exist at a time.
+Each worker multiplies and counts on one core.
 
-A count is exact only if the score of a pair is one number wherever it is computed. A matrix product rounds the same dot
-product differently when a matrix is very narrow or ends in an odd number of columns, so the rows of a block and the
-columns of a chunk are padded to whole multiples: with oneDNN and MKL a score then depends on its two vectors alone, and
-a test holds the library at hand to it. With several chunks each relevant passage's score is computed beforehand; it is
-compared with what the block's own product gives, and the pass is made again with the latter should any differ.
+A count is exact only if the score of a pair is the same number wherever it is computed. A matrix product rounds the same dot
+product differently when a matrix is very narrow or has an odd number of columns. Therefore the rows of a block and the
+columns of a chunk are padded to multiples: with oneDNN and MKL a score then depends on its two vectors alone, which a test
+checks on the library in use. With several chunks, the score of each relevant passage is computed first. It is compared with
+the score in the block's own product; if any differ, the pass is repeated with the latter.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import AuditError, NotFiniteError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.chunks import COLUMNS, Chunk, read
-from babelmix.evaluation.counting import Best, count_above
+from babelmix.evaluation.counting import Best, count_outranking
 from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 
 _BLOCK = 256
-"""Queries multiplied at once: fewer make the product slower, more fall out of the caches."""
+"""Queries in one product: fewer make it slower, more do not fit the caches."""
 
 _ROWS = 16
-"""A block's rows are padded to a multiple of it, for the same reason as a chunk's columns."""
+"""The rows of a block are padded to a multiple of this, for the same reason as the columns of a chunk."""
 
 _PIECE = 1024
-"""Passages read, checked and scaled at once."""
+"""Passages that are read, checked and scaled in one step."""
 
 _CHUNK = 16384
-"""Passages of a chunk at most."""
+"""The largest number of passages in a chunk."""
 
 _SUMMED = 256
-"""Dimensions summed at once where oneDNN is not there."""
+"""Dimensions in one sum, if oneDNN is not available."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,35 +63,46 @@ def rank_table(
     chunk: int | None = None,
     copies: Copies = "wrong",
 ) -> RankTable:
-    """Score every query against every passage and reduce at once to counts.
+    """Score every query against every passage, and count what outranks each relevant passage.
 
-    Scores are float32. Of two passages with equal scores the one in the lower row of the corpus stands first, as in a
-    stable sort; passages with equal vectors have equal scores. A zero vector has cosine 0 with everything (and
-    dot product 0), so it ties with every passage orthogonal to the query. NaN and infinity are refused.
+    Scores are float32. Of two passages with equal scores, the one in the lower row of the corpus ranks first, as in a
+    stable sort. Passages with equal vectors have equal scores. A zero vector has cosine 0 and dot product 0 with everything, so
+    it ties with every passage orthogonal to the query. NaN and infinity are refused.
 
-    Neither the scores nor, where they are memory-mapped, the embeddings are ever held as a whole; what grows with the
-    corpus is the table itself. The table does not depend on `memory` or `chunk`.
+    The scores are never held as a whole, nor are memory-mapped embeddings. Only the table itself grows with the corpus. The
+    table does not depend on `memory` or `chunk`.
+
+    Passages that the corpus excludes for a query (`Corpus.excluded`) are not in that query's pool: they outrank nothing and
+    are among no first answers.
 
     Args:
-        corpus: what the embeddings are of.
+        corpus: the corpus of the embeddings.
         query_embeddings: floating, shape (queries, dimension), in row order; may be memory-mapped.
         passage_embeddings: floating, shape (passages, dimension), in row order; may be memory-mapped.
         similarity: `"cosine"` or `"dot"`.
         cutoffs: the k for which the languages of the first k answers are counted.
         about: facts kept with the table.
-        memory: bytes for chunks of passages, at most a third, and blocks of scores: more of it keeps more cores busy.
-            If this is less than one chunk of 64 passages and one block take, it is exceeded.
-        chunk: passages taken at once; by default what `memory` allows, at most 16,384.
-        copies: what passages count as that have the content of a relevant one and are of another item: `wrong`, `relevant`
-            with its grade, or `excluded`, which is neither; see `babelmix.corpus.copies`.
+        memory: bytes for chunks of passages (at most a third) and blocks of scores; more memory keeps more cores busy. One
+            chunk of 64 passages and one block are always allocated, even if they need more.
+        chunk: passages in a chunk; by default as many as `memory` allows, at most 16,384.
+        copies: what passages of other items count as if they have the content of a relevant one: `wrong`, `relevant` with
+            its grade, or `excluded`, which is neither; see `babelmix.corpus.copies`.
 
-    Passages that the corpus excludes for a query (`Corpus.excluded`) are not in that query's pool: they outrank nothing and
-    stand among no first answers.
+    Returns:
+        The rank table.
 
     Raises:
         NotFiniteError: a value is not finite (the row is named), or dot products exceed float32.
         AuditError: shapes disagree, or nothing is relevant to anything.
-        ConfigError: copies cannot count as what is asked.
+        ConfigError: `copies` has another value.
+
+    Example:
+        >>> import numpy as np
+        >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
+        >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")
+        >>> vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
+        >>> rank_table(corpus, vectors, vectors).rank_in_all().tolist()
+        [0, 1, 1, 0, 0, 1, 1, 0]
 
     """
     check_copies(copies)
@@ -146,7 +157,7 @@ def rank_table(
 
 @dataclass(frozen=True)
 class _Scoring:
-    """What is scored, and how; pairs, relevant and excluded ones, are sorted by query."""
+    """The inputs of the scoring; relevant and excluded pairs are sorted by query."""
 
     queries: npt.NDArray[np.floating]
     passages: npt.NDArray[np.floating]
@@ -162,18 +173,18 @@ class _Scoring:
 
     @property
     def widest(self) -> int:
-        """Columns that a chunk has at most, with padding."""
+        """The largest number of columns of a chunk, with padding."""
         return self.chunk + 8 * min(self.languages, self.chunk) + COLUMNS
 
     @property
     def held(self) -> int:
-        """Bytes of two chunks: one is read while the other is multiplied."""
+        """Bytes of two chunks: one is read while the other one is multiplied."""
         return 2 * 4 * self.widest * self.passages.shape[1]
 
     @property
     def buffer(self) -> int:
-        """Bytes that the scores of a block and a chunk take."""
-        # The product is made in oneDNN's own form and copied from it.
+        """Bytes for the scores of a block and a chunk."""
+        # oneDNN makes the product in its own layout, and it is copied from there.
         return 2 * 4 * _BLOCK * self.widest
 
     def run(self, workers: int) -> tuple[npt.NDArray[np.int32], IntArray]:
@@ -199,7 +210,7 @@ class _Scoring:
             )
 
     def _read(self, block: _Block) -> torch.Tensor:
-        """A block's queries, scaled, in its order, padded to whole multiples."""
+        """The queries of a block, scaled, in its order, padded to a multiple."""
         rows = np.zeros((-(-len(block.queries) // _ROWS) * _ROWS, self.queries.shape[1]), dtype=np.float32)
         in_order = np.sort(block.queries)
         found = read(self.queries, in_order, "query", self.similarity)
@@ -207,7 +218,7 @@ class _Scoring:
         return torch.from_numpy(rows)
 
     def _own_scores(self, threads: ThreadPoolExecutor) -> Floats:
-        """The score of every pair ahead of the pass over all passages, float32, shape (pairs,)."""
+        """The score of every relevant pair, before the pass over all passages, float32, shape (pairs,)."""
         own = np.empty(len(self.pair_query), dtype=np.float32)
 
         def job(block: _Block) -> None:
@@ -227,7 +238,13 @@ class _Scoring:
         return own
 
     def _pass(self, threads: ThreadPoolExecutor, own: Floats | None) -> tuple[npt.NDArray[np.int32], Best, Floats]:
-        """Counts, first passages, and the score that every pair has in the products; None: take `own` from them too."""
+        """Counts, first passages, and the score of every relevant pair in the products.
+
+        Args:
+            threads: the workers.
+            own: the scores of the relevant pairs; None: take them from the products, if there is one chunk only.
+
+        """
         above = np.zeros((len(self.pair_query), self.languages), dtype=np.int32)
         best = Best.none_yet(len(self.queries), self.depth)
         seen = np.empty(len(self.pair_query), dtype=np.float32)
@@ -242,7 +259,7 @@ class _Scoring:
             inside = chunk.hold(passage)
             mine[inside] = grid[block.row_of_pair()[inside], chunk.column_of[passage[inside] - chunk.first]]
             scores_of_pairs = mine if own is None else own[block.pairs]
-            counts = count_above(grid, chunk, block.first_pair, block.sizes, scores_of_pairs, passage)
+            counts = count_outranking(grid, chunk, block.first_pair, block.sizes, scores_of_pairs, passage)
             above[block.pairs, chunk.langs] += counts
             best.update(grid, chunk, block.queries)
             return len(block.queries)
@@ -258,14 +275,14 @@ class _Scoring:
                 passages = _factor(vectors)
                 del vectors
                 if start != starts[-1]:
-                    # Read beside the products of this one.
+                    # The next chunk is read while this one is multiplied.
                     next_one.append(self._load(threads, start + self.chunk))
                 for scored in [threads.submit(job, chunk, passages, block) for block in blocks]:
                     bar.advance(scored.result())
         return above, best, seen
 
     def _leave_out(self, grid: Floats, chunk: Chunk, block: _Block) -> None:
-        """Give the excluded passages of a block's queries the score of padding, which outranks nothing and is never first."""
+        """Give the excluded passages of the queries of a block the score of padding: it outranks nothing and is never first."""
         if not len(self.excluded_query):
             return
         first = int(block.queries.min())
@@ -276,7 +293,7 @@ class _Scoring:
         grid[row, chunk.column_of[passage[inside] - chunk.first]] = -np.inf
 
     def _load(self, threads: ThreadPoolExecutor, start: int) -> tuple[Chunk, torch.Tensor, list[Future[None]]]:
-        """A chunk, its vectors, and the jobs that read them."""
+        """A chunk, its vectors, and the jobs that are reading them."""
         end = min(start + self.chunk, len(self.passages))
         chunk = Chunk.of(self.passage_lang[start:end], start)
         vectors = torch.zeros((len(chunk.row_at), self.passages.shape[1]))
@@ -289,10 +306,14 @@ class _Scoring:
 
 @dataclass(frozen=True)
 class _Block:
-    """Queries with their pairs, those with more pairs first.
+    """Some queries with their relevant pairs; queries with more pairs come first.
 
-    `queries` are rows, `first_pair` where each one's pairs start among the block's, `sizes` how many it has, and `pairs`
-    the block's pairs among all.
+    Args:
+        queries: query rows, int64, shape (queries,).
+        first_pair: index of the first pair of each query among the pairs of the block, int64, shape (queries,).
+        sizes: number of pairs of each query, int64, shape (queries,).
+        pairs: the pairs of the block among all pairs.
+
     """
 
     queries: IntArray
@@ -301,14 +322,14 @@ class _Block:
     pairs: slice
 
     def row_of_pair(self) -> IntArray:
-        """Row of each pair's query in the block, shape (pairs,)."""
+        """Row in the block of the query of each pair, shape (pairs,)."""
         by_query = np.argsort(self.queries)
         return np.repeat(by_query, self.sizes[by_query])
 
 
 def _factor(vectors: torch.Tensor) -> torch.Tensor:
-    """Vectors as `_product` takes its second factor, copied once for many products."""
-    # On processors not of Intel's, oneDNN multiplies twice as fast as MKL, which torch would use.
+    """Vectors in the layout of `_product`'s second factor, copied once for many products."""
+    # On processors that are not Intel's, oneDNN multiplies twice as fast as MKL, torch's default.
     return vectors.to_mkldnn() if torch.backends.mkldnn.is_available() else vectors  # type: ignore[no-untyped-call]
 
 
@@ -316,7 +337,7 @@ def _product(queries: torch.Tensor, passages: torch.Tensor) -> Floats:
     """Scores, float32, shape (queries, passages)."""
     if passages.is_mkldnn:
         return torch.nn.functional.linear(queries.to_mkldnn(), passages).to_dense().numpy()
-    # MKL cuts long sums into parts, on some processors by the shape of the matrices; sums this short it does not cut.
+    # MKL splits long sums, on some processors depending on the shape of the matrices; it does not split sums this short.
     scores = torch.mm(queries[:, :_SUMMED], passages[:, :_SUMMED].T)
     for start in range(_SUMMED, queries.shape[1], _SUMMED):
         scores += torch.mm(queries[:, start : start + _SUMMED], passages[:, start : start + _SUMMED].T)
@@ -325,9 +346,9 @@ def _product(queries: torch.Tensor, passages: torch.Tensor) -> Floats:
 
 @contextmanager
 def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose float32 products keep to one core each; numpy lets go of the interpreter, so they work side by side."""
+    """Threads whose float32 products use one core each; numpy releases the interpreter lock, so that they run in parallel."""
     threads_before = torch.get_num_threads()
-    # A process may let products be rounded to bfloat16, which moves metrics; torch before 2.9 has no such setting here.
+    # A process may allow products rounded to bfloat16, which would change metrics; torch before 2.9 has no such setting.
     products = getattr(torch.backends.mkldnn, "matmul", None)
     precision_before = getattr(products, "fp32_precision", None)
     torch.set_num_threads(1)
@@ -344,7 +365,7 @@ def _single_threaded(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], IntArray]:
-    """The distinct values of a column, sorted, and the index of each row's, int64."""
+    """The distinct values of a column, sorted, and for each row the index of its value, int64."""
     encoded = column.combine_chunks().dictionary_encode()
     names = np.array(encoded.dictionary.to_pylist())
     order = np.argsort(names)
@@ -360,7 +381,14 @@ def _check_shapes(corpus: Corpus, queries: npt.NDArray[np.floating], passages: n
 
 
 def _languages_of_first(langs: IntArray, cutoffs: Sequence[int], languages: int) -> npt.NDArray[np.int32]:
-    """Languages of the first k answers for each k, -1 for none: int32, shape (queries, cut-offs, languages)."""
+    """How many of the first k answers are in each language: int32, shape (queries, cut-offs, languages).
+
+    Args:
+        langs: language of each answer in rank order, -1 for none, int64, shape (queries, depth).
+        cutoffs: the k.
+        languages: the number of languages.
+
+    """
     counts = np.zeros((len(langs), len(cutoffs), languages), dtype=np.int32)
     flat = langs + languages * np.arange(len(langs))[:, None]
     for c, k in enumerate(cutoffs):
@@ -370,7 +398,7 @@ def _languages_of_first(langs: IntArray, cutoffs: Sequence[int], languages: int)
 
 
 def _excluded_counts(query: IntArray, lang: IntArray, shape: tuple[int, int]) -> npt.NDArray[np.int32] | None:
-    """Excluded passages by query and language, None if there are none."""
+    """The number of excluded passages by query and language; None if there are none."""
     if not len(query):
         return None
     counts = np.zeros(shape, dtype=np.int32)

@@ -1,8 +1,8 @@
 """Intervals and tests: bootstrap over groups, paired randomisation over groups, Holm's correction.
 
-The group (page, article, image) is the unit, since the queries of one group and their translations are not independent.
-Intervals and p-values therefore speak of other groups of the same kind, for the models at hand; how much another
-training seed would change is shown separately, as the spread over seeds.
+The unit is the group (page, article, image), because the queries of one group and their translations are not independent.
+Intervals and p-values generalise to other groups of the same kind, for the models that were audited. They do not include the
+variation between training seeds, which reports show separately as the deviation over seeds.
 """
 
 from __future__ import annotations
@@ -20,17 +20,27 @@ from babelmix.errors import AuditError
 from babelmix.evaluation.measures import Measure
 
 RESAMPLES = 1000
+"""Bootstrap resamples of an interval."""
 TEST_RESAMPLES = 10_000
-"""More than an interval needs: a p-value cannot be smaller than one over their number."""
+"""Bootstrap resamples of a test. A p-value cannot be smaller than one over their number."""
 FLIPS = 10_000
+"""Random swaps of a randomisation test."""
 LEVEL = 0.95
+"""The level of the intervals."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its percentile bootstrap interval."""
+    """A value with its percentile bootstrap interval.
+
+    Args:
+        value: the value.
+        low: the lower end of the interval.
+        high: the upper end.
+
+    """
 
     value: float
     low: float
@@ -44,14 +54,15 @@ class Comparison:
     Args:
         measure: `setting/metric`.
         difference: with its bootstrap interval.
-        effect: the difference in units of the standard deviation over groups of the groups' own differences (Cohen's d
-            for paired samples); NaN for medians, which are not sums over groups.
-        p: two-sided paired randomisation test over groups; for medians, the bootstrap test.
-        p_bootstrap: two-sided paired bootstrap test over groups: the share of resamples whose difference is as far from
-            the observed one as that is from zero (Efron and Tibshirani 1993, ch. 16; Berg-Kirkpatrick et al. 2012).
-        p_holm: `p` after Holm's correction over all comparisons shown together; None before it.
-        first: name of A, where several audits are compared.
-        second: name of B.
+        effect: the effect size, Cohen's d for paired samples: the mean of the groups' differences over their standard
+            deviation; NaN for medians, which are not sums over groups.
+        p: p-value of the two-sided paired randomisation test over groups; for medians, of the bootstrap test.
+        p_bootstrap: p-value of the two-sided paired bootstrap test over groups: the share of resamples whose difference is
+            at least as far from the observed one as that one is from zero (Efron and Tibshirani 1993, ch. 16;
+            Berg-Kirkpatrick et al. 2012).
+        p_holm: `p` after Holm's correction over all comparisons shown together; None without the correction.
+        first: the name of A, if several audits are compared.
+        second: the name of B.
 
     """
 
@@ -65,29 +76,41 @@ class Comparison:
     second: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON-serialisable values; an effect size that is not defined is null."""
+        """The comparison as JSON-serialisable values; an undefined effect size is null."""
         return {**asdict(self), "effect": None if np.isnan(self.effect) else self.effect}
 
 
 def estimates(
     measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
-    """Macro-average and cells of every measure, with intervals from one and the same set of resamples.
+    """Macro-average and cells of every measure, with intervals; all measures share one set of resamples.
 
     Args:
-        measures: measures of one table.
-        resamples: bootstrap resamples of groups.
+        measures: measures of one table, by name.
+        resamples: number of bootstrap resamples of groups.
         seed: of the resampling.
 
     Returns:
-        By measure name: the macro-average, and the cells by name.
+        By measure, the macro-average, and the cells by name.
+
+    Source:
+        The percentile bootstrap over clusters: Efron and Tibshirani 1993.
+
+    Example:
+        >>> import numpy as np
+        >>> from babelmix.evaluation.measures import Measure
+        >>> zeros = np.zeros(4, dtype=np.int64)
+        >>> one = Measure("multi", "mAP", ("de",), zeros, np.arange(4), np.array([0.0, 0.5, 0.5, 1.0]))
+        >>> macro, cells = estimates({"multi/mAP": one})["multi/mAP"]
+        >>> macro.value, list(cells), macro.low < 0.5 < macro.high
+        (0.5, ['de'], True)
 
     """
     result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
     for name, cells in _drawn(measures, resamples, seed).items():
         measure = measures[name]
         values = measure.cell_values()
-        # A resample may miss every group of a small cell; the macro-average is then over the cells it has.
+        # A resample may have no group of a small cell; its macro-average is then over the other cells.
         macro = _interval(_nanmean(cells), measure.macro())
         by_cell = {cell: _interval(cells[:, i], float(values[i])) for i, cell in enumerate(measure.cells)}
         result[name] = (macro, by_cell)
@@ -103,18 +126,21 @@ def compare(
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compare two systems, each given as its audits over seeds; values are averaged over seeds before pairing.
+    """Compare two systems; the values of a query are averaged over seeds before the systems are paired.
 
     The randomisation test swaps the two systems within whole groups; its p-value is (1 + extremes) / (1 + flips). The
-    bootstrap draws the same groups for both; its p-value is (1 + extremes) / (1 + resamples).
+    bootstrap test draws the same groups for both; its p-value is (1 + extremes) / (1 + resamples).
 
     Args:
-        first: measures of system A, one mapping a seed, all on one corpus.
+        first: measures of system A, one mapping per seed, all on one corpus.
         second: the same for system B.
-        names: which measures to compare, as `setting/metric`.
-        resamples: for the interval and the bootstrap test.
-        flips: for the randomisation test.
-        seed: of both.
+        names: the measures to compare, as `setting/metric`.
+        resamples: bootstrap resamples, for the interval and the bootstrap test.
+        flips: random swaps, for the randomisation test.
+        seed: of the resamples and the swaps.
+
+    Returns:
+        One comparison per measure, without Holm's correction.
 
     Raises:
         AuditError: the audits are not of the same corpus.
@@ -133,21 +159,21 @@ def compare_all(
     flips: int = FLIPS,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compare two or more systems pairwise, with Holm's correction over all comparisons returned.
+    """Compare two or more systems in pairs, with Holm's correction over all comparisons.
 
     Args:
-        systems: by name, the measures of each, one mapping a seed; all on one corpus.
-        names: which measures to compare.
-        against: compare this system with every other one; by default every two, each with those named after it.
+        systems: by name, the measures of each, one mapping per seed; all on one corpus.
+        names: the measures to compare, as `setting/metric`.
+        against: compare this system with every other one; by default every two systems are compared.
         resamples: see `compare`.
         flips: see `compare`.
         seed: see `compare`.
 
     Returns:
-        The comparisons, pair after pair, each with the names of its two systems.
+        The comparisons, pair by pair, with the names of the two systems.
 
     Raises:
-        AuditError: there are not two systems, `against` is none of them, or they are not of the same corpus.
+        AuditError: there are fewer than two systems, `against` is not one of them, or they are not of the same corpus.
 
     """
     names = as_list(names, "measures", AuditError)
@@ -182,7 +208,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def _prepared(
     runs: Sequence[Mapping[str, Measure]], names: Sequence[str], resamples: int, seed: int
 ) -> dict[str, tuple[Measure, Floats]]:
-    """A system's measures averaged over its seeds, each with its macro-average in every resample, shape (resamples,)."""
+    """The measures of a system averaged over its seeds, each with its macro-average in every resample, shape (resamples,)."""
     averaged = {name: _averaged(runs, name) for name in names}
     drawn = _drawn(averaged, resamples, seed, _nanmean)
     return {name: (measure, drawn[name]) for name, measure in averaged.items()}
@@ -229,7 +255,7 @@ def _drawn(
 ) -> dict[str, Floats]:
     """The cells of every measure in every resample, float64, shape (resamples, cells); NaN for a cell without a query.
 
-    `kept` says what is kept of some resamples, shape (some, cells): every cell of each may be more than memory holds.
+    `kept` reduces a block of resamples, shape (block, cells), where all cells of all resamples would need too much memory.
     """
     groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
     sums = {name: _group_sums(measure, groups) for name, measure in measures.items() if measure.aggregate == "mean"}
@@ -250,7 +276,7 @@ def _drawn(
 
 
 def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
-    """Median of each cell when its queries count as often as their groups were drawn, shape (resamples, cells)."""
+    """Median of each cell in each resample; a query counts as often as its group was drawn; shape (resamples, cells)."""
     medians = np.full((len(weights), len(measure.cells)), np.nan)
     for cell in range(len(measure.cells)):
         mine = np.flatnonzero(measure.cell == cell)
@@ -261,16 +287,16 @@ def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
             running = np.cumsum(weights[first : first + block, measure.group[mine]], axis=1)
             total = running[:, -1:]
             known = np.flatnonzero(total[:, 0] > 0)
-            # The two middle ones of n values are those at (n - 1) // 2 and n // 2, counted from 0.
+            # The two middle values of n are at (n - 1) // 2 and n // 2, counted from 0.
             lower, upper = ((running[known] <= middle[known]).sum(axis=1) for middle in ((total - 1) // 2, total // 2))
             medians[first + known, cell] = (values[lower] + values[upper]) / 2
     return medians
 
 
 def _parts(difference: Measure) -> Floats:
-    """What each group adds to the macro-average of a difference, shape (groups with queries,).
+    """The contribution of each group to the macro-average of a difference, shape (groups with queries,).
 
-    The macro-average is their sum, so swapping the two systems within a group flips one sign.
+    The contributions sum to the macro-average. Swapping the two systems within a group flips the sign of its contribution.
     """
     total, _ = _group_sums(difference, int(difference.group.max()) + 1)
     cell_sizes = np.bincount(difference.cell, minlength=len(difference.cells))
@@ -289,7 +315,7 @@ def _group_sums(measure: Measure, groups: int) -> tuple[Floats, Floats]:
 
 
 def _resampled_weights(groups: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each group is drawn in each resample, in blocks of bounded memory, shape (some, groups)."""
+    """How often each group is drawn in each resample, in blocks of bounded memory, shape (block, groups)."""
     rng = np.random.default_rng(seed)
     block = max(1, min(resamples, 4_000_000 // max(groups, 1)))
     for first in range(0, resamples, block):
@@ -314,7 +340,7 @@ def _interval(draws: Floats, value: float) -> Estimate:
 
 def _bootstrap_p(draws: Floats, observed: float) -> float:
     draws = draws[~np.isnan(draws)]
-    # Rounding must not make a difference of nothing look like one.
+    # A difference of zero must not become one by rounding.
     extremes = int((np.abs(draws - observed) >= abs(observed) - 1e-12 * max(1.0, abs(observed))).sum())
     return (1 + extremes) / (1 + len(draws))
 
@@ -322,7 +348,7 @@ def _bootstrap_p(draws: Floats, observed: float) -> float:
 def _randomisation_p(parts: Floats, flips: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     observed = abs(parts.sum())
-    # Rounding must not make the observed arrangement itself look smaller than its copies.
+    # Swaps that give the observed value again must count, in spite of rounding.
     tolerance = 1e-12 * max(1.0, float(np.abs(parts).sum()))
     extremes = 0
     block = max(1, min(flips, 8_000_000 // max(len(parts), 1)))

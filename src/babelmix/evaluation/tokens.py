@@ -1,4 +1,4 @@
-"""Tokenizer fairness: how many tokens a character takes in each language, and how many texts are cut."""
+"""Tokenizer fairness: the tokens per character in each language, and the share of texts that are truncated."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ from babelmix.encoders.embed import KINDS
 from babelmix.encoders.limits import length_limit
 
 SAMPLE = 1000
-"""Texts a language and side at most."""
+"""The largest number of texts per language and side."""
 
 
 def tokens_of(
     encoder: SentenceTransformer, corpus: Corpus, *, sample: int = SAMPLE, seed: int = 0
 ) -> dict[str, Any] | None:
-    """Tokens a character and the share of texts cut, by language and side, of a seeded sample.
+    """Count tokens per character and truncated texts in a seeded sample, by language and side.
 
-    A language's sample depends on nothing but the seed and its own texts. Tokens a character are of the texts alone, all
-    of a sample together; a text is cut if with the encoder's prompt and special tokens it is longer than the encoder reads.
+    The sample of a language depends on the seed and its own texts only. Tokens per character are counted over all texts of a
+    sample together, without prompts. A text is truncated if, with the encoder's prompt and special tokens, it is longer than
+    the encoder's limit.
 
     Args:
         encoder: the encoder.
-        corpus: whose queries and passages are sampled; pictures are left out.
-        sample: texts a language and side at most.
+        corpus: the corpus; pictures are left out.
+        sample: the largest number of texts per language and side.
         seed: of the sample.
 
     Returns:
-        `sample`, `seed`, `limit` (tokens, None: no limit) and `langs`: by language and `queries` or `passages` the numbers
-        `texts`, `tokens_per_character` and `cut` (a share; None without a limit). None if the encoder has no fast tokenizer.
+        `sample`, `seed`, `limit` (tokens; None: no limit) and `langs`: by language, and then by `queries` or `passages`, the
+        numbers `texts`, `tokens_per_character` and `cut` (the share of truncated texts; None without a limit). None if the
+        encoder has no fast tokenizer.
 
     """
     own: Any = getattr(encoder, "tokenizer", None)
     backend = getattr(own, "backend_tokenizer", own)
     if not isinstance(backend, Tokenizer):
         return None
-    # The encoder's own is left as it is.
+    # A copy: the encoder's own tokenizer must not change.
     tokenizer = composing(Tokenizer.from_str(backend.to_str()))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -57,7 +59,7 @@ def tokens_of(
             rows = np.flatnonzero(lang_of == lang)
             rng = np.random.default_rng([seed, zlib.crc32(f"{side} {lang}".encode())])
             rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
-            # As encoders read them.
+            # Encoders read composed texts.
             texts = composed(table["text"].take(rows).to_pylist())
             read = _lengths(tokenizer, [prompt + text for text in texts]) + special
             langs.setdefault(lang, {})[side] = {

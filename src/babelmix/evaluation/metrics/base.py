@@ -15,11 +15,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RankedLists:
-    """Zero-based ranks of relevant passages, list after list, ascending within a list.
+    """The ranks of the relevant passages of many queries, one list per query, joined to one array.
 
     Args:
-        ranks: int64, shape (pairs,).
-        starts: index of each list's first rank, int64, shape (lists,); no list is empty.
+        ranks: ranks from 0, ascending within a list, int64, shape (pairs,).
+        starts: index in `ranks` of the first rank of each list, int64, shape (lists,); no list is empty.
         grades: how relevant each passage is, from 1 on, int64, shape (pairs,).
 
     """
@@ -30,21 +30,21 @@ class RankedLists:
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """How many relevant passages each list has, shape (lists,)."""
+        """The number of relevant passages of each list, shape (lists,)."""
         return np.diff(np.append(self.starts, len(self.ranks)))
 
     @property
     def position(self) -> npt.NDArray[np.int64]:
-        """Zero-based position of each rank within its list, shape (pairs,)."""
+        """Position of each rank within its list, from 0, shape (pairs,)."""
         return np.arange(len(self.ranks)) - np.repeat(self.starts, self.sizes)
 
     def best_grades(self) -> npt.NDArray[np.int64]:
-        """The grades of each list from the highest down, shape (pairs,)."""
+        """The grades of each list in descending order, shape (pairs,)."""
         list_of_pair = np.repeat(np.arange(len(self.starts)), self.sizes)
         return self.grades[np.lexsort((-self.grades, list_of_pair))]
 
     def sum(self, values: npt.NDArray[np.floating]) -> Floats:
-        """Sum of a value per pair over each list, shape (lists,)."""
+        """Sum over each list of a value per pair, shape (lists,)."""
         if len(self.starts) == 0:
             return np.zeros(0)
         return np.add.reduceat(values.astype(np.float64), self.starts)

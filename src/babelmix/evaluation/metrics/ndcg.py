@@ -8,9 +8,9 @@ from babelmix.evaluation.metrics.base import Floats, RankedLists
 
 
 def ndcg(lists: RankedLists, k: int | None = None) -> Floats:
-    """NDCG: sum over relevant ranks up to k of grade / log2(rank + 1), over that of the best order (ranks from 1).
+    """NDCG: the sum of grade / log2(rank + 1) over relevant ranks up to k, divided by the same sum for the best order.
 
-    Järvelin & Kekäläinen 2002 with linear gains, as trec_eval's `ndcg_cut`, BEIR and MIRACL have them.
+    Ranks are from 1. Järvelin & Kekäläinen 2002 with linear gains, as in trec_eval's `ndcg_cut`, BEIR and MIRACL.
 
     Returns:
         float64, shape (lists,).

@@ -8,7 +8,7 @@ from babelmix.evaluation.metrics.base import Floats, RankedLists
 
 
 def recall(lists: RankedLists, k: int | None = None) -> Floats:
-    """R@k: the share of a query's relevant passages that are among the first k.
+    """R@k: the share of the relevant passages of a query that are among the first k.
 
     In the multilingual setting of XQuAD-R (eleven relevant passages) R@10 is at most 10/11 (arXiv 2408.10536).
 

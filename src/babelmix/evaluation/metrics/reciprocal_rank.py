@@ -8,7 +8,7 @@ from babelmix.evaluation.metrics.base import Floats, RankedLists
 
 
 def reciprocal_rank(lists: RankedLists, k: int | None = None) -> Floats:
-    """RR = 1 / rank of the first relevant passage (ranks from 1), 0 if that is beyond k.
+    """RR = 1 / rank of the first relevant passage (ranks from 1); 0 if that rank is larger than k.
 
     Returns:
         float64, shape (lists,).

@@ -1,6 +1,6 @@
-"""The bridge to mteb, both ways: encoders that encode a text once, settings as tasks, tasks as corpora, results as files.
+"""The bridge to mteb: encoders with a cache, settings as tasks, tasks as corpora, and audits as result files.
 
-Everything but the results needs the extra `mteb`, which is imported when one of these names is first used.
+Everything except the result files needs the extra `mteb`, which is imported at the first use of a name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An encoder for `mteb.evaluate` that embeds each text once, whatever number of subsets and tasks it occurs in."""
+"""An encoder for `mteb.evaluate` that embeds each text once, even if it is part of many subsets and tasks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _KINDS = {PromptType.query: "query", PromptType.document: "document"}
 
 
 class CachedEncoder(SentenceTransformerEncoderWrapper):
-    """A `SentenceTransformer` as mteb's `EncoderProtocol`, with embeddings kept by weights, prompt type and text.
+    """A `SentenceTransformer` as mteb's `EncoderProtocol`, with a cache by weights, prompt type and text.
 
-    Without a cache mteb embeds a pool once a subset. Its own cache knows the task's name but not the weights, and before
-    mteb#5383 was mended, not whether a text was a query or a document. What is neither, or has a prompt for its task, goes to
-    mteb's own wrapper and is not kept.
+    Without a cache, mteb embeds a pool once per subset. mteb's own cache does not know the weights and, before mteb#5383, did
+    not distinguish queries from documents. Texts that are neither, or that have a prompt for the task, go to mteb's own wrapper
+    and are not cached.
 
     Args:
-        encoder: the encoder, with weights that no longer change.
+        encoder: the encoder; its weights must not change.
         name: what results call it.
         store: see `cached_encoder`.
 
@@ -43,7 +43,7 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             super().__init__(encoder)
-        # What goes to mteb's own wrapper is composed by the tokenizer.
+        # Texts that go to mteb's own wrapper are composed by the tokenizer.
         compose_first(encoder)
         self.encoder = encoder
         self.store = store
@@ -61,7 +61,7 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
         prompt_type: PromptType | None = None,
         **kwargs: Any,
     ) -> Array:
-        """Embed what mteb's loader gives: a document's title and text are already one text there.
+        """Embed the texts of mteb's loader, which has joined the title and the text of a document.
 
         Returns:
             float32, shape (texts, dimension).
@@ -103,13 +103,16 @@ class CachedEncoder(SentenceTransformerEncoderWrapper):
 
 
 def cached_encoder(encoder: SentenceTransformer, name: str = "encoder", *, store: bool = True) -> CachedEncoder:
-    """Make an encoder ready for `mteb.evaluate`: each distinct text of a kind is embedded once.
+    """Prepare an encoder for `mteb.evaluate`, so that each distinct query and document is embedded once.
 
     Args:
         encoder: the encoder; its prompts for queries and documents are used, as mteb uses them.
-        name: what results call it; `organisation/model` stays as it is.
-        store: keep embeddings in the user's cache, where an audit and a later process find them. Without it they are kept
-            in memory as long as the result lives: for static encoders, which are faster than a disk.
+        name: what results call it; `organisation/model` does not change.
+        store: keep embeddings in the user's cache, where audits and later processes find them. Else they are kept in memory
+            while the returned encoder exists; use this for static encoders, which are faster than a disk.
+
+    Returns:
+        The encoder for mteb.
 
     """
     return CachedEncoder(encoder, name, store=store)

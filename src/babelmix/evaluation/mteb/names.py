@@ -1,4 +1,4 @@
-"""What mteb calls a language, a setting of a corpus and a model."""
+"""Names in mteb: of languages, tasks, subsets and models."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from babelmix.corpus import IMAGE
 from babelmix.errors import AuditError
 
 SPLIT = "test"
-"""The only split of our tasks and results."""
+"""The only split of the tasks and results of babelmix."""
 
 CUTOFF = 1000
-"""How many answers a query mteb keeps unless told."""
+"""How many answers mteb keeps per query by default."""
 
 K_VALUES = (1, 3, 5, 10, 20, 100, 1000)
 """mteb's cut-offs (`AbsTaskRetrieval.k_values`)."""
 
 SHARE_AT = 10
-"""The k of the share of same-language answers."""
+"""The k of the same-language share."""
 
 
 def language_code(tag: str) -> str:
-    """The code that mteb has for a language: ISO 639-3, and the usual script where the tag has none.
+    """The code of a language in mteb: ISO 639-3 and a script; if the tag has no script, the usual one.
 
     >>> language_code("zh"), language_code("pt-BR"), language_code("sr-Latn")
     ('zho-Hans', 'por-Latn', 'srp-Latn')
@@ -48,7 +48,7 @@ def language_code(tag: str) -> str:
 
 
 def task_name(corpus: str, setting: str) -> str:
-    """The name of a setting of a corpus as an mteb task: file names and mteb's own style allow few characters.
+    """The name of the mteb task for a setting of a corpus; file names and mteb's style allow few characters.
 
     >>> task_name("xquad-r", "multi")
     'XquadR-multi'
@@ -58,7 +58,7 @@ def task_name(corpus: str, setting: str) -> str:
 
 
 def model_name(encoder: str) -> str:
-    """An encoder's name as mteb wants it, `organisation/model`; folders and our own names get the organisation `babelmix`.
+    """The name of an encoder in mteb, `organisation/model`; folders and names of babelmix get the organisation `babelmix`.
 
     >>> model_name("intfloat/multilingual-e5-small"), model_name("./my encoder")
     ('intfloat/multilingual-e5-small', 'babelmix/my-encoder')
@@ -69,10 +69,10 @@ def model_name(encoder: str) -> str:
 
 
 def subset_name(query_lang: str, passage_lang: str | None) -> str:
-    """A subset: the queries' language, and in the cross-lingual setting `QUERY-PASSAGE` (mteb's MLQA is the reverse)."""
+    """The name of a subset: the query language, in the cross-lingual setting `QUERY-PASSAGE` (mteb's MLQA has the reverse)."""
     return query_lang if passage_lang is None else f"{query_lang}-{passage_lang}"
 
 
 def subset_codes(query_lang: str, passage_langs: Sequence[str]) -> list[str]:
-    """The language codes of a subset: the queries' first, then the passages', each once."""
+    """The language codes of a subset: first of the queries, then of the passages, each once."""
     return list(dict.fromkeys(map(language_code, (query_lang, *passage_langs))))

@@ -1,4 +1,4 @@
-"""A finished audit as mteb's result files, written without mteb: what `TaskResult.from_disk` and `ResultCache` read."""
+"""An audit as mteb's result files, which `TaskResult.from_disk` and `ResultCache` read; mteb is not needed to write them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ _METRICS = ("mAP", *(f"{metric}@{k}" for metric in ("nDCG", "mAP", "R", "MRR") f
 
 
 def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
-    """An audit as the contents of mteb's result files, by task name.
+    """Convert an audit to the contents of mteb's result files.
 
-    Tasks, subsets, dataset revision and main score are those of `mteb_tasks`. The scores follow from the rank table by
-    mteb's definitions (`map_at_k` divides by all relevant passages, where `mAP@k` of an audit divides by at most k);
-    beside them stand mean average precision without a cut-off, `map`, and, in the multilingual setting, the exact bias
-    measures, such as `rank_distance`. Scores are not rounded. There is no mteb version: mteb computed nothing.
+    Tasks, subsets, dataset revision and main score are those of `mteb_tasks`. The scores follow mteb's definitions: `map_at_k`
+    divides by all relevant passages, where `mAP@k` of an audit divides by at most k. Additional scores are `map`, without a
+    cut-off, and in the multilingual setting the bias measures, such as `rank_distance`. Scores are not rounded. The mteb
+    version is null, because mteb computed nothing.
+
+    Args:
+        audit: the audit.
+
+    Returns:
+        The contents by task name.
 
     Raises:
         AuditError: the audit does not say what was audited, or the corpus has images or a language without an ISO 639-3
@@ -69,13 +75,17 @@ def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
 
 
 def write_mteb_results(audit: Audit, folder: Path) -> list[Path]:
-    """Write `results/MODEL/REVISION/TASK.json` for each setting and `model_meta.json`, each whole or not at all.
+    """Write `results/MODEL/REVISION/TASK.json` for each setting, and `model_meta.json`, each whole or not at all.
 
-    `mteb.ResultCache(folder).load_results()` reads them; audits of other corpora and encoders may be written to the same
+    `mteb.ResultCache(folder).load_results()` reads them. Audits of other corpora and encoders can be written to the same
     folder. The revision is the encoder's fingerprint.
 
+    Args:
+        audit: the audit.
+        folder: of the results.
+
     Returns:
-        The files written, `model_meta.json` last: without it mteb does not see the others.
+        The files; `model_meta.json` is the last, because mteb ignores the others without it.
 
     Raises:
         AuditError: see `as_mteb_results`.
@@ -96,7 +106,7 @@ def _check_facts(table: RankTable) -> None:
 
 
 def _ranking_scores(table: RankTable, setting: str, found: dict[str, Measure]) -> dict[str, dict[str, float]]:
-    """The scores that mteb has, by cell and name."""
+    """The scores of mteb, by cell and name."""
     sizes = _sizes(table, setting)
     scores: dict[str, dict[str, float]] = {}
 
@@ -117,7 +127,7 @@ def _ranking_scores(table: RankTable, setting: str, found: dict[str, Measure]) -
 
 
 def _sizes(table: RankTable, setting: str) -> npt.NDArray[np.int64]:
-    """How many relevant passages each value of a setting's measures is about, in the order of the values."""
+    """The number of relevant passages behind each value of the measures of a setting, in the order of the values."""
     own = np.array(table.query_langs, dtype=object)[table.query_lang[table.pair_query]]
     same = own == np.array(table.passage_langs, dtype=object)[table.pair_lang]
     keep = {"mono": same, "cross": ~same, "multi": np.ones(len(same), dtype=bool)}[setting]
@@ -133,12 +143,12 @@ def _fill(scores: dict[str, dict[str, float]], name: str, measure: Measure, valu
 
 
 def _key(metric: str) -> str:
-    """`same-language share@10` as mteb would spell it."""
+    """The name of a bias metric in mteb's spelling: `same_language_share_at_10`."""
     return metric.replace("@", "_at_").replace(" ", "_").replace("-", "_")
 
 
 def _subset(cell: str, setting: str, table: RankTable) -> tuple[str, str, tuple[str, ...]]:
-    """Name, query language and passage languages of a cell."""
+    """The name, the query language and the passage languages of a cell."""
     query_lang, _, passage_lang = cell.partition(" > ")
     if setting == "cross":
         return subset_name(query_lang, passage_lang), query_lang, (passage_lang,)
@@ -146,7 +156,7 @@ def _subset(cell: str, setting: str, table: RankTable) -> tuple[str, str, tuple[
 
 
 def _model_meta(table: RankTable) -> dict[str, Any]:
-    """The fields of mteb's `ModelMeta` that have no default; what an audit does not know is null."""
+    """The fields of mteb's `ModelMeta` that have no default; unknown ones are null."""
     unknown = dict.fromkeys(
         [
             "loader", "release_date", "languages", "n_parameters", "memory_usage_mb", "embed_dim", "license",

@@ -1,4 +1,4 @@
-"""The three settings of a corpus as mteb retrieval tasks: pass the instances to `mteb.evaluate`.
+"""The three settings of a corpus as retrieval tasks for `mteb.evaluate`.
 
 | setting | subsets | pool of a subset |
 |---|---|---|
@@ -37,7 +37,7 @@ _WORDS = {
 
 
 class CorpusData:
-    """A corpus as mteb holds it, built once for all tasks of the corpus."""
+    """A corpus in mteb's format, built once for all of its tasks."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -48,7 +48,7 @@ class CorpusData:
 
     @cached_property
     def document_ids(self) -> list[str]:
-        """Ids count down: of equal scores mteb puts the greater id first, an audit the earlier row."""
+        """Ids in descending order: of equal scores, mteb ranks the greater id first, and an audit the earlier row."""
         rows = self.corpus.passages
         last, items = rows.num_rows - 1, rows["item"].to_pylist()
         width = len(str(last))
@@ -72,7 +72,7 @@ class CorpusData:
         return self._documents[lang]
 
     def subsets(self, setting: str) -> list[tuple[str, str | None]]:
-        """The query language and the passage language (None: all) of each subset in which there is something to find."""
+        """The query language and the passage language (None: all) of each subset with a relevant passage."""
         found = {
             (self.query_lang[q], None if setting == "multi" else self.passage_lang[p])
             for q, p in zip(self.query, self.passage, strict=True)
@@ -82,7 +82,7 @@ class CorpusData:
         )  # fmt: skip
 
     def split(self, query_lang: str, passage_lang: str | None) -> RetrievalSplitData:
-        """What mteb evaluates a subset with; queries without a relevant passage in the pool are not part of it."""
+        """The data of a subset for mteb, without queries that have no relevant passage in the pool."""
         here = self.query_lang[self.query] == query_lang
         if passage_lang is not None:
             here &= self.passage_lang[self.passage] == passage_lang
@@ -102,12 +102,12 @@ class CorpusData:
 
 
 class CorpusTask(AbsTaskRetrieval):
-    """A setting of a corpus; `mteb_tasks` makes one.
+    """A setting of a corpus as a task; made by `mteb_tasks`.
 
     Args:
         data: the corpus.
         setting: `mono`, `cross` or `multi`.
-        cutoff: how many answers a query are kept, at most the pool.
+        cutoff: how many answers are kept per query.
 
     """
 
@@ -119,7 +119,7 @@ class CorpusTask(AbsTaskRetrieval):
         self.data, self.setting, self.cutoff = data, setting, cutoff
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Lay out the corpus; the pools are shared by subsets and tasks."""
+        """Load the subsets; subsets and tasks share the pools."""
         if self.data_loaded:
             return
         everything = {
@@ -136,10 +136,10 @@ class CorpusTask(AbsTaskRetrieval):
         hf_split: str,
         hf_subset: str,
     ) -> dict[str, float]:
-        """In the pool of all languages: `rank_distance_at_K` and `same_language_share_at_10`.
+        """In the pool of all languages, compute `rank_distance_at_K` and `same_language_share_at_10`.
 
-        mteb keeps the first K answers only (1,000 unless told): a relevant passage that is not among them counts as
-        the next, so that the distance is never more than the exact one of `babelmix.evaluation`.
+        mteb keeps the first K answers only, by default 1,000. A relevant passage that is not among them counts as if it had
+        rank K (from 0), so that the distance is never more than the exact distance of an audit.
         """
         if self.setting != "multi":
             return {}
@@ -169,20 +169,22 @@ def _k_values(cutoff: int) -> tuple[int, ...]:
 def mteb_tasks(
     corpus: Corpus, settings: str | Sequence[str] = SETTINGS, *, cutoff: int = CUTOFF
 ) -> list[AbsTaskRetrieval]:
-    """The settings of a corpus as task instances for `mteb.evaluate`.
+    """Make tasks for `mteb.evaluate` from the settings of a corpus.
 
-    Their names are the corpus's with the setting, such as `XquadR-multi`; the dataset's revision is the corpus's
-    fingerprint; qrels keep their grades; the main score is mean average precision at the cut-off.
+    The name of a task is that of the corpus with the setting, such as `XquadR-multi`. The dataset revision is the fingerprint
+    of the corpus. Qrels keep their grades. The main score is mean average precision at the cut-off.
 
     Args:
-        corpus: any corpus of texts.
-        settings: which of `mono`, `cross` and `multi`; one that the corpus has no pool for is left out.
-        cutoff: how many answers mteb keeps a query. At the size of the pool or above all scores are exact; mteb holds
-            that many ids and scores a query in memory.
+        corpus: a corpus of texts.
+        settings: some of `mono`, `cross` and `multi`; a setting without any pool is left out.
+        cutoff: how many answers mteb keeps per query, in memory. From the size of the pool on, all scores are exact.
+
+    Returns:
+        The tasks.
 
     Raises:
         AuditError: the corpus has images or a language that mteb does not know, or no setting has a query.
-        ConfigError: there is no such setting, or the cut-off is below 10.
+        ConfigError: there is no such setting, the list of settings is empty, or the cut-off is below 10.
 
     """
     settings = as_list(settings, "settings", empty=False)
@@ -196,7 +198,7 @@ def mteb_tasks(
     for setting in settings:
         if subsets := data.subsets(setting):
             metadata = _metadata(data, setting, subsets, cutoff)
-            # mteb removes an instance's own metadata when it unloads the data: they belong to the class.
+            # The metadata must be in the class: mteb removes those of an instance when it unloads the data.
             kind = type(metadata.name, (CorpusTask,), {"metadata": metadata, "__doc__": metadata.description})
             tasks.append(kind(data, setting, cutoff))
     if not tasks:

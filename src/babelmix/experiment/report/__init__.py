@@ -30,7 +30,14 @@ def audit_lead(audit: Audit) -> str:
 
 
 def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | None = None) -> None:
-    """Write the report of one audit, and what `babelmix.evaluation.perturb.perturb_loss` found."""
+    """Write the report of one audit.
+
+    Args:
+        audit: the audit.
+        file: the HTML file.
+        perturbed: what `babelmix.evaluation.perturb.perturb_loss` returned, if queries were perturbed.
+
+    """
     about = audit.table.about
     name = about.encoder or "encoder"
     one = {name: audit}
@@ -52,7 +59,7 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
 
 
 def write_comparison_report(results: Findings, file: Path) -> None:
-    """Write the report of a comparison, and its headline figure as `headline.svg` beside it."""
+    """Write the report of an experiment, and its headline figure as `headline.svg` in the same folder."""
     entries = results.entries
     figure = headline_figure(results)
     same_corpus = [entry for entry in entries if entry.corpus == results.strategies()[0].corpus]
@@ -60,8 +67,8 @@ def write_comparison_report(results: Findings, file: Path) -> None:
     parts = [
         Section(
             "The headline",
-            "Points are means over seeds, bars 95 % bootstrap intervals over groups. References and the start are audited as "
-            "they are. A row with * was tested on another pool, which the table names: not to be compared with the others.",
+            "Points are means over seeds; bars are 95 % bootstrap intervals over groups. References and the start are audited "
+            "without training. A row with * was tested on another pool, named in the table; do not compare it with the others.",
             figure,
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],
@@ -134,7 +141,7 @@ def headline_of(results: Findings) -> list[str]:
 
 
 def headline_table(results: Findings) -> Table:
-    """The headline's numbers: mean over seeds, interval over groups, and the deviation over seeds."""
+    """The headline as a table: mean over seeds, interval over groups, and standard deviation over seeds."""
     names = headline_of(results)
     rows = [[entry.name, entry.corpus, *(_cell(entry, name) for name in names)] for entry in results.entries]
     return Table(
@@ -144,7 +151,7 @@ def headline_table(results: Findings) -> Table:
 
 
 def _benchmark_sections(name: str, results: Findings) -> list[Section]:
-    """The headline and the tests on a further corpus, and the crowding of the first seeds."""
+    """The headline, the tests and the crowding (of the first seeds) on a benchmark."""
     tests = [c for found in results.tests.values() for c in found]
     parts = [
         Section(
@@ -179,8 +186,8 @@ def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section
     ]
     return Section(
         "Training",
-        "Loss by step: the mean over seeds, the band from the lowest to the highest. Losses of different strategies are not "
-        "comparable with each other: telling negatives of another language apart is easier.",
+        "Loss by step: the line is the mean over seeds, the band goes from the lowest to the highest. The losses of different "
+        "strategies are not comparable: negatives in another language are easier to tell apart.",
         figures.curves(losses, x_label="step", y_label="loss"),
         "Lines of training loss by step for each strategy.",
         [Table(["step", *losses], rows)],
@@ -210,9 +217,9 @@ def _tuning_section(results: Findings) -> Section:
     ]
     return Section(
         "What was tuned",
-        f"Every strategy was tried with the same {len(settings.grid)} settings, steps and seed, and measured on the "
-        "validation part. The settings with the highest mean of the measures shown were taken. Edge: the best value is the "
-        "lowest or the highest that was tried.",
+        f"Every strategy was trained with the same {len(settings.grid)} settings, steps and seed, and audited on the validation "
+        "part. The settings with the highest mean of the measures below were chosen. Edge: the best value is the lowest or the "
+        "highest in the grid.",
         tables=[
             Table(
                 [

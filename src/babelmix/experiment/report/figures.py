@@ -1,4 +1,4 @@
-"""Figures: SVG, readable in print, safe for colour-blind eyes."""
+"""Figures as SVG, readable in print and with colour blindness."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def heatmaps(
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """One heatmap a plane, all on one colour scale, each cell with its number where there is room.
+    """One heatmap per plane, all on one colour scale; cells have their numbers if there is room.
 
     Args:
         planes: by title, float64, shape (rows, columns); NaN cells stay empty.
@@ -122,7 +122,7 @@ def grouped_bars(
     value_label: str,
     fair: Sequence[float] | None = None,
 ) -> str:
-    """Bars side by side for each label; `fair` draws what an unbiased encoder would have."""
+    """Bars side by side for each label; `fair` draws a line at the value of an unbiased encoder."""
     figure, axes = new_figure(max(6.0, 0.16 * len(series) * len(labels) + 1.5), 3.0)
     axis: Axes = axes[0, 0]
     width = 0.8 / max(1, len(series))
@@ -182,7 +182,7 @@ def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequen
 def settings_overview(
     rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]], panels: Sequence[tuple[str, str]]
 ) -> str:
-    """The headline as points with intervals, a panel a measure: scores from 0 to 1, ranks on a logarithmic axis.
+    """The headline as points with intervals, one panel per measure: scores from 0 to 1, ranks on a logarithmic axis.
 
     Args:
         rows: name, and by measure (value, low, high).
@@ -210,7 +210,7 @@ def settings_overview(
         axis.grid(axis="x", linewidth=0.4, alpha=0.5)
         if ranks:
             axis.set_xscale("log")
-            # Over less than a decade the ticks between would be named too, one over the other.
+            # Within one decade, matplotlib would label the minor ticks too, and the labels would overlap.
             axis.xaxis.set_minor_formatter(NullFormatter())
         else:
             axis.set_xlim(0, 1)
@@ -218,7 +218,7 @@ def settings_overview(
 
 
 def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_label: str, y_label: str) -> str:
-    """A line a name (the mean over its runs) with a band from the lowest to the highest run."""
+    """One line per name, the mean over its runs, with a band from the lowest to the highest run."""
     figure, axes = new_figure(6.5, 3.2)
     axis: Axes = axes[0, 0]
     for number, (name, runs) in enumerate(series.items()):
@@ -236,7 +236,7 @@ def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_lab
 
 
 def alpha_curves(alphas: Sequence[float], series: Mapping[str, Sequence[tuple[float, float, float]]]) -> str:
-    """A panel a measure against alpha, with intervals; alpha 0 is `cross`, 1 is `mono`."""
+    """One panel per measure, against alpha, with intervals; alpha 0 is `cross`, 1 is `mono`."""
     figure, axes = new_figure(2.7 * len(series) + 0.4, 2.8, 1, len(series))
     for column, (name, points) in enumerate(series.items()):
         axis: Axes = axes[0, column]

@@ -1,4 +1,4 @@
-"""One HTML file that opens offline: sections of text, figures and the tables of the same numbers."""
+"""A report as one HTML file that loads nothing: sections with text, a figure, and the tables with its numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from babelmix._tables import Table
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of pictures with a heading.
+    """A row of pictures.
 
     Args:
-        name: of the row.
-        pictures: encoded picture, its words, and whether it is the one that was looked for.
+        name: the heading of the row.
+        pictures: for each, the PNG data, its alternative text, and whether it is the right one.
 
     """
 
@@ -36,15 +36,15 @@ class Strip:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what to look at, a figure, and its numbers.
+    """A section of a report.
 
     Args:
-        title: of the section.
-        text: how to read it, in a sentence or two.
-        figure: SVG, or empty.
-        alt: the figure in words, for those who do not see it.
-        tables: the first is shown; with a figure they fold under it.
-        strips: rows of pictures by heading.
+        title: the heading.
+        text: how to read the figure or the tables, in a sentence or two.
+        figure: an SVG, or empty.
+        alt: the alternative text of the figure.
+        tables: the numbers; below a figure they are folded.
+        strips: rows of pictures, by heading.
 
     """
 
@@ -62,13 +62,16 @@ class Section:
 
 
 def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
-    """The whole page.
+    """Render the page.
 
     Args:
-        title: of the page.
+        title: the heading.
         lead: the finding, in a sentence.
-        facts: what was measured on what: name and value.
-        sections: in order.
+        facts: names and values for the section "What was measured".
+        sections: the sections, in order.
+
+    Returns:
+        The HTML.
 
     """
     environment = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""The sections of a comparison on pictures: mean recall by language, and what the strategies found."""
+"""The sections of a comparison on pictures: mean recall by language, and examples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mean_recall(forward: Sequence[Audit], backward: Sequence[Audit]) -> dict[str
 
 
 def picture_sections(results: Findings) -> list[Section]:
-    """What a comparison on pictures shows besides; nothing for texts."""
+    """The additional sections of a comparison on pictures; none for texts."""
     back = next((on for on in results.benchmarks.values() if on.entries[0].corpus.endswith("(image to text)")), None)
     wanted = [f"multi/hit@{k}" for k in CUTOFFS]
     if back is None or any(name not in results.entries[0].means for name in wanted):
@@ -46,9 +46,9 @@ def picture_sections(results: Findings) -> list[Section]:
 
 
 def m3c_sections(results: Findings) -> list[Section]:
-    """The parts of M3C that were tested on, and the mean over their languages beside them; nothing where there is none.
+    """Mean recall on the parts of M3C that were tested, and the mean over their languages; none if no part was tested.
 
-    M3C is what `babelmix.corpus.readers.m3c` says it is: Multi30K and multilingual MSCOCO captions, M3P's protocol.
+    M3C is Multi30K and multilingual MSCOCO captions with M3P's protocol; see `babelmix.corpus.readers.m3c`.
     """
     ways = {on.strategies()[0].corpus: on for on in (results, *results.benchmarks.values())}
     parts = [name for name in ways if name.startswith("m3c/") and f"{name} (image to text)" in ways]
@@ -80,7 +80,7 @@ def _recall_section(results: Findings, back: Findings) -> Section:
     heads = ["seen", "unseen"] if unseen else ["mean"]
     note = "Mean of hit@1, 5 and 10, from captions to pictures and back, averaged over seeds."
     if unseen:
-        note += f" Unseen: {', '.join(sorted(unseen))} never stood beside a picture in training, only beside other captions."
+        note += f" Unseen: in training, {', '.join(sorted(unseen))} had no pictures, only other captions."
     return Section("Mean recall by language", note, tables=[Table(["encoder", *heads, *langs], rows)])
 
 
@@ -99,8 +99,8 @@ def _examples_section(results: Findings) -> list[Section]:
     return [
         Section(
             "What they find",
-            "The first five pictures for a query in each of some languages, by the first seed of each strategy. Queries were "
-            "drawn by a hash, not chosen. Green: the right one.",
+            "The first five pictures for one query in each of some languages, from the first seed of each strategy. A hash chose "
+            "the queries. Green: the right picture.",
             strips=strips,
         )
     ]

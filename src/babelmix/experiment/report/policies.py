@@ -17,7 +17,7 @@ Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
 
 
 def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[str, float]]) -> Table:
-    """The measures of each policy, with intervals, and what a search costs.
+    """The measures of each policy, with intervals, and the time of a search.
 
     Args:
         found: by policy, its estimates.

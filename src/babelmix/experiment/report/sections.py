@@ -1,4 +1,4 @@
-"""The sections that an audit's and a comparison's report are made of."""
+"""The sections of the reports of audits and comparisons."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ def settings_section(audit: Audit) -> Section:
 def bias_section(audit: Audit) -> Section:
     """Every bias metric, with intervals."""
     note = (
-        "Rank distance: how many places lie between the best and the worst placed translation of the same answer. "
-        "Median: over queries, where a few that find nothing decide the mean. Log: how often the list must be doubled to get "
-        "from the best to the worst (best: log2 of the languages). Relative: over the size of the pool; over chance: over what "
-        "a shuffled pool gives (1: as by chance). Mean rank correlation: whether a question in another language orders its "
-        "answers alike (1: yes). PEER: how well the ranks agree with no difference between languages (near 0: they differ). "
-        "Same-language preference: how often the answer in the query's own language stands before a translation of it "
-        "(0.5: no preference). Excess: share in the first k over the language's share of the pool (1: no preference)."
+        "Rank distance: the number of places between the best and the worst ranked translation of the same answer. "
+        "Median: over queries; a few queries that find nothing dominate the mean. Log: how often the list must be doubled to get "
+        "from the best to the worst (best value: log2 of the number of languages). Relative: divided by the size of the pool. "
+        "Over chance: divided by the distance in a shuffled pool (1: as by chance). Mean rank correlation: whether a question in "
+        "another language ranks the answers in the same order (1: yes). PEER: a test of equal ranks of all languages (near 0: "
+        "they differ). Same-language preference: how often the answer in the query's own language ranks before a translation of "
+        "it (0.5: no preference). Excess: the share of the first k answers divided by the language's share of the pool (1: no "
+        "preference)."
     )
     return Section("Language bias", note, tables=[bias_table(audit.estimates)])
 
 
 def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
-    """Mean of a metric by query language and passage language; the diagonal is the monolingual setting."""
+    """A metric by query language (rows) and passage language (columns); the diagonal is monolingual."""
     rows, columns = list(audit.table.query_langs), list(audit.table.passage_langs)
     matrix = np.full((len(rows), len(columns)), np.nan)
     for cell, estimate in audit.estimates.get(f"cross/{metric}", (None, {}))[1].items():
@@ -71,7 +72,7 @@ def matrix_table(matrix: Floats, rows: Sequence[str], columns: Sequence[str], co
 
 
 def pairs_section(audits: Mapping[str, Audit]) -> Section:
-    """Heatmap query language x passage language."""
+    """Heatmap of mAP by query language and passage language."""
     matrices = {name: pair_matrix(audit) for name, audit in audits.items()}
     _, rows, columns = next(iter(matrices.values()))
     planes = {name: matrix for name, (matrix, _, _) in matrices.items()}
@@ -88,7 +89,7 @@ def pairs_section(audits: Mapping[str, Audit]) -> Section:
 
 
 def shares_section(audits: Mapping[str, Audit]) -> Section:
-    """Bars: how many of the first answers are in the query's own language."""
+    """Bars: the share of the first answers in the query's own language."""
     first = next(iter(audits.values()))
     langs = [lang for lang in first.table.query_langs if lang in first.table.passage_langs]
     sizes = first.table.pool_sizes
@@ -117,8 +118,8 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
     ]
     return Section(
         f"Whose language are the first {SHARE_AT} answers in?",
-        f"Share of the first {SHARE_AT} answers, out of a pool of all languages, that are in the query's own language. The "
-        "black line is that language's share of the pool.",
+        f"Share of the first {SHARE_AT} answers, from a pool of all languages, in the query's own language. The black line is "
+        "the share of that language in the pool.",
         figure,
         "Bars of the same-language share by query language, with the fair share as a line.",
         [table, *details] if langs else details,
@@ -126,7 +127,7 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
 
 
 def crowding_section(audits: Mapping[str, Audit]) -> Section:
-    """Heatmap: which languages stand before the answer, by query language."""
+    """Heatmap: how many passages of each language rank before the answer, by query language."""
     planes: dict[str, Floats] = {}
     tables: list[Table] = []
     rows: Sequence[str] = ()
@@ -145,9 +146,9 @@ def crowding_section(audits: Mapping[str, Audit]) -> Section:
             ]
     return Section(
         "Which languages crowd the answer out?",
-        "How many passages of a language (column) stand before a relevant passage, on average over the languages that the "
-        "relevant passage may be in, for queries in one language (row). A bright diagonal: the query's own language crowds "
-        "out answers in other languages.",
+        "The number of passages of a language (column) that rank before a relevant passage, for queries in one language (row). "
+        "It is an average over the languages of the relevant passage. A bright diagonal: the query's own language crowds out answers "
+        "in other languages.",
         figures.heatmaps(
             planes, rows, columns, row_label="query language", column_label="crowding language", digits=0
         ),
@@ -173,10 +174,10 @@ def tokens_section(audit: Audit) -> Section | None:
     table, limit = tokens_table(tokens, short=False), tokens["limit"]
     return Section(
         table.title,
-        f"Of up to {tokens['sample']:,} queries and passages a language, drawn at random: tokens a character, and the share of "
-        "texts that are longer than the encoder reads "
-        f"({'it has no limit' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}). A language with more "
-        "tokens a character is cut earlier and costs more.",
+        f"Tokens per character, and the share of texts longer than the encoder's limit "
+        f"({'it has none' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}), in a random sample of up to "
+        f"{tokens['sample']:,} queries and passages per language. A language with more tokens per character is truncated earlier "
+        "and costs more.",
         tables=[table],
     )
 
@@ -191,17 +192,17 @@ def score_levels_section(audit: Audit) -> Section | None:
         [name, *(optional(cell[key]) for key in ("irrelevant", "relevant", "auc"))]
         for name, cell in found["pairs"].items()
     ]
-    # Of 0.01, 0.05, 0.25, 0.5, 0.75, 0.95 and 0.99 the five that make a box.
+    # A box takes the quantiles from 0.05 to 0.95.
     boxes = {
         f"{sort} passages": [lang[sort] and lang[sort]["quantiles"][1:-1] for lang in found["langs"].values()]
         for sort in ("irrelevant", "relevant")
     }
     return Section(
         table.title,
-        f"{table.note} By the language of {'the passage' if found['side'] == 'passages' else 'the query'}, from "
-        f"up to {found['sample']:,} relevant pairs, and as many irrelevant ones, of each query language and passage language. "
-        "Shift: by how many standard deviations the best 1 % of irrelevant passages begin above the mean over languages. "
-        "Passing: the share of irrelevant passages above the one threshold that 1 % of all are above.",
+        f"{table.note} The languages are those of the {found['side']}. The sample has up to {found['sample']:,} relevant pairs, and "
+        "as many irrelevant ones, of each query language and passage language. Shift: how many standard deviations the top 1 % of "
+        "irrelevant passages starts above the mean over languages. Passing: the share of irrelevant passages above one common "
+        "threshold, which 1 % of all irrelevant passages exceed.",
         figures.boxes(boxes, list(found["langs"]), value_label="score"),
         "Boxes of the scores of irrelevant and of relevant passages by language; the table below holds the numbers.",
         [
@@ -221,8 +222,8 @@ def perturb_section(noise: Mapping[str, Any]) -> Section:
     table = noise_table(noise)
     return Section(
         table.title,
-        "mAP in the pool of all languages, by query language: of the queries as they are, and by how much noise changes it, with "
-        "95 % paired bootstrap intervals over groups; the mean counts every language the same. "
+        "mAP in the pool of all languages, by query language: on clean queries, and how much noise changes it, with 95 % paired "
+        "bootstrap intervals over groups. The mean gives every language the same weight. "
         f"Typos in {noise['rate']:.0%} of letters, seed {noise['seed']}; docs/audit.md says what each kind does.",
         tables=[table],
     )
@@ -235,9 +236,9 @@ def pool_section(audit: Audit) -> Section | None:
         return None
     return Section(
         table.title,
-        "What could not be used was left out when the data were read. A query that stands in its own pool is, for example, "
-        "excluded for itself. A copy has the very text, or picture, of a right answer and belongs to another item: no encoder "
-        "can tell the two apart. Figures in the literature count copies as wrong; the option --copies counts them as relevant "
-        "or leaves them out of the pool.",
+        "Rows that cannot be used are left out when the data are read. Excluded: for example, a query that is in its own pool is "
+        "excluded for itself. A copy has the same text or picture as a right answer and belongs to another item: no encoder can "
+        "tell the two apart. Results in the literature count copies as wrong. The option --copies counts them as relevant, or "
+        "removes them from the pool.",
         tables=[table],
     )
