@@ -227,7 +227,7 @@ def test_dot_products_beyond_float32_are_refused() -> None:
     for other in (large, -large):
         with pytest.raises(AuditError, match="exceed float32"):
             rank_table(corpus, large, other, similarity="dot")
-    assert rank_table(corpus, large, large).above.shape == (80, 4)
+    assert rank_table(corpus, large, large).outranking_counts.shape == (80, 4)
 
 
 @pytest.mark.parametrize("scale", [1e-35, 1e-20, 1e20, 1e37])

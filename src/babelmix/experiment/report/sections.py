@@ -147,8 +147,8 @@ def crowding_section(audits: Mapping[str, Audit]) -> Section:
     return Section(
         "Which languages crowd the answer out?",
         "The number of passages of a language (column) that rank before a relevant passage, for queries in one language (row). "
-        "It is an average over the languages of the relevant passage. A bright diagonal: the query's own language crowds out answers "
-        "in other languages.",
+        "It is an average over the languages of the relevant passage. A bright diagonal: the query's own language crowds out "
+        "answers in other languages.",
         figures.heatmaps(
             planes, rows, columns, row_label="query language", column_label="crowding language", digits=0
         ),
@@ -175,9 +175,9 @@ def tokens_section(audit: Audit) -> Section | None:
     return Section(
         table.title,
         f"Tokens per character, and the share of texts longer than the encoder's limit "
-        f"({'it has none' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}), in a random sample of up to "
-        f"{tokens['sample']:,} queries and passages per language. A language with more tokens per character is truncated earlier "
-        "and costs more.",
+        f"({'it has none' if limit is None else f'{limit:,} tokens, with prompt and special tokens'}), in a random sample of up "
+        f"to {tokens['sample']:,} queries and passages per language. A language with more tokens per character is truncated "
+        "earlier and costs more.",
         tables=[table],
     )
 
@@ -199,9 +199,9 @@ def score_levels_section(audit: Audit) -> Section | None:
     }
     return Section(
         table.title,
-        f"{table.note} The languages are those of the {found['side']}. The sample has up to {found['sample']:,} relevant pairs, and "
-        "as many irrelevant ones, of each query language and passage language. Shift: how many standard deviations the top 1 % of "
-        "irrelevant passages starts above the mean over languages. Passing: the share of irrelevant passages above one common "
+        f"{table.note} The languages are those of the {found['side']}. The sample has up to {found['sample']:,} relevant pairs, "
+        "and as many irrelevant ones, of each query language and passage language. Shift: how many standard deviations the top 1 % "
+        "of irrelevant passages starts above the mean over languages. Passing: the share of irrelevant passages above one common "
         "threshold, which 1 % of all irrelevant passages exceed.",
         figures.boxes(boxes, list(found["langs"]), value_label="score"),
         "Boxes of the scores of irrelevant and of relevant passages by language; the table below holds the numbers.",
