@@ -201,8 +201,8 @@ def score_levels_section(audit: Audit) -> Section | None:
         table.title,
         f"{table.note} The languages are those of the {found['side']}. The sample has up to {found['sample']:,} relevant pairs, "
         "and as many irrelevant ones, of each query language and passage language. Shift: how many standard deviations the top "
-        "1 % of irrelevant passages starts above the mean over languages. Passing: the share of irrelevant passages above one common "
-        "threshold, which 1 % of all irrelevant passages exceed.",
+        "1 % of irrelevant passages starts above the mean over languages. Passing: the share of irrelevant passages above one "
+        "common threshold, which 1 % of all irrelevant passages exceed.",
         figures.boxes(boxes, list(found["langs"]), value_label="score"),
         "Boxes of the scores of irrelevant and of relevant passages by language; the table below holds the numbers.",
         [
