@@ -57,7 +57,7 @@ def test_a_card_says_how_the_encoder_was_trained(folder) -> None:
     assert "# tiny, trained with hybrid(0.25) batches" in text
     assert "on `toy` (40 pairs of items, 4\nlanguages: de, en, fr, ja)" in text
     assert "Seed 7; one process;" in text
-    assert "Machine-made training texts, by the source's own word: de, ja." in text
+    assert "Machine-made training texts, as the source says: de, ja." in text
     rows = dict(table_of(text, "setting")[1:])
     settings = json.loads((folder / "training.json").read_text())["settings"]
     for name, value in settings.items():

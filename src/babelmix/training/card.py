@@ -1,4 +1,4 @@
-"""The model card of a trained encoder: what it is, how it was trained, and what audits found."""
+"""The model card of a trained encoder: its data, its settings, and the results of audits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from babelmix.evaluation.measure_info import (
 from babelmix.training.resolve import recorded_settings
 
 AUDITS = "audits"
-"""The folder beside the weights that holds what audits found, a JSON file a corpus."""
+"""The folder in the encoder's folder for the results of audits, one JSON file per corpus."""
 
 _SHOWN = {
     MONO_MAP: "mAP within a language",
@@ -61,11 +61,11 @@ Seed {seed}; {processes}; {seconds:,.0f} seconds.{stopped}
 
 
 def write_card(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `README.md` from what is known of the training, and from the audits that lie in the folder.
+    """Write `README.md` from the record of the training and the audits in the folder.
 
     Args:
-        folder: of the encoder.
-        record: what `training.json` holds.
+        folder: the encoder's folder.
+        record: the content of `training.json`.
 
     """
     corpus, settings = record["corpus"], recorded_settings(record["settings"])
@@ -75,13 +75,13 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "babelmix", "multilingual", "retrieval"],
-        # An encoder that was trained before names were kept is called by its folder.
+        # Older records have no name: the folder's name stands for it.
         model_name=record.get("name", folder.name),
         eval_results=[result for audit in audits for result in _results(audit)] or None,
     )
     processes = record.get("processes", 1)
     notes = (
-        f"\nMachine-made training texts, by the source's own word: {', '.join(corpus['machine_made'])}.\n"
+        f"\nMachine-made training texts, as the source says: {', '.join(corpus['machine_made'])}.\n"
         if corpus["machine_made"]
         else ""
     )
@@ -106,10 +106,14 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def add_audit(folder: Path, audit: Audit) -> None:
-    """Put what an audit found into the card of an encoder that babelmix trained.
+    """Add the results of an audit to the card of an encoder that babelmix trained.
+
+    Args:
+        folder: the encoder's folder.
+        audit: the audit.
 
     Raises:
-        TrainingError: the folder is no such encoder.
+        TrainingError: babelmix did not train the encoder.
 
     """
     file = folder / "training.json"
@@ -128,7 +132,7 @@ def add_audit(folder: Path, audit: Audit) -> None:
 
 
 def _audited(audits: Sequence[Mapping[str, Any]]) -> str:
-    """The audits as tables: all languages together, and each by itself."""
+    """The audits as tables: one with all audits, then one per audit with a row per language."""
     parts = ["\n## What audits found\n\nMacro-averages with 95 % bootstrap intervals over groups.\n"]
     head = [name for name in _SHOWN if any(name in audit["macro"] for audit in audits)]
     rows = [
@@ -175,7 +179,7 @@ def _number(name: str, value: float | None) -> str:
 
 
 def _one_cell(value: object) -> str:
-    """A value for a cell of a table: a prompt may have several lines."""
+    """A value for a cell of a table. A prompt may have several lines."""
     return str(value).replace("|", "\\|").replace("\n", "\\n")
 
 

@@ -1,4 +1,4 @@
-"""Where an interrupted run goes on: its record and its last whole checkpoint."""
+"""Resuming an interrupted run: its record and its last whole checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babelmix.training.resolve import ResolvedSettings, run_settings, trains_ali
 
 
 def resumable(checkpoints: Path, about: Mapping[str, Any], settings: ResolvedSettings) -> str | None:
-    """The last whole checkpoint of an interrupted run of the same settings, base and corpus, if there is one.
+    """The last whole checkpoint of an interrupted run with the same settings, base and corpus; None if there is none.
 
     Args:
         checkpoints: the folder of the checkpoints.
@@ -52,14 +52,14 @@ def resumable(checkpoints: Path, about: Mapping[str, Any], settings: ResolvedSet
 
 
 def _same(before: Any, run: dict[str, Any], settings: ResolvedSettings) -> bool:
-    """Whether a record is of the same run; an older version of babelmix wrote the settings otherwise."""
+    """Whether a record is of the same run. Older versions of babelmix wrote the settings without sections."""
     if not isinstance(before, dict) or not trains_alike(before.get("settings"), settings):
         return False
     return {**before, "settings": None} == {**run, "settings": None}
 
 
 def step_of(checkpoint: Path) -> int | None:
-    """The step of a checkpoint; None if it is not whole: the trainer writes its state last, and not at once."""
+    """The step of a checkpoint; None if the checkpoint is not whole. The trainer writes its state last."""
     try:
         return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
     except (OSError, ValueError, KeyError, TypeError):

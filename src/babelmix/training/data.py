@@ -1,4 +1,4 @@
-"""What is trained on: one corpus, or several sources by weight, as texts by step."""
+"""The training data: one corpus, or several with weights, and the texts of each step."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from babelmix.training.settings import TrainingSettings
 
 
 class TrainingData:
-    """One or several corpora to train on.
+    """The corpora of a training run.
 
     Args:
-        sources: a corpus, or corpora by name; with several every batch is of one of them.
-        weights: of the sources, by name; empty: from their sizes.
-        temperature: without weights a source weighs its size to this power.
-        hard_negatives: give rows a hard negative where their source has any.
-        text_only: of pictures: languages whose captions never stand beside one.
+        sources: a corpus, or several corpora by name. With several, each batch is from one of them.
+        weights: how often each source is drawn, by name; by default from the sizes.
+        temperature: without weights, the weight of a source is its size ** temperature.
+        hard_negatives: whether pairs have a hard negative where their source has any.
+        text_only: languages whose captions are never paired with a picture.
 
     Raises:
-        TrainingError: there is no source, one is a benchmark, or some have pictures and some not.
+        TrainingError: there is no source, a source is a benchmark, or only some sources have pictures.
         PlanError: a weight or the temperature is wrong, or a source has no training pair.
+
+    Example:
+        >>> from babelmix.batches import BatchPlan
+        >>> rows = [{"item": str(n), "lang": lang, "text": f"{lang} {n}"} for n in range(8) for lang in ("de", "en")]
+        >>> data = TrainingData(Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(8)], name="toy"))
+        >>> plan = BatchPlan(data.index, "mono", 4, seed=1)
+        >>> StepTexts(data, plan)[0][0]
+        {'query': ..., 'passage': ...}
 
     """
 
@@ -52,26 +60,26 @@ class TrainingData:
             for name, corpus in self.sources.items()
         }
         mixture = Mixture(parts, dict(weights) if weights else None, temperature=temperature)
-        # A single source needs none, but its weights must make sense all the same.
+        # A single source needs no mixture, but `Mixture` checks the weights.
         self.index: PairIndex = mixture if len(parts) > 1 else next(iter(parts.values()))
 
     @classmethod
     def of(cls, sources: Corpus | Mapping[str, Corpus], settings: TrainingSettings) -> TrainingData:
-        """As a run with such settings has it; see above for what it raises."""
+        """The training data of a run with these settings. Raises what the class raises."""
         return cls(
             sources, weights=settings.source_weights, temperature=settings.source_temperature,
             hard_negatives=settings.hard_negatives, text_only=settings.pictures.text_only_langs,
         )  # fmt: skip
 
     def plan(self, settings: TrainingSettings, ranks: int = 1) -> BatchPlan:
-        """The batches of a run.
+        """The batch plan of a run.
 
         Args:
-            settings: with strategy, batch size and steps, as `resolve` fills them in.
+            settings: settings with strategy, batch size and steps, as `resolve` fills them in.
             ranks: how many processes share each batch.
 
         Raises:
-            PlanError: the data cannot fill them, or so many ranks not share them.
+            PlanError: the data cannot fill the batches, or the processes cannot share them evenly.
 
         """
         assert settings.strategy is not None
@@ -85,12 +93,12 @@ class TrainingData:
 
     @property
     def name(self) -> str:
-        """The corpora's names."""
+        """The names of the corpora, joined by ` + `."""
         return " + ".join(corpus.name for corpus in self.sources.values())
 
     @property
     def has_images(self) -> bool:
-        """Whether it is pictures with captions."""
+        """Whether the passages are pictures."""
         return any(corpus.has_images for corpus in self.sources.values())
 
     @property
@@ -100,32 +108,32 @@ class TrainingData:
 
     @property
     def pairs(self) -> int:
-        """Relevant pairs of items, of all sources."""
+        """How many relevant pairs of items all sources have."""
         return sum(corpus.qrels.num_rows for corpus in self.sources.values())
 
     @property
     def machine_made(self) -> list[str]:
-        """Languages of machine-made texts, by the sources' own words."""
+        """Languages whose texts are machine-made, as the sources say."""
         return sorted({lang for corpus in self.sources.values() for lang in corpus.meta.get("machine_made") or []})
 
     def fingerprint(self) -> str:
-        """Of all sources, with their names, in their order, which decides whose turn it is; of a single one its own."""
+        """SHA-256 over the fingerprints and names of the sources in their order; of a single source its own fingerprint."""
         prints = {name: corpus.fingerprint() for name, corpus in self.sources.items()}
         if len(prints) == 1:
             return next(iter(prints.values()))
         return hashlib.sha256(repr(list(prints.items())).encode()).hexdigest()
 
     def batch(self, plan: BatchPlan, step: int, rank: int) -> tuple[str, Batch]:
-        """The source of a step, and a rank's part of its batch with the row numbers of that source."""
+        """The source of a step's batch, and the rank's part of the batch, with the row numbers of that source."""
         batch = plan[step].slice(rank, plan.world_size)
         if isinstance(self.index, Mixture):
             batch = self.index.local(batch)
         return batch.source or next(iter(self.sources)), batch
 
     def example(self) -> dict[str, list[str]]:
-        """A row that shows a trainer the columns."""
+        """A row with the columns that the trainer expects."""
         corpus = next(iter(self.sources.values()))
-        # The trainer only looks at the names of the columns, whatever they hold.
+        # The trainer looks at the names of the columns only.
         return {"query": [corpus.queries["text"][0].as_py()], "passage": [corpus.passages["text"][0].as_py() or ""]}
 
 
@@ -133,17 +141,17 @@ class StepTexts(Dataset[list[dict[str, Any]]]):
     """The texts of each step of a plan, for one rank: `[step] -> [{"query": ..., "passage": ...}, ...]`.
 
     Rows of a source with hard negatives have a third text, `negative`. In a `one_to_k` batch a row has the query in K languages:
-    `query`, and behind the others `query2` and so on.
+    `query`, and after the other columns `query2`, `query3` and so on.
 
     Args:
-        data: what the plan draws from.
-        plan: over `data.index`.
-        rank: whose part of each batch.
+        data: the training data.
+        plan: a plan over `data.index`.
+        rank: the process whose part of each batch is returned.
 
     """
 
     def __init__(self, data: TrainingData, plan: BatchPlan, rank: int = 0) -> None:
-        # One chunk: taking rows from many costs the whole table each time.
+        # One chunk each: taking rows from a column of many chunks copies the whole column.
         self._texts = {
             name: tuple(table["text"].combine_chunks() for table in (corpus.queries, corpus.passages))
             for name, corpus in data.sources.items()
@@ -168,12 +176,12 @@ class StepTexts(Dataset[list[dict[str, Any]]]):
 
 
 def query_columns(several: int) -> list[str]:
-    """The names of the columns of queries, where a row has so many."""
+    """The names of the query columns of a row that has this many queries."""
     return ["query", *(f"query{number}" for number in range(2, several + 1))]
 
 
 def is_query(column: str) -> bool:
-    """Whether a column holds queries."""
+    """Whether a column of this name holds queries."""
     return column == "other_query" or column.startswith("query")
 
 
@@ -181,7 +189,7 @@ def refuse_evaluation_only(corpus: Corpus) -> None:
     """Raise if a corpus is a benchmark.
 
     Raises:
-        TrainingError: its reader says that it is for evaluation only.
+        TrainingError: the reader of the corpus says that it is for evaluation only.
 
     """
     if corpus.meta.get("evaluation_only"):

@@ -1,4 +1,4 @@
-"""Which loss a run has: InfoNCE for texts, the symmetric one with a learned scale for pictures."""
+"""The loss of a run: InfoNCE for texts, a symmetric one with a learned scale for pictures, or a registered one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,12 @@ def _registered(encoder: SentenceTransformer, settings: ResolvedSettings) -> tor
 
 
 def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.nn.Module:
-    """InfoNCE over the global batch: every rank's passages are negatives, with gradients (arXiv 2408.10536, Eq. 1)."""
+    """InfoNCE over the batch of all processes: the passages of every process are negatives, with gradients.
+
+    Source:
+        arXiv 2408.10536, Eq. 1, with a temperature.
+
+    """
     gather = _processes.world_size() > 1
     scale = 1.0 / settings.loss.temperature
     if settings.loss.mini_batch_size:
@@ -81,22 +86,22 @@ def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.
 
 
 class Terms:
-    """The terms of a step, by the columns that it has.
+    """The loss of a step: InfoNCE and consistency terms.
 
-    The mean over the query columns (`query`, and `query2` and so on in a `one_to_k` batch) of InfoNCE, and `weight` times the
-    mean over the batch's rows of the consistency of each side, see `consistency`: a row whose item has one language only has
-    none.
+    InfoNCE is averaged over the query columns: `query`, and in a `one_to_k` batch `query2` and so on. To it comes, for each side
+    that consistency compares, `weight` times the mean of that term over the rows of the batch; see `consistency`. The term of a
+    row whose item is in one language only is 0.
 
     Args:
-        weight: of the consistency.
-        others: the columns with renderings in another language, in the order of the labels' columns.
+        weight: the weight of the consistency terms.
+        others: the columns with translations into another language, in the order of the labels' columns.
 
     """
 
     def __init__(self, weight: float, others: Sequence[str]) -> None:
         self.weight, self.others = weight, tuple(others)
         self.columns: tuple[str, ...] = ()
-        """Of the step; set by the trainer, as a step has only their order."""
+        """The names of the step's columns. The trainer sets them: a step itself has only their order."""
 
     def __call__(
         self, info_nce: MultipleNegativesRankingLoss, embedded: Sequence[torch.Tensor], labels: torch.Tensor | None
@@ -104,16 +109,16 @@ class Terms:
         """The loss of a step, a scalar.
 
         Args:
-            info_nce: between queries and passages.
-            embedded: embeddings of each column, shape (rows, dimension).
-            labels: 1 where there is another rendering, 0 where there is none, shape (rows, columns of others).
+            info_nce: the loss between queries and passages.
+            embedded: the embeddings of each column, shape (rows, dimension).
+            labels: 1 where there is a translation, 0 where there is none, shape (rows, columns of others).
 
         """
         by_column = dict(zip(self.columns, embedded, strict=True))
         others = {name: by_column.pop(name) for name in self.others}
         queries = [vectors for name, vectors in by_column.items() if is_query(name)]
         candidates = [vectors for name, vectors in by_column.items() if not is_query(name)]
-        # InfoNCE does not look at labels.
+        # InfoNCE ignores labels.
         unlabelled = queries[0].new_empty(0)
         contrast = [info_nce.compute_loss_from_embeddings([query, *candidates], unlabelled) for query in queries]
         loss = torch.stack(contrast).mean()
@@ -140,12 +145,12 @@ class Terms:
 
 
 class ColumnLoss(torch.nn.Module):
-    """The loss of `Terms`.
+    """`Terms` as a loss of sentence-transformers.
 
     Args:
-        encoder: that is trained.
+        encoder: the encoder to train.
         info_nce: the loss between queries and passages.
-        terms: what there is beside it.
+        terms: computes the loss from embeddings.
 
     """
 
@@ -156,21 +161,21 @@ class ColumnLoss(torch.nn.Module):
         self.terms = terms
 
     def forward(self, features: Iterable[Features], labels: torch.Tensor | None = None) -> torch.Tensor:
-        """The loss of a step, a scalar; labels as `StepRenderings` gives them."""
+        """The loss of a step, a scalar. The labels are those of `StepRenderings`."""
         return self.terms(self.info_nce, [self.model(dict(f))["sentence_embedding"] for f in features], labels)
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What a model card says of the loss."""
+        """What a model card of sentence-transformers says of the loss."""
         return {**self.info_nce.get_config_dict(), "consistency": self.terms.weight}
 
 
 class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
-    """The same with GradCache.
+    """`Terms` as a loss with GradCache.
 
     Args:
-        encoder: that is trained.
-        terms: what there is beside InfoNCE.
-        given: of sentence-transformers' loss.
+        encoder: the encoder to train.
+        terms: computes the loss from embeddings.
+        given: arguments of `CachedMultipleNegativesRankingLoss`.
 
     """
 
@@ -181,7 +186,7 @@ class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
     def calculate_loss(
         self, reps: list[list[torch.Tensor]], labels: torch.Tensor | None = None, *, with_backward: bool = False
     ) -> torch.Tensor:
-        """The loss from embeddings in mini-batches by column; with `with_backward` their gradients are left on them."""
+        """The loss from the embeddings of each column in mini-batches; `with_backward` also computes their gradients."""
         loss = self.terms(self.loss, [torch.cat(column) for column in reps], labels)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]

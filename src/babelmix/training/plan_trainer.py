@@ -1,4 +1,4 @@
-"""sentence-transformers' own trainer, fed by a batch plan."""
+"""sentence-transformers' trainer, whose batches come from a batch plan."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SCALE = "scale.safetensors"
 
 
 class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
-    """`SentenceTransformerTrainer` whose batches come from a plan; resuming needs no skipping of data."""
+    """`SentenceTransformerTrainer` whose batches come from a plan. A resumed run starts at its step without skipping data."""
 
     steps_of_texts: StepTexts | StepCaptions
     last_step: int
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """A loader that begins at the step the trainer has reached."""
+        """A loader that starts at the trainer's current step."""
         trainer = self
 
         class FromHere:
@@ -45,9 +45,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             def __len__(self) -> int:
                 return trainer.args.max_steps
 
-        # Not prepared by accelerate: the plan has already cut the global batch for this rank.
-        # Its own generator: a loader draws from it when it starts, which would shift dropout after a resume.
-        # Captions come as the model's inputs.
+        # Not prepared by accelerate: the plan has already cut the batch for this process.
+        # A generator of its own: a loader draws a number when it starts, which would change dropout after a resume.
+        # Captions need no collator: they are the model's inputs already.
         ready = isinstance(self.steps_of_texts, StepCaptions)
         return DataLoader(
             cast(Any, self.steps_of_texts), batch_size=None, sampler=FromHere(),
@@ -55,32 +55,32 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         )  # fmt: skip
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor | None]:
-        """The inputs by column, whose names a loss that looks at them is told."""
+        """The inputs of each column; a `ColumnLoss` gets the names of the columns."""
         if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)):
             ends = "_input_ids"
             self.loss.terms.columns = tuple(name.removesuffix(ends) for name in inputs if name.endswith(ends))
         return super().collect_features(inputs)
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
-        """All but biases, norms and the learned scale, as CLIP has it."""
+        """The parameters with weight decay: all but biases, norms and the learned scale, as in CLIP."""
         return [name for name in super().get_decay_parameter_names(model) if not name.endswith("log_scale")]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """By rows for static encoders: a step costs what its tokens cost, whatever the vocabulary."""
+        """The optimiser. That of static encoders updates only the rows of the batch's tokens."""
         if self.optimizer is None and kind_of(self.model).sparse_gradients:
             self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One step; gradients on pictures are averaged over the processes here.
+        """One step. On pictures, this averages the gradients over the processes.
 
-        `DistributedDataParallel` would do so for one forward pass a step through all parameters, but a step has one for each
-        column, of either tower, and some steps have no pictures.
+        `DistributedDataParallel` expects one forward pass per step through all parameters. Here a step has one forward pass per
+        column, through one of the towers, and some steps have no pictures.
         """
         try:
             loss = super().training_step(model, inputs, *args, **kwargs)
         except (RuntimeError, IndexError, ValueError, TypeError, KeyError) as error:
-            # Between processes it may be that another was lost, which is told elsewhere.
+            # With several processes the cause may be a lost process, which `_processes` reports.
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 raise
             raise TrainingError(
@@ -93,7 +93,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         return loss
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """No callback: babelmix writes its own card, and the stock one asks the hub."""
+        """No callback: babelmix writes its own card, and the stock callback asks the hub."""
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # torch has no norm of sparse gradients.
@@ -106,10 +106,10 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # transformers asks every process to save, and two that write one file fail now and then.
+        # transformers calls this in every process, and two that write one file can fail.
         if not self.args.should_save:
             return
-        # What is trained and nothing else: it loads into any kind of encoder, adapters included.
+        # The trained weights only: they load into every kind of encoder, also with adapters.
         place = Path(str(output_dir or self.args.output_dir))
         weights.save_trained(self.model, place / _TRAINED)
         if isinstance(self.loss, CaptionLoss):
@@ -117,7 +117,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # The first process writes the state next, which makes the checkpoint whole.
+        # Rank 0 writes the state next, which makes the checkpoint whole.
         _processes.wait_for_all()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -135,16 +135,16 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         try:
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[no-untyped-call,unused-ignore]
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            # torch speaks of damage in several ways, some of many lines.
+            # torch reports damage in several ways, some of many lines.
             raise TrainingError(
                 f"{checkpoint}: is damaged ({type(error).__name__}); delete it to go on from an earlier one"
             ) from error
 
 
 def average_gradients(module: torch.nn.Module) -> None:
-    """Give the trained parameters of a module the mean of all processes' gradients.
+    """Set the gradients of a module's trained parameters to their mean over the processes.
 
-    All processes hold one kind of batch, so a parameter has a gradient in all of them or in none.
+    All processes have the same kind of batch, so a parameter has a gradient in all of them or in none.
     """
     if _processes.world_size() == 1:
         return
@@ -155,7 +155,7 @@ def average_gradients(module: torch.nn.Module) -> None:
 
 
 class Report(TrainerCallback):
-    """Feeds the progress bar and keeps the losses."""
+    """Moves the progress bar and keeps the losses."""
 
     def __init__(self, bar: Ticker) -> None:
         self.bar = bar

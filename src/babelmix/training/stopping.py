@@ -1,4 +1,4 @@
-"""Early stopping: audit on a validation corpus now and then, and keep the best weights."""
+"""Early stopping: audit on a validation corpus during training, and keep the best weights."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from babelmix.training.weights import averaged_with, load_trained, refuse_diverg
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A look at the validation corpus.
+    """An audit on the validation corpus during training.
 
     Args:
-        step: after which.
-        score: of the measure that is watched.
+        step: the step after which it was made.
+        score: the macro-average of the measure `schedule.stop_on`.
 
     """
 
@@ -40,14 +40,14 @@ class Evaluation:
 
 
 class EarlyStopping(TrainerCallback):
-    """Audits every so many steps, keeps the best weights, and ends training that has stopped to get better.
+    """Audits every few steps, keeps the best weights, and stops a training that no longer improves.
 
     Args:
-        encoder: in training.
+        encoder: the encoder in training.
         corpus: the validation corpus.
-        settings: `evaluate_every`, `stop_on`, `patience` and `bf16` are used.
-        folder: for the best weights and the list of evaluations, so that a resumed run knows of them.
-        start: the starting weights, whose share in the average is looked at too; see `weights.averaged`.
+        settings: the settings of the run; `schedule`, `weights.start_share` and `bf16` are used.
+        folder: the folder for the best weights and the list of evaluations, which a resumed run reads.
+        start: the starting weights. What is audited is the average with them, which is what is saved; see `weights.averaged`.
 
     """
 
@@ -68,7 +68,7 @@ class EarlyStopping(TrainerCallback):
 
     @property
     def best(self) -> Evaluation | None:
-        """The best evaluation, of equal ones the first; None before there is any."""
+        """The best evaluation, the first of equal ones; None before the first evaluation."""
         return self._best_until(self.evaluations[-1].step) if self.evaluations else None
 
     @property
@@ -80,10 +80,10 @@ class EarlyStopping(TrainerCallback):
         return waited >= self._schedule.patience
 
     def resume(self, step: int) -> None:
-        """Know again what was found up to a step.
+        """Read the evaluations up to a step.
 
         Raises:
-            TrainingError: the record is damaged.
+            TrainingError: the file is damaged.
 
         """
         file = self.folder / "evaluations.json"
@@ -97,14 +97,14 @@ class EarlyStopping(TrainerCallback):
             self.evaluations = [one for one in found if one.step <= step]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Evaluate if it is time; of several processes rank 0 does."""
+        """Evaluate if it is time. Of several processes rank 0 does."""
         step = int(state.global_step)
         if (step % self._every and step != state.max_steps) or any(one.step == step for one in self.evaluations):
             return
         main_only(lambda: self._evaluate(step))
         self.evaluations, self._lower_is_better = share((self.evaluations, self._lower_is_better))
         if self.is_over:
-            # With the loss since the last entry: there may be none before.
+            # Logs the loss since the last entry: there may be no entry yet.
             control.should_training_stop = control.should_log = True
 
     def restore(self) -> None:
@@ -121,7 +121,7 @@ class EarlyStopping(TrainerCallback):
             with averaged_with(self.encoder, self._start, self.settings.weights.start_share):
                 table = EncoderSystem(self.encoder, store=False, bf16=self.settings.bf16).rank(self.corpus)
         except NotFiniteError as error:
-            # Finite weights can be so large that embeddings are not.
+            # Finite weights can be so large that embeddings are infinite.
             raise DivergedError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
         measure = watched(
@@ -147,7 +147,7 @@ class EarlyStopping(TrainerCallback):
         return min(seen, key=lambda one: sign * one.score, default=None)
 
     def _clear_up(self) -> None:
-        """Delete all weights but the best, and those that were best at a checkpoint from which a run may go on."""
+        """Delete all saved weights but the best, and the best up to each checkpoint, from which a run may be resumed."""
         checkpoints = [int(place.name.rpartition("-")[2]) for place in self.folder.glob("checkpoint-*")]
         wanted = [self.best, *(self._best_until(step) for step in checkpoints)]
         kept = {self._weights(one.step) for one in wanted if one is not None}
@@ -160,10 +160,10 @@ class EarlyStopping(TrainerCallback):
 
 
 def watched(found: Mapping[str, Measure], name: str, corpus: str) -> Measure:
-    """The measure of a name.
+    """The measure of this name.
 
     Raises:
-        TrainingError: the corpus does not have it, or neither more nor less of it is better.
+        TrainingError: it is not measured on the corpus, or neither more nor less of it is better.
 
     """
     if name not in found:

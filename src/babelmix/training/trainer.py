@@ -1,4 +1,4 @@
-"""A thin trainer: sentence-transformers' own, fed by a batch plan, in one process or several."""
+"""`train`: fine-tunes an encoder with sentence-transformers' trainer, whose batches come from a batch plan."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
 
 MARKERS = ("training.json",)
-"""What a folder that `train` wrote holds."""
+"""The files by which a folder is known as one that `train` wrote."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class TrainingResult:
     """A finished run.
 
     Args:
-        settings: with every default filled in.
-        losses: (step, mean loss since the last entry).
-        seconds: of training, without loading and saving; of a resumed run, since it was resumed.
-        steps: that were done: fewer than `settings.steps` if patience ran out.
-        evaluations: on the validation corpus, if there was one.
-        best: the evaluation whose weights were kept; None if there was none.
+        settings: the settings with every default filled in.
+        losses: pairs of a step and the mean loss since the pair before.
+        seconds: training time without loading and saving; of a resumed run, the time since it was resumed.
+        steps: steps that were done; fewer than `settings.steps` if patience ran out.
+        evaluations: the audits on the validation corpus; empty without one.
+        best: the evaluation whose weights were saved; None without a validation corpus.
 
     """
 
@@ -85,26 +85,49 @@ def train(
 ) -> TrainingResult:
     """Train an encoder and save it as a sentence-transformers folder.
 
-    The loss is InfoNCE with in-batch negatives, and a hard negative a row where the corpus has any (arXiv 2408.10536, Eq. 1,
-    with a temperature). A run that was interrupted after a checkpoint goes on from there with the identical batch sequence.
-    Under `torchrun` or `accelerate launch` the processes share each global batch, and every row has the negatives of the
-    whole of it.
+    The default loss is InfoNCE with in-batch negatives, and with one hard negative per pair where the corpus has them.
+    A run that was interrupted after a checkpoint continues from the checkpoint with the same batches as an uninterrupted run.
+    Under `torchrun` or `accelerate launch` the processes share each batch, and the negatives of a pair are those of the whole
+    batch.
 
     Args:
-        encoder: trained in place.
-        corpus: training pairs, or several corpora by name, of which each batch holds one.
-        settings: see `TrainingSettings`.
-        output: the folder to write, whole or not at all; checkpoints go to `<output>.checkpoints` until it is done.
-        base: the starting encoder's name, for the card.
-        label: the words before the progress bar.
-        loss: makes another loss of sentence-transformers for (query, passage) pairs; by default InfoNCE.
-        callbacks: of transformers' trainer.
-        validation: what `evaluate_every` audits on; the weights that are best there are kept.
-        trust_code: let code that the teacher of `distil_from` brings, or names, run.
+        encoder: the encoder; it is trained in place.
+        corpus: the training pairs, or several corpora by name. With several, each batch is from one corpus.
+        settings: the settings; `None` in them stands for the default, see `resolve`.
+        output: the folder to write. It is written whole or not at all. Until then checkpoints are in `<output>.checkpoints`.
+        base: the name of the starting encoder. The card shows it, and some defaults depend on it; see `resolve`.
+        label: the words before the progress bar; by default `training STRATEGY`.
+        loss: a function that makes a loss of sentence-transformers from the encoder, in place of `settings.loss`.
+        callbacks: callbacks of transformers' trainer.
+        validation: a corpus to audit on during training. The weights of the best audit are saved.
+        trust_code: let code run that the teacher of `settings.distillation` brings, or names.
+
+    Returns:
+        The settings with every default filled in, the losses, the time and the audits.
 
     Raises:
-        PlanError: the corpus cannot fill such batches.
-        TrainingError: the loss is not finite, checkpoints there belong to other settings, or another process ended.
+        PlanError: the corpus cannot fill the batches.
+        TrainingError: a setting does not fit the data or the encoder, the checkpoints in `<output>.checkpoints` are of another
+            run, or another process ended.
+        DivergedError: a weight or an embedding is not finite.
+
+    Source:
+        arXiv 2408.10536, Eq. 1, with a temperature.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from babelmix.encoders.kinds import make_encoder
+        >>> words = {"de": ["Hund", "Katze", "Haus", "Brot"], "en": ["dog", "cat", "house", "bread"]}
+        >>> rows = [
+        ...     {"item": str(n), "lang": lang, "text": text} for lang, texts in words.items() for n, text in enumerate(texts)
+        ... ]
+        >>> corpus = Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(4)], name="words")
+        >>> encoder = make_encoder("static", [row["text"] for row in rows], dimension=8)
+        >>> settings = TrainingSettings(strategy="cross", steps=5, batch_size=4, loss={"temperature": 0.1})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = train(encoder, corpus, settings, pathlib.Path(folder) / "model", base="static")
+        >>> result.steps, result.settings.learning_rate
+        (5, 0.005)
 
     """
     check_output_folder(output, MARKERS)
@@ -113,7 +136,7 @@ def train(
     ranks = _processes.world_size()
     refuse_misfits(encoder, settings, data, validation=validation is not None, ranks=ranks)
     if loss and (settings.loss.consistency or settings.several_queries):
-        raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave another loss out")
+        raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave `loss` out, or them")
     plan = data.plan(settings, ranks)
     cpu = str(encoder.device) == "cpu"
     if settings.bf16:
@@ -162,10 +185,10 @@ def train(
             for known in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback]:
                 trainer.remove_callback(known)
         if isinstance(encoder[0], StaticEmbedding):
-            # Straight to the tokenizer: the way through the encoder asks of every text whether it is a picture's address.
+            # Calls the tokenizer directly: `encoder.preprocess` would check each text for the address of a picture.
             trainer.data_collator.preprocess_fn = encoder[0].preprocess
         trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
-        # A run that patience had ended, and that was killed before it was saved, is only saved.
+        # If patience had ended the run before it was killed, no step is left: it is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - started
@@ -174,7 +197,7 @@ def train(
     with _processes.losing_a_process(advice):
         if stopping is not None:
             stopping.restore()
-            # Rank 0 deletes the best weights with the checkpoints, so all must have read them.
+            # Rank 0 deletes the best weights with the checkpoints; every rank must have read them before.
             _processes.wait_for_all()
     _finish(encoder, settings, start, own_limit)
     evaluations, best = (stopping.evaluations, stopping.best) if stopping else ([], None)
@@ -185,12 +208,12 @@ def train(
 
 
 def checkpoints_of(output: Path) -> Path:
-    """Where the checkpoints of a run are until it is done."""
+    """The folder of a run's checkpoints, which is removed when the run is done."""
     return output.with_name(output.name + ".checkpoints")
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:
-    """What `train` wrote beside an encoder, if it was there and can be read."""
+    """The content of `training.json` in an encoder's folder; None if there is none or it cannot be read."""
     try:
         record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         return record if isinstance(record, dict) and {"base", "corpus", "settings"} <= record.keys() else None
@@ -199,7 +222,7 @@ def record_of(folder: Path) -> dict[str, Any] | None:
 
 
 def _teacher(encoder: SentenceTransformer, settings: ResolvedSettings, trust_code: bool) -> SentenceTransformer | None:
-    """Who is learned from, before training has changed anything."""
+    """The teacher; `start` is a copy of the encoder, made before training changes it."""
     if settings.distillation is None:
         return None
     if settings.distillation.teacher == "start":
@@ -231,7 +254,7 @@ def _steps(
 
 def prepare(encoder: SentenceTransformer, settings: ResolvedSettings) -> None:
     """Set an encoder up for training: prompts, pooling, length limit, and which weights are trained."""
-    # A caption is a query in one direction and a passage in the other.
+    # A caption is a query from text to image, and a passage from image to text.
     passage_prompt = settings.query_prompt if kind_of(encoder).has_image_tower else settings.passage_prompt
     prompts = {"query": settings.query_prompt, "document": passage_prompt}
     encoder.prompts = {**encoder.prompts, **{kind: prompt for kind, prompt in prompts.items() if prompt}}
@@ -246,7 +269,7 @@ def prepare(encoder: SentenceTransformer, settings: ResolvedSettings) -> None:
     if settings.pictures.lock_images:
         weights.freeze_image_tower(encoder)
     if settings.gradient_checkpointing:
-        # On the model itself: the trainer's argument for it changes its name between releases.
+        # Set on the model: the trainer's argument for it has different names in different releases.
         weights.checkpoint_activations(encoder, True)
 
 
@@ -256,7 +279,7 @@ def _finish(
     start: Mapping[str, torch.Tensor],
     own_limit: int | None,
 ) -> None:
-    """Make of a trained encoder a plain one."""
+    """Turn a trained encoder into a plain one: average with the start, merge adapters, unfreeze, restore the length limit."""
     if settings.weights.start_share:
         weights.average_with(weights.averaged(encoder), start, settings.weights.start_share)
     if settings.weights.lora_rank:
@@ -266,7 +289,7 @@ def _finish(
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     if own_limit is not None:
-        # Cutting texts saved time in training; the encoder can still read longer ones.
+        # Only training cuts texts so short; the encoder can read longer ones.
         encoder.max_seq_length = own_limit
 
 
@@ -286,13 +309,13 @@ def _arguments(
         learning_rate=settings.learning_rate,
         warmup_steps=round(settings.schedule.warmup * settings.steps),
         weight_decay=settings.weight_decay,
-        # Clipping does not know sparse gradients.
+        # Clipping does not support sparse gradients.
         max_grad_norm=0.0 if kind.sparse_gradients else 1.0,
         bf16=settings.bf16,
         use_cpu=cpu,
         seed=settings.seed,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
-        # Asked for by the trainer; the columns of a step say themselves what they hold.
+        # The trainer requires it. It is not used: each column of a step says what it holds.
         router_mapping={"query": "text", "passage": "image", "second": "text"} if kind.has_image_tower else {},
         logging_steps=max(1, settings.steps // 50),
         logging_strategy="steps",
@@ -313,7 +336,7 @@ def _save(
     output: Path,
     checkpoints: Path,
 ) -> None:
-    # A run that was killed after its last step has had no batch since.
+    # A run that was killed after its last step and resumed has seen no batch; both must be saved alike.
     forget_last_batch(encoder)
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
@@ -339,9 +362,9 @@ def _save(
 
 @contextlib.contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Pass over warnings about things that are meant."""
+    """Ignore warnings about what is intended."""
     with warnings.catch_warnings():
-        # No GPU: there is nothing to pin.
+        # Without a GPU there is no memory to pin.
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         yield
 

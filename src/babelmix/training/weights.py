@@ -1,4 +1,4 @@
-"""Which weights of an encoder are trained, how they are kept, and how they come back."""
+"""The weights of an encoder: which are trained, saving and loading them, averages, LoRA adapters."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def trained(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def copied(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
-    """Values of parameters as they are now."""
+    """Copies of the parameters' values."""
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
 def averaged(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The trained parameters whose average with their start is the average of the whole encoder with its start.
+    """The trained parameters to average with their start, so that the encoder is averaged with its start.
 
-    Of adapters only the second factor, which starts at 0: a product of two averages is not the average of the products.
+    Of a LoRA adapter this is the factor B only, which starts at 0: averaging both factors would not average their product.
     """
     return {name: one for name, one in trained(encoder).items() if ".lora_A." not in name}
 
 
 def save_trained(encoder: torch.nn.Module, file: Path) -> None:
-    """Keep the trained parameters, whole or not at all; the others are the starting encoder's."""
+    """Save the trained parameters, whole or not at all. The others are those of the starting encoder."""
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in trained(encoder).items()}
     with replacing_file(file) as temporary:
         save_file(tensors, str(temporary))
 
 
 def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign: str) -> None:
-    """Put back what `save_trained` kept.
+    """Load what `save_trained` saved.
 
     Args:
-        encoder: with the same parameters in training.
-        file: of the weights.
-        damaged: what to do if the file is damaged.
-        foreign: what to do if it is of another encoder.
+        encoder: an encoder of which the same parameters are trained.
+        file: the saved parameters.
+        damaged: the advice in the message if the file is damaged.
+        foreign: the advice in the message if the file is of another encoder.
 
     Raises:
         TrainingError: the file is damaged, or of an encoder with other parameters.
@@ -74,7 +74,7 @@ def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign:
 def average_with(
     parameters: Mapping[str, torch.nn.Parameter], start: Mapping[str, torch.Tensor], share: float
 ) -> None:
-    """Move parameters to `(1 - share)` of what they are and `share` of what they were (Wortsman et al., CVPR 2022)."""
+    """Set each parameter to `(1 - share) * parameter + share * start` (Wortsman et al., CVPR 2022)."""
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.lerp_(start[name].to(parameter.device), share)
@@ -82,7 +82,7 @@ def average_with(
 
 @contextlib.contextmanager
 def averaged_with(encoder: torch.nn.Module, start: Mapping[str, torch.Tensor], share: float) -> Iterator[None]:
-    """Have the average for a while, and then what was trained again; see `average_with`."""
+    """Hold the average of `average_with` while the block runs, then the trained parameters again."""
     parameters = averaged(encoder) if share else {}
     own = copied(parameters)
     average_with(parameters, start, share)
@@ -98,7 +98,7 @@ def refuse_divergence(encoder: torch.nn.Module) -> None:
     """Raise unless all weights are finite.
 
     Raises:
-        DivergedError: one is not.
+        DivergedError: a weight is NaN or infinite.
 
     """
     if any(not torch.isfinite(parameter).all() for parameter in encoder.parameters()):
@@ -108,10 +108,10 @@ def refuse_divergence(encoder: torch.nn.Module) -> None:
 
 
 def transformer_of(encoder: SentenceTransformer) -> Any:
-    """The transformers model inside.
+    """The transformers model inside an encoder.
 
     Raises:
-        TrainingError: there is none.
+        TrainingError: the encoder has none.
 
     """
     first = tower_of(encoder, "text")[0] if is_dual(encoder) else encoder[0]
@@ -124,14 +124,14 @@ def transformer_of(encoder: SentenceTransformer) -> Any:
 
 
 def checkpoint_activations(encoder: SentenceTransformer, on: bool) -> None:
-    """Compute activations again in the backward pass, or keep them.
+    """Switch gradient checkpointing on or off: activations are computed again in the backward pass.
 
     Raises:
-        TrainingError: the encoder's transformer cannot do so.
+        TrainingError: the encoder's transformer does not support it.
 
     """
     model = transformer_of(encoder)
-    # transformers 5 calls it by another name in its later releases, and warns of the former.
+    # Later releases of transformers 5 have another name for it, and warn of the old one.
     kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     if not on:
         getattr(model, f"{kind}_checkpointing_disable")()
@@ -143,16 +143,16 @@ def checkpoint_activations(encoder: SentenceTransformer, on: bool) -> None:
 
 
 def freeze_embeddings(encoder: SentenceTransformer) -> None:
-    """Freeze the token vectors: most of a multilingual encoder's weights, of which a batch uses few."""
+    """Freeze the token embeddings: most weights of a multilingual encoder, of which a batch uses few."""
     for parameter in transformer_of(encoder).get_input_embeddings().parameters():
         parameter.requires_grad_(False)
 
 
 def freeze_image_tower(encoder: SentenceTransformer) -> None:
-    """Train nothing of the image tower of a dual encoder, nor of what stands behind both towers.
+    """Freeze the image tower of a dual encoder, and the modules after both towers.
 
     Raises:
-        EncoderError: it has none.
+        EncoderError: the encoder has no image tower.
 
     """
     for module in way_of_pictures(encoder):
@@ -160,9 +160,9 @@ def freeze_image_tower(encoder: SentenceTransformer) -> None:
 
 
 def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
-    """Put low-rank adapters (Hu et al., ICLR 2022) beside the transformer's linear layers, and train nothing else in it.
+    """Add LoRA adapters (Hu et al., ICLR 2022) to the transformer's linear layers, and freeze its other weights.
 
-    Of two towers the layer that joins the text tower to the other's space, which may be new, is trained whole.
+    Of a dual encoder, the layer from the text tower to the common space is trained too: it may be new.
     """
     from peft import LoraConfig, TaskType, inject_adapter_in_model
 
@@ -173,7 +173,7 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
         lora_dropout=0.0,
         target_modules="all-linear",
     )
-    # Into the model itself, not by transformers' `add_adapter`, which wants a peft newer than the newest there is.
+    # Not by transformers' `add_adapter`, which requires a release of peft that does not exist.
     inject_adapter_in_model(config, transformer_of(encoder))
     for module in list(encoder)[1:]:
         module.requires_grad_(False)
@@ -182,7 +182,7 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
 
 
 def merge_adapters(encoder: SentenceTransformer) -> None:
-    """Add the adapters to the layers they stand beside, which leaves a plain encoder."""
+    """Merge the adapters into their layers, which leaves a plain encoder."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     transformer = transformer_of(encoder)
@@ -191,12 +191,12 @@ def merge_adapters(encoder: SentenceTransformer) -> None:
             module.merge()
             parent = transformer.get_submodule(name.rpartition(".")[0]) if "." in name else transformer
             setattr(parent, name.rpartition(".")[2], module.get_base_layer())
-    # peft would take it for adapters that are still there.
+    # With this attribute peft would assume that the adapters are still there.
     del transformer.peft_config
 
 
 def set_pooling(encoder: SentenceTransformer, mode: str) -> None:
-    """Pool token vectors by their `mean`, or take the first one's, `cls`.
+    """Set the pooling of token embeddings: `mean`, or `cls` for the first token.
 
     Raises:
         TrainingError: the encoder has no pooling.
