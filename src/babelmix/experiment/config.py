@@ -181,7 +181,7 @@ class Compare(_Section):
     against: str = Field(
         "hybrid", validate_default=True, description="every other strategy is tested against this one"
     )
-    metrics: Texts = Field(list(DEFAULT))
+    metrics: Texts = Field(list(DEFAULT), min_length=1)
     tests: Texts = Field(list(TESTS))
     bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
     keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")

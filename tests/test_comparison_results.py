@@ -1,0 +1,91 @@
+"""The results of an experiment as tables, sentences, numbers and files, without running one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from babelmix.evaluation import Audit, RankTable, compare_all
+from babelmix.experiment import Entry, Experiment, Results
+
+
+@pytest.fixture
+def results(table: RankTable) -> Results:
+    """Two strategies over two seeds, the start, and a reference that was tested on a smaller pool."""
+
+    def done(corpus: str, more: int = 0) -> Audit:
+        about = {"encoder": "x", "corpus": corpus}
+        counts = table.outranking_counts + more
+        return Audit.of(
+            replace(
+                table, outranking_counts=counts, top=table.top[:, [0, 1]], cutoffs=(10, 20), about=about,
+                passage_langs=("de", "en", "it"),
+            ),
+            ["mAP"],
+        )  # fmt: skip
+
+    experiment = Experiment.model_validate(
+        {"name": "x", "data": {"corpus": "toy"},
+         "compare": {"strategies": ["mono", "cross"], "against": "mono", "seeds": [0, 1], "metrics": ["mAP"]}}
+    )  # fmt: skip
+
+    def on(corpus: str) -> Results:
+        entries = [
+            Entry.of("reference", "reference", [done(f"{corpus}, 2 groups")]),
+            Entry.of("start", "start", [done(corpus)]),
+            Entry.of("mono", "strategy", [done(corpus), done(corpus, 1)]),
+            Entry.of("cross", "strategy", [done(corpus), done(corpus, 2)]),
+        ]
+        systems = {one.name: [a.measures for a in one.audits] for one in entries[2:]}
+        tests = {"cross": compare_all(systems, ["multi/mAP", "bias/rank distance"], against="mono")}
+        return Results(experiment, entries, tests, 12.0, {})
+
+    return replace(on("toy"), benchmarks={"other": on("other")})
+
+
+def test_each_corpus_has_a_table_and_a_sentence(results: Results) -> None:
+    tables = results.tables()
+    assert [table.title for table in tables] == ["on toy", "on other"]
+    assert [row[0] for row in tables[0].rows] == ["reference *", "start", "mono", "cross"]
+    assert list(tables[0].emphasised) == [2]
+    assert tables[0].note.startswith("* tested on toy, 2 groups: a smaller pool")
+    assert "± is the standard deviation over seeds" in tables[1].note
+    assert "mAP within a language (mono)" in tables[1].note
+    place = list(tables[0].head).index("multi mAP")
+    assert "±" in tables[0].rows[2][place]
+    assert "±" not in tables[0].rows[1][place]
+    assert [line.split(",")[0] for line in results.lines()] == ["On toy", "On other"]
+    assert results.headline().title == ""
+    assert "mono batches reach" in str(results)
+
+
+def test_a_measure_that_an_entry_does_not_have_is_an_empty_cell(results: Results) -> None:
+    start = results.entries[1]
+    means = {name: mean for name, mean in start.means.items() if name != "multi/mAP"}
+    some = replace(results, entries=[results.entries[0], replace(start, means=means), *results.entries[2:]])
+    table = some.headline()
+    assert table.rows[1][list(table.head).index("multi mAP")] == ""
+
+
+def test_the_numbers_are_a_frame(results: Results) -> None:
+    frame = results.to_frame()
+    assert frame.columns == ["corpus", "entry", "kind", "measure", "value", "low", "high", "seed_deviation"]
+    row = frame.filter((frame["entry"] == "mono") & (frame["corpus"] == "other") & (frame["measure"] == "multi/mAP"))
+    assert row["value"].item() == results.benchmarks["other"].entries[2].means["multi/mAP"].value
+
+
+def test_saving_writes_the_numbers_the_figure_and_the_report(results: Results, tmp_path: Path) -> None:
+    report = results.save(tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text()) == results.as_json()
+    assert (tmp_path / "headline.svg").is_file()
+    page = report.read_text()
+    assert "On other" in page
+    assert "Are the differences real?" in page
+
+
+def test_an_experiment_without_a_metric_is_refused() -> None:
+    with pytest.raises(ValueError, match="metrics"):
+        Experiment.model_validate({"name": "x", "data": {"corpus": "toy"}, "compare": {"metrics": []}})
