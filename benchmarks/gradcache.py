@@ -78,26 +78,28 @@ def gradients(job: dict[str, Any]) -> dict[str, float]:
     from babelmix.batches import BatchPlan, strategy
     from babelmix.encoders import load_encoder
     from babelmix.training import StepTexts, TrainingData, resolve
-    from babelmix.training.trainer import info_nce, prepare
+    from babelmix.training.losses import info_nce
+    from babelmix.training.trainer import prepare
 
     torch.set_num_threads(job["threads"])
     encoder = load_encoder(job["encoder"], device="cpu")
-    prepare(encoder, settings(job, cached=False))
+    data = TrainingData(corpus(job["corpus"], job["items"]))
+    plain_settings, cached_settings = (resolve(settings(job, cached), data, encoder) for cached in (False, True))
+    prepare(encoder, plain_settings)
     encoder.train()
     for module in encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    data = TrainingData(corpus(job["corpus"], job["items"]))
     rows = StepTexts(data, BatchPlan(data.index, strategy("cross"), job["pairs"]))[0]
     found: list[dict[str, torch.Tensor]] = []
     losses: list[float] = []
-    for cached in (False, True):
+    for given in (plain_settings, cached_settings):
         features = [
             encoder.preprocess([row[side] for row in rows], prompt=encoder.prompts[kind])
             for side, kind in (("query", "query"), ("passage", "document"))
         ]
         encoder.zero_grad()
-        loss = info_nce(encoder, resolve(settings(job, cached), data, encoder))(features, None)
+        loss = info_nce(encoder, given)(features, None)
         loss.backward()
         losses.append(float(loss))
         found.append({name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None})
