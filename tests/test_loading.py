@@ -115,7 +115,7 @@ def test_a_source_with_parts_of_its_own_is_not_split(parts_reader: list[dict[str
             "^source: give a reader's name, a path, a DataFrame, a list of dicts or a Corpus, not int",
         ),
         ([1], {}, ConfigError, "^source: .* not list"),
-        ([], {}, ReaderError, "table: holds no rows"),
+        ([], {}, ReaderError, "table: has no rows"),
         ([{"en": "a", "xx": "b"}], {}, ReaderError, "table, field 'xx': is neither a language tag"),
         ([{"en": b"a"}], {}, ReaderError, "table, row 1, field 'en': a cell is a text, .* not bytes"),
         ([{"en": "a"}, {"en": ["a", {1, 2}]}], {}, ReaderError, "table: holds a cell that JSON cannot hold"),

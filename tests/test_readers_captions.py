@@ -133,7 +133,7 @@ def test_a_picture_that_cannot_be_used_costs_only_itself(data, sentence: str) ->
 def test_nothing_left_is_an_error() -> None:
     with pytest.raises(ReaderError, match=r"toy: none of 3 pictures can be used; the first: a is empty"):
         of_colours(a=b"", b=b"x", c=Path("nowhere/c.png"))
-    with pytest.raises(ReaderError, match="toy: holds no caption"):
+    with pytest.raises(ReaderError, match="toy: has no caption"):
         corpus_of_captions([Caption("a", "en", "\xa0 ")], {"a": picture("a")}, name="toy", file="toy")
     with pytest.raises(ReaderError, match="picture 'a' is in the groups 'g' and 'h'; it can be in one"):
         corpus_of_captions(
@@ -307,11 +307,11 @@ def test_own_captions_of_pictures_that_are_not(tmp_path) -> None:
         (OWN[1] | {"provenance": "robot"}, "row 2, field 'provenance': is human, translated, machine or left out"),
         (
             OWN[1] | {"image": "http://example.org/a.png"},
-            "row 2, field 'image': 'http://example.org/a.png' is an address",
+            "row 2, field 'image': 'http://example.org/a.png' is a URL",
         ),
-        (OWN[1] | {"image": "data:image/png;base64,AAAA"}, "row 2, field 'image': .* is an address"),
-        (OWN[1] | {"image": "file:///a.png"}, "row 2, field 'image': .* is an address"),
-        (OWN[1] | {"image": "photos/cat.png"}, "row 2, field 'image': picture '7' is another one in an earlier row"),
+        (OWN[1] | {"image": "data:image/png;base64,AAAA"}, "row 2, field 'image': .* is a URL"),
+        (OWN[1] | {"image": "file:///a.png"}, "row 2, field 'image': .* is a URL"),
+        (OWN[1] | {"image": "photos/cat.png"}, "row 2, field 'image': picture '7' has another file in an earlier row"),
         (OWN[1] | {"image_bytes": "%%%"}, "row 2, field 'image_bytes': is not base64"),
         (OWN[1] | {"image_id": "9"}, "row 2, field 'image': is missing, and so is 'image_bytes'"),
         (OWN[1] | {"group": "other"}, "picture '7' is in the groups 'walk' and 'other'"),
@@ -330,5 +330,5 @@ def test_captions_that_are_no_file(tmp_path) -> None:
     with pytest.raises(ReaderError, match=r"mine\.jsonl, row 1: is not JSON"):
         open_corpus(f"captions={tmp_path}/mine.jsonl")
     write(tmp_path, "mine.jsonl", "")
-    with pytest.raises(ReaderError, match="holds no caption"):
+    with pytest.raises(ReaderError, match="has no caption"):
         open_corpus(f"captions={tmp_path}/mine.jsonl")

@@ -154,6 +154,6 @@ def test_mlqa_r_counts_are_held_against_the_published_ones(tmp_path) -> None:
 def test_a_hub_that_does_not_answer_is_one_sentence(name: str) -> None:
     with pytest.raises(
         ReaderError,
-        match=r"^nobody/nothing: is no folder here and cannot be loaded from the hub .*, or give a folder$",
+        match=r"^nobody/nothing: is no local folder and cannot be loaded from the hub .*, or give a folder$",
     ):
         open_corpus(f"{name}=nobody/nothing")

@@ -122,7 +122,7 @@ def test_mmarco_sources_that_are_not(tmp_path, monkeypatch) -> None:
         open_corpus("mmarco=unicamp-dl/mmarco")
     with pytest.raises(ReaderError, match="has no th; it has ar, de"):
         open_corpus("mmarco=unicamp-dl/mmarco", langs=["th"])
-    with pytest.raises(ReaderError, match=r"^unicamp-dl/mmarco: is no folder here and cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^unicamp-dl/mmarco: is no local folder and cannot be loaded from the hub"):
         open_corpus("mmarco=unicamp-dl/mmarco", langs=["de"])
     folder_of(tmp_path)
     asked = []

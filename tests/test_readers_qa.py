@@ -112,7 +112,7 @@ def test_bad_belebele_files(tmp_path, name: str, content: str, message: str) -> 
 def test_belebele_sources_that_are_not(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match=r"holds no file such as eng_Latn\.jsonl"):
         open_corpus(f"belebele={tmp_path}")
-    with pytest.raises(ReaderError, match=r"^facebook/belebele: is no folder here and cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^facebook/belebele: is no local folder and cannot be loaded from the hub"):
         open_corpus("belebele=facebook/belebele")
     belebele_folder(tmp_path)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
@@ -187,7 +187,7 @@ def test_squadshifts_sources_that_are_not(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match="holds no JSON file of new_wiki, nyt"):
         open_corpus(f"squadshifts={tmp_path}")
     with pytest.raises(
-        ReaderError, match=r"^ludwigschmidt/squadshifts: is no folder here and cannot be loaded from the hub"
+        ReaderError, match=r"^ludwigschmidt/squadshifts: is no local folder and cannot be loaded from the hub"
     ):
         open_corpus("squadshifts=ludwigschmidt/squadshifts")
     write(tmp_path, "nyt.json", '{"data": [\n')
@@ -285,8 +285,8 @@ def test_parallel_qa_in_every_format(tmp_path) -> None:
         ("fr.csv", "id,question\n1\n", "row 2: has 1 cells, but the header has 2"),
         ("fr.parquet", b"PAR1", "is not a readable Parquet"),
         ("fr.json", '{"data": [', "is not JSON"),
-        ("french.jsonl", lines(ENGLISH[0]), "is not named by a BCP 47 language tag"),
-        ("de.csv", "id,question,answer\n", "is in 'de', and so is de.csv; take one away"),
+        ("french.jsonl", lines(ENGLISH[0]), "has a name that is not a BCP 47 language tag"),
+        ("de.csv", "id,question,answer\n", "has the language 'de', and so has de.csv; remove one of them"),
     ],
 )
 def test_bad_parallel_qa_files(tmp_path, name: str, content, message: str) -> None:
@@ -297,11 +297,11 @@ def test_bad_parallel_qa_files(tmp_path, name: str, content, message: str) -> No
 
 
 def test_parallel_qa_sources_that_are_not(tmp_path, monkeypatch) -> None:
-    with pytest.raises(ReaderError, match="holds no file named by language"):
+    with pytest.raises(ReaderError, match="has no file named by language"):
         open_corpus(f"parallel-qa={tmp_path}")
     with pytest.raises(ReaderError, match="is not a folder; a translated set"):
         open_corpus("parallel-qa=absent")
-    with pytest.raises(ReaderError, match=r"^nobody/nothing: is no folder here and cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^nobody/nothing: is no local folder and cannot be loaded from the hub"):
         open_corpus("parallel-qa=nobody/nothing")
     with pytest.raises(ReaderError, match=r"the option query .* is a text, not 3"):
         open_corpus(qa_folder(tmp_path), query=3)

@@ -124,7 +124,7 @@ def test_miracl_from_the_hub(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match="has no xx; it has ar, bn"):
         open_corpus("miracl=miracl/miracl", langs=["xx"])
     with pytest.raises(
-        ReaderError, match=r"^miracl/miracl: is no folder here and cannot be loaded from the hub .* or give a folder$"
+        ReaderError, match=r"^miracl/miracl: is no local folder and cannot be loaded from the hub .* or give a folder$"
     ):
         open_corpus("miracl=miracl/miracl", langs=["sw"])
     miracl_folder(tmp_path)
@@ -215,7 +215,7 @@ def test_mr_tydi_sources_that_are_not(tmp_path, monkeypatch) -> None:
         open_corpus(f"mr-tydi={tmp_path}")
     with pytest.raises(ReaderError, match="there is no split 'all'; there are train, dev, test"):
         open_corpus(f"mr-tydi={tmp_path}", split="all")
-    with pytest.raises(ReaderError, match=r"^castorini/mr-tydi: is no folder here and cannot be loaded from the hub"):
+    with pytest.raises(ReaderError, match=r"^castorini/mr-tydi: is no local folder and cannot be loaded from the hub"):
         open_corpus("mr-tydi=castorini/mr-tydi")
     write(tmp_path, "mrtydi-v1.1-thai/train.jsonl.gz", packed(RECORDS)[:60])
     with pytest.raises(ReaderError, match=r"cut short .* download it again"):

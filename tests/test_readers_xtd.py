@@ -210,7 +210,9 @@ def test_xflickrco_from_the_hub(monkeypatch) -> None:
 
 def test_a_hub_that_does_not_answer() -> None:
     for name in ("xflickrco", "wit", "multi30k"):
-        with pytest.raises(ReaderError, match=r"^nobody/nothing: is no folder here and cannot be loaded from the hub"):
+        with pytest.raises(
+            ReaderError, match=r"^nobody/nothing: is no local folder and cannot be loaded from the hub"
+        ):
             open_corpus(f"{name}=nobody/nothing")
 
 

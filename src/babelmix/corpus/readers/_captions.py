@@ -1,4 +1,4 @@
-"""Captions and their pictures become a corpus: queries are captions, passages pictures, and a caption finds its own."""
+"""Build a corpus from captions and pictures: a caption is a query, and its picture is the relevant passage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from babelmix.corpus.schema import PICTURE_SCHEMA
 from babelmix.errors import PictureError, ReaderError
 
 HUMAN, TRANSLATED, MACHINE, UNKNOWN = "human", "translated", "machine", "unknown"
-"""Who made a caption: written by a person, translated by a person, made by a machine, or not said."""
+"""The origin of a caption: written by a person, translated by a person, made by a machine, or unknown."""
 EVALUATION_SPLITS = ("test", "val", "validation", "dev")
 
 _BAR_FROM = 500
@@ -35,10 +35,10 @@ class Caption:
     """One sentence about one picture.
 
     Args:
-        image: the picture's id, the same in all languages.
-        lang: the sentence's BCP 47 tag.
-        text: the sentence; one of white space alone is left out and counted.
-        group: what a split must keep together; by default the picture.
+        image: the id of the picture, the same in all languages.
+        lang: the language of the sentence, BCP 47.
+        text: the sentence. A blank one is left out and counted.
+        group: a split keeps pictures of one group together; by default the picture is its own group.
         provenance: `HUMAN`, `TRANSLATED`, `MACHINE` or `UNKNOWN`.
 
     """
@@ -52,17 +52,17 @@ class Caption:
 
 @dataclass(frozen=True)
 class NoPicture:
-    """In place of a picture: why there is none, as a sentence."""
+    """Stands for a picture that cannot be used. `why` is a sentence."""
 
     why: str
 
 
 Source = bytes | Path | NoPicture
-"""The bytes or the file of a picture, or why there is none."""
+"""The bytes or the file of a picture, or the reason why it cannot be used."""
 
 
 class ColumnPictures(Mapping[str, Source]):
-    """Pictures that stay where they are in Arrow, which may be a file mapped into memory."""
+    """Pictures in Arrow columns, which may be memory-mapped files. They are not copied."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
@@ -71,7 +71,7 @@ class ColumnPictures(Mapping[str, Source]):
         self._size = 0
 
     def add(self, ids: Sequence[str], column: pa.ChunkedArray) -> None:
-        """Add those pictures of a column of `datasets.Image` whose ids are new."""
+        """Add the pictures of a column with the feature `datasets.Image`, except those whose ids are known."""
         first: dict[str, int] = {}
         for row, name in enumerate(ids):
             first.setdefault(name, row)
@@ -95,13 +95,13 @@ class ColumnPictures(Mapping[str, Source]):
         return len(self._rows)
 
     def cells(self, images: Sequence[str]) -> pa.ChunkedArray:
-        """The cells of some pictures, copied only where Arrow must."""
+        """The cells of some pictures, as slices of the columns."""
         parts = [self._column.slice(start, stop - start) for start, stop in _runs([self._rows[i] for i in images])]
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks], IMAGE_TYPE)
 
 
 def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Neighbouring rows as pairs of a first row and the row after the last."""
+    """Group consecutive row numbers. Yields the first row of each group and the row after the last."""
     start = stop = -1
     for row in rows:
         if row != stop:
@@ -124,25 +124,25 @@ def corpus_of_captions(
     protocol: Mapping[str, Any] | None = None,
     left_out: LeftOut | None = None,
 ) -> Corpus:
-    """Build the corpus of captions and pictures; every picture is opened once.
+    """Build a corpus from captions and pictures. Every picture is decoded once, to check it.
 
-    A picture that cannot be used is left out with its captions and counted in `meta["left_out"]`; sentences in
-    `meta["left_out_examples"]` say why. Only pictures that have a caption are passages.
+    A picture that cannot be used is left out together with its captions. `meta["left_out"]` counts such pictures, and
+    `meta["left_out_examples"]` says why. A picture without a caption is left out too.
 
     Args:
-        captions: sentences, in the order in which an image's come.
-        pictures: the bytes or the file of each picture by its id, or why there is none.
-        name: the corpus's name.
-        file: what to call the source in an error.
-        keep: `all` captions, the `first` of each image and language, or how many of them as digits.
+        captions: the captions. The order matters if `keep` is not `all`.
+        pictures: the picture of each image id.
+        name: the name of the corpus.
+        file: the name of the source in errors.
+        keep: `all` captions, the `first` of each picture and language, or the number of captions of each, as digits.
         meta: facts about the source.
-        protocol: choices that change what a figure means.
-        left_out: what the reader left out itself.
+        protocol: choices that change the meaning of results.
+        left_out: the counts of what the reader itself left out.
 
     Returns:
-        A corpus whose queries are captions, whose passages are pictures, and whose items are image ids on both sides.
-        `meta["provenance"]` counts by language who made the captions, `meta["machine_made"]` lists languages with captions by
-        machines, and `meta["contains"]` counts pictures of COCO by its parts.
+        A corpus whose items are image ids. `meta["provenance"]` counts the origins of the captions of each language.
+        `meta["machine_made"]` lists the languages with machine-made captions. `meta["contains"]` counts the pictures of each part
+        of COCO.
 
     Raises:
         ReaderError: no picture can be used, no caption is left, or a picture is in two groups.
@@ -160,7 +160,7 @@ def corpus_of_captions(
                 file=file,
             )
     if not kept:
-        raise ReaderError("holds no caption", file=file)
+        raise ReaderError("has no caption", file=file)
     digests, unusable = _checked(pictures, groups, name)
     if not digests:
         raise ReaderError(f"none of {len(groups):,} pictures can be used; the first: {unusable[0]}", file=file)
@@ -171,7 +171,7 @@ def corpus_of_captions(
     for caption in kept:
         if caption.image in digests:
             queries.add(caption.image, caption.lang, caption.text.strip(), groups[caption.image])
-            # The corpus has its languages by their canonical tags.
+            # The corpus stores canonical tags.
             made.setdefault(canonical_language(caption.lang), Counter())[caption.provenance] += 1
         else:
             left_out.add("captions of such pictures")
@@ -191,7 +191,7 @@ def corpus_of_captions(
 
 
 def is_evaluation(split: str) -> bool:
-    """Whether a split, `test_2016_flickr` too, is one that is never trained on."""
+    """Whether a split is for evaluation, such as `val` or `test_2016_flickr`."""
     return split.split("_")[0] in EVALUATION_SPLITS
 
 
@@ -217,9 +217,9 @@ def _kept(captions: Iterable[Caption], limit: int, left_out: LeftOut) -> list[Ca
 
 
 def _checked(pictures: Mapping[str, Source], wanted: Mapping[str, str], name: str) -> tuple[dict[str, str], list[str]]:
-    """The digests of the pictures that can be used, and a sentence for every other one."""
+    """Decode each picture. Returns the digests of the usable ones, and a sentence for each of the others."""
     left_out = [f"{image} has no picture" for image in wanted if image not in pictures]
-    # In the order of the pictures, so that a column of them is not torn.
+    # The order of `pictures` keeps slices of a column together.
     there = [image for image in pictures if image in wanted]
     digests: dict[str, str] = {}
     bar = progress_bar(f"checking pictures of {name}", len(there), "pictures")

@@ -1,4 +1,4 @@
-"""What a reader leaves out, in one shape for all readers: how many of what, and the first of each."""
+"""Count what a reader leaves out, by kind, with examples."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 EXAMPLES = 10
-"""How many of a kind are named."""
+"""The most examples of a kind."""
 
 
 class LeftOut:
-    """Counts what is left out, by a plural noun such as `empty documents`.
+    """Counts what is left out. A kind is a plural noun such as `empty documents`.
 
     Args:
-        counts: what was counted before.
+        counts: earlier counts to start from.
 
     """
 
@@ -22,7 +22,7 @@ class LeftOut:
         self._examples: dict[str, list[str]] = {}
 
     def add(self, what: str, example: str = "", count: int = 1) -> None:
-        """Count some more of a kind; `example` says which one it is, as in `corpus.jsonl, row 7: '105'`."""
+        """Add to the count of a kind. `example` names what was left out, as in `corpus.jsonl, row 7: '105'`."""
         if not count:
             return
         self._counts[what] = self._counts.get(what, 0) + count
@@ -31,11 +31,11 @@ class LeftOut:
             examples.append(example)
 
     def count(self, what: str) -> int:
-        """How many of a kind are left out."""
+        """The count of a kind."""
         return self._counts.get(what, 0)
 
     def facts(self) -> dict[str, Any]:
-        """What `meta` says: `left_out`, numbers by kind, and `left_out_examples`; nothing where nothing is left out."""
+        """The entries of `meta`: `left_out`, the counts by kind, and `left_out_examples`. Empty if nothing was left out."""
         counts = {what: number for what, number in self._counts.items() if number}
         examples = {what: found for what, found in self._examples.items() if found}
         return ({"left_out": counts} if counts else {}) | ({"left_out_examples": examples} if examples else {})

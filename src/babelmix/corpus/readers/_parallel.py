@@ -1,4 +1,4 @@
-"""From aligned query-passage pairs to a Corpus: what is untranslated or already said is left out."""
+"""Build a corpus from translated query-passage pairs. Untranslated and repeated texts are left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babelmix.corpus.readers._left_out import LeftOut
 
 @dataclass(frozen=True)
 class ParallelPair:
-    """One query and its passage in several languages; an empty or missing text is not translated."""
+    """A query and its passage in several languages. A text that is empty or missing is not translated."""
 
     item: str
     group: str
@@ -23,17 +23,17 @@ class ParallelPair:
 def corpus_from_pairs(
     pairs: Iterable[ParallelPair], *, name: str, source_lang: str, meta: Mapping[str, Any]
 ) -> Corpus:
-    """Build a corpus in which every text of a side occurs once per language.
+    """Build a corpus in which each text occurs once per side and language.
 
-    Dropped are: renderings identical to the source language's; pairs whose source query or passage occurred before
-    (in the order given); and single renderings whose text occurred before in their language, since two items with one
-    text would be each other's false negatives and, over two groups, a leak between the parts of a split.
+    These are left out: translations that are identical to the source text, pairs whose source query or passage occurred in an
+    earlier pair, and texts that occurred earlier in the same language. Two items with the same text would be false negatives of
+    each other, and a leak between the parts of a split if they are in two groups.
 
     Args:
-        pairs: in reading order.
-        name: the corpus's name.
-        source_lang: the language the others were translated from.
-        meta: facts about the source; what is dropped is counted in `left_out`.
+        pairs: the pairs. The first one with a text keeps it.
+        name: the name of the corpus.
+        source_lang: the language from which the others were translated.
+        meta: facts about the source. `left_out` is added: the counts of what was left out.
 
     """
     queries: list[dict[str, str]] = []

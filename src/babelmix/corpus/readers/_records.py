@@ -1,4 +1,4 @@
-"""Text files line by line and JSON record by record, with errors that name file, row and field."""
+"""Read text files and JSON. Errors name the file, the row and the field."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list",
 
 
 def read_utf8(file: Path) -> str:
-    """The text of a UTF-8 file, byte-order mark removed.
+    """The text of a UTF-8 file, without a byte-order mark.
 
     Raises:
-        ReaderError: it is not UTF-8; the message names the line and the byte.
+        ReaderError: the file is not UTF-8. The message names the line and the byte.
 
     """
     data = file.read_bytes()
@@ -37,10 +37,10 @@ def read_utf8(file: Path) -> str:
 
 
 def text_lines(file: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, also of a packed one, without their ends; one at a time, for large files.
+    """Yield the lines of a UTF-8 file, which may be compressed, without their line breaks.
 
     Raises:
-        ReaderError: there is no such file, it is not UTF-8, has a NUL, or what is packed is damaged or cut short.
+        ReaderError: there is no such file, it is not UTF-8, has a NUL, or is compressed and damaged.
 
     """
     number = 0
@@ -56,10 +56,10 @@ def text_lines(file: Path) -> Iterator[str]:
 
 
 def decoded(line: bytes, file: Path, number: int) -> str:
-    """A line of a UTF-8 file; the first one without a byte-order mark.
+    """Decode a line of a UTF-8 file. A byte-order mark of the first line is removed.
 
     Raises:
-        ReaderError: it is not UTF-8.
+        ReaderError: the line is not UTF-8.
 
     """
     try:
@@ -72,17 +72,22 @@ def decoded(line: bytes, file: Path, number: int) -> str:
 
 
 def damaged(error: DamagedError, file: Path, row: int) -> ReaderError:
-    """What is said of a packed file of which no more than some rows can be read."""
+    """The error for a compressed file that can only be read up to a row."""
     return ReaderError(f"is damaged or cut short after this row ({error}); download it again", file=file, row=row)
 
 
 def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """The cells of every line of a tab-separated file without a header, with the line's number.
+    """Yield the cells of each line of a tab-separated file without a header.
 
-    The last cell is the rest of the line, whatever it holds.
+    Args:
+        file: the file.
+        columns: the names of the columns, for errors. The last cell is the rest of the line, which may contain tabs.
+
+    Yields:
+        The number of the line, and its cells.
 
     Raises:
-        ReaderError: see `text_lines`; or a line has too few cells.
+        ReaderError: the file cannot be read, see `text_lines`, or a line has too few cells.
 
     """
     for number, line in enumerate(text_lines(file), 1):
@@ -93,7 +98,7 @@ def table_lines(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
 
 
 class _Repeated(dict[str, Any]):
-    """An object in which a name comes twice."""
+    """A JSON object in which a name occurs twice."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,10 +107,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of JSON lines with their line numbers; blank lines are passed over.
+    """Yield the records of JSON lines with their line numbers. Blank lines are skipped.
 
     Raises:
-        ReaderError: a line is not a JSON object, has a name twice, or a text with a NUL or half a character.
+        ReaderError: a line is not a JSON object, has a name twice, or has a text with a NUL or half a character.
 
     """
     for number, line in enumerate(lines, 1):
@@ -118,10 +123,10 @@ def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str
         if not isinstance(record, dict):
             raise ReaderError("is not a JSON object", file=file, row=number)
         if type(record) is _Repeated:
-            # The names are in the line; which comes twice, the standard library does not say.
+            # The standard library does not say which name occurs twice.
             names = Counter(name for name, _ in json.loads(line, object_pairs_hook=list))
-            raise ReaderError("comes twice in the record", file=file, row=number, field=names.most_common(1)[0][0])
-        # A line is Unicode, and a raw control character is no JSON: these can only be written as escapes.
+            raise ReaderError("occurs twice in the record", file=file, row=number, field=names.most_common(1)[0][0])
+        # The line is valid Unicode, and JSON allows no raw control characters. So only escapes can write these.
         if "\\u" in line:
             for name, value in record.items():
                 for text in (name, value):
@@ -133,7 +138,7 @@ def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text has no lone surrogates, which JSON can write and UTF-8 cannot."""
+    """Whether a text has no lone surrogates, which JSON can express but UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -142,10 +147,10 @@ def is_unicode(text: str) -> bool:
 
 
 def json_document(file: Path) -> Any:
-    """A file that is one JSON document.
+    """Parse a file that is one JSON document.
 
     Raises:
-        ReaderError: it is not UTF-8 or not JSON.
+        ReaderError: the file is not UTF-8 or not JSON.
 
     """
     try:
@@ -156,18 +161,18 @@ def json_document(file: Path) -> Any:
 
 
 def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int | None, unit: str = "") -> Any:
-    """A field of a parsed record, which must be there and of one type.
+    """A required field of a parsed record.
 
     Args:
         record: the record.
-        key: the field's name.
-        kind: `str`, `int`, `list` or `dict`.
-        file: what to call the source in an error.
-        row: the record's number.
-        unit: what `row` counts where it is not a line: a "paragraph".
+        key: the name of the field.
+        kind: its type: `str`, `int`, `list` or `dict`.
+        file: the name of the source in errors.
+        row: the number of the record.
+        unit: what `row` counts, if it does not count lines, such as "paragraph".
 
     Raises:
-        ReaderError: it is missing, of another type or half a character.
+        ReaderError: the field is missing, has another type, or contains half a character.
 
     """
     value = record.get(key) if isinstance(record, dict) else None
@@ -181,10 +186,10 @@ def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int |
 
 
 def get_text(record: Any, key: str, *, file: str | Path, row: int | None) -> str:
-    """A text field that must be there and not be blank, white space at its ends removed.
+    """A required text field, without white space at its ends.
 
     Raises:
-        ReaderError: it is missing, not a text or blank.
+        ReaderError: the field is missing, not a text, or blank.
 
     """
     text: str = get_field(record, key, str, file=file, row=row).strip()

@@ -1,4 +1,4 @@
-"""Where a reader's files come from: a folder here, or a data set on the Hugging Face hub."""
+"""Get the files of a source: from a local folder, or from a data set on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -14,37 +14,41 @@ Loaded = TypeVar("Loaded")
 
 
 def is_hub_name(path: str) -> bool:
-    """Whether `path` is the name of a hub data set, such as `miracl/miracl`, rather than a folder here."""
+    """Whether `path` is the name of a hub data set, such as `miracl/miracl`, and not a local path."""
     return path.count("/") == 1 and not path.startswith((".", "/", "~")) and not Path(path).exists()
 
 
 def ask_hub(repository: str, load: Callable[[], Loaded]) -> Loaded:
-    """Do what needs the hub.
+    """Call a function that uses the hub.
+
+    Args:
+        repository: the name of the data set, for errors.
+        load: the function.
 
     Raises:
-        ReaderError: it failed: there is no such data set, it may not be read, or the hub does not answer.
+        ReaderError: the function fails: there is no such data set, access is denied, or the hub does not answer.
 
     """
     try:
         return load()
     except Exception as error:  # the hub's libraries raise many unrelated types
         raise ReaderError(
-            f"is no folder here and cannot be loaded from the hub ({type(error).__name__}); check the name and the "
+            f"is no local folder and cannot be loaded from the hub ({type(error).__name__}); check the name and the "
             "network, or give a folder",
             file=repository,
         ) from error
 
 
 def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
-    """The folder of a source: `path` itself, or a download of the hub's data set of that name.
+    """The local folder of a source. A hub data set is downloaded.
 
     Args:
         path: a folder, or the name of a hub data set.
-        patterns: the files to download, as in `*.json`.
-        what: what the folder should be, as the end of an error's sentence.
+        patterns: the files to download, such as `*.json`.
+        what: what the folder should contain. Ends the message of an error.
 
     Raises:
-        ReaderError: there is no such folder, or the hub cannot give it.
+        ReaderError: there is no such folder, or the hub does not provide the data set.
 
     """
     if not is_hub_name(path):
@@ -58,10 +62,18 @@ def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
 
 
 def pick_langs(langs: str | Sequence[str] | None, available: Sequence[str], file: str | Path) -> list[str]:
-    """The tags of `available` that `langs` asks for, in its order; all of them if it is None.
+    """Select languages of a source.
+
+    Args:
+        langs: the ranges to select, see `match_languages`. None selects all.
+        available: the language tags of the source.
+        file: the name of the source, for errors.
+
+    Returns:
+        The selected tags, in the order of `langs`.
 
     Raises:
-        ReaderError: a language is not there, there is none at all, or two of `available` are one language.
+        ReaderError: a range matches no language, the list is empty, or two selected tags mean the same language.
 
     """
     if langs is None:

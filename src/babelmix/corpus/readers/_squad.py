@@ -1,4 +1,4 @@
-"""SQuAD's JSON, version 1: articles of paragraphs of questions, as one row a question."""
+"""The JSON format of SQuAD 1.1, in which articles contain paragraphs and paragraphs contain questions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from babelmix.corpus.readers._records import get_field
 
 
 def squad_rows(document: Any, file: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The questions of a document with their numbers, each with `id`, `question`, `context`, `title` and `answer`.
+    """Yield the questions of a document, each with its number.
 
-    `answer` is the text of the first answer and absent where there is none. What is in `id` and `question` is not
-    looked at.
+    Args:
+        document: the parsed JSON.
+        file: the name of the source in errors.
+
+    Yields:
+        The number of the question, and a row with `id`, `question`, `context`, `title` and `answer`. `answer` is the text of the
+        first answer; a question without answers has none. The values of `id` and `question` are not checked.
 
     Raises:
-        ReaderError: a list or a context is missing; the message names the paragraph.
+        ReaderError: a list or a context is missing. The message names the paragraph.
 
     """
     number = paragraph_number = 0

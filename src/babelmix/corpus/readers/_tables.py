@@ -1,13 +1,13 @@
-"""Files that are tables: CSV, TSV, JSON lines, Parquet and Arrow, read so that no cell comes out other than it went in.
+"""Read tables without changing a cell: CSV, TSV, JSON lines, Parquet, Arrow, and tables in memory.
 
-- CSV as in RFC 4180: a cell in double quotes may hold commas, line breaks, and double quotes written twice.
-- TSV has no quoting (IANA's text/tab-separated-values): a double quote is a character as any other, and a cell holds neither tabs
-  nor line breaks. Names in quotes, which a program writes that does quote, are refused.
-- JSON lines (`.jsonl`, `.ndjson`): an object a line.
-- Parquet, and Arrow's file and stream formats (`.arrow`, `.feather`).
+- CSV follows RFC 4180: a cell in double quotes may contain commas, line breaks, and double quotes written twice.
+- TSV has no quoting (IANA's text/tab-separated-values): a double quote is an ordinary character, and a cell contains no tabs or
+  line breaks. A header with names in quotes is an error, because the program that wrote it uses quoting.
+- JSON lines (`.jsonl`, `.ndjson`) have one object on each line.
+- Parquet, and the file and stream formats of Arrow (`.arrow`, `.feather`).
 
-Texts are UTF-8, with or without a byte-order mark. CSV, TSV and JSON lines may be packed (`.gz`, `.bz2`, `.xz`, `.zst`). The rows
-that errors name are the lines at which they begin, or of Parquet and Arrow their numbers, from 1 on.
+Texts are UTF-8, with or without a byte-order mark. CSV, TSV and JSON lines may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`). In
+errors, the number of a row is the line on which it begins, or for Parquet and Arrow its position, from 1 on.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from babelmix.errors import ReaderError, first_line
 _LINES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (*_LINES, ".parquet", ".arrow", ".feather")
 _DAMAGED = (Exception, pl.exceptions.PanicException)
-"""What polars raises for a damaged file: several unrelated types, and a panic, which is no `Exception`."""
+"""The exceptions of polars for a damaged file. A panic is not an `Exception`."""
 
 _AT_ONCE = 20_000
-"""Rows that are held as Python objects."""
+"""The most rows that are Python objects at the same time."""
 
 _MAX_CELL = 1 << 28
-"""Characters of a CSV cell at most."""
+"""The most characters of a CSV cell."""
 
 _KINDS: dict[type, pl.DataType] = {str: pl.String(), int: pl.Int64(), float: pl.Float64(), bool: pl.Boolean()}
 
@@ -48,18 +48,17 @@ NumberedCells = Iterator[tuple[int, list[str]]]
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a file.
+    """The cells of a table.
 
     Args:
-        file: where they are from.
-        frame: its columns of texts, whole numbers, numbers, true and false; an empty cell of CSV or TSV, and a null elsewhere,
-            is null.
-        lines: the number that a person would give each row.
-        mixed: those columns of JSON lines whose cells are of several kinds, or lists or objects: as texts that are JSON.
-        categories: those that hold categories in the file, and texts here.
-        unread: its other columns, of Parquet or Arrow, and their types.
-        untyped: whether all cells are texts since the format knows nothing else (CSV, TSV).
-        in_quotes: how many cells of a TSV begin and end with a double quote, which is a part of them.
+        file: the file, or a name for a table in memory.
+        frame: the columns of texts, numbers and booleans. An empty cell of CSV or TSV is null.
+        lines: the number of each row in errors.
+        mixed: the columns of JSON lines whose cells have several types, or are lists or objects. `frame` has these cells as JSON.
+        categories: the columns that are categories in the file. `frame` has them as texts.
+        unread: the other columns of Parquet or Arrow, with their types.
+        untyped: whether all cells are texts because the format has no types (CSV, TSV).
+        in_quotes: the number of cells of a TSV that begin and end with a double quote.
 
     """
 
@@ -79,42 +78,42 @@ class Table:
 
     @property
     def stem(self) -> str:
-        """The file's name without its suffixes."""
+        """The name of the file without its suffixes."""
         return stem_of(self.file)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was read as it stands, and may be meant otherwise."""
+        """Sentences about cells that may mean something else."""
         if not self.in_quotes:
             return []
         return [
-            f"{self.file}: {self.in_quotes:,} cells begin and end with a double quote; a TSV has no quoting, so that the quotes "
-            "are read as part of the text; if they should not be, save the table as CSV"
+            f"{self.file}: {self.in_quotes:,} cells begin and end with a double quote; a TSV has no quoting, so the quotes are "
+            "read as part of the text; if they are not part of it, save the table as CSV"
         ]
 
     def error(self, what: str, place: int, name: str) -> ReaderError:
-        """What is wrong with a cell.
+        """An error about a cell.
 
         Args:
-            what: is wrong.
-            place: of the row, from 0 on.
-            name: of the column.
+            what: what is wrong.
+            place: the position of the row, from 0 on.
+            name: the name of the column.
 
         """
         return ReaderError(what, file=self.file, row=self.lines[place], field=name)
 
     def cells(self, name: str) -> Iterator[Any]:
-        """The cells of a column that was read, as Python objects."""
+        """The cells of a column as Python objects."""
         column = self.frame[name]
         if name in self.mixed:
             return (None if cell is None else json.loads(cell) for cell in column)
         return iter(column)
 
     def texts(self, name: str) -> pl.Series:
-        """A column's cells as texts; whole numbers as their digits.
+        """The cells of a column as texts. Whole numbers become their digits.
 
         Raises:
-            ReaderError: a cell is something else.
+            ReaderError: a cell is neither a text nor a whole number.
 
         """
         if name in self.unread:
@@ -133,7 +132,7 @@ class Table:
         return pl.Series(name, made, dtype=pl.String)
 
     def may_be_texts(self, name: str) -> bool:
-        """Whether a column holds anything that reads like a text: numbers, lists and the categories of Parquet do not."""
+        """Whether a column may contain texts. Numbers, lists and categories do not count."""
         if name in self.unread or name in self.categories:
             return False
         column = self.frame[name]
@@ -144,7 +143,7 @@ class Table:
         return column.dtype == pl.String
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows with their numbers, without columns that were not read."""
+        """Yield the rows with their numbers, without the unread columns."""
         for number, row in zip(self.lines, self.frame.iter_rows(named=True), strict=True):
             for name in self.mixed:
                 row[name] = None if row[name] is None else json.loads(row[name])
@@ -152,27 +151,27 @@ class Table:
 
 
 def is_table(file: Path) -> bool:
-    """Whether a file's name says that it is a table."""
+    """Whether the suffix of a file is that of a table."""
     return kind_of(file) in (_LINES if is_packed(file) else SUFFIXES)
 
 
 def read_table(file: Path) -> Table:
-    """Read a file.
+    """Read a table from a file.
 
     Args:
-        file: with one of `SUFFIXES`, small or capital; one of lines may be packed.
+        file: a file with one of `SUFFIXES`, in lower or upper case. CSV, TSV and JSON lines may be compressed.
 
     Raises:
-        ReaderError: there is no such file; a name comes twice; a row has more or fewer cells than names; a text is not UTF-8 or
-            has a NUL; a line is not JSON; the file is damaged. The message names file, row and field.
+        ReaderError: there is no such file, a name occurs twice, a row has more or fewer cells than the header, a text is not
+            UTF-8 or has a NUL, a line is not JSON, or the file is damaged. The message names the file, the row and the field.
 
     """
     if not file.is_file():
         raise ReaderError("there is no such file", file=file)
     if not is_table(file):
         raise ReaderError(
-            f"has the suffix {''.join(file.suffixes[-1 - is_packed(file):])!r}; babelmix reads {', '.join(SUFFIXES)}, those of "
-            f"lines also packed ({', '.join(PACKED)})",
+            f"has the suffix {''.join(file.suffixes[-1 - is_packed(file):])!r}; babelmix reads {', '.join(SUFFIXES)}, and "
+            f"{', '.join(_LINES)} also compressed ({', '.join(PACKED)})",
             file=file,
         )  # fmt: skip
     match kind_of(file):
@@ -190,7 +189,7 @@ def read_table(file: Path) -> Table:
 
 
 def _checked(table: Table) -> Table:
-    """The table, if no text in it has a NUL."""
+    """Raise if a text has a NUL. Returns the table."""
     for name, kind in table.frame.schema.items():
         if kind == pl.String and (found := table.frame[name].str.contains("\0", literal=True).fill_null(False)).any():
             raise table.error(HAS_NUL, int(found.arg_true()[0]), name)
@@ -207,7 +206,7 @@ def _csv_rows(file: Path) -> NumberedCells:
                 yield begin, row
                 begin = rows.line_num + 1
     except UnicodeDecodeError as error:
-        # It does not say where: the lines are looked at again.
+        # The error does not name the line, so the lines are decoded again.
         with opened(file) as lines:
             for number, line in enumerate(lines, 1):
                 decoded(line, file, number)
@@ -224,7 +223,7 @@ def _tsv_rows(file: Path) -> NumberedCells:
 
 
 def _of_rows(rows: NumberedCells, file: Path) -> Table:
-    """A table of CSV or TSV, whose first row has the names; rows without cells are blank lines."""
+    """Make a table from rows of CSV or TSV. The first row has the names. Blank lines have no cells and are skipped."""
     tabs = kind_of(file) == ".tsv"
     hint = "; a TSV has no quoting: save cells with tabs or line breaks as CSV" if tabs else ""
     first, names = next(rows, (1, []))
@@ -234,7 +233,9 @@ def _of_rows(rows: NumberedCells, file: Path) -> Table:
         if names.count(name) > 1:
             raise ReaderError("is the name of two columns", file=file, row=first, field=name)
         if tabs and "\r" in name:
-            raise ReaderError("its lines end in a lone carriage return; save it with line feeds", file=file, row=first)
+            raise ReaderError(
+                "its lines end with a single carriage return; save it with line feeds", file=file, row=first
+            )
         if tabs and len(name) > 1 and name[0] == name[-1] == '"':
             raise ReaderError(
                 "the name is in quotes, and a TSV has no quoting; save the table as CSV",
@@ -263,14 +264,14 @@ def _of_rows(rows: NumberedCells, file: Path) -> Table:
 
 
 def table_of_records(records: Iterable[Mapping[str, Any]], name: str = "table") -> Table:
-    """A table from records in memory, which may lack fields.
+    """Make a table from records in memory.
 
     Args:
-        records: one mapping of column names to cells for each row.
-        name: what to call the table in an error.
+        records: a mapping of column names to cells for each row. A missing name is a null.
+        name: the name of the table in errors.
 
     Raises:
-        ReaderError: a column's name is not a text, or a cell is not something that JSON can hold.
+        ReaderError: the name of a column is not a text, or a cell is not a value of JSON.
 
     """
     file = Path(name)
@@ -294,11 +295,11 @@ def table_of_records(records: Iterable[Mapping[str, Any]], name: str = "table") 
 
 
 def table_of_frame(given: Any, name: str = "table") -> Table:
-    """A table from a polars `DataFrame` or another table of Arrow in memory.
+    """Make a table from a polars `DataFrame` or another Arrow table in memory.
 
     Args:
         given: the table.
-        name: what to call it in an error.
+        name: the name of the table in errors.
 
     """
     whole = pl.DataFrame(given)
@@ -311,7 +312,7 @@ def _of_json_lines(file: Path) -> Table:
 
 
 def _of_records(records: Iterator[tuple[int, dict[str, Any]]], file: Path) -> Table:
-    """A table of records with their line numbers."""
+    """Make a table from records with their line numbers."""
     chunks: list[dict[str, _Part]] = []
     lines: list[int] = []
     sizes: list[int] = []
@@ -336,13 +337,13 @@ def _of_records(records: Iterator[tuple[int, dict[str, Any]]], file: Path) -> Ta
 
 @dataclass(frozen=True)
 class _Part:
-    """Some cells of a column of JSON lines; without a kind they are texts that are JSON."""
+    """Some cells of a column of JSON lines. If `kind` is None, the cells are JSON."""
 
     kind: type | None
     cells: pl.Series
 
     def as_json(self) -> pl.Series:
-        """The cells as texts that are JSON."""
+        """The cells as JSON."""
         return self.cells if self.kind is None else _as_json(self.cells)
 
 
@@ -351,7 +352,7 @@ def _part(cells: Sequence[Any]) -> _Part:
     if not kinds:
         return _Part(NoneType, pl.Series(cells, dtype=pl.Null))
     kind = kinds.pop()
-    # 64 bits do not hold every whole number of JSON.
+    # A whole number of JSON may need more than 64 bits.
     if kinds or kind not in _KINDS or (kind is int and any(cell and abs(cell) >> 63 for cell in cells)):
         return _Part(None, _as_json(cells))
     return _Part(kind, pl.Series(cells, dtype=_KINDS[kind]))
@@ -380,17 +381,17 @@ def _of_arrow(file: Path) -> Table:
             except pa.ArrowInvalid:
                 source.seek(0)
                 found = pa.ipc.open_stream(source).read_all()
-            # Offsets that point outside would end the process.
+            # Invalid offsets would crash the process.
             found.validate(full=True)
             whole = pl.DataFrame(pl.from_arrow(found))
             frame = whole.select(name for name, kind in whole.schema.items() if _is_plain(kind)).clone()
-    except _DAMAGED as error:  # so does pyarrow
+    except _DAMAGED as error:  # pyarrow raises many types as well
         raise ReaderError(f"is not a readable Arrow file ({first_line(error)})", file=file) from error
     return _typed(frame, whole.schema, file)
 
 
 def _typed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], file: Path) -> Table:
-    """A table of a format that has types."""
+    """Make a table from columns that have types."""
     categories = frozenset(name for name, kind in frame.schema.items() if isinstance(kind, (pl.Categorical, pl.Enum)))
     unread = {name: str(kind) for name, kind in schema.items() if name not in frame.columns}
     frame = frame.with_columns(pl.col(categories).cast(pl.String)) if categories else frame
@@ -398,7 +399,7 @@ def _typed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], file: Path) -
 
 
 def _is_plain(kind: pl.DataType) -> bool:
-    """Whether a column's cells may be texts, numbers, or true and false."""
+    """Whether a column has texts, numbers or booleans."""
     return (
         isinstance(kind, (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null))
         or kind.is_integer()
@@ -407,10 +408,10 @@ def _is_plain(kind: pl.DataType) -> bool:
 
 
 def frame_of_parquet(file: Path) -> pl.DataFrame:
-    """All columns of a Parquet file as polars has them.
+    """Read all columns of a Parquet file.
 
     Raises:
-        ReaderError: it is damaged or something else.
+        ReaderError: the file is damaged, or is no Parquet file.
 
     """
     try:

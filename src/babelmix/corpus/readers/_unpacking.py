@@ -1,4 +1,4 @@
-"""Files as they are or packed (gzip, bzip2, xz, Zstandard): what kind they are, and their bytes."""
+"""Open files that may be compressed with gzip, bzip2, xz or Zstandard."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pyarrow as pa
 from babelmix.errors import ReaderError
 
 MAX_UNPACKED = 1 << 30
-"""Bytes that a packed file may always give, however small it is."""
+"""Any compressed file may have this many bytes after decompression."""
 
 MAX_RATIO = 200
-"""Bytes that it may give for each of its own; text packs to a tenth."""
+"""The largest ratio of decompressed to compressed bytes for larger files. Text usually has ten."""
 
 _BLOCK = 1 << 18
 _UNPACKERS: dict[str, Callable[[Path], Any]] = {
@@ -31,33 +31,37 @@ _UNPACKERS: dict[str, Callable[[Path], Any]] = {
 }
 
 PACKED = tuple(_UNPACKERS)
-"""Suffixes of packed files."""
+"""The suffixes of compressed files."""
 
 
 class DamagedError(Exception):
-    """What is packed is damaged or cut short; whoever reads it knows the row."""
+    """A compressed file is damaged or cut short. The caller adds the row to the message."""
 
 
 def kind_of(file: Path) -> str:
-    """The suffix that says what a file holds, in small letters, without that of a packing.
+    """The suffix of a file in lower case. The suffix of the compression does not count.
 
-    >>> kind_of(Path("X.CSV.gz"))
-    '.csv'
+    Example:
+        >>> kind_of(Path("X.CSV.gz"))
+        '.csv'
+
     """
     return _name_and_kind(file)[1]
 
 
 def stem_of(file: Path) -> str:
-    """A file's name without that suffix.
+    """The name of a file without its suffixes.
 
-    >>> stem_of(Path("pt-BR.csv.gz"))
-    'pt-BR'
+    Example:
+        >>> stem_of(Path("pt-BR.csv.gz"))
+        'pt-BR'
+
     """
     return _name_and_kind(file)[0]
 
 
 def is_packed(file: Path) -> bool:
-    """Whether a file's name says that it is packed."""
+    """Whether the name of a file has the suffix of a compression."""
     return file.suffix.lower() in PACKED
 
 
@@ -67,7 +71,7 @@ def _name_and_kind(file: Path) -> tuple[str, str]:
 
 
 class _Unpacked(io.RawIOBase):
-    """The bytes of a packed file, of which there is an end."""
+    """The decompressed bytes of a file. Their number is limited."""
 
     def __init__(self, source: Any, file: Path) -> None:
         self._source, self._file = source, file
@@ -84,7 +88,7 @@ class _Unpacked(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise ReaderError(
-                f"gives more than {MAX_RATIO} times its size when it is unpacked; unpack it yourself if that is right",
+                f"has more than {MAX_RATIO} times its size after decompression; if this is right, decompress it yourself",
                 file=self._file,
             )
         buffer[: len(data)] = data
@@ -93,11 +97,11 @@ class _Unpacked(io.RawIOBase):
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """A file's bytes, unpacked if its name says that it is packed.
+    """Open a file for reading bytes. A file with the suffix of a compression is decompressed.
 
     Raises:
-        ReaderError: there is no such file, or it gives far more than its size.
-        DamagedError: what is packed is damaged or cut short.
+        ReaderError: there is no such file, or it is far too large after decompression.
+        DamagedError: the compressed data are damaged or cut short.
 
     """
     if not file.is_file():

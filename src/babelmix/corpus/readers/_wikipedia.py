@@ -1,4 +1,4 @@
-"""Passages of Wikipedia as `miracl` and `mr-tydi` have them: records with `docid`, `title` and `text`."""
+"""Passages of Wikipedia in MIRACL and Mr. TyDi: records with `docid`, `title` and `text`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from babelmix.corpus.readers._records import get_field
 
 
 def passage_text(record: Any, *, file: str | Path, row: int) -> str:
-    """The article's title, a space and the passage: a passage alone often does not say what it is about; empty if both are.
+    """The title of the article, a space and the passage. A passage alone often does not name its subject.
 
     Raises:
         ReaderError: a field is missing or not a text.
@@ -20,5 +20,5 @@ def passage_text(record: Any, *, file: str | Path, row: int) -> str:
 
 
 def article_of(lang: str, docid: str) -> str:
-    """The group of a passage: its article, the part of `docid` before the `#`."""
+    """The group of a passage, which is its article: the part of `docid` before the `#`."""
     return f"{lang}/article/{docid.partition('#')[0]}"

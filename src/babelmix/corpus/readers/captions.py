@@ -1,10 +1,10 @@
-"""`captions`: your own pictures and captions, a JSON line a caption.
+"""`captions`: your own pictures and captions, one JSON line for each caption.
 
     {"image_id": "7", "image": "photos/7.jpg", "lang": "de", "text": "Ein Hund.", "caption_id": "7-0",
      "group": "walk", "split": "test", "provenance": "human"}
 
-`image` is a path from the file's own folder, or an absolute one; `image_bytes` in its place holds the picture itself in
-base64. One row of a picture must have it, the others may. `caption_id`, `group` (by default the picture), `split` and
+`image` is an absolute path, or a path relative to the folder of the file. `image_bytes` may replace it: the picture in base64. At
+least one caption of each picture must have one of the two. `caption_id`, `group` (by default the picture), `split` and
 `provenance` (`human`, `translated` or `machine`) are optional.
 """
 
@@ -43,13 +43,13 @@ def read(path: str, *, split: str = "", captions: str = "all") -> Corpus:
     """Read pictures and captions.
 
     Args:
-        path: the file of JSON lines, also packed by gzip.
-        split: only rows with this `split`; by default all. `test` is for evaluation only.
-        captions: `all`, the `first` of each picture and language, or how many of them.
+        path: the file of JSON lines. It may be compressed with gzip.
+        split: read only rows with this `split`; by default all. The split `test` is for evaluation only.
+        captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language.
 
     Raises:
-        ReaderError: a field is missing or malformed, a picture is given in two ways, a caption occurs twice, there is no
-            such split, or no picture can be used.
+        ReaderError: a field is missing or malformed, two rows give different files for one picture, a caption occurs twice, there
+            is no such split, or no picture can be used.
 
     """
     file = Path(path)
@@ -66,12 +66,15 @@ def read(path: str, *, split: str = "", captions: str = "all") -> Corpus:
 
 
 def parse(rows: NumberedRows, file: Path, *, split: str = "") -> tuple[list[Caption], dict[str, bytes | Path]]:
-    """Turn records into captions and pictures (a pure function; no picture is opened).
+    """Turn records into captions and pictures (a pure function, which opens no picture).
 
     Args:
-        rows: records with their line numbers.
-        file: the file, from whose folder pictures are found, and whose name errors give.
+        rows: the records with their line numbers.
+        file: the file. Paths of pictures are relative to its folder.
         split: see `read`.
+
+    Returns:
+        The captions, and the bytes or the path of each picture by its id.
 
     Raises:
         ReaderError: see `read`.
@@ -107,7 +110,7 @@ def parse(rows: NumberedRows, file: Path, *, split: str = "") -> tuple[list[Capt
         source = _picture(row, file, number)
         if source is not None and pictures.setdefault(image, source) != source:
             raise ReaderError(
-                f"picture {image!r} is another one in an earlier row", file=file, row=number, field="image"
+                f"picture {image!r} has another file in an earlier row", file=file, row=number, field="image"
             )
         text = get_text(row, "text", file=file, row=number)
         found.append(Caption(image, lang, text, _optional(row, "group", file, number), made))
@@ -140,7 +143,7 @@ def _picture(row: dict[str, Any], file: Path, number: int) -> bytes | Path | Non
     path = get_text(row, "image", file=file, row=number)
     if _URL.match(path):
         raise ReaderError(
-            f"{path[:60]!r} is an address; download the picture and give its path",
+            f"{path[:60]!r} is a URL; download the picture and give its path",
             file=file,
             row=number,
             field="image",

@@ -1,9 +1,13 @@
-"""`parallel-qa`: your own translated question-answer set, a file or a configuration a language.
+"""`parallel-qa`: your own translated question-answer set.
 
-A folder of tables named by language tag (`de.jsonl`, `de.csv`, `de.tsv.gz`, `de.parquet`, or `de.json` in SQuAD's format,
-whose columns are `id`, `question`, `answer`, `context` and `title`), or a hub data set with a configuration a language.
-Rows with one id are translations of each other; an id that a language lacks is not translated into it. Passages that
-are the same in every language, as a paragraph with several questions is, are one item.
+The source is one of:
+
+- a folder with one table for each language, named by language tag: `de.jsonl`, `de.csv`, `de.tsv.gz` or `de.parquet`;
+- a folder with `de.json`, ... in SQuAD's format, whose columns are `id`, `question`, `answer`, `context` and `title`;
+- a Hugging Face data set with one configuration for each language.
+
+Rows with the same id are translations of each other. An id may be missing in some languages. Passages that are equal in every
+language, such as a paragraph with several questions, are one item.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ NumberedRows = Iterable[tuple[int, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what; without `group` the passage is the group."""
+    """The names of the columns. Without `group`, the passage is the group."""
 
     query: str = "question"
     passage: str = "answer"
@@ -50,13 +54,13 @@ def read(
     """Read a translated question-answer set.
 
     Args:
-        path: the folder, or the name of a hub data set.
-        langs: the languages wanted; by default all there are.
+        path: the folder, or the name of a Hugging Face data set.
+        langs: the languages to read; by default all.
         query: the column of the question.
-        passage: the column of the answer, or of the paragraph that holds it.
-        id: the column that is the same in all translations of a pair.
-        group: the column of what a split must keep together, such as `title`; by default the passage.
-        split: the split of a hub data set.
+        passage: the column of the answer, or of the paragraph that contains it.
+        id: the column with the id, which all translations of a pair share.
+        group: the column of the group, which a split keeps together, such as `title`; by default the passage.
+        split: the split of a Hugging Face data set.
 
     Raises:
         ReaderError: a column is missing, an id occurs twice in a language, a text is empty, or a file is malformed.
@@ -77,14 +81,16 @@ def read(
     notes: list[str] = []
     for file in sorted(file for file in folder.iterdir() if is_table(file) or file.suffix.lower() == ".json"):
         if not is_language_tag(lang := stem_of(file)):
-            raise ReaderError("is not named by a BCP 47 language tag, as de.jsonl and pt-BR.csv are", file=file)
+            raise ReaderError(
+                "has a name that is not a BCP 47 language tag; rename it, as in de.jsonl or pt-BR.csv", file=file
+            )
         if lang in files:
-            raise ReaderError(f"is in {lang!r}, and so is {files[lang].name}; take one away", file=file)
+            raise ReaderError(
+                f"has the language {lang!r}, and so has {files[lang].name}; remove one of them", file=file
+            )
         files[lang] = file
     if not files:
-        raise ReaderError(
-            f"holds no file named by language with a suffix of .json, {', '.join(SUFFIXES)}", file=folder
-        )
+        raise ReaderError(f"has no file named by language with a suffix of .json, {', '.join(SUFFIXES)}", file=folder)
     picked = pick_langs(langs, list(files), path)
     corpus = parse({lang: _rows(files[lang], notes) for lang in picked}, files, columns, name=folder.name)
     return replace(corpus, meta={**corpus.meta, "notes": notes}) if notes else corpus
@@ -116,10 +122,10 @@ def parse(
     """Align rows by id (a pure function).
 
     Args:
-        rows: by language, rows with their numbers.
-        files: what to call each language's source in an error.
-        columns: which column holds what.
-        name: the corpus's name.
+        rows: the rows of each language, with their numbers.
+        files: the name of each language's source in errors.
+        columns: the names of the columns.
+        name: the name of the corpus.
 
     Raises:
         ReaderError: see `read`.

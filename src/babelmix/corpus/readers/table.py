@@ -1,18 +1,19 @@
-"""`table`: the user's own CSV, TSV, JSONL, Parquet or Arrow file, wide or long.
+"""`table`: your own CSV, TSV, JSONL, Parquet or Arrow file, wide or long.
 
-Wide, a row an item:
+A wide table has one row for each item. Its columns are one of:
 
-- `query_de`, `passage_de`, `query_fr`, `passage_fr`, ...: a query and a passage column per language;
-- `de`, `fr`, ...: one text per language, which serves as query and as passage (parallel sentences);
-- the same with a column `side` holding `query` or `passage`: two rows an item.
+- `query_de`, `passage_de`, `query_fr`, `passage_fr`, ...: one query column and one passage column for each language;
+- `de`, `fr`, ...: one text for each language, which is both query and passage (parallel sentences);
+- `de`, `fr`, ... and `side`, which is `query` or `passage`: two rows for each item.
 
-Long, a row a rendering: `item`, `lang`, `query`, `passage`; or `item`, `lang`, `side`, `text`.
+A long table has one row for each item and language. Its columns are `item`, `lang`, `query` and `passage`, or `item`, `lang`,
+`side` and `text`.
 
-`item` (or `id`) names the meaning; a wide file without it numbers its rows. `group` is optional. An empty cell of a CSV
-and a null elsewhere mean "not in this language"; a text of white space alone is an error.
+`item` (or `id`) identifies the meaning. A wide table without it numbers its rows. `group` is optional. An empty cell of a CSV, or
+a null of another format, means that the text does not exist in this language. A blank text is an error.
 
-Other columns of a long file are not read. In a wide one a column of any other name may be a misspelt language, and is refused if
-it holds texts; one of numbers, true and false, lists, objects, dates or categories is not read.
+Other columns of a long table are not read. In a wide table, any other column of texts is an error, because its name may be a
+misspelt language. Columns of numbers, booleans, lists, objects, dates or categories are not read.
 """
 
 from __future__ import annotations
@@ -37,25 +38,28 @@ _RESERVED = ("item", "id", "group", "lang", "side", "text", "query", "passage")
 
 
 def read(path: str) -> Corpus:
-    """Read one file.
+    """Read a table from a file.
+
+    Args:
+        path: the file.
 
     Raises:
-        ReaderError: the file cannot be read or breaks the layout above; the message names file, row and column. The row is the
-            line at which it begins, and of Parquet its number, from 1 on.
+        ReaderError: the file cannot be read, or breaks the layout above. The message names the file, the row and the column. A
+            row's number is the line on which it begins, or for Parquet and Arrow its position, from 1 on.
 
     """
     return corpus_of(read_table(Path(path)), path)
 
 
 def corpus_of(table: Table, source: str = "table") -> Corpus:
-    """The corpus in a table that was read already.
+    """Turn a table into a corpus.
 
     Args:
         table: the table.
-        source: what to call it in an error, and in `meta`.
+        source: its name in errors and in `meta`.
 
     Raises:
-        ReaderError: it breaks the layout above.
+        ReaderError: the table breaks the layout above.
 
     """
     corpus = parse(_frame(table), source, table.lines)
@@ -63,7 +67,7 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
 
 
 def _frame(table: Table) -> pl.DataFrame:
-    """The columns that mean something, as texts."""
+    """The columns that are read, as texts."""
     if "lang" in table.names:
         wanted = [name for name in table.names if name in _RESERVED]
     else:
@@ -80,16 +84,21 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
     """Turn a table of strings into a corpus (a pure function).
 
     Args:
-        frame: string columns as described above.
-        file: what to call the source in an error.
-        lines: the number of each row in an error.
+        frame: the string columns described above.
+        file: the name of the source in errors.
+        lines: the number of each row in errors.
+
+    Raises:
+        ReaderError: the table breaks the layout above.
 
     """
     if not lines:
-        raise ReaderError("holds no rows", file=file)
+        raise ReaderError("has no rows", file=file)
     if "id" in frame.columns and "item" not in frame.columns:
         if any(len(name) == 2 and name != "id" and is_language_tag(name) for name in frame.columns):
-            raise ReaderError("may be the item or Indonesian: name the item's column 'item'", file=file, field="id")
+            raise ReaderError(
+                "may mean the item or Indonesian; rename the column of the item to 'item'", file=file, field="id"
+            )
         frame = frame.rename({"id": "item"})
     rows = list(_long_rows(frame, file, lines) if "lang" in frame.columns else _wide_rows(frame, file, lines))
     sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
@@ -97,7 +106,7 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
     groups: dict[str, str] = {}
     for number, side, row, column in rows:
         if not row["text"].strip():
-            raise ReaderError("is empty; leave it out or write the text", file=file, row=number, field=column)
+            raise ReaderError("is blank; write the text, or leave the cell empty", file=file, row=number, field=column)
         key = (side, row["item"], canonical_language(row["lang"]), row["text"])
         if key in seen:
             raise ReaderError(
@@ -145,7 +154,7 @@ def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
             continue
         if name in _RESERVED and not match:
             raise ReaderError(
-                f"stands for no language; a wide file has {name}_<tag> or <tag> columns, a long one has a column lang",
+                f"names no language; a wide table has columns {name}_<tag> or <tag>, and a long table has a column lang",
                 file=file, field=name,
             )  # fmt: skip
         if not is_language_tag(lang):
