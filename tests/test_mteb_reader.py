@@ -155,7 +155,7 @@ def test_what_cannot_be_read_says_why(monkeypatch) -> None:
         ("mteb=nothing at all", "has no task 'nothing at all'$"),
         ("mteb=STS12", "of type STS; only retrieval tasks"),
         ("mteb=BelebeleRetrieval", "use the reader 'belebele'"),
-        ("mteb=XQuADRetrieval", "XQuADRetrieval cannot be had .*; check the network"),
+        ("mteb=XQuADRetrieval", "XQuADRetrieval cannot be loaded .*; check the network"),
     ):
         with pytest.raises(ReaderError, match=reason) as caught:
             open_corpus(spec)

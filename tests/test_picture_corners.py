@@ -170,7 +170,7 @@ def test_names_that_differ_in_their_suffix_are_two_pictures(tmp_path: Path) -> N
     assert corpus.qrels.num_rows == 2
     rows = "".join(f'{{"sentences": ["ein Turm"], "img_path": "Turm.{suffix}"}}\n' for suffix in ("jpg", "png"))
     folder = folder_of(tmp_path / "xflickrco", {"de/test.jsonl": rows}, "Turm.jpg", "Turm.png")
-    with pytest.raises(ReaderError, match=r"Turm\.jpg and Turm\.png differ in their suffix alone"):
+    with pytest.raises(ReaderError, match=r"Turm\.jpg and Turm\.png differ only in their suffix"):
         open_corpus(f"xflickrco={folder}")
 
 

@@ -233,7 +233,7 @@ def test_english_under_two_names(tmp_path) -> None:
     add_pictures(tmp_path, "1.jpg")
     assert open_corpus(f"flickr30k-200={tmp_path}").queries["text"].to_pylist() == ["A dog."]
     write(tmp_path, "eng_captions.txt", "A cat.\n")
-    with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; take one away"):
+    with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; remove one of them"):
         open_corpus(f"flickr30k-200={tmp_path}")
 
 

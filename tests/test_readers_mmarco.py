@@ -118,7 +118,7 @@ def test_bad_mmarco_files(tmp_path, name: str, content, message: str) -> None:
 def test_mmarco_sources_that_are_not(tmp_path, monkeypatch) -> None:
     with pytest.raises(ReaderError, match=r"holds no file such as data.google.collections.english_collection\.tsv"):
         open_corpus(f"mmarco={tmp_path}")
-    with pytest.raises(ReaderError, match="download of gigabytes: say with the option langs"):
+    with pytest.raises(ReaderError, match="download of gigabytes; name languages with the option langs"):
         open_corpus("mmarco=unicamp-dl/mmarco")
     with pytest.raises(ReaderError, match="has no th; it has ar, de"):
         open_corpus("mmarco=unicamp-dl/mmarco", langs=["th"])

@@ -97,7 +97,7 @@ def test_belebele_folder(tmp_path) -> None:
         ("eng_Latn", lines(reading("l", 1, "x") | {"question_number": True}), "holds True, but a whole number"),
         ("eng_Latn", lines({"link": "l"}), "row 1, field 'question_number': is missing"),
         ("eng_Latn", '{"link": \n', "row 1: is not JSON"),
-        ("english", lines(reading("l", 1, "x")), r"english\.jsonl: is not named by a FLORES-200 code"),
+        ("english", lines(reading("l", 1, "x")), r"english\.jsonl: has a name that is not a FLORES-200 code"),
         ("swa_Latn", lines(reading("l", 1, "x")), r"swh_Latn\.jsonl: is in 'sw', and so is swa_Latn\.jsonl"),
     ],
 )
@@ -159,7 +159,7 @@ def test_squadshifts_folder(tmp_path) -> None:
     assert corpus.passages["group"].to_pylist() == ["amazon/paragraph-1", "nyt/Opera", "nyt/Opera"]
     assert corpus.queries["group"].to_pylist() == ["amazon/paragraph-1", *["nyt/Opera"] * 4]
     write(tmp_path, "nyt.json", json.dumps(document))
-    with pytest.raises(ReaderError, match=r"nyt_v1\.0\.json: is of nyt, and so is nyt\.json"):
+    with pytest.raises(ReaderError, match=r"nyt_v1\.0\.json: has the domain nyt, and so has nyt\.json"):
         open_corpus(f"squadshifts={tmp_path}")
 
 

@@ -145,7 +145,7 @@ def test_xm3600_from_the_hub(monkeypatch) -> None:
     assert corpus.counts().rows() == [("en", 4, 0), ("fil", 6, 0), ("zxx", 0, 3)]
     assert [cell["bytes"] for cell in corpus.passages["image"].to_pylist()] == [picture(f"k{i}") for i in range(3)]
     assert open_corpus("xm3600=mteb/xm3600?langs=en,fil&captions=first").queries.num_rows == 5
-    with pytest.raises(ReaderError, match="say with the option langs which you want"):
+    with pytest.raises(ReaderError, match="name the languages with the option langs"):
         open_corpus("xm3600=mteb/xm3600")
     with pytest.raises(ReaderError, match="has no de; it has en, fil, quz"):
         open_corpus("xm3600=mteb/xm3600?langs=de")
@@ -281,10 +281,10 @@ def test_flickr30k_200(tmp_path) -> None:
     assert xtd.name == "xtd-200"
     assert xtd.meta["contains"] == {"mscoco-train2014": 4, "mscoco-val2014": 1}
     write(tmp_path, "a/eng_Latn.txt", "x\n")
-    with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; take one away"):
+    with pytest.raises(ReaderError, match=r"is in 'en', and so is eng_Latn\.txt; remove one of them"):
         open_corpus(f"flickr30k-200={tmp_path / 'a'}")
     write(tmp_path, "b/readme.txt", "x\n")
-    with pytest.raises(ReaderError, match=r"readme\.txt: is not named by a FLORES-200 code"):
+    with pytest.raises(ReaderError, match=r"readme\.txt: has a name that is not a FLORES-200 code"):
         open_corpus(f"flickr30k-200={tmp_path / 'b'}")
     with pytest.raises(ReaderError, match=r"holds no file filenames\.txt or test_image_names\.txt"):
         open_corpus(f"flickr30k-200={tmp_path / 'a' / 'images'}")

@@ -218,7 +218,7 @@ def state(index: Index) -> Any:
         (
             "a.jsonl",
             '{"item": "z", "lang": "en", "text": "x", "year": 1, "year": 2}',
-            "row 1202, field 'year': comes twice",
+            "row 1202, field 'year': occurs twice",
         ),
     ],
 )
@@ -260,7 +260,7 @@ REFUSED = {
     "a list": ("a.jsonl", b'{"item":"a","lang":"en","text":["p","q"]}', "row 1, field 'text': holds .'p', 'q'., but a text"),
     "an object": ("a.jsonl", b'{"item":"a","lang":"en","text":{"p":1}}', "row 1, field 'text': holds .'p': 1., but a text"),
     "a number": ("a.jsonl", b'{"item":"a","lang":"en","text":0.5}', r"row 1, field 'text': holds 0\.5, but a text"),
-    "a name twice": ("a.jsonl", b'{"item":"a","lang":"en","text":"x","text":"y"}', "row 1, field 'text': comes twice"),
+    "a name twice": ("a.jsonl", b'{"item":"a","lang":"en","text":"x","text":"y"}', "row 1, field 'text': occurs twice"),
     "a NUL": ("a.csv", b"item,lang,text\na,en,x\nb,en,x\0y\n", "row 3, field 'text': holds a NUL"),
     "a NUL of a TSV": ("a.tsv", b"item\tlang\ttext\na\ten\tx\0\n", "row 2: holds a NUL"),
     "a NUL of JSON": ("a.jsonl", b'{"item":"a","lang":"en","text":"\\u0000"}', "row 1, field 'text': holds a NUL"),

@@ -59,7 +59,7 @@ def corpus_from_tables(
         passages: the passages, from `SideBuilder.table`.
         qrels: the grade of each relevant pair of a query item and a passage item.
         negatives: pairs that are not relevant, without repeats.
-        name: the corpus's name.
+        name: the name of the corpus.
         meta: facts about the source.
         file: the name of the source in errors.
         excluded: pairs whose passage is no candidate for the query, without repeats.

@@ -1,10 +1,9 @@
-"""LAReQA's JSON (Roy et al., EMNLP 2020), one SQuAD-style file a language: the format of `xquad-r` and `mlqa-r`.
+"""The JSON format of LAReQA (Roy et al., EMNLP 2020), read by `xquad-r` and `mlqa-r`: a SQuAD-style file for each language.
 
-Every sentence of every paragraph is a candidate. The relevant sentence of a question is the one whose
-[start, end) in `sentence_breaks` holds `answer_start`. Sentences are not aligned beyond that (a paragraph has another
-number of sentences in another language), so each sentence is an item of its own with one rendering, and a question,
-whose id is the same in all its languages, is relevant to one such item in each of them: exactly the paper's parallel
-answers. In a pool of one other language only the questions that both languages have find an answer.
+Every sentence of every paragraph is a candidate passage. The relevant sentence of a question is the one whose range [start,
+end) in `sentence_breaks` contains `answer_start`. Sentences are not aligned, because a paragraph has different numbers of
+sentences in different languages. So each sentence is an item with one row. A question has the same id in all its languages, and
+one relevant sentence in each of them. These are the parallel answers of the paper.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from babelmix.corpus.readers._sources import source_folder
 from babelmix.errors import ReaderError
 
 Counts = Mapping[str, tuple[int, int]]
-"""Questions and candidate sentences per language."""
+"""The number of questions and of candidate sentences in each language."""
 
 
 def read_folder(path: str, title: str, counts: Counts | None, *, name: str, licence: str) -> Corpus:
-    """Read a folder of LAReQA JSON files named by language.
+    """Read a folder of LAReQA's JSON files, named by language.
 
     Args:
-        path: the folder, or the name of a hub data set that holds these files.
-        title: what the data set is called in print.
-        counts: the published counts to hold it against, if any.
-        name: the corpus's name.
-        licence: the data's licence.
+        path: the folder, or the name of a Hugging Face data set with these files.
+        title: the published name of the data set.
+        counts: the published counts. None skips the comparison.
+        name: the name of the corpus.
+        licence: the licence of the data.
 
     Raises:
         ReaderError: there is no such folder, a file is malformed, or a count differs from the published one.
@@ -56,13 +55,13 @@ def parse(
     name: str = "lareqa",
     licence: str = "unknown",
 ) -> Corpus:
-    """Parse LAReQA documents, one a language (a pure function over parsed JSON).
+    """Turn LAReQA documents into a corpus (a pure function).
 
     Args:
-        documents: the parsed JSON by language.
-        files: what to call each of them in an error.
-        name: the corpus's name.
-        licence: the data's licence.
+        documents: the parsed JSON of each language.
+        files: the name of each language's source in errors.
+        name: the name of the corpus.
+        licence: the licence of the data.
 
     Raises:
         ReaderError: a field is missing, sentences and breaks disagree, or an answer lies in no sentence.

@@ -1,10 +1,10 @@
-"""From the subsets of an mteb task to items: which texts of several subsets and languages mean the same.
+"""Find the items of an mteb task: which texts of its subsets have the same meaning.
 
-An item is found in one of four ways:
+There are four ways to find items:
 
-- `ids`: one id is one item, in all subsets and languages;
-- `texts`: equal texts of one language are one item, others are not related;
-- `subsets`: each row of each subset is an item of its own;
+- `ids`: an id is one item in all subsets and languages;
+- `texts`: equal texts in one language are one item, and nothing else is related;
+- `subsets`: each row of each subset is an item;
 - `linked`: as `texts`, and passages that are relevant to the same queries in different languages are one item.
 """
 
@@ -23,7 +23,7 @@ IDS, TEXTS, SUBSETS, LINKED = "ids", "texts", "subsets", "linked"
 
 Row = dict[str, str]
 Answers = dict[tuple[str, str], dict[str, int]]
-"""By query item and its language the grades of passage items."""
+"""The grade of each passage item, by query item and language of the query."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Side:
     """The queries or the passages of a subset.
 
     Args:
-        lang: BCP 47.
-        ids: mteb's ids.
-        texts: the texts as a model in mteb would get them, in the order of `ids`.
+        lang: the language, BCP 47.
+        ids: the ids in mteb.
+        texts: the texts as mteb passes them to a model, in the order of `ids`.
 
     """
 
@@ -43,10 +43,10 @@ class Side:
 
     @classmethod
     def of(cls, table: Any, lang: str, side: str, where: str) -> Side:
-        """Read a side: title and text, or text and instruction, are joined as mteb's loader joins them.
+        """Read a side. Title and text, or text and instruction, are joined in the same way as in mteb's loader.
 
         Raises:
-            ReaderError: it has no texts.
+            ReaderError: the side has no texts.
 
         """
         columns = table.column_names
@@ -64,7 +64,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Subset:
-    """A subset of a task: its sides, and query id to passage id to score."""
+    """A subset of a task: its queries, its passages, and the score of each judged pair of ids."""
 
     name: str
     queries: Side
@@ -73,18 +73,18 @@ class Subset:
 
 
 class Collected:
-    """The rows of a corpus, collected from subsets.
+    """The rows of a corpus from the subsets of a task.
 
     Args:
-        subsets: in the order of the task.
-        queries: how a query's item is found.
-        passages: how a passage's item is found.
-        name: the task's name, for errors.
-        exclude_own: leave a passage out of the pool of the query that has its id in a subset, unless it is judged relevant;
-            the pairs are in `excluded`.
+        subsets: the subsets, in the order of the task.
+        queries: how to find the item of a query: `IDS`, `TEXTS` or `SUBSETS`.
+        passages: how to find the item of a passage: any of the four ways.
+        name: the name of the task, for errors.
+        exclude_own: put the pair of a query and the passage with the same id in a subset into `excluded`, unless the passage is
+            judged relevant.
 
     Raises:
-        ReaderError: an id has two texts in one language, or linked passages are two of one language.
+        ReaderError: an id has two texts in one language, or two linked passages have the same language.
 
     """
 
@@ -140,7 +140,7 @@ class Collected:
 
 
 class _Items:
-    """Texts by item and language, and the item of each."""
+    """The texts of one side by item and language."""
 
     def __init__(self, way: str, name: str) -> None:
         self.way, self.name = way, name
@@ -148,14 +148,14 @@ class _Items:
         self._by_text: dict[tuple[str, str], str] = {}
 
     def add(self, lang: str, name: str, text: str, subset: str) -> str:
-        """The item of a row, which is new or known."""
+        """Add a row. Returns its item."""
         if self.way == IDS:
             item = name
         elif self.way == SUBSETS:
             item = f"{subset}:{name}"
         else:
             item = self._by_text.setdefault((lang, text), f"{lang}:{name}")
-            # Ids may be used again for other texts of the language in another subset.
+            # Another subset may use the same id for another text in this language.
             if self.rows.get((item, lang), text) != text:
                 item = self._by_text[lang, text] = f"{lang}:{name}:{len(self._by_text)}"
         if self.rows.setdefault((item, lang), text) != text:
@@ -166,16 +166,17 @@ class _Items:
         return item
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Put items together; no two of them have a language in common."""
+        """Rename items. Items with the same new name are merged; they must have different languages."""
         self.rows = {(names[item], lang): text for (item, lang), text in self.rows.items()}
 
     def set_apart(self, answers: Answers) -> tuple[Answers, dict[tuple[str, str], str]]:
-        """Make an item of its own of each rendering that has more answers than most of the item's renderings have.
+        """Separate the texts of a query item that have other answers than most of its texts.
 
-        Where mteb merges equal questions about different paragraphs, the text asks both, but its translations do not.
+        mteb merges equal questions about different paragraphs. Such a text has the answers of both, but its translations do not.
+        Each text with an answer that the usual set of the item does not have becomes an item of its own.
 
         Returns:
-            The answers by the items that there are now, and the new items by old item and language.
+            The answers by new items, and the new item of each old item and language that changed.
 
         """
         sets: dict[str, Counter[frozenset[str]]] = defaultdict(Counter)
@@ -191,7 +192,7 @@ class _Items:
         return {(names.get(at, at[0]), at[1]): found for at, found in answers.items()}, names
 
     def items(self) -> list[str]:
-        """All items, in the order of their first row."""
+        """All items, in the order of their first rows."""
         return list(dict.fromkeys(item for item, _ in self.rows))
 
     def table(self, group_of: Mapping[str, str]) -> list[Row]:
@@ -202,10 +203,10 @@ class _Items:
 
 
 def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, str]:
-    """For each passage item the item it is a rendering of: passages of one query in different languages.
+    """The merged item of each passage item: the relevant passages of a query in different languages are one item.
 
-    A query that two passages of one language answer links nothing: mteb merges equal questions about different
-    paragraphs, and in another language they may not be equal.
+    A query with two relevant passages in one language links nothing, because mteb may have merged two equal questions, which may
+    differ in other languages.
     """
     passages_of: dict[str, list[str]] = defaultdict(list)
     for (query, _), answers in found.items():
@@ -230,7 +231,7 @@ def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, 
 def _groups(
     queries: Sequence[str], passages: Sequence[str], pairs: Iterable[tuple[str, str]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The group of each query item and of each passage item: what qrels connect, named by a passage if there is one."""
+    """The group of each query item and each passage item: all items that qrels connect, named by a passage if there is one."""
     sets = NamedSets([*(("passage", passage) for passage in passages), *(("query", query) for query in queries)])
     for query, passage in pairs:
         sets.merge(("passage", passage), ("query", query))

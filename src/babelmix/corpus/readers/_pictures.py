@@ -1,4 +1,4 @@
-"""Where captions and pictures come from: files of a folder known by their names, or rows of a data set."""
+"""Find captions and pictures: files in a folder, by their names, or rows of a Hugging Face data set."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CaptionsAndPictures = tuple[list[Caption], ColumnPictures]
 
 
 class Folder:
-    """The files of a folder and of what lies in it, links to folders too, known by their names.
+    """Finds files by name in a folder, its sub-folders and linked folders.
 
-    Of files with one name any is taken if they are the same, and none if they differ.
+    If several files have the same name and the same content, one of them is used. If they differ, it is an error.
 
     Args:
         path: the folder.
-        what: what it should be, as the end of an error's sentence.
+        what: what the folder should contain. Ends the message of an error.
 
     Raises:
         ReaderError: there is no such folder.
@@ -55,27 +55,27 @@ class Folder:
 
     @cached_property
     def _by_key(self) -> dict[str, list[Path]]:
-        """The files by what is equal for all spellings of a name."""
+        """The files by the key of their names, see `name_key`."""
         found: dict[str, list[Path]] = {}
         for file in self._all:
             found.setdefault(name_key(file.name).rpartition("/")[2], []).append(file)
         return found
 
     def file(self, *names: str) -> Path | None:
-        """The first of some files that is there, as it is or, but for JSON documents, packed by gzip.
+        """The first of some files that exists. All but `.json` files may be compressed with gzip.
 
         Raises:
-            ReaderError: different files have that name.
+            ReaderError: several different files have the name.
 
         """
         either = (n for name in names for n in ((name,) if name.endswith(".json") else (name, f"{name}.gz")))
         return next((self._only(name, self._files[name]) for name in either if name in self._files), None)
 
     def _only(self, name: str, files: Sequence[Path]) -> Path:
-        """One of some files that are the same.
+        """One of some files with the same content.
 
         Raises:
-            ReaderError: they are not.
+            ReaderError: the files differ.
 
         """
         if len(files) > 1 and not are_same(files):
@@ -86,10 +86,10 @@ class Folder:
         return files[0]
 
     def needed(self, *names: str) -> Path:
-        """The same, where there must be one.
+        """As `file`, but the file is required.
 
         Raises:
-            ReaderError: there is none, or different files have that name.
+            ReaderError: there is no such file, or several different files have the name.
 
         """
         found = self.file(*names)
@@ -98,10 +98,14 @@ class Folder:
         return found
 
     def matching(self, pattern: str, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[re.Match[str], Path]]:
-        """The files whose whole name matches a regular expression, and whose first group in it is wanted, by name.
+        """Yield the files whose whole name matches a regular expression, sorted by name.
+
+        Args:
+            pattern: the regular expression.
+            wanted: a condition for the first group of the match.
 
         Raises:
-            ReaderError: different files have such a name.
+            ReaderError: several different files have the same name.
 
         """
         for name in sorted(self._files):
@@ -109,10 +113,10 @@ class Folder:
                 yield found, self._only(name, self._files[name])
 
     def in_folders(self, name: str) -> dict[str, Path]:
-        """The files of one name, as they are or packed by gzip, by the folders they lie in.
+        """The files with one name, plain or compressed with gzip, by the name of their folder.
 
         Raises:
-            ReaderError: two folders of one name hold different files.
+            ReaderError: two folders of the same name contain different files.
 
         """
         found: dict[str, list[Path]] = {}
@@ -122,13 +126,20 @@ class Folder:
         return {place: self._only(f"{place}/{name}", files) for place, files in found.items()}
 
     def pictures(self, names: Iterable[str], *, whole: bool = False) -> dict[str, Source]:
-        """The files of pictures by their names without folder and, unless they are wanted whole, suffix.
+        """Find the files of pictures.
 
-        A name is found in other spellings, see `babelmix.corpus.file_names`. Of different files with one name that is taken which
-        lies in the folder that the name says, or none. Where there is none, the value says why.
+        A name may be spelled in other ways, see `babelmix.corpus.file_names`. If different files have the same name, the folder
+        in the name decides.
+
+        Args:
+            names: the names, with or without folders.
+            whole: keep the suffix in the ids.
+
+        Returns:
+            The file of each picture by its id: its name without folder and suffix. A `NoPicture` says why there is none.
 
         Raises:
-            ReaderError: two have one name.
+            ReaderError: two names differ only in their suffix.
 
         """
         found: dict[str, Source] = {}
@@ -139,7 +150,7 @@ class Folder:
             source = self._picture(name, base)
             if found.setdefault(key, source) != source and called[key] != base:
                 raise ReaderError(
-                    f"{called[key]} and {base} differ in their suffix alone: rename one, and in the captions",
+                    f"{called[key]} and {base} differ only in their suffix; rename one of them, in the captions too",
                     file=self.path,
                 )
             called.setdefault(key, base)
@@ -162,7 +173,7 @@ class Folder:
 
 
 def are_same(files: Sequence[Path]) -> bool:
-    """Whether files have the same bytes."""
+    """Whether all files have the same content."""
     try:
         return all(filecmp.cmp(files[0], file, shallow=False) for file in files[1:])
     except OSError:
@@ -170,19 +181,21 @@ def are_same(files: Sequence[Path]) -> bool:
 
 
 def image_id(name: str) -> str:
-    """What a picture is called by: its file's name without folder and suffix.
+    """The id of a picture: the name of its file without folder and suffix.
 
-    >>> image_id("val2014/COCO_val2014_000000000042.jpg")
-    'COCO_val2014_000000000042'
+    Example:
+        >>> image_id("val2014/COCO_val2014_000000000042.jpg")
+        'COCO_val2014_000000000042'
+
     """
     return Path(name).stem
 
 
 def name_lines(file: Path) -> list[str]:
-    """The names of pictures that a file lists, a line each; what follows a `#`, a sentence's number, is dropped.
+    """The names of pictures in a file with one name on each line. A `#` and the number after it are dropped.
 
     Raises:
-        ReaderError: a line is empty, or all are.
+        ReaderError: a line is empty, or the file is.
 
     """
     names = [line.partition("#")[0].strip() for line in text_lines(file)]
@@ -190,13 +203,13 @@ def name_lines(file: Path) -> list[str]:
         names.pop()
     if not names or "" in names:
         raise ReaderError(
-            "is empty where the name of a picture is needed", file=file, row=(names or [""]).index("") + 1
+            "is empty, but the name of a picture is needed", file=file, row=(names or [""]).index("") + 1
         )
     return names
 
 
 def aligned_captions(file: Path, names: Sequence[str], lang: str, provenance: str) -> Iterator[Caption]:
-    """The captions of a file whose lines are those of a list of pictures.
+    """Yield the captions of a file whose lines belong to a list of pictures, in the same order.
 
     Raises:
         ReaderError: there are more or fewer lines than pictures.
@@ -207,7 +220,7 @@ def aligned_captions(file: Path, names: Sequence[str], lang: str, provenance: st
         lines.pop()
     if len(lines) != len(names):
         raise ReaderError(
-            f"has {len(lines):,} lines, but there are {len(names):,} pictures; line and picture must belong together",
+            f"has {len(lines):,} lines, but there are {len(names):,} pictures; each line must belong to one picture",
             file=file,
         )
     for name, line in zip(names, lines, strict=True):
@@ -215,10 +228,10 @@ def aligned_captions(file: Path, names: Sequence[str], lang: str, provenance: st
 
 
 def language_of(code: str, file: str | Path, field: str | None = None) -> str:
-    """A language's tag as a source spells it; `jp` is taken for Japanese.
+    """The language tag of a source's code. `jp` means Japanese.
 
     Raises:
-        ReaderError: it is no BCP 47 tag.
+        ReaderError: the code is not a BCP 47 tag.
 
     """
     tag = {"jp": "ja"}.get(code, code)
@@ -228,20 +241,20 @@ def language_of(code: str, file: str | Path, field: str | None = None) -> str:
 
 
 def is_data_set(path: str) -> bool:
-    """Whether a path is a hub data set or a folder here that holds a copy of one, in Parquet files."""
+    """Whether a path is the name of a hub data set, or a local folder with the Parquet files of one."""
     return is_hub_name(path) or (Path(path).is_dir() and any(Path(path).rglob("*.parquet")))
 
 
 def data_set_rows(path: str, split: str, columns: Sequence[str]) -> pa.Table:
-    """A split of a data set with pictures, which are not unpacked.
+    """Read a split of a data set with pictures, without decoding them.
 
     Args:
-        path: the name of a hub data set, or a folder that holds a copy of it.
-        split: the split's name.
-        columns: columns that must be there, `image` among them.
+        path: the name of a hub data set, or a folder with a copy of it.
+        split: the name of the split.
+        columns: the columns to read, including `image`.
 
     Raises:
-        ReaderError: the hub does not give it, or a column is missing or no picture.
+        ReaderError: the hub does not provide the data set, a column is missing, or `image` has no pictures.
 
     """
     from datasets import Image, load_dataset
@@ -271,24 +284,24 @@ def _ask(path: str, load: Callable[[], Loaded]) -> Loaded:
 def read_language_splits(
     path: str, langs: str | Sequence[str] | None, *, id: str, captions: str, provenance: str, needs_langs: str = ""
 ) -> CaptionsAndPictures:
-    """Captions and pictures of a data set that has a split a language.
+    """Read captions and pictures of a data set with one split for each language.
 
     Args:
-        path: the hub data set, or a folder that holds a copy of it.
-        langs: the languages wanted; by default all.
+        path: the name of a hub data set, or a folder with a copy of it.
+        langs: the languages to read; by default all.
         id: the column of the picture's id.
         captions: the column of its caption or captions.
-        provenance: who made the captions.
-        needs_langs: why a download needs `langs`; empty where it does not.
+        provenance: the origin of the captions.
+        needs_langs: the reason why a download needs `langs`, for an error. Empty if it does not.
 
     Raises:
-        ReaderError: see `data_set_rows` and `caption_rows`; or the languages must be said.
+        ReaderError: `langs` is needed and missing, or the data set cannot be read, see `data_set_rows` and `caption_rows`.
 
     """
     from datasets import get_dataset_split_names
 
     if needs_langs and langs is None and is_hub_name(path):
-        raise ReaderError(f"{needs_langs}: say with the option langs which you want, or give a folder", file=path)
+        raise ReaderError(f"{needs_langs}; name the languages with the option langs, or give a folder", file=path)
     splits = {language_of(code, path): code for code in _ask(path, partial(get_dataset_split_names, path))}
     found: list[Caption] = []
     pictures = ColumnPictures()
@@ -303,7 +316,7 @@ def read_language_splits(
 def caption_rows(
     rows: Iterable[dict[str, Any]], lang: str, file: str, id: str, captions: str, provenance: str
 ) -> Iterator[Caption]:
-    """The captions of rows that have a picture's id and one caption or a list of them (a pure function).
+    """Yield the captions of rows with the id of a picture and its caption or captions (a pure function).
 
     Raises:
         ReaderError: an id or a caption is missing or of another type.
@@ -318,10 +331,10 @@ def caption_rows(
 
 
 def texts_of(row: dict[str, Any], field: str, file: str | Path, number: int | None) -> list[str]:
-    """A field that is one text or a list of texts.
+    """The texts of a field that is a text or a list of texts.
 
     Raises:
-        ReaderError: it is neither.
+        ReaderError: the field is something else.
 
     """
     if isinstance(row.get(field), str):

@@ -43,7 +43,7 @@ def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
     """The local folder of a source. A hub data set is downloaded.
 
     Args:
-        path: a folder, or the name of a hub data set.
+        path: a folder, or the name of a Hugging Face data set.
         patterns: the files to download, such as `*.json`.
         what: what the folder should contain. Ends the message of an error.
 

@@ -1,13 +1,14 @@
-"""`beir`: a BEIR folder, as BEIR's own zip files unpack, or with languages.
+"""`beir`: a folder of BEIR, from its own zip files or with a language for each text.
 
-`queries.jsonl` and `corpus.jsonl` hold one JSON object a line: `_id`, `text`, and optionally `title` (put before the text),
-`lang`, `item` (the meaning, the same for all translations; by default `_id`) and `group` (by default the item); other fields
-are passed over. BEIR's own files have no `lang`: the option `lang` says it. `qrels/<split>.tsv` has the columns `query-id`,
-`corpus-id`, `score`, or TREC's four; a header may be missing. Rows with a score of 0 or less are not relevant, and higher
-scores are grades. Where translations of one pair have different scores, the highest counts. All files may be packed by gzip.
+- `queries.jsonl` and `corpus.jsonl` have a JSON object on each line: `_id`, `text`, and optionally `title` (placed before the
+  text), `lang`, `item` (the meaning, which translations share; by default `_id`) and `group` (by default the item). Other
+  fields are ignored. BEIR's own files have no `lang`; give it with the option `lang`.
+- `qrels/SPLIT.tsv` has the columns `query-id`, `corpus-id` and `score`, or the four columns of TREC. The header is optional. A
+  score of 0 or less means not relevant, and higher scores are grades. If translations of a pair have different scores, the
+  highest counts.
 
-The queries of a split are those that its qrels name. What cannot be used is left out and counted in `meta["left_out"]`: documents
-and queries without a text, and judgements of what is not there.
+All files may be compressed with gzip. A split has the queries that its qrels name. `meta["left_out"]` counts what is left out:
+documents and queries without a text, and judgements of missing documents or queries.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ SELF = {
     "exclude": "a passage that has the query's id is not in its pool, as in BEIR's own evaluation, unless it is judged relevant",
     "keep": "a passage that has the query's id is in its pool",
 }
-"""What may become of a passage that has the query's own id."""
+"""How to treat a passage with the id of the query."""
 
 _HEADS = ("score", "relevance", "rel", "label", "grade")
-"""What a header may call the scores."""
+"""The names of the column of scores in a header."""
 
 Pair = tuple[str, str]
 Row = tuple[str, str, str, str]
@@ -40,7 +41,7 @@ Row = tuple[str, str, str, str]
 
 
 def is_beir_folder(folder: Path) -> bool:
-    """Whether a folder holds a `corpus.jsonl`, packed or not."""
+    """Whether a folder has a `corpus.jsonl`, plain or compressed with gzip."""
     return any((folder / f"corpus.jsonl{packed}").is_file() for packed in ("", ".gz"))
 
 
@@ -49,14 +50,15 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
 
     Args:
         path: the folder.
-        split: which file of `qrels/` to use, and with it which queries.
-        lang: the language of queries and documents that have no `lang` of their own.
-        self: `exclude` a passage from the pool of the query that has the same id, as BEIR's evaluation does by default
-            (`ignore_identical_ids`): in ArguAna, Quora and CQADupStack the query stands in its own pool. Or `keep` it. A passage
-            that is judged relevant is kept.
+        split: the file of `qrels/` to use. It also decides which queries are read.
+        lang: the language of queries and documents without a `lang` of their own.
+        self: `exclude` removes a passage from the pool of the query with the same id, as BEIR's evaluation does by default
+            (`ignore_identical_ids`), because in ArguAna, Quora and CQADupStack the query is in its own pool. `keep` keeps it. A
+            passage that is judged relevant is always kept.
 
     Raises:
-        ReaderError: a file or a field is missing or malformed, or an id has two texts; the message names file, row and field.
+        ReaderError: a file or a field is missing or malformed, or an id has two texts. The message names the file, the row and
+            the field.
 
     """
     folder = Path(path)
@@ -75,7 +77,7 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
     judged = _judgements(qrels_file, left_out)
     rows, asked, without = _queries(folder, lang, left_out)
     passages, found, empty = _documents(folder, lang, {passage for _, passage in judged} | set(asked), left_out)
-    # A translation of a judged query is a query of the split too.
+    # A translation of a judged query belongs to the split too.
     wanted = {asked[query] for query, _ in judged if query in asked}
     queries, others = SideBuilder(), 0
     for row in rows:
@@ -102,7 +104,7 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
 
 
 def _inner_folders(folder: Path) -> list[str]:
-    """The names of the BEIR folders in a folder that is none itself, as CQADupStack's."""
+    """The names of the BEIR folders inside a folder that is none itself, such as CQADupStack's."""
     if is_beir_folder(folder) or not folder.is_dir():
         return []
     return sorted(inner.name for inner in folder.iterdir() if is_beir_folder(inner))
@@ -127,7 +129,7 @@ def _qrels_file(folder: Path, split: str) -> Path:
 
 
 def _queries(folder: Path, lang: str, left_out: LeftOut) -> tuple[list[Row], dict[str, str], set[str]]:
-    """The queries that have a text, the item of each id, and the ids without a text."""
+    """The queries with a text, the item of each id, and the ids without a text."""
     rows, items, empty = [], {}, set()
     for key, row in _records(_file(folder, "queries.jsonl"), "queries", lang, left_out):
         if row[2]:
@@ -141,7 +143,7 @@ def _queries(folder: Path, lang: str, left_out: LeftOut) -> tuple[list[Row], dic
 def _documents(
     folder: Path, lang: str, wanted: Set[str], left_out: LeftOut
 ) -> tuple[pa.Table, dict[str, str], set[str]]:
-    """The documents that have a text, the item of each wanted id, and the wanted ids without a text."""
+    """The documents with a text, the item of each wanted id, and the wanted ids without a text."""
     rows, items, empty = SideBuilder(), {}, set()
     for key, row in _records(_file(folder, "corpus.jsonl"), "documents", lang, left_out):
         if row[2]:
@@ -155,7 +157,7 @@ def _documents(
 
 
 def _records(file: Path, what: str, lang: str, left_out: LeftOut) -> Iterator[tuple[str, Row]]:
-    """The rows of a file by id, each once; those without a text are counted, and the rest of the row is as it is."""
+    """Yield the rows of a file with their ids, without repeats. Rows without a text are counted, and yielded too."""
     seen: dict[str, tuple[int, int]] = {}
     for number, record in json_lines(text_lines(file), file):
         key = _id(record, file, number)
@@ -197,7 +199,7 @@ def _id(record: dict[str, Any], file: Path, number: int) -> str:
 
 
 def _row(key: str, record: dict[str, Any], lang: str, file: Path, number: int) -> Row:
-    """Item, language, text (empty where there is none) and group of a record; null is the same as missing."""
+    """Item, language, text and group of a record. A null is the same as a missing field. The text may be empty."""
     cells: dict[str, str] = {}
     for name in ("text", "title", "lang", "item", "group"):
         value = record.get(name)
@@ -223,7 +225,7 @@ def _row(key: str, record: dict[str, Any], lang: str, file: Path, number: int) -
 
 
 def _judgements(file: Path, left_out: LeftOut) -> dict[Pair, int]:
-    """The score of each pair of ids; of a pair that is judged again the last score counts, as in BEIR's own loader."""
+    """The score of each pair of ids. If a pair is judged twice, the last score counts, as in BEIR's own loader."""
     judged: dict[Pair, int] = {}
     for number, (query, passage, score) in _cells(file):
         if number == 1 and score.lower() in _HEADS:
@@ -243,7 +245,7 @@ def _judgements(file: Path, left_out: LeftOut) -> dict[Pair, int]:
 
 
 def _cells(file: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """Query id, document id and score of each row, with its number."""
+    """Yield the number, and the query id, document id and score, of each row."""
     for number, line in enumerate(text_lines(file), 1):
         if not line.strip():
             continue

@@ -1,9 +1,9 @@
-"""`belebele`: Belebele (Bandarkar et al., ACL 2024), 900 questions on 488 passages, parallel in 122 languages.
+"""`belebele`: Belebele (Bandarkar et al., ACL 2024), 900 questions about 488 passages, parallel in 122 languages.
 
-A folder, or the hub's `facebook/belebele`, holds `data/CODE.jsonl` with a FLORES-200 code such as `eng_Latn`. The answers
-to choose from are left alone: the query is the question, the passage what it is asked about. A passage's item is its
-`link`, a query's the link with `question_number`, and the group the link. Should the questions of one link print its
-passage differently, each version is a rendering, and `meta["passages_with_several_texts"]` counts such passages.
+A folder, or `facebook/belebele` on the Hugging Face hub, has `data/CODE.jsonl` with a FLORES-200 code such as `eng_Latn`. The
+query is the question, and the passage is the text that it is about. The answers to choose from are not read. The item of a
+passage is its `link`; the item of a query is the link with `question_number`. The link is the group. If the records of one link
+have different texts, each text is a row, and `meta["passages_with_several_texts"]` counts such passages.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read Belebele.
 
     Args:
-        path: the folder, or the hub's `facebook/belebele`.
-        langs: the languages wanted, as BCP 47 tags; by default all in the folder.
+        path: the folder, or `facebook/belebele` on the Hugging Face hub.
+        langs: the languages to read, as BCP 47 tags; by default all in the folder.
 
     Raises:
         ReaderError: a file is not named by a language, is malformed, or holds a question twice.
@@ -42,9 +42,9 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     for file in sorted(folder.glob("*.jsonl")):
         tag = flores_tag(file.stem)
         if tag is None:
-            raise ReaderError("is not named by a FLORES-200 code, as eng_Latn.jsonl is", file=file)
+            raise ReaderError("has a name that is not a FLORES-200 code, such as eng_Latn.jsonl", file=file)
         if tag in files:
-            raise ReaderError(f"is in {tag!r}, and so is {files[tag].name}; take one away", file=file)
+            raise ReaderError(f"is in {tag!r}, and so is {files[tag].name}; remove one of them", file=file)
         files[tag] = file
     if not files:
         raise ReaderError("holds no file such as eng_Latn.jsonl", file=folder)
@@ -54,20 +54,22 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
 
 
 def flores_tag(code: str) -> str | None:
-    """The ordinary BCP 47 tag of a FLORES-200 code, or None if it is not one.
+    """The usual BCP 47 tag of a FLORES-200 code, or None if the text is no such code.
 
-    A language that stands for its group takes the group's name (`arb` is `ar`), dialects keep theirs, and the script is
-    left out where it is the language's usual one.
+    The main language of a group gets the tag of the group (`arb` becomes `ar`); dialects keep theirs. The usual script of a
+    language is left out.
 
-    >>> [flores_tag(code) for code in ("eng_Latn", "zho_Hans", "zho_Hant", "arb_Arab", "arb_Latn", "ary_Arab")]
-    ['en', 'zh', 'zh-Hant', 'ar', 'ar-Latn', 'ary']
+    Example:
+        >>> [flores_tag(code) for code in ("eng_Latn", "zho_Hans", "zho_Hant", "arb_Arab", "arb_Latn", "ary_Arab")]
+        ['en', 'zh', 'zh-Hant', 'ar', 'ar-Latn', 'ary']
+
     """
     if not _CODE.fullmatch(code):
         return None
     found = langcodes.Language.get(langcodes.standardize_tag(code, macro=True))
     language = langcodes.Language.make(language=found.language)
     usual = language.maximize().script
-    # CLDR writes Korean in "Kore", which is Hangul with Han.
+    # The usual script of Korean in CLDR is "Kore", which is Hangul with Han.
     if found.script in (None, usual) or (found.script, usual) == ("Hang", "Kore"):
         found = language
     tag = found.to_tag()
@@ -83,9 +85,10 @@ def parse(
     """Turn records into a corpus (a pure function).
 
     Args:
-        records: by language, records with `link`, `question_number`, `flores_passage` and `question`, with their rows.
-        files: what to call each language's source in an error.
-        file: what to call the whole in an error.
+        records: the records of each language, with their row numbers. Their fields are `link`, `question_number`,
+            `flores_passage` and `question`.
+        files: the name of each language's source in errors.
+        file: the name of the whole source in errors.
 
     Raises:
         ReaderError: a field is missing, or a question occurs twice.
@@ -101,7 +104,7 @@ def parse(
         for number, record in rows:
             link = get_text(record, "link", file=where, row=number)
             place = record.get("question_number")
-            if not isinstance(place, str):  # the hub's older files have it as a text
+            if not isinstance(place, str):  # older files have a text
                 place = get_field(record, "question_number", int, file=where, row=number)
             item = f"{link}#{place}"
             if item in seen:

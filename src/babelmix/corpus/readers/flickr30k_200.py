@@ -1,8 +1,9 @@
 """`flickr30k-200`: Flickr30k-200 and XTD-200 (Visheratin, 2023): English captions machine-translated into 200 languages.
 
-A folder with the files of github.com/visheratin/nllb-clip: `CODE.txt` with a FLORES-200 code such as `deu_Latn`, line by line
-for the pictures that `filenames.txt` or `test_image_names.txt` lists, and the pictures in any folder below. English, which is
-not translated, may be `eng_Latn.txt` or `eng_captions.txt`. XTD-200's pictures are XTD10's, with the same leak from COCO.
+The source is a folder with the files of github.com/visheratin/nllb-clip: the pictures, in any sub-folder; their names in
+`filenames.txt` or `test_image_names.txt`; and captions in the same order in `CODE.txt`, with a FLORES-200 code such as
+`deu_Latn`. English is not translated; its file is `eng_Latn.txt` or `eng_captions.txt`. XTD-200 has the pictures of XTD10, of
+which most are in COCO's training part.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from babelmix.errors import ReaderError
 LISTS = ("filenames.txt", "test_image_names.txt")
 ENGLISH = "eng_captions"
 _OWN = {"twi_Latn": "tw", "prs_Arab": "prs"}
-"""Languages whose group has the tag of another of the 200."""
+"""Languages that would otherwise get the tag of another of the 200 languages."""
 
 
 def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
@@ -28,11 +29,11 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
 
     Args:
         path: the folder.
-        langs: the languages wanted, as BCP 47 tags; by default all in the folder.
+        langs: the languages to read, as BCP 47 tags; by default all in the folder.
 
     Raises:
-        ReaderError: a file is not named by a language, lines and pictures do not belong together, or no picture can be
-            used.
+        ReaderError: the name of a file is no language, a file has more or fewer lines than there are pictures, or no picture
+            can be used.
 
     """
     folder = Folder(path, "it is a folder of files such as deu_Latn.txt, a list of pictures, and the pictures")
@@ -44,11 +45,11 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
             continue
         tag = "en" if found[1] == ENGLISH else _OWN.get(found[1]) or flores_tag(found[1])
         if tag is None:
-            raise ReaderError("is not named by a FLORES-200 code, as deu_Latn.txt is", file=file)
+            raise ReaderError("has a name that is not a FLORES-200 code, such as deu_Latn.txt", file=file)
         if tag in files:
             if are_same([files[tag], file]):  # English is published under two names
                 continue
-            raise ReaderError(f"is in {tag!r}, and so is {files[tag].name}; take one away", file=file)
+            raise ReaderError(f"is in {tag!r}, and so is {files[tag].name}; remove one of them", file=file)
         files[tag] = file
     if not files:
         raise ReaderError("holds no captions: no file such as deu_Latn.txt", file=path)

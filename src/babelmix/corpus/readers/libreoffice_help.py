@@ -1,9 +1,9 @@
-"""`libreoffice-help`: human-translated help pages, aligned block by block by id (MPL-2.0).
+"""`libreoffice-help`: help pages of LibreOffice, translated by people and aligned by the ids of their blocks (MPL-2.0).
 
-Two sources with one content: the installed Debian packages `libreoffice-help-*` (HTML), or a Parquet file with the
-columns `page`, `block`, `tag` and one column per language (null = not translated). A heading is a query and the text
-under it until the next heading its passage. A heading that several pages use ("Example") is preceded by its page's
-title, in every language alike. British English, which differs from American in a few letters, is left out.
+The source is the installed Debian packages `libreoffice-help-*` (HTML), or a Parquet file with the columns `page`, `block`, `tag`
+and one column for each language (null = not translated). The query is a heading, and the passage is the text up to the next
+heading. If several pages have the same heading ("Example"), the title of the page is placed before it, in every language. British
+English is left out, because it hardly differs from American English.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
 SOURCE = "en-US"
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 MIN_COVERED = 0.5
-"""A passage is kept in a language whose translated blocks make up this share of the English characters."""
+"""A passage is kept in a language if its translated blocks have this share of the English characters."""
 
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff\uac00-\ud7af]")
@@ -35,11 +35,11 @@ def read(path: str | None = None, *, langs: str | Sequence[str] | None = None) -
     """Read LibreOffice's help.
 
     Args:
-        path: `blocks.parquet`, its folder, or the folder that holds one folder a language; by default Debian's.
-        langs: the languages wanted (`en` is American English); by default all there are.
+        path: `blocks.parquet`, its folder, or a folder with one folder for each language; by default Debian's.
+        langs: the languages to read (`en` is American English); by default all.
 
     Raises:
-        ReaderError: there is no such file or folder, or it lacks a column, a language or English.
+        ReaderError: there is no such file or folder, or a column, a language or English is missing.
 
     """
     source = Path(path) if path is not None else DEBIAN_FOLDER
@@ -64,9 +64,9 @@ def parse(blocks: pl.DataFrame, *, langs: str | Sequence[str] | None = None, fil
     """Turn blocks into a corpus (a pure function).
 
     Args:
-        blocks: string columns `page`, `block`, `tag` and one per language, in reading order within a page.
+        blocks: the string columns `page`, `block`, `tag` and one for each language. The blocks of a page are in reading order.
         langs: see `read`.
-        file: what to call the source in an error.
+        file: the name of the source in errors.
 
     """
     for column in ("page", "block", "tag", SOURCE):
@@ -82,7 +82,7 @@ def parse(blocks: pl.DataFrame, *, langs: str | Sequence[str] | None = None, fil
     if langs is not None:
         langs = pick_langs(langs, list(columns), file)
         columns = {lang: name for lang, name in columns.items() if lang in langs or lang == "en"}
-    # A few pages hold a block id twice; the second cannot be aligned and is left out with the text under it.
+    # A few pages have a block id twice. The second block cannot be aligned, so its section is left out.
     sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[
         ::-1
     ]
@@ -101,7 +101,7 @@ Row = dict[str, str | None]
 
 
 def _sections(blocks: pl.DataFrame) -> list[tuple[list[Row], Row]]:
-    """Heading and the blocks under it, with the first heading of the page."""
+    """Each heading with the blocks under it, and the first heading of the page."""
     sections: list[tuple[list[Row], Row]] = []
     page: str | None = None
     title: Row = {}
@@ -144,13 +144,13 @@ def _pair(section: list[Row], title: Row, columns: dict[str, str], shared: set[s
 
 
 def blocks_from_html(root: Path) -> pl.DataFrame:
-    """Read the pages of the installed Debian packages into the columns of `blocks.parquet`.
+    """Read the HTML pages of the Debian packages into a table like `blocks.parquet`.
 
     Args:
-        root: the folder that holds `en-US` and other languages, each with `text/**/*.html`.
+        root: the folder with `en-US` and other languages. Each has `text/**/*.html`.
 
     Raises:
-        ReaderError: there is no English, without which nothing can be aligned.
+        ReaderError: there is no English, which is needed for the alignment.
 
     """
     html = require("lxml.html", "offline", "Reading LibreOffice's HTML help")
@@ -184,7 +184,7 @@ def _blocks_of(file: Path, html: object) -> dict[str, tuple[str, str]]:
     for node in tree.iter("p", *HEADINGS):
         name = node.get("id")
         text = _SPACE.sub(" ", node.text_content()).strip()
-        # Program text is the same in every language, and so are numbers in table cells.
+        # Code, and numbers in table cells, are the same in every language.
         if "code" in (node.get("class") or "") or not _WORD.search(text):
             continue
         if name and text and name not in blocks:

@@ -1,6 +1,6 @@
-"""`m3c`: Multi30K and Multilingual MSCOCO Captions, as M3P, UC2 and their successors are compared on.
+"""`m3c`: Multi30K and multilingual MSCOCO captions, on which M3P, UC2 and their successors are compared.
 
-No published benchmark of this name is known to us. The composite here is, in M3P's protocol,
+We know of no published benchmark with this name. The composite here follows the protocol of M3P:
 
 | part | languages | pictures |
 |---|---|---|
@@ -8,8 +8,8 @@ No published benchmark of this name is known to us. The composite here is, in M3
 | `mscoco` | en, ja (STAIR) | the first 1,000 of Karpathy's test part |
 | `coco-cn` | zh | 1,000 of COCO-CN's test part |
 
-A part has a pool of its own and is a corpus of its own; a figure of the whole is a mean over parts, to be printed beside
-them. A folder holds `multi30k/` and `mscoco/`, each as the reader of that name wants it.
+Each part has its own pool and is a corpus of its own. A result for the whole is the mean over the parts, reported together with
+them. The source is a folder with `multi30k/` and `mscoco/`, as the readers of these names take them.
 """
 
 from __future__ import annotations
@@ -49,44 +49,26 @@ PARTS: dict[str, tuple[str, Callable[[Path, str], Corpus]]] = {
     "mscoco": ("mscoco", _mscoco),
     "coco-cn": ("mscoco", _coco_cn),
 }
-"""By part: its folder, and how it is read."""
+"""The folder of each part, and the function that reads it."""
 
 
 def read(path: str, *, part: str = "", split: str = "test") -> Corpus:
     """Read one part of M3C.
 
     Args:
-        path: the folder that holds `multi30k/` and `mscoco/`.
+        path: the folder with `multi30k/` and `mscoco/`.
         part: `multi30k`, `mscoco` or `coco-cn`.
-        split: `test`, `validation` or `train`; the last two with all of COCO's pictures.
+        split: `test`, `validation` or `train`. The last two have all pictures of COCO's part.
 
     Raises:
-        ReaderError: there is no such part, or its own reader says why.
+        ReaderError: there is no such part, or its files are missing or malformed.
 
     """
     if part not in PARTS:
         raise ReaderError(
-            f"each part of M3C has its own pool: say with the option part which of {', '.join(PARTS)} you want",
+            f"each part of M3C has its own pool: name one with the option part, {', '.join(PARTS)}",
             file=path,
         )
     folder, reading = PARTS[part]
     corpus = reading(Path(path) / folder, split)
     return corpus.named(corpus.name, composite=DEFINITION, part=part)
-
-
-def read_m3c(path: str, *, split: str = "test") -> dict[str, Corpus]:
-    """Read every part of M3C.
-
-    Args:
-        path: see `read`.
-        split: see `read`.
-
-    Returns:
-        The corpora by name: `m3c/multi30k`, `m3c/mscoco-1k` (`m3c/mscoco-train`), `m3c/coco-cn`.
-
-    Raises:
-        ReaderError: see `read`.
-
-    """
-    found = [read(path, part=part, split=split) for part in PARTS]
-    return {corpus.name: corpus for corpus in found}

@@ -1,14 +1,14 @@
-"""`miracl`: MIRACL (Zhang et al., TACL 2023), Wikipedia retrieval in many languages, each with its own pool.
+"""`miracl`: MIRACL (Zhang et al., TACL 2023), retrieval from Wikipedia in 16 languages, each with its own pool.
 
-A folder holds, as the hub's `miracl/miracl` and `miracl/miracl-corpus` do together:
+The source is a folder with these files, or `miracl/miracl` and `miracl/miracl-corpus` on the Hugging Face hub:
 
-- `miracl-v1.0-LANG/topics/topics.miracl-v1.0-LANG-SPLIT.tsv`: a query's id and its text;
-- `miracl-v1.0-LANG/qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv`: TREC's query, Q0, passage, relevance;
+- `miracl-v1.0-LANG/topics/topics.miracl-v1.0-LANG-SPLIT.tsv`: the id and the text of each query;
+- `miracl-v1.0-LANG/qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv`: TREC's columns query, Q0, passage, relevance;
 - `miracl-corpus-v1.0-LANG/docs-*.jsonl.gz`: `docid`, `title` and `text`.
 
-Nothing is parallel: items are `LANG/ID`, and only the monolingual setting means anything. The text of a passage is the
-title, a space and the text. Passages judged as not relevant (0) become hard negatives. A passage's group is its article
-and a query's the query itself, so that a query is the unit of intervals.
+Nothing is parallel: an item is `LANG/ID`, and only monolingual results are meaningful. The text of a passage is its title, a
+space and its text. Passages judged as not relevant (0) are hard negatives. The group of a passage is its article. The group of
+a query is the query, so a query is the unit of confidence intervals.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ PASSAGES = {
     "fr": 14_636_953, "hi": 506_264, "id": 1_446_315, "ja": 6_953_614, "ko": 1_486_752, "ru": 9_543_918,
     "sw": 131_924, "te": 518_079, "th": 542_166, "zh": 4_934_368,
 }  # fmt: skip
-"""Passages per language (MIRACL's own table; arXiv 2408.10536, Table 11)."""
+"""The number of passages in each language (MIRACL's own table; arXiv 2408.10536, Table 11)."""
+
 LANGS = (*PASSAGES, "de", "yo")
-"""The last two, the surprise languages, came later, have no training part and are in no such table."""
+"""All languages. The last two, the surprise languages, have no training part and are not in the table above."""
+
 METRICS = ["nDCG@10", "R@100"]
-"""What MIRACL is scored by."""
+"""The metrics that MIRACL reports."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One language: its three sources, row by row, and what to call them in an error."""
+    """The rows of one language from its three sources, and the names of their files in errors."""
 
     lang: str
     topics: Iterable[tuple[int, list[str]]]
@@ -59,22 +61,23 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, split: str = "d
     """Read MIRACL.
 
     Args:
-        path: the folder, or the hub's `miracl/miracl`, whose passages are in the data set of that name with `-corpus`.
-        langs: the languages wanted; by default all in the folder. Required to download.
-        split: `dev` or `train`; anything but `train` is for evaluation only.
-        check: hold the number of passages against the published one: a pool that lacks a file flatters every encoder.
+        path: the folder, or `miracl/miracl` on the Hugging Face hub. Its passages are in `miracl/miracl-corpus`.
+        langs: the languages to read; by default all in the folder. A download needs them.
+        split: `dev` or `train`. All but `train` is for evaluation only.
+        check: compare the number of passages with the published one. With a smaller pool, every encoder looks better.
 
-    Passages without a text, and judgements of what is not there, are left out and counted in `meta["left_out"]`.
+    Returns:
+        The corpus. `meta["left_out"]` counts passages without a text, and judgements of missing passages or queries.
 
     Raises:
-        ReaderError: a file is missing, damaged or malformed, or a pool is not whole.
+        ReaderError: a file is missing, damaged or malformed, or a pool is incomplete.
 
     """
     if is_hub_name(path):
         if langs is None:
             raise ReaderError(
-                "the pools hold 90 million passages in 16 languages: say with the option langs which to download, or "
-                "give a folder",
+                "the pools hold 90 million passages in 16 languages; name the languages to download with the option langs, "
+                "or give a folder",
                 file=path,
             )
         picked = pick_langs(langs, list(LANGS), path)
@@ -114,13 +117,13 @@ def _source(topics: Path, pools: Path, lang: str, split: str) -> Source:
 def parse(
     sources: Iterable[Source], *, split: str = "dev", file: str = "miracl", sizes: dict[str, int] | None = None
 ) -> Corpus:
-    """Turn languages into a corpus (a pure function over rows; passages pass through one at a time).
+    """Turn rows into a corpus (a pure function). Passages are read one at a time.
 
     Args:
-        sources: the languages, one after the other.
-        split: which queries they are.
-        file: what to call the whole in an error.
-        sizes: takes up how many passages each language has, with those that are left out.
+        sources: the rows of each language.
+        split: the name of the split.
+        file: the name of the whole source in errors.
+        sizes: is filled with the number of passages of each language, including those that are left out.
 
     Raises:
         ReaderError: the id of a query or a passage is repeated, or a row is malformed.
@@ -192,7 +195,7 @@ def _judgements(source: Source, asked: set[str], left_out: LeftOut) -> dict[tupl
 
 
 def _pool(source: Source, judged: set[str], left_out: LeftOut) -> tuple[pa.Table, set[str], int]:
-    """The passages, the judged ones that are not among them, and how many there are with those that are left out."""
+    """The passages, the judged passages that are missing, and the number of passages including those left out."""
     rows = SideBuilder()
     empty = 0
     missing = set(judged)

@@ -1,6 +1,6 @@
 """`mlqa-r`: LAReQA's MLQA-R, questions with 2 to 4 parallel answers in 7 languages (see `_lareqa`).
 
-LAReQA removed it from its repository; it is the folder `mlqa-r` of the commit 354d67d.
+LAReQA has removed it from its repository. The commit 354d67d has it, in the folder `mlqa-r`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ COUNTS = {
     "ar": (517, 2545), "de": (512, 2362), "en": (1148, 6264), "es": (500, 1787),
     "hi": (507, 2426), "vi": (511, 2828), "zh": (504, 2322),
 }  # fmt: skip
-"""Questions and candidate sentences per language in MLQA-R (arXiv 2408.10536, Table 10); 20,534 candidates in all."""
+"""The number of questions and of candidate sentences in each language (arXiv 2408.10536, Table 10); 20,534 candidates in all."""
 
 
 def read(path: str, *, check: bool = True) -> Corpus:
     """Read MLQA-R.
 
     Args:
-        path: the folder, such as LAReQA's `mlqa-r`, or the name of a hub data set.
-        check: hold the counts against the published table. Turn it off for other data in the same format.
+        path: a folder, such as LAReQA's `mlqa-r`, or the name of a Hugging Face data set.
+        check: compare the counts with the published table. Turn it off for other data in the same format.
 
     Raises:
         ReaderError: there is no such folder, a file is malformed, or a count differs from the published one.

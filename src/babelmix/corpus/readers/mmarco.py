@@ -1,14 +1,14 @@
 """`mmarco`: mMARCO (Bonifacio et al., 2021), MS MARCO's training triples machine-translated into 13 languages.
 
-A folder, or the hub's `unicamp-dl/mmarco`, holds under `data/`:
+The source is a folder, or `unicamp-dl/mmarco` on the Hugging Face hub, with these files under `data/`:
 
-- `triples.train.ids.small.tsv`: a query's id, a relevant passage's and that of one that is not;
+- `triples.train.ids.small.tsv`: the ids of a query, a relevant passage and another passage;
 - `google/queries/train/LANGUAGE_queries.train.tsv` and `google/collections/LANGUAGE_collection.tsv`: an id and a text.
 
-Everything is parallel: items are `qID` and `pID` in all languages. Of the millions of triples the first pairs of a query
-and a relevant passage are taken in the order of the file, which is random, and only their texts are loaded. A passage's
-group is the first query it is relevant to or else a negative of, so that a split tears no query from its passages and
-as few as can be from its negatives. An empty translation is left out and counted in `meta["left_out"]`.
+Everything is parallel: the items are `qID` and `pID` in all languages. The file has millions of triples in random order. The
+reader takes the first pairs of a query and a relevant passage, and loads only their texts. The group of a passage is the first
+query that it is relevant to, or else the first query that it is a negative of. So a split never separates a query from its
+relevant passages, and rarely from its negatives. `meta["left_out"]` counts empty translations, which are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LANGUAGES = {
     "id": "indonesian", "it": "italian", "ja": "japanese", "pt": "portuguese", "ru": "russian", "es": "spanish",
     "vi": "vietnamese",
 }  # fmt: skip
-"""What mMARCO calls its languages."""
+"""The names of the languages in mMARCO's files."""
 TRIPLES = "data/triples.train.ids.small.tsv"
 
 Pair = tuple[str, str]
@@ -39,21 +39,20 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, pairs: int = 10
     """Read mMARCO's training data.
 
     Args:
-        path: the folder, or the hub's `unicamp-dl/mmarco`.
-        langs: the languages wanted; by default all in the folder. Required to download.
-        pairs: how many pairs of a query and a relevant passage to take; 0 for all.
-        negatives: how many hard negatives of a pair to keep; 0 for none. With several the file of triples is read on
-            until every pair has as many.
+        path: the folder, or `unicamp-dl/mmarco` on the Hugging Face hub.
+        langs: the languages to read; by default all in the folder. A download needs them.
+        pairs: the number of pairs of a query and a relevant passage; 0 for all.
+        negatives: the number of hard negatives of each pair; 0 for none. The triples are read until every pair has this many.
 
     Raises:
-        ReaderError: a file is missing or malformed, or holds no text for an id of the triples.
+        ReaderError: a file is missing or malformed, or has no text for an id of the triples.
 
     """
     if is_hub_name(path):
         if langs is None:
             raise ReaderError(
-                "every language is a download of gigabytes: say with the option langs which of "
-                f"{', '.join(LANGUAGES)} you want, or give a folder",
+                "every language is a download of gigabytes; name languages with the option langs, of "
+                f"{', '.join(LANGUAGES)}, or give a folder",
                 file=path,
             )
         picked = pick_langs(langs, list(LANGUAGES), path)
@@ -79,7 +78,7 @@ def _files(lang: str) -> tuple[Path, Path]:
 
 
 def take_pairs(triples: Iterable[Triple], pairs: int, negatives: int) -> dict[Pair, list[str]]:
-    """The first distinct pairs of a query and a relevant passage, each with its first distinct negatives.
+    """Take the first distinct pairs of a query and a relevant passage, each with its first distinct negatives.
 
     Reading stops as soon as there are enough of both.
     """
@@ -102,12 +101,12 @@ def take_pairs(triples: Iterable[Triple], pairs: int, negatives: int) -> dict[Pa
 
 
 def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, file: str = "mmarco") -> Corpus:
-    """Load the texts of some pairs and their negatives.
+    """Load the texts of pairs and their negatives, and build the corpus.
 
     Args:
-        taken: pairs of ids and the ids of their negatives, as `take_pairs` gives them.
-        files: by language, the file of queries and that of passages.
-        file: what to call the whole in an error.
+        taken: the pairs of ids with the ids of their negatives, from `take_pairs`.
+        files: the file of queries and the file of passages of each language.
+        file: the name of the whole source in errors.
 
     Raises:
         ReaderError: an id has no text or two, or nothing is left.
@@ -147,7 +146,7 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
 
 
 def _groups(taken: dict[Pair, list[str]]) -> dict[str, str]:
-    """For every passage the query whose group it is in."""
+    """The query whose group each passage is in."""
     groups: dict[str, str] = {}
     for query, relevant in taken:
         groups.setdefault(relevant, query)

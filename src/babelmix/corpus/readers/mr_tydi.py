@@ -1,10 +1,10 @@
 """`mr-tydi`: Mr. TyDi (Zhang et al., MRL 2021), questions and Wikipedia passages in 11 languages, none parallel.
 
-A folder, or the hub's `castorini/mr-tydi`, holds `mrtydi-v1.1-LANGUAGE/SPLIT.jsonl.gz`. A record is a query with its
-relevant passages and with passages that BM25 found and nobody marked, the hard negatives; dev and test have none. The
-passages here are those of the records only, not the whole of Wikipedia that Mr. TyDi is scored on. Items are
-`LANG/ID`, a passage's text is title, space and text, and its group the article; a query's group is that of its first
-relevant passage.
+The source is a folder, or `castorini/mr-tydi` on the Hugging Face hub, with `mrtydi-v1.1-LANGUAGE/SPLIT.jsonl.gz`. A record has a
+query, its relevant passages, and passages that BM25 found and nobody judged: the hard negatives. dev and test have no
+negatives. The corpus has only the passages of the records, not the whole Wikipedia on which Mr. TyDi is scored. An item is
+`LANG/ID`. The text of a passage is its title, a space and its text. The group of a passage is its article, and that of a query
+is the group of its first relevant passage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LANGUAGES = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
     "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
 }  # fmt: skip
-"""What Mr. TyDi calls its languages."""
+"""The names of the languages in Mr. TyDi's files."""
 SPLITS = ("train", "dev", "test")
 
 
@@ -33,10 +33,10 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, split: str = "t
     """Read Mr. TyDi.
 
     Args:
-        path: the folder, or the hub's `castorini/mr-tydi`.
-        langs: the languages wanted; by default all there are.
-        split: `train`, `dev` or `test`; the last two are for evaluation only.
-        negatives: how many hard negatives of a query to keep, in their order; 0 for none.
+        path: the folder, or `castorini/mr-tydi` on the Hugging Face hub.
+        langs: the languages to read; by default all.
+        split: `train`, `dev` or `test`. The last two are for evaluation only.
+        negatives: the number of hard negatives of each query, in the order of the source; 0 for none.
 
     Raises:
         ReaderError: a file is missing, damaged or malformed.
@@ -73,11 +73,11 @@ def parse(
     """Turn records into a corpus (a pure function).
 
     Args:
-        records: by language, a query each, with their row numbers.
-        files: what to call each language's source in an error.
-        split: which queries they are.
+        records: the records of each language, with their row numbers.
+        files: the name of each language's source in errors.
+        split: the name of the split.
         negatives: see `read`.
-        file: what to call the whole in an error.
+        file: the name of the whole source in errors.
 
     Raises:
         ReaderError: a field is missing, an id is repeated, or a passage has two texts.
@@ -127,7 +127,7 @@ def parse(
 
 
 class _Passages:
-    """The passages of all records, each once."""
+    """The passages of all records, without repeats."""
 
     def __init__(self) -> None:
         self.rows = SideBuilder()

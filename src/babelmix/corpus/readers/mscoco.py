@@ -1,17 +1,17 @@
 """`mscoco`: captions of COCO's pictures in English, Japanese and Chinese.
 
-A folder that holds, in any folders below, what there is of
+The source is a folder with some of these files, in any sub-folder:
 
-- `dataset_coco.json`: English captions and the usual parts (Karpathy and Fei-Fei, 2015);
+- `dataset_coco.json`: the English captions, and the usual split (Karpathy and Fei-Fei, 2015);
 - `stair_captions_v1.2_train.json` and `stair_captions_v1.2_val.json`: STAIR's Japanese captions (Yoshikawa et al., 2017),
-  in the same parts;
+  with the same split;
 - `imageid.human-written-caption.txt` and `coco-cn_train.txt`, `coco-cn_val.txt`, `coco-cn_test.txt`: Chinese captions
-  written by people (COCO-CN, Li et al., 2019), in parts of their own;
-- the pictures, called as in COCO's 2014 release (`COCO_val2014_000000391895.jpg`).
+  written by people (COCO-CN, Li et al., 2019), with a split of their own;
+- the pictures, named as in COCO's 2014 release (`COCO_val2014_000000391895.jpg`).
 
-Japanese is STAIR; YJCaptions, which some papers use, is not the same data. COCO-CN's test part has 1,000 pictures of its
-own with 1,053 written captions: it is read by itself, since a pool of both would be nobody's protocol. For training all
-three may be mixed: pictures that are in any language's test or validation part are left out and counted.
+The Japanese captions are STAIR's; some papers use YJCaptions, which are other data. COCO-CN's test part has 1,000 other
+pictures with 1,053 captions. It is a corpus of its own, because no published protocol uses a common pool. The training parts of
+all three languages can be read together: pictures in the test or validation part of any language are left out and counted.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from babelmix.errors import ReaderError
 KARPATHY, COCO_CN = "dataset_coco.json", "imageid.human-written-caption.txt"
 STAIR = ("stair_captions_v1.2_train.json", "stair_captions_v1.2_val.json")
 SPLITS = {"train": ("train", "restval"), "validation": ("val",), "val": ("val",), "test": ("test",)}
-"""Which of Karpathy's parts a split is."""
+"""The parts of Karpathy's split for each value of the option `split`."""
+
 IMAGES = {"5k": 0, "1k": 1000}
-"""How many pictures of Karpathy's test part, in the order of the file; 0 is all."""
+"""The number of pictures of Karpathy's test part, in the order of the file; 0 is all."""
+
 META = {
     "source": "MSCOCO",
     "licence": "English and Japanese captions CC BY 4.0, COCO-CN on request for research; pictures: Flickr's terms",
@@ -43,12 +45,12 @@ META = {
 
 @dataclass
 class Parts:
-    """What a split holds.
+    """The content of a split.
 
     Args:
-        names: file names of pictures by language, in the order of the source.
-        held_out: ids of pictures that some language tests or validates with.
-        karpathy: the document of English captions, read once, for it is large.
+        names: the file names of the pictures of each language, in the order of the source.
+        held_out: the ids of pictures in the test or validation part of any language.
+        karpathy: the document of English captions. It is large, so it is read once.
 
     """
 
@@ -69,11 +71,11 @@ def read(
 
     Args:
         path: the folder.
-        langs: `en`, `ja`, `zh`; by default all there are, but for testing only those that share pictures.
-        split: `test`, `validation` or `train`, the last with the pictures that Karpathy calls restval.
-        images: `5k`, or `1k` for the first 1,000 pictures of Karpathy's test part; not for Chinese.
-        captions: `all`, the `first` of each picture and language, or how many of them: COCO has a few pictures with more
-            than five captions, and most published figures use five.
+        langs: `en`, `ja` or `zh`; by default all, except that `test` and `validation` leave out Chinese if there are others.
+        split: `test`, `validation` or `train`. `train` includes the pictures that Karpathy calls restval.
+        images: `5k`, or `1k` for the first 1,000 pictures of Karpathy's test part. Not for Chinese.
+        captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language. A few
+            pictures have more than five captions, and most published results use five.
 
     Raises:
         ReaderError: a file is missing or malformed, there is no such split or language, or no picture can be used.
@@ -120,8 +122,8 @@ def _languages(folder: Folder, langs: str | Sequence[str] | None, split: str) ->
     picked = pick_langs(langs, there, folder.path)
     if split != "train" and "zh" in picked and len(picked) > 1:
         raise ReaderError(
-            "Chinese (COCO-CN) is tested with pictures of its own: read it by itself, with the option langs=zh, and the "
-            "other languages without it",
+            "Chinese (COCO-CN) has test pictures of its own: read it alone with the option langs=zh, and the other "
+            "languages without it",
             file=folder.path,
         )
     return picked
@@ -160,7 +162,7 @@ def _captions(folder: Folder, lang: str, names: Sequence[str], karpathy: Any) ->
 
 
 def karpathy_parts(document: Any, wanted: Sequence[str], file: Path) -> tuple[list[str], set[str]]:
-    """The file names of some parts, and the ids of pictures to test or validate with (a pure function).
+    """The file names of some parts, and the ids of the pictures in the test and validation parts (a pure function).
 
     Raises:
         ReaderError: a field is missing, or no picture is of these parts.
@@ -181,7 +183,7 @@ def karpathy_parts(document: Any, wanted: Sequence[str], file: Path) -> tuple[li
 
 
 def english(document: Any, names: Iterable[str], file: Path) -> Iterator[Caption]:
-    """English captions of some pictures (a pure function).
+    """Yield the English captions of some pictures (a pure function).
 
     Raises:
         ReaderError: a field is missing or of another type.
@@ -197,14 +199,14 @@ def english(document: Any, names: Iterable[str], file: Path) -> Iterator[Caption
 
 
 def japanese(documents: Mapping[Path, Any], names: Iterable[str]) -> Iterator[Caption]:
-    """STAIR's captions of some pictures, in the order of the pictures (a pure function).
+    """Yield STAIR's captions of some pictures, in the order of the pictures (a pure function).
 
     Args:
-        documents: by file, objects with `images` (`id`, `file_name`) and `annotations` (`image_id`, `caption`).
-        names: the pictures' file names.
+        documents: the JSON of each file, with `images` (`id`, `file_name`) and `annotations` (`image_id`, `caption`).
+        names: the file names of the pictures.
 
     Raises:
-        ReaderError: a field is missing or of another type, or an annotation is of no picture.
+        ReaderError: a field is missing or of another type, or an annotation names a picture that does not exist.
 
     """
     texts: dict[str, list[str]] = {image_id(name): [] for name in names}
@@ -216,7 +218,9 @@ def japanese(documents: Mapping[Path, Any], names: Iterable[str]) -> Iterator[Ca
         for number, note in enumerate(get_field(document, "annotations", list, file=file, row=None), 1):
             key = get_field(note, "image_id", int, file=file, row=number, unit="annotation")
             if key not in ids:
-                raise ReaderError(f"is of picture {key}, which is not there", file=file, row=number, field="image_id")
+                raise ReaderError(
+                    f"names picture {key}, which does not exist", file=file, row=number, field="image_id"
+                )
             if ids[key] in texts:
                 texts[ids[key]].append(get_field(note, "caption", str, file=file, row=number, unit="annotation"))
     for image, found in texts.items():
@@ -225,12 +229,12 @@ def japanese(documents: Mapping[Path, Any], names: Iterable[str]) -> Iterator[Ca
 
 
 def chinese(rows: Iterable[tuple[int, Sequence[str]]], names: Iterable[str], file: Path) -> Iterator[Caption]:
-    """COCO-CN's captions of some pictures (a pure function).
+    """Yield COCO-CN's captions of some pictures (a pure function).
 
     Args:
-        rows: `COCO_train2014_000000000025#0` and a caption, with line numbers.
-        names: the pictures' file names.
-        file: what to call the source in an error.
+        rows: rows of an id, such as `COCO_train2014_000000000025#0`, and a caption, with their line numbers.
+        names: the file names of the pictures.
+        file: the name of the source in errors.
 
     Raises:
         ReaderError: an id is empty.

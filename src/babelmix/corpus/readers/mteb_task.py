@@ -1,17 +1,17 @@
 """`mteb`: a multilingual retrieval task of mteb as one corpus (extra: mteb).
 
-mteb evaluates each subset by itself and does not say what is a translation of what. How a task's subsets belong together:
+mteb evaluates each subset alone, and does not say which texts are translations of each other. This reader aligns them:
 
 | task | queries | passages |
 |---|---|---|
-| MLQARetrieval | equal texts of a language are one; none are parallel | the same |
-| XQuADRetrieval | one id in all subsets is one question | paragraphs of the same questions are renderings of one item |
-| others, with `aligned` | the same | the same: one id in all subsets is one item |
-| others, without | nothing is parallel | nothing is parallel |
+| MLQARetrieval | equal texts in one language are one item; nothing is parallel | the same |
+| XQuADRetrieval | an id is one item in all subsets | paragraphs with the same questions are one item |
+| others, with `aligned` | an id is one item in all subsets | an id is one item in all subsets |
+| others, without `aligned` | nothing is parallel | nothing is parallel |
 
-MLQA's ids are no alignment: mteb numbered each subset's texts by the chance order of a Python set. Since a question has its
-subset for each language of contexts, it is relevant to all of them without one. Belebele, numbered in each language's
-own order, is refused: there is a reader that has its real ids.
+The ids of MLQA are not aligned: mteb numbered the texts of each subset in the random order of a Python set. But a question has a
+subset for each language of its passages, so it has relevant passages in all of them. BelebeleRetrieval is refused, because its
+texts are numbered in another order in each language. The reader `belebele` has the real ids.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SELF = {
     "exclude": "a passage that has the query's id is not in its pool, as mteb has it where a task says so, unless it is relevant",
     "keep": "a passage that has the query's id is in its pool",
 }
-"""What may become of a passage that has the query's own id."""
+"""How to treat a passage with the id of the query."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How the subsets of a task belong together.
+    """The alignment of the subsets of a task.
 
     Args:
-        queries: how a query's item is found: see `babelmix.corpus.readers._mteb_rows`.
-        passages: the same for passages.
-        pairs: what the two languages of a subset are, one of `PAIRS`; empty where subsets have one language.
+        queries: how to find the item of a query, see `babelmix.corpus.readers._mteb_rows`.
+        passages: how to find the item of a passage.
+        pairs: the meaning of the two languages of a subset, one of `PAIRS`. Empty if each subset has one language.
 
     """
 
@@ -69,18 +69,19 @@ def read(
     pairs: str = "",
     self: str = "",
 ) -> Corpus:
-    """Load a task as mteb does, and make a corpus of it.
+    """Load a task with mteb, and make a corpus of it.
 
     Args:
-        path: the task's name, such as `MLQARetrieval`.
-        split: one of the task's splits; by default `test` or, without it, the task's first.
-        langs: BCP 47 tags, each a range; only subsets of these languages are loaded. By default all.
+        path: the name of the task, such as `MLQARetrieval`.
+        split: a split of the task; by default `test`, or the first one if there is no `test`.
+        langs: the languages to load, as ranges of BCP 47 tags. A subset is loaded if all of its languages are selected. By
+            default all.
         aligned: see `corpus_of_task`.
         pairs: see `corpus_of_task`.
         self: see `corpus_of_task`.
 
     Raises:
-        ReaderError: there is no such task, it is not a retrieval task, or its data cannot be had.
+        ReaderError: there is no such task, it is no retrieval task, or its data cannot be loaded.
         MissingExtraError: mteb is not installed.
 
     """
@@ -104,20 +105,23 @@ def read(
 
 
 def corpus_of_task(task: Any, *, split: str = "", aligned: bool = False, pairs: str = "", self: str = "") -> Corpus:
-    """Make a corpus of an mteb retrieval task, loaded or not.
+    """Make a corpus of an mteb retrieval task.
 
     Args:
-        task: an instance of `AbsTaskRetrieval`; `task.hf_subsets` says which subsets are used.
-        split: see `read`.
-        aligned: one id in all subsets is one item, for queries and for passages. mteb's tasks do not say so: look at the
-            ids before.
-        pairs: what the two languages of a subset are: `passage-query` or `query-passage`.
-        self: `exclude` a passage from the pool of the query that has the same id, unless it is judged relevant, or `keep` it; by
-            default as the task says (`ignore_identical_ids`).
+        task: an instance of `AbsTaskRetrieval`, with or without loaded data. The subsets in `task.hf_subsets` are used.
+        split: a split of the task; by default `test`, or the first one if there is no `test`.
+        aligned: an id is one item in all subsets, for queries and for passages. mteb does not say whether this is so: look at the
+            ids first.
+        pairs: the meaning of the two languages of a subset: `passage-query` or `query-passage`.
+        self: `exclude` removes a passage from the pool of the query with the same id, unless it is judged relevant. `keep` keeps
+            it. By default the task decides (`ignore_identical_ids`).
+
+    Returns:
+        The corpus.
 
     Raises:
-        ReaderError: it is no retrieval task of texts, its data cannot be had, its ids are not aligned, or the languages of
-            its subsets are not said.
+        ReaderError: the task is no retrieval task of texts, its data cannot be loaded, its ids are not aligned, or `pairs` is
+            needed and missing.
         MissingExtraError: mteb is not installed.
 
     """
@@ -157,19 +161,19 @@ def parse(
     meta: Mapping[str, Any] | None = None,
     exclude_own: bool = False,
 ) -> Corpus:
-    """Make a corpus of what mteb loaded (a pure function).
+    """Make a corpus of data that mteb loaded (a pure function).
 
-    Passages without a text are left out with their qrels, and so are qrels to passages that are not there: `meta` says
-    how many. Queries and passages that qrels connect are one group.
+    `meta["left_out"]` counts passages without a text, and qrels to missing passages. Queries and passages that qrels connect are
+    one group.
 
     Args:
-        data: by subset mteb's `corpus` and `queries` (columns `id`, `text`, optionally `title` and `instruction`) and
-            `relevant_docs` (query id to document id to score; 0 and below are not relevant, the others are grades).
+        data: for each subset, mteb's `corpus` and `queries` (columns `id`, `text`, and optionally `title` and `instruction`) and
+            `relevant_docs` (query id to document id to score). A score of 0 or less is not relevant; others are grades.
         languages: the codes of each subset, such as `deu-Latn`.
-        shape: how the subsets belong together.
-        name: the corpus's name.
+        shape: the alignment of the subsets.
+        name: the name of the corpus.
         meta: facts about the source.
-        exclude_own: leave a passage out of the pool of the query that has its id.
+        exclude_own: remove a passage from the pool of the query with the same id.
 
     Raises:
         ReaderError: see `corpus_of_task`.
@@ -197,13 +201,14 @@ def parse(
 
 
 def language_tag(code: str) -> str:
-    """The BCP 47 tag of mteb's code, without the script where it is the usual one.
-
-    >>> language_tag("arb-Arab"), language_tag("zho-Hant"), language_tag("hin-Latn")
-    ('ar', 'zh-Hant', 'hi-Latn')
+    """The BCP 47 tag of a language code of mteb. The usual script of a language is left out.
 
     Raises:
-        ReaderError: the code is not that of a language.
+        ReaderError: the code is no language.
+
+    Example:
+        >>> language_tag("arb-Arab"), language_tag("zho-Hant"), language_tag("hin-Latn")
+        ('ar', 'zh-Hant', 'hi-Latn')
 
     """
     try:
@@ -229,13 +234,13 @@ def _load(task: Any, split: str) -> None:
     except Exception as error:  # the hub, datasets and mteb's own loaders raise many unrelated types
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ReaderError(
-            f"the data of the mteb task {task.metadata.name} cannot be had ({type(error).__name__}: {first}); check the "
+            f"the data of the mteb task {task.metadata.name} cannot be loaded ({type(error).__name__}: {first}); check the "
             "network"
         ) from error
 
 
 def _shape(languages: Mapping[str, Sequence[str]], aligned: bool, pairs: str, name: str) -> Shape:
-    """The shape of a task that is not known: a side whose language occurs in several subsets repeats its texts."""
+    """The alignment of an unknown task. If a language occurs in several subsets, equal texts in it are one item."""
     if aligned:
         return Shape(IDS, IDS, pairs)
     sides = [_sides(subset, codes, Shape(SUBSETS, SUBSETS, pairs), name) for subset, codes in languages.items()]
@@ -244,13 +249,13 @@ def _shape(languages: Mapping[str, Sequence[str]], aligned: bool, pairs: str, na
 
 
 def _sides(subset: str, codes: Sequence[str], shape: Shape, name: str) -> tuple[str, str]:
-    """The passages' and the queries' language of a subset."""
+    """The language of the passages, and that of the queries, of a subset."""
     tags = [language_tag(code) for code in codes]
     if len(set(tags)) == 1:
         return tags[0], tags[0]
     if len(tags) != 2:
         raise ReaderError(
-            f"{name}, subset {subset}: has the languages {', '.join(codes)}, and no text says which is its"
+            f"{name}, subset {subset}: has the languages {', '.join(codes)}, but mteb does not say which texts have which"
         )
     if shape.pairs not in PAIRS:
         raise ReaderError(

@@ -1,15 +1,15 @@
 """`multi30k`: Multi30K (Elliott et al., 2016): Flickr30k's pictures with English, German, French and Czech captions.
 
-The hub's `romrawinjp/multi30k` (columns `en`, `cs`, `de`, `fr`, `image`), a copy of it, or a folder with the files of
-github.com/multi30k/dataset, in its own folders or in one, packed or not, and Flickr30k's pictures in any folder below:
+The source is `romrawinjp/multi30k` on the Hugging Face hub (columns `en`, `cs`, `de`, `fr`, `image`), a copy of it, or a folder
+with the files of github.com/multi30k/dataset, plain or compressed, and Flickr30k's pictures, in any sub-folders:
 
-- task 1, a caption a language, translated from English by people: `test_2016_flickr.LANG`, `train.LANG`, `val.LANG`, and
-  the pictures' names, line by line, in `test_2016_flickr.txt`, `train.txt`, `val.txt`;
-- task 2, five captions in English and German, written independently: `test_2016.N.LANG`, `train.N.LANG`, `val.N.LANG`, and
-  the names in `test_2016_images.txt` and so on, or else in task 1's files.
+- task 1, one caption in each language, translated from English by people: `test_2016_flickr.LANG`, `train.LANG`, `val.LANG`, and
+  the names of the pictures in the same order in `test_2016_flickr.txt`, `train.txt`, `val.txt`;
+- task 2, five captions in English and German, written independently: `test_2016.N.LANG`, `train.N.LANG`, `val.N.LANG`, and the
+  names of the pictures in `test_2016_images.txt` and so on, or in the files of task 1.
 
-Published figures for English and German mostly use the five captions of task 2, those for French and Czech the one of
-task 1: what was read is in `meta["protocol"]`.
+Most published results for English and German use the five captions of task 2, and those for French and Czech the one caption of
+task 1. `meta["protocol"]` says what was read.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ def read(
     """Read Multi30K.
 
     Args:
-        path: the folder, or the hub's `romrawinjp/multi30k`.
-        split: `test` (2016), `validation` or `train`; of a folder also a name such as `test_2018_flickr`. All but `train`
-            is for evaluation only.
-        task: 1, a parallel caption a language, or 2, five independent ones in English and German (of a folder only).
-        langs: the languages wanted; by default all there are.
-        captions: `all`, the `first` of each picture and language, or how many of them.
+        path: the folder, or `romrawinjp/multi30k` on the Hugging Face hub.
+        split: `test` (2016), `validation` or `train`. A folder may also have other splits, such as `test_2018_flickr`. All but
+            `train` are for evaluation only.
+        task: 1, one parallel caption in each language; or 2, five independent captions in English and German (only from a
+            folder).
+        langs: the languages to read; by default all.
+        captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language.
 
     Raises:
-        ReaderError: a file is missing, lines and pictures do not belong together, or no picture can be used.
+        ReaderError: a file is missing, a file has more or fewer lines than there are pictures, or no picture can be used.
 
     """
     if task not in _NAMES:
@@ -99,15 +100,15 @@ def read(
 def read_folder(
     folder: Folder, split: str, tasks: dict[str, int], captions: str, *, name: str, protocol: dict[str, Any]
 ) -> Corpus:
-    """Read languages of a folder, each from its own task.
+    """Read languages of a folder. Each language may have its own task.
 
     Args:
         folder: the files.
         split: see `read`.
-        tasks: 1 or 2 by language.
+        tasks: the task of each language, 1 or 2.
         captions: see `read`.
-        name: the corpus's name.
-        protocol: what `meta["protocol"]` is to say.
+        name: the name of the corpus.
+        protocol: the value of `meta["protocol"]`.
 
     Raises:
         ReaderError: see `read`.
@@ -130,12 +131,12 @@ def read_folder(
 
 
 def facts(split: str) -> dict[str, Any]:
-    """What `meta` says of any part of Multi30K."""
+    """The entries of `meta` for a split."""
     return {"source": "Multi30K", "split": split, "licence": LICENCE, "evaluation_only": is_evaluation(split)}
 
 
 def protocol(split: str, task: int) -> dict[str, Any]:
-    """What `meta["protocol"]` says: published figures differ in the split and in the captions a picture."""
+    """The value of `meta["protocol"]`: the split and the captions, in which published results differ."""
     several = "five independent captions a picture, en and de" if task == 2 else "one parallel caption a language"
     return {"split": _stem(split, task), "task": f"{task}: {several}"}
 
@@ -143,10 +144,10 @@ def protocol(split: str, task: int) -> dict[str, Any]:
 def caption_columns(
     rows: Iterable[dict[str, Any]], ids: Sequence[str], langs: Sequence[str], file: str
 ) -> list[Caption]:
-    """The captions of rows that have a column a language (a pure function).
+    """The captions of rows with a column for each language (a pure function).
 
     Raises:
-        ReaderError: a caption is no text or list of texts.
+        ReaderError: a caption is neither a text nor a list of texts.
 
     """
     return [
@@ -158,7 +159,7 @@ def caption_columns(
 
 
 def picture_ids(paths: Sequence[str | None], split: str) -> list[str]:
-    """Ids of rows without one: the pictures' file names if all have their own, else numbers."""
+    """Ids for rows that have none: the names of the picture files if all are different, else numbers."""
     names = [image_id(path) if path else "" for path in paths]
     if len(set(names)) == len(names) and "" not in names:
         return names

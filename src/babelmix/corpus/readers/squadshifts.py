@@ -1,8 +1,8 @@
 """`squadshifts`: SQuADShifts (Miller et al., ICML 2020), English questions on paragraphs of four new domains.
 
-A folder of SQuAD JSON files whose names begin with `new_wiki`, `nyt`, `reddit` or `amazon`, or a hub data set with these
-configurations. The query is the question and the passage its paragraph; a paragraph that occurs again is the same item.
-The group is the article where it has a title, else the paragraph. The hybrid-batch paper stops training early by it.
+The source is a folder of SQuAD JSON files whose names begin with `new_wiki`, `nyt`, `reddit` or `amazon`, or a Hugging Face
+data set with these configurations. The query is the question, and the passage is its paragraph. Equal paragraphs are one item.
+The group is the article if it has a title, else the paragraph. The hybrid-batch paper uses these data for early stopping.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ DOMAINS = ("new_wiki", "nyt", "reddit", "amazon")
 
 
 def read(path: str) -> Corpus:
-    """Read SQuADShifts, all of its domains that are there.
+    """Read all domains of SQuADShifts that the source has.
 
     Args:
-        path: the folder, or a hub data set such as `ludwigschmidt/squadshifts`.
+        path: the folder, or a Hugging Face data set such as `ludwigschmidt/squadshifts`.
 
     Raises:
         ReaderError: there is no such folder, or a file is malformed.
@@ -45,7 +45,9 @@ def read(path: str) -> Corpus:
         if domain is None:
             continue
         if domain in files:
-            raise ReaderError(f"is of {domain}, and so is {Path(files[domain]).name}; take one away", file=file)
+            raise ReaderError(
+                f"has the domain {domain}, and so has {Path(files[domain]).name}; remove one of them", file=file
+            )
         files[domain] = str(file)
     if not files:
         raise ReaderError(f"holds no JSON file of {', '.join(DOMAINS)}, such as nyt_v1.0.json", file=folder)
@@ -59,9 +61,9 @@ def parse(
     """Turn questions into a corpus (a pure function).
 
     Args:
-        rows: by domain, rows with `id`, `question`, `context` and perhaps `title`, with their numbers.
-        files: what to call each domain's source in an error.
-        file: what to call the whole in an error.
+        rows: the rows of each domain, with their numbers. They have `id`, `question`, `context` and optionally `title`.
+        files: the name of each domain's source in errors.
+        file: the name of the whole source in errors.
 
     Raises:
         ReaderError: a field is missing, or an id occurs twice.

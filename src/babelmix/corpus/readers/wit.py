@@ -1,10 +1,11 @@
 """`wit`: the retrieval part of WIT in IGLUE (Bugliarello et al., 2022): pictures of Wikipedia in 11 languages.
 
-The hub's `mteb/wit` (a split a language), a copy of it, or a folder with IGLUE's `test_LANG.jsonl` and the pictures in any
-folder below, each called as in the last part of its `image_url`, percent-encoded as there or not.
+The source is `mteb/wit` on the Hugging Face hub (one split for each language), a copy of it, or a folder with IGLUE's
+`test_LANG.jsonl` and the pictures in any sub-folder. The file of a picture is named like the last part of its `image_url`, with
+or without percent-encoding.
 
-Captions of white space alone (there are two on the hub) are left out and counted. Few pictures have captions in two
-languages, and published figures look in one language's own pictures: read one language at a time to compare with them.
+Blank captions (the hub has two) are left out and counted. Few pictures have captions in two languages, and published results
+use the pictures of one language as the pool. Read one language at a time to compare with them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str =
     """Read IGLUE's WIT.
 
     Args:
-        path: the folder, or the hub's `mteb/wit`.
-        langs: the languages wanted; by default all there are.
-        captions: `all`, the `first` of each picture and language, or how many of them.
+        path: the folder, or `mteb/wit` on the Hugging Face hub.
+        langs: the languages to read; by default all.
+        captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language.
 
     Raises:
         ReaderError: a file or a field is missing or malformed, or no picture can be used.
@@ -74,12 +75,12 @@ def _pool(captions: Sequence[Caption]) -> dict[str, Any]:
 
 
 def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> Iterator[tuple[str, Caption]]:
-    """The captions of IGLUE's records, each with its picture's file name (a pure function).
+    """Yield the captions of IGLUE's records, each with the name of its picture's file (a pure function).
 
     Args:
         rows: records with `image_url` and `caption_reference_description`, with their line numbers.
-        lang: their language.
-        file: what to call the source in an error.
+        lang: the language of the captions.
+        file: the name of the source in errors.
 
     Raises:
         ReaderError: a field is missing or of another type.
@@ -88,5 +89,5 @@ def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> 
     for number, row in rows:
         name = get_text(row, "image_url", file=file, row=number).rpartition("/")[2]
         text = get_field(row, "caption_reference_description", str, file=file, row=number)
-        # Names differ in the suffix alone, too; some records have them percent-encoded.
+        # Some names differ only in their suffix, so the id keeps it. Some records percent-encode the name.
         yield name, Caption(plain_name(name), lang, text)

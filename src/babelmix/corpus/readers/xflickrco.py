@@ -1,8 +1,8 @@
-"""`xflickrco`: xFlickr&CO (IGLUE, Bugliarello et al., 2022): 2,000 pictures, a caption in each of 8 languages.
+"""`xflickrco`: xFlickr&CO (IGLUE, Bugliarello et al., 2022): 2,000 pictures with a caption in each of 8 languages.
 
-The hub's `mteb/xflickrco` or `floschne/xflickrco` (a split a language), a copy of one, or a folder with IGLUE's
-`LANG/test.jsonl`, or `LANG.jsonl`, and the pictures of Flickr30k and COCO in any folder below. What IGLUE and
-papers after it call zero-shot is after training on English captions.
+The source is `mteb/xflickrco` or `floschne/xflickrco` on the Hugging Face hub (one split for each language), a copy of one of
+them, or a folder with IGLUE's `LANG/test.jsonl` or `LANG.jsonl`, and the pictures of Flickr30k and COCO in any sub-folder.
+IGLUE and later papers call a model zero-shot if it was trained on English captions.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
     """Read xFlickr&CO.
 
     Args:
-        path: the folder, or the hub's `mteb/xflickrco`.
-        langs: the languages wanted; by default all there are.
+        path: the folder, or `mteb/xflickrco` on the Hugging Face hub.
+        langs: the languages to read; by default all.
 
     Raises:
         ReaderError: a file or a field is missing or malformed, or no picture can be used.
@@ -56,7 +56,7 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
 
 
 def parse(rows: Iterable[tuple[int, dict[str, Any]]], lang: str, file: Path) -> Iterator[tuple[str, Caption]]:
-    """The captions of records with `sentences` and `img_path`, each with its picture's file name (a pure function).
+    """Yield the captions of records with `sentences` and `img_path`, each with the name of its picture's file (a pure function).
 
     Raises:
         ReaderError: a field is missing or of another type.

@@ -1,10 +1,10 @@
 """`xm3600`: Crossmodal-3600 (Thapliyal et al., 2022): 3,600 pictures, each with captions in 36 languages.
 
-The hub's `mteb/xm3600` or `floschne/xm3600` (a split a language), a copy of one, or a folder with the publisher's
-`captions.jsonl` and the pictures `KEY.jpg` in any folder below.
+The source is `mteb/xm3600` or `floschne/xm3600` on the Hugging Face hub (one split for each language), a copy of one of them,
+or a folder with the publisher's `captions.jsonl` and the pictures `KEY.jpg` in any sub-folder.
 
-There are two protocols that do not compare: clip_benchmark uses the first caption of a picture and language
-(`captions=first`), mteb uses all. They differ most from picture to text.
+There are two protocols, whose results cannot be compared: clip_benchmark uses the first caption of each picture and language
+(`captions=first`), and mteb uses all. They differ most for retrieval of texts by pictures.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str =
     """Read Crossmodal-3600.
 
     Args:
-        path: the folder, or the hub's `mteb/xm3600`.
-        langs: the languages wanted; by default all in the folder. Required to download.
-        captions: `all`, the `first` of each picture and language, or how many of them.
+        path: the folder, or `mteb/xm3600` on the Hugging Face hub.
+        langs: the languages to read; by default all in the folder. A download needs them.
+        captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language.
 
     Raises:
         ReaderError: a file or a field is missing or malformed, or no picture can be used.
@@ -41,7 +41,7 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str =
     if is_data_set(path):
         found, columns = read_language_splits(
             path, langs, id="image_id", captions="captions", provenance=HUMAN,
-            needs_langs="every one of 36 languages is a download of all pictures",
+            needs_langs="each of the 36 languages is a download of all pictures",
         )  # fmt: skip
         return corpus_of_captions(found, columns, name="xm3600", file=path, keep=captions, meta=META)
     folder = Folder(path, "Crossmodal-3600 is a folder of captions.jsonl and pictures")
@@ -55,10 +55,10 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str =
 
 
 def parse(rows: Iterable[tuple[int, dict[str, Any]]], file: Path) -> Iterator[Caption]:
-    """The captions of records with `image/key` and an object a language that holds `caption` (a pure function).
+    """Yield the captions of records with `image/key` and an object with `caption` for each language (a pure function).
 
     Raises:
-        ReaderError: a field is missing or of another type, or a key is no language.
+        ReaderError: a field is missing or of another type, or the name of an object is no language.
 
     """
     seen: set[str] = set()

@@ -1,10 +1,9 @@
-"""`xtd10`: XTD10 (Aggarwal and Kale, 2020): 1,000 pictures of COCO, a caption in each of 11 languages.
+"""`xtd10`: XTD10 (Aggarwal and Kale, 2020): 1,000 pictures of COCO with a caption in each of 11 languages.
 
-A folder with the files of github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10, in its own folders or in one:
-`test_image_names.txt`, `test_1kcaptions_LANG.txt` line by line for the same pictures, and the pictures in any folder below.
-`jp` is Japanese.
+The source is a folder with the files of github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10, in any sub-folders:
+`test_image_names.txt`, `test_1kcaptions_LANG.txt` with captions in the same order, and the pictures. `jp` is Japanese.
 
-800 of the 1,000 pictures are of COCO's train2014, as `meta["contains"]` counts: whoever trained on COCO has seen them.
+800 of the 1,000 pictures are from COCO's train2014, as `meta["contains"]` says. A model that was trained on COCO has seen them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from babelmix.corpus.readers._sources import pick_langs
 from babelmix.errors import ReaderError
 
 WRITTEN = ("en", "ja")
-"""Languages whose captions are no translations: COCO's own, and STAIR's."""
+"""The languages whose captions are not translated: those of COCO and STAIR."""
 
 
 def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
@@ -26,10 +25,10 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
 
     Args:
         path: the folder.
-        langs: the languages wanted; by default all in the folder.
+        langs: the languages to read; by default all in the folder.
 
     Raises:
-        ReaderError: a file is missing, lines and pictures do not belong together, or no picture can be used.
+        ReaderError: a file is missing, a file has more or fewer lines than there are pictures, or no picture can be used.
 
     """
     folder = Folder(path, "XTD10 is a folder of its captions and pictures")
