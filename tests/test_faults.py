@@ -269,7 +269,7 @@ def test_an_older_result_survives_a_full_disk(babelmix: Run, data: Path, tmp_pat
 def test_an_index_is_not_begun_on_a_disk_that_is_nearly_full(babelmix: Run, data: Path, tmp_path, monkeypatch) -> None:
     out = tmp_path / "out"
     usage = shutil.disk_usage(tmp_path)
-    left = [f"error: {out}: its disk has 9 MiB left, and 96 are to be free; make room, and try again"]
+    left = [f"error: {out}: its disk has 9 MiB left, and 96 have to be free; make room, and try again"]
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=9 << 20))
         code, _, said = babelmix(*words("index", data, out))

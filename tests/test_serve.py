@@ -150,7 +150,7 @@ def test_a_service_that_only_searches(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("read short", "row 1: a key is to have"), ("# none\n\n", "holds no key"), ("admin 0123456789abcdef", "row 1: write"),
+        ("read short", "row 1: a key has to have"), ("# none\n\n", "holds no key"), ("admin 0123456789abcdef", "row 1: write"),
         ("read 0123456789abcdef\nwrite", "row 2"), ("read 0123456789ab def", "without spaces"),
     ],
 )  # fmt: skip
@@ -258,8 +258,8 @@ def test_what_asks_whether_it_lives(serve: Serve) -> None:
         (b'{"query": "\xff"}', "not JSON in UTF-8"),
         (b'{"query": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"query": "a", "where": {"item": [NaN]}}', "NaN is no number"),
-        (b'{"query": "a", "where": {"item": [1e999]}}', "where.item.0: is to be a text, a finite number"),
-        (b'{"query": "a", "where": {"item": [{}]}}', "where.item.0: is to be a text, a finite number"),
+        (b'{"query": "a", "where": {"item": [1e999]}}', "where.item.0: has to be a text, a finite number"),
+        (b'{"query": "a", "where": {"item": [{}]}}', "where.item.0: has to be a text, a finite number"),
     ],
     ids=["bytes", "deep", "NaN", "infinite", "object"],
 )

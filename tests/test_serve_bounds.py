@@ -125,7 +125,7 @@ def test_the_largest_write_passes(serve: Serve) -> None:
     ("path", "body", "words"),
     [
         ("/search", {"query": "a", **{f"k{n}": 0 for n in range(100)}}, "k0: Extra inputs"),
-        ("/items", largest(None), "rows.0.fields.c00: is to be a text"),
+        ("/items", largest(None), "rows.0.fields.c00: has to be a text"),
         ("/items", largest({}), "the body has more than"),
         ("/items", {"rows": [{}] * MAX_ROWS}, "rows.0.item: Field required"),
         ("/search", {"query": "a", "langs": [1] * 30_000}, "langs.0: "),

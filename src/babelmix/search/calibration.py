@@ -1,10 +1,10 @@
-"""Scores calibrated per language, so that no language is favoured whatever language a query is in.
+"""Calibrate scores per language, so that no language is favoured.
 
-Encoders place texts of one language close together, so a query's scores are higher in its own language, right or wrong. The
-scores of a query q with the passages of a language have the mean q . m and the variance q . C q, with m and C the mean and
-the covariance of the passages' vectors: both follow from the index alone, without knowing the query's language. Scores are
-compared as (score - mean) / standard deviation, the normalisation that speaker verification calls T-norm (Auckenthaler, Carey
-and Lloyd-Thomas, 2000), here with the moments in closed form in place of a cohort.
+Encoders place texts of one language close together, so a query has higher scores with all passages in its own language, relevant
+or not. The scores of a query q with the passages of a language have the mean q . m and the variance q . C q, where m and C are
+the mean and the covariance of the passages' vectors. Both are computed from the index; the language of the query is not needed.
+Scores are compared as (score - mean) / standard deviation. Speaker verification calls this normalisation T-norm (Auckenthaler,
+Carey and Lloyd-Thomas, 2000); here the moments have a closed form instead of being estimated from a cohort.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from babelmix.errors import SearchError
 from babelmix.search.rows import Vectors
 
 SAMPLE = 1000
-"""Rows of a language that its moments are taken from at most."""
+"""Rows of a language that its moments are computed from, at most."""
 
 RANK = 16
-"""Directions in which the covariance is kept; what is left of it counts as the same in all other directions."""
+"""Rank of the stored covariance. The variance in all other directions is stored as one number."""
 
 LEAST = 20
-"""A language of fewer rows is calibrated as the languages together."""
+"""A language with fewer rows gets the moments of all languages together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Moments:
         mean: float32, shape (dimension,).
         directions: orthonormal, float32, shape (rank, dimension).
         variances: along the directions, float32, shape (rank,).
-        rest: the variance along every other direction.
+        rest: the mean variance along all other directions.
 
     """
 
@@ -49,12 +49,12 @@ class Moments:
 
     @classmethod
     def of(cls, vectors: Vectors) -> Moments:
-        """Take them from vectors, shape (rows, dimension)."""
+        """Compute the moments of vectors, float32, shape (rows, dimension)."""
         mean = vectors.mean(axis=0)
         centred = vectors - mean
         covariance = (centred.T @ centred).astype(np.float64) / len(vectors)
         dimension, rank = len(covariance), min(RANK, *vectors.shape)
-        # In ascending order; rounding may leave a variance of nothing below zero.
+        # `eigh` sorts in ascending order. Rounding may make a zero variance negative.
         found, directions = np.linalg.eigh(covariance)
         variances = np.maximum(found[::-1], 0)
         rest = float(variances[rank:].mean()) if rank < dimension else 0.0
@@ -77,7 +77,7 @@ class Moments:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Moments:
-        """What `as_json` gave."""
+        """Read the result of `as_json`."""
         mean, variances = _unpacked(kept["mean"]), _unpacked(kept["variances"])
         directions = _unpacked(kept["directions"]).reshape(len(variances), len(mean))
         return cls(mean, directions, variances, float(kept["rest"]))
@@ -88,8 +88,8 @@ class Calibration:
     """The moments of every language of an index.
 
     Args:
-        counts: rows of each language when they were taken.
-        moments: by language; those of fewer than `LEAST` rows are not there.
+        counts: rows of each language when the calibration was fitted.
+        moments: by language; a language with fewer than `LEAST` rows has none.
         together: the moments of all languages together.
 
     """
@@ -100,10 +100,10 @@ class Calibration:
 
     @classmethod
     def fit(cls, sample: Callable[[str, int], Vectors], counts: Mapping[str, int]) -> Calibration:
-        """Take them from an index.
+        """Fit a calibration to an index.
 
         Args:
-            sample: gives vectors of a language, at most so many.
+            sample: returns at most so many vectors of a language.
             counts: rows of each language.
 
         Raises:
@@ -114,7 +114,7 @@ class Calibration:
         if not drawn:
             raise SearchError("the index is empty; there is nothing to calibrate scores on")
         shares = [counts[lang] / len(vectors) for lang, vectors in drawn.items()]
-        # Each language by its size: large ones are sampled more thinly.
+        # In the mixture each language has its share of the rows, although each sample has at most `SAMPLE` rows.
         rng = np.random.default_rng(0)
         largest = max(shares)
         thinned = [
@@ -125,7 +125,7 @@ class Calibration:
         return cls(dict(counts), moments, Moments.of(np.concatenate(thinned)))
 
     def is_stale(self, counts: Mapping[str, int], share: float) -> bool:
-        """Whether a language with moments of its own, or all together, have grown or shrunk by more than a share since."""
+        """Whether the rows of a language, or of all together, have changed by more than a share since the fit."""
 
         def changed(now: int, before: int) -> bool:
             return abs(now - before) > share * before
@@ -136,7 +136,7 @@ class Calibration:
         )
 
     def scale(self, lang: str, queries: Vectors) -> tuple[Vectors, Vectors]:
-        """Offset and spread of the scores of queries with a language, each float32, shape (queries,); spreads are above 0."""
+        """Mean and standard deviation (above 0) of the scores of queries in a language, each float32, shape (queries,)."""
         mean, variance = self.moments.get(lang, self.together).score_moments(queries)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
@@ -154,10 +154,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Calibration:
-        """What `as_json` gave.
+        """Read the result of `as_json`.
 
         Raises:
-            SearchError: it is something else.
+            SearchError: it is damaged.
 
         """
         try:

@@ -1,4 +1,4 @@
-"""Metadata columns: their types `text`, `integer`, `number` and `boolean`, which of them are one, and which texts are."""
+"""Metadata columns: their types `text`, `integer`, `number` and `boolean`, and which values are equal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _TYPES: dict[type, str] = {str: "text", bool: "boolean", int: "integer", float: 
 
 
 def type_of(value: Value) -> str:
-    """What kind of metadata column a value is of: `text`, `integer`, `number` or `boolean`."""
+    """The type of a value: `text`, `integer`, `number` or `boolean`."""
     return _TYPES[type(value)]
 
 
 def widened(column: str, kind: str) -> str | None:
-    """The type of a column that takes values of another type as well: whole numbers are numbers, and nothing else is two.
+    """The type of a column that also takes values of another type: whole numbers and numbers make numbers; None: there is none.
 
     >>> widened("integer", "number"), widened("number", "integer"), widened("number", "text")
     ('number', 'number', None)
@@ -28,10 +28,10 @@ def widened(column: str, kind: str) -> str | None:
 
 
 def add_types(columns: dict[str, str], row: Row) -> None:
-    """Add the types of a row's metadata to those of the columns there are.
+    """Add the types of a row's metadata to the types of the columns.
 
     Raises:
-        SearchError: a value is not of its column's type, nor can the column become one of numbers.
+        SearchError: a value does not have its column's type, and the column cannot become one of numbers.
 
     """
     for name, value in row.fields.items():
@@ -52,25 +52,25 @@ def add_types(columns: dict[str, str], row: Row) -> None:
 
 
 def is_exact(value: int) -> bool:
-    """Whether a column of numbers, of 64 bits each, holds a whole number to the last digit."""
+    """Whether a column of numbers (64-bit floats) holds a whole number exactly."""
     return abs(value) < 1 << 63 and int(float(value)) == value
 
 
 def together(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """Columns and new ones; where both have one, whole numbers become numbers."""
+    """Merge two sets of columns; a column that has whole numbers in one and numbers in the other has numbers."""
     return {**others, **{name: widened(kind, others.get(name, kind)) or kind for name, kind in columns.items()}}
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """A text, and those that Unicode holds for equal to it: composed (NFC) and decomposed (NFD)."""
+    """A text in all forms that are equal in Unicode: as given, composed (NFC) and decomposed (NFD)."""
     return tuple(dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))))
 
 
 def as_type(value: Value, kind: str, name: str) -> Value:
-    """A value that is looked for, as the column has it.
+    """Convert a value of a filter to the type of its column.
 
     Raises:
-        SearchError: it is of another type.
+        SearchError: it has another type.
 
     """
     check_field(name if name.isidentifier() else "filter", value, "filter")

@@ -1,15 +1,16 @@
-"""Where rows come from: the passages of a corpus, or a file of the user's own documents.
+"""The rows to index: the passages of a corpus, or a file of documents.
 
-A file of documents is CSV, TSV, JSONL, Parquet or Arrow with a row a rendering:
+A file of documents is CSV, TSV, JSONL, Parquet or Arrow. Each row is one rendering of an item: the item in one language, or as
+a picture.
 
 | column | |
 |---|---|
-| `item` (or `id`) | the meaning; rows of one item are renderings of it |
-| `lang` | BCP 47; a picture's is `zxx`, or empty |
+| `item` (or `id`) | the name of the item; its rows have the same meaning |
+| `lang` | BCP 47; of a picture `zxx`, or empty |
 | `text` | the passage |
-| `image` | in place of it a picture: a path from the file's own folder |
-| `group` | optional: what belongs together |
-| any other | metadata to filter by: texts, numbers, true and false; see `metadata` for cells of a CSV |
+| `image` | instead of a text: the path of a picture, relative to the folder of the file |
+| `group` | optional: items of one page or article have the same group |
+| any other | metadata for filters: texts, numbers, true and false; see `metadata` for the types of CSV cells |
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ from babelmix.search.rows import MAX_ROWS_OF_AN_ITEM, Row, Value, too_many_rows
 
 _BATCH = 4096
 _PICTURES = 64
-"""Rows of a corpus whose pictures are held in memory together."""
+"""Rows of a corpus whose pictures are in memory at the same time."""
 _OWN = ("item", "lang", "text", "image", "group")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is among the rows of a collection.
+    """What the rows of a collection contain.
 
     Args:
         columns: the metadata columns and their types.
-        has_pictures: whether some are pictures.
+        has_pictures: whether there are pictures among them.
 
     """
 
@@ -57,15 +58,15 @@ class Survey:
 
 @dataclass(frozen=True)
 class RowSource:
-    """Rows of a collection, item by item.
+    """The rows of a collection, grouped by item.
 
     Args:
-        name: what to call the collection.
-        count: how many rows there are.
-        items: gives, each time it is called, the rows of one item after the other.
-        corpus: whose passages they are, if any's.
-        read_as: rows whose language had another tag, as in a corpus's `meta["languages_read_as"]`.
-        notes: sentences about what is left out, or may be meant otherwise.
+        name: the name of the collection, for messages.
+        count: the number of rows.
+        items: returns a new iterator over the items; each is the list of its rows.
+        corpus: the corpus whose passages they are; None: they are documents.
+        read_as: language tags that were replaced by their canonical form, as in a corpus's `meta["languages_read_as"]`.
+        notes: sentences about columns that are left out, or cells that may be meant differently.
 
     """
 
@@ -78,11 +79,11 @@ class RowSource:
 
     @cached_property
     def survey(self) -> Survey:
-        """What is among the rows; all of them are read and checked for that, once.
+        """What the rows contain. The first use reads and checks all rows.
 
         Raises:
             ReaderError: a row is malformed, or a picture is no file; the message names file and row.
-            SearchError: an item has too many rows, or a metadata column values of several types.
+            SearchError: an item has too many rows, or a metadata column has values of several types.
 
         """
         columns: dict[str, str] = {}
@@ -106,12 +107,12 @@ class RowSource:
 def open_rows(
     source: str, *, langs: str | list[str] | None = None, columns: Mapping[str, str] | None = None
 ) -> RowSource:
-    """Find the rows of what a person typed: a file of documents, or a corpus, whose passages are taken.
+    """Open a collection: a file of documents, or the passages of a corpus.
 
     Args:
         source: a path, or a corpus as in `open_corpus`.
-        langs: only these languages, each a range (`en` means en-US too); pictures stay.
-        columns: metadata columns that an index has, and their types, which cells of a CSV do not tell.
+        langs: only these languages, each a range (`en` includes en-US); pictures stay.
+        columns: the metadata columns of the index and their types; cells of a CSV are read as these types.
 
     Raises:
         ReaderError: there is no such file or corpus, or it is malformed; the message names file, row and column.
@@ -128,10 +129,10 @@ def open_rows(
 
 
 def sampled_texts(rows: RowSource, count: int) -> dict[str, list[str]]:
-    """Texts of each language, in an order that depends on nothing but the texts; the first so many.
+    """Draw texts of each language. The choice depends on the texts alone, not on their order.
 
     Args:
-        rows: of a collection; pictures are passed over.
+        rows: of a collection; pictures are skipped.
         count: texts of a language at most.
 
     """
@@ -141,7 +142,7 @@ def sampled_texts(rows: RowSource, count: int) -> dict[str, list[str]]:
 
 
 def sampled_queries(rows: RowSource, count: int) -> dict[str, list[str]]:
-    """The same of the queries of the corpus whose passages the rows are; of other collections none."""
+    """Draw queries of each language, if the rows are the passages of a corpus; otherwise return none."""
     return {} if rows.corpus is None else _sampled(_texts_of(rows.corpus.queries), count)
 
 
@@ -154,7 +155,7 @@ def _sampled(texts: Iterable[tuple[str, str | None]], count: int) -> dict[str, l
     drawn: dict[str, list[tuple[str, str]]] = {}
     for lang, text in texts:
         if text is not None:
-            # The smallest digests are as good as drawn by lot, and a text that comes twice comes once.
+            # Texts with the smallest digests are a random sample. A set drops texts that occur twice.
             best = drawn.setdefault(lang, [])
             best.append((digest_of(text.encode("utf-8", "surrogatepass")), text))
             if len(best) > 2 * count:
@@ -189,9 +190,9 @@ def rows_of_documents(
     """The rows of a table of documents.
 
     Args:
-        table: with the columns named above; pictures are found from its file's folder.
-        langs: only these languages, each a range (`en` means en-US too); pictures stay.
-        columns: metadata columns that an index has, and their types.
+        table: with the columns named above; paths of pictures are relative to the folder of its file.
+        langs: only these languages, each a range (`en` includes en-US); pictures stay.
+        columns: the metadata columns of the index and their types.
 
     Raises:
         ReaderError: a column is missing, or a cell is of a wrong type.
@@ -209,7 +210,7 @@ def rows_of_documents(
     absent = pl.Series([None] * len(table.lines), dtype=pl.String)
     texts = ((table.texts(own[name]) if name in own else absent).alias(name) for name in _OWN)
     frame = pl.DataFrame([pl.Series("row", table.lines, dtype=pl.Int64), *texts])
-    # Of a row's own columns an empty text is none.
+    # In these columns an empty text is a missing value.
     frame = frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).name.keep())
     frame = frame.with_columns(column.cells.alias(f"fields.{name}") for name, column in fields.items())
     if frame.height == 0:
@@ -239,7 +240,7 @@ def rows_of_documents(
 
 
 def _by_item(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Rows in order of their items, item by item."""
+    """Group rows that are sorted by item."""
     for _, item in groupby(rows, key=lambda row: row.item):
         yield list(item)
 

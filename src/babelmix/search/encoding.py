@@ -1,4 +1,4 @@
-"""Rows of a collection through an encoder."""
+"""Embed the rows of a collection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batc
     """Embed rows as passages.
 
     Returns:
-        float32, shape (points, dimension), as the encoder gives them.
+        float32, shape (points, dimension), as the encoder returns them.
 
     Raises:
         EncoderError: the encoder cannot embed pictures, and there are some.
@@ -34,7 +34,7 @@ def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batc
 
 
 def opened_picture(row: Row) -> Image:
-    """The picture of a row.
+    """Open the picture of a row.
 
     Raises:
         CorpusError: it is damaged.

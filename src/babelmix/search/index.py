@@ -1,4 +1,4 @@
-"""An index: rows of a collection with the vectors of one encoder, and the facts that say which."""
+"""An index: rows of a collection with the vectors of one encoder, and facts about both."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from babelmix.search.facts import FORMAT, IndexFacts
 from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
 
 _STALE = 0.1
+"""A calibration is fitted again if the rows of a language have changed by more than this share."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What is to be done so that an index holds some items as they are now.
+    """The writes that bring some items of an index up to date.
 
     Args:
-        points: rows that are new or have changed, still without vectors.
-        stale: ids of rows that are there and no longer part of their items.
-        unchanged: how many rows are there already.
+        points: rows that are new or have changed; they have no vectors yet.
+        stale: ids of rows in the index that their items no longer have.
+        unchanged: the number of rows that are already in the index.
         columns: the metadata columns of the rows, and their types.
 
     """
@@ -46,9 +47,9 @@ class Changes:
 
 
 class Index:
-    """Rows with vectors, in an engine; made by `create` and `open`.
+    """Rows with vectors, in an engine. Its constructors are `create` and `open`.
 
-    Writing is by whole items: what is written of an item replaces all rows it had.
+    Items are written as a whole: a write replaces all rows of the item.
     """
 
     def __init__(self, engine: Engine, about: IndexFacts) -> None:
@@ -70,12 +71,12 @@ class Index:
 
         Args:
             address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
-            encoder: whose vectors it will hold.
-            name: by which the encoder is loaded again.
+            encoder: the encoder that makes its vectors.
+            name: the name or path that loads the encoder again.
             revision: of a hub model.
 
         Raises:
-            SearchError: there is an index already, or none can be made there, or the encoder's similarity is neither
+            SearchError: there is an index already, none can be made there, or the encoder's similarity is neither
                 cosine nor dot product.
 
         """
@@ -106,12 +107,12 @@ class Index:
 
     @property
     def about(self) -> IndexFacts:
-        """Encoder (name, revision, fingerprint, prompts, length limit, backend), dimension, similarity, metadata columns."""
+        """The facts: encoder, dimension, similarity, metadata columns and calibration."""
         return self._about
 
     @property
     def backend(self) -> str:
-        """What ran the encoder when the index was made: `torch`, or engine and precision, as in `onnx-int8`."""
+        """What embedded the rows: `torch`, or engine and precision, as in `onnx-int8`."""
         return self._about.backend
 
     @property
@@ -120,7 +121,7 @@ class Index:
         return self._about.columns
 
     def langs(self) -> dict[str, int]:
-        """How many rows each language has, sorted by language."""
+        """The number of rows of each language, sorted by language."""
         return self.engine.langs()
 
     def check_encoder(self, encoder: SentenceTransformer, *, backend: bool = False) -> None:
@@ -128,8 +129,7 @@ class Index:
 
         Args:
             encoder: the encoder.
-            backend: whether what runs it is to be the same too: queries may be embedded in int8 where rows are in float32,
-                but rows are to be embedded alike.
+            backend: whether to check the backend too. Rows must all be embedded by one backend; queries may use another.
 
         Raises:
             SearchError: it holds another's, or the same one's with other weights, prompts, length limit or backend.
@@ -157,7 +157,7 @@ class Index:
         )
 
     def changes(self, rows: Sequence[Row]) -> Changes:
-        """What has to be written so that the items of `rows` are as they are there.
+        """Compare rows with the index.
 
         Args:
             rows: all rows of some items.
@@ -200,16 +200,16 @@ class Index:
         for name, kind in columns.items():
             if widened(known := self.columns.get(name, kind), kind) is None:
                 raise SearchError(
-                    f"{self.address}: the column {name!r} is of the type {known}, and is to get values of the type {kind}; write "
+                    f"{self.address}: the column {name!r} is of the type {known}, and the new values are of the type {kind}; write "
                     "them so, or give the column another name"
                 )
 
     def write(self, changes: Changes, vectors: Vectors) -> None:
-        """Do what `changes` says; when it returns, it survives a kill of the process.
+        """Write changes. When this returns, they survive a kill of the process.
 
         Args:
-            changes: what `changes` gave.
-            vectors: float32, shape (points of the changes, dimension), as the encoder gives them.
+            changes: the result of `changes`.
+            vectors: float32, shape (points of the changes, dimension), as the encoder returns them.
 
         Raises:
             SearchError: a vector is not finite or of another dimension, or the engine cannot write.
@@ -218,7 +218,7 @@ class Index:
         ready = self.ready(vectors)
         pictures = (p.row.image for p in changes.points)
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
-        # Before the rows themselves, so that a kill leaves no column without a type.
+        # Before the rows: a kill in between must not leave a column without a type.
         self.remember_columns(changes.columns)
         self.engine.put(
             [
@@ -229,13 +229,13 @@ class Index:
         self.engine.remove(changes.stale)
 
     def delete(self, items: str | Iterable[str]) -> int:
-        """Remove items; when it returns they stay removed after a kill of the process.
+        """Remove items. When this returns, they stay removed after a kill of the process.
 
         Args:
-            items: their names, see `items_named`.
+            items: their names; see `items_named`.
 
         Returns:
-            How many items were there.
+            The number of items that were removed.
 
         """
         named = self.items_named(items)
@@ -244,7 +244,7 @@ class Index:
         return len({item for item, _ in there.values()})
 
     def items_named(self, names: str | Iterable[str]) -> dict[str, list[str]]:
-        """The items that names mean: of that very name, or else of one that Unicode holds for equal to it (NFC, NFD)."""
+        """For each name its items: the one of this very name, or else those whose names are equal in Unicode (NFC, NFD)."""
         wanted = as_list(names, "items", SearchError)
         forms = {name: spellings(name) if is_unicode(name) else () for name in wanted}
         asked = dict.fromkeys(form for some in forms.values() for form in some)
@@ -252,7 +252,7 @@ class Index:
         return {name: [name] if name in there else [form for form in forms[name] if form in there] for name in wanted}
 
     def ready(self, vectors: Vectors) -> Vectors:
-        """Vectors as the index compares them: of length one where the similarity is cosine.
+        """Vectors as the index compares them: normalised to length one if the similarity is cosine.
 
         Raises:
             SearchError: a vector is not finite or of another dimension.
@@ -269,11 +269,11 @@ class Index:
         return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
     def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Value | Sequence[Value]]) -> Where:
-        """A filter, checked against the languages and metadata columns there are.
+        """Make a filter, and check it against the languages and metadata columns of the index.
 
         Args:
-            langs: a language or several, each a range: `en` means en-US too; None: all.
-            fields: for each column the values allowed; texts in any Unicode form (NFC, NFD).
+            langs: a language or several, each a range: `en` includes en-US; None: all.
+            fields: for each column the allowed values; texts in any Unicode form (NFC, NFD).
 
         Raises:
             SearchError: there is no such language or column, no language is named, or a value is of another type.
@@ -286,7 +286,7 @@ class Index:
                 self._reread()
             kind = "text" if name in ("item", "group") else self.columns.get(name)
             if kind == "integer" and any(isinstance(value, float) for value in values):
-                # It may be one of numbers by now, through another process.
+                # Another process may have made it a column of numbers.
                 self._reread()
                 kind = self.columns[name]
             if kind is None:
@@ -305,13 +305,13 @@ class Index:
 
     @property
     def calibration(self) -> Calibration:
-        """How scores of each language are spread; fitted when it is first asked for, and when many rows are new.
+        """The distribution of scores in each language; fitted at the first use, and again when many rows are new.
 
         Raises:
             SearchError: the index is empty.
 
         """
-        # Searches that come together are not to fit one each.
+        # Searches at the same time must not fit it several times.
         with self._calibrating:
             if not self.is_calibrated:
                 self.calibrate()
@@ -320,15 +320,15 @@ class Index:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether the calibration that is kept with the index is of the rows that it has now, nearly."""
+        """Whether the stored calibration still fits the rows: counts by language have changed by a tenth at most."""
         if self._calibration is None and (kept := self._about.calibration):
-            # One that cannot be read is fitted anew: all of it is in the rows.
+            # If it cannot be read, it is fitted again from the rows.
             with contextlib.suppress(SearchError):
                 self._calibration = Calibration.from_json(kept)
         return self._calibration is not None and not self._calibration.is_stale(self.langs(), _STALE)
 
     def calibrate(self) -> None:
-        """Fit the calibration to what is in the index now, and keep it with the index.
+        """Fit the calibration to the rows of the index, and store it with the index.
 
         Raises:
             SearchError: the index is empty.
@@ -341,13 +341,13 @@ class Index:
         self._remember(calibration=self._calibration.as_json())
 
     def remember_columns(self, columns: Mapping[str, str]) -> None:
-        """Keep the types of metadata columns that are new, or have become columns of numbers."""
+        """Store the types of metadata columns that are new or have become columns of numbers."""
         with self._remembering:
             if together(self.columns, columns) != self.columns:
                 self._remember(columns)
 
     def _remember(self, columns: Mapping[str, str] | None = None, **facts: Any) -> None:
-        # A search that calibrates must not undo what a write remembers meanwhile, here or in another process.
+        # A calibration must not overwrite columns that a write stores at the same time, here or in another process.
         with self._remembering:
             self._reread()
             facts["columns"] = together(self.columns, columns or {})
@@ -356,21 +356,21 @@ class Index:
             self._about = about
 
     def _reread(self) -> None:
-        """Learn what other processes have remembered."""
+        """Read the facts that other processes have stored."""
         if self.engine.shared:
             with self._remembering:
                 self._about = IndexFacts.from_json(self.address, self.engine.about())
 
     def settle(self) -> None:
-        """Build the graph of what was written since the last time, so that searches are fast."""
+        """Build the graph of the rows written since the last call, so that searches are fast."""
         self.engine.settle()
 
     def items(self) -> Iterator[str]:
-        """The names of all items, each once, in no order."""
+        """The names of all items, each once, in any order."""
         return self.engine.items()
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Release files and connections."""
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -404,10 +404,10 @@ def _facts(encoder: SentenceTransformer, name: str, revision: str | None) -> Ind
 
 
 def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:
-    """Whether an index holds a row as it is now, by item and digest that it has of it."""
+    """Whether an index holds a row unchanged, judged by the item and the digest that it has of the row."""
     if known is None or known[1] == point.digest:
         return known is not None
     fields = point.row.fields
-    # Earlier versions wrote the whole numbers of a column of numbers as 10.0.
+    # Earlier versions stored whole numbers of a column of numbers as 10.0.
     earlier = {name: float(fields[name]) for name in fields if columns[name] == "number"}
     return bool(earlier) and known[1] == digest_of_row(point.row, {**fields, **earlier})

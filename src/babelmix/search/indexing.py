@@ -1,7 +1,7 @@
-"""A collection into an index: in batches of whole items, each safe once it is written, unchanged rows left alone.
+"""Write a collection into an index, in batches of whole items. Each batch is safe once it is written.
 
-What is there already is found by the digests that the index itself holds, so an interrupted run goes on where it was, and a
-run on a collection that has changed writes what has changed. There is no second record that could say something else.
+The index holds a digest of every row. Rows with an equal digest are not encoded again, so an interrupted run continues where it
+stopped, and a run on a changed collection writes only the changes. There is no other record of progress.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from babelmix.search.index import Changes, Index
 from babelmix.search.rows import Row
 
 ROWS = 512
-"""Rows of a batch, about: a kill loses the work of one at most."""
+"""The approximate number of rows of a batch. A kill loses the work of one batch at most."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a run did.
+    """What a run wrote and removed.
 
     Args:
         written: rows encoded and written.
-        unchanged: rows that were there already.
-        removed: rows removed, of items that have fewer now or are not there any more.
-        decomposed: rows read whose text is not composed (NFC): it is kept as it is, and embedded composed.
+        unchanged: rows that the index already had.
+        removed: rows removed: of items that have fewer rows now, or that are gone.
+        decomposed: rows read whose text is not composed (NFC): the text is stored unchanged and embedded in composed form.
 
     """
 
@@ -42,17 +42,17 @@ class Indexed:
 
 
 def batches_of(rows: RowSource, size: int = ROWS) -> Iterator[list[Row]]:
-    """Rows in batches of whole items, of about `size` rows each.
+    """Batches of whole items, of about `size` rows each.
 
     Raises:
-        SearchError: an item comes twice, with other items between.
+        SearchError: the items are not in order.
 
     """
     batch: list[Row] = []
     last = ""
     for item in rows.items():
         if item[0].item < last:
-            raise SearchError(f"{rows.name}: items are to come in order, and {item[0].item!r} comes after {last!r}")
+            raise SearchError(f"{rows.name}: items have to be in order, but {item[0].item!r} comes after {last!r}")
         last = item[0].item
         if batch and len(batch) + len(item) > size:
             yield batch
@@ -63,15 +63,15 @@ def batches_of(rows: RowSource, size: int = ROWS) -> Iterator[list[Row]]:
 
 
 def check_rows(rows: RowSource, index: Index | None = None) -> None:
-    """Read all rows and raise if one of them cannot be written, before anything is.
+    """Read all rows, before any is written, and raise if one of them cannot be written.
 
     Args:
         rows: the rows.
-        index: where they are to go; None: into a new one.
+        index: the index they are for; None: a new one.
 
     Raises:
         SearchError: a row breaks a rule, or a value is of another type than its column.
-        CorpusError: a file cannot be read further, or a picture that the index does not hold yet cannot be opened.
+        CorpusError: a file cannot be read, or a picture that the index does not hold yet cannot be opened.
 
     """
     survey = rows.survey
@@ -89,10 +89,10 @@ def check_rows(rows: RowSource, index: Index | None = None) -> None:
 
 
 def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], *, batch_size: int = 32) -> Changes:
-    """Write what has changed of some whole items, and nothing if nothing has.
+    """Write the changes of some whole items; write nothing if there are none.
 
     Returns:
-        What was written and removed.
+        The changes.
 
     Raises:
         SearchError: see `index_rows`.
@@ -115,18 +115,18 @@ def index_rows(
     size: int = ROWS,
     checked: bool = False,
 ) -> Indexed:
-    """Make an index hold these items as they are; other items stay unless `prune`.
+    """Bring items of an index up to date. Other items stay, unless `prune` is set.
 
-    All rows are read and checked before the first is written.
+    All rows are read and checked before the first one is written.
 
     Args:
-        index: where to.
+        index: the index to write to.
         encoder: the encoder the index was made for.
-        rows: what.
+        rows: the items, with all their rows.
         batch_size: texts a forward pass.
-        prune: remove items that are not among them.
-        size: rows of a batch.
-        checked: whether `check_rows` has looked at them already.
+        prune: remove all other items.
+        size: rows of a batch, about.
+        checked: whether `check_rows` has been called already.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written, or a row breaks a rule.
@@ -152,14 +152,14 @@ def bring_up_to_date(
     size: int = ROWS,
     checked: bool = False,
 ) -> Indexed:
-    """Make an index hold these items as they are, whoever encodes and writes.
+    """Bring items of an index up to date, with a given function that encodes and writes.
 
     Args:
-        index: where to.
-        rows: what.
-        write: takes the changes of one batch after the other, and gives each back once it is written, in any order.
-        prune: remove items that are not among them.
-        size: rows of a batch.
+        index: the index to write to.
+        rows: the items, with all their rows.
+        write: takes an iterator of the changes of each batch, and yields each once it is written, in any order.
+        prune: remove all other items.
+        size: rows of a batch, about.
         checked: see `index_rows`.
 
     Raises:
@@ -198,7 +198,7 @@ def bring_up_to_date(
             some = index.engine.digests(gone[start : start + size])
             index.engine.remove(sorted(some))
             removed += len(some)
-    # Also where nothing was written: an earlier run may have ended before this, and a service writes rows without it.
+    # Even if nothing was written: an earlier run may have stopped before this, and a service does not build the graph.
     index.settle()
     if index.langs() and (written or removed or not index.is_calibrated):
         index.calibrate()

@@ -1,9 +1,9 @@
-"""Metadata columns of a file of documents: what type each has, and which cannot be one.
+"""The metadata columns of a file of documents: their types, and the columns that cannot be metadata.
 
-A cell of CSV or TSV is a text. A column of them is one of whole numbers, numbers, or true and false only where writing each value
-gives back its cell, letter for letter: 007, 1.50, +5, 1e3 and 1_000 are texts, and so are all cells beside them. Where an index
-has the column already, its type decides: a column of texts takes every cell as it stands, one of numbers every cell that JSON
-reads as a number without loss.
+A cell of CSV or TSV is a text. A column of CSV holds whole numbers, numbers, or true and false only if writing each value gives
+back its cell exactly. 007, 1.50, +5, 1e3 and 1_000 do not come back, so a column with one of them holds texts. If the index has
+the column already, its type decides: a column of texts takes every cell unchanged, a column of numbers every cell that JSON reads
+as a number without loss.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Column:
     Args:
         kind: `text`, `integer`, `number` or `boolean`.
         cells: its cells; null where a row has none.
-        value: what makes a value of a cell; None: a cell is one.
+        value: converts a cell to a value; None: the cells are values.
 
     """
 
@@ -50,11 +50,11 @@ def metadata_of(table: Table, names: Iterable[str], columns: Mapping[str, str]) 
 
     Args:
         table: the table.
-        names: of its columns that are not a row's own.
-        columns: those that an index has, and their types.
+        names: of its columns other than item, lang, text, image and group.
+        columns: the metadata columns of the index and their types.
 
     Returns:
-        The columns, and a sentence about each that cannot be one and is left out.
+        The columns, and a sentence about each column that is left out because it cannot be metadata.
 
     Raises:
         ReaderError: a cell is not of the column's type.
@@ -80,7 +80,7 @@ def metadata_of(table: Table, names: Iterable[str], columns: Mapping[str, str]) 
 
 
 def _what_it_holds(table: Table, name: str) -> str | None:
-    """What keeps a column from being metadata."""
+    """Why a column cannot be metadata; None: it can."""
     if name in table.unread:
         return table.unread[name]
     if name in table.mixed and (kinds := {type(cell) for cell in table.cells(name)} & {list, dict}):
@@ -122,7 +122,7 @@ def _of_texts(table: Table, name: str, wanted: str | None) -> Column | None:
 
 
 def _number(cell: str) -> Value:
-    """What JSON makes of a cell, several times as fast."""
+    """The number that JSON reads in a cell; several times as fast as `json.loads`."""
     try:
         return int(cell)
     except ValueError:
@@ -130,7 +130,7 @@ def _number(cell: str) -> Value:
 
 
 def _kind_that_gives_back(cells: list[str]) -> str:
-    """The type of which every cell is written as it stands."""
+    """The type whose values are written exactly as the cells."""
     if set(cells) <= {"true", "false"}:
         return "boolean"
     if all(map(_is_whole, cells)):
@@ -149,7 +149,7 @@ def _is_float(cell: str) -> bool:
 
 
 def _is_lossless(cell: str, kind: str) -> bool:
-    """Whether JSON reads a cell as a number, and no digit is lost."""
+    """Whether JSON reads a cell as a number without losing a digit."""
     if kind == "integer":
         return True
     if not _JSON_NUMBER.fullmatch(cell) or len(cell) > 400:
@@ -163,7 +163,7 @@ def _first(cells: pl.Series, is_bad: Callable[[Any], bool]) -> tuple[int, Any]:
 
 
 def _of_values(table: Table, name: str, wanted: str | None) -> Column | None:
-    """A column of a format that has types."""
+    """A column of a file format with types."""
     cells = table.frame[name]
     if name not in table.mixed:
         if cells.null_count() == len(cells):

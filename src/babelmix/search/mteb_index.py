@@ -1,4 +1,4 @@
-"""Search as mteb's `SearchProtocol`: what mteb scores is the index, its approximations and the language policy."""
+"""An index as mteb's `SearchProtocol`: mteb then scores the index, with its approximations and the language policy."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 UNKNOWN = "und"
-"""BCP 47's tag for a language that is not known."""
+"""The BCP 47 tag for an unknown language."""
 
 _ROWS = 2048
 _QUERIES = 32
 
 
 def language_in_id(document: str) -> str:
-    """The language of a document of `mteb_tasks`, whose ids are `ROW LANG ITEM`; of another task's `und`.
+    """The language of a document of `mteb_tasks`, whose ids are `ROW LANG ITEM`; `und` for documents of other tasks.
 
     >>> language_in_id("17 pt-BR help/save")
     'pt-BR'
@@ -48,12 +48,12 @@ class IndexSearch:
     """An encoder, an index in a temporary folder and a language policy, for `mteb.evaluate`.
 
     Args:
-        encoder: the encoder, with weights that no longer change.
-        name: what results call it; the policy and the mode are added to it.
+        encoder: the encoder; its weights must not change any more.
+        name: the name in results; the mode and the policy are appended.
         policy: the language policy.
         mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, not through a graph.
-        language_of: the language of a document by its id; needed by every policy but `any`.
+        language_of: returns the language of a document by its id; every policy but `any` needs it.
 
     """
 
@@ -77,7 +77,7 @@ class IndexSearch:
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """What results say of it."""
+        """The description in results."""
         return self._meta
 
     def index(
@@ -91,7 +91,7 @@ class IndexSearch:
         num_proc: int | None,
         **kwargs: Any,
     ) -> None:
-        """Put a pool into a new index; empty documents, which nothing should find, are left out.
+        """Put a pool into a new index; empty documents are left out.
 
         Raises:
             SearchError: a document has more than 60,000 bytes, or the task has pictures.
@@ -101,7 +101,7 @@ class IndexSearch:
         if list(task_metadata.modalities) != ["text"]:
             raise SearchError(f"{task_metadata.name}: has other modalities than text")
         folder = tempfile.mkdtemp(prefix="babelmix-mteb-")
-        # Also when nobody calls close().
+        # Runs even if close() is never called.
         self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
         index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name))
         self._searcher = Searcher(index, self.encoder)
@@ -130,10 +130,10 @@ class IndexSearch:
         num_proc: int | None,
         **kwargs: Any,
     ) -> RetrievalOutputType:
-        """Search the pool that `index` was given.
+        """Search the pool of the last call of `index`.
 
         Raises:
-            SearchError: there is no pool, the task is one of re-ranking, or it wants more than 1,000 answers.
+            SearchError: there is no pool, the task re-ranks, or it asks for more than 1,000 answers.
 
         """
         if self._searcher is None:
@@ -144,7 +144,7 @@ class IndexSearch:
             raise SearchError(f"{task_metadata.name}: wants {top_k:,} answers; an index gives at most {MAX_K:,}")
         ids, texts = [str(query["id"]) for query in queries], [str(query["text"]) for query in queries]
         found: dict[str, dict[str, float]] = {}
-        # All hits of all queries, with their texts, would fill the memory.
+        # In parts: all hits of all queries, with their texts, would fill the memory.
         for start in range(0, len(texts), _QUERIES):
             some = slice(start, start + _QUERIES)
             # With vectors, so that a task may have empty queries.

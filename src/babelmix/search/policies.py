@@ -104,7 +104,7 @@ class Policy:
         except ValueError:
             amount = math.nan
         if not 0 < amount <= MAX_BOOST:
-            raise SearchError(f"prefer: the boost {boost[:60]!r} is to be a number above 0 and at most {MAX_BOOST:g}")
+            raise SearchError(f"prefer: the boost {boost[:60]!r} has to be a number above 0 and at most {MAX_BOOST:g}")
         return cls(name, langs=tags, boost=amount)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What goes into an index and what comes out: rows, filters and hits."""
+"""Rows go into an index, filters select them, hits come out."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Value = str | int | float | bool
 Vectors = npt.NDArray[np.float32]
 
 MAX_ITEM = 512
-"""Characters of an item's name at most."""
+"""Maximum length of an item's name in characters."""
 
 MAX_TEXT = 60_000
-"""Bytes of a text at most: what every engine can hold."""
+"""Maximum length of a text in bytes: every engine can hold it."""
 
 MAX_ROWS_OF_AN_ITEM = 1000
-"""Renderings of an item at most."""
+"""Maximum number of rows of an item."""
 
 THUMBNAIL = 256
-"""Longest side of the picture that an index keeps for showing, pixels."""
+"""Longest side of a thumbnail in pixels."""
 
 _MAX_FIELD = 1024
 
@@ -47,15 +47,15 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Row:
-    """One rendering of an item.
+    """One rendering of an item: in one language, or as a picture.
 
     Args:
-        item: the meaning's name.
-        lang: BCP 47, kept in its canonical form; `zxx` for a picture.
+        item: the name of the item; all its rows have the same meaning.
+        lang: BCP 47, stored in canonical form; `zxx` for a picture.
         text: the passage; None for a picture.
         image: an encoded picture; None for a text.
-        group: what belongs together (a page, an article); by default the item.
-        fields: metadata that searches can filter by.
+        group: the page or article that the item is part of; by default the item itself.
+        fields: metadata for filters.
 
     Raises:
         SearchError: a value is missing, malformed or too long.
@@ -71,7 +71,7 @@ class Row:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.item) <= MAX_ITEM:
-            raise SearchError(f"item {self.item[:60]!r}: is to have 1 to {MAX_ITEM} characters")
+            raise SearchError(f"item {self.item[:60]!r}: has to have 1 to {MAX_ITEM} characters")
         check_characters(self.item, f"item {self.item[:60]!r}")
         where = f"item {self.item!r}"
         if not is_language_tag(self.lang):
@@ -100,18 +100,18 @@ class Row:
 
 
 def check_characters(text: str, where: str, *, lines: bool = False, controls: bool = False) -> None:
-    """Raise unless a text can be stored: it has no half of a surrogate pair, and no control character (Unicode's Cc).
+    """Raise if a text cannot be stored, because it has a lone surrogate or a control character (Unicode category Cc).
 
-    Spaces of all kinds, joiners and marks of direction are ordinary text.
+    Spaces of all kinds, joiners and direction marks are allowed.
 
     Args:
         text: the text.
-        where: begins the message.
-        lines: whether tabs and line breaks may stand in it.
-        controls: whether every control character may.
+        where: the beginning of the message.
+        lines: whether tabs and line breaks are allowed.
+        controls: whether all control characters are allowed.
 
     Raises:
-        SearchError: it cannot; the message names the character and its place.
+        SearchError: the message names the character and its position.
 
     """
     for found in _CONTROLS.finditer(text):
@@ -123,10 +123,10 @@ def check_characters(text: str, where: str, *, lines: bool = False, controls: bo
 
 
 def check_field(name: str, value: object, where: str) -> None:
-    """Raise unless a metadata column and one of its values can be stored and filtered by.
+    """Check the name and a value of a metadata column.
 
     Raises:
-        SearchError: they cannot.
+        SearchError: one of them cannot be stored.
 
     """
     try:
@@ -147,14 +147,14 @@ def check_field(name: str, value: object, where: str) -> None:
 
 @lru_cache(maxsize=4096)
 def check_column_name(name: str) -> None:
-    """Raise unless a metadata column can have this name.
+    """Check the name of a metadata column.
 
     Raises:
-        SearchError: it cannot.
+        SearchError: it is not an ASCII identifier of at most 64 characters.
 
     """
     if not name.isidentifier() or not name.isascii() or len(name) > 64:
-        raise SearchError(f"the column {name[:70]!r} is to be named by at most 64 letters, digits and _")
+        raise SearchError(f"the column {name[:70]!r} has to have a name of at most 64 letters, digits and _")
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,10 @@ class Point:
     """A row as an engine stores it.
 
     Args:
-        id: a UUID that follows from item, language and the place among renderings of both.
-        digest: of everything stored: equal digests need no writing.
+        id: a UUID computed from the item, the language, and the position among rows with both.
+        digest: of everything that is stored; a row with an equal digest need not be written.
         row: the row.
-        vector: float32, shape (dimension,); filled in once the row is encoded.
+        vector: float32, shape (dimension,); None until the row is encoded.
         thumbnail: a small WebP picture in base64; empty for a text.
 
     """
@@ -179,11 +179,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Where:
-    """Which rows a search may find.
+    """A filter: which rows a search may find.
 
     Args:
-        langs: these languages, each a range (`en` means en-US too) once it is searched with; None: all.
-        fields: for each metadata column (or `item`, `group`) the values allowed; a row must suit every column.
+        langs: the allowed languages, each a range (`en` includes en-US); None: all.
+        fields: for each metadata column (or `item`, `group`) the allowed values; a row has to match in every column.
 
     """
 
@@ -198,14 +198,14 @@ class Where:
             object.__setattr__(self, "fields", whole)
 
     def among(self, langs: Iterable[str], where: str) -> Where:
-        """The same with the tags that its languages match among those there are.
+        """The same filter, with the tags of an index in place of language ranges.
 
         Args:
             langs: the tags of the index.
-            where: its name, for the message.
+            where: the name of the index, for the message.
 
         Raises:
-            SearchError: a language matches nothing, or none is named.
+            SearchError: a range matches no tag, or the list is empty.
 
         """
         if self.langs is None:
@@ -213,7 +213,7 @@ class Where:
         return Where(tuple(match_languages(self.langs, langs, where, SearchError)), self.fields)
 
     def only(self, langs: str | Iterable[str]) -> Where:
-        """The same with fewer languages."""
+        """The same filter with fewer languages."""
         wanted = tuple(as_list(langs, "langs", SearchError))
         return Where(
             wanted if self.langs is None else tuple(lang for lang in wanted if lang in self.langs), self.fields
@@ -226,7 +226,7 @@ class Hit:
 
     Args:
         id: the row's UUID.
-        score: higher is better; what it means depends on mode and policy.
+        score: higher is better; its scale depends on mode and policy.
         item: of the row.
         lang: of the row.
         group: of the row.
@@ -247,12 +247,12 @@ class Hit:
 
     def scored(self, score: float) -> Hit:
         """The same row with another score."""
-        # Many times as fast as `dataclasses.replace`, and done for thousands of rows a search.
+        # Many times as fast as `dataclasses.replace`; a search does this for thousands of rows.
         return Hit(self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields)
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
-    """Name rows; all rows of an item have to be there.
+    """Give ids and digests to rows, which have to include all rows of each item.
 
     Raises:
         SearchError: an item has too many rows.
@@ -273,12 +273,12 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
 
 
 def too_many_rows(item: str) -> SearchError:
-    """What is said of an item that no index holds."""
+    """The error for an item with too many rows."""
     return SearchError(f"item {item!r} has more than {MAX_ROWS_OF_AN_ITEM:,} rows; make several items of it")
 
 
 def digest_of_row(row: Row, fields: Mapping[str, Value] | None = None) -> str:
-    """The digest of everything of a row that is stored, or of what it would be with other metadata."""
+    """The digest of everything that is stored of a row, optionally with other metadata."""
     content = digest_of(row.image) if row.image is not None else row.text
     facts = [content, row.group, sorted((row.fields if fields is None else fields).items())]
     return digest_of(json.dumps(facts, ensure_ascii=False).encode())

@@ -147,7 +147,7 @@ def service_settings(
     for name in hosts:
         if not _HOST.fullmatch(name):
             raise ArgumentError(
-                "allow_host", f"{name} is to be a name without scheme and port, as in  search.example.org"
+                "allow_host", f"{name} has to be a name without scheme and port, as in  search.example.org"
             )
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
@@ -196,7 +196,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt: uvicorn raises it again when it has ended, and the index is to be closed first."""
+    """Turn SIGTERM into KeyboardInterrupt. Uvicorn raises the signal again at its end, and the index has to be closed first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The words of a text, for BM25: the same for a query and a text, whatever the language, which nobody guesses.
+"""The words of a text, for BM25. Queries and texts are cut in the same way, and no language is guessed.
 
 A text is folded, then cut by the script of its letters:
 
@@ -7,14 +7,14 @@ A text is folded, then cut by the script of its letters:
 | Han, kana, Bopomofo, Yi, Hangul, Javanese, Balinese, Thai, Lao, Khmer, Myanmar and their relatives | pairs of neighbours |
 | all others: with spaces, or with other marks between words, as Ethiopic and Tibetan | runs of letters, marks and digits |
 
-Hangul has spaces, but particles follow a word without one: 서울에서 is to be found by 서울. A character is a grapheme cluster: a
-letter with its marks. Digits are a word of their own among characters, and part of the word among letters: B2B.
+Hangul has spaces, but particles follow a word without a space: 서울 should find 서울에서. A character is a grapheme cluster: a
+letter with its marks. Digits between characters are a word of their own; digits between letters are part of the word: B2B.
 
-Folding is Unicode's NFKC_Casefold: compatible forms are one, case goes, and so do characters that are not shown, as zero-width
-joiners and soft hyphens. Beyond it goes what writers leave out at will: the points of Arabic, Hebrew and Syriac, the tatweel,
-the accents that Greek capitals do not have, the dot that folding leaves above the small i of a Turkish İ, and the Arabic article
-with the letters before it, which is written together with its noun (the prefixes of light10: Larkey, Ballesteros and Connell,
-SIGIR 2002). Other accents stay, they make other words.
+Folding is Unicode's NFKC_Casefold: it unifies compatible forms and case, and drops invisible characters such as zero-width
+joiners and soft hyphens. In addition it drops what writers may leave out: the points of Arabic, Hebrew and Syriac, the tatweel,
+Greek accents, the dot that case folding leaves above the i of a Turkish İ, and the Arabic article with the letters before it,
+which is written together with its noun (the prefixes of light10: Larkey, Ballesteros and Connell, SIGIR 2002). Other accents
+stay, because they make other words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import regex
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Hangul}\p{Javanese}\p{Balinese}\p{lb=SA}ー"
-"""Of scripts in which a word may end without a sign. `lb=SA` is Unicode's list of those that need a dictionary (UAX 14)."""
+"""Scripts without spaces between words. `lb=SA` is Unicode's class of scripts that need a dictionary (UAX 14)."""
 
 _POINTS = (
     r"\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew
@@ -37,7 +37,7 @@ _POINTS = (
 _LEFT_OUT = regex.compile(rf"[{_POINTS}\p{{Default_Ignorable_Code_Point}}]+|(?<=i)\u0307")
 _GREEK_ACCENTS = regex.compile(r"(?<=\p{Greek}\p{M}*)\p{M}")
 _SPACE = regex.compile(rf"(?<![{_UNSPACED}])\u200b|\u200b(?![{_UNSPACED}])")
-"""An invisible space; between characters without spaces, where some writers put it, it is left out."""
+"""A zero-width space separates words; between characters of scripts without spaces it is dropped."""
 
 _RUN = regex.compile(
     rf"(?P<unspaced>[[{_UNSPACED}]--\p{{Nd}}]+)|[[\p{{L}}\p{{M}}\p{{N}}]--[[{_UNSPACED}]--\p{{Nd}}]]+", regex.V1
@@ -52,8 +52,8 @@ class Words:
     """The words of a text.
 
     Args:
-        words: in order; one comes as often as the text has it.
-        characters: all characters of scripts without spaces, which a query of one character is looked for in.
+        words: in order, each as often as the text has it.
+        characters: all characters of scripts without spaces; a query of one character is compared with these.
         alone: those of them that have no neighbour.
 
     """
@@ -86,14 +86,14 @@ class Words:
 
 
 def folded(text: str) -> str:
-    """A text as its words are compared: see above.
+    """Fold a text; see the module.
 
     >>> folded("ＡＢＣ Straße")
     'abc strasse'
 
     """
     text = _SPACE.sub(" ", text)
-    # What was folded and composed may have to be folded again.
+    # A text that was folded and composed may need folding again.
     for _ in range(2):
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).casefold())
     text = _GREEK_ACCENTS.sub("", unicodedata.normalize("NFD", text))

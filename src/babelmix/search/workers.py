@@ -1,9 +1,9 @@
-"""A collection into an index by many workers of a Ray cluster.
+"""Write a collection into an index, with many workers of a Ray cluster that encode.
 
-The process that asks reads the collection, compares it with the index and hands out what has changed, a batch of whole items at
-a time. Workers hold the encoder. Into an index that several processes may have open they write themselves; into a folder, which
-one process has open, this process writes what they send back. Either way a batch is done when the index holds it, and there is
-no other record: a run that was interrupted finds by the digests in the index what is left.
+The calling process reads the collection, compares it with the index, and sends the changes to the workers in batches of whole
+items. Each worker has the encoder. If several processes may have the index open, the workers write to it. Otherwise (a folder)
+they return vectors and the calling process writes. A batch is done when the index holds it. There is no other record of
+progress: an interrupted run finds the remaining rows by the digests in the index.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from babelmix.search.indexing import ROWS, Indexed, bring_up_to_date
 
 
 class EncodingWorker:
-    """What a worker does: encode rows that have changed, and write them where it may.
+    """A worker: encodes rows that have changed, and writes them if the index is shared.
 
     Args:
-        name: of the encoder.
+        name: the name or path of the encoder.
         revision: of a hub model.
-        max_seq_length: the index's length limit.
+        max_seq_length: the length limit of the index's encoder.
         key: the fingerprint of the encoder that the index was made for.
         batch_size: texts a forward pass.
-        address: of the index that the worker writes to; None: the vectors are sent back.
-        backend: what runs the encoder, and how precisely, as in `onnx-int8`.
+        address: of the index that the worker writes to; None: it returns the vectors.
+        backend: what runs the encoder, with its precision, as in `onnx-int8`.
         trust_code: let code that the encoder brings, or names, run.
-        threads: how many the encoder may use.
+        threads: threads that the encoder may use.
 
     Raises:
-        EncoderError: the encoder cannot be loaded here, or is another than the index's.
+        EncoderError: the encoder cannot be loaded here, or is not the one of the index.
         SearchError: the index cannot be opened.
 
     """
@@ -77,10 +77,10 @@ class EncodingWorker:
         self._index = None if address is None else Index.open(address)
 
     def __call__(self, payload: bytes) -> bytes:
-        """Encode the changes that `pack` made bytes of.
+        """Encode the changes that `pack` serialised.
 
         Returns:
-            The vectors, float32, points x dimension, row by row; nothing if they were written.
+            The vectors, float32, points x dimension, row by row; empty if the worker has written them.
 
         Raises:
             CorpusError: a picture is damaged.
@@ -97,7 +97,7 @@ class EncodingWorker:
 
 
 def pack(changes: Changes) -> bytes:
-    """Changes as `EncodingWorker` is given them: without columns, since one process alone keeps the index's facts."""
+    """Serialise changes for `EncodingWorker`, without columns: only the calling process stores the facts of the index."""
     return pickle.dumps(replace(changes, columns={}))
 
 
@@ -115,19 +115,19 @@ def index_with_workers(
     checked: bool = False,
     trust_code: bool = False,
 ) -> Indexed:
-    """Do what `index_rows` does, by many workers.
+    """Do what `index_rows` does, with many workers.
 
     Args:
-        index: where to.
-        rows: what; read by this process.
-        name: of the encoder, on every worker's machine.
+        index: the index to write to.
+        rows: the items, with all their rows; this process reads them.
+        name: the name or path of the encoder on every worker's machine.
         key: the encoder's fingerprint.
         address: of the Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`; see `babelmix._cluster.connected`.
-        workers: how many; 0: one a GPU, or without GPUs half as many as there are CPUs.
+        workers: the number of workers; 0: one a GPU, or without GPUs half as many as CPUs.
         batch_size: texts a forward pass.
-        prune: remove items that are not among them.
-        size: rows of a batch.
-        checked: whether `check_rows` has looked at the rows already.
+        prune: remove all other items.
+        size: rows of a batch, about.
+        checked: whether `check_rows` has been called already.
         trust_code: let code that the encoder brings, or names, run.
 
     Raises:
@@ -154,7 +154,7 @@ def index_with_workers(
 
     def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes in changed:
-            # Now, not once it is written: the batches that follow are to agree on types.
+            # Before the batch is written: the next batches have to use the same types.
             index.remember_columns(changes.columns)
             yield changes
 

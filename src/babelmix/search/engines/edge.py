@@ -1,7 +1,7 @@
 """Qdrant Edge: Qdrant's engine in the process, in a folder.
 
-Every write goes through its write-ahead log before it returns, so it survives a kill of the process; the log is not forced to
-the disk each time, so a loss of power may take the last seconds.
+Every write is in the write-ahead log before it returns, so it survives a kill of the process. The log is not flushed to the disk
+at each write, so a power failure may lose the last seconds.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ MARKER = "index.json"
 
 _ROWS = "rows"
 _SETTLED = "settled"
-"""The file that says that nothing was written since the graph was built."""
+"""This file exists while nothing has been written since the graph was built."""
 _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
 _LINKS, _WIDTH = 24, 200
-"""Of the graph: links of a row, and rows looked at for each while it is built."""
+"""The graph: links of a row, and rows compared for each row while the graph is built."""
 _LOOK, _LOOK_IN_ONE = 512, 128
-"""Rows looked at by a search of all languages, and of one, for which fewer do: see `benchmarks/engine.py`."""
+"""Rows compared by a search in all languages, and in one language, where fewer are enough: see `benchmarks/engine.py`."""
 _FIRST, _MORE = 50, 1.2
-"""Of k rows asked for, so many and this many times k are compared by their vectors, not by their codes alone."""
+"""For k rows, 50 + 1.2 k candidates are compared by their vectors; all others only by their eight-bit codes."""
 _SCANNED = 10_000
-"""Kibibytes of vectors that are looked through faster than a graph is."""
+"""KiB of vectors that are faster to compare directly than through the graph."""
 _COMPARED = 1 << 29
-"""Bytes of vectors that a search under a filter by metadata compares without the graph, which loses rows where columns and
-languages are combined: see `benchmarks/filters.py`."""
+"""Up to so many bytes of vectors, a search with a metadata filter compares all matching rows. The graph would miss rows if
+columns and languages are combined: see `benchmarks/filters.py`."""
 _ROOM = 64 << 20
-"""Bytes of a disk that are to be free before anything is written: the library maps files, and a mapped page for which there is
-no room ends the process without a word."""
+"""Bytes that have to be free on the disk before a write. The library maps files into memory; a page that does not fit on the disk
+kills the process without a message."""
 _OPENING = 32 << 20
-"""Bytes of a disk that are to be free besides, before an index is opened."""
+"""More bytes that have to be free before an index is opened."""
 _COPIES = 4
-"""Of what is written: in the log, in its place, in the graph's segment, and one to spare."""
+"""Room for so many copies of the written data: the log, the rows, the segment of the graph, and one in reserve."""
 
 
 class EdgeEngine:
@@ -66,7 +66,7 @@ class EdgeEngine:
         self._unflushed = 0
         self._writes = 0
         self._langs: tuple[int, dict[str, int]] | None = None
-        # Writers wait for each other; readers need no lock.
+        # One writer at a time; readers need no lock.
         self._writing = threading.Lock()
 
     @classmethod
@@ -82,8 +82,8 @@ class EdgeEngine:
             size=dimension,
             distance=edge.Distance.Dot,
             hnsw_config=edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED),
-            # The graph is built and walked by codes of eight bits a number. This kind turns vectors before it rounds them, so
-            # that encoders with a few numbers far larger than the others, as XLM-R's, lose nothing.
+            # The graph is built and searched with codes of eight bits a dimension. TurboQuant rotates vectors before it rounds
+            # them, so encoders with a few very large dimensions, such as XLM-R, lose no precision.
             quantization_config=edge.TurboQuantQuantizationConfig(
                 bits=edge.TurboQuantBitSize.Bits8, memory=edge.Memory.Cached
             ),
@@ -121,7 +121,7 @@ class EdgeEngine:
         edge, folder = _library(), Path(address)
         if not cls.exists(address):
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
-        # The library maps the next pages of its log as it opens, also for a search.
+        # The library maps the next pages of its log when it opens, even for a search.
         _check_room(folder, str(folder), _OPENING)
         with _blaming(str(folder), "opened as an index"):
             shard = edge.EdgeShard.load(str(folder / _ROWS))
@@ -175,7 +175,7 @@ class EdgeEngine:
             self._shard.update(operation)
             self._writes += 1
             self._unflushed += rows
-            # What is flushed need not be read from the log again.
+            # Flushed rows need not be read from the log at the next start.
             if self._unflushed >= _FLUSH_EVERY:
                 self._shard.flush()
                 self._unflushed = 0
@@ -187,7 +187,7 @@ class EdgeEngine:
         counts: dict[int, int] = {}
 
         def compares(where: Where, filter_: Any) -> bool:
-            """Whether all rows that pass are compared: a graph would lose some, or is slower."""
+            """Whether to compare all matching rows, because the graph would miss some or is slower."""
             if exact or not where.fields or self._rows.layout == 1:
                 return exact or bool(where.fields)
             if id(filter_) not in counts:
@@ -196,7 +196,7 @@ class EdgeEngine:
 
         compared = [compares(where, filter_) for where, filter_ in zip(wheres, filters, strict=True)]
         found = self._nearest(vectors, wheres, filters, k, compared)
-        # A graph may end before it has found as many as there are. Where few pass, they are soon counted.
+        # The graph search may stop before it has found all rows. If few rows match, counting them is cheap.
         short = [i for i, hits in enumerate(found) if len(hits) < k and not compared[i]]
         if short := [i for i in short if len(found[i]) < self._count(filters[i])]:
             again = self._nearest(
@@ -210,9 +210,9 @@ class EdgeEngine:
         self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
     ) -> list[list[Hit]]:
         edge = self._edge
-        # The first by their codes are put in order by their vectors; an index that was made without codes ignores this.
+        # The best candidates by code are sorted by their vectors. An index without codes ignores this.
         codes = edge.QuantizationSearchParams(rescore=True, oversampling=_MORE + _FIRST / k)
-        # With its own limit of selectivity it stays out where it is needed most.
+        # With its default limit of selectivity, ACORN would be off exactly where it is needed.
         through = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
         parameters = [
             edge.SearchParams(
@@ -260,7 +260,7 @@ class EdgeEngine:
         return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
-        # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
+        # Ids are digests, so the first rows are a random sample, and the same each time.
         asked = self._edge.ScrollRequest(
             filter=self._rows.filter(Where((lang,))), limit=count, with_payload=False, with_vector=[DENSE]
         )
@@ -274,7 +274,7 @@ class EdgeEngine:
         if self._langs is None or self._langs[0] != writes:
             with _blaming(self.address, "read"):
                 found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
-            # Languages whose rows are all gone are still listed.
+            # The library still lists languages whose rows are all removed.
             self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
         return dict(self._langs[1])
 
@@ -298,7 +298,7 @@ class EdgeEngine:
             (self._folder / _SETTLED).touch()
 
     def _renew(self) -> None:
-        """Bring the rows of the first layout up to date; a run that is killed meanwhile does it again."""
+        """Rewrite rows of the first layout; after a kill, the next run starts again."""
         if self._rows.layout == LAYOUT:
             return
         edge = self._edge
@@ -340,8 +340,8 @@ class EdgeEngine:
 
 
 def _index_of_marks(edge: Any) -> Any:
-    # Values have no links of their own in the graph: they would take longer than the rest of it, and help only where one value
-    # of one column is asked for.
+    # No extra graph links per value: they take longer to build than the whole graph, and help only filters by one value of one
+    # column.
     return edge.UpdateOperation.create_field_index(MARKS, edge.KeywordIndexParams(enable_hnsw=False))
 
 
@@ -349,7 +349,7 @@ def _check_room(folder: Path, address: str, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < _ROOM + size:
         raise EngineError(
-            f"{address}: its disk has {free >> 20:,} MiB left, and {(_ROOM + size) >> 20:,} are to be free; make room, and try "
+            f"{address}: its disk has {free >> 20:,} MiB left, and {(_ROOM + size) >> 20:,} have to be free; make room, and try "
             "again"
         )
 
@@ -364,12 +364,12 @@ def _hit(point: Any) -> Hit:
 
 @contextlib.contextmanager
 def _blaming(address: str, what: str) -> Iterator[None]:
-    """Turn the library's plain exceptions, and what Rust calls a panic, into one of ours while the block runs."""
+    """Turn the exceptions of the library, and panics of its Rust code, into `EngineError`."""
     try:
         yield
     except (BabelmixError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic is no Exception
+    except BaseException as error:  # a panic is not an Exception
         # The library raises a plain Exception for everything: only its words tell this one.
         if "WouldBlock" in str(error):
             raise EngineError(f"{address}: another process has this index open; wait for it, or stop it") from error

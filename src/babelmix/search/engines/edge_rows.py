@@ -1,4 +1,4 @@
-"""How Qdrant Edge holds a row: its vectors, its payload, and the filters that find it."""
+"""How rows are stored in Qdrant Edge: vectors, payload, and filters."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from babelmix.search.words import Words
 
 DENSE, WORDS = "dense", "words"
 MARKS = "marks"
-"""A list of what stands for the values of the metadata: one index for columns of every name and type, made with the first row."""
+"""The payload key with a digest of each metadata value: one index for columns of all names and types."""
 
 LAYOUT = 2
-"""How rows are stored. In the first there are no marks, and the library cut texts into words."""
+"""The version of the storage. In layout 1 there were no marks, and the library split texts into words."""
 
 _LAYOUT_FILE = "layout.json"
 _LENGTH = 64
-"""Words of a usual passage; BM25 counts the words of longer ones for less."""
+"""The average passage length of BM25, in words."""
 
 
 class EdgeRows:
-    """Rows and filters as the library has them.
+    """Converts rows and filters to those of the library.
 
     Args:
         edge: the library.
-        layout: how the rows of an index are stored.
+        layout: the version of the index's storage.
 
     """
 
     def __init__(self, edge: Any, layout: int) -> None:
         self._edge = edge
         self.layout = layout
-        # Texts are cut before, and no language's stop words and endings are right for all.
+        # Texts are split before. Stop words and stemming of one language would be wrong for the others.
         self._bm25 = edge.Bm25(
             edge.Bm25Config(
                 tokenizer=edge.TokenizerType.Whitespace,
@@ -49,19 +49,19 @@ class EdgeRows:
         )
 
     def point(self, point: Point) -> Any:
-        """A row to be written."""
+        """Convert a row with its vector."""
         row = point.row
         assert point.vector is not None
         payload: dict[str, Any] = {"item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest}
         payload |= {"text": row.text} if row.text is not None else {"thumbnail": point.thumbnail}
         payload |= {"fields": dict(row.fields)} if row.fields else {}
-        # The library's Python side takes true for 1 and then finds neither.
+        # The Python bindings convert true to 1, and then match neither.
         truths = {name: str(value) for name, value in row.fields.items() if isinstance(value, bool)}
         payload |= {"truths": truths} if truths and self.layout == 1 else {}
         return self._point(point.id, payload, point.vector.tolist())
 
     def renewed(self, record: Any) -> Any:
-        """A row of the first layout, read with all it has, to be written in this one."""
+        """Convert a stored row of layout 1 to the current layout."""
         payload = {name: value for name, value in record.payload.items() if name != "truths"}
         return self._point(str(record.id), payload, record.vector[DENSE])
 
@@ -73,11 +73,11 @@ class EdgeRows:
         return self._edge.Point(id=name, vector=vectors, payload={**payload, MARKS: marks} if marks else payload)
 
     def weights(self, text: str, *, query: bool) -> Any:
-        """BM25's weights of the words of a text, or of a query."""
+        """The BM25 weights of the words of a text or a query, as a sparse vector."""
         cut = Words.of(text)
         weights: dict[int, float] = {}
         embed = self._bm25.embed_query if query else self._bm25.embed_document
-        # Apart, so that characters do not make a text twice as long.
+        # Embedded separately: together they would double the length of the text.
         for words in (cut.alone if query else cut.characters, cut.words):
             found = embed(" ".join(words))
             weights |= dict(zip(found.indices, found.values, strict=True))
@@ -85,7 +85,7 @@ class EdgeRows:
         return self._edge.SparseVector(indices=order, values=[weights[index] for index in order])
 
     def filters(self, wheres: Sequence[Where]) -> list[Any]:
-        """A filter for each search, None where every row passes; equal ones are made once."""
+        """Convert filters; None for a filter that every row passes. Equal filters are converted once."""
         made: dict[Any, Any] = {}
         keys = [(where.langs, tuple(where.fields.items())) for where in wheres]
         for key, where in zip(keys, wheres, strict=True):
@@ -94,7 +94,7 @@ class EdgeRows:
         return [made[key] for key in keys]
 
     def filter(self, where: Where) -> Any:
-        """What a search asks of rows."""
+        """Convert one filter."""
         must = [] if where.langs is None else [self._any("lang", where.langs)]
         for name, values in where.fields.items():
             if name in ("item", "group"):
@@ -109,7 +109,7 @@ class EdgeRows:
         return self._edge.FieldCondition(key=key, match=self._edge.MatchAny(list(values)))
 
     def _as_before(self, name: str, values: Sequence[Value]) -> Any:
-        """What finds values of a column without marks."""
+        """The condition on a column in layout 1, which has no marks."""
         edge, key = self._edge, f"fields.{name}"
         if all(isinstance(value, bool) for value in values):
             return self._any(f"truths.{name}", list(map(str, values)))
@@ -117,7 +117,7 @@ class EdgeRows:
             return self._any(key, list(map(str, values)))
         return edge.Filter(
             should=[
-                # The last digit of what it stores may differ.
+                # The stored number may differ in the last digit.
                 edge.FieldCondition(
                     key=key,
                     range=edge.RangeFloat(gte=math.nextafter(value, -math.inf), lte=math.nextafter(value, math.inf)),
@@ -130,22 +130,22 @@ class EdgeRows:
 
 
 def marks_of(fields: Mapping[str, Value]) -> list[str]:
-    """What stands for the values of some columns."""
+    """The marks of a row's metadata."""
     return [_mark(name, value) for name, value in fields.items()]
 
 
 def _mark(name: str, value: Value) -> str:
-    """A value of a column, short however long it is; 10 and 10.0 have one, true and 1 have two."""
+    """A short digest of a column and a value. 10 and 10.0 have the same mark; true and 1 have different ones."""
     kind = "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
     return hashlib.blake2b(json.dumps([name, kind, whole]).encode(), digest_size=12).hexdigest()
 
 
 def layout_of(folder: Path) -> int:
-    """How the rows of an index are stored.
+    """The version of an index's storage.
 
     Raises:
-        SearchError: its file is damaged, or of a newer babelmix.
+        SearchError: its file is damaged, or written by a newer babelmix.
 
     """
     file = folder / _LAYOUT_FILE
@@ -163,5 +163,5 @@ def layout_of(folder: Path) -> int:
 
 
 def layout_file(folder: Path) -> Path:
-    """The file that says how rows are stored."""
+    """The file with the version of the storage."""
     return folder / _LAYOUT_FILE

@@ -1,7 +1,7 @@
 """Milvus: a server or a cluster, by URL.
 
-A write is acknowledged once it is in the server's log, so it survives a kill of this process and of the server. Rows are in the
-collection NAME, facts and languages in the collection NAME_facts.
+The server acknowledges a write once it is in its log, so it survives a kill of this process and of the server. The collection
+NAME holds the rows; NAME_facts holds the facts and the languages.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SEC
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
 _ROWS = "babelmix: rows of an index"
-"""The collection's description; a collection with another is not ours."""
+"""The description of our collections; a collection with another description was made by someone else."""
 
 _SHOWN = ["item", "lang", "group", "text", "thumbnail", "fields"]
 _MESSAGE = 8 << 20
-"""Bytes of an upsert, about; servers take 64 MiB."""
+"""Approximate bytes of an upsert. Servers accept 64 MiB."""
 
 _ANSWERS = 1024
-"""Rows of an answer at most, for each may have 60,000 bytes and servers send 100 MB."""
+"""Maximum rows of an answer: each may have 60,000 bytes, and servers send up to 100 MB."""
 
 _LIMIT = 16_384
-"""Rows of a query at most, in Milvus."""
+"""Maximum rows of a query in Milvus."""
 
 _PAGE = 4096
 _IDS = 1000
@@ -40,7 +40,8 @@ _COUNTS = 16
 _LANGS_SECONDS = 60.0
 _GRAPH = {"M": 16, "efConstruction": 200}
 _LEAST_BEAM, _BEAM_UNDER_FILTERS = 128, 1024
-"""Rows that a search looks at: a graph loses its way where few of them pass, see `benchmarks/filters.py`."""
+"""Candidates of a graph search, without and with a metadata filter. The graph misses rows if few match: see
+`benchmarks/filters.py`."""
 _BEFORE_INVERTED = re.compile(r"v?2\.[0-3]\.")
 
 
@@ -57,16 +58,16 @@ class MilvusEngine:
         self._facts = FactsCollection(server, f"{self._rows}_facts")
         self._langs: tuple[float, dict[str, int]] | None = None
         self._known: set[str] = set()
-        # What this process wrote, and what of it a read has seen for sure: another process may have written before.
+        # Number of writes of this process, and of those that a read has certainly seen. It starts at 1 for writes of others.
         self._written, self._seen = 1, 0
         self._lock = threading.Lock()
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> MilvusEngine:
-        """Make an empty index; what a run left that was killed while it did so is made whole.
+        """Make an empty index. Parts left by a killed run are replaced.
 
         Raises:
-            SearchError: there is an index already, or a collection of that name that is none.
+            SearchError: there is an index already, or another collection has the name.
 
         """
         with cls._connected(address) as engine:
@@ -92,7 +93,7 @@ class MilvusEngine:
     @classmethod
     @contextmanager
     def _connected(cls, address: str) -> Iterator[MilvusEngine]:
-        """An engine whose connection is closed if the block fails."""
+        """An engine; its connection is closed if the block fails."""
         engine = cls(Server(Place.parse(address)))
         try:
             yield engine
@@ -112,10 +113,10 @@ class MilvusEngine:
             return engine._is_there()
 
     def _is_there(self) -> bool:
-        """Whether everything is there, which is then loaded.
+        """Whether the index is complete; if so, its collections are loaded.
 
         Raises:
-            SearchError: there is a collection of that name that is no part of an index.
+            SearchError: a collection with the name was made by someone else.
 
         """
         if not all([self._has(self._rows, _ROWS), self._has(self._facts.collection, FACTS)]):
@@ -136,7 +137,7 @@ class MilvusEngine:
         kind, client = self._server.library.DataType, self._server.library.MilvusClient
         schema = client.create_schema(description=_ROWS)
         schema.add_field("id", kind.VARCHAR, is_primary=True, max_length=64)
-        # Milvus counts bytes, and a character has up to four.
+        # Milvus counts bytes; a character has up to four.
         for name, size in (("item", 2048), ("lang", 256), ("group", 2048), ("digest", 256), ("text", 65_535)):
             schema.add_field(name, kind.VARCHAR, max_length=size)
         schema.add_field("thumbnail", kind.VARCHAR, max_length=65_535)
@@ -150,7 +151,7 @@ class MilvusEngine:
             (self._rows, schema, indexes),
             (self._facts.collection, self._facts.schema(), {"vector": {"index_type": "FLAT", "metric_type": "IP"}}),
         ):
-            # Nothing can have been written to rows without facts.
+            # Without facts, no rows can have been written.
             self._server.call("drop_collection", name, timeout=WRITE_SECONDS)
             self._server.call(
                 "create_collection", name, schema=made, consistency_level="Strong", timeout=WRITE_SECONDS
@@ -158,7 +159,7 @@ class MilvusEngine:
             for field, options in on.items():
                 index = client.prepare_index_params()
                 index.add_index(field, index_name=field, **options)
-                # It is empty: there is nothing to wait for.
+                # The collection is empty: there is nothing to wait for.
                 self._server.call("create_index", name, index, sync=False, timeout=WRITE_SECONDS)
         self._load()
 
@@ -178,7 +179,7 @@ class MilvusEngine:
         if not items:
             return {}
         expression = _expression(Where(fields={"item": tuple(items)}))
-        # What is there decides what is written, so that nothing may be overlooked.
+        # The answer decides which rows are written, so it has to be complete.
         found = self._server.call(
             "query", self._rows, expression, output_fields=["id", "item", "digest"], limit=_LIMIT,
             consistency_level="Strong", writing=True,
@@ -189,7 +190,7 @@ class MilvusEngine:
         return {row["id"]: (row["item"], row["digest"]) for row in found}
 
     def put(self, points: Sequence[Point]) -> None:  # noqa: D102
-        # Before the rows, so that a kill leaves no row whose language is not counted.
+        # Before the rows: a kill in between must not leave rows of an unknown language.
         if new := {point.row.lang for point in points} - self._known:
             self._facts.add_langs(sorted(new))
             self._known |= new
@@ -224,7 +225,7 @@ class MilvusEngine:
                 self._langs = None
 
     def _read(self, method: str, *given: Any, **options: Any) -> Any:
-        """Read what this process has written for sure; a wait of up to 0.2 s for that is needed once a write."""
+        """Read, including all writes of this process. After a write, one read has to wait up to 0.2 s for that."""
         written = self._written
         level = "Bounded" if self._seen == written else "Strong"
         result = self._server.call(method, self._rows, *given, consistency_level=level, **options)
@@ -248,7 +249,7 @@ class MilvusEngine:
             )
             for number, hits in zip(numbers, found, strict=True):
                 result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
-            # A graph may end before it has found as many as there are.
+            # The graph search may stop before it has found all rows.
             short = [] if exact else [number for number in numbers if len(result[number]) < k]
             there = self._counted(expression) if short else 0
             if short := [number for number in short if len(result[number]) < there]:
@@ -269,11 +270,11 @@ class MilvusEngine:
                 yield [_hit(hit["id"], hit["distance"], hit["entity"]) for hit in hits]
 
     def _exact(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> Iterator[list[Hit]]:
-        """Milvus compares with every row only where it has no graph: the vectors are read once and compared here.
+        """Compare with every row here, because Milvus does so only without a graph. The vectors are read once.
 
         Args:
             vectors: float32, shape (searches, dimension).
-            wheres: of each search; they differ in their languages alone.
+            wheres: one a search; they differ only in their languages.
             k: how many rows at most.
 
         """
@@ -288,7 +289,7 @@ class MilvusEngine:
         )
         for page in pages:
             ids, found = (np.array([row[name] for row in page]) for name in ("id", "lang"))
-            # Equal rows get equal scores only in double precision, rounded.
+            # Only scores that are computed in double precision and rounded are equal for equal rows.
             held = np.array([row["vector"] for row in page], dtype=np.float64)
             scores = (queries @ held.T).astype(np.float32)
             for where, kept, row in zip(wheres, best, scores, strict=True):
@@ -303,7 +304,7 @@ class MilvusEngine:
         for start in range(0, len(names), _ANSWERS):
             wanted = names[start : start + _ANSWERS]
             facts |= {row["id"]: row for row in self._read("query", ids=wanted, output_fields=["id", *_SHOWN])}
-        # A row may have been removed since.
+        # A row may have been removed in the meantime.
         yield from ([_hit(name, score, facts[name]) for name, score in kept.items() if name in facts] for kept in best)
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
@@ -311,14 +312,14 @@ class MilvusEngine:
         raise SearchError(f"{self.address}: an index on a Milvus server has no BM25; use the mode 'dense'")
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
-        # Ids are digests, so that the first ones are as good as drawn by lot, and the same each time.
+        # Ids are digests, so the first rows are a random sample, and the same each time.
         with closing(self._server.pages(self._rows, _one_of("lang", [lang]), ["vector"], min(count, _LIMIT))) as pages:
             page: list[dict[str, Any]] = next(pages, [])
         return np.array([row["vector"] for row in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
         now, kept = time.monotonic(), self._langs
-        # Other processes may write as well.
+        # Counted again after a minute: other processes may write too.
         if kept is None or now - kept[0] > _LANGS_SECONDS:
             written = self._written
             langs = sorted(self._facts.langs())
@@ -347,7 +348,7 @@ class MilvusEngine:
     def settle(self) -> None:  # noqa: D102
         self._server.call("flush", self._rows, timeout=WAIT_SECONDS, writing=True)
         end = time.monotonic() + WAIT_SECONDS
-        # The server goes on by itself if it takes longer.
+        # If it takes longer, the server continues without us.
         while (
             self._server.call("describe_index", self._rows, "vector").get("pending_index_rows")
             and time.monotonic() < end
@@ -359,7 +360,7 @@ class MilvusEngine:
 
 
 def _expression(where: Where) -> str | None:
-    """A filter as Milvus writes it, empty for all rows; None if nothing can suit it."""
+    """A filter in the language of Milvus; empty: every row matches; None: no row can match."""
     conditions: dict[str, Sequence[Value]] = {} if where.langs is None else {"lang": where.langs}
     for name, values in where.fields.items():
         conditions[name if name in ("item", "group") else f"fields[{_quoted(name)}]"] = values
@@ -373,7 +374,7 @@ def _one_of(name: str, values: Sequence[Value]) -> str:
 
 
 def _quoted(value: Value) -> str:
-    # Of JSON's escapes Milvus does not know pairs of surrogates; it takes every character as it is.
+    # Milvus does not understand surrogate pairs of JSON, but accepts every character unescaped.
     return json.dumps(value, ensure_ascii=False)
 
 

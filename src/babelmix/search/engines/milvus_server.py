@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from babelmix.errors import EngineError, SearchError, require
 
 TOKEN = "BABELMIX_MILVUS_TOKEN"
-"""The environment variable with the token: a key, or USER:PASSWORD."""
+"""The environment variable with the token: an API key, or USER:PASSWORD."""
 
 READ_SECONDS = 60.0
 WRITE_SECONDS = 120.0
 WAIT_SECONDS = 600.0
-"""For what the server does in the background: loading, flushing, building graphs."""
+"""For background work of the server: loading, flushing, building graphs."""
 
 _CONNECT_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
@@ -29,28 +29,28 @@ _PORTS = {"http": 19530, "https": 443}
 _OPENING = "cannot be opened"
 _AGAIN = "; what was acknowledged is safe: run the same command again, and it goes on where it was"
 _CHUNK = 60_000
-"""Bytes of a text in Milvus are 65,535 at most."""
+"""Bytes of a chunk of the facts; a text in Milvus has 65,535 bytes at most."""
 
 _CHUNKS = 100
-"""Chunks of a message; servers take 64 MiB."""
+"""Chunks of a message; servers accept 64 MiB."""
 
 FACTS = "babelmix: facts of an index"
-"""The description of their collection."""
+"""The description of the collection of facts."""
 
 _PART = re.compile(r"facts:([0-9]{12}):([0-9a-f]{32}):([0-9]{6}):([0-9]{6})")
-"""Generation, writer, part and parts, in an id."""
+"""The id of a chunk: generation, writer, number of the chunk, number of chunks."""
 
 _LANG = "lang:"
 
 
 @dataclass(frozen=True)
 class Place:
-    """What an address says.
+    """The parts of an address.
 
     Args:
         address: as a person wrote it.
-        uri: of the server, with its port.
-        name: of the index there.
+        uri: the URI of the server, with its port.
+        name: the name of the index.
 
     """
 
@@ -72,7 +72,7 @@ class Place:
         except (ValueError, KeyError) as error:
             raise SearchError(f"{address}: is no address of an index; write  http://HOST:PORT/NAME") from error
         if "@" in url.netloc:
-            # Not repeated: the message may end in a log.
+            # The address is not repeated: the message may be logged.
             raise SearchError(
                 f"the address of an index holds no user and password; set the environment variable {TOKEN} to them "
                 "and write  http://HOST:PORT/NAME"
@@ -99,7 +99,7 @@ class Server:
     """
 
     def __init__(self, place: Place) -> None:
-        # Both print what pymilvus raises as well.
+        # gRPC and pymilvus would also print the errors that they raise.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         self.library: Any = require("pymilvus", "scale", "An index on a Milvus server")
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -115,14 +115,14 @@ class Server:
     def call(
         self, method: str, *given: Any, timeout: float = READ_SECONDS, writing: bool = False, **options: Any
     ) -> Any:
-        """Call a method of `MilvusClient`, once and again for at most `timeout` seconds.
+        """Call a method of `MilvusClient`, with repeats for at most `timeout` seconds.
 
         Args:
             method: its name.
-            given: what it is given.
+            given: its positional arguments.
             timeout: seconds.
-            writing: it is a part of writing rows, which can be done again.
-            options: what it is given by name.
+            writing: whether it writes rows; the message then says that the command can be repeated.
+            options: its keyword arguments.
 
         Raises:
             SearchError: it fails.
@@ -138,7 +138,7 @@ class Server:
     def pages(
         self, collection: str, expression: str, fields: list[str], size: int
     ) -> Generator[list[Any], None, None]:
-        """Rows in order of their ids, at most `size` at a time, as they were when the first were read.
+        """Pages of at most `size` rows, sorted by id, all as of the time of the first page.
 
         Raises:
             SearchError: they cannot be read.
@@ -161,7 +161,7 @@ class Server:
         self._client.close()
 
     def _error(self, error: Exception, what: str, again: str = "") -> SearchError:
-        """The library raises its own exceptions, gRPC's and plain ones, some of them as their own causes."""
+        """The error to raise. The library raises its own exceptions, those of gRPC, and plain ones; a chain of causes may be a circle."""
         here, codes, cause = self.place.address, set(), error
         no_answer = what == _OPENING
         seen: list[BaseException] = []
@@ -184,9 +184,9 @@ class Server:
 
 
 class FactsCollection:
-    """The facts of an index, as rows of a collection: each write is a new generation, and the last whole one counts.
+    """The facts of an index, in a collection of their own. Each write is a new generation; the last complete one counts.
 
-    The languages of the index stand beside them, a row a language, so that two processes can add some at once.
+    The collection also has one row for each language of the index, so that two processes can add languages at the same time.
 
     Args:
         server: the server.
@@ -198,17 +198,17 @@ class FactsCollection:
         self._server, self.collection = server, collection
 
     def schema(self) -> Any:
-        """Of the collection."""
+        """The schema of the collection."""
         kind = self._server.library.DataType
         schema = self._server.library.MilvusClient.create_schema(description=FACTS)
         schema.add_field("id", kind.VARCHAR, is_primary=True, max_length=512)
         schema.add_field("body", kind.VARCHAR, max_length=65_535)
-        # A collection has to have a vector.
+        # Every collection in Milvus needs a vector field.
         schema.add_field("vector", kind.FLOAT_VECTOR, dim=2)
         return schema
 
     def read(self) -> dict[str, Any] | None:
-        """The facts written last; None if none ever were.
+        """The facts that were written last; None: there are none.
 
         Raises:
             SearchError: they cannot be read.
@@ -231,7 +231,7 @@ class FactsCollection:
             raise SearchError(f"{self._server.place.address}: its facts are damaged; make the index again") from error
 
     def write(self, about: dict[str, Any]) -> None:
-        """Replace the facts, whole or not at all.
+        """Replace the facts, either completely or not at all.
 
         Raises:
             SearchError: the server cannot be written to.
@@ -249,7 +249,7 @@ class FactsCollection:
             self._server.call("delete", self.collection, ids=before, timeout=WRITE_SECONDS, writing=True)
 
     def langs(self) -> set[str]:
-        """The languages added.
+        """The languages that were added.
 
         Raises:
             SearchError: they cannot be read.

@@ -1,4 +1,4 @@
-"""What the service does, apart from how it is asked."""
+"""The work of the service, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from babelmix.search.service.settings import Settings
 from babelmix.search.service.unpacking import PixelBudget
 
 AT_ONCE = 4
-"""So many of the largest pictures allowed are unpacked at once at most; smaller ones more, others wait packed."""
+"""So many pictures of the maximum size may be decoded in memory at the same time, or more smaller ones. Others wait."""
 
 T = TypeVar("T")
 
 
 class Service:
-    """Search and writing for many at once.
+    """Search and writing for many requests at the same time.
 
     Args:
         searcher: an index and its encoder; the service does not close them.
-        settings: what is allowed.
-        metrics: where passes are counted.
+        settings: the limits.
+        metrics: counts forward passes.
 
     """
 
@@ -46,12 +46,12 @@ class Service:
         self._searcher, self._settings = searcher, settings
         self._encoding = BatchedEncoder(searcher, metrics)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="search")
-        # Of their own: pictures hold up no search, and who asks after the health waits for neither. Pillow's decoders give up
-        # Python's lock, so a picture that takes long holds up only one of these.
+        # Separate pools: pictures do not delay searches, and /health waits for neither. Pillow's decoders release the GIL, so a
+        # slow picture blocks only one thread of its pool.
         self._pictures = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="pictures")
         self._unpacked = PixelBudget(AT_ONCE * settings.max_pixels)
         self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
-        # One large body at a time: the reader of JSON lets no other thread work.
+        # One large body at a time: the JSON parser holds the GIL.
         self._bodies = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._metrics = metrics
         self._writing = asyncio.Lock()
@@ -67,7 +67,7 @@ class Service:
         return await loop.run_in_executor(pool or self._pool, lambda: work(*arguments, **options))
 
     async def about(self, writable: bool) -> About:
-        """What there is to search."""
+        """What the index holds."""
         return await self._in_thread(self._about, writable)
 
     def _about(self, writable: bool) -> About:
@@ -87,7 +87,7 @@ class Service:
         )
 
     async def parsed(self, body: bytes) -> Any:
-        """A body as JSON; a large one is read beside the event loop.
+        """Parse a body as JSON; a large one in a thread.
 
         Raises:
             BodyError: it is not JSON, or more than a request needs.
@@ -96,11 +96,11 @@ class Service:
         return await self._in_thread(parse, body, pool=self._bodies) if len(body) > SMALL else parse(body)
 
     async def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return sum((await self._in_thread(self._index.langs, pool=self._health)).values())
 
     async def measurements(self) -> bytes:
-        """What Prometheus collects; it counts the rows."""
+        """The metrics in the format of Prometheus."""
         return await self._in_thread(self._metrics.text, pool=self._health)
 
     async def search(self, request: SearchRequest) -> SearchAnswer:
@@ -114,9 +114,9 @@ class Service:
         """
         began = time.perf_counter()
         policy = Policy.parse(request.policy)
-        # The index asks its engine, which may wait.
+        # In a thread: the engine may take time.
         where = await self._in_thread(self._index.where, request.langs, request.where)
-        # A search by words alone needs no vector.
+        # A search by words needs no vector.
         vectors = None
         if request.image and request.mode == "words":
             raise SearchError(NO_WORDS)
@@ -140,7 +140,7 @@ class Service:
         )
 
     async def _vector_of(self, image: str) -> Vectors:
-        """The vector of a picture in base64, which is unpacked when there is room for it, and gone when it is embedded."""
+        """The vector of a picture in base64. It is decoded when the pixel budget has room, and freed once it is embedded."""
         self._check_pictures()
         try:
             data, pixels = await self._in_thread(self._packed, image, pool=self._pictures)
@@ -155,12 +155,12 @@ class Service:
         )
 
     def _packed(self, data: str) -> tuple[bytes, int]:
-        """A picture's file, and how many pixels it has."""
+        """The file of a picture, and its number of pixels."""
         decoded = _decoded(data)
         return decoded, pixels_of(decoded, max_pixels=self._settings.max_pixels)
 
     async def write(self, requested: list[RowRequest]) -> WriteAnswer:
-        """Make the index hold these items as they are here.
+        """Replace items with the given rows.
 
         Raises:
             SearchError: a row is malformed, or the index cannot be written to.
@@ -168,7 +168,7 @@ class Service:
             EncoderError: the encoder cannot embed pictures, and there are some.
 
         """
-        # One at a time: who gives up in between has no more unpacked.
+        # One at a time: if the client gives up, no further picture is decoded.
         rows = [await self._row(row) for row in requested]
         async with self._writing:
             changes = await self._in_thread(self._index.changes, rows)
@@ -178,7 +178,7 @@ class Service:
         return WriteAnswer(written=len(changes.points), unchanged=changes.unchanged, removed=len(changes.stale))
 
     async def delete(self, item: str) -> int:
-        """Remove an item; says how many there were.
+        """Remove an item. Returns how many there were.
 
         Raises:
             SearchError: the index cannot be written to.
@@ -188,7 +188,7 @@ class Service:
             return await self._to_the_end(self._index.delete, [item])
 
     async def _to_the_end(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do what is not to be left half done, even if the one who asked for it gives up."""
+        """Run work that must not stop halfway, even if the client gives up."""
         task = asyncio.create_task(self._in_thread(work, *arguments))
         while True:
             try:
@@ -215,12 +215,12 @@ class Service:
         return Row(row.item, row.lang, row.text or None, image, row.group, row.fields)
 
     def _check_pictures(self) -> None:
-        """Before anything is unpacked."""
+        """Raise if the encoder cannot embed pictures, before one is decoded."""
         if not _embeds_pictures(self._searcher):
             raise SearchError(f"{self._index.about.encoder} cannot embed pictures; send texts")
 
     def close(self) -> None:
-        """Wait for what is being worked on, and let the threads end."""
+        """Wait for running work, then end the threads."""
         self._encoding.close()
         for pool in (self._pool, self._pictures, self._health, self._bodies):
             pool.shutdown(wait=True, cancel_futures=True)

@@ -52,17 +52,17 @@ _BUSY_STATUS = {503: "too many requests, or the engine fails", 504: "it took too
 _BEARER = HTTPBearer(auto_error=False, description="a key")
 _KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 _DESCRIBED = [Depends(_BEARER), Depends(_KEY_HEADER)]
-"""For the description of the API: keys are looked at before, see `_route_for`."""
+"""Only for the OpenAPI description; `_route_for` checks the keys."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
-    """The service for an index.
+    """Make the service of an index.
 
     Args:
-        searcher: the index and its encoder; the caller closes them when the application has ended.
-        settings: what is allowed.
+        searcher: the index and its encoder; the caller closes it after the application has ended.
+        settings: the limits and the keys.
 
     Returns:
         An ASGI application, for one event loop in one process. `babelmix serve` runs it by uvicorn with the protocol that
@@ -75,7 +75,7 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # The first pass of an encoder is slow: no one is to wait for it.
+        # The first forward pass of an encoder is slow: no client should wait for it.
         await service.search(SearchRequest(query="."))
         yield
         service.close()
@@ -93,7 +93,7 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
     _add_routes(app, service, allowed)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=allowed.max_body)
     app.add_middleware(Guard, settings=allowed, metrics=metrics)
-    # Outermost, so that a page of another origin can read why it was refused.
+    # Outermost, so that a page of another origin can read why a request was refused.
     if allowed.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -116,12 +116,12 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
 
     @reading.get("/about", responses=_problems(_KEY_STATUS, _BUSY_STATUS))
     async def about() -> About:
-        """What there is to search, and how."""
+        """The encoder, the languages, the metadata columns, and the modes."""
         return await service.about(writable)
 
     @writing.post("/items", responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
     async def write(request: WriteRequest) -> WriteAnswer:
-        """Write items: the rows given of an item replace those it had."""
+        """Write items: the given rows of an item replace all its rows."""
         return await service.write(request.rows)
 
     @writing.delete(
@@ -146,7 +146,7 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
         responses=_problems(_KEY_STATUS) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def measurements() -> Response:
-        """What Prometheus collects."""
+        """The metrics in the format of Prometheus."""
         return Response(await service.measurements(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     app.include_router(reading)
@@ -154,7 +154,7 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
 
 
 def _route_for(right: Right, settings: Settings, service: Service) -> type[APIRoute]:
-    """Routes that look at the key before anything of the body is read, and at the body before anything is made of it."""
+    """Routes that check the key before the body is read, and the size of the JSON before it is parsed."""
 
     async def check(request: Request) -> None:
         if settings.keys:
@@ -189,7 +189,7 @@ def _route_for(right: Right, settings: Settings, service: Service) -> type[APIRo
 
 
 def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Errors as the OpenAPI description has them."""
+    """The errors for the OpenAPI description."""
     described: dict[int | str, dict[str, Any]] = {}
     for group in ({421: "asked under a foreign name"}, *groups):
         for status, what in group.items():
@@ -200,7 +200,7 @@ def _problems(*groups: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 def _answer_errors(app: FastAPI) -> None:
     async def babelmix_error(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, EmbeddingError):
-            # No fault of the request; the text in the message may be another client's, and belongs into the log.
+            # Not a fault of the request. The message may quote the text of another client, so it goes to the log only.
             raise error
         return JSONResponse(
             {"error": _bounded(str(error))}, 503 if isinstance(error, (EngineError, WriteError)) else 400
@@ -221,10 +221,10 @@ def _answer_errors(app: FastAPI) -> None:
         place = [part for part in first["loc"] if part != "body"]
         what = str(first["msg"]).removeprefix("Value error, ")
         if {"where", "fields"} & set(place) and place[-1] in ("str", "int", "float", "constrained-float", "bool"):
-            place, what = place[:-1], "is to be a text, a finite number, true or false"
+            place, what = place[:-1], "has to be a text, a finite number, true or false"
         where = ".".join(_bounded(str(part), 80) for part in place)
         if first["loc"] == ("body",) and first["type"] != "value_error":
-            what = "the body is to be a JSON object, with the header  Content-Type: application/json"
+            what = "the body has to be a JSON object, with the header  Content-Type: application/json"
         return JSONResponse({"error": _bounded(f"{where}: {what}" if where else what)}, 422)
 
     app.add_exception_handler(BabelmixError, babelmix_error)
@@ -233,7 +233,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _bounded(sentence: str, most: int = 1000) -> str:
-    """What is said of a request, however long or strange what it repeats of it."""
+    """A message of bounded length without control characters, whatever it quotes from the request."""
     shown = visible(sentence[: most + 1])
     return shown if len(shown) <= most else f"{shown[:most]}..."
 
@@ -266,13 +266,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _page(html: str, more: str, files: str = "", styles: str = "") -> HTMLResponse:
-    """A page whose own scripts and styles run, and no others.
+    """An HTML page with a Content-Security-Policy that allows its own scripts and styles alone.
 
     Args:
         html: the page.
-        more: other directives of its Content-Security-Policy.
-        files: where scripts and styles may also come from.
-        styles: what else is allowed of styles; hashes then do not count.
+        more: further directives of the policy.
+        files: further sources of scripts and styles.
+        styles: allowed styles instead of the hashes of its own.
 
     """
     scripts = f"{_hashes(html, 'script')} {files}".strip() or "'none'"
@@ -285,7 +285,7 @@ def _page(html: str, more: str, files: str = "", styles: str = "") -> HTMLRespon
 
 
 def _hashes(html: str, tag: str) -> str:
-    """The digests of what stands in the elements of this name, as a browser reads them."""
+    """The hashes of the contents of all elements with this tag, for a Content-Security-Policy."""
     reader = _Inline(tag)
     reader.feed(html)
     reader.close()
@@ -294,7 +294,7 @@ def _hashes(html: str, tag: str) -> str:
 
 
 class _Inline(HTMLParser):
-    """Collects the texts of the elements of one name; those of a script or style are taken as they are."""
+    """Collects the contents of all elements with one tag, unescaped."""
 
     def __init__(self, tag: str) -> None:
         super().__init__(convert_charrefs=False)

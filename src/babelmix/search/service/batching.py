@@ -1,4 +1,4 @@
-"""Encoding for many requests at once: queries that wait together share a forward pass."""
+"""Encode for many requests: queries that wait at the same time share a forward pass."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH = 32
-"""Queries of a forward pass at most."""
+"""Maximum queries of a forward pass."""
 
 CHUNK = 8
-"""Rows of a forward pass: a query that comes meanwhile waits for no more."""
+"""Rows of a forward pass: a query that arrives during a write waits for one such pass at most."""
 
 KEPT = 1024
-"""Queries whose vectors are kept, since a person changes the policy more often than the words."""
+"""Queries whose vectors are cached: people change the policy more often than the words."""
 
 
 class BatchedEncoder:
-    """One thread that embeds.
+    """One thread that encodes.
 
-    A query that comes while nothing is embedded is embedded at once; those that come meanwhile wait, and go together.
-    Rows to be written go in small chunks between them.
+    A query is encoded immediately if the thread is idle. Queries that arrive during a forward pass are encoded together in the
+    next one. Rows to write are encoded in small chunks in between.
 
     Args:
-        searcher: whose encoder it is.
-        metrics: where passes are counted.
+        searcher: has the encoder.
+        metrics: counts forward passes.
 
     """
 
@@ -70,7 +70,7 @@ class BatchedEncoder:
         return vectors
 
     async def points(self, points: Sequence[Point]) -> Vectors:
-        """The vectors of rows, float32, shape (points, dimension), as the encoder gives them.
+        """The vectors of rows, float32, shape (points, dimension), as the encoder returns them.
 
         Raises:
             EncoderError: the encoder cannot embed pictures, and there are some.
@@ -87,13 +87,13 @@ class BatchedEncoder:
 
     async def _embed_all(self) -> None:
         while self._waiting:
-            # Of one kind, so that a picture which cannot be embedded spoils no one else's words.
+            # Texts or pictures, not both: a picture that cannot be embedded must not fail the texts of others.
             is_text = isinstance(self._waiting[0][0], str)
             queries: list[str | Image] = []
             futures: list[asyncio.Future[Vectors]] = []
             while self._waiting and len(queries) < BATCH and isinstance(self._waiting[0][0], str) == is_text:
                 query, future = self._waiting.popleft()
-                if not future.done():  # the one who asked has given up
+                if not future.done():  # the client has given up
                     queries.append(query)
                     futures.append(future)
                 del query
@@ -102,27 +102,27 @@ class BatchedEncoder:
             try:
                 vectors = await self._run("query", len(queries), self._searcher.embed, queries)
             except EmbeddingError as error:
-                # One text spoils no one else's.
+                # One text must not fail the others.
                 for query, future in zip(list(queries), futures, strict=True):
                     await self._embed_alone(query, future, error if len(futures) == 1 else None)
                 continue
-            except Exception as error:  # whatever it is, those who wait have to hear of it
+            except Exception as error:  # whatever it is, the waiting requests need it
                 for future in futures:
                     if not future.done():
                         future.set_exception(error)
                 continue
             finally:
-                # The thread may hold the list a moment longer; unpacked pictures go before others take their room.
+                # The thread may hold the list a moment longer: decoded pictures are freed before others are decoded.
                 queries.clear()
             for row, future in enumerate(futures):
                 if not future.done():
-                    # A copy: what is kept of one query is not to hold on to the whole batch.
+                    # A copy: a cached row must not keep the whole batch in memory.
                     future.set_result(vectors[row : row + 1].copy())
 
     async def _embed_alone(
         self, query: str | Image, future: asyncio.Future[Vectors], failed: EmbeddingError | None
     ) -> None:
-        """Embed one query of a batch that failed, unless it was the only one."""
+        """Embed one query of a failed batch; if it was the only one, pass the error on."""
         try:
             if failed is not None:
                 raise failed
@@ -144,5 +144,5 @@ class BatchedEncoder:
         return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)

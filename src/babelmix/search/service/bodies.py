@@ -1,7 +1,7 @@
-"""Bodies of requests: JSON whose size is known, value by value, before anything is made of it.
+"""Request bodies: the values of a JSON text are counted before it is parsed.
 
-Python's JSON reader, pydantic and their errors take what they are given: 16 MiB of keys become a million objects, and as many
-errors. It also holds the interpreter while it works, so that a thread alone would not help the others.
+Python's JSON parser and pydantic have no such limit: 16 MiB of keys become a million objects and as many errors. The parser also
+holds the GIL, so parsing in a thread would not help the other requests.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from babelmix._terminal import visible_in_line
 from babelmix.search.service.models import MAX_FIELDS, MAX_ROWS
 
 MAX_DEPTH = 8
-"""Brackets within brackets; no request needs more than four."""
+"""Maximum nesting of brackets. No request needs more than four."""
 
 MAX_KEYS = 2 * MAX_FIELDS
-"""Of an object. A row has fewer fields, and is then refused by name."""
+"""Maximum keys of an object. The limit of a row's fields is lower and has a clearer error."""
 
 MAX_VALUES = MAX_ROWS * (MAX_FIELDS + 10)
-"""Of a body: the largest write there may be has no more."""
+"""Maximum values of a body: those of the largest allowed write."""
 
 SMALL = 1 << 14
-"""Bytes that are parsed at once: handing them to a thread would take longer."""
+"""Bodies of up to so many bytes are parsed in the event loop: a thread would take longer."""
 
 _STEP = 1 << 16
-"""Bytes that are looked at without letting other threads work."""
+"""Bytes that one regular expression scans: it holds the GIL."""
 
 _MARK = re.compile(rb'["{}\[\],]')
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,18 +34,17 @@ _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 class BodyError(ValueError):
-    """A body is not JSON, or more than a request needs; the message is a sentence."""
+    """A body is not JSON, or larger than a request may be; the message is a sentence."""
 
 
 def parse(data: bytes) -> Any:
-    """Read JSON in UTF-8.
+    """Parse JSON in UTF-8.
 
     Raises:
-        BodyError: it is not JSON, has a key twice or one that is no text, or is nested deeper or has more keys or values than a
-            request needs.
+        BodyError: it is not JSON, has a key twice or an invalid key, or exceeds a limit of nesting, keys or values.
 
     """
-    # Not what `json` guesses: the same bytes would be other brackets in UTF-16.
+    # `json` would guess the encoding; in UTF-16 the same bytes would be other brackets.
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -62,21 +61,21 @@ def parse(data: bytes) -> Any:
 
 
 def check_size(data: bytes) -> None:
-    """Raise if JSON is nested too deeply, or has too many keys or values; in one pass that makes nothing of it.
+    """Raise if a JSON text is nested too deeply, or has too many keys or values. Nothing is allocated for its values.
 
     Raises:
-        BodyError: it is. Whether it is JSON at all is not looked at.
+        BodyError: it exceeds a limit. Invalid JSON is not detected here.
 
     """
     values = strings = at = 0
     keys: list[int] = []
-    """By open bracket: values so far."""
+    """For each open bracket: its number of values so far."""
     while (mark := _next_mark(data, at)) >= 0:
         at, kind = mark + 1, data[mark]
         if kind == 0x22:  # "
             strings += 1
             if strings > 2 * values + 2:
-                return  # JSON has something between two strings: the reader will say so
+                return  # no valid JSON has two strings in a row: the parser will say so
             at = _after_string(data, at)
         elif kind in b"]}":
             if not keys:
@@ -87,7 +86,7 @@ def check_size(data: bytes) -> None:
             if values > MAX_VALUES:
                 raise BodyError(f"the body has more than {MAX_VALUES:,} values")
             if kind != 0x2C:
-                # In a list no comma counts as a key.
+                # A comma in a list does not count as a key.
                 keys.append(0 if kind == 0x7B else -MAX_VALUES)
                 if len(keys) > MAX_DEPTH:
                     raise BodyError(f"the body is nested too deeply, in more than {MAX_DEPTH} brackets")
@@ -98,7 +97,7 @@ def check_size(data: bytes) -> None:
 
 
 def _next_mark(data: bytes, at: int) -> int:
-    """Where the next quote, bracket or comma is; -1 if there is none."""
+    """The position of the next quote, bracket or comma; -1: there is none."""
     while at < len(data):
         if found := _MARK.search(data, at, at + _STEP):
             return found.start()
@@ -107,7 +106,7 @@ def _next_mark(data: bytes, at: int) -> int:
 
 
 def _after_string(data: bytes, at: int) -> int:
-    """Where the string ends that begins before `at`."""
+    """The position after the end of a string whose content begins at `at`."""
     while at < len(data):
         found = _IN_STRING.match(data, at, at + _STEP)
         end = found.end() if found else at

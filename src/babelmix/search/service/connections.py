@@ -1,4 +1,4 @@
-"""Connections that send nothing, not all of a head, or take nothing: they are closed in time, and there are never too many."""
+"""Limits on connections: those that send too slowly or read too slowly are closed, and there are never too many."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if sys.platform != "win32":
 
 _MOST_FILES = 1 << 16
 _FEW_FILES = 512
-"""Of a system that does not say how many a process may have."""
+"""The assumed limit of open files on Windows, which does not say."""
 
 LEAST_RATE = 16 << 10
-"""Bytes a second that a client takes of its answers at least, on average over the time it is given."""
+"""Bytes a second that a client has to read of its answers, on average over the time limit."""
 
 _NOW = struct.pack("ii", 1, 0)
-"""Of `SO_LINGER`: end a connection by a reset."""
+"""The value of `SO_LINGER` that ends a connection by a reset."""
 
 log = logging.getLogger("babelmix.service")
 
 
 def files_allowed() -> int:
-    """How many files and connections this process may have open; what the system lets it have is taken first."""
+    """Raise the limit of open files as far as the system allows, and return it."""
     if sys.platform == "win32":
         return _FEW_FILES
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -40,14 +40,14 @@ def files_allowed() -> int:
 
 
 class _Taken:
-    """A transport that is cut off when its client takes too little of what is written to it.
+    """A transport that is aborted if its client reads too slowly.
 
-    Uvicorn waits for a slow client for ever, and a transport that is closed waits until all is sent.
+    Uvicorn waits for a slow client forever, and closing a transport waits until everything is sent.
 
     Args:
-        transport: of the connection.
+        transport: the transport of the connection.
         loop: the event loop.
-        seconds: in each such time the client takes `LEAST_RATE` bytes a second, or all there is.
+        seconds: in each interval of this length the client has to read `LEAST_RATE` bytes a second, or everything.
 
     """
 
@@ -60,7 +60,7 @@ class _Taken:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send what the system takes at once; the rest is watched."""
+        """Write data, and start the timer if the client does not read all of it immediately."""
         was_empty = not self._transport.get_write_buffer_size()
         self._transport.write(data)
         self._written += len(data)
@@ -69,7 +69,7 @@ class _Taken:
             self._look_later()
 
     def rest(self) -> None:
-        """Watch no longer."""
+        """Stop the timer."""
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
@@ -88,21 +88,21 @@ class _Taken:
             return
         who = self._transport.get_extra_info("peername")
         log.warning("a client does not take its answers, and is cut off: %s", who[0] if who else "unknown")
-        # The system, too, is to drop what it holds for this client, in place of offering it for minutes.
+        # The operating system should also drop its buffer for this client, instead of offering it for minutes.
         with contextlib.suppress(OSError, AttributeError):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOW)
         self._transport.abort()
 
 
 def impatient(seconds: float, most: int, sending: float = 20.0) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol with limits that it lacks.
+    """Uvicorn's h11 protocol with further limits.
 
-    It is always that of h11: a head has at most 16 KiB, and a connection's next request is read when the one before is answered.
+    h11 limits the head of a request to 16 KiB, and reads the next request of a connection only after the answer to the last.
 
     Args:
-        seconds: a connection may take so long to send the head of its first request, and of any later one once it has begun.
-        most: connections at once; more are closed as they come.
-        sending: a client that in so long takes less than 16 KiB a second, and not all there is, is cut off.
+        seconds: the time to send the head of the first request, and of a later one from its first byte.
+        most: maximum number of connections; further ones are closed immediately.
+        sending: a client is cut off if it reads less than 16 KiB a second over so many seconds, and not everything.
 
     """
     base: Any = H11Protocol

@@ -1,4 +1,4 @@
-"""What stands before every request: limits, counts, and headers that keep a browser on its guard."""
+"""Middleware before every request: limits, metrics, and security headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.settings import Settings
 
 _ALWAYS = ("/health", "/metrics")
-"""Answered however busy the service is."""
+"""Paths that are answered even if the service is busy."""
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -27,7 +27,7 @@ _HEADERS = {
 }
 
 _ARRIVING = 4
-"""Times as many requests may still be arriving, or their answers leaving, as may be worked on."""
+"""For each request that may be in work, so many may be arriving, and so many answers may be leaving."""
 
 _TOO_MANY = "too many requests are being worked on; ask again in a second"
 
@@ -35,18 +35,18 @@ log = logging.getLogger("babelmix.service")
 
 
 class Guard:
-    """Turns away what is too much or asked under a foreign name, and ends what takes too long.
+    """Refuses requests that are too many, too large, or for another host name, and ends those that take too long.
 
     Args:
-        app: what answers.
+        app: the application behind it.
         settings: the limits.
-        metrics: where requests are counted.
+        metrics: counts the requests.
 
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
-        # Requests that are worked on, that still arrive, and whose answers are being sent; and bytes of bodies.
+        # Numbers of requests in work, still arriving, and with answers being sent; and bytes of all bodies.
         self._in_flight = self._arriving = self._leaving = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,7 @@ class Guard:
         clock: asyncio.Timeout | None = None
 
         def work() -> None:
-            """Take the place of one that is worked on; those whose body is still to come hold none."""
+            """Count this request as in work. A request whose body is still arriving does not count."""
             nonlocal arriving, working
             self._arriving -= arriving
             arriving = False
@@ -88,7 +88,7 @@ class Guard:
                 clock.reschedule(now() + limit)
 
         def leave() -> None:
-            """Give the place up as the answer is sent: how long that takes is the client's doing, and the connection's to end."""
+            """Stop counting this request as in work: the answer is being sent, and `connections` limits how long that takes."""
             nonlocal arriving, working, leaving
             self._arriving -= arriving
             self._in_flight -= working
@@ -123,7 +123,7 @@ class Guard:
         async def in_time() -> None:
             nonlocal clock
             try:
-                # What is still arriving has its own time; that of the work begins after it.
+                # The time to arrive has its own limit; the limit for the work begins after it.
                 async with asyncio.timeout(arrived_by + limit - now() if arriving else limit) as clock:
                     if counted and not arriving:
                         work()
@@ -164,7 +164,7 @@ class Guard:
             self._leaving -= leaving
             self._held -= held
             self._metrics.in_flight.set(self._in_flight)
-            # Routes, not paths: there are as many paths as a client likes.
+            # The route, not the path: a client may invent any number of paths.
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.requests.labels(_method(scope["method"]), route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
@@ -179,13 +179,13 @@ class Guard:
             return False
 
     def _says_it_is_too_large(self, scope: Scope) -> bool:
-        """Those that do not say so are cut off while they are read."""
+        """Whether Content-Length is above the limit. Requests without it are cut off while they are read."""
         length = Headers(scope=scope).get("content-length", "")
         return length.isdigit() and int(length) > self._settings.max_body
 
 
 def _has_body(scope: Scope) -> bool:
-    """Whether there is a body that is read; other methods than these are answered without it."""
+    """Whether the request has a body that will be read; for other methods it is ignored."""
     if scope["method"] not in ("POST", "PUT", "PATCH"):
         return False
     headers = Headers(scope=scope)

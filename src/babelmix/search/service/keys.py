@@ -1,4 +1,4 @@
-"""API keys: who may search and who may write."""
+"""API keys: which clients may search and which may write."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from babelmix.errors import ConfigError
 Right = Literal["read", "write"]
 
 LEAST = 16
-"""Characters of a key at least."""
+"""Minimum length of a key in characters."""
 
 
 class Keys:
-    """Keys, of which only digests are kept in memory.
+    """API keys. Only their digests are kept in memory.
 
     Args:
-        rights: what each key allows; `write` allows searching too.
+        rights: the right of each key; `write` includes `read`.
 
     Raises:
         ConfigError: a key is too short, or has characters that a header cannot carry.
@@ -30,12 +30,12 @@ class Keys:
     def __init__(self, rights: Mapping[str, Right] | None = None) -> None:
         for key in rights or {}:
             if len(key) < LEAST or not key.isascii() or not key.isprintable() or " " in key:
-                raise ConfigError(f"a key is to have at least {LEAST} ASCII characters without spaces")
+                raise ConfigError(f"a key has to have at least {LEAST} ASCII characters without spaces")
         self._rights = [(_digest(key), right) for key, right in (rights or {}).items()]
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read a file with lines such as `read 0123456789abcdef`; empty lines and those after `#` do not count.
+        """Read a file with lines such as `read 0123456789abcdef`. Empty lines and lines that begin with `#` are ignored.
 
         Raises:
             ConfigError: the file cannot be read, holds no key, or a line is malformed.
@@ -65,7 +65,7 @@ class Keys:
         return bool(self._rights)
 
     def right_of(self, key: str) -> Right | None:
-        """What a key allows; None: it is not one of these. Takes the same time whichever key is right."""
+        """The right of a key; None: the key is unknown. Takes the same time for every key."""
         given, found = _digest(key), None
         for digest, right in self._rights:
             if hmac.compare_digest(given, digest):

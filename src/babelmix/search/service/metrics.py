@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 MOST_LANGS = 200
-"""Languages that are measured by name: those with the most rows. The others are counted together."""
+"""Maximum languages with a metric of their own: those with the most rows. The others are counted together."""
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 120)
 
 
 class Metrics:
-    """The measurements of one service.
+    """The metrics of one service.
 
     Args:
-        langs: gives how many rows the index has by language.
+        langs: returns the rows of the index by language.
 
     """
 
@@ -41,7 +41,7 @@ class Metrics:
         self._registry.register(_Rows(langs))
 
     def text(self) -> bytes:
-        """All of them, in Prometheus's text format."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
 
@@ -51,7 +51,7 @@ class _Rows(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("babelmix_index_rows", "Rows of the index.", labels=["lang"])
-        # Whoever may write may bring languages, and every one would be a series for ever.
+        # A client with a write key may add any number of languages; each would be a time series forever.
         counts = sorted(self._langs().items(), key=lambda entry: (-entry[1], entry[0]))
         for lang, count in sorted(counts[:MOST_LANGS]):
             family.add_metric([lang], count)
@@ -60,5 +60,5 @@ class _Rows(Collector):
         yield family
 
     def describe(self) -> Iterator[Metric]:
-        # So that the index is not asked before it is needed.
+        # Without this, registration would count the rows of the index.
         yield GaugeMetricFamily("babelmix_index_rows", "Rows of the index.", labels=["lang"])

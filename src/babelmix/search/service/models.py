@@ -1,4 +1,4 @@
-"""Requests and answers, as the OpenAPI description has them."""
+"""The requests and answers of the API."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from babelmix.search.rows import MAX_ITEM, Hit
 
 MAX_HITS = 100
-"""Rows an answer has at most."""
+"""Maximum rows of an answer."""
 
 MAX_ROWS = 512
-"""Rows a request may write at most."""
+"""Maximum rows of a write."""
 
 MAX_FIELDS = 64
-"""Metadata columns of a row at most."""
+"""Maximum metadata columns of a row."""
 
 Text = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
 Picture = Annotated[
@@ -25,17 +25,17 @@ Lang = Annotated[str, Field(min_length=1, max_length=40)]
 Column = Annotated[str, Field(min_length=1, max_length=64)]
 Value = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 
-# What is wrong is said of the first value: saying it of all would take longer than the answer.
+# Only the first wrong value is reported: collecting all errors could take longer than the request.
 Values = Annotated[list[Value], Field(max_length=1000, fail_fast=True)]
 
 
 def _one_of(*names: str) -> Any:
-    """A part of a JSON schema: exactly one of these fields is there."""
+    """A part of a JSON schema: exactly one of these fields is required."""
     return {"oneOf": [{"required": [name]} for name in names]}
 
 
 class _Request(BaseModel):
-    # A field that is misspelt, or a text where a number belongs, is an error and not a surprise.
+    # A misspelt field, or a text instead of a number, is an error.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -84,7 +84,7 @@ class HitAnswer(BaseModel):
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
-        """A hit as it is sent."""
+        """Convert a hit."""
         picture = f"data:image/webp;base64,{hit.thumbnail}" if hit.thumbnail else None
         return cls(
             id=hit.id, item=hit.item, lang=hit.lang, group=hit.group, text=hit.text, picture=picture, score=hit.score,
@@ -115,13 +115,13 @@ class RowRequest(_Request):
 
 
 class WriteRequest(_Request):
-    """All renderings of some items: they replace what the index has of these items."""
+    """All rows of some items. They replace the rows that the index has of these items."""
 
     rows: list[RowRequest] = Field(min_length=1, max_length=MAX_ROWS, fail_fast=True)
 
 
 class WriteAnswer(BaseModel):
-    """How many rows were written, were there already as they are, and were removed."""
+    """The numbers of rows that were written, unchanged and removed."""
 
     written: int
     unchanged: int
@@ -129,13 +129,13 @@ class WriteAnswer(BaseModel):
 
 
 class DeleteAnswer(BaseModel):
-    """How many items were removed."""
+    """The number of items that were removed."""
 
     removed: int
 
 
 class About(BaseModel):
-    """What there is to search."""
+    """The encoder, the languages, the metadata columns, and the modes."""
 
     encoder: str
     similarity: str
@@ -151,13 +151,13 @@ class About(BaseModel):
 
 
 class Health(BaseModel):
-    """That it works."""
+    """The state of the service."""
 
     status: str
     rows: int
 
 
 class Problem(BaseModel):
-    """What was wrong, in a sentence."""
+    """The error in a sentence."""
 
     error: str

@@ -1,4 +1,4 @@
-"""What a service allows."""
+"""The limits and the keys of a service."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass, field
 from babelmix.search.service.keys import Keys
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Names of this machine; a page elsewhere cannot reach it under another name that it made point here."""
+"""Names of this machine. Other names are refused, so that a web page cannot reach the service by DNS rebinding."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service allows.
+    """The limits and the keys of a service.
 
     Args:
-        keys: who may search and write; without keys everyone who reaches the port may.
+        keys: keys of clients; without keys everyone who reaches the port may search and write.
         writable: whether items may be written and deleted.
-        hosts: the names under which it answers; None: any.
+        hosts: the host names that it answers to; None: any.
         origins: pages of these origins may call it from a browser (CORS).
-        max_body: bytes of a request at most.
-        max_pixels: of a picture at most.
-        timeout: seconds a request may take.
-        receive_timeout: seconds a request may take to arrive.
-        write_timeout: seconds a request that writes may take; what has begun to be written is written to its end.
-        send_timeout: in so many seconds a client takes 16 KiB a second of its answers, or all there is; see `connections`.
-        max_in_flight: requests that are worked on at once; more are turned away.
-        max_held: bytes of requests that are held at once, of those that arrive and those that are worked on; one that
-            `max_body` allows is always taken when there is no other.
+        max_body: maximum bytes of a request.
+        max_pixels: maximum pixels of a picture.
+        timeout: seconds that a request may take.
+        receive_timeout: seconds that a request may take to arrive.
+        write_timeout: seconds that a write may take; a write to the index that has begun is always completed.
+        send_timeout: a client has to read 16 KiB a second on average over so many seconds, or everything; see `connections`.
+        max_in_flight: maximum requests in work; further ones are refused.
+        max_held: maximum bytes of all requests that are arriving or in work; a single request of up to `max_body` bytes is
+            always accepted.
 
     """
 

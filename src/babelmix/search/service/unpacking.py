@@ -1,4 +1,4 @@
-"""How many pixels are unpacked at once: a small file may stand for sixty megabytes."""
+"""A budget of pixels that are decoded at the same time: a small file may become sixty megabytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 class PixelBudget:
-    """Room for pictures that are unpacked; those for which there is none wait, and go in the order in which they came.
+    """A budget of decoded pixels. Pictures without room wait, first come, first served.
 
-    asyncio's semaphores count in ones.
+    It is a semaphore with weights; those of asyncio acquire one unit at a time.
 
     Args:
-        pixels: of all pictures together at most; a picture that alone has more has room when there is no other.
+        pixels: the budget; a single larger picture is decoded when there is no other.
 
     """
 
@@ -26,13 +26,13 @@ class PixelBudget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def within(self, pixels: int, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do what needs room for so many pixels, once there is.
+        """Run work that needs room for so many pixels, once there is room.
 
-        The room is held until the work is done, also if the one who asked for it gives up: a thread cannot be stopped.
+        The room is held until the work is done, even if the client gives up: a thread cannot be stopped.
 
         Args:
             pixels: of the picture.
-            work: what to do.
+            work: the work.
 
         """
         wanted = min(pixels, self.pixels)
@@ -41,7 +41,7 @@ class PixelBudget:
 
         def done(_: asyncio.Task[T]) -> None:
             if not task.cancelled():
-                # Heard of here, where no one else may be left to hear of it.
+                # Retrieved here: nobody else may be left to retrieve it.
                 task.exception()
             self._give_back(wanted)
 
@@ -58,7 +58,7 @@ class PixelBudget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                # It had its turn in the same moment.
+                # It got its turn at the same moment.
                 self._give_back(wanted)
             else:
                 self._let_in()
