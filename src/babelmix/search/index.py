@@ -200,8 +200,8 @@ class Index:
         for name, kind in columns.items():
             if widened(known := self.columns.get(name, kind), kind) is None:
                 raise SearchError(
-                    f"{self.address}: the column {name!r} is of the type {known}, and the new values are of the type {kind}; write "
-                    "them so, or give the column another name"
+                    f"{self.address}: the column {name!r} is of the type {known}, and the new values are of the type {kind}; "
+                    "write them so, or give the column another name"
                 )
 
     def write(self, changes: Changes, vectors: Vectors) -> None:

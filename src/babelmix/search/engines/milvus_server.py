@@ -161,7 +161,7 @@ class Server:
         self._client.close()
 
     def _error(self, error: Exception, what: str, again: str = "") -> SearchError:
-        """The error to raise. The library raises its own exceptions, those of gRPC, and plain ones; a chain of causes may be a circle."""
+        """The error to raise. The library raises its own, gRPC's and plain exceptions; a chain of causes may be a circle."""
         here, codes, cause = self.place.address, set(), error
         no_answer = what == _OPENING
         seen: list[BaseException] = []
