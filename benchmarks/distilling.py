@@ -26,7 +26,7 @@ from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import load_experiment
-from babelmix.experiment.setup import corpora
+from babelmix.experiment.parts import corpora
 from babelmix.training import train
 from babelmix.training.flat import MOVED
 from babelmix.training.settings import changed

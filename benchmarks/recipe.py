@@ -46,7 +46,8 @@ from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import Experiment, load_experiment
-from babelmix.experiment.setup import corpora, shared
+from babelmix.experiment.jobs import shared
+from babelmix.experiment.parts import corpora
 from babelmix.experiment.start import start_of
 from babelmix.training import train
 from babelmix.training.flat import MOVED

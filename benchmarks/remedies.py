@@ -26,7 +26,8 @@ from babelmix.evaluation import audit
 from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.setup import corpora, shared
+from babelmix.experiment.jobs import shared
+from babelmix.experiment.parts import corpora
 from babelmix.training import train
 from babelmix.training.flat import MOVED
 from babelmix.training.weights import average_with, copied, trained

@@ -24,7 +24,7 @@ from babelmix._files import slug
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.codeswitch import Mode, code_switched
 from babelmix.corpus.lexicons import read_lexicon
-from babelmix.experiment.setup import shared
+from babelmix.experiment.jobs import shared
 from babelmix.training.mining import mine
 
 PAGES = "test pages"

@@ -20,7 +20,7 @@ from babelmix.errors import ConfigError
 from babelmix.evaluation import Audit, compare_all
 from babelmix.experiment import run_experiment, write_comparison_report
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.setup import shared
+from babelmix.experiment.jobs import shared
 
 
 def other_corpus(name: str, items: int, langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> Corpus:

@@ -30,8 +30,8 @@ from babelmix.experiment import (
 )
 from babelmix.experiment.bundled import bundled, names
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.setup import claim, refuse_another
-from babelmix.experiment.setup import corpora as corpora_of
+from babelmix.experiment.folder import claim, refuse_another
+from babelmix.experiment.parts import corpora as corpora_of
 from babelmix.experiment.tune import Trial, Tuning
 
 SILENT = lambda line: None

@@ -294,7 +294,7 @@ def interrupt(*_: object, **__: object) -> None:
 HALFWAY = {
     "audit": "babelmix.encoders.embed.encode_batch",
     "train": "babelmix.training.plan_trainer.PlanTrainer.training_step",
-    "compare": "babelmix.experiment.compare.add_audit",
+    "compare": "babelmix.experiment.running.add_audit",
     "index": "babelmix.search.indexing.encode_points",
     "mine": "babelmix.training.mining._mined",
     "codeswitch": "babelmix.corpus.codeswitch.switch",

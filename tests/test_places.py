@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from babelmix._files import distinct_slugs, place_apart, recorded, slug
 from babelmix.corpus import Corpus
 from babelmix.experiment import Experiment
-from babelmix.experiment.compare import _reference_folder, audit_folders, run_folder
+from babelmix.experiment.folder import audit_folders, reference_folder, run_folder
 from babelmix.training.card import AUDITS, add_audit
 
 
@@ -69,7 +69,7 @@ def test_an_experiment_has_a_folder_for_each_run_reference_and_corpus() -> None:
     # The names that earlier versions gave.
     assert runs[:2] == [Path("runs/mono/seed-3"), Path("runs/hybrid-0.25/seed-3")]
     rows = ["a/b", "a-b", "a/b, translate-test", "a-b, translate-test", "intfloat/multilingual-e5-small"]
-    references = [_reference_folder(experiment, Path(), row) for row in rows]
+    references = [reference_folder(experiment, Path(), row) for row in rows]
     assert len(set(references)) == len(rows)
     assert references[-1] == Path("references/intfloat-multilingual-e5-small")
     test, one, other, plain = (

@@ -15,7 +15,7 @@ from test_train_command_settings import GOLDEN
 
 from babelmix.errors import ConfigError, TrainingError
 from babelmix.experiment.config import parse_experiment
-from babelmix.experiment.setup import refuse_another
+from babelmix.experiment.folder import refuse_another
 from babelmix.training import TrainingData, TrainingSettings, resolve, resolve_for_data, train
 from babelmix.training.checkpoints import resumable
 from babelmix.training.flat import in_sections

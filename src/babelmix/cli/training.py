@@ -161,7 +161,7 @@ def train(
     from babelmix.encoders.kinds import kind_of
     from babelmix.encoders.limits import length_limit
     from babelmix.errors import ConfigError
-    from babelmix.experiment.setup import refuse_overlap
+    from babelmix.experiment.parts import refuse_overlap
     from babelmix.training import TrainingData, make_or_load_start, resolve, resolve_for_data
     from babelmix.training import train as run_training
     from babelmix.training.trainer import MARKERS

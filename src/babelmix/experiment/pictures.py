@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
@@ -18,13 +18,12 @@ from babelmix.errors import ConfigError
 from babelmix.evaluation import Audit
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, save_examples
+from babelmix.experiment.folder import tower_folder
+from babelmix.experiment.parts import Parts
 from babelmix.experiment.results import Entry
-from babelmix.experiment.start import begin_with, tower_folder
+from babelmix.experiment.start import begin_with
 from babelmix.training import train
 from babelmix.training.trainer import checkpoints_of
-
-if TYPE_CHECKING:
-    from babelmix.experiment.setup import Parts
 
 Auditor = Callable[[SentenceTransformer, Sequence[Corpus], str, Path, Experiment], list[Audit]]
 

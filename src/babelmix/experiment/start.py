@@ -19,6 +19,7 @@ from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.token_memory import TokenMemory, remember_tokens
 from babelmix.encoders.towers import with_image_tower
 from babelmix.experiment.config import Experiment
+from babelmix.experiment.folder import tower_folder
 
 
 def start_of(
@@ -60,11 +61,6 @@ def start_of(
     cut_after(encoder, settings.max_seq_length)
     remember_tokens(encoder, memory)
     return encoder
-
-
-def tower_folder(output: Path, seed: int) -> Path:
-    """Where an experiment keeps the encoder whose image tower a seed starts from."""
-    return output / "tower" / f"seed-{seed}" / "model"
 
 
 def begin_with(

@@ -18,7 +18,8 @@ from babelmix.evaluation import Measure, measures
 from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import Experiment
-from babelmix.experiment.setup import Parts, shared
+from babelmix.experiment.jobs import shared
+from babelmix.experiment.parts import Parts
 from babelmix.experiment.start import begin_with
 from babelmix.training import train
 from babelmix.training.settings import changed

