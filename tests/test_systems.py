@@ -163,3 +163,9 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(scored) -> No
         audit_lists({}, corpus)
     assert system.asked == []
     assert checked_metrics(None, 50) == ["mAP@50", "nDCG@10"]
+
+
+def test_lists_are_not_audited_as_exact_scores(scored) -> None:
+    corpus, scores = scored
+    with pytest.raises(AuditError, match="audit_lists"):
+        audit(Lists(corpus, scores), corpus)

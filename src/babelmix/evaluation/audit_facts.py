@@ -1,4 +1,4 @@
-"""What an audit is about: the system, the corpus, how it was counted, and what was found besides the ranks."""
+"""The facts of an audit: the system, the corpus, the settings, and findings that are not ranks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class AuditFacts:
     A fact that does not apply, or that an older version did not keep, is absent from the files and None here.
 
     Args:
-        encoder: the name of the system that is audited.
+        encoder: the name of the audited system.
         encoder_fingerprint: a digest of its weights and settings.
-        prompts: what is put before queries and documents, by kind.
+        prompts: the prompts of queries and documents, by kind.
         prompts_from: why these prompts are used: saved with the encoder, or published with which model.
         max_seq_length: tokens that are read of a text; None: no limit, or not known.
         similarity: `cosine` or `dot`.
         corpus: the name of the corpus.
         fingerprint: a digest of the corpus.
-        mode: how a reader of whole pairs was used.
+        mode: how a matrix of scores was computed.
         queries: the number of queries.
         passages: the number of passages.
         settings: the settings of a system that was trained for a comparison.
-        machine_made: languages whose texts a machine made, by the source's word.
-        protocol: how the corpus's own publication evaluates.
-        left_out: by kind, what the reader could not use.
+        machine_made: languages whose texts are machine-made, according to the source.
+        protocol: the evaluation protocol of the corpus's publication.
+        left_out: the numbers of rows that the reader could not use, by kind.
         excluded: pairs of a query and a passage that is no candidate for it.
         copies: `queries`, `passages`, `pairs`: how often passages have the content of a right answer; and `count_as`.
         precision: `bfloat16`, or the backend that is not torch; None: float32 by torch.
@@ -123,6 +123,6 @@ class AuditFacts:
 
 _NAMES = frozenset(one.name for one in fields(AuditFacts)) - {"extra"}
 _NULL_OF_ENCODERS = ("max_seq_length", "precision")
-"""What is written for every encoder, null where there is none: a finished audit is known by it."""
+"""Facts that are written for every encoder, null if there is none; a finished audit is recognised by them."""
 
 __all__ = ["AuditFacts"]

@@ -304,7 +304,7 @@ BIAS_METRICS: Registry[BiasMetric] = Registry(
 
 
 def own_language(table: RankTable) -> npt.NDArray[np.int64]:
-    """For each query language its index among the passage languages, -1 if it is not there: shape (query languages,)."""
+    """The index of each query language among the passage languages, -1 if it is none; shape (query languages,)."""
     index = {lang: i for i, lang in enumerate(table.passage_langs)}
     return np.array([index.get(lang, -1) for lang in table.query_langs], dtype=np.int64)
 
@@ -312,7 +312,7 @@ def own_language(table: RankTable) -> npt.NDArray[np.int64]:
 def _best_rank_by_language(
     table: RankTable,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Queries with a relevant passage, per language its best rank in the whole pool, -1 if none, and how many there are."""
+    """For each query with a relevant passage: its row, and by language the best rank (-1 for none) and the number of those."""
     query, position = np.unique(table.pair_query, return_inverse=True)
     far = np.iinfo(np.int64).max
     best = np.full((len(query), len(table.passage_langs)), far, dtype=np.int64)
@@ -323,10 +323,14 @@ def _best_rank_by_language(
 
 
 def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
-    """Share of each passage language among the first k answers, by query language.
+    """The share of each passage language in the first k answers, by query language.
+
+    Args:
+        table: the rank table.
+        k: one of the table's `cutoffs`.
 
     Returns:
-        float64, shape (query languages, passage languages); rows sum to 1, or to 0 where no query has an answer.
+        float64, shape (query languages, passage languages); rows sum to 1, or to 0 if no query has an answer.
 
     """
     counts = np.zeros((len(table.query_langs), len(table.passage_langs)))
@@ -335,12 +339,15 @@ def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
 
 
 def crowding(table: RankTable) -> npt.NDArray[np.float64]:
-    """The crowding matrix: how many passages of a language stand above a relevant passage, on average.
+    """The crowding matrix: the mean number of passages of a language that outrank a relevant passage.
+
+    Args:
+        table: the rank table.
 
     Returns:
-        float64, shape (query languages, relevant languages, crowding languages); NaN where a query language has no
-        relevant passage in a language. `[a, b, c]` is read: "queries in a, looking for their answer in b, find this many
-        passages in c before it".
+        float64, shape (query languages, relevant languages, crowding languages). Entry `[a, b, c]` is for queries in a and
+        relevant passages in b: the mean number of passages in c that rank before the relevant passage. NaN if no query in a
+        has a relevant passage in b.
 
     """
     shape = (len(table.query_langs), len(table.passage_langs), len(table.passage_langs))

@@ -36,8 +36,8 @@ class Audit(Result):
 
     Args:
         table: the rank table.
-        measures: all measures by `setting/metric`.
-        estimates: by measure, the macro-average and the cells, with intervals.
+        measures: the measures by `setting/metric`.
+        estimates: for each measure, the macro-average and the cells, with intervals.
 
     """
 
@@ -47,13 +47,17 @@ class Audit(Result):
 
     @classmethod
     def of(cls, table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> Audit:
-        """Compute all measures and intervals of a table."""
+        """Compute the measures and intervals of a table."""
         computed = measures(table, metrics)
         return cls(table, computed, estimates(computed))
 
     @classmethod
     def load(cls, folder: Path, metrics: str | Sequence[str] = DEFAULT) -> Audit:
-        """Read a folder that `save` wrote; metrics may be others than when it was written.
+        """Read a folder that `save` wrote.
+
+        Args:
+            folder: of the audit.
+            metrics: ranking metrics, which may differ from those of the saved audit.
 
         Raises:
             AuditError: the folder is no audit, or damaged.
@@ -105,7 +109,7 @@ class Audit(Result):
         return self.summary()
 
     def summary(self) -> dict[str, Any]:
-        """Everything as JSON-serialisable values: macro-averages, cells, shares, crowding, and what was audited."""
+        """The audit as JSON-serialisable values: its facts, macro-averages, cells, language shares and crowding."""
         shares = bias.language_shares(self.table, SHARE_AT)
         crowding = bias.crowding(self.table)
         return {
@@ -124,7 +128,7 @@ class Audit(Result):
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet`, `queries.parquet`, `metrics.json` and, last, `checksums.json`."""
-        # Without it the folder is unfinished: a kill in between never mixes two audits.
+        # A folder without it is unfinished, so that an interruption never mixes two audits.
         (folder / "metrics.json").unlink(missing_ok=True)
         self.table.save(folder)
         write_json(folder / "metrics.json", self.summary())
@@ -137,7 +141,7 @@ def finished(folder: Path, facts: AuditFacts, metrics: str | Sequence[str] = DEF
     Args:
         folder: of the audit.
         facts: what it must be an audit of; see `babelmix.evaluation.systems.System.facts`.
-        metrics: ranking metrics, which may be others than when it was written.
+        metrics: ranking metrics, which may differ from those of the saved audit.
 
     Returns:
         The audit; None if there is none, if it is damaged, or if it is of another corpus, system or setting.
@@ -190,8 +194,8 @@ def audit(
         The audit; `save` writes it to a folder.
 
     Raises:
-        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or nothing is
-            relevant to anything.
+        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, nothing is
+            relevant to anything, or the system gives ranked lists.
         ConfigError: there is no such metric, or the list of metrics is empty.
 
     Source:
@@ -208,9 +212,13 @@ def audit(
         1.0
 
     """
-    _check_metrics(metrics)
+    metrics = _checked(metrics)
     if isinstance(system, SentenceTransformer):
         system = EncoderSystem(system, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
+    if not isinstance(system, ExactSystem):
+        raise AuditError(
+            f"{system!r} gives no exact scores; measure ranked lists with babelmix.evaluation.audit_lists"
+        )
     return Audit.of(system.rank(corpus, copies=copies), metrics)
 
 
@@ -249,7 +257,7 @@ def audit_both_ways(
         ConfigError: see `audit`.
 
     """
-    _check_metrics(metrics)
+    metrics = _checked(metrics)
     if isinstance(encoder, SentenceTransformer):
         encoder = EncoderSystem(encoder, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
     sides = encoder.embed(corpus)
@@ -260,7 +268,14 @@ def audit_both_ways(
     return Audit.of(there, metrics), Audit.of(back, metrics)
 
 
-def _check_metrics(metrics: str | Sequence[str]) -> None:
-    """Raise before anything is embedded if a metric is unknown, or if there is none."""
-    for name in as_list(metrics, "metrics", empty=False):
+def _checked(metrics: str | Sequence[str]) -> list[str]:
+    """The metrics as a list.
+
+    Raises:
+        ConfigError: a metric is unknown, or there is none.
+
+    """
+    names = as_list(metrics, "metrics", empty=False)
+    for name in names:
         parse_metric(name)
+    return names

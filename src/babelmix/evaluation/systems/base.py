@@ -52,7 +52,7 @@ class ExactSystem(System, Protocol):
             copies: what copies of right answers count as.
 
         Returns:
-            The rank table; its `about` has the system's facts, and what was found besides.
+            The rank table; its `about` has the facts of the system, and findings that are not ranks.
 
         Raises:
             AuditError: the system cannot rank this corpus.
