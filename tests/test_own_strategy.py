@@ -25,6 +25,7 @@ from babelmix.batches import (
     largest_batch,
     strategy,
 )  # fmt: skip
+from babelmix.batches.strategies import WithTextText
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError, PlanError
 from babelmix.experiment import Experiment
@@ -251,6 +252,10 @@ def test_properties_of_strategies() -> None:
     }
     assert alone == {"text_text", "hybrid(0.1, text_text)"}
     assert strategy("mixed").alpha is None
+    with_captions = WithTextText(strategy("one_to_k"), 0.25)
+    assert (with_captions.several_queries, with_captions.draws_text_only) == (True, True)
+    assert not WithTextText(strategy("mono"), 0.0).draws_text_only
+    assert str(with_captions) == "one_to_k with 0.25 text_text"
     assert TrainingSettings(strategy="hybrid(0.5, one_to_k)").several_queries
     assert not TrainingSettings(strategy="cross").several_queries
 

@@ -15,7 +15,9 @@ from babelmix.batches.requests import DrawRequest, PlanFacts
 from babelmix.batches.strategies import STRATEGIES, Strategy, strategy
 
 if TYPE_CHECKING:
-    from babelmix.batches.index import CorpusIndex, RowIndex, clusters_of
+    from babelmix.batches.clusters import clusters_of
+    from babelmix.batches.index import CorpusIndex
+    from babelmix.batches.row_index import RowIndex
     from babelmix.batches.sampler import PlanBatchSampler, batch_sampler
 
 __all__ = [
@@ -39,7 +41,7 @@ __all__ = [
 
 # Loaded at first use: these need torch or polars, and a plan over a `RegularIndex` needs numpy only.
 _HOMES = {
-    "CorpusIndex": "index", "RowIndex": "index", "clusters_of": "index",
+    "CorpusIndex": "index", "RowIndex": "row_index", "clusters_of": "clusters",
     "PlanBatchSampler": "sampler", "batch_sampler": "sampler",
 }  # fmt: skip
 

@@ -11,10 +11,10 @@ import torch
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import SequentialSampler
 
-from babelmix.batches.index import RowIndex
 from babelmix.batches.mixture import Mixture
 from babelmix.batches.plan import BatchPlan
 from babelmix.batches.pool import Ints, PairIndex
+from babelmix.batches.row_index import RowIndex
 from babelmix.batches.strategies import Strategy
 from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.errors import PlanError
