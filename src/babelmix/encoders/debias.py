@@ -27,7 +27,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 
 from babelmix._lists import as_list
 from babelmix.corpus.languages import check_distinct
-from babelmix.encoders.embed import KINDS, encode
+from babelmix.encoders.embed import INPUT_KINDS, encode
 from babelmix.encoders.limits import forget_last_batch
 from babelmix.encoders.removal import METHODS, Embedded, removal_method
 from babelmix.errors import EncoderError
@@ -153,8 +153,8 @@ def _embedded(
 ) -> Embedded:
     asked = {lang: queries[lang] if len(queries.get(lang, ())) >= LEAST else some for lang, some in texts.items()}
     # The same texts with one prompt for both kinds, or none, are embedded alike.
-    alike = asked == dict(texts) and len({encoder.prompts.get(kind) or "" for kind in KINDS}) == 1
-    kinds = dict(zip(KINDS[:1] if alike else KINDS, (asked, texts), strict=False))
+    alike = asked == dict(texts) and len({encoder.prompts.get(kind) or "" for kind in INPUT_KINDS}) == 1
+    kinds = dict(zip(INPUT_KINDS[:1] if alike else INPUT_KINDS, (asked, texts), strict=False))
     vectors, langs = [], []
     for kind, by_lang in kinds.items():
         together = [text for some in by_lang.values() for text in some]

@@ -32,7 +32,8 @@ from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
 from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
 
-KINDS = ("query", "document")
+INPUT_KINDS = ("query", "document")
+"""What a text can be embedded as. Each has its own prompt."""
 _FLUSH_SECONDS = 10.0
 _FLUSH_BYTES = 64 << 20
 _CHUNK = 256
@@ -84,7 +85,7 @@ def encode(
         (1, 8)
 
     """
-    if kind not in KINDS:
+    if kind not in INPUT_KINDS:
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
     texts = [texts] if isinstance(texts, str) else texts
     if not texts:

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from babelmix.encoders.composing import without_composing
 from babelmix.encoders.runtime import runtime_of
-from babelmix.encoders.towers import way_of_pictures
+from babelmix.encoders.towers import picture_modules
 
 _digests: WeakKeyDictionary[torch.nn.Module, dict[str, tuple[Any, hashlib._Hash]]] = WeakKeyDictionary()
 
@@ -90,7 +90,7 @@ def image_fingerprint(encoder: torch.nn.Module) -> str:
         EncoderError: the encoder has no image tower.
 
     """
-    way = way_of_pictures(encoder)
+    way = picture_modules(encoder)
     described = []
     for module in way:
         processor = getattr(module, "processor", None)

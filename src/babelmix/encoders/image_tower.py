@@ -17,8 +17,8 @@ from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
 from babelmix.corpus.images import MAX_PIXELS
+from babelmix.encoders.integrity import load_complete
 from babelmix.encoders.opening import admitted
-from babelmix.encoders.whole import load_whole
 from babelmix.errors import EncoderError, require
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def load_tower(name: str, *, revision: str | None = None, trust_code: bool = Fal
             if kind not in _FAMILIES:
                 raise EncoderError(f"{name}: is a {kind!r}; an image tower is a CLIP or a SigLIP")
             model_class, processor_class = _FAMILIES[kind]
-            model = load_whole(getattr(transformers, model_class), found.folder, name)
+            model = load_complete(getattr(transformers, model_class), found.folder, name)
             processor = getattr(transformers, processor_class).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,9 +11,9 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import hub
+from babelmix.encoders.integrity import check_after_loading, check_before_loading
 from babelmix.encoders.trust import admit, json_files, read_json
 from babelmix.encoders.trust_rules import MODULES
-from babelmix.encoders.whole import check_after_loading, check_before_loading
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
 _ADAPTER = "adapter_config.json"

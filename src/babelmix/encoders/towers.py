@@ -63,7 +63,7 @@ def tower_of(encoder: torch.nn.Module, modality: str) -> list[torch.nn.Module]:
     return list(router.sub_modules[modality])
 
 
-def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
+def picture_modules(encoder: torch.nn.Module) -> list[torch.nn.Module]:
     """All modules that a picture passes: the image tower, and the modules behind both towers, such as those of `debias`.
 
     Raises:
@@ -73,4 +73,4 @@ def way_of_pictures(encoder: torch.nn.Module) -> list[torch.nn.Module]:
     return [*tower_of(encoder, "image"), *list(encoder.children())[1:]]
 
 
-__all__ = ["is_dual", "join_towers", "tower_of", "way_of_pictures", "with_image_tower"]
+__all__ = ["is_dual", "join_towers", "picture_modules", "tower_of", "with_image_tower"]

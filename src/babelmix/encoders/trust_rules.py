@@ -83,7 +83,7 @@ MODEL_TYPES = frozenset(
 )  # fmt: skip
 """Architectures of transformers that encoders use. None of them loads code, other models or packages by name."""
 
-METHODS = frozenset({"forward", "get_text_features", "get_image_features"})
+MODEL_METHODS = frozenset({"forward", "get_text_features", "get_image_features"})
 ATTENTIONS = frozenset({"eager", "sdpa", "flex_attention"})
 DTYPES = frozenset(
     f"{prefix}{name}" for prefix in ("", "torch.") for name in ("float16", "float32", "float64", "bfloat16")
@@ -224,7 +224,7 @@ def _transformer(content: Mapping[str, Any], against: Against) -> Iterator[Objec
     ways = content.get("modality_config", {})
     for key, way in ways.items() if isinstance(ways, dict) else ():
         method = way.get("method") if isinstance(way, dict) else way
-        if not _listed(method, METHODS):
+        if not _listed(method, MODEL_METHODS):
             yield against(f"modality_config.{key}.method", method, "is no method that gives embeddings")
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.nfc import composed
 from babelmix.encoders.composing import composing
-from babelmix.encoders.embed import KINDS
+from babelmix.encoders.embed import INPUT_KINDS
 from babelmix.encoders.limits import length_limit
 
 SAMPLE = 1000
@@ -52,7 +52,7 @@ def tokens_of(
     special = tokenizer.num_special_tokens_to_add(False)
     limit = length_limit(encoder)
     langs: dict[str, dict[str, Any]] = {}
-    for side, kind, table in zip(("queries", "passages"), KINDS, (corpus.queries, corpus.passages), strict=True):
+    for side, kind, table in zip(("queries", "passages"), INPUT_KINDS, (corpus.queries, corpus.passages), strict=True):
         lang_of = np.array(table["lang"].to_pylist(), dtype=object)
         prompt = encoder.prompts.get(kind) or ""
         for lang in sorted(set(lang_of) - {IMAGE}):

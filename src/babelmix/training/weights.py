@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from babelmix._files import replacing_file
-from babelmix.encoders.towers import is_dual, tower_of, way_of_pictures
+from babelmix.encoders.towers import is_dual, picture_modules, tower_of
 from babelmix.errors import DivergedError, TrainingError
 
 
@@ -155,7 +155,7 @@ def freeze_image_tower(encoder: SentenceTransformer) -> None:
         EncoderError: the encoder has no image tower.
 
     """
-    for module in way_of_pictures(encoder):
+    for module in picture_modules(encoder):
         module.requires_grad_(False)
 
 

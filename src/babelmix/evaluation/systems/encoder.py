@@ -13,7 +13,7 @@ from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
-from babelmix.encoders.embed import KINDS
+from babelmix.encoders.embed import INPUT_KINDS
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.limits import length_limit
 from babelmix.encoders.origin import origin_of
@@ -118,7 +118,7 @@ class EncoderSystem:
             *(
                 self._embedded(table, kind, side)
                 for table, kind, side in zip(
-                    (corpus.queries, corpus.passages), KINDS, ("queries", "passages"), strict=True
+                    (corpus.queries, corpus.passages), INPUT_KINDS, ("queries", "passages"), strict=True
                 )
             )
         )

@@ -112,7 +112,7 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
             check_adapters(module.model, name)
 
 
-def load_whole(kind: Any, folder: Path, name: str) -> Any:
+def load_complete(kind: Any, folder: Path, name: str) -> Any:
     """Load a transformers model, or one tower of it, and check that all its weights are there.
 
     Args:
@@ -305,4 +305,4 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-__all__ = ["check_after_loading", "check_before_loading", "load_whole", "weight_files"]
+__all__ = ["check_after_loading", "check_before_loading", "load_complete", "weight_files"]
