@@ -1,4 +1,4 @@
-"""Encoders: loading by name, the offline weights, static encoders, and encoding every text once."""
+"""Encoders: load or make one by name, encode texts and pictures with it, take language out of its embeddings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KNOWN", "encode", "fingerprint", "load_encoder", "load_model"]
 
-# Loaded on first use: sentence-transformers takes seconds to import, and `babelmix data` does without it.
+# Imported on first use: sentence-transformers takes seconds to import, and `babelmix data` does not need it.
 _HOMES = {"encode": "embed", "fingerprint": "fingerprints", "load_encoder": "loading", "load_model": "loading"}
 
 

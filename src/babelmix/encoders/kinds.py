@@ -1,4 +1,4 @@
-"""The kinds of encoders, and what the rest of babelmix needs to know of each.
+"""The kinds of encoders, and what the rest of babelmix needs to know about each.
 
 | kind | a name of it | what it is |
 |---|---|---|
@@ -6,8 +6,8 @@
 | `dual` | `tiny-clip`, `IMAGE+TEXT` | a text tower beside an image tower |
 | `model` | everything else | a folder, a hub name, or `e5-small-offline` |
 
-`kind_named` tells the kind of a name, before anything is loaded. `kind_of` tells the kind of an encoder in memory: a folder
-that holds a static encoder has a name of the kind `model`, and what is loaded from it is of the kind `static`.
+`kind_named` finds the kind of a name, before anything is loaded. `kind_of` finds the kind of an encoder in memory. They can
+differ: the name of a folder is of the kind `model`, and the encoder in it may be `static`. `extend.encoder` adds a kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from babelmix.encoders.token_memory import TokenMemory
 from babelmix.errors import ConfigError, EncoderError
 
 MODEL = "model"
-"""The kind of a name that no other kind claims."""
+"""The kind of all names that no other kind matches."""
 
 LEARNING_RATE = 2e-5
 TEMPERATURE = 0.05
@@ -75,24 +75,25 @@ class EncoderKind:
     """One kind of encoder.
 
     Args:
-        name: the kind's name in `KINDS`.
+        name: its name in `KINDS`.
         matches: whether a name asks for an encoder of this kind.
         load: loads such an encoder by its name.
-        recognises: whether an encoder in memory is of this kind, by its modules; None: only if this kind has loaded it.
-        make: makes an encoder from training texts; None where there is nothing to make.
-        pretrained: whether an encoder of this name has weights that were trained; one without is only made, not loaded.
-        reset: gives new random weights, drawn with a seed, to the parts that a name says are random.
-        learning_rate: the default for an encoder, the name of what it started from, and whether its image tower is locked.
+        recognises: whether an encoder in memory is of this kind, by its modules. None: it is if this kind loaded it.
+        make: makes an encoder from training texts; None if encoders of this kind are only loaded.
+        pretrained: whether an encoder of this name has trained weights. One that has none must be made.
+        reset: draws new weights, with a seed, for the parts that are random according to the name.
+        learning_rate: the default of training, from an encoder, the name that it was made by, and whether its image tower is
+            locked.
         temperature: the default of training.
-        batch_size: texts a forward pass in encoding.
-        stored: whether embeddings are kept in the user's cache; not where encoding is faster than a disk.
-        checkpoints: whether training writes checkpoints unless told; not where a step is as short as writing one.
-        has_layers: whether there are layers behind the token vectors: LoRA, GradCache, frozen token vectors, gradient
-            checkpointing and bfloat16 are only for those.
-        sparse_gradients: whether training updates only the rows of the tokens in a batch.
-        many_processes: whether several processes can share its training.
-        has_image_tower: whether it embeds pictures by a tower of their own.
-        device: the torch device of an encoder that was made here; None: the best there is.
+        batch_size: texts per forward pass in encoding.
+        stored: whether embeddings are kept in the user's cache. This is not worth it if encoding is faster than a disk.
+        checkpoints: whether training writes checkpoints by default. This is not worth it if steps are very short.
+        has_layers: whether there are layers after the token vectors. LoRA, GradCache, frozen token vectors, gradient
+            checkpointing and bfloat16 need layers.
+        sparse_gradients: whether a training step updates only the vectors of the tokens in its batch.
+        many_processes: whether several processes can share the training.
+        has_image_tower: whether pictures have a tower of their own.
+        device: the torch device of an encoder that was made from texts; None: the best there is.
 
     """
 
@@ -132,7 +133,7 @@ def kind_named(name: str) -> EncoderKind:
     """The kind of encoder that a name asks for.
 
     Args:
-        name: see `load_encoder`.
+        name: the name of an encoder, see `load_encoder`.
 
     Example:
         >>> kind_named("static:bert-base-multilingual-cased").name, kind_named("tiny+static").name
@@ -146,7 +147,17 @@ def kind_named(name: str) -> EncoderKind:
 
 
 def kind_of(encoder: torch.nn.Module) -> EncoderKind:
-    """The kind of an encoder in memory: told by its modules, or else the kind that loaded it."""
+    """The kind of an encoder in memory: by its modules, or else the kind that loaded it.
+
+    Args:
+        encoder: any encoder.
+
+    Example:
+        >>> from babelmix.encoders import static
+        >>> kind_of(static.from_scratch(["a dog", "ein Hund"], dimension=8)).batch_size
+        256
+
+    """
     for name in _BY_MODULES:
         kind = KINDS[name]
         if kind.recognises is not None and kind.recognises(encoder):
@@ -208,19 +219,22 @@ def make_encoder(
     trust_code: bool = False,
     memory: TokenMemory | None = None,
 ) -> SentenceTransformer:
-    """Make an encoder from training texts: one without weights, or one whose vocabulary is pruned to the texts.
+    """Make an encoder from training texts: one with random weights, or one whose vocabulary is pruned to the texts.
 
     Args:
-        name: of a kind that makes encoders, as in `static`, `static-e5`, `tiny-clip`, `tiny+static`.
+        name: a name of a kind that makes encoders, such as `static`, `static-e5`, `tiny-clip` or `tiny+static`.
         texts: the training texts; None: keep the whole vocabulary of a pretrained encoder.
-        vocabulary: pieces of a learned vocabulary at most; None: the kind's default.
-        dimension: of embeddings where the encoder leaves it open; None: the kind's default.
-        seed: of random weights.
+        vocabulary: the largest number of pieces of a learned vocabulary; None: the kind's default.
+        dimension: the dimension of embeddings, if the encoder leaves it open; None: the kind's default.
+        seed: the seed of random weights. `static` always starts with the vectors of seed 0.
         trust_code: see `load_encoder`.
-        memory: filled with the token ids of the texts where they are found anyway.
+        memory: is filled with the token ids of the texts, if they are needed anyway.
+
+    Returns:
+        The encoder.
 
     Raises:
-        EncoderError: nothing is made under this name, or the encoder cannot be made.
+        EncoderError: encoders of this name are loaded, not made, or the encoder cannot be made.
 
     Example:
         >>> encoder = make_encoder("static", ["a dog", "ein Hund", "a cat", "eine Katze"], dimension=8)

@@ -1,9 +1,10 @@
-"""Encoders by name: everything is a `SentenceTransformer` with prompts for queries and passages."""
+"""Load encoders by name. Every encoder is a `SentenceTransformer` with prompts for queries and passages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
@@ -13,7 +14,7 @@ from babelmix.encoders.origin import Origin, origin_of, remember
 
 
 def load_encoder(
-    name: str,
+    name: str | Path,
     *,
     device: str | None = None,
     max_seq_length: int | None = None,
@@ -54,6 +55,7 @@ def load_encoder(
         ((1, 8), 'query: ')
 
     """
+    name = str(name)
     kind = kind_named(name)
     check_backend(backend)
     if backend not in ("auto", "torch"):

@@ -1,4 +1,4 @@
-"""Saved encoders: a folder, a model of the hub, or `e5-small-offline`."""
+"""Load saved encoders: a folder, a model of the hub, or `e5-small-offline`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_saved(name: str, *, device: str | None, revision: str | None, trust_cod
     Args:
         name: a folder, a hub name, or `e5-small-offline`.
         device: a torch device; None: the best there is.
-        revision: of a hub model.
+        revision: branch, tag or commit of a hub model.
         trust_code: see `load_encoder`.
 
     Raises:

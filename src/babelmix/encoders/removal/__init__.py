@@ -67,14 +67,14 @@ class RemovalMethod:
 
         Args:
             name: of the method, for messages.
-            rank: what was asked for; 0: the default.
+            rank: the rank that the user gave; 0: the default.
             langs: the number of languages.
 
         Returns:
             The rank; 0 for a method without rank.
 
         Raises:
-            ArgumentError: the method has no rank, and one was asked for.
+            ArgumentError: the method has no rank, and one is given.
 
         """
         if self.usual_rank is not None:
