@@ -18,7 +18,14 @@ COPIED = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing
 
 MODULES = {
     "corpus": ("corpus", "corpus.images", "corpus.leaks"),
-    "encoders": ("encoders", "encoders.static", "encoders.debias", "encoders.uniter"),
+    "encoders": (
+        "encoders",
+        "encoders.kinds",
+        "encoders.static",
+        "encoders.debias",
+        "encoders.removal",
+        "encoders.uniter",
+    ),  # fmt: skip
     "batches": ("batches", "batches.strategies"),
     "training": ("training",),
     "evaluation": (

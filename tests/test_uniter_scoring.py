@@ -103,7 +103,7 @@ def test_the_mode_of_every_module_is_restored() -> None:
 def test_scores_that_cannot_be_given() -> None:
     model, found = small(), images(3)
     first = np.zeros((len(TEXTS), 3), dtype=np.float32)
-    with pytest.raises(EncoderError, match="no use for first-stage"):
+    with pytest.raises(EncoderError, match="leave first-stage scores out"):
         score_matrix(model, TEXTS, found, first_stage=first)
     rerank = {"mode": "rerank-topk", "first_stage": first}
     for changed, match in (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import parallel_corpus
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.dense import Dense
@@ -20,6 +21,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from babelmix.encoders import encode, fingerprint, load_encoder
 from babelmix.encoders.origin import origin_of
 from babelmix.errors import EncoderError
+from babelmix.evaluation import audit
+from babelmix.evaluation.run import is_finished
+from babelmix.evaluation.systems import EncoderSystem
 
 QUERY = "encoder.layer.1.attention.self.query.weight"
 Tensors = dict[str, torch.Tensor]
@@ -48,11 +52,11 @@ def rewrite(folder: Path, changed: Callable[[Tensors], Tensors]) -> None:
         (lambda t: {k: v for k, v in t.items() if "layer.1" not in k}, r"lack .*, .*, .* and 13 more"),
         (
             lambda t: {k.replace("layer.1.", "layer.7."): v for k, v in t.items()},
-            r"without a place for it, encoder.layer.7",
+            r"without a place in the model, encoder.layer.7",
         ),
         (
             lambda t: t | {"encoder.layer.2.output.dense.bias": torch.zeros(32)},
-            "without a place for it, encoder.layer.2",
+            "without a place in the model, encoder.layer.2",
         ),
         (lambda t: t | {QUERY: torch.zeros(32, 16)}, rf"other shapes: {QUERY} \(32, 16\), not \(32, 32\)"),
         (
@@ -135,7 +139,7 @@ def test_a_modules_claims_are_compared_too(tiny_bert: Path, tmp_path: Path) -> N
 def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
     for file in folder.glob("token*"):
         file.unlink()
-    with pytest.raises(EncoderError, match="its tokenizer knows no words; the folder lacks the tokenizer's files"):
+    with pytest.raises(EncoderError, match="its tokenizer has no vocabulary; the folder lacks the tokenizer's files"):
         load_encoder(str(folder))
 
 
@@ -146,7 +150,7 @@ def test_tokens_beyond_the_embeddings_are_refused(folder: Path) -> None:
         lambda t: t | {"embeddings.word_embeddings.weight": t["embeddings.word_embeddings.weight"][:50].contiguous()},
     )
     with pytest.raises(
-        EncoderError, match=r"its tokenizer gives numbers up to 111 \('59'\), and its embeddings have 50 rows"
+        EncoderError, match=r"its tokenizer has ids up to 111 \('59'\), but there are 50 token embeddings"
     ):
         load_encoder(str(folder))
 
@@ -163,7 +167,7 @@ def test_a_static_encoders_tokens_beyond_its_table_are_refused(tiny_static, tmp_
 def test_weights_that_are_cut_off_are_one_sentence(folder: Path, cut: int) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:cut])
-    with pytest.raises(EncoderError, match=r"model\.safetensors: cannot be read as weights and nothing else") as error:
+    with pytest.raises(EncoderError, match=r"model\.safetensors: cannot be read as weights only") as error:
         load_encoder(str(folder))
     assert "\n" not in str(error.value)
 
@@ -217,6 +221,15 @@ def test_prompts_can_be_given(tmp_path: Path, tiny_bert: Path) -> None:
     assert (again.prompts["query"], again.prompts["document"]) == ("query: ", "passage: ")
     found = [origin_of(one) for one in (encoder, again)]
     assert [one and one.prompts for one in found] == ["given to load_encoder", "saved with the encoder"]
+    done = audit(again, parallel_corpus(items=6), name="again", store=False)
+    assert done.table.about.prompts_from == "saved with the encoder"
+    done.save(tmp_path / "audit")
+    about = json.loads((tmp_path / "audit" / "metrics.json").read_text())["about"]
+    assert about["prompts_from"] == "saved with the encoder"
+    # An audit that was saved before there was this fact still counts as finished.
+    facts = EncoderSystem(again, "again").facts(parallel_corpus(items=6))
+    assert is_finished(tmp_path / "audit", facts)
+    assert facts.prompts_from is None
 
 
 def test_who_opens_an_e5_without_its_prompts_is_told_once(tiny_bert: Path, tmp_path: Path, capsys) -> None:

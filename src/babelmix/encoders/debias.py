@@ -128,7 +128,7 @@ def debiased(
     texts = {lang: as_list(some, f"texts in {lang}", EncoderError) for lang, some in texts.items()}
     asked = {lang: as_list(some, f"queries in {lang}", EncoderError) for lang, some in (queries or {}).items()}
     if len(texts) < 2:
-        raise EncoderError(f"there are texts in {len(texts)} languages; what languages differ in needs two or more")
+        raise EncoderError(f"there are texts in {len(texts)} languages; two or more are needed")
     for lang, some in texts.items():
         if len(some) < LEAST:
             raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")

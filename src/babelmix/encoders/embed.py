@@ -203,7 +203,7 @@ def encode_batch(
                 raise EmbeddingError(_why_not_embedded(encoder, method, batch, error)) from error
             raise EncoderError(f"the encoder cannot embed pictures ({first_line(error)}); {advice}") from error
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(batch):
-            raise EncoderError("the encoder does not give one vector a text")
+            raise EncoderError("the encoder does not return one vector per text")
         parts.append((rows, vectors))
     if len(parts) == 1:
         return parts[0][1]

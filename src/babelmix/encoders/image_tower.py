@@ -154,8 +154,8 @@ def check_resized(modules: Iterable[Any], picture: Image) -> None:
         width, height = picture.size
         if edge * edge * max(width, height) > MAX_PIXELS * min(width, height):
             raise EncoderError(
-                f"a picture of {width:,} x {height:,} pixels would be scaled to {edge} at its shorter side, which is more than "
-                f"{MAX_PIXELS:,} pixels; cut it"
+                f"a picture of {width:,} x {height:,} pixels would be scaled to {edge} at its shorter side, to more than "
+                f"{MAX_PIXELS:,} pixels; crop it"
             )
 
 

@@ -103,7 +103,7 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
             files = getattr(tokenizer, "vocab_files_names", None)
             if files and len(known) <= len({*tokenizer.all_special_tokens, *tokenizer.added_tokens_encoder}):
                 raise EncoderError(
-                    f"{name}: its tokenizer knows no words; the folder lacks the tokenizer's files "
+                    f"{name}: its tokenizer has no vocabulary; the folder lacks the tokenizer's files "
                     f"({', '.join(sorted(set(files.values())))})"
                 )
             table = word_table(module.model)
@@ -175,7 +175,7 @@ def _sizes_of(files: Iterable[Path], where: str) -> dict[str, int]:
             else:
                 sizes |= {key: tensor.numel() for key, tensor in _pickled(file).items()}
         except Exception as error:  # both readers raise many types
-            raise EncoderError(f"{where}: cannot be read as weights and nothing else ({first_line(error)})") from error
+            raise EncoderError(f"{where}: cannot be read as weights only ({first_line(error)})") from error
     return sizes
 
 
@@ -207,9 +207,7 @@ def _numbers(content: Any, above: str = "") -> Iterator[tuple[str, str, int]]:
 def _check_claims(content: Mapping[str, Any], tensors: int, where: str, file: str) -> None:
     for path, key, value in _numbers(content):
         if key in _LAYERS and value > max(tensors, 2):
-            raise EncoderError(
-                f"{where}, {path} = {value}: {file} has {tensors} tensors, which is not enough for that"
-            )
+            raise EncoderError(f"{where}, {path} = {value}: {file} has {tensors} tensors, which is too few for that")
         if key in _POSITIONS and value > _MOST_POSITIONS:
             raise EncoderError(f"{where}, {path} = {value}: no model has more than {_MOST_POSITIONS:,} positions")
         if key == "num_labels" and value > _MOST_LABELS:
@@ -221,7 +219,7 @@ def _check_products(content: Mapping[str, Any], numbers: int, where: str, file: 
         sizes = [content[key] for key in keys if isinstance(content.get(key), int)]
         if sizes and min(sizes) > 0 and _product(sizes) > numbers:
             said = " x ".join(f"{key} {size}" for key, size in zip(keys, sizes, strict=False))
-            raise EncoderError(f"{where}, {said}: {file} has {numbers:,} numbers, which is not enough for that")
+            raise EncoderError(f"{where}, {said}: {file} has {numbers:,} numbers, which is too few for that")
 
 
 def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
@@ -241,7 +239,7 @@ def _check_names(folder: Path, numbers: int, name: str, where: str) -> set[str]:
     wanted = sum(parameter.numel() for parameter in model.parameters())
     if wanted > _MOST_SPARE * numbers + _LEAST_NUMBERS:
         raise EncoderError(
-            f"{where}: says {wanted:,} numbers, and the weights beside it are {numbers:,}; one of both is wrong"
+            f"{where}: describes {wanted:,} weights, but the files have {numbers:,}; one of them is wrong"
         )
     parameters = {key for key, _ in model.named_parameters()}
     twice = bool(getattr(model.config, "is_encoder_decoder", False))
@@ -263,15 +261,15 @@ def _refuse(where: str, missing: list[str], foreign: list[str], shapes: list[str
         f"{what} {_some(keys)}"
         for what, keys in (
             ("lack", missing),
-            ("hold, without a place for it,", foreign),
+            ("have, without a place in the model,", foreign),
             ("have other shapes:", shapes),
         )
         if keys
     ]
     if said:
         raise EncoderError(
-            f"{where}: the weights beside it {'; they '.join(said)}; the folder is damaged, or the configuration is another "
-            "model's"
+            f"{where}: the weights beside it {'; they '.join(said)}; the folder is damaged, or the configuration belongs to "
+            "another model"
         )
 
 
@@ -295,8 +293,8 @@ def _check_ids(vocabulary: Mapping[str, int], rows: int, name: str) -> None:
     last = max(vocabulary, key=lambda token: vocabulary[token], default=None)
     if last is not None and vocabulary[last] >= rows:
         raise EncoderError(
-            f"{name}: its tokenizer gives numbers up to {vocabulary[last]} ({last!r}), and its embeddings have {rows} rows; "
-            "tokenizer and weights are of different models"
+            f"{name}: its tokenizer has ids up to {vocabulary[last]} ({last!r}), but there are {rows} token embeddings; "
+            "tokenizer and weights belong to different models"
         )
 
 

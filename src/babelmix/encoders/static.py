@@ -187,7 +187,9 @@ def _pruned(tokenizer: Tokenizer, kept: npt.NDArray[np.int64]) -> Tokenizer:
     """A copy of a Unigram tokenizer with only these pieces, among them all special tokens. Ids are renumbered in order."""
     description: dict[str, Any] = json.loads(tokenizer.to_str())
     if description["model"]["type"] != "Unigram":
-        raise EncoderError(f"a vocabulary of type {description['model']['type']} cannot be pruned; Unigram can")
+        raise EncoderError(
+            f"a vocabulary of type {description['model']['type']} cannot be pruned; only a Unigram vocabulary can"
+        )
     pieces = description["model"]["vocab"]
     number = {pieces[old][0]: new for new, old in enumerate(kept)}
     description["model"]["unk_id"] = number[pieces[description["model"]["unk_id"]][0]]

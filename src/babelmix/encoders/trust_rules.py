@@ -165,7 +165,7 @@ def objections_to(file: str, content: Any) -> Iterator[Objection]:
     if name == "config_sentence_transformers.json":
         kind = content.get("model_type", "SentenceTransformer")
         if kind != "SentenceTransformer":
-            yield against("model_type", kind, "is no encoder that gives one vector a text")
+            yield against("model_type", kind, "is no encoder that returns one vector per text")
     elif name.startswith("sentence_") and name.endswith("_config.json"):
         yield from _transformer(content, against)
     elif name == "adapter_config.json":

@@ -127,7 +127,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises any of many types
-        raise EncoderError(f"{path}: cannot be read as weights and nothing else ({first_line(error)})") from error
+        raise EncoderError(f"{path}: cannot be read as weights only ({first_line(error)})") from error
     if not isinstance(found, Mapping) or not found:
         raise EncoderError(f"{path}: is not a state dict of weights by name")
     for name, value in found.items():
@@ -144,7 +144,7 @@ def _with_own_names(state: dict[str, torch.Tensor], path: Path) -> dict[str, tor
         head, _, last = name.rpartition(".")
         name = f"{head}.{_OLD_NAMES.get(last, last)}" if head else name
         if name in own:
-            raise EncoderError(f"{path}, {given}: is there twice, under another name too")
+            raise EncoderError(f"{path}, {given}: occurs twice, under two names")
         if name not in _BUFFERS:
             own[name] = tensor.float() if tensor.is_floating_point() else tensor
     for copy, original in _TIED.items():
@@ -161,14 +161,14 @@ def _filled(model: Uniter, state: dict[str, torch.Tensor], path: Path) -> Uniter
     given = {name.partition(".")[0] for name in state}
     new = tuple(head for head in _HEADS if head not in given)
     if "itm_output" in new and "rank_output" in new:
-        raise EncoderError(f"{path}: has neither itm_output nor rank_output, so that it cannot tell which pairs match")
+        raise EncoderError(f"{path}: has neither itm_output nor rank_output, so it cannot score pairs")
     missing = [name for name in wanted if name not in state and name.partition(".")[0] not in new]
     foreign = [name for name in state if name not in wanted]
     if missing or foreign:
-        said = [f"lacks {_some(missing)}"] * bool(missing) + [f"has {_some(foreign)}, which UNITER has not"] * bool(
-            foreign
-        )
-        raise EncoderError(f"{path}: {' and '.join(said)}; is it a UNITER checkpoint, and the configuration its own?")
+        said = [f"lacks {_some(missing)}"] * bool(missing) + [
+            f"has {_some(foreign)}, which UNITER does not have"
+        ] * bool(foreign)
+        raise EncoderError(f"{path}: {' and '.join(said)}; use a UNITER checkpoint with its own configuration")
     for name, tensor in state.items():
         if tensor.shape != wanted[name].shape:
             raise EncoderError(

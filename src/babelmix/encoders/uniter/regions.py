@@ -190,7 +190,7 @@ def _check_bounds(path: Path, boxes: Floats, conf: Floats | None, labels: Floats
     if boxes.min() < -_SLACK or boxes.max() > 1 + _SLACK:
         raise EncoderError(f"{path}, norm_bb: is not in [0, 1]; divide boxes by the image's width and height")
     if np.abs(boxes[:, 2:4] - boxes[:, :2] - boxes[:, 4:6]).max() > _SLACK:
-        raise EncoderError(f"{path}, norm_bb: width and height are not right less left and bottom less top")
+        raise EncoderError(f"{path}, norm_bb: width and height are not right - left and bottom - top")
     if conf is not None and (conf.min() < -_SLACK or conf.max() > 1 + _SLACK):
         raise EncoderError(f"{path}, conf: is not in [0, 1]")
     if labels is not None and (labels.min() < -_SLACK or np.abs(labels.sum(axis=1) - 1).max() > 5 * _SLACK):

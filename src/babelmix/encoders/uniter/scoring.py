@@ -154,7 +154,7 @@ def score_matrix(
         raise EncoderError(f"there are {shape[0]} texts and {shape[1]} images: nothing to score")
     if mode == "full":
         if first_stage is not None:
-            raise EncoderError("mode 'full' reads every pair and has no use for first-stage scores")
+            raise EncoderError("mode 'full' reads every pair; leave first-stage scores out")
         scores = _full(model, texts, regions, batch_size)
         return UniterScores(scores, mode, None, None, scores.size, time.perf_counter() - started)
     if mode != "rerank-topk":
@@ -164,7 +164,7 @@ def score_matrix(
     if k < 1:
         raise EncoderError(f"the best {k} answers of each query cannot be read")
     if first_stage is None:
-        raise EncoderError("mode 'rerank-topk' needs first-stage scores: of a dual encoder, for instance")
+        raise EncoderError("mode 'rerank-topk' needs first-stage scores, such as those of a dual encoder")
     if first_stage.shape != shape or not np.isfinite(first_stage).all():
         raise EncoderError(f"first-stage scores are not finite numbers of shape {shape}, but of {first_stage.shape}")
     by_query = first_stage if query == "text" else first_stage.T

@@ -115,7 +115,7 @@ def learn_vocabulary(texts: str | Iterable[str], size: int, *, lowercase: bool =
     texts = [texts] if isinstance(texts, str) else texts
     room = size - len(SPECIAL)
     if room < 2:
-        raise EncoderError(f"a vocabulary of {size} has no room beside {len(SPECIAL)} special tokens")
+        raise EncoderError(f"a vocabulary of {size} has no room for pieces beside {len(SPECIAL)} special tokens")
     tokenizer = _tokenizer({"[UNK]": 0}, lowercase)
     words: Counter[str] = Counter()
     for text in texts:
