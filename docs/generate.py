@@ -25,7 +25,7 @@ MODULES = {
         "encoders.debias",
         "encoders.removal",
         "encoders.uniter",
-    ),  # fmt: skip
+    ),
     "batches": ("batches", "batches.strategies"),
     "training": ("training",),
     "evaluation": (
