@@ -104,12 +104,12 @@ def test_a_pooler_that_is_not_there_is_the_same_each_time(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("num_hidden_layers", 1_000_000, "has 39 tensors, which is not enough"),
+        ("num_hidden_layers", 1_000_000, "has 39 tensors, which is too few"),
         ("max_position_embeddings", 10**11, "no model has more than 20,000,000 positions"),
         ("num_labels", 10**9, "no encoder has more than 100,000 labels"),
-        ("vocab_size", 10**9, "says 32,000,0.* numbers, and the weights beside it are"),
-        ("hidden_size", 10**6, "says .* numbers, and the weights beside it are"),
-        ("intermediate_size", 10**8, "says .* numbers, and the weights beside it are"),
+        ("vocab_size", 10**9, "describes 32,000,0.* weights, but the files have"),
+        ("hidden_size", 10**6, "describes .* weights, but the files have"),
+        ("intermediate_size", 10**8, "describes .* weights, but the files have"),
         ("num_attention_heads", 3, "cannot be loaded as an encoder"),
         ("hidden_size", 0, "cannot be loaded as an encoder"),
         ("hidden_size", "many", "cannot be loaded as an encoder"),
@@ -159,7 +159,7 @@ def test_a_static_encoders_tokens_beyond_its_table_are_refused(tiny_static, tmp_
     tiny_static.save_pretrained(str(tmp_path / "m"), create_model_card=False)
     weights = next((tmp_path / "m").rglob("model.safetensors"))
     save_file({"embedding.weight": load_file(weights)["embedding.weight"][:20].contiguous()}, weights)
-    with pytest.raises(EncoderError, match="its embeddings have 20 rows"):
+    with pytest.raises(EncoderError, match="there are 20 token embeddings"):
         load_encoder(str(tmp_path / "m"))
 
 
