@@ -173,15 +173,20 @@ def test_names_of_own_strategies_are_checked() -> None:
 def test_a_request_that_was_not_listed_is_checked_when_it_is_drawn() -> None:
     @dataclass(frozen=True)
     class Late(Pivot):
+        size: int = 41
+
         def requests(self, facts: PlanFacts) -> Iterator[DrawRequest]:
             return iter(())
 
         def request(self, facts: PlanFacts, step: int) -> DrawRequest:
-            return DrawRequest("mono", "same", "late batches", lang="de", size=41)
+            return DrawRequest("mono", "same", "late batches", lang="de", size=self.size)
 
     plan = BatchPlan(parallel_corpus(40), Late(), 8)
     with pytest.raises(PlanError, match="late batches in de: 40 distinct items are fewer than a batch of 41"):
         plan[0]
+    for size in (0, 7):
+        with pytest.raises(PlanError, match=f"late batches: {size} items cannot be shared by 2 ranks"):
+            BatchPlan(parallel_corpus(40), Late(size=size), 8, world_size=2)[0]
 
 
 @pytest.mark.parametrize(

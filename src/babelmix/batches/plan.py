@@ -69,13 +69,9 @@ class BatchPlan:
             raise PlanError(f"the language temperature must be 0 (uniform) or more, not {language_temperature}")
         if steps is not None and steps < 1:
             raise PlanError(f"a run has at least one step, not {steps}")
-        self.index, self.strategy, self.batch_size, self.steps = (
-            index_of(data),
-            parse_strategy(strategy),
-            batch_size,
-            steps,
-        )
-        self.seed, self.language_temperature, self.world_size = seed, language_temperature, world_size
+        self.index, self.strategy = index_of(data), parse_strategy(strategy)
+        self.batch_size, self.world_size, self.steps = batch_size, world_size, steps
+        self.seed, self.language_temperature = seed, language_temperature
         self.facts = PlanFacts(self.index, batch_size, seed, language_temperature, world_size, steps)
         self._pools: dict[DrawRequest, Pool] = {}
         for request in self.strategy.requests(self.facts):
@@ -113,9 +109,23 @@ class BatchPlan:
         """
         if request not in self._pools:
             pool = self._make_pool(request)
-            _check_size(pool, request, self.batch_size)
+            self._check_size(pool, request)
             self._pools[request] = pool
         return self._pools[request]
+
+    def _check_size(self, pool: Pool, request: DrawRequest) -> None:
+        size = self.batch_size if request.size is None else request.size
+        if size < 1 or size % self.world_size:
+            raise PlanError(
+                f"{request.what}: {size} items cannot be shared by {self.world_size} ranks: use a multiple"
+            )
+        if len(pool) < size:
+            where = "" if request.lang is None else f" in {request.lang}"
+            have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
+            raise PlanError(
+                f"{request.what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {size}; use a smaller "
+                "batch size, more data, or leave the language out"
+            )
 
     def _make_pool(self, request: DrawRequest) -> Pool:
         weights = self.facts.language_weights
@@ -182,17 +192,6 @@ def index_of(data: PairIndex | Corpus) -> PairIndex:
     if not isinstance(data, Corpus):
         raise PlanError(f"a plan draws from a Corpus or an index such as RegularIndex, not from {type(data).__name__}")
     return CorpusIndex(data)
-
-
-def _check_size(pool: Pool, request: DrawRequest, batch_size: int) -> None:
-    size = request.size or batch_size
-    if len(pool) < size:
-        where = "" if request.lang is None else f" in {request.lang}"
-        have = "" if pool.largest_source is None else f"the largest source {pool.largest_source!r} has "
-        raise PlanError(
-            f"{request.what}{where}: {have}{len(pool)} distinct items are fewer than a batch of {size}; use a smaller "
-            "batch size, more data, or leave the language out"
-        )
 
 
 def largest_batch(data: PairIndex | Corpus, strategy: Strategy | str, limit: int = 1 << 16) -> int:

@@ -1,4 +1,4 @@
-"""The two records between a plan and its strategy: the plan tells its facts, the strategy asks for rows."""
+"""The two records between a plan and its strategy: the facts that the plan gives, and the request that the strategy returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PoolKind = Literal["same", "different", "renderings", "paired", "translations"]
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """What a strategy wants for one step: so many rows from one pool of the index.
+    """What a strategy needs for one step: some rows of one pool of the index.
 
     Args:
         kind: the kind of the batch, see `Batch.kind`. A strategy of your own may have a kind of its own.
@@ -35,7 +35,7 @@ class DrawRequest:
         query_langs: for the pool `different`, the languages that queries may be in. None: all.
         passage_langs: for the pool `different`, the languages that passages may be in. None: all.
         k: for the pool `renderings`, the number of languages. None: all of the index.
-        size: the number of distinct clusters to draw. None: the batch size.
+        size: the number of distinct clusters to draw, a multiple of the ranks. None: the batch size.
 
     Raises:
         PlanError: there is no such pool, or the pool does not take one of the arguments.
@@ -128,8 +128,8 @@ class PlanFacts:
             self._draws[chosen] = Categorical(self.language_weights[[self.langs.index(lang) for lang in chosen]])
         return chosen[self._draws[chosen].one(self.chance(step, "language"))]
 
-    def clusters_of(self, texts: int) -> int:
-        """How many clusters of so many texts each fill a batch: at least two, and a multiple of the ranks."""
+    def clusters_per_batch(self, texts: int) -> int:
+        """The number of clusters that fill a batch if each has so many texts: at least two, and a multiple of the ranks."""
         # A batch of one cluster has no negatives.
         least = 2 if self.world_size == 1 else 1
         return max(self.batch_size // (texts * self.world_size), least) * self.world_size

@@ -67,7 +67,7 @@ class OneToK(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        return _request(self.k, facts.clusters_of(self.k or facts.max_renderings or 1))
+        return _request(self.k, facts.clusters_per_batch(self.k or facts.max_renderings or 1))
 
     @property
     def several_queries(self) -> bool:

@@ -23,7 +23,7 @@ class Paired(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        return _request(facts.clusters_of(2))
+        return _request(facts.clusters_per_batch(2))
 
 
 @lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ class TextText(Strategy):
 
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
         """See `Strategy.request`."""
-        return _request(facts.clusters_of(2))
+        return _request(facts.clusters_per_batch(2))
 
     @property
     def draws_text_only(self) -> bool:
