@@ -164,6 +164,7 @@ def targets() -> dict[str, Target]:
     from babelmix.search.service import Keys
     from babelmix.search.service.bodies import MAX_DEPTH, BodyError, parse
     from babelmix.training.checkpoints import resumable
+    from babelmix.training.resolve import ResolvedLoss, ResolvedSettings, run_settings
 
     def rows_of(source: object) -> None:
         for _ in open_rows(str(source)).items():
@@ -327,7 +328,7 @@ def targets() -> dict[str, Target]:
         return asked, one
 
     def run_record(folder: Path) -> None:
-        (folder / "run.json").write_text(json.dumps({"settings": {"seed": 0}}), encoding="utf-8")
+        (folder / "run.json").write_text(json.dumps({"settings": run_settings(settings)}), encoding="utf-8")
         test_readers.write(folder, "checkpoint-2/trainer_state.json", json.dumps({"global_step": 2}))
 
     def dictd(folder: Path) -> None:
@@ -421,7 +422,9 @@ def targets() -> dict[str, Target]:
     }
     small_weights = test_encoders.weight_bytes(np.random.default_rng(0), 4, 1, 4, 4)
     keys = b"read 0123456789abcdef\n# c\nwrite fedcba9876543210\n"
-    run = {"settings": {"seed": 0}}
+    settings = ResolvedSettings(
+        strategy="mixed", steps=4, batch_size=8, learning_rate=1e-3, loss=ResolvedLoss(temperature=0.05)
+    )
     noisy = "Ärger no\u0308 한글 عَرَب"
 
     def saved(format: str) -> Callable[[Path], object]:
@@ -457,7 +460,7 @@ def targets() -> dict[str, Target]:
             "dictd dictionaries, packed by gzip", in_folder(dictd, lambda f: read_lexicon(f"en:de={f}/toy.index"))
         ),
         "audit": Target("the folder of an audit", in_folder(audit_folder, Audit.load)),
-        "checkpoints": Target("the record of a run", in_folder(run_record, lambda f: resumable(f, run, False))),
+        "checkpoints": Target("the record of a run", in_folder(run_record, lambda f: resumable(f, {}, settings))),
         "toml": Target("experiments in TOML", in_file("x.toml", recipes, load_experiment)),
         "keys": Target("the key file of the service", in_file("k.txt", [keys], Keys.read)),
         "policy": Target("language policies", of_text(plain, Policy.parse)),
