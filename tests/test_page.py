@@ -212,16 +212,16 @@ def test_a_long_text_unfolds(page: Page, service: Stand) -> None:
     look(page, service, "?q=x")
     hit = page.locator(".hit", has_text="Satz 0")
     folded = hit.bounding_box()["height"]
-    hit.get_by_role("button", name="All of it").click()
+    hit.get_by_role("button", name="Show all").click()
     assert hit.bounding_box()["height"] > 2 * folded
-    assert page.get_by_role("button", name="All of it").count() == 0
+    assert page.get_by_role("button", name="Show all").count() == 0
 
 
 def test_an_empty_answer_gives_advice(page: Page, service: Stand) -> None:
     look(page, service, "?q=nothing&policy=only%3Dar")
-    expect(page.locator("#empty")).to_contain_text("Nothing found. The policy looks in few languages: widen it.")
-    page.get_by_role("button", name="Look in all languages").click()
-    expect(page.locator("#empty")).to_contain_text("The index holds nothing to compare with.")
+    expect(page.locator("#empty")).to_contain_text("Nothing found. The policy searches few languages: widen it.")
+    page.get_by_role("button", name="Search all languages").click()
+    expect(page.locator("#empty")).to_contain_text("The index has no rows to compare with.")
     assert page.url.endswith("/?q=nothing")
     choose(page, "words")
     expect(page.locator("#empty")).to_contain_text("No text has these words.")
@@ -276,7 +276,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page, service: Stand) -> N
     ask(page, "y")
     expect(field).to_be_focused()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("alert")).to_contain_text("The service answers only with a key.")
+    expect(page.get_by_role("alert")).to_contain_text("The service needs a key.")
 
 
 def test_a_shared_address_and_the_way_back(page: Page, service: Stand) -> None:
@@ -335,9 +335,9 @@ def test_keys(page: Page, service: Stand) -> None:
     expect(box).to_have_value("x/?jk")
     press("ArrowDown")
     press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     press("Escape")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
     press("Escape")
     expect(box).to_have_value("")
     expect(box).to_be_focused()
@@ -395,7 +395,7 @@ def test_what_is_no_picture_is_said_politely(page: Page, service: Stand) -> None
     expect(page.locator("#first")).to_be_visible()
     expect(page.locator("#choose")).to_be_hidden()
     page.evaluate(GIVE, [picture(4, 4), "image/png", "drop"])
-    expect(page.locator("#notice")).to_contain_text("knows texts only")
+    expect(page.locator("#notice")).to_contain_text("embeds texts only")
     assert not service.asked
 
 

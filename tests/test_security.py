@@ -43,7 +43,7 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"| answers | {models.MAX_HITS} |",
         f"rows of a write; fields of a row | {models.MAX_ROWS}; {most('fields', models.RowRequest)} |",
         f"values of a column | {most('langs')}; {most('where')}; 1,000 |",
-        f"Keys have at least {keys.LEAST} characters",
+        f"Keys have at least {keys.MIN_LENGTH} characters",
         f"at most {images.MAX_BYTES >> 20} MiB and {images.MAX_PIXELS:,} pixels",
         f"at most {rows.MAX_ITEM} characters, a text at most {rows.MAX_TEXT:,} bytes",
         f"at most {rows.MAX_ROWS_OF_AN_ITEM:,} renderings, a metadata value at most {rows._MAX_FIELD:,} characters",

@@ -26,7 +26,7 @@ SAMPLE = 1000
 RANK = 16
 """Rank of the stored covariance. The variance in all other directions is stored as one number."""
 
-LEAST = 20
+MIN_ROWS = 20
 """A language with fewer rows gets the moments of all languages together."""
 
 
@@ -89,7 +89,7 @@ class Calibration:
 
     Args:
         counts: rows of each language when the calibration was fitted.
-        moments: by language; a language with fewer than `LEAST` rows has none.
+        moments: by language; a language with fewer than `MIN_ROWS` rows has none.
         together: the moments of all languages together.
 
     """
@@ -121,7 +121,7 @@ class Calibration:
             vectors[rng.random(len(vectors)) < share / largest] if share < largest else vectors
             for vectors, share in zip(drawn.values(), shares, strict=True)
         ]
-        moments = {lang: Moments.of(vectors) for lang, vectors in drawn.items() if len(vectors) >= LEAST}
+        moments = {lang: Moments.of(vectors) for lang, vectors in drawn.items() if len(vectors) >= MIN_ROWS}
         return cls(dict(counts), moments, Moments.of(np.concatenate(thinned)))
 
     def is_stale(self, counts: Mapping[str, int], share: float) -> bool:
@@ -132,7 +132,7 @@ class Calibration:
 
         pairs = [(counts.get(lang, 0), self.counts.get(lang, 0)) for lang in {*counts, *self.counts}]
         return changed(sum(counts.values()), sum(self.counts.values())) or any(
-            changed(*pair) for pair in pairs if max(pair) >= LEAST
+            changed(*pair) for pair in pairs if max(pair) >= MIN_ROWS
         )
 
     def scale(self, lang: str, queries: Vectors) -> tuple[Vectors, Vectors]:

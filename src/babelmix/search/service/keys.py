@@ -12,7 +12,7 @@ from babelmix.errors import ConfigError
 
 Right = Literal["read", "write"]
 
-LEAST = 16
+MIN_LENGTH = 16
 """Minimum length of a key in characters."""
 
 
@@ -29,8 +29,8 @@ class Keys:
 
     def __init__(self, rights: Mapping[str, Right] | None = None) -> None:
         for key in rights or {}:
-            if len(key) < LEAST or not key.isascii() or not key.isprintable() or " " in key:
-                raise ConfigError(f"a key has to have at least {LEAST} ASCII characters without spaces")
+            if len(key) < MIN_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
+                raise ConfigError(f"a key has to have at least {MIN_LENGTH} ASCII characters without spaces")
         self._rights = [(_digest(key), right) for key, right in (rights or {}).items()]
 
     @classmethod
