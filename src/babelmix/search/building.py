@@ -151,9 +151,18 @@ def build_index(
         MissingExtraError: an engine, a backend or Ray is not installed.
 
     Example:
-        ::
-
-            print(build_index("documents.csv", "my-index", model="intfloat/multilingual-e5-small"))
+        >>> from tempfile import TemporaryDirectory
+        >>> from babelmix.encoders import static
+        >>> with TemporaryDirectory() as folder:
+        ...     documents, model = Path(folder, "documents.csv"), str(Path(folder, "model"))
+        ...     _ = documents.write_text("item,lang,text\\na,en,a cat\\na,de,eine Katze\\nb,en,a dog\\n")
+        ...     static.from_scratch("a cat eine Katze a dog", vocabulary=40, dimension=8).save(model)
+        ...     report = build_index(documents, Path(folder, "index"), model=model)
+        >>> print(report.to_markdown())
+        | language | rows |
+        | --- | ---: |
+        | de | 1 |
+        | en | 2 |
 
     """
     if workers and not ray:

@@ -274,10 +274,19 @@ def open_index(
         MissingExtraError: the backend or the engine is not installed.
 
     Example:
-        ::
-
-            with open_index("my-index") as index:
-                print(index.search("save an image", policy="balanced"))
+        >>> from tempfile import TemporaryDirectory
+        >>> from babelmix.encoders import static
+        >>> from babelmix.search import Row
+        >>> with TemporaryDirectory() as folder:
+        ...     encoder = static.from_scratch("a cat eine Katze a dog", vocabulary=40, dimension=8)
+        ...     encoder.save(f"{folder}/model")
+        ...     with Index.create(f"{folder}/index", encoder, f"{folder}/model") as made:
+        ...         rows = [Row("a", "en", "a cat"), Row("a", "de", "eine Katze"), Row("b", "en", "a dog")]
+        ...         made.write(made.changes(rows), encoder.encode([row.text for row in rows]))
+        ...     with open_index(f"{folder}/index") as index:
+        ...         hits = index.search("a dog", k=1, langs="en")
+        >>> hits[0].item, hits.query
+        ('b', 'a dog')
 
     """
     return Searcher.open(address, model=model, device=device, backend=backend, trust_code=trust_code)
