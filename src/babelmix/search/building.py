@@ -120,7 +120,7 @@ def build_index(
     trust_code: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> IndexReport:
-    """Put a collection into an index, or bring an index up to date.
+    r"""Put a collection into an index, or bring an index up to date.
 
     Everything is checked before the first row is written. Only rows that are new or have changed are encoded. Each batch is
     safe once it is written: after an interruption, the same call continues where it stopped.
@@ -155,7 +155,7 @@ def build_index(
         >>> from babelmix.encoders import static
         >>> with TemporaryDirectory() as folder:
         ...     documents, model = Path(folder, "documents.csv"), str(Path(folder, "model"))
-        ...     _ = documents.write_text("item,lang,text\\na,en,a cat\\na,de,eine Katze\\nb,en,a dog\\n")
+        ...     _ = documents.write_text("item,lang,text\na,en,a cat\na,de,eine Katze\nb,en,a dog\n")
         ...     static.from_scratch("a cat eine Katze a dog", vocabulary=40, dimension=8).save(model)
         ...     report = build_index(documents, Path(folder, "index"), model=model)
         >>> print(report.to_markdown())
