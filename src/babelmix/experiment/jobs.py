@@ -15,23 +15,23 @@ T = TypeVar("T")
 
 
 def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
-    """Do jobs whose results are kept, together with other processes that do the same.
+    """Do jobs together with other processes that were started for the same jobs.
 
     Args:
-        folder: for a lock file a job.
-        jobs: by name; one that was done before only loads what it left.
+        folder: the folder for lock files, one per job.
+        jobs: the jobs by name. A job saves its result; called again, it loads the result.
 
     Returns:
-        What each job gave, in the order of `jobs`.
+        The result of each job, in the order of `jobs`.
 
     """
     if world_size() > 1:
-        # The ranks of one run go through the jobs in step.
+        # The ranks of one distributed run do each job together.
         return {name: job() for name, job in jobs.items()}
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, T] = {}
     files = distinct_slugs(jobs)
-    # First what no other process is at, then what the others have done meanwhile, or left undone.
+    # First the jobs that no other process is doing; then, waiting for locks, the others, to load or to finish them.
     for timeout in (0, -1):
         for name in [name for name in jobs if name not in done]:
             try:

@@ -1,4 +1,4 @@
-"""The corpora of an experiment: training, validation and test parts, benchmarks; and what they must not share."""
+"""The corpora of an experiment, and the checks that training and test data share nothing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Parts:
 
     Args:
         train: the training part of the experiment's corpus.
-        test: what every encoder is tested on.
-        sources: further corpora to train on.
-        tuning: what settings are tuned on, if any are.
-        stopping: what early stopping looks at, if training does.
-        benchmarks: further corpora to test on.
+        test: the corpus that every encoder is tested on.
+        sources: further training corpora.
+        tuning: the corpus that settings are tuned on; None without tuning.
+        stopping: the validation corpus of early stopping; None without early stopping.
+        benchmarks: further test corpora.
 
     """
 
@@ -35,20 +35,21 @@ class Parts:
 
     @property
     def training(self) -> dict[str, Corpus]:
-        """Everything that is trained on, by name."""
+        """All training corpora by name."""
         return {corpus.name.removesuffix("/train"): corpus for corpus in (self.train, *self.sources)}
 
     @property
     def tested(self) -> tuple[Corpus, ...]:
-        """Everything that is tested on."""
+        """All test corpora; the first is `test`."""
         return self.test, *self.benchmarks
 
 
 def corpora(experiment: Experiment) -> Parts:
-    """The corpora of an experiment.
+    """Open the corpora of an experiment.
 
     Raises:
-        ConfigError: training data share a group or a passage with others, are for evaluation only, or are named twice.
+        ConfigError: training data share a group or a passage with other data, or a corpus is named twice.
+        TrainingError: a training corpus is for evaluation only.
 
     """
     data = experiment.data
@@ -60,7 +61,7 @@ def corpora(experiment: Experiment) -> Parts:
     def of(corpus: Corpus) -> Corpus:
         return corpus.only_langs(data.langs) if data.langs else corpus
 
-    # Cut first: which groups hang together may depend on the languages.
+    # The split comes first: the language filter could change which groups are connected.
     own = {name: of(part) for name, part in split(whole, data.split, seed=data.split_seed).items()}
     other = other and of(other)
     stopping = None
@@ -99,10 +100,10 @@ def corpora(experiment: Experiment) -> Parts:
 
 
 def refuse_plans(experiment: Experiment, parts: Parts) -> None:
-    """Raise if the data cannot fill the batches of a strategy: the last of them too is to be known before the first is trained.
+    """Raise if the data cannot fill the batches of a strategy: checked for all strategies before the first is trained.
 
     Raises:
-        PlanError: by which language the message says.
+        PlanError: the message names the language that is too small.
 
     """
     seed = experiment.compare.seeds[0]
@@ -115,21 +116,21 @@ def refuse_plans(experiment: Experiment, parts: Parts) -> None:
 
 
 def both_ways(corpus: Corpus) -> list[Corpus]:
-    """A corpus and, if it has pictures, its reverse."""
+    """A corpus and, if it has pictures, the corpus with queries and passages swapped."""
     return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
 
 
 def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
-    """Raise if something is trained on that is looked at elsewhere.
+    """Raise if a training corpus shares data with a corpus for testing, tuning or early stopping.
 
     Args:
-        source: the training corpus's name.
-        training: what is trained on.
-        other: what is tested, tuned or stopped on.
-        groups: whether the two are parts of one corpus, which must not share a group.
+        source: the name of the training corpus.
+        training: the training corpus.
+        other: the corpus for testing, tuning or early stopping.
+        groups: whether the two are parts of one corpus, which must not share a group either.
 
     Raises:
-        ConfigError: they share a group or a passage.
+        ConfigError: they share a passage or, as parts of one corpus, a group.
 
     """
     both = (training, other)
@@ -146,7 +147,7 @@ def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -
 
 
 def size_of(corpus: Corpus) -> str:
-    """Name, items and languages, for a person."""
+    """Name, items and languages of a corpus as text."""
     return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
 
 

@@ -1,4 +1,4 @@
-"""What a comparison on pictures has besides: an image tower trained first, and queries translated to English."""
+"""The parts of a comparison that only pictures have: an image tower that is trained first, and translate-test."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Auditor = Callable[[SentenceTransformer, Sequence[Corpus], str, Path, Experiment
 
 
 EXAMPLES = "examples.json"
-"""The file of a run's examples."""
+"""The file of a run's examples; see `experiment.examples`."""
 
 
 class TowerRun(NamedTuple):
     """An encoder whose image tower the strategies start from.
 
     Args:
-        audits: one a corpus.
-        translated: the same with queries translated to English, if that was asked for.
-        losses: by step.
+        audits: one audit per test corpus.
+        translated: the same with queries translated to English; empty without `references.translate_test`.
+        losses: the training losses by step.
 
     """
 
@@ -50,21 +50,21 @@ class TowerRun(NamedTuple):
 def tower_run(
     experiment: Experiment, seed: int, start: SentenceTransformer, parts: Parts, output: Path, auditor: Auditor
 ) -> TowerRun:
-    """Train and audit the encoder whose image tower the strategies start from, or load what is there.
+    """Train and audit the encoder whose image tower the strategies start from, or load a finished one.
 
     Args:
-        experiment: with a stage `tower`.
-        seed: of the run.
-        start: what it starts from.
+        experiment: an experiment with a section [tower].
+        seed: the seed of the run.
+        start: the encoder to train.
         parts: the corpora.
         output: the experiment's folder.
-        auditor: audits on each of some corpora, or loads what is there.
+        auditor: a function that audits an encoder on each of several corpora, or loads finished audits.
 
     """
     model = tower_folder(output, seed)
     finished = _processes.share((model / "training.json").is_file())
     if finished:
-        # A process that was killed as it had finished left them.
+        # A process that was killed right after training leaves the checkpoints.
         _processes.main_only(lambda: remove_folder(checkpoints_of(model)))
         encoder, _ = open_encoder(str(model), device=str(start.device), trust_code=experiment.encoder.trust_code)
     else:
@@ -87,7 +87,7 @@ def tower_run(
 
 
 def tower_entries(experiment: Experiment, runs: Sequence[TowerRun], corpora: int) -> list[list[Entry]]:
-    """Rows of the comparison, a list a row with an entry a corpus."""
+    """Rows of the comparison: a list per row, with an entry per corpus."""
     if not runs:
         return []
     name = f"{experiment.encoder.name} ({experiment.tower.strategy})"
@@ -108,13 +108,16 @@ def tower_entries(experiment: Experiment, runs: Sequence[TowerRun], corpora: int
 
 
 def translated_to_english(corpus: Corpus) -> Corpus:
-    """The corpus with every caption replaced by its item's first English one, its language kept: translate-test.
+    """The corpus for translate-test: each caption is replaced by its item's first English one, and keeps its language tag.
 
-    Where captions are translations of each other, as in `emoji`, these are translations by people: what a perfect machine
-    would give, so an upper bound of translate-test (IGLUE, arXiv 2201.11732, uses a machine's).
+    The English captions are written or translated by people. The result is therefore an upper bound of translate-test with
+    machine translation.
 
     Raises:
-        ConfigError: the corpus has no English, or an item has none.
+        ConfigError: the corpus or an item has no English caption.
+
+    Source:
+        Translate-test with machine translation: IGLUE, arXiv 2201.11732.
 
     """
     match_languages("en", corpus.langs, f"translate_test: {corpus.name}", ConfigError)

@@ -1,4 +1,4 @@
-"""What a comparison found: entries, tests, and one plain sentence."""
+"""The findings of a comparison: entries, tests, and one sentence."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from babelmix.experiment.tune import Tuning
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row of the comparison: an encoder audited as it is, or a strategy over its seeds.
+    """A row of the comparison: an encoder without training, or a strategy over its seeds.
 
     Args:
-        name: of the encoder or the strategy.
+        name: the encoder or the strategy.
         kind: `reference`, `start` or `strategy`.
-        corpus: what it was tested on.
-        audits: one, or one a seed.
-        losses: training loss by step, one list a seed.
-        means: macro-averages over seeds with intervals over groups, by measure.
-        seed_deviation: standard deviation of the macro-averages over seeds; 0 for a single audit.
+        corpus: the name of the test corpus.
+        audits: one audit, or one per seed.
+        losses: the training losses by step, one list per seed.
+        means: by measure, the macro-average over the seeds with its bootstrap interval over groups.
+        seed_deviation: by measure, the standard deviation of the macro-average over the seeds; 0 for a single audit.
 
     """
 
@@ -42,7 +42,7 @@ class Entry:
     def of(
         cls, name: str, kind: str, audits: list[Audit], losses: list[list[tuple[int, float]]] | None = None
     ) -> Entry:
-        """Average the audits of one entry."""
+        """An entry from its audits, whose values are averaged over seeds."""
         first = audits[0].measures
         averaged = {
             key: replace(measure, values=np.mean([a.measures[key].values for a in audits], axis=0))
@@ -58,16 +58,16 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything a comparison found on one corpus.
+    """The findings of a comparison on one corpus.
 
     Args:
-        experiment: what was run.
-        entries: all audits of the corpus.
-        tests: by strategy, its comparisons with the one under test; Holm's correction is over all corpora together.
-        seconds: of training, all runs.
-        tuning: by strategy.
-        benchmarks: the same on each further corpus, by its name.
-        examples: of pictures: what the first seed of each encoder finds, by its name.
+        experiment: the experiment.
+        entries: the rows of the comparison.
+        tests: by strategy, its tests against `compare.against`; Holm's correction is over all corpora together.
+        seconds: the training time of all runs.
+        tuning: the trials of tuning by strategy; empty without tuning.
+        benchmarks: the findings on each further test corpus by its name.
+        examples: on pictures, the examples of the first seed by encoder.
 
     """
 
@@ -121,7 +121,7 @@ def results_as_json(results: Findings) -> dict[str, Any]:
 
 
 def finding(results: Findings) -> str:
-    """One plain sentence: how the strategy under test compares with each other one, and what is significant."""
+    """One sentence: how `compare.against` compares with each other strategy, and what is significant."""
     strategies = {entry.name: entry for entry in results.strategies()}
     chosen = strategies[results.experiment.compare.against]
     words = {name: measure_info(name).title for name in TESTS}

@@ -1,4 +1,4 @@
-"""`compare`: train with several batch strategies over several seeds, audit each, and test the differences."""
+"""Runs an experiment: trains with each batch strategy and seed, audits the encoders, and tests the differences."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from babelmix.training.trainer import checkpoints_of
 
 
 class _Run(NamedTuple):
-    """A finished run: an audit a corpus, the losses by step, and the seconds of training."""
+    """A finished run: an audit per test corpus, the losses by step, and the seconds of training."""
 
     audits: list[Audit]
     losses: list[tuple[int, float]]
@@ -54,19 +54,41 @@ class _Run(NamedTuple):
 
 
 def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], None]) -> Results:
-    """Run an experiment, or what is left of it.
+    """Run an experiment. Finished trainings and audits are loaded from the experiment's folder.
 
-    Every finished training and audit is kept in `output` and not done again; a run that was killed starts over. Several
-    processes may run one experiment together: each takes what no other is at, and all give the same results.
+    A training that was killed continues from its last checkpoint. Several processes may run one experiment together: each does
+    what no other is doing, and all return the same results.
 
     Args:
-        experiment: what to run.
+        experiment: the experiment.
         output: the experiment's folder.
-        say: told what happens, in a line.
+        say: called with a line about each stage.
+
+    Returns:
+        The audits of all encoders and strategies, and the tests. They are written to `results.json` too.
 
     Raises:
-        ConfigError: `output` holds another experiment, or training and test data share a group.
-        BabelmixError: data, encoder or plan do not fit.
+        ConfigError: `output` holds another experiment, or training and test data share a group or a passage.
+        PlanError: the data cannot fill the batches of a strategy.
+        BabelmixError: a corpus or an encoder cannot be opened, or a training fails.
+
+    Example:
+        >>> import tempfile
+        >>> from babelmix.experiment.config import parse_experiment
+        >>> rows = [
+        ...     {"item": str(n), "lang": lang, "text": f"{lang} {n}", "group": str(n)} for n in range(24) for lang in ("de", "en")
+        ... ]
+        >>> values = {
+        ...     "name": "toy", "data": {"corpus": "words", "split": {"train": 0.5, "test": 0.5}},
+        ...     "encoder": {"name": "static", "size": 100, "dimension": 4}, "training": {"steps": 3, "batch_size": 4},
+        ...     "compare": {"strategies": ["mono", "cross"], "against": "cross", "seeds": [0]},
+        ... }
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(24)], name="words").save(Path(folder, "words"))
+        ...     values["data"]["corpus"] = f"{folder}/words"
+        ...     results = run_experiment(parse_experiment(values, "toy.toml"), Path(folder, "toy"), lambda line: None)
+        >>> [entry.name for entry in results.entries]
+        ['static (start)', 'mono', 'cross']
 
     """
     _processes.join(cpu=not torch.cuda.is_available())
@@ -77,7 +99,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         raise ConfigError(f"references.translate_test is for captions of pictures, and {parts.test.name} has none")
 
     def begin() -> None:
-        # Only now: a corpus that was not found must not keep the folder from the next try.
+        # Not earlier: if a corpus is not found, the folder stays free for the next attempt.
         claim(output, experiment)
         record_environment(output / "environment.json", parts)
 
@@ -158,7 +180,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
 
 
 def _corrected(found: Sequence[Results]) -> list[Results]:
-    """Holm's correction over the tests on all corpora together."""
+    """The results with Holm's correction over the tests on all corpora together."""
     whole = iter(holm([c for results in found for comparisons in results.tests.values() for c in comparisons]))
     return [
         replace(
@@ -171,7 +193,7 @@ def _corrected(found: Sequence[Results]) -> list[Results]:
 def _audits(
     encoder: SentenceTransformer, corpora: Sequence[Corpus], name: str, folder: Path, experiment: Experiment
 ) -> list[Audit]:
-    """An audit on each corpus: in the folder `audit`, and for the second and further ones in `audit-CORPUS`."""
+    """An audit on each corpus: the first in the folder `audit`, the others in `audit-CORPUS`."""
     places = audit_folders(folder, corpora)
     return [_audited(encoder, corpus, name, place, experiment) for corpus, place in zip(corpora, places, strict=True)]
 
@@ -222,7 +244,7 @@ def _run(
     name = f"{strategy}, seed {seed}"
     places = audit_folders(folder, parts.tested)
     finished = record.is_file() and all((place / "metrics.json").is_file() for place in places)
-    # Of several processes one looks, so that all do the same.
+    # One process looks, so that all processes do the same.
     finished, trained = _processes.share((finished, (model / "training.json").is_file()))
     if finished:
         audits = [Audit.load(place, experiment.compare.metrics) for place in places]
@@ -247,7 +269,7 @@ def _run(
         _processes.main_only(keep)
 
     def tidy() -> None:
-        # A process that was killed here left it to this one.
+        # A process that was killed here leaves the checkpoints.
         remove_folder(checkpoints_of(model))
         wanted = experiment.compare.keep_models
         if wanted == "none" or (wanted == "first" and seed != experiment.compare.seeds[0]):
@@ -259,7 +281,7 @@ def _run(
 
 
 def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[Comparison]]:
-    """Every other strategy against the one named, Holm over all tests of the experiment."""
+    """The tests of every other strategy against `compare.against`, by strategy."""
     by_name = {entry.name: entry for entry in entries if entry.kind == "strategy"}
     systems = {name: [a.measures for a in entry.audits] for name, entry in by_name.items()}
     against, names = experiment.compare.against, experiment.compare.tests

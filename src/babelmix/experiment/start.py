@@ -1,4 +1,4 @@
-"""What the runs of a comparison start from."""
+"""The encoders that the runs of a comparison start from."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from babelmix.experiment.folder import tower_folder
 def start_of(
     experiment: Experiment, training: Mapping[str, Corpus], output: Path, say: Callable[[str], None]
 ) -> SentenceTransformer:
-    """The encoder that all runs start from; one that is made from the training texts is kept in the folder.
+    """The encoder that all runs start from. One that is made from the training texts is saved in the folder.
 
     Args:
-        experiment: what is run.
-        training: everything that is trained on.
+        experiment: the experiment.
+        training: the training corpora by name.
         output: the experiment's folder.
-        say: told what happens, in a line.
+        say: called with a line about each stage.
 
     """
     settings = experiment.encoder
@@ -55,7 +55,7 @@ def start_of(
             with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
                 made.save_pretrained(str(place), create_model_card=False)
 
-    # Of several processes one makes it: transformers writes files in the first only.
+    # One process makes it: transformers writes files in rank 0 only.
     _processes.main_only(make)
     encoder, _ = open_encoder(str(folder), device=kind.device, trust_code=settings.trust_code)
     cut_after(encoder, settings.max_seq_length)
@@ -66,14 +66,14 @@ def start_of(
 def begin_with(
     experiment: Experiment, start: SentenceTransformer, seed: int, output: Path, tower_seed: int | None = None
 ) -> SentenceTransformer:
-    """A copy of the start for one run: with its seed's random weights and image tower, if there are such.
+    """A copy of the start for one run, with the random weights and the image tower of its seed where there are any.
 
     Args:
-        experiment: what is run.
-        start: what all runs start from.
-        seed: of the run.
+        experiment: the experiment.
+        start: the encoder that all runs start from.
+        seed: the seed of the run.
         output: the experiment's folder.
-        tower_seed: of the image tower, if another.
+        tower_seed: the seed of the image tower; by default that of the run.
 
     """
     encoder = copy.deepcopy(start)

@@ -1,4 +1,4 @@
-"""Tuning on the validation part: every strategy gets the same grid, the same steps and the same seed."""
+"""Tuning on the validation part: the same grid, steps and seed for every strategy."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Trial:
     """One point of the grid.
 
     Args:
-        settings: what was varied.
+        settings: the tuned settings of this point.
         measures: macro-averages on the validation part; empty if training diverged.
-        score: their mean, by which the trials are ranked; 0 if training diverged.
+        score: the mean of `measures`, by which trials are ranked; 0 if training diverged.
 
     """
 
@@ -46,8 +46,8 @@ class Tuning:
     """All trials of a strategy.
 
     Args:
-        strategy: as the experiment names it.
-        trials: in the order of the grid.
+        strategy: the strategy as the experiment names it.
+        trials: the trials in the order of the grid.
 
     """
 
@@ -56,11 +56,11 @@ class Tuning:
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest score; of equal ones the first."""
+        """The trial with the highest score, the first of equal ones."""
         return max(self.trials, key=lambda trial: trial.score)
 
     def at_edge(self) -> list[str]:
-        """The settings whose best value is the lowest or the highest that was tried: there may be a better one beyond."""
+        """The settings whose best value is the lowest or highest of the grid: a better one may be outside."""
         edges = []
         for name, value in self.best.settings.items():
             tried = sorted({trial.settings[name] for trial in self.trials})
@@ -76,18 +76,18 @@ def tune(
     folder: Path,
     say: Callable[[str], None],
 ) -> dict[str, Tuning]:
-    """Try the grid for each strategy, or what is left of it.
+    """Run the grid for each strategy. Finished trials are loaded.
 
     Args:
-        experiment: with `tune` and `compare.strategies`.
-        start: the encoder that every trial starts from; it is not changed.
-        parts: what the trials are trained and measured on.
-        folder: in the experiment's, where finished trials are kept, a JSON file each. An image tower that is trained first is
-            that of the first seed.
-        say: told what happens, in a line.
+        experiment: the experiment; `tune` and `compare.strategies` decide the trials.
+        start: the encoder that every trial starts from; it is not changed. With a section [tower], a trial has the image tower of
+            the first seed.
+        parts: the corpora for training and for measuring.
+        folder: the folder for finished trials, one JSON file each; it is in the experiment's folder.
+        say: called with a line about each trial.
 
     Returns:
-        By strategy, all its trials.
+        All trials by strategy.
 
     """
     grid, strategies = experiment.tune.grid, experiment.compare.strategies
@@ -113,7 +113,7 @@ def tune(
 
 
 def described(point: Mapping[str, float]) -> str:
-    """Settings in words."""
+    """Settings as text: `learning rate 0.01, temperature 0.05`."""
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
 
 

@@ -1,4 +1,4 @@
-"""UNITER as a reference of a comparison on pictures: English only, on grid features of the tower that was trained first."""
+"""UNITER as a reference row of a comparison on pictures: trained on English captions and on patches of the image tower."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class UniterRun(NamedTuple):
     """A trained UNITER.
 
     Args:
-        reranked: audits from captions to pictures and back: the first stage's best are read.
-        translated: the same with captions translated to English: every pair is read.
+        reranked: audits from captions to pictures, and back. UNITER scores the top k of the first stage.
+        translated: the same with captions translated to English. UNITER scores every pair.
 
     """
 
@@ -47,15 +47,15 @@ class UniterRun(NamedTuple):
 
 
 def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) -> UniterRun:
-    """Train and audit a UNITER from random weights, or load what is there.
+    """Train and audit a UNITER from random weights, or load a finished one.
 
-    The regions of a picture are the patches of the image tower that the experiment trained first for this seed, and the first
-    stage is that tower's own encoder. Translated captions are the English ones, so every pair of them is read once.
+    The regions of a picture are the patches of the image tower of this seed. The first stage is the encoder of that tower.
+    Translated captions are the English ones, so each distinct pair is scored once.
 
     Args:
-        experiment: with a stage `tower` and a section `uniter`.
-        seed: of the run.
-        parts: the corpora; pictures are the passages of `parts.test`.
+        experiment: an experiment with the sections [tower] and [uniter].
+        seed: the seed of the run.
+        parts: the corpora; the passages of `parts.test` are pictures.
         output: the experiment's folder.
 
     """
@@ -135,7 +135,7 @@ def _audited(
 
 
 def grid_of(encoder: SentenceTransformer, corpus: Corpus) -> list[uniter.Regions]:
-    """Regions of a corpus's pictures: the patches of an encoder's image tower."""
+    """The regions of a corpus's pictures: the patches of an encoder's image tower, one `Regions` per picture."""
     tower, pictures = tower_of(encoder, "image"), Pictures(corpus.passages)
     found: list[uniter.Regions] = []
     with torch.inference_mode(), progress_bar("grid features", len(pictures), "pictures") as bar:
@@ -175,7 +175,7 @@ def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus
 
 
 def uniter_entries(runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
-    """Rows of the comparison: only the first two corpora, the test both ways, have an entry."""
+    """Rows of the comparison. Only the first two corpora, the test corpus in both directions, have an entry."""
     if not runs:
         return []
     names = {
