@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,3 +171,12 @@ def test_lists_are_not_audited_as_exact_scores(scored) -> None:
     corpus, scores = scored
     with pytest.raises(AuditError, match="audit_lists"):
         audit(Lists(corpus, scores), corpus)
+
+
+def test_the_page_on_audits_shows_a_system_that_works(scored) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "audit.md").read_text(encoding="utf-8")
+    (block,) = [code for code in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S) if "ScoreMatrix" in code]
+    corpus, scores = scored
+    names: dict[str, Any] = {"scores": scores, "corpus": corpus}
+    exec(block, names)
+    assert names["found"].table.about.encoder == "my-reranker"
