@@ -78,7 +78,7 @@ def hub_name(name: str) -> str:
     """The hub's name of a model: that of a snapshot folder in the hub's cache, or else the name itself.
 
     Example:
-        >>> hub_name("/home/me/.cache/huggingface/hub/models--intfloat--e5-base/snapshots/b533fe4")
+        >>> hub_name("huggingface/hub/models--intfloat--e5-base/snapshots/b533fe4")
         'intfloat/e5-base'
 
     """
