@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import griffe
 
+RESULT = "Result"
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = Path(__file__).with_name("public.txt")
 INTERFACE = Path(__file__).with_name("interface.txt")
@@ -50,6 +51,11 @@ def parameters(function: griffe.Function) -> str:
     return f"({', '.join(shown)})"
 
 
+def methods_of_results(thing: Any) -> set[str]:
+    """The names of the methods of `Result`, if a class is one."""
+    return next((set(base.members) for base in thing.mro() if base.name == RESULT), set())
+
+
 def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
     """A name with its parameters; under a class its public methods and properties, also those of private base classes."""
     thing: Any = found.final_target if isinstance(found, griffe.Alias) else found
@@ -62,7 +68,8 @@ def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
     made = thing.members.get("__init__")
     lines = [f"class {name}" + (parameters(made) if isinstance(made, griffe.Function) else "")]
     for member, inner in sorted(thing.all_members.items()):
-        if member.startswith("_"):
+        # The methods that every result has are listed once.
+        if member.startswith("_") or (name != RESULT and member in methods_of_results(thing)):
             continue
         method: Any = inner.final_target if isinstance(inner, griffe.Alias) else inner
         if isinstance(method, griffe.Function):
@@ -88,7 +95,11 @@ def python_names(package: Any) -> list[str]:
         lines += ["", f"# {title}"]
         # The front door imports a name at its first use; for type checkers it imports all of them, which griffe reads.
         for name in sorted(exported):
-            lines += described(name, module.members[name])
+            found = module.members[name]
+            if isinstance(found, griffe.Module) and name in module.imports:
+                # The deprecated module `babelmix.audit` hides the function of its name.
+                found = package[module.imports[name].removeprefix("babelmix.")]
+            lines += described(name, found)
     return lines
 
 

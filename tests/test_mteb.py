@@ -215,7 +215,6 @@ def count_texts(encoder: SentenceTransformer, monkeypatch) -> Counter:
     return counted
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("store", [True, False])
 def test_each_text_of_a_kind_is_encoded_once(encoder, toy: Corpus, monkeypatch, tmp_path, store: bool) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
@@ -354,7 +353,7 @@ def test_an_audit_of_something_unknown_is_refused(done: Audit, tmp_path) -> None
 
 @pytest.mark.parametrize(("lang", "message"), [
     ("zxx", "--mteb: other has pictures; mteb's format is for results on texts"),
-    ("x-own", "--mteb: the language 'x-own' has no ISO 639-3 code, which mteb needs; leave it out with --langs"),
+    ("x-own", "--mteb: the language 'x-own' has no ISO 639-3 code, which mteb needs; leave the language out"),
 ])  # fmt: skip
 def test_what_mteb_cannot_have_is_said_before_anything_is_encoded(
     babelmix, tmp_path, monkeypatch, lang: str, message: str
@@ -379,7 +378,6 @@ def test_what_mteb_cannot_have_is_said_before_anything_is_encoded(
     assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
 
 
-@pytest.mark.slow
 def test_results_are_written_without_mteb(done: Audit, tmp_path) -> None:
     done.save(tmp_path / "audit")
     code = f"""if True:

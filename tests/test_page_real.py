@@ -21,8 +21,6 @@ from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.service import Keys, Settings, create_app
 
-pytestmark = pytest.mark.slow
-
 KEY = "reading-key-0123456789"
 
 
@@ -58,7 +56,6 @@ def page(address: str) -> Iterator[Page]:
     ] == []
 
 
-@pytest.mark.slow
 def test_words_and_policies(page: Page) -> None:
     page.locator("#box").fill("Katze 3")
     page.locator("#box").press("Enter")

@@ -395,7 +395,7 @@ def test_the_command_line_indexes_and_searches(tmp_path: Path, tiny_static, babe
         (("search", "x", "--in", folder, "--where", "year=old"), "integer"),
         (("search", "x", "--in", folder, "--policy", "best"), "unknown"),
         (("search", "--in", folder), "give words"),
-        (("search", "x"), "--in is missing"),
+        (("search", "x"), "--in: is missing"),
     ):
         code, _, error = babelmix(*words)
         assert code == 1

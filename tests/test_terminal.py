@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from rich.progress import Progress, TextColumn
 
 from babelmix import _terminal
+from babelmix._tables import Table, plain
 from babelmix._terminal import PlainConsole, VisibleFormatter, json_line, toml_text, visible, visible_in_line
 from babelmix.cli import main
-from babelmix.cli.listing import new_table, plain
 from babelmix.search import Row, Searcher
 
 Run = Callable[..., tuple[int, str, str]]
@@ -75,9 +75,7 @@ def test_toml_is_toml_in_every_encoding(encoding: str) -> None:
 def test_a_console_keeps_its_own_styles_and_no_others() -> None:
     sink = io.StringIO()
     console = PlainConsole(file=sink, force_terminal=True, color_system="standard", markup=False, width=100)
-    table = new_table(HOSTILE, "b", title=HOSTILE)
-    table.add_row(HOSTILE, "[red]x")
-    console.print(table)
+    console.print(Table([HOSTILE, "b"], [[HOSTILE, "[red]x"]], title=HOSTILE).as_rich())
     console.print(HOSTILE, style="bold")
     with Progress(TextColumn("{task.description}", markup=False), console=console) as progress:
         progress.add_task(HOSTILE, total=1)
@@ -206,7 +204,6 @@ class _Stream(io.TextIOWrapper):
         super().__init__(self.bytes, encoding=encoding, errors="strict", write_through=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     "words",

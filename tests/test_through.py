@@ -171,9 +171,9 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
     assert code == 0, err
     assert "balanced - any" in out
     for more, message in (
-        (["--bf16"], "--bf16 is for audits of an encoder"),
-        (["--typo-rate", "0"], "--typo-rate is for audits of an encoder"),
-        (["--perturb-seed", "0"], "--perturb-seed is for audits of an encoder"),
+        (["--bf16"], "--bf16: is for audits of an encoder"),
+        (["--typo-rate", "0"], "--typo-rate: is for audits of an encoder"),
+        (["--perturb-seed", "0"], "--perturb-seed: is for audits of an encoder"),
         (["--metrics", "mAP@50"], "mAP@50: only the first 20 answers are known"),
         (["--metrics", "mAP"], "mAP: only the first 20 answers are known"),
         (["--policy", "fair"], "the language policy 'fair' is unknown"),

@@ -1,19 +1,125 @@
 """babelmix: measure and mend language bias in multilingual retrieval encoders.
 
-The rooms, from the bottom: `corpus`, `encoders` and `batches`, `audit` and `training`, `experiment`, `cli`. Imports point
-downward only.
+Everything that a user needs is here, and is imported at its first use:
+
+- Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`.
+- Encoders: `load_model`, `encode`, `inspect_model`.
+- Measure: `audit`, `audit_index`, `compare`.
+- Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
+- Search: `build_index`, `delete_items`, `open_index`, `serve`.
+- Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`.
+
+The sub-packages (`corpus`, `encoders`, `batches`, `evaluation`, `training`, `experiment`, `search`) are for those who go deeper;
+they may change between minor versions.
 """
 
 from __future__ import annotations
 
-__version__: str
-__all__ = ["__version__"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from babelmix._tables import Result
+    from babelmix.api.audit_reports import AuditReport, AuditReports
+    from babelmix.api.auditing import audit as audit
+    from babelmix.api.comparing import compare
+    from babelmix.api.debiasing import DebiasedModel, debias
+    from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
+    from babelmix.api.index_auditing import PolicyReport, audit_index
+    from babelmix.api.mining import mine
+    from babelmix.api.switching import codeswitch
+    from babelmix.api.training import TrainedModel, train
+    from babelmix.batches import BatchPlan
+    from babelmix.corpus import Corpus, load_corpus, split
+    from babelmix.encoders import encode
+    from babelmix.encoders import load_encoder as load_model
+    from babelmix.search import build_index, delete_items, open_index, serve
+    from babelmix.training import TrainingSettings
+
+    __version__: str
+
+__all__ = [
+    "AuditReport",
+    "AuditReports",
+    "BatchPlan",
+    "Corpus",
+    "CorpusSummary",
+    "DebiasedModel",
+    "ModelSummary",
+    "PolicyReport",
+    "Result",
+    "TrainedModel",
+    "TrainingSettings",
+    "__version__",
+    "audit",
+    "audit_index",
+    "build_index",
+    "codeswitch",
+    "compare",
+    "debias",
+    "delete_items",
+    "encode",
+    "inspect_corpus",
+    "inspect_model",
+    "load_corpus",
+    "load_model",
+    "mine",
+    "open_index",
+    "serve",
+    "split",
+    "train",
+]
+
+_HOMES = {
+    "AuditReport": "api.audit_reports",
+    "AuditReports": "api.audit_reports",
+    "BatchPlan": "batches",
+    "Corpus": "corpus",
+    "CorpusSummary": "api.describing",
+    "DebiasedModel": "api.debiasing",
+    "ModelSummary": "api.describing",
+    "PolicyReport": "api.index_auditing",
+    "Result": "_tables",
+    "TrainedModel": "api.training",
+    "TrainingSettings": "training",
+    "audit": "api.auditing",
+    "audit_index": "api.index_auditing",
+    "build_index": "search",
+    "codeswitch": "api.switching",
+    "compare": "api.comparing",
+    "debias": "api.debiasing",
+    "delete_items": "search",
+    "encode": "encoders",
+    "inspect_corpus": "api.describing",
+    "inspect_model": "api.describing",
+    "load_corpus": "corpus",
+    "load_model": "encoders:load_encoder",
+    "mine": "api.mining",
+    "open_index": "search",
+    "serve": "search",
+    "split": "corpus",
+    "train": "api.training",
+}
+"""The module of each name below `babelmix`, with the name there if it is another."""
+
+_MODULES = ("errors", "extend")
 
 
-def __getattr__(name: str) -> str:
-    # Looked up when it is asked for: until the command line has begun, Ctrl-C is Python's, and shows a traceback.
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module, _, own = _HOMES[name].partition(":")
+        found = getattr(importlib.import_module(f"babelmix.{module}"), own or name)
+        globals()[name] = found
+        return found
+    if name in _MODULES:
+        return importlib.import_module(f"babelmix.{name}")
+    # Read at its first use: until the command line has begun, Ctrl-C is Python's own, which shows a traceback.
     if name == "__version__":
-        import importlib.metadata
+        from importlib.metadata import version
 
-        return importlib.metadata.version("babelmix")
+        return version("babelmix")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})

@@ -35,11 +35,13 @@ def _checked() -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from babelmix._interrupts import interrupts
     from babelmix._terminal import prepare, visible
-    from babelmix.errors import BabelmixError
+    from babelmix.errors import ArgumentError, BabelmixError
 
     prepare()
     try:
         return _run()
+    except ArgumentError as error:
+        said = f"error: --{error.argument.replace('_', '-')}: {error.why}"
     except BabelmixError as error:
         said = f"error: {error}"
     except BrokenPipeError:

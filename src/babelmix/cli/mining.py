@@ -13,63 +13,49 @@ from babelmix.cli.options import (
     LangsOption,
     PartOption,
     TrustOption,
+    listed,
     print_json,
-    read_corpus,
 )
 
 
 def mine(
     model: Annotated[str, typer.Argument(help="The encoder that looks for them: see `babelmix encoders`.")],
     corpus: CorpusOption,
-    out: Annotated[Path, typer.Option(help="The new corpus's folder.", metavar="FOLDER")],
-    langs: LangsOption = "",
+    out: Annotated[Path, typer.Option(help="The folder of the new corpus.", metavar="FOLDER")],
+    langs: LangsOption = None,
     part: PartOption = "all",
-    number: Annotated[int, typer.Option(min=1, help="Negatives of a query at most.")] = 3,
+    number: Annotated[int, typer.Option(min=1, help="The most negatives of one query.")] = 3,
     other_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of them found in another language than the query's.")
+        float, typer.Option(min=0, max=1, help="Share of negatives in another language than the query.")
     ] = 0.5,
     margin: Annotated[
-        float, typer.Option(min=0, max=0.99, help="So much of the answer's score a negative's is to be below it.")
+        float,
+        typer.Option(
+            min=0, max=0.99, help="How far a negative's score is below the answer's, as a share of the latter."
+        ),
     ] = 0.05,
-    skip: Annotated[int, typer.Option(min=0, help="Pass over so many of the best candidates.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
-    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 128,
+    skip: Annotated[int, typer.Option(min=0, help="How many of the best candidates to pass over.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")] = 32,
+    max_seq_length: Annotated[
+        int, typer.Option(min=0, help="Tokens to read of each text; 0: the encoder's own limit.")
+    ] = 128,
     trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Find hard negatives, language by language, and write the corpus with them.
 
-    `babelmix train -c FOLDER` then has one beside each row.
+    `babelmix train -c FOLDER` then uses one for each row.
     """
-    from babelmix._files import check_output_folder
-    from babelmix.cli.listing import out as screen
-    from babelmix.corpus.storage import MARKER
-    from babelmix.encoders import load_encoder
-    from babelmix.training.mining import mine as run
+    from babelmix.api import mining
+    from babelmix.cli.output import out as screen
 
-    check_output_folder(out, [MARKER])
-    data = read_corpus(corpus, langs, part)
-    encoder = load_encoder(model, max_seq_length=max_seq_length or None, trust_code=trust_code)
-    made = run(
-        encoder,
-        data,
-        number=number,
-        other_share=other_share,
-        margin=margin,
-        skip=skip,
-        batch_size=batch_size,
-        name=model,
-    )
-    made.save(out)
+    made = mining.mine(
+        model, corpus, out=out, langs=listed(langs), part=part, number=number, other_share=other_share, margin=margin,
+        skip=skip, batch_size=batch_size, max_seq_length=max_seq_length or None, trust_code=trust_code,
+    )  # fmt: skip
     facts = made.meta["mined"]
     if json_output:
         print_json({"folder": str(out), **facts})
         return
-    found = facts["found_in"]
-    other = sum(count for pair, count in found.items() if len(set(pair.split(":"))) == 2)
-    screen.print(
-        f"{facts['negatives']:,} new negatives; {other / sum(found.values()):.0%} of those chosen were found in another language "
-        "than the query's",
-        highlight=False,
-    )
+    screen.print(mining.mining_sentence(facts), highlight=False)
     screen.print(f"corpus: {out}   train on it with  babelmix train -c {out}", highlight=False, soft_wrap=True)

@@ -28,11 +28,13 @@ class AuditComparison(Result):
     Args:
         audits: the audits by name, all of one corpus.
         comparisons: the tests, pair after pair; Holm's correction is over all of them.
+        report: where the report was saved; None if it was not.
 
     """
 
     audits: dict[str, Audit]
     comparisons: list[Comparison]
+    report: Path | None = None
 
     def tables(self) -> list[Table]:
         """The headline of each audit, and the tests of each pair."""
@@ -47,6 +49,10 @@ class AuditComparison(Result):
     def lines(self) -> list[str]:
         """One sentence: how many differences are significant."""
         return [comparison_lead(self)]
+
+    def places(self) -> dict[str, str]:
+        """Where the report is."""
+        return {} if self.report is None else {"report": str(self.report)}
 
     def to_frame(self) -> pl.DataFrame:
         """All numbers: columns `audit`, `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""

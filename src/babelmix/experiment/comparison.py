@@ -22,6 +22,7 @@ class Results(Findings, Result):
     """Everything a comparison of strategies found on one corpus, and on the benchmarks; see `Findings` for the arguments."""
 
     benchmarks: Mapping[str, Results] = field(default_factory=dict)
+    report: Path | None = None
 
     def tables(self) -> list[Table]:
         """The headline of each encoder and strategy, on the test part and on each benchmark."""
@@ -40,6 +41,10 @@ class Results(Findings, Result):
     def lines(self) -> list[str]:
         """The finding on the test part and on each benchmark, one sentence each."""
         return [finding(on) for on in self._everywhere()]
+
+    def places(self) -> dict[str, str]:
+        """Where the report is."""
+        return {} if self.report is None else {"report": str(self.report)}
 
     def to_frame(self) -> pl.DataFrame:
         """All macro-averages: columns `corpus`, `entry`, `kind`, `measure`, `value`, `low`, `high`, `seed_deviation`."""

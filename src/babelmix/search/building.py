@@ -84,7 +84,11 @@ class IndexReport(Result):
         found += [
             f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in self.read_as.items()
         ]
-        return [*found, f"Search it:  babelmix search 'your words' --in {self.address}"]
+        return found
+
+    def places(self) -> dict[str, str]:
+        """How to search the index."""
+        return {"index": f"{self.address}   search it with  babelmix search 'your words' --in {self.address}"}
 
     def to_frame(self) -> pl.DataFrame:
         """One row a language: lang, rows."""

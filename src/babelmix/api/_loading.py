@@ -1,0 +1,37 @@
+"""The corpus and the encoder that a function of the front door is given, by name or as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix._progress import console
+from babelmix.corpus import Corpus, load_corpus
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+def opened(
+    corpus: str | Path | Corpus, *, langs: str | Sequence[str] | None = None, part: str = "all", **options: Any
+) -> Corpus:
+    """A corpus; what its reader wants a person to know is printed on standard error."""
+    found = load_corpus(corpus, langs=langs, part=part, **options)
+    if not isinstance(corpus, Corpus):
+        for note in found.meta.get("notes", []):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+    return found
+
+
+def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[SentenceTransformer, str]:
+    """An encoder and its name; `options` are those of `load_encoder`, for one that is loaded by name."""
+    from babelmix.encoders import load_encoder
+    from babelmix.encoders.origin import named
+
+    if isinstance(model, (str, Path)):
+        return load_encoder(str(model), **options), str(model)
+    return model, named(model)
+
+
+__all__ = ["loaded", "opened"]

@@ -1,0 +1,326 @@
+"""The reports of `babelmix.audit`, and the folders they are saved in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix._files import check_output_folder, distinct_slugs, recorded, slug, write_json
+from babelmix._tables import Result, Table
+from babelmix.api._folders import Folder, Out, folder_of
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+    from babelmix.evaluation import Audit
+    from babelmix.experiment import AuditComparison
+
+BACK = "image-to-text"
+"""The folder, beside an audit of captions to pictures, of the audit of pictures to captions."""
+
+PERTURBED = "perturbed.json"
+"""The file with the losses by noise on the queries."""
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReport(Result):
+    """The audit of one encoder on one corpus.
+
+    Args:
+        name: what reports call the encoder.
+        audit: the audit; of pictures, captions are the queries.
+        back: of pictures: the audit with pictures as queries; else None.
+        perturbed: what noise on the queries costs, see `babelmix.evaluation.perturb.perturb_loss`; None if it was not asked for.
+        comparisons: differences from the audit named by `against`, one for each direction.
+        folder: where it was saved; None if it was not.
+
+    """
+
+    name: str
+    audit: Audit
+    back: Audit | None = None
+    perturbed: dict[str, Any] | None = None
+    comparisons: tuple[AuditComparison, ...] = ()
+    folder: Path | None = None
+
+    @property
+    def audits(self) -> dict[str, Audit]:
+        """By the sub-folder each is saved in: the audit, and the one with pictures as queries."""
+        return {"": self.audit} | ({BACK: self.back} if self.back is not None else {})
+
+    def macro(self, measure: str) -> float:
+        """The mean over languages of a measure such as `multi/mAP` or `bias/rank distance`.
+
+        Raises:
+            AuditError: the corpus does not have this measure.
+
+        """
+        return self.audit.macro(measure)
+
+    def tables(self) -> list[Table]:
+        """Settings, bias, tokens, score levels, the pool, and each language."""
+        return [table for part in self._parts() for table in part.tables()]
+
+    def headline(self) -> Table:
+        """One row: mAP in the three settings, rank distance, and the share of the query's own language."""
+        return self.audit.headline()
+
+    def lines(self) -> list[str]:
+        """The findings in sentences."""
+        return [line for part in self._parts() for line in part.lines()]
+
+    def places(self) -> dict[str, str]:
+        """Where the report is."""
+        return {} if self.folder is None else {"report": str(self.folder / "report.html")}
+
+    def to_frame(self) -> pl.DataFrame:
+        """Every measure and cell with its interval: see `Audit.to_frame`; of pictures with a column `way`."""
+        import polars as pl
+
+        frames = [audit.to_frame() for audit in self.audits.values()]
+        if len(frames) == 1:
+            return frames[0]
+        ways = ("text-to-image", BACK)
+        return pl.concat(
+            [frame.with_columns(pl.lit(way).alias("way")) for frame, way in zip(frames, ways, strict=True)]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `metrics.json`, with what was compared and perturbed."""
+        summaries = [audit.summary() for audit in self.audits.values()]
+        for summary, comparison in zip(summaries, self.comparisons, strict=False):
+            summary["comparison"] = comparison.as_json()
+        found = summaries[0] | ({"image to text": summaries[1]} if len(summaries) > 1 else {})
+        return found | ({"perturbed": self.perturbed} if self.perturbed is not None else {})
+
+    def print_to(self, console: Console) -> None:
+        """Print each direction with the place of its report, then noise, then comparisons."""
+        for part in self._parts():
+            part.print_to(console)
+
+    def save(self, folder: str | Path) -> AuditReport:
+        """Write `ranks.parquet`, `queries.parquet`, `metrics.json` and `report.html`, and the comparisons.
+
+        `babelmix.compare` and `babelmix audit --against` read the folder.
+
+        Args:
+            folder: new, empty, or of an earlier audit.
+
+        Returns:
+            The same report, with its folder.
+
+        Raises:
+            BabelmixError: the folder holds other files.
+
+        """
+        place = Path(folder)
+        _check_folder(place)
+        for way, audit in self.audits.items():
+            save_audit(audit, place / way, self.perturbed)
+        saved = replace(self, folder=place)
+        saved._save_comparisons()
+        return saved
+
+    def _save_comparisons(self) -> None:
+        if self.folder is not None:
+            for way, comparison in zip(self.audits, self.comparisons, strict=False):
+                comparison.save(self.folder / way, "comparison.html")
+
+    def _parts(self) -> list[Result]:
+        parts: list[Result] = [
+            _Placed(audit, {} if self.folder is None else {"report": str(self.folder / way / "report.html")})
+            for way, audit in self.audits.items()
+        ]
+        if self.perturbed is not None:
+            parts.append(_Perturbed(self.perturbed))
+        for way, comparison in zip(self.audits, self.comparisons, strict=False):
+            place = {} if self.folder is None else {"report": str(self.folder / way / "comparison.html")}
+            parts.append(_Placed(comparison, place))
+        return parts
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReports(Result):
+    """The audits of several encoders on one corpus, side by side.
+
+    Args:
+        reports: by encoder, in the order given.
+        comparisons: the tests between them, the best first, one comparison for each direction.
+        folder: where they were saved; None if they were not.
+
+    """
+
+    reports: dict[str, AuditReport]
+    comparisons: tuple[AuditComparison, ...]
+    folder: Path | None = None
+
+    def __getitem__(self, name: str) -> AuditReport:
+        return self.reports[name]
+
+    def tables(self) -> list[Table]:
+        """What noise costs each encoder, the headline of all, and the tests."""
+        return [table for part in self._parts() for table in part.tables()]
+
+    def headline(self) -> Table:
+        """A row for each encoder."""
+        return self.comparisons[0].headline()
+
+    def lines(self) -> list[str]:
+        """How many differences are significant."""
+        return [line for part in self._parts() for line in part.lines()]
+
+    def to_frame(self) -> pl.DataFrame:
+        """See `AuditReport.to_frame`, with a column `encoder`."""
+        import polars as pl
+
+        return pl.concat(
+            [report.to_frame().with_columns(pl.lit(name).alias("encoder")) for name, report in self.reports.items()]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison, with what noise costs."""
+        facts = self.comparisons[0].as_json()
+        facts |= {"image to text": self.comparisons[1].as_json()} if len(self.comparisons) > 1 else {}
+        perturbed = {_key(one): one.perturbed for one in self.reports.values() if one.perturbed is not None}
+        return facts | ({"perturbed": perturbed} if perturbed else {})
+
+    def print_to(self, console: Console) -> None:
+        """Print noise for each encoder, then the comparisons."""
+        for part in self._parts():
+            part.print_to(console)
+
+    def save(self, folder: str | Path) -> AuditReports:
+        """Write an audit in a folder for each encoder, `comparison.json` and `report.html`.
+
+        Raises:
+            BabelmixError: the folder holds other files.
+
+        """
+        place = Path(folder)
+        audit_folders(list(self.reports), "", place)
+        short = distinct_slugs(self.reports)
+        reports = {name: one.save(place / short[name]) for name, one in self.reports.items()}
+        saved = replace(self, reports=reports, folder=place)
+        saved._save_comparisons()
+        return saved
+
+    def _save_comparisons(self) -> None:
+        if self.folder is not None:
+            for way, comparison in zip(("", BACK), self.comparisons, strict=False):
+                comparison.save(self.folder / way)
+
+    def _parts(self) -> list[Result]:
+        parts: list[Result] = [
+            _Perturbed(one.perturbed, _key(one)) for one in self.reports.values() if one.perturbed is not None
+        ]
+        for way, comparison in zip(("", BACK), self.comparisons, strict=False):
+            place = {} if self.folder is None else {"report": str(self.folder / way / "report.html")}
+            parts.append(_Placed(comparison, place))
+        return parts
+
+
+def save_audit(audit: Audit, folder: Path, perturbed: dict[str, Any] | None, *, saved: bool = False) -> None:
+    """Write an audit and its report into a folder; `saved`: the audit itself is there already."""
+    from babelmix.experiment import write_audit_report
+
+    if not saved:
+        audit.save(folder)
+        (folder / PERTURBED).unlink(missing_ok=True)
+    if perturbed is not None:
+        write_json(folder / PERTURBED, perturbed)
+    write_audit_report(audit, folder / "report.html", perturbed)
+
+
+def _key(report: AuditReport) -> str:
+    return str(report.folder) if report.folder is not None else report.name
+
+
+def _check_folder(folder: Path) -> None:
+    check_output_folder(folder, ["metrics.json", "ranks.parquet"])
+
+
+def audit_folders(names: Sequence[str], corpus: str, out: Out) -> tuple[Path | None, list[Path | None]]:
+    """The folder of the whole result, and that of each model."""
+    if out is None:
+        return None, [None] * len(names)
+    short = distinct_slugs(names)
+    several = len(names) > 1
+    if isinstance(out, Folder):
+        whole = folder_of(out, f"audits-{slug(corpus)}") if several else None
+        folders = [
+            folder_of(out, f"audit-{short[name]}-{slug(corpus)}", partial(_holds_another, name, corpus))
+            for name in names
+        ]
+        whole = whole or folders[0]
+    else:
+        whole = Path(out)
+        folders = [whole / short[name] for name in names] if several else [whole]
+    found = [folder for folder in folders if folder is not None]
+    if several and whole is not None:
+        check_output_folder(whole, ["comparison.json", *(folder.name for folder in found)])
+    for folder in found:
+        _check_folder(folder)
+    return whole, folders
+
+
+def _holds_another(model: str, corpus: str, place: Path) -> bool:
+    """Whether a folder holds the audit of another model or on another corpus."""
+    about = recorded(place / "metrics.json", "about") or {}
+    return Path(about.get("encoder", model)) != Path(model) or about.get("corpus", corpus) != corpus
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed(Result):
+    """A result, with the place of its report."""
+
+    result: Result
+    where: dict[str, str] = field(default_factory=dict)
+
+    def tables(self) -> list[Table]:
+        return self.result.tables()
+
+    def to_frame(self) -> pl.DataFrame:
+        return self.result.to_frame()
+
+    def as_json(self) -> dict[str, Any]:
+        return self.result.as_json()
+
+    def lines(self) -> list[str]:
+        return self.result.lines()
+
+    def places(self) -> dict[str, str]:
+        return self.where
+
+
+@dataclass(frozen=True, eq=False)
+class _Perturbed(Result):
+    """What noise on the queries costs in each language."""
+
+    noise: dict[str, Any]
+    name: str = ""
+
+    def tables(self) -> list[Table]:
+        from babelmix.evaluation.audit_tables import noise_table
+
+        table = noise_table(self.noise)
+        return [replace(table, title=f"{self.name}: {table.title}" if self.name else table.title)]
+
+    def to_frame(self) -> pl.DataFrame:
+        import polars as pl
+
+        rows = [
+            {"kind": kind, "lang": lang, "mAP": found["mAP"][lang], "lost": found["lost"][lang]}
+            for kind, found in self.noise["kinds"].items()
+            for lang in found["mAP"]
+        ]
+        return pl.DataFrame(rows)
+
+    def as_json(self) -> dict[str, Any]:
+        return self.noise
+
+
+__all__ = ["BACK", "PERTURBED", "AuditReport", "AuditReports", "audit_folders", "save_audit"]

@@ -1,0 +1,331 @@
+"""Measure how encoders retrieve, and their language bias: `babelmix audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast, overload
+
+from babelmix._lists import as_list
+from babelmix.api._folders import Out
+from babelmix.api._loading import loaded, opened
+from babelmix.api.audit_reports import BACK, PERTURBED, AuditReport, AuditReports, audit_folders, save_audit
+from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies, check_copies
+from babelmix.errors import ArgumentError, AuditError, ConfigError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from babelmix.evaluation import Audit
+    from babelmix.experiment import AuditComparison
+
+    Model = str | Path | SentenceTransformer
+
+
+class AuditOptions(TypedDict, total=False):
+    """The keyword arguments of `audit`."""
+
+    out: Out
+    against: str | Path | None
+    langs: str | Sequence[str] | None
+    part: str
+    metrics: str | Sequence[str] | None
+    batch_size: int
+    max_seq_length: int | None
+    bf16: bool
+    backend: str
+    copies: str | None
+    perturb: str | Sequence[str] | None
+    typo_rate: float | None
+    perturb_seed: int | None
+    mteb: str | Path | None
+    card: bool
+    trust_code: bool
+
+
+@overload
+def audit(models: Model, corpus: str | Path | Corpus, **options: Unpack[AuditOptions]) -> AuditReport: ...
+
+
+@overload
+def audit(
+    models: Sequence[Model] | Mapping[str, Model], corpus: str | Path | Corpus, **options: Unpack[AuditOptions]
+) -> AuditReport | AuditReports: ...
+
+
+def audit(
+    models: Model | Sequence[Model] | Mapping[str, Model],
+    corpus: str | Path | Corpus,
+    *,
+    out: Out = None,
+    against: str | Path | None = None,
+    langs: str | Sequence[str] | None = None,
+    part: str = "all",
+    metrics: str | Sequence[str] | None = None,
+    batch_size: int = 32,
+    max_seq_length: int | None = None,
+    bf16: bool = False,
+    backend: str = "torch",
+    copies: str | None = None,
+    perturb: str | Sequence[str] | None = None,
+    typo_rate: float | None = None,
+    perturb_seed: int | None = None,
+    mteb: str | Path | None = None,
+    card: bool = False,
+    trust_code: bool = False,
+) -> AuditReport | AuditReports:
+    """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
+
+    Pictures are searched with captions, and captions with pictures.
+
+    Args:
+        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Several, as a list or by
+            name, are compared with tests; a list of one is that one.
+        corpus: see `babelmix.load_corpus`.
+        out: save the audit into this folder; of several models, each into a folder in it. A finished audit that is there is read
+            and not made again. None: nothing is saved; see `AuditReport.save`.
+        against: the folder of a finished audit of the same corpus; the differences from it are tested.
+        langs: see `babelmix.load_corpus`.
+        part: see `babelmix.load_corpus`.
+        metrics: ranking metrics, such as `mAP` or `nDCG@10`; None: the usual ones.
+        batch_size: texts in one forward pass.
+        max_seq_length: tokens to read of each text; None: the encoder's own limit.
+        bf16: encode in bfloat16 mixed precision, with torch.
+        backend: what runs an encoder that is loaded by name: `torch`, `openvino`, `onnx` or `auto`.
+        copies: what passages count as that have the content of a right answer, but no judgement: `wrong` (None), `relevant` or
+            `excluded`.
+        perturb: kinds of noise on the queries, whose cost is measured: `typos`, `case`, `script`, `spacing`.
+        typo_rate: with `typos`: the share of letters with a typo, from 0 to 1; None: 0.05.
+        perturb_seed: with `perturb`: the seed; None: 0.
+        mteb: write the result into this folder in mteb's format too.
+        card: write the result into the model card of an encoder that babelmix trained.
+        trust_code: let code that a model brings, or names, run; see `babelmix.load_model`.
+
+    Returns:
+        The report of the encoder; of several encoders the reports side by side.
+
+    Raises:
+        ConfigError: an argument is wrong, or does not go with another one.
+        CorpusError: the corpus cannot be read.
+        EncoderError: an encoder cannot be loaded.
+        AuditError: an encoder's embeddings are not finite, or `against` is of another corpus.
+
+    Example:
+        >>> report = audit("intfloat/multilingual-e5-small", "my.csv")  # doctest: +SKIP
+        >>> print(report)  # doctest: +SKIP
+        >>> report.save("before")  # doctest: +SKIP
+
+    """
+    from babelmix.evaluation.perturb import TYPOS
+
+    named = _named(models)
+    if not named:
+        raise ConfigError("name an encoder to audit; see  babelmix encoders")
+    kinds = _perturbations(perturb, typo_rate, perturb_seed)
+    counted = check_copies(copies or "wrong")
+    data = opened(corpus, langs=langs, part=part)
+    wanted = _metrics(data, metrics)
+    if bf16 and backend != "torch":
+        raise ArgumentError("bf16", "is for torch; leave it out, or leave out the backend")
+    _check_texts_only(data, kinds, mteb)
+    for name in named:
+        if card and not (Path(name) / "training.json").is_file():
+            raise ArgumentError("card", f"{name} is not the folder of an encoder that babelmix train wrote")
+    several = len(named) > 1
+    whole, folders = audit_folders(list(named), data.name, out)
+    order = _Order(
+        data, wanted, batch_size, max_seq_length, bf16, backend, counted, kinds, TYPOS if typo_rate is None else typo_rate,
+        perturb_seed or 0, trust_code,
+    )  # fmt: skip
+    saved = None if against is None else _saved(Path(against), folders, order)
+    reports = {
+        name: _report(name, model, folder, order) for (name, model), folder in zip(named.items(), folders, strict=True)
+    }
+    for name, report in reports.items():
+        if mteb is not None:
+            from babelmix.evaluation.mteb import write_mteb_results
+
+            write_mteb_results(report.audit, Path(mteb))
+        if card:
+            from babelmix.training import add_audit
+
+            add_audit(Path(name), report.audit)
+    compared = _compared(list(reports.values()), None if against is None else Path(against), saved)
+    if not several:
+        report = replace(next(iter(reports.values())), comparisons=compared)
+        report._save_comparisons()
+        return report
+    result = AuditReports(reports, compared, whole)
+    result._save_comparisons()
+    return result
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What every model is audited on, and how."""
+
+    data: Corpus
+    metrics: list[str]
+    batch_size: int
+    max_seq_length: int | None
+    bf16: bool
+    backend: str
+    copies: Copies
+    perturb: list[str]
+    typo_rate: float
+    perturb_seed: int
+    trust_code: bool
+
+    @property
+    def ways(self) -> dict[str, Corpus]:
+        """By sub-folder, the corpora: captions as queries and, of pictures, pictures as queries."""
+        return {"": self.data} | ({BACK: self.data.reversed()} if self.data.has_images else {})
+
+
+def _named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+    """Models by the names that reports call them."""
+    from babelmix.encoders.origin import named
+
+    if isinstance(models, Mapping):
+        return dict(models)
+    listed = list(models) if isinstance(models, (list, tuple)) else [cast("Model", models)]
+    names = [str(model) if isinstance(model, (str, Path)) else named(model) for model in listed]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"{', '.join(names)}: two models have one name; give each once, or name them: {{name: model}}"
+        )
+    return dict(zip(names, listed, strict=True))
+
+
+def _perturbations(
+    perturb: str | Sequence[str] | None, typo_rate: float | None, perturb_seed: int | None
+) -> list[str]:
+    """The kinds of noise, checked before anything is encoded."""
+    from babelmix.evaluation.perturb import perturb as make_noise
+
+    if perturb is None:
+        for name, given in (("typo_rate", typo_rate), ("perturb_seed", perturb_seed)):
+            if given is not None:
+                raise ArgumentError(name, "is for noise on the queries: say which kind with perturb, such as typos")
+        return []
+    kinds = as_list(perturb, "perturb", empty=False)
+    for kind in kinds:
+        make_noise("", kind, rate=0.0 if typo_rate is None else typo_rate)
+    if typo_rate is not None and "typos" not in kinds:
+        raise ArgumentError("typo_rate", "is for typos only; add typos to perturb")
+    return kinds
+
+
+def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
+    from babelmix.evaluation.metrics import DEFAULT, PICTURES, metric
+
+    if data.is_images("queries"):
+        raise ConfigError(
+            f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
+        )
+    if metrics is None:
+        wanted = list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
+    else:
+        wanted = as_list(metrics, "metrics", empty=False)
+    for name in wanted:
+        metric(name)
+    return wanted
+
+
+def _check_texts_only(data: Corpus, perturb: Sequence[str], mteb: str | Path | None) -> None:
+    from babelmix.evaluation.mteb.names import language_code
+
+    if perturb and data.has_images:
+        raise ArgumentError("perturb", f"{data.name} has pictures; noise is for queries and passages that are texts")
+    if mteb is None:
+        return
+    if data.has_images:
+        raise ArgumentError("mteb", f"{data.name} has pictures; mteb's format is for results on texts")
+    for lang in data.langs:
+        try:
+            language_code(lang)
+        except AuditError as error:
+            raise ArgumentError("mteb", f"{error}; leave the language out, or leave out mteb") from error
+
+
+def _report(name: str, model: Model, folder: Path | None, order: _Order) -> AuditReport:
+    """A model's audits, made now or read from its folder, and saved there."""
+    from babelmix.encoders.kinds import kind_of
+    from babelmix.evaluation import audit as run_audit
+    from babelmix.evaluation import audit_both_ways
+    from babelmix.evaluation.perturb import perturb_loss
+    from babelmix.evaluation.run import finished
+    from babelmix.evaluation.systems import EncoderSystem
+
+    encoder, _ = loaded(model, max_seq_length=order.max_seq_length, backend=order.backend, trust_code=order.trust_code)
+    system = EncoderSystem(encoder, name, order.batch_size, bf16=order.bf16, details=True)
+    ways = order.ways
+    places = {way: folder / way for way in ways} if folder is not None else {}
+    before = [
+        finished(place, system.facts(ways[way], copies=order.copies), order.metrics) for way, place in places.items()
+    ]
+    found = [one for one in before if one is not None]
+    if len(found) < len(ways):
+        if order.data.has_images:
+            found = list(audit_both_ways(system, order.data, metrics=order.metrics, copies=order.copies))
+        else:
+            found = [run_audit(system, order.data, metrics=order.metrics, copies=order.copies)]
+    for one, place in zip(found, places.values(), strict=False):
+        # Before noise is measured: an interruption then costs the noise only.
+        one.save(place)
+        (place / PERTURBED).unlink(missing_ok=True)
+    perturbed = None
+    if order.perturb:
+        perturbed = perturb_loss(
+            encoder, order.data, found[0], order.perturb, seed=order.perturb_seed, rate=order.typo_rate,
+            batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
+        )  # fmt: skip
+    for one, place in zip(found, places.values(), strict=False):
+        save_audit(one, place, perturbed, saved=True)
+    return AuditReport(name, found[0], found[1] if len(found) > 1 else None, perturbed, folder=folder)
+
+
+def _saved(against: Path, folders: Sequence[Path | None], order: _Order) -> list[Audit]:
+    """The audits to compare with, checked before hours of work: they are of the same corpus and are not overwritten."""
+    from babelmix.evaluation import Audit
+    from babelmix.evaluation.audit_facts import AuditFacts
+    from babelmix.experiment.audits import check_same_corpus
+
+    if against.resolve() in [folder.resolve() for folder in folders if folder is not None]:
+        raise ArgumentError("against", f"{against} is where the new audit goes; choose another folder with out")
+    found = []
+    for way, corpus in order.ways.items():
+        place = against / way
+        if way and not (place / "ranks.parquet").is_file():
+            raise AuditError(f"{place}: is not a finished audit; run  babelmix audit  again")
+        one = Audit.load(place, order.metrics)
+        copies = None if one.table.about.copies is None else {"count_as": order.copies}
+        this = AuditFacts(corpus=corpus.name, fingerprint=corpus.fingerprint(), copies=copies)
+        check_same_corpus(str(place), one.table.about, "this", this)
+        found.append(one)
+    return found
+
+
+def _compared(
+    reports: Sequence[AuditReport], against: Path | None, saved: Sequence[Audit] | None
+) -> tuple[AuditComparison, ...]:
+    """The comparisons, one for each direction; none of a single audit without another."""
+    from babelmix.experiment import compare_loaded, ranked
+    from babelmix.experiment.audits import names_of
+
+    if len(reports) == 1 and saved is None:
+        return ()
+    places = [report.folder or Path(report.name) for report in reports] + ([against] if against is not None else [])
+    result = []
+    for number in range(len(reports[0].audits)):
+        audits = [list(report.audits.values())[number] for report in reports]
+        audits += [saved[number]] if saved is not None else []
+        names = names_of(audits, places)
+        named = dict(zip(names, audits, strict=True))
+        result.append(compare_loaded(ranked(named), base=names[-1] if saved is not None else None))
+    return tuple(result)
+
+
+__all__ = ["audit"]

@@ -1,0 +1,146 @@
+"""Compare batch strategies, or finished audits: `babelmix compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babelmix._files import check_output_folder, recorded, slug
+from babelmix._lists import as_list
+from babelmix._progress import console
+from babelmix.api._folders import RUNS, Folder, Out, folder_of
+from babelmix.api.audit_reports import AuditReport
+from babelmix.errors import ArgumentError, ConfigError
+
+if TYPE_CHECKING:
+    from babelmix.experiment import AuditComparison, Experiment, Results
+
+
+def compare(
+    what: str | Path | Experiment | Sequence[str | Path | AuditReport],
+    *,
+    out: Out = None,
+    corpus: str | None = None,
+    benchmarks: str | Sequence[str] | None = None,
+    tests: str | Sequence[str] | None = None,
+    against: str | None = None,
+) -> AuditComparison | Results:
+    """Run an experiment over batch strategies and seeds, or compare finished audits; test the differences.
+
+    An experiment trains an encoder with each strategy, audits it, tests the differences and writes a report. Finished runs are
+    kept: after an interruption the same call does the rest.
+
+    Args:
+        what: an experiment: a TOML file, or the name of a bundled one. Or two or more audits: their folders, or what
+            `babelmix.audit` returned.
+        out: the folder of the comparison. None: of an experiment `runs/NAME`; a comparison of audits is not saved.
+        corpus: of an experiment: train and test on this corpus instead of the one that the file names.
+        benchmarks: of an experiment: further corpora to test on, instead of those that the file names.
+        tests: of audits: the measures to test, such as `multi/mAP`; None: mAP in the three settings, and rank distance.
+        against: of audits: test the audit of this name against every other one; None: test every two.
+
+    Returns:
+        The comparison; it prints as the command prints it.
+
+    Raises:
+        ConfigError: the experiment's file or an argument is wrong, or the folder holds another experiment.
+        AuditError: a folder is no audit, or the audits are not of one corpus.
+
+    Example:
+        >>> compare(["before", "after"], tests="multi/mAP")  # doctest: +SKIP
+        >>> compare("demo")  # doctest: +SKIP
+
+    """
+    if isinstance(what, (str, Path)) and (Path(what) / "ranks.parquet").is_file():
+        what = [what]
+    if isinstance(what, Sequence) and not isinstance(what, str):
+        if corpus is not None or benchmarks is not None:
+            raise ConfigError(
+                "a corpus and benchmarks are for experiments; audits keep the corpus that they were made on"
+            )
+        return _compare_audits(what, tests, against, out)
+    if tests is not None or against is not None:
+        raise ArgumentError(
+            "tests" if tests is not None else "against",
+            "is for audits; an experiment names its tests under [compare]",
+        )
+    return _run(open_experiment(what, corpus=corpus, benchmarks=benchmarks), out)
+
+
+def open_experiment(
+    what: str | Path | Experiment, *, corpus: str | None = None, benchmarks: str | Sequence[str] | None = None
+) -> Experiment:
+    """Read an experiment; see `compare`.
+
+    Raises:
+        ConfigError: there is no such file and no such bundled experiment, or a setting is wrong.
+
+    """
+    from babelmix.experiment import Experiment, load_experiment
+    from babelmix.experiment.bundled import bundled, names
+
+    if isinstance(what, Experiment):
+        plan = what
+    else:
+        file = bundled(str(what)) or Path(what)
+        if not file.exists():
+            raise ConfigError(
+                f"{what}: there is no such file, and no such bundled experiment; those are {', '.join(names())}"
+            )
+        plan = load_experiment(file)
+    given = {"corpus": corpus} if corpus is not None else {}
+    more = {} if benchmarks is None else {"benchmarks": as_list(benchmarks, "benchmarks")}
+    if not given and not more:
+        return plan
+    return plan.model_copy(update={"data": plan.data.model_copy(update={**given, **more})})
+
+
+def _compare_audits(
+    what: Sequence[str | Path | AuditReport],
+    tests: str | Sequence[str] | None,
+    against: str | None,
+    out: Out,
+) -> AuditComparison:
+    from babelmix.experiment import compare_audits, compare_loaded
+    from babelmix.experiment.audits import names_of
+
+    named = [] if tests is None else as_list(tests, "tests", empty=False)
+    reports = [one for one in what if isinstance(one, AuditReport)]
+    folders = [Path(one) for one in what if not isinstance(one, AuditReport)]
+    names = [Path(one.folder or one.name).name if isinstance(one, AuditReport) else Path(one).name for one in what]
+    if not (out is None or isinstance(out, Folder)):
+        check_output_folder(Path(out), ["comparison.json"])
+    if not reports:
+        found = compare_audits(folders, tests=named, against=against)
+    elif folders:
+        raise ConfigError("give either folders of audits or reports of babelmix.audit, not both")
+    else:
+        audits = [report.audit for report in reports]
+        places = [report.folder or Path(report.name) for report in reports]
+        by_name = dict(zip(names_of(audits, places), audits, strict=True))
+        found = compare_loaded(by_name, tests=named, against=against)
+    folder = folder_of(
+        out,
+        f"compare-{'-'.join(map(slug, names))}",
+        lambda place: set(recorded(place / "comparison.json", "audits") or found.audits) != set(found.audits),
+    )
+    if folder is None:
+        return found
+    check_output_folder(folder, ["comparison.json"])
+    return replace(found, report=found.save(folder))
+
+
+def _run(plan: Experiment, out: Out) -> Results:
+    from babelmix._processes import main_only
+    from babelmix.experiment import run_experiment
+
+    folder = folder_of(RUNS if out is None else out, plan.name) or Path(plan.name)
+    check_output_folder(folder, ["config.toml"])
+    results = run_experiment(plan, folder, lambda line: console.print(line, highlight=False))
+    main_only(lambda: results.save(folder))
+    return replace(results, report=folder / "report.html")
+
+
+__all__ = ["compare", "open_experiment"]

@@ -1,0 +1,236 @@
+"""What is in a corpus, and what an encoder is: `babelmix data` and `babelmix encoders`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix._files import check_output_folder
+from babelmix._tables import Result, Table, plain
+from babelmix.api._loading import loaded, opened
+from babelmix.corpus import Corpus
+from babelmix.corpus.model import READ_AS
+from babelmix.corpus.nfc import count_decomposed
+from babelmix.corpus.storage import MARKER
+
+if TYPE_CHECKING:
+    import polars as pl
+    from sentence_transformers import SentenceTransformer
+
+_EXAMPLES = 3
+"""Examples that are printed of each kind of row that a reader left out."""
+
+_PRINTED_APART = ("left_out", "left_out_examples", "copies", READ_AS)
+"""Keys of a corpus's `meta` that have a sentence of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusSummary(Result):
+    """What is in a corpus: rows by language, sizes, and what its source says about it.
+
+    Args:
+        corpus: the corpus.
+        folder: where it was saved; None if it was not.
+
+    """
+
+    corpus: Corpus
+    folder: Path | None = None
+
+    def tables(self) -> list[Table]:
+        """Queries and passages by language."""
+        rows = [[lang, f"{queries:,}", f"{passages:,}"] for lang, queries, passages in self.to_frame().iter_rows()]
+        return [Table(["language", "queries", "passages"], rows, title=self.corpus.name)]
+
+    def to_frame(self) -> pl.DataFrame:
+        """Columns `lang`, `queries` and `passages`, one row a language."""
+        return self.corpus.counts()
+
+    def as_json(self) -> dict[str, Any]:
+        """Name, fingerprint, counts, and the corpus's `meta`."""
+        corpus = self.corpus
+        return {
+            "name": corpus.name,
+            "fingerprint": corpus.fingerprint(),
+            "langs": {row["lang"]: row for row in corpus.counts().to_dicts()},
+            "qrels": corpus.qrels.num_rows,
+            "decomposed": _decomposed(corpus),
+            "meta": dict(corpus.meta),
+        }
+
+    def lines(self) -> list[str]:
+        """Sizes, what readers left out, copies of right answers, and the rest of `meta`."""
+        corpus = self.corpus
+        groups = len({*corpus.queries["group"].to_pylist(), *corpus.passages["group"].to_pylist()})
+        lines = [
+            f"{corpus.queries.num_rows:,} queries, {corpus.passages.num_rows:,} passages, {corpus.qrels.num_rows:,} relevant "
+            f"pairs of items, {groups:,} groups"
+        ]
+        if corpus.meta.get("one_text_per_language"):
+            lines.append("one text per language: in the monolingual setting every text finds itself")
+        if decomposed := _decomposed(corpus):
+            lines.append(f"{decomposed:,} texts are not in NFC; encoders read them composed")
+        lines += renamed_languages(corpus.meta.get(READ_AS, {}))
+        lines += _pool_lines(corpus)
+        return lines + [
+            f"  {key.replace('_', ' ')}: {_shown(value)}"
+            for key, value in corpus.meta.items()
+            if key not in _PRINTED_APART and value not in ([], {}, "", None)
+        ]
+
+    def places(self) -> dict[str, str]:
+        """The folder that the corpus was saved to."""
+        return {} if self.folder is None else {"saved": str(self.folder)}
+
+
+def inspect_corpus(
+    corpus: str | Path | Corpus,
+    *,
+    langs: str | list[str] | None = None,
+    part: str = "all",
+    to: str | Path | None = None,
+    **options: Any,
+) -> CorpusSummary:
+    """Check a corpus and say what is in it, as `babelmix data CORPUS` does.
+
+    Args:
+        corpus: see `babelmix.load_corpus`.
+        langs: see `babelmix.load_corpus`.
+        part: see `babelmix.load_corpus`.
+        to: save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures.
+        options: of the reader.
+
+    Raises:
+        CorpusError: the corpus cannot be read.
+        BabelmixError: `to` holds other files.
+
+    Example:
+        >>> from babelmix import Corpus
+        >>> rows = [{"item": "1", "lang": "en", "text": "What is a toad?"}]
+        >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")], name="toads")
+        >>> inspect_corpus(corpus).to_frame().rows()
+        [('en', 1, 1)]
+
+    """
+    folder = None if to is None else Path(to)
+    if folder is not None:
+        check_output_folder(folder, [MARKER])
+    found = opened(corpus, langs=langs, part=part, **options)
+    if folder is not None:
+        # Arrow files are memory-mapped, and pictures may not fit into memory.
+        found.save(folder, format="arrow" if found.has_images else "parquet")
+    return CorpusSummary(found, folder)
+
+
+def renamed_languages(read_as: Mapping[str, Any]) -> list[str]:
+    """A sentence for each language tag that was read as another: `languages_read_as` of a corpus's `meta`."""
+    return [f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in read_as.items()]
+
+
+def _decomposed(corpus: Corpus) -> int:
+    return sum(count_decomposed(side["text"]) for side in (corpus.queries, corpus.passages))
+
+
+def _pool_lines(corpus: Corpus) -> Iterator[str]:
+    """Sentences about rows that were left out, excluded passages, and copies of right answers."""
+    counts, examples = corpus.meta.get("left_out") or {}, corpus.meta.get("left_out_examples") or {}
+    if isinstance(counts, Mapping):
+        for what, number in counts.items():
+            first = "; ".join(map(str, list(examples.get(what, ()))[:_EXAMPLES]))
+            more = "; ..." if first and number > _EXAMPLES else ""
+            yield f"  left out: {what}: {number:,}" + (f" ({first}{more})" if first else "")
+    else:  # an earlier version wrote this corpus
+        yield f"  left out: {_shown(counts)}"
+    if corpus.excluded.num_rows:
+        yield f"  excluded: {corpus.excluded.num_rows:,} passages, each from the pool of one query"
+    if copies := corpus.meta.get("copies"):
+        yield (
+            f"  copies: {copies['passages']:,} passages have the same content as a right answer, but no judgement "
+            f"({copies['queries']:,} queries have one): an audit counts them as wrong, unless  --copies relevant"
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{plain(str(key))} {_shown(entry)}" for key, entry in value.items())
+    return plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSummary(Result):
+    """What an encoder is.
+
+    Args:
+        facts: `name`, `dimension`, `parameters`, `max_seq_length` (tokens; None: no limit), `prompts`, `prompts_from`,
+            `similarity` and `fingerprint`.
+
+    """
+
+    facts: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """None: the facts are printed as lines."""
+        return []
+
+    def headline(self) -> Table:
+        """The facts as a table."""
+        return Table(["fact", "value"], [[key, _shown(value)] for key, value in self.facts.items()])
+
+    def to_frame(self) -> pl.DataFrame:
+        """Columns `fact` and `value`, one row a fact."""
+        import polars as pl
+
+        rows = [(key, _shown(value)) for key, value in self.facts.items()]
+        return pl.DataFrame(rows, schema=["fact", "value"], orient="row")
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts."""
+        return self.facts
+
+    def places(self) -> dict[str, str]:
+        """A line a fact."""
+        return {
+            key.replace("_", " "): f"{value:,}"
+            if isinstance(value, int) and not isinstance(value, bool)
+            else _shown(value)
+            for key, value in self.facts.items()
+        }
+
+
+def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool = False) -> ModelSummary:
+    """Load an encoder and say what it is, as `babelmix encoders MODEL` does.
+
+    Args:
+        model: a name or a folder, see `babelmix.load_model`; or an encoder.
+        trust_code: let code that the model brings, or names, run; see `babelmix.load_model`.
+
+    Raises:
+        EncoderError: the encoder cannot be loaded.
+
+    Example:
+        >>> inspect_model("static-e5").facts["dimension"]  # doctest: +SKIP
+        384
+
+    """
+    from babelmix.encoders import fingerprint
+    from babelmix.encoders.limits import length_limit
+    from babelmix.encoders.origin import origin_of
+
+    encoder, name = loaded(model, trust_code=trust_code)
+    return ModelSummary(
+        {
+            "name": name,
+            "dimension": encoder.get_embedding_dimension(),
+            "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+            "max_seq_length": length_limit(encoder),
+            "prompts": dict(encoder.prompts),
+            "prompts_from": origin.prompts if (origin := origin_of(encoder)) is not None else "",
+            "similarity": str(encoder.similarity_fn_name),
+            "fingerprint": fingerprint(encoder),
+        }
+    )
+
+
+__all__ = ["CorpusSummary", "ModelSummary", "inspect_corpus", "inspect_model", "renamed_languages"]

@@ -1,0 +1,152 @@
+"""Measure the answers of an index under language policies: `babelmix audit --through`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix._files import check_output_folder, recorded, slug
+from babelmix._lists import as_list
+from babelmix._progress import console
+from babelmix._tables import Result, Table
+from babelmix.api._folders import Out, folder_of
+from babelmix.api._loading import opened
+from babelmix.corpus import Corpus
+from babelmix.corpus.loading import PARTS
+from babelmix.corpus.opening import has_option
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from babelmix.search import Searcher
+    from babelmix.search.through import PolicyComparison
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyReport(Result):
+    """Language policies on one index, compared.
+
+    Args:
+        comparison: the measures of each policy, the time of a search, and the tests.
+        folder: where it was saved; None if it was not.
+
+    """
+
+    comparison: PolicyComparison
+    folder: Path | None = None
+
+    def tables(self) -> list[Table]:
+        """The measures of each policy, and the tests."""
+        return self.comparison.tables()
+
+    def lines(self) -> list[str]:
+        """The finding in a sentence."""
+        return self.comparison.lines()
+
+    def places(self) -> dict[str, str]:
+        """Where the report is."""
+        return {} if self.folder is None else {"report": str(self.folder / "report.html")}
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row a number: policy, measure, cell (null for the macro-average), value, low, high."""
+        return self.comparison.to_frame()
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `policies.json`."""
+        return self.comparison.as_json()
+
+    def save(self, folder: str | Path) -> PolicyReport:
+        """Write `policies.json` and `report.html`.
+
+        Returns:
+            The same report, with its folder.
+
+        Raises:
+            BabelmixError: the folder holds other files.
+
+        """
+        from babelmix.experiment.report.policies import write_policies_report
+
+        place = self.comparison.save(folder)
+        found = self.comparison
+        facts = [(name, str(value)) for name, value in found.about.items()]
+        write_policies_report(
+            found.found, found.cost, found.comparisons, found.pool_shares, facts, place / "report.html",
+            lead=found.lines()[0],
+        )  # fmt: skip
+        return replace(self, folder=place)
+
+
+def audit_index(
+    index: str | Path | Searcher,
+    corpus: str | Path | Corpus,
+    *,
+    policies: str | Sequence[str] | None = None,
+    k: int = 100,
+    queries: int | None = None,
+    out: Out = None,
+    langs: str | Sequence[str] | None = None,
+    part: str = "all",
+    metrics: str | Sequence[str] | None = None,
+    batch_size: int = 32,
+    model: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+) -> PolicyReport:
+    """Search an index for the queries of a corpus under each language policy, and test the differences.
+
+    Args:
+        index: the address of the index, or what `babelmix.open_index` returned. It holds the passages of the corpus.
+        corpus: see `babelmix.load_corpus`.
+        policies: language policies, such as `balanced`; the others are tested against the first. None: `any` and `balanced`.
+        k: answers of a search, 10 to 1,000.
+        queries: how many queries, drawn with a fixed seed; None: all.
+        out: save the result into this folder; None: nothing is saved, see `PolicyReport.save`.
+        langs: search for the queries in these languages only. The index always holds all languages of the corpus.
+        part: search for the queries of this part only; see `babelmix.load_corpus`.
+        metrics: ranking metrics with cut-offs of k at most; None: mAP@k and nDCG@10.
+        batch_size: texts in one forward pass.
+        model: where the index's encoder is now, if it was moved.
+        backend: what runs the encoder; None: what ran it when the index was made.
+        trust_code: let code that the encoder brings, or names, run; see `babelmix.load_model`.
+
+    Raises:
+        SearchError: the index does not hold the corpus's passages, or k or a policy is wrong.
+        CorpusError: the corpus cannot be read.
+        EncoderError: the encoder cannot be loaded.
+
+    Example:
+        >>> print(audit_index("my-index", "my.csv", policies=["any", "balanced"]))  # doctest: +SKIP
+
+    """
+    from babelmix.search.through import DEFAULT_POLICIES, audit_through
+
+    # Only a source with parts of its own has the passages of a part in a pool of their own.
+    own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
+    whole = opened(corpus, part=part if own_part else "all")
+    asked = whole if langs is None and part == "all" else opened(corpus, langs=langs, part=part)
+    address = str(index) if isinstance(index, (str, Path)) else index.index.address
+    folder = folder_of(
+        out,
+        f"audit-through-{slug(address)}-{slug(whole.name)}",
+        lambda place: (
+            recorded(place / "policies.json", "about", "corpus") not in (None, whole.name)
+            or Path(recorded(place / "policies.json", "about", "index") or address) != Path(address)
+        ),
+    )
+    if folder is not None:
+        check_output_folder(folder, ["policies.json"])
+    named = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
+    found = audit_through(
+        index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
+        metrics=None if metrics is None else as_list(metrics, "metrics", empty=False), batch_size=batch_size,
+        model=model, backend=backend, trust_code=trust_code,
+        say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
+    )  # fmt: skip
+    report = PolicyReport(found)
+    return report if folder is None else report.save(folder)
+
+
+__all__ = ["PolicyReport", "audit_index"]

@@ -1,0 +1,70 @@
+"""`babelmix data` and `babelmix encoders`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, TrustOption, print_json
+
+
+def data(
+    corpus: Annotated[
+        str, typer.Argument(help="The corpus to check and describe; without it the readers are listed.")
+    ] = "",
+    langs: LangsOption = None,
+    part: PartOption = "all",
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the readers, or check a corpus and show what is in it."""
+    if not corpus:
+        _list_readers(langs is not None or part != "all" or to is not None, json_output)
+        return
+    from babelmix.api.describing import inspect_corpus
+    from babelmix.cli.options import listed
+    from babelmix.cli.output import show
+
+    found = inspect_corpus(corpus, langs=listed(langs), part=part, to=to)
+    show(found, json_output)
+
+
+def _list_readers(options: bool, json_output: bool) -> None:
+    from babelmix.cli.listing import print_readers
+    from babelmix.corpus import READERS
+    from babelmix.errors import ConfigError
+
+    if options:
+        raise ConfigError("--langs, --part and --to are for a corpus; name it, as in  babelmix data comfyui-docs")
+    if json_output:
+        print_json({name: reader.summary for name, reader in READERS.items()})
+    else:
+        print_readers()
+
+
+def encoders(
+    model: Annotated[
+        str, typer.Argument(help="The encoder to load and describe; without it the known encoders are listed.")
+    ] = "",
+    trust_code: TrustOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """List the known encoders, or load one and describe it."""
+    if model:
+        from babelmix.api.describing import inspect_model
+        from babelmix.cli.output import show
+
+        show(inspect_model(model, trust_code=trust_code), json_output)
+        return
+    from babelmix.cli.listing import print_encoders
+    from babelmix.encoders.known import KNOWN
+
+    if json_output:
+        print_json({name: known.summary for name, known in KNOWN.items()})
+    else:
+        print_encoders()
