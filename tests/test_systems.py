@@ -167,6 +167,17 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(scored) -> No
     assert checked_metrics(None, 50) == ["mAP@50", "nDCG@10"]
 
 
+def test_a_system_that_does_not_answer_all_queries_is_named(scored) -> None:
+    corpus, scores = scored
+
+    class Short(Lists):
+        def retrieve(self, queries: pa.Table, k: Sequence[int]) -> Iterator[Sequence[Answer]]:
+            return iter(list(super().retrieve(queries, k))[:2])
+
+    with pytest.raises(AuditError, match=rf"short: answered 2 of {len(scores)} queries"):
+        audit_lists({"short": Short(corpus, scores)}, corpus, k=10)
+
+
 def test_lists_are_not_audited_as_exact_scores(scored) -> None:
     corpus, scores = scored
     with pytest.raises(AuditError, match="audit_lists"):

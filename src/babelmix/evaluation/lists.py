@@ -1,6 +1,6 @@
-"""Audits of ranked lists: what the first k answers of a system say about retrieval and language bias.
+"""Audits of ranked lists: retrieval and language bias in the first k answers of a system.
 
-Beyond the first k answers no rank is known. A relevant passage that is not among them counts as if it had rank k (from 0).
+No rank beyond the first k answers is known. A relevant passage that is not among them counts as if it had rank k (from 0).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ListAudit:
-    """What the ranked lists of a system gave.
+    """The measures of the ranked lists of a system.
 
     Args:
         measures: by `setting/metric`; cells are query languages, groups those of the corpus.
@@ -47,7 +47,7 @@ class ListAudit:
     measures: dict[str, Measure]
 
     def estimates(self) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
-        """By measure, the macro-average over query languages and the cells, with intervals."""
+        """For each measure, the macro-average over query languages and the cells, with intervals."""
         return estimates(self.measures)
 
 
@@ -60,30 +60,32 @@ def audit_lists(
     queries: pa.Table | None = None,
     label: str = "searching",
 ) -> dict[str, ListAudit]:
-    """Ask systems the queries of a corpus, each query of each system in turn, and measure the lists.
+    """Send the queries of a corpus to systems, and measure the ranked lists that they return.
 
-    The measures, with r_l the rank of the best relevant passage in language l, and k if it is not among the first k:
+    The systems take turns: each query goes to every system before the next query. The measures, where r_l is the rank of the
+    best relevant passage in language l, or k if it is not among the first k:
 
     - `multi/METRIC`, by default mAP@k and nDCG@10, in the pool of the system.
     - `bias/same-language share@10`: the share of the first 10 answers that are in the query's language.
     - `bias/same-language preference@k`: the mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if
       neither is among the first k; 1/2 is no preference.
-    - `bias/languages@10` and `bias/right languages@10`: how many languages the first 10 answers have, and the right ones
-      among them.
+    - `bias/languages@10` and `bias/right languages@10`: the number of languages among the first 10 answers, and among the
+      right ones of these.
 
     Args:
-        systems: by name; the pool of each holds the corpus's passages.
-        corpus: the passages and the qrels.
-        k: how many answers are judged, from 10 on.
+        systems: the systems by name; the pool of each has the corpus's passages.
+        corpus: the corpus, with its qrels.
+        k: the number of answers to judge, 10 or more.
         metrics: ranking metrics with cut-offs of k at most.
         queries: rows of `corpus.queries`; by default all.
         label: of the progress bar.
 
     Returns:
-        By name, what the system gave.
+        The audits by name.
 
     Raises:
-        AuditError: k is below 10 or more than a system gives, or there is no system or no query.
+        AuditError: k is below 10 or more than a system gives, there is no system or no query, or a system does not answer all
+            queries.
         ConfigError: there is no such metric, or its cut-off is larger than k.
 
     Example:
@@ -109,7 +111,7 @@ def audit_lists(
     for name, system in systems.items():
         if system.depth is not None and system.depth < k:
             raise AuditError(
-                f"{name}: gives at most {system.depth:,} answers to a query; judge at most as many, not {k:,}"
+                f"{name}: gives at most {system.depth:,} answers per query; set k to {system.depth:,} or less, not {k:,}"
             )
     rows = corpus.queries if queries is None else queries
     if rows.num_rows == 0:
@@ -125,7 +127,9 @@ def audit_lists(
     with progress_bar(label, rows.num_rows, "queries") as bar:
         for row in range(rows.num_rows):
             for name, found in lists.items():
-                judge.take(answers[name], row, next(found))
+                if (answered := next(found, None)) is None:
+                    raise AuditError(f"{name}: answered {row:,} of {rows.num_rows:,} queries; give one list per query")
+                judge.take(answers[name], row, answered)
             bar.advance()
     return {name: ListAudit(judge.measures(found, names)) for name, found in answers.items()}
 
