@@ -256,6 +256,11 @@ def test_columns_of_a_csv_have_the_type_they_had(tmp_path: Path, tiny_static, ba
         assert [hit.item for hit in Searcher(opened, tiny_static).search(["Haus"], where=where)[0]] == ["b"]
 
 
+def test_facts_by_name_warn(searcher: Searcher) -> None:
+    with pytest.warns(DeprecationWarning, match=r"write  about\.encoder"):
+        assert searcher.index.about["encoder"] == searcher.index.about.encoder == "tiny"
+
+
 def test_a_calibration_that_cannot_be_read_is_fitted_anew(searcher: Searcher) -> None:
     fitted = searcher.index.calibration.as_json()
     other = Index(searcher.index.engine, searcher.index.about.model_copy(update={"calibration": {"counts": 3}}))

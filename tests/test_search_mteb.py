@@ -65,3 +65,12 @@ def test_what_an_index_cannot_do_is_said(tiny_static) -> None:
     with pytest.raises(SearchError, match="at most 1,000"):
         search.search([{"id": "q", "text": "cat"}], top_k=5000, **given)  # type: ignore[arg-type]
     search.close()
+
+
+def test_the_old_name_of_the_module_warns() -> None:
+    import babelmix.search.mteb as old
+
+    with pytest.warns(DeprecationWarning, match="import IndexSearch from there"):
+        assert old.IndexSearch is IndexSearch
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = old.nothing

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _NAMED = 20
-"""Items that are named as not there, at most; `as_json` names all."""
+"""Maximum missing items that `lines` names; `as_json` names all."""
 
 
 @dataclass(frozen=True)

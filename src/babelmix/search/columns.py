@@ -17,7 +17,7 @@ def type_of(value: Value) -> str:
 
 
 def widened(column: str, kind: str) -> str | None:
-    """The type of a column that also takes values of another type: whole numbers and numbers make numbers; None: there is none.
+    """The type that holds values of two types: whole numbers and numbers make numbers; None: no type holds both.
 
     >>> widened("integer", "number"), widened("number", "integer"), widened("number", "text")
     ('number', 'number', None)

@@ -84,7 +84,7 @@ class IndexFacts(BaseModel):
         return self.model_dump(exclude_unset=True)
 
     def __getitem__(self, name: str) -> Any:
-        """A fact by name, as before there was this class."""
+        """A fact by name: the facts were a dict before."""
         warnings.warn(
             f"the facts of an index have attributes now; write  about.{name}", DeprecationWarning, stacklevel=2
         )

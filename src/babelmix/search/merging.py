@@ -1,4 +1,4 @@
-"""Merge lists of hits: two retrievers into one list, and rows into items that come once."""
+"""Merge lists of hits: fuse two retrievers, and keep one row of each item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 DEEPEST = 8192
-"""Rows of one query that a search for distinct items looks at, at most."""
+"""Maximum rows that are retrieved for a query to find distinct items."""
 
 DEEPER = 5
 """The fused list of k rows needs lists of 5 k rows."""
@@ -42,7 +42,7 @@ def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]
 
 
 def remembering(retrieve: Retriever) -> Retriever:
-    """The same retriever, which searches again only for more rows than it has returned: a longer list begins with a shorter."""
+    """A retriever that remembers its lists, and searches again only if a longer one is needed."""
     found: dict[Any, tuple[int, list[Hit]]] = {}
 
     def remembered(numbers: Sequence[int], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
@@ -64,7 +64,7 @@ def remembering(retrieve: Retriever) -> Retriever:
 
 
 def distinct_items(retrieve_top: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
-    """The best row of each of k items. Looks further down until there are k items, no more rows, or `DEEPEST` rows.
+    """The best row of each of k items. Retrieves more rows until there are k items, no further rows, or `DEEPEST` rows.
 
     Args:
         retrieve_top: returns so many rows for each query, best first.

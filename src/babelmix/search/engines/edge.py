@@ -71,7 +71,7 @@ class EdgeEngine:
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> EdgeEngine:
-        """Make an empty index in a folder that is not there yet.
+        """Make an empty index in a folder that does not exist yet.
 
         Raises:
             SearchError: the folder holds something.
@@ -269,7 +269,7 @@ class EdgeEngine:
         return np.array([record.vector[DENSE] for record in page], dtype=np.float32)
 
     def langs(self) -> dict[str, int]:  # noqa: D102
-        # A count that was begun before a write is not one of what is there after it.
+        # A count that began before a write may miss its rows, so it is stored with the number of writes before it.
         writes = self._writes
         if self._langs is None or self._langs[0] != writes:
             with _blaming(self.address, "read"):
