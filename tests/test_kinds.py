@@ -100,12 +100,17 @@ def test_an_own_kind_is_loaded_by_its_name(own_kinds: None, tiny_bert) -> None:
 
 
 def test_an_own_kind_of_token_vectors_is_static(own_kinds: None, tmp_path) -> None:
-    @extend.encoder("letters", like="static")
+    @extend.encoder("letters", like="static", batch_size=1000)
     def letters(name: str) -> SentenceTransformer:
         return static.from_scratch(["abc", "abd"], dimension=int(name.partition(":")[2]))
 
     encoder = load_encoder("letters:4")
-    assert kind_of(encoder).sparse_gradients
+    kind = kind_of(encoder)
+    assert (kind.name, kind.batch_size, kind.stored, kind.sparse_gradients) == ("letters", 1000, False, True)
+    # Also if it was registered as something else.
+    extend.encoder("letters")(letters)
+    kind = kind_of(load_encoder("letters:4"))
+    assert (kind.batch_size, kind.has_layers, kind.sparse_gradients, kind.many_processes) == (32, False, True, False)
     assert kind_named("letters:4").pretrained("letters:4")
     with pytest.raises(EncoderError, match="is loaded, not made"):
         make_encoder("letters:4", TEXTS)

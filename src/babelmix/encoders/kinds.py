@@ -158,12 +158,19 @@ def kind_of(encoder: torch.nn.Module) -> EncoderKind:
         256
 
     """
-    for name in _BY_MODULES:
-        kind = KINDS[name]
-        if kind.recognises is not None and kind.recognises(encoder):
-            return kind
+    kinds = (KINDS[name] for name in _BY_MODULES)
+    by_modules = next((kind for kind in kinds if kind.recognises is not None and kind.recognises(encoder)), None)
     origin = origin_of(encoder)
-    return KINDS[MODEL] if origin is None else KINDS.get(origin.kind, KINDS[MODEL])
+    own = None if origin is None or origin.kind in (*_BY_MODULES, MODEL) else KINDS.get(origin.kind)
+    if own is None:
+        return by_modules or KINDS[MODEL]
+    if by_modules is None:
+        return own
+    # What follows from the modules holds whatever the registration says.
+    return replace(
+        own, has_layers=by_modules.has_layers, sparse_gradients=by_modules.sparse_gradients,
+        many_processes=by_modules.many_processes, has_image_tower=by_modules.has_image_tower,
+    )  # fmt: skip
 
 
 def register_kind(
