@@ -121,7 +121,7 @@ def test_a_flipped_bit_in_a_corpus(format: str, tmp_path: Path) -> None:
 def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BabelmixError, match="is damaged, and cannot be removed from here; remove it"):
+    with pytest.raises(BabelmixError, match="is damaged, and cannot be removed by this process; remove it yourself"):
         remove_if_damaged("encoders", tmp_path / "folder")
 
 

@@ -147,7 +147,7 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
         (["audit", "-c", "CSV"], "name an encoder to audit"),
         (["audit", "no-such/encoder", "-c", "CSV"], "neither a folder nor a model that the hub gave"),
         (["audit", "x", "-c", "absent.csv"], "absent.csv: there is no such corpus"),
-        (["audit", "x", "-c", "CSV", "--part", "dev"], "part 'dev' is unknown"),
+        (["audit", "x", "-c", "CSV", "--part", "dev"], "'dev' is unknown; use all, train or test"),
         (["audit", "x", "-c", "CSV", "--langs", "xx"], "has no xx"),
         (["audit", "x", "-c", "CSV", "--metrics", "accuracy"], "there is no metric 'accuracy'"),
         (["audit", "x", "-c", "CSV", "--colour"], "No such option"),

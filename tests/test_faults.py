@@ -339,7 +339,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
         monkeypatch.setattr(EmbeddingStore, "add", limited)
     code, _, said = babelmix(*words("audit, stored", data, tmp_path / "out"))
     assert code == 0, said
-    assert said.count("embeddings are not kept, as") == 1
+    assert said.count("embeddings are not kept, because") == 1
     right, found = (Audit.load(tmp_path / name) for name in ("right", "out"))
     assert np.array_equal(right.table.outranking_counts, found.table.outranking_counts)
 

@@ -104,7 +104,7 @@ def test_a_source_with_parts_of_its_own_is_not_split(parts_reader: list[dict[str
 @pytest.mark.parametrize(
     ("source", "arguments", "error", "message"),
     [
-        (ROWS, {"part": "dev"}, ConfigError, "^part 'dev' is unknown; use all, train or test"),
+        (ROWS, {"part": "dev"}, ConfigError, "^part: 'dev' is unknown; use all, train or test"),
         (ROWS, {"langs": []}, ConfigError, "^langs: the list is empty"),
         (ROWS, {"langs": "fr"}, CorpusError, "table has no fr; it has de, en"),
         (ROWS, {"check": False}, ReaderError, "a list takes no options of a reader: leave out check"),

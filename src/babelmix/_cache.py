@@ -1,4 +1,4 @@
-"""What is only kept to save time: where nothing can be kept, the work goes on without, and says so."""
+"""Use of the cache. If the cache cannot be written to, the work goes on without it, and a line says so."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _told: set[str] = set()
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Go on without what the block would keep in the cache, if the cache cannot be written to; say so once.
+    """Ignore an error of a block that writes to the cache. Print one line about it, once.
 
     Args:
-        what: is not kept, as the beginning of a sentence, in the plural.
+        what: the plural noun of what is written, for the line.
 
     """
     try:
@@ -36,48 +36,48 @@ def keeping(what: str) -> Iterator[None]:
 def _say(what: str, why: str) -> None:
     if what not in _told:
         _told.add(what)
-        text = f"{what} are not kept, as {cache_folder()} cannot be written to ({why}); set BABELMIX_CACHE to another folder"
+        text = f"{what} are not kept, because {cache_folder()} cannot be written to ({why}); set BABELMIX_CACHE to another folder"
         console.print(text, highlight=False)
 
 
 def remove_if_damaged(what: str, folder: Path) -> None:
-    """Remove a folder of the cache whose files are not as they were written, and say so; others stay.
+    """Remove a folder of the cache if a file in it is damaged, and print a line about it.
 
     Args:
-        what: is there, in the plural.
-        folder: with checksums, if it is whole.
+        what: the plural noun of its content, for the line.
+        folder: the folder, which should have checksums.
 
     Raises:
-        BabelmixError: it is damaged and cannot be removed.
+        BabelmixError: the folder is damaged and cannot be removed.
 
     """
     if folder.is_dir() and damaged_file(folder) is not None:
         say_made_again(what, folder)
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
-            raise BabelmixError(f"{folder}: is damaged, and cannot be removed from here; remove it")
+            raise BabelmixError(f"{folder}: is damaged, and cannot be removed by this process; remove it yourself")
 
 
 def say_made_again(what: str, place: Path) -> None:
-    """Say once a place that what was kept there is removed.
+    """Print a line that a damaged part of the cache is made again, once for each place.
 
     Args:
-        what: was kept, in the plural.
-        place: where.
+        what: the plural noun of its content.
+        place: the file or folder.
 
     """
     if str(place) not in _told:
         _told.add(str(place))
-        text = f"{place}: cached {what} are damaged, or of an earlier version without checksums: they are made again"
+        text = f"{place}: cached {what} are damaged, or from an earlier version without checksums; they are made again"
         console.print(text, markup=False, highlight=False)
 
 
 def place_for(what: str, *names: str) -> Path:
-    """Where something that is made once is to be made: in the cache, or else in a folder that is gone with the process.
+    """A folder for something that is made once: in the cache, or else a temporary folder of this process.
 
     Args:
-        what: is made, as the beginning of a sentence, in the plural.
-        names: of the folder, below the cache.
+        what: the plural noun of what is made, for a line if the cache cannot be written to.
+        names: the path of the folder relative to the cache.
 
     """
     place = cache_folder().joinpath(*names)

@@ -1,7 +1,7 @@
-"""Checksums of what is read back: a bit that has flipped on a disk is to be noticed, and not to be another number.
+"""Checksums of files, which detect damage on a disk.
 
-CRC-32 of the standard library, at three gigabytes a second: it finds every flip of up to 32 neighbouring bits, and misses
-other damage once in four thousand million times. It is no protection against people.
+They are CRC-32 of the standard library (three gigabytes a second). CRC-32 finds every change of up to 32 neighbouring bits, and
+misses other damage with a probability of 2^-32. It does not protect against people.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from babelmix._files import write_json
 
 CHECKSUMS = "checksums.json"
-"""What says of a folder's files how they were written."""
+"""The file with the checksums of a folder."""
 
 _AT_ONCE = 1 << 20
 
 
 def checksum(file: Path) -> int:
-    """CRC-32 of a file's bytes."""
+    """The CRC-32 of a file."""
     value = 0
     with file.open("rb") as source:
         while part := source.read(_AT_ONCE):
@@ -29,11 +29,11 @@ def checksum(file: Path) -> int:
 
 
 def write_checksums(folder: Path, names: Sequence[str] | None = None) -> None:
-    """Write down how the files of a folder are now.
+    """Write the checksums of the files in a folder.
 
     Args:
-        folder: with the files.
-        names: of the files; by default all, in folders below too.
+        folder: the folder.
+        names: the files, relative to the folder; by default all, including those in sub-folders.
 
     """
     if names is None:
@@ -43,16 +43,16 @@ def write_checksums(folder: Path, names: Sequence[str] | None = None) -> None:
 
 
 def has_checksums(folder: Path) -> bool:
-    """Whether it was written down how the files of a folder are to be."""
+    """Whether a folder has checksums."""
     return (folder / CHECKSUMS).is_file()
 
 
 def damaged_file(folder: Path, needed: Sequence[str] = ()) -> str | None:
-    """The first file of a folder that is not as it was written, by name; None if all are.
+    """The name of the first file in a folder that differs from its checksum. None if there is none.
 
     Args:
-        folder: with checksums, which may be damaged themselves.
-        needed: files that are to have one, if they are there.
+        folder: a folder with checksums. If the checksums are damaged, the name is theirs.
+        needed: files that must have a checksum if they exist.
 
     """
     try:
@@ -65,7 +65,7 @@ def damaged_file(folder: Path, needed: Sequence[str] = ()) -> str | None:
         try:
             if checksum(folder / name) != value:
                 return str(name)
-        except (OSError, ValueError):  # a null character in a name is a ValueError
+        except (OSError, ValueError):  # a NUL in a name is a ValueError
             return str(name)
     return None
 

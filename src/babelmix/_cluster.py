@@ -1,16 +1,16 @@
-"""Work spread over the processes of a Ray cluster: a Ray Data pipeline that is fed while it runs.
+"""Distribute work over a Ray cluster, with a Ray Data pipeline that gets pieces of work while it runs.
 
 ::
 
     this process  --pieces-->  keeper  --blocks-->  worker, worker, ...
                   <--results--         <--blocks--
 
-The keeper is an actor beside this process (or, through Ray's client, in the cluster); it runs the pipeline, a streaming map over
-a pool of actors. A few pieces a worker are under way at any time, whatever the number of all, and a piece is forgotten once
-its result has arrived here: how many there are bounds nothing but the time.
+The keeper is an actor on this node (or in the cluster, with Ray's client). It runs the pipeline: a streaming map over a pool of
+worker actors. Each worker has at most a few pieces at a time, and a piece is dropped once its result has arrived here. So
+memory does not depend on the number of pieces.
 
-A worker whose process dies is started again and does its pieces again, on another node if its own is lost. Where there is no
-room for it the pipeline is made anew of what is left, with the pieces that were under way.
+If the process of a worker dies, Ray starts it again, on another node if its node is lost, and it does its pieces again. If no
+node has room for it, the pipeline is built again from the remaining nodes and gets the unfinished pieces.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ T = TypeVar("T")
 Work = Callable[[bytes], bytes]
 
 MEMORY = 1 << 30
-"""Bytes of pieces under way, about; one piece may be larger."""
+"""The approximate size of all unfinished pieces, in bytes. A single piece may be larger."""
 
 ATTEMPTS = 4
-"""How often a worker's process may die at one piece."""
+"""The number of times that a worker process may die at one piece."""
 
 PATIENCE = 20.0
-"""Seconds that Ray has to find another node for a worker whose node is lost."""
+"""The seconds that Ray has to find another node for a worker whose node is lost."""
 
 _RESTARTS = 3
 _WAIT = 1.0
-# Of Ray: nothing is sent to anyone, nothing is asked of the network, and no warning that is not about the work.
+# Ray sends no usage statistics, makes no network requests of its own, and prints only warnings about the work.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -54,14 +54,14 @@ _SETTINGS = {
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """The module `ray`, connected to a cluster while the block runs; a connection that is there already is used and stays.
+    """Yield the module `ray`, connected to a cluster. An existing connection is used and kept.
 
     Args:
-        address: `local` starts a cluster of this machine; `auto` takes the one that runs on it; `HOST:PORT` is another's, of
-            which this machine is a node; `ray://HOST:PORT` is another's, reached through Ray's client.
+        address: `local` starts a cluster on this machine. `auto` uses the cluster that runs on it. `HOST:PORT` is the cluster of
+            another machine, with this machine as a node. `ray://HOST:PORT` is another cluster, reached by Ray's client.
 
     Raises:
-        SearchError: no cluster answers there.
+        SearchError: no cluster answers.
         MissingExtraError: Ray is not installed.
 
     """
@@ -92,21 +92,22 @@ def connected(address: str) -> Iterator[Any]:
 def spread(
     pieces: Iterable[T], pack: Callable[[T], bytes], make: Callable[[int], Work], address: str, *, workers: int = 0
 ) -> Iterator[tuple[T, bytes]]:
-    """Have pieces of work done; nothing is started if there is none.
+    """Do pieces of work on a cluster. Without pieces, no cluster is started.
 
     Args:
-        pieces: taken as there is room for them.
-        pack: what a worker is given of a piece; called again when it has to be sent again.
-        make: called once in each worker's process, with how many threads it may use; gives what does a piece. Importable
-            under the same name on every node. Errors of ours that either raises are raised here.
+        pieces: the pieces. They are consumed while the work goes on.
+        pack: converts a piece to the bytes for a worker. Called again if the piece must be sent again.
+        make: called once in each worker process with its number of threads. Returns the function that does a piece. Every node
+            must be able to import it by the same name. A `BabelmixError` of either function is raised here.
         address: see `connected`.
-        workers: how many; 0: one a GPU, or without GPUs half as many as there are CPUs. Each reserves one CPU.
+        workers: the number of workers. 0 means one for each GPU, or without GPUs half the number of CPUs. Each worker reserves
+            one CPU.
 
-    Returns:
-        Pieces with their results, as they are done.
+    Yields:
+        Each piece with its result, in the order in which they are finished.
 
     Raises:
-        SearchError: no cluster answers, a worker failed, or its process died `ATTEMPTS` times at one piece.
+        SearchError: no cluster answers, a worker failed, or worker processes died `ATTEMPTS` times at one piece.
         MissingExtraError: Ray is not installed.
 
     """
@@ -117,7 +118,7 @@ def spread(
 
 
 class _Spread(Generic[T]):
-    """The side of the process that asks."""
+    """The part of `spread` in the calling process."""
 
     def __init__(self, ray: Any, pack: Callable[[T], bytes], make: Callable[[int], Work], workers: int) -> None:
         self._ray, self._pack, self._make = ray, pack, make
@@ -125,7 +126,7 @@ class _Spread(Generic[T]):
         cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
         self._workers = workers or gpus or max(1, cpus // 2)
         self._gpus = min(1.0, gpus / self._workers)
-        # Half of the CPUs are reserved, so that workers of lost nodes find a place; all are used.
+        # Only half of the CPUs are reserved, so workers of lost nodes find a place. The threads use all CPUs.
         self._threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cpus // self._workers))
         self._flight: dict[int, tuple[T, int]] = {}
         self._keeper: Any = None
@@ -173,10 +174,10 @@ class _Spread(Generic[T]):
         self._keeper.offer.remote(number, payload)
 
     def _start(self) -> None:
-        """A new pipeline, with the pieces that were under way in the last."""
+        """Start a new pipeline, and give it the unfinished pieces of the last one."""
         self._stop()
         ray = self._ray
-        # It serves the source, each worker and us at a time.
+        # The source, each worker and this process call it at the same time.
         actor = ray.remote(num_cpus=0, max_concurrency=self._workers + 8)(Keeper)
         self._keeper = actor.options(scheduling_strategy=_this_node(ray)).remote(
             self._make, self._workers, self._gpus, self._threads
@@ -192,7 +193,7 @@ class _Spread(Generic[T]):
             self._keeper = None
 
     def _wait(self) -> list[tuple[int, bytes]] | None:
-        """What was done since; nothing after a second without news; None if workers were lost for good."""
+        """The results since the last call; empty after a second without results; None if workers are lost."""
         try:
             finished, failure, lost = self._ray.get(self._keeper.finished.remote())
         except self._ray.exceptions.RayActorError:
@@ -211,16 +212,16 @@ class Keeper:
 
     Args:
         make: see `spread`.
-        workers: actors of the pool.
-        gpus: of each.
-        threads: of each.
+        workers: the number of workers.
+        gpus: the share of a GPU for each worker.
+        threads: the number of threads of each worker.
 
     """
 
     def __init__(self, make: Callable[[int], Work], workers: int, gpus: float, threads: int) -> None:
         self._make, self._workers, self._gpus, self._threads = make, workers, gpus, threads
         self._changed = threading.Condition()
-        # Pieces in the order in which they came; None once they are done.
+        # The pieces in the order of their arrival; None once they are done.
         self._offered: list[tuple[int, bytes] | None] = []
         self._place: dict[int, int] = {}
         self._finished: list[tuple[int, bytes]] = []
@@ -231,31 +232,31 @@ class Keeper:
         self._looked = 0.0
 
     def offer(self, number: int, payload: bytes) -> None:
-        """Take a piece."""
+        """Add a piece."""
         with self._changed:
             self._place[number] = len(self._offered)
             self._offered.append((number, payload))
             self._changed.notify_all()
 
     def take(self, place: int) -> tuple[int, bytes]:
-        """The piece that came as number `place`, as soon as it has; a number below 0 if it is done already."""
+        """Wait for the piece that arrives as number `place`. Returns a negative number if it is already done."""
         with self._changed:
             self._changed.wait_for(lambda: place < len(self._offered))
             return self._offered[place] or (-1, b"")
 
     def attempt(self, number: int) -> int:
-        """How often this piece has been begun, with this time."""
+        """Count another attempt at a piece. Returns the number of attempts."""
         with self._changed:
             self._attempts[number] = self._attempts.get(number, 0) + 1
             return self._attempts[number]
 
     def here(self, worker: str, node: str) -> None:
-        """A worker has started on a node."""
+        """Record the node on which a worker has started."""
         with self._changed:
             self._nodes[worker] = node
 
     def finished(self) -> tuple[list[tuple[int, bytes]], BabelmixError | str | None, bool]:
-        """Results since the last time, why the pipeline has ended, and whether workers were lost for good."""
+        """The results since the last call, the error that ended the pipeline, and whether workers are lost."""
         with self._changed:
             self._changed.wait_for(lambda: self._finished or self._failure is not None, timeout=_WAIT)
             finished, self._finished = self._finished, []
@@ -273,7 +274,7 @@ class Keeper:
         return self._lost_since is not None and now - self._lost_since > PATIENCE
 
     def run(self, keeper: Any) -> None:
-        """Run the pipeline; `keeper` is the handle of this actor."""
+        """Run the pipeline. `keeper` is the handle of this actor."""
         try:
             for table in self._pipeline(keeper).iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
@@ -281,7 +282,7 @@ class Keeper:
                 for number, outcome in zip(table["number"].to_pylist(), table["outcome"].to_pylist(), strict=True):
                     if number >= 0:
                         self._keep(number, pickle.loads(outcome))
-        except Exception as error:  # whatever a worker, or Ray, may raise
+        except Exception as error:  # a worker or Ray may raise anything
             with self._changed:
                 self._failure = _last_line(error)
                 self._changed.notify_all()
@@ -289,7 +290,7 @@ class Keeper:
     def _keep(self, number: int, outcome: bytes | BabelmixError) -> None:
         with self._changed:
             place = self._place.pop(number, None)
-            # A worker that was taken for dead may bring it a second time.
+            # A worker that seemed dead may deliver a result again.
             if place is None:
                 return
             self._offered[place] = None
@@ -304,7 +305,7 @@ class Keeper:
         ray, data = _ray(), importlib.import_module("ray.data")
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
-        # A block a piece: none waits for others to fill one.
+        # Each piece is a block, so no piece waits until others fill a block.
         context.target_max_block_size = 1
         node = _this_node(ray)
         source = data.from_items([{"source": 0}]).map_batches(
@@ -327,7 +328,7 @@ class Keeper:
 
 
 def _source(table: Any, keeper: Any) -> Iterator[Any]:
-    """The pieces, one after the other, for as long as the pipeline runs."""
+    """Yield the pieces while the pipeline runs."""
     del table
     ray, place = _ray(), 0
     while True:
@@ -336,7 +337,7 @@ def _source(table: Any, keeper: Any) -> Iterator[Any]:
 
 
 class _Worker:
-    """What a process of the pool does."""
+    """A worker of the pool."""
 
     def __init__(self, make: Callable[[int], Work], threads: int, keeper: Any) -> None:
         ray = _ray()
@@ -380,7 +381,7 @@ def _ray() -> Any:
 
 
 def _this_node(ray: Any) -> Any:
-    """Have something run on this node if there is a way."""
+    """A scheduling strategy that prefers this node."""
     strategies = importlib.import_module("ray.util.scheduling_strategies")
     return strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
 

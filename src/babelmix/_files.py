@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the place where caches live."""
+"""Write files and folders completely or not at all; the folder of the cache."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ if sys.platform != "win32":
     import fcntl
 
 _SCRATCH = r"\.[a-z0-9_]{8}\.part"
-"""How the names of temporary folders end: `.NAME.RANDOM.part`, beside what is called NAME in the end."""
+"""The end of the name of a temporary folder, `.NAME.RANDOM.part`. It is beside the final file or folder NAME."""
 _NEW, _OLD = "new", "old"
 _FULL = {
     errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large",
     errno.EROFS: "Read-only file system", errno.EIO: "Input/output error",
 }  # fmt: skip
-"""What a disk says that takes no more."""
+"""The error codes of a disk that cannot be written to."""
 _UNTOLD = re.compile("file write failed|failed writing|requested and .* written|unexpected pos")
-"""How torch and numpy say so without a reason."""
+"""The messages of torch and numpy for such a disk, which give no code."""
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def cache_folder() -> Path:
-    """The user's cache, `$BABELMIX_CACHE` if set. Everything in it can be deleted at any time."""
+    """The folder of the cache: `$BABELMIX_CACHE`, or the user's cache folder. Everything in it may be deleted at any time."""
     override = os.environ.get("BABELMIX_CACHE")
     return Path(override) if override else Path(platformdirs.user_cache_dir("babelmix"))
 
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success what was written there is renamed to `path`, on failure removed.
+    """Yield a temporary path. On success the file written there replaces `path`; on failure it is removed.
 
     Raises:
-        WriteError: the disk is full, or takes no more for another reason.
+        WriteError: the disk is full, or cannot be written to for another reason.
 
     """
     with writing_to(path), _scratch(path) as scratch:
@@ -70,7 +70,7 @@ def _umask() -> int:
 
 
 def slug(text: str) -> str:
-    """A text as a file name: everything but letters, digits, `_` and `.` becomes a dash."""
+    """Convert a text to a file name: all characters but letters, digits, `_` and `.` become dashes."""
     return re.sub(r"[^\w.]+", "-", text).strip("-")
 
 
@@ -122,18 +122,18 @@ def recorded(file: Path, *keys: str) -> Any:
 
 
 def check_output_folder(path: Path, markers: Sequence[str]) -> None:
-    """Raise unless a folder can be written at `path`: before hours of work, not after.
+    """Raise unless a folder can be written to `path`. Called before hours of work.
 
     Args:
-        path: where the folder is to be.
-        markers: names that a folder of the same kind holds; an existing folder with none of them is not ours to replace.
+        path: the folder to write.
+        markers: names of files in a folder of the same kind. An existing folder is only replaced if it has one of them.
 
     Raises:
-        BabelmixError: `path` is a file, holds other files, or cannot be written to.
+        BabelmixError: `path` is a file, has other files, or cannot be written to.
 
     """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        # One look, as another process may replace it between two.
+        # One call of stat, because another process may replace the folder between two calls.
         if not stat.S_ISDIR(path.stat().st_mode):
             raise BabelmixError(f"{path}: is a file, but a folder is to be written there; choose another place")
     if (names := _names(path)) and not names & set(markers):
@@ -149,7 +149,7 @@ def check_output_folder(path: Path, markers: Sequence[str]) -> None:
 
 
 def _names(folder: Path) -> set[str]:
-    """What a folder holds, if there is one; another process may give the name to another folder meanwhile."""
+    """The names in a folder; empty if there is none. Another process may replace the folder meanwhile."""
     while folder.is_dir():
         with contextlib.suppress(FileNotFoundError):
             before = folder.stat()
@@ -161,12 +161,12 @@ def _names(folder: Path) -> set[str]:
 
 @contextmanager
 def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder; on success it takes the place of `path`, on failure it is removed.
+    """Yield a temporary folder. On success it replaces `path`; on failure it is removed.
 
     Args:
-        path: where the folder is to be.
-        markers: see `check_output_folder`; without any, nothing but an empty folder is replaced.
-        keep_existing: if another process was faster, leave its folder (for caches).
+        path: the folder to write.
+        markers: see `check_output_folder`. Without markers, only an empty folder is replaced.
+        keep_existing: if another process has written the folder first, keep its folder (for caches).
 
     Raises:
         BabelmixError: see `check_output_folder` and `writing_to`.
@@ -179,7 +179,7 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
-            # Some libraries write files that only their owner may read.
+            # Some libraries write files that only their owner can read.
             if file.is_file():
                 file.chmod(0o666 & ~_umask())
         if keep_existing and path.exists():
@@ -191,7 +191,7 @@ def replacing_folder(path: Path, markers: Sequence[str], *, keep_existing: bool 
 
 
 def _put(temporary: Path, path: Path, scratch: Path) -> None:
-    """Give a folder its place; what was there goes into `scratch`. Other processes may do the same."""
+    """Move a folder to its place. An older folder is moved into `scratch`. Other processes may do the same meanwhile."""
     while True:
         try:
             if path.exists():
@@ -207,7 +207,7 @@ def _put(temporary: Path, path: Path, scratch: Path) -> None:
 
 
 def _put_if_free(temporary: Path, path: Path) -> None:
-    """Give a folder its place, unless another process has put something there meanwhile."""
+    """Move a folder to its place, unless another process has written there meanwhile."""
     try:
         with contextlib.suppress(FileNotFoundError):
             path.rmdir()
@@ -219,7 +219,7 @@ def _put_if_free(temporary: Path, path: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Let two names change what they stand for, at once; False where the system cannot."""
+    """Exchange two folders atomically. Returns False if the system cannot."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     if rename is None:
         return False
@@ -227,7 +227,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, which is whole or gone whenever the process ends; what cannot be removed stays."""
+    """Remove a folder atomically: it is complete or gone, whenever the process ends. Errors are ignored."""
     with contextlib.suppress(OSError):
         clear_leftovers(path.parent, path.name)
         if path.is_dir():
@@ -237,10 +237,10 @@ def remove_folder(path: Path) -> None:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn what libraries raise at a full disk into one sentence while the block runs.
+    """Turn the errors of libraries about a full disk into a `WriteError`.
 
     Raises:
-        WriteError: the disk is full, or takes no more for another reason.
+        WriteError: the disk is full, or cannot be written to for another reason.
 
     """
     try:
@@ -265,13 +265,13 @@ def _why_full(error: Exception) -> str | None:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside `path` for the block; a process that dies leaves it to the next that writes `path`."""
+    """Yield a temporary folder beside `path`. If this process dies, the next one that writes `path` removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path.parent, path.name)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         handle = _locked(folder, wait=True)
-        # Another process may have taken it for a leftover before it was opened or locked.
+        # Another process may have removed it as a leftover before it was locked.
         if folder.exists():
             break
         if handle is not None:
@@ -287,9 +287,14 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what dead processes left of writing `name` into a folder, or of writing anything if it is None.
+    """Remove the temporary folders of dead processes.
 
-    A live process holds a lock on its own, which ends with it, whatever clocks say.
+    A live process holds a lock on its temporary folder. The lock ends with the process.
+
+    Args:
+        folder: the folder that has the temporary folders.
+        name: remove only those for this file or folder; by default all.
+
     """
     pattern = re.compile(rf"\.{'.+' if name is None else re.escape(name)}{_SCRATCH}")
     try:
@@ -301,7 +306,7 @@ def clear_leftovers(folder: Path, name: str | None = None) -> None:
             continue
         target = folder / re.sub(f"{_SCRATCH}$", "", scratch.name[1:])
         if (scratch / _OLD).is_dir() and (scratch / _NEW).is_dir() and not target.exists():
-            # It died between the two renames.
+            # The process died between the two renames.
             with contextlib.suppress(OSError):
                 (scratch / _NEW).replace(target)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -309,7 +314,7 @@ def clear_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def _locked(folder: Path, *, wait: bool) -> int | None:
-    """A lock on a folder, as a handle to be closed; None: another process has it, or there are no such locks here."""
+    """Lock a folder. Returns a handle to close, or None if another process has the lock or the system has no such locks."""
     if sys.platform == "win32":
         return None
     try:
@@ -325,11 +330,11 @@ def _locked(folder: Path, *, wait: bool) -> int | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all (UTF-8)."""
+    """Write a text file (UTF-8) completely or not at all."""
     with replacing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all, keys in the order given."""
+    """Write a JSON file completely or not at all. The order of the keys is kept."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,8 +1,8 @@
-"""Ctrl-C, at whatever moment: one line and status 130, never a traceback, and never 0.
+"""Handle Ctrl-C: at any moment it gives one line and status 130, never a traceback and never status 0.
 
-`KeyboardInterrupt` alone does not give that. Python drops it where it is raised in a finaliser, or in a callback of the garbage
-collector or of a weak reference. Libraries catch it with a bare `except`, or make another error of it. It also comes while an
-error is handled, or while Python goes down. So what counts is that the signal came, not what has become of the exception.
+`KeyboardInterrupt` alone is not enough. Python drops it in finalisers and in callbacks of the garbage collector or of weak
+references. Libraries catch it with a bare `except`, or turn it into another error. It may also come while an error is handled,
+or while Python shuts down. So this module remembers the signal and does not rely on the exception.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ INTERRUPTED = 130
 _LINE = "interrupted: run the same command again to go on from what it kept"
 
 _TOGETHER = 0.5
-"""Seconds in which a second signal is the same Ctrl-C: launchers send it on to a process that the terminal told already."""
+"""A second signal within this many seconds is the same Ctrl-C: terminal and launcher may both send it."""
 
 _AGAIN = 0.02
-"""Seconds after which an interrupt that was dropped is raised again."""
+"""A dropped interrupt is raised again after this many seconds."""
 
 
 class Interrupts:
-    """The interrupts of one run of the command line."""
+    """Handles the interrupts of one run of the command line."""
 
     _first: float | None = None
     _dropped = False
     _ending = False
 
     def catch(self) -> None:
-        """Take over Ctrl-C, unless who started the process wants it ignored (`nohup`), or this is a thread."""
+        """Handle Ctrl-C from now on, unless the process was started to ignore it (`nohup`), or this is not the main thread."""
         self._first, self._dropped, self._ending = None, False, False
         ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)
         if not ignored and threading.current_thread() is threading.main_thread():
@@ -42,27 +42,27 @@ class Interrupts:
             sys.unraisablehook = self._unraisable
 
     def came(self) -> bool:
-        """Whether there was one."""
+        """Whether there was an interrupt."""
         return self._first is not None
 
     def forget(self) -> None:
-        """The command was ended by Ctrl-C as it is meant to be."""
+        """Forget the interrupt: the command ends by Ctrl-C in its normal way, such as a server."""
         self._first = None
 
     def end(self) -> None:
-        """The command is done: leave if it was interrupted and something has hidden it; from now on leave at once."""
+        """Called at the end of the command: leave if there was an interrupt that something has hidden."""
         self._ending = True
         if self.came():
             self.leave()
 
     def leave(self) -> NoReturn:
-        """Say so, and go without looking back: the status stays what it is, whatever Python remembers."""
+        """Print the line and end the process at once with status 130."""
         self._ending = True
-        # An interrupt inside exec(), as in a dataclass being made during an import, is remembered by CPython even when it was
-        # caught, and an ordinary exit would then end as if killed by the signal instead of with our status.
+        # CPython remembers an interrupt inside exec(), for example while a dataclass is created, even if it was caught. A normal
+        # exit would then end as if killed by the signal, and not with our status.
         try:
             for stream in (sys.stdout, sys.stderr):
-                # The interrupt may have come inside a write; a reader may have gone.
+                # The interrupt may have come during a write, or the reader of a pipe may be gone.
                 with contextlib.suppress(Exception):
                     stream.flush()
             sys.stderr.write(f"{_LINE}\n")
@@ -79,14 +79,14 @@ class Interrupts:
             self._first, self._dropped = now, False
             raise KeyboardInterrupt
         if now - self._first > _TOGETHER:
-            # A person who asks twice does not want to wait for what the first one began. A kill loses nothing either.
+            # After a second Ctrl-C, do not wait for the clean-up of the first. A kill loses nothing either.
             self.leave()
 
     def _unraisable(self, error: sys.UnraisableHookArgs) -> None:
         if not issubclass(error.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(error)
             return
-        # Here it would be dropped again. A signal ends a wait of the main thread; `_thread.interrupt_main` does not.
+        # Raising it here would drop it again. A signal ends a wait of the main thread; `_thread.interrupt_main` does not.
         self._dropped = True
         main = threading.main_thread().ident
         assert main is not None
@@ -96,4 +96,4 @@ class Interrupts:
 
 
 interrupts = Interrupts()
-"""Those of this process."""
+"""The interrupts of this process."""

@@ -1,4 +1,4 @@
-"""Lists of texts that people give: one text is a list of one, never of its letters."""
+"""Arguments that are lists of strings: a single string is a list with one entry, never a list of its letters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from babelmix.errors import ConfigError
 def as_list(
     given: str | Iterable[str], what: str, error: Callable[[str], Exception] = ConfigError, *, empty: bool = True
 ) -> list[str]:
-    """The texts that someone gave: one, or several.
+    """Convert an argument to a list of strings.
 
     Args:
-        given: a text, or texts.
-        what: what they are, for the message.
-        error: what is raised.
-        empty: whether there may be none.
+        given: a string, or an iterable of strings.
+        what: the name of the argument, for messages.
+        error: the class of the error.
+        empty: whether the list may be empty.
 
     Raises:
-        ConfigError: they are neither (or `error`), or there is none.
+        ConfigError: the argument is something else, or the list is empty and must not be (or `error`).
+
+    Example:
+        >>> as_list("de", "langs"), as_list(("de", "fr"), "langs")
+        (['de'], ['de', 'fr'])
 
     """
     if isinstance(given, str):
@@ -39,13 +43,21 @@ def as_list(
 
 
 def as_inputs(given: Any, error: Callable[[str], Exception] = ConfigError) -> list[Any]:
-    """What is to be embedded, as a list: a text or an opened picture alone is a list of one.
+    """Convert an argument to a list of texts or pictures to embed.
+
+    Args:
+        given: a text, an open picture, or an iterable of these.
+        error: the class of the error.
 
     Raises:
-        ConfigError: it is neither one nor several (or `error`).
+        ConfigError: the argument is something else (or `error`).
+
+    Example:
+        >>> as_inputs("dog")
+        ['dog']
 
     """
-    # Pillow's pictures are no sequences.
+    # A picture of Pillow has this method and is no sequence.
     if isinstance(given, str) or hasattr(given, "getpixel"):
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, bytes):

@@ -1,6 +1,6 @@
-"""The processes of one run: who is who under `torchrun` and `accelerate launch`, and how they agree.
+"""The processes of one run under `torchrun` or `accelerate launch`.
 
-A process that was started alone is rank 0 of 1, and everything here costs it nothing.
+A process that was started alone is rank 0 of 1. It does not need torch for anything here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from babelmix.errors import TrainingError
 T = TypeVar("T")
 
 _PATIENCE = datetime.timedelta(days=2)
-"""How long a process waits for the others: rank 0 may audit a large corpus meanwhile."""
+"""The time that a process waits for the others. Rank 0 may audit a large corpus meanwhile."""
 
 
 def world_size() -> int:
-    """How many processes the run has."""
+    """The number of processes of the run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -32,12 +32,12 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes files and speaks to people."""
+    """Whether this process is rank 0, which writes files and prints."""
     return rank() == 0
 
 
 def join(cpu: bool) -> None:
-    """Meet the other processes, once: gloo on a CPU, the device's own backend otherwise."""
+    """Connect to the other processes, by gloo on a CPU and by the device's own backend otherwise. Called once."""
     if world_size() > 1:
         from accelerate import PartialState
 
@@ -46,7 +46,7 @@ def join(cpu: bool) -> None:
 
 
 def _leave() -> None:
-    """End the group's threads while Python still runs: one that is still busy when it goes down aborts the process."""
+    """End the threads of the process group while Python still runs. A busy thread would abort the process at exit."""
     import torch.distributed as dist
 
     if dist.is_initialized():
@@ -54,7 +54,7 @@ def _leave() -> None:
 
 
 def share(value: T) -> T:
-    """Rank 0's value, in every process; all have to call it."""
+    """The value of rank 0, in every process. All processes must call this function."""
     if world_size() == 1:
         return value
     import torch.distributed as dist
@@ -65,7 +65,7 @@ def share(value: T) -> T:
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come this far; all have to call it."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         import torch.distributed as dist
 
@@ -73,10 +73,10 @@ def wait_for_all() -> None:
 
 
 def main_only(work: Callable[[], Any]) -> None:
-    """Do something in rank 0 while the others wait; if it fails there, it fails in all.
+    """Call a function in rank 0 while the other processes wait. If it fails, all processes fail.
 
     Raises:
-        TrainingError: in the others, if it failed in rank 0, where the error itself is raised.
+        TrainingError: raised in the other processes if the function failed in rank 0, which raises the error itself.
 
     """
     if world_size() == 1:
@@ -97,10 +97,10 @@ def main_only(work: Callable[[], Any]) -> None:
 
 @contextmanager
 def losing_a_process(advice: Callable[[], str]) -> Iterator[None]:
-    """Turn the loss of another process into one clear sentence while the block runs.
+    """Turn the loss of another process into a `TrainingError` while the block runs.
 
     Args:
-        advice: how to go on, asked for when it is needed.
+        advice: returns the sentence that says how to go on. Called only for an error.
 
     Raises:
         TrainingError: another process ended, or the launcher ended this one because of it.
@@ -119,11 +119,11 @@ def losing_a_process(advice: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # A thread may be left waiting for a process that is gone, and ending it would wait with it.
+        # A thread may wait for the lost process, and ending the group would wait for the thread.
         atexit.unregister(_leave)
         if not isinstance(error, RuntimeError):
             raise
-        # gloo and NCCL raise plain errors of C++; what they have in common is the vocabulary.
+        # gloo and NCCL raise plain RuntimeErrors, which only their words tell apart from others.
         if not any(
             word in str(error).lower() for word in ("connection", "gloo", "nccl", "peer", "socket", "timed out")
         ):

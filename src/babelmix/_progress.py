@@ -1,4 +1,4 @@
-"""One look for every progress bar: what, how far, how fast, how long still."""
+"""Progress bars on standard error, with rate and remaining time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rich.text import Text
 from babelmix._processes import is_main
 from babelmix._terminal import PlainConsole, visible
 
-# Of several processes one speaks.
+# Of several processes only rank 0 prints.
 console = PlainConsole(stderr=True, quiet=not is_main(), markup=False)
 
 
 class _RateColumn(ProgressColumn):
-    """Units per second."""
+    """Shows units per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -36,13 +36,13 @@ class _RateColumn(ProgressColumn):
 
 
 class Ticker:
-    """A handle on one bar."""
+    """Advances one progress bar."""
 
     def __init__(self, progress: Progress, task: int) -> None:
         self._progress, self._task = progress, task
 
     def advance(self, count: int = 1) -> None:
-        """Count `count` more units as done."""
+        """Count more units as done."""
         self._progress.advance(self._task, count)  # type: ignore[arg-type]
 
 
@@ -51,10 +51,10 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
     """Show a bar on standard error while the block runs.
 
     Args:
-        what: the words before the bar.
-        total: how many units there are in all.
-        unit: the plural name of one unit, for the rate.
-        done: how many were finished before (by an earlier, interrupted call).
+        what: the text before the bar.
+        total: the number of units.
+        unit: the name of a unit in the plural, for the rate.
+        done: the number of units that an earlier, interrupted call has finished.
 
     """
     progress = Progress(
@@ -67,7 +67,7 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
         TimeRemainingColumn(),
         console=console,
         transient=False,
-        # Without a terminal only the finished bar is printed.
+        # Without a terminal, only the finished bar is printed.
         auto_refresh=console.is_terminal,
     )
     with progress:
@@ -77,7 +77,7 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' own bars and load reports while the block runs."""
+    """Suppress the progress bars and load reports of transformers while the block runs."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""What reaches a terminal: nothing foreign steers it, and any encoding takes it."""
+"""Text for a terminal: control characters are escaped, and any encoding works."""
 
 from __future__ import annotations
 
@@ -15,34 +15,39 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 _STEERING = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1 controls but tab and line feed: escape sequences, cursor, title, bell
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1 controls except tab and line feed: escape sequences, cursor, title, bell
     "\u2028\u2029"  # line and paragraph separators
-    "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates: they show a text in another order than it has
-    "\ud800-\udfff"  # lone surrogates, which no encoding takes
+    "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates, which change the displayed order of a text
+    "\ud800-\udfff"  # lone surrogates, which cannot be encoded
 )
 _UNSAFE = re.compile(f"[{_STEERING}]")
 _UNSAFE_IN_JSON = re.compile(f"[{_STEERING}\t\n]")
 
 
 def visible(text: str) -> str:
-    r"""A text whose control characters are shown instead of obeyed: `\x1b` for ESC, `\u202e` for an override.
+    r"""Escape the control characters of a text, so that they have no effect: ESC becomes `\x1b`.
 
-    Tabs and line feeds stay. Joiners and the marks U+200E and U+200F stay too: Persian, Hindi, Hebrew and emoji need them.
+    Tabs and line feeds are kept. So are joiners and the marks U+200E and U+200F, which Persian, Hindi, Hebrew and emoji need.
+
+    Example:
+        >>> print(visible("red: \x1b[31m"))
+        red: \x1b[31m
+
     """
     return _UNSAFE.sub(lambda found: _escaped(found[0]), text)
 
 
 def visible_in_line(text: str) -> str:
-    r"""Like `visible`, for one line: tabs and line feeds are shown too, as `\t` and `\n`."""
+    r"""Escape the control characters of a text for one line. Tabs and line feeds become `\t` and `\n`."""
     return visible(text).replace("\t", "\\t").replace("\n", "\\n")
 
 
 def json_line(value: Any, encoding: str | None) -> str:
-    r"""A value as JSON in one line, which is valid in any encoding.
+    r"""A value as one line of JSON.
 
     Args:
-        value: what `json` takes.
-        encoding: of the stream it goes to; where it lacks a character, all are written as `\uXXXX`.
+        value: a value that `json` can write.
+        encoding: the encoding of the stream. If it cannot encode the line, all characters beyond ASCII become `\uXXXX`.
 
     """
     text = json.dumps(value, ensure_ascii=False)
@@ -50,12 +55,12 @@ def json_line(value: Any, encoding: str | None) -> str:
         text.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         text = json.dumps(value)
-    # Outside of its strings JSON has none of these.
+    # JSON has these characters only inside strings.
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def toml_text(text: str, encoding: str | None) -> str:
-    r"""TOML that stays valid in any encoding: what the stream lacks, and what would steer a terminal, is written as `\uXXXX`."""
+    r"""TOML for a stream. Control characters, and all beyond ASCII if `encoding` lacks one, become `\uXXXX`."""
 
     def escaped(found: re.Match[str]) -> str:
         code = ord(found[0])
@@ -74,10 +79,10 @@ def _escaped(character: str) -> str:
 
 
 class PlainConsole(Console):
-    """A console on which texts cannot steer the terminal; its own styles can."""
+    """A console that escapes control characters in texts. Its own styles still work."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as rich does, with the texts made visible."""
+        """Render as rich does, and escape control characters in texts."""
         for segment in super().render(renderable, options):
             if segment.control or not _UNSAFE.search(segment.text):
                 yield segment
@@ -91,17 +96,17 @@ class _VisibleRecord(logging.LogRecord):
 
 
 class VisibleFormatter(logging.Formatter):
-    """Log lines, and the tracebacks below them, whose foreign parts cannot steer a terminal."""
+    """A formatter that escapes control characters in log lines and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format as logging does, with controls made visible."""
+        """Format as logging does, and escape control characters."""
         return visible(super().format(record))
 
 
 def prepare() -> None:
-    """Make this process's standard streams take every text, and its warnings and log lines steer no terminal."""
+    """Let the standard streams accept every text, and escape control characters in warnings and log lines."""
     for stream in (sys.stdout, sys.stderr):
-        # A stream that was put in place of the real one may be of another kind.
+        # A replaced stream may lack this method.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.setLogRecordFactory(_VisibleRecord)

@@ -16,8 +16,8 @@
      ├── ConfigError          a setting or an argument is wrong
      │    └── ArgumentError   an argument of a function, or the option of a command that it stands for
      ├── SearchError          an index cannot be made, opened, written or searched
-     │    └── EngineError     the engine behind it fails at something that was asked rightly
-     ├── WriteError           a disk takes no more
+     │    └── EngineError     the engine of an index fails at a valid request
+     ├── WriteError           a file cannot be written: the disk is full
      └── MissingExtraError    an optional extra is not installed
 
 Each message is one sentence or two: what was wrong, where, and what to do. The command line prints the message alone,
@@ -36,7 +36,7 @@ class BabelmixError(Exception):
 
 
 class CorpusError(BabelmixError):
-    """A corpus breaks the data model: a missing column, an unknown language tag, a qrel to nowhere."""
+    """A corpus breaks the data model: a column is missing, a language tag is unknown, or a qrel names a missing item."""
 
 
 class ReaderError(CorpusError):
@@ -63,7 +63,7 @@ class ReaderError(CorpusError):
 
 
 class PictureError(CorpusError):
-    """A picture cannot be used; the message is the end of a sentence that begins with its name."""
+    """A picture cannot be used. The message continues a sentence that begins with its name."""
 
 
 class EncoderError(BabelmixError):
@@ -71,7 +71,7 @@ class EncoderError(BabelmixError):
 
 
 class EmbeddingError(EncoderError):
-    """An encoder's forward pass fails; the message names the encoder and the text."""
+    """The forward pass of an encoder fails. The message names the encoder and the text."""
 
 
 class PlanError(BabelmixError):
@@ -119,15 +119,15 @@ class SearchError(BabelmixError):
 
 
 class EngineError(SearchError):
-    """The engine behind an index fails at something that was asked rightly: its disk is full, its server is gone."""
+    """The engine of an index fails at a valid request: its disk is full, or its server is gone."""
 
 
 class WriteError(BabelmixError):
-    """A file or folder cannot be written, as its disk takes no more; what was there before is still there.
+    """A file or folder cannot be written, because the disk is full or fails. The old file or folder is kept.
 
     Args:
         place: the file or folder.
-        why: what the system says.
+        why: the reason that the system gives.
 
     """
 
@@ -141,17 +141,17 @@ class MissingExtraError(BabelmixError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its kind if it says nothing."""
+    """The first line of the message of an error, or the name of its class if it has no message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
+    """Import an optional module. The error names the extra that installs it.
 
     Args:
-        module: dotted name of the module.
+        module: the dotted name of the module.
         extra: the extra of babelmix that installs it.
-        purpose: what it is needed for, as the beginning of a sentence.
+        purpose: what needs the module. Begins the message.
 
     Raises:
         MissingExtraError: the module is not installed.

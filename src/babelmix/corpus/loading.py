@@ -11,7 +11,7 @@ from babelmix.corpus.copies import with_copies
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import has_option, open_corpus, open_path
 from babelmix.corpus.split import split
-from babelmix.errors import ConfigError, ReaderError
+from babelmix.errors import ArgumentError, ReaderError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,7 +46,8 @@ def load_corpus(
         lists sentences about the source that a person should read.
 
     Raises:
-        ConfigError: there is no such part, the corpus is too small to split, or the source is of an unknown type.
+        ArgumentError: there is no such part, or the source is of an unknown type.
+        ConfigError: the corpus is too small to split, or the list of languages is empty.
         CorpusError: a language is not in the corpus, or the source breaks the data model.
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
 
@@ -57,7 +58,7 @@ def load_corpus(
 
     """
     if part not in ("all", *PARTS):
-        raise ConfigError(f"part {part!r} is unknown; use all, {' or '.join(PARTS)}")
+        raise ArgumentError("part", f"{part!r} is unknown; use all, {' or '.join(PARTS)}")
     wanted = None if langs is None else as_list(langs, "langs", empty=False)
     if part != "all" and isinstance(source, str) and "part" not in options and has_option(source, "part"):
         corpus, rest = open_corpus(source, part=part, **options), "all"
@@ -86,8 +87,9 @@ def _opened(source: Any, options: dict[str, Any]) -> Corpus:
         return with_copies(table.corpus_of(table_of_frame(source)))
     if isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source):
         return with_copies(table.corpus_of(table_of_records(source)))
-    raise ConfigError(
-        f"source: give a reader's name, a path, a DataFrame, a list of dicts or a Corpus, not {type(source).__name__}"
+    raise ArgumentError(
+        "source",
+        f"give a reader's name, a path, a DataFrame, a list of dicts or a Corpus, not {type(source).__name__}",
     )
 
 
