@@ -143,7 +143,8 @@ In an experiment `training.steps` is 200 and `training.batch_size` is 64 unless 
 def _experiments() -> str:
     """The keys of an experiment's TOML file, from the classes that check it."""
     package = _package()
-    classes = {**package["training.settings"].members, **package["experiment.config"].members}
+    modules = [package[name].members for name in ("experiment.config", "experiment.keys", "training.settings")]
+    classes = {name: kind for members in modules for name, kind in members.items() if isinstance(kind, griffe.Class)}
     sections: dict[str, Any] = {}
 
     def walk(kind: Any, path: str) -> None:

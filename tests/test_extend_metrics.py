@@ -16,7 +16,7 @@ from babelmix.evaluation import Audit, RankTable, audit, measure_info, measures
 from babelmix.evaluation.bias import BIAS_METRICS, BiasValues
 from babelmix.evaluation.metrics import METRICS, RankedLists
 from babelmix.experiment import compare_loaded, write_audit_report
-from babelmix.experiment.config import Compare
+from babelmix.experiment.keys import Compare
 from babelmix.training import TrainingSettings
 
 

@@ -23,8 +23,9 @@ from babelmix.errors import ConfigError
 from babelmix.evaluation import Audit, audit
 from babelmix.evaluation.run import finished
 from babelmix.evaluation.systems import EncoderSystem, ScoreMatrix
-from babelmix.experiment.config import Experiment, heads_of
+from babelmix.experiment.config import Experiment
 from babelmix.experiment.folder import tower_folder
+from babelmix.experiment.keys import heads_of
 from babelmix.experiment.parts import Parts
 from babelmix.experiment.pictures import translated_to_english
 from babelmix.experiment.results import Entry
