@@ -1,19 +1,26 @@
-# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer and no model hub.
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer and without a model hub.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types docs bench install clean
+# One process a core, each with one thread. The tests of a file stay together and share what its fixtures make. When a process dies,
+# the run ends and names its test; with a new process in its place, the run could wait for ever.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --max-worker-restart 0
+
+.PHONY: demo test test-slow test-all check lint types docs bench install clean
 
 demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
 
-# A process a core, each on one thread; a file's tests stay together, and share what it makes. A process that dies ends the run and
-# names its test: with another in its place the run may wait for ever.
-test: install ## The whole test suite.
-	$(BIN)/pytest -n auto --dist loadfile --max-worker-restart 0
+test: install ## The quick tests: every room and every command, in a few minutes.
+	$(PYTEST) -m 'not slow'
 
-check: lint types test ## What CI runs.
+test-slow: install ## The slow tests: servers, clusters, browsers, killed processes, long trainings, exports.
+	$(PYTEST) -m slow
+
+test-all: test test-slow ## All tests.
+
+check: lint types test ## What to run before a commit; CI runs the slow tests too.
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import griffe
 
-RESULT = "Result"
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = Path(__file__).with_name("public.txt")
 INTERFACE = Path(__file__).with_name("interface.txt")
@@ -26,6 +25,7 @@ NAMED = {
     "batch strategies": "batches:STRATEGIES",
     "ranking metrics": "evaluation.metrics:METRICS",
     "bias metrics": "evaluation.bias:BIAS_METRICS",
+    "losses": "training.registry:LOSSES",
     "encoder kinds": "encoders.kinds:KINDS",
     "removal methods": "encoders.debias:METHODS",
     "search engines": "search.engines:ENGINES",
@@ -51,25 +51,19 @@ def parameters(function: griffe.Function) -> str:
     return f"({', '.join(shown)})"
 
 
-def methods_of_results(thing: Any) -> set[str]:
-    """The names of the methods of `Result`, if a class is one."""
-    return next((set(base.members) for base in thing.mro() if base.name == RESULT), set())
-
-
-def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
-    """A name with its parameters; under a class its public methods and properties, also those of private base classes."""
+def described(name: str, found: griffe.Object | griffe.Alias, promised: Sequence[str]) -> list[str]:
+    """A name with its parameters; under a class its public methods and properties, but for those of a promised base class."""
     thing: Any = found.final_target if isinstance(found, griffe.Alias) else found
-    if isinstance(thing, griffe.Module):  # a module that has the name of what it defines
-        thing = thing.members[name]
     if isinstance(thing, griffe.Function):
         return [name + parameters(thing)]
     if not isinstance(thing, griffe.Class):
         return [name]
     made = thing.members.get("__init__")
-    lines = [f"class {name}" + (parameters(made) if isinstance(made, griffe.Function) else "")]
+    bases = [base for base in thing.mro() if base.name in promised]
+    line = f"class {name}" + (parameters(made) if isinstance(made, griffe.Function) else "")
+    lines = [line + "".join(f": {base.name}" for base in bases[:1])]
     for member, inner in sorted(thing.all_members.items()):
-        # The methods that every result has are listed once.
-        if member.startswith("_") or (name != RESULT and member in methods_of_results(thing)):
+        if member.startswith("_") or any(member in base.all_members for base in bases):
             continue
         method: Any = inner.final_target if isinstance(inner, griffe.Alias) else inner
         if isinstance(method, griffe.Function):
@@ -77,6 +71,14 @@ def described(name: str, found: griffe.Object | griffe.Alias) -> list[str]:
         elif "property" in method.labels:
             lines.append(f"  .{member}")
     return lines
+
+
+def defined(package: Any, module: Any, name: str) -> griffe.Object | griffe.Alias:
+    """What a module means by a name: a function also where a module of the same name lies beside it."""
+    if name not in module.imports:
+        return module.members[name]
+    parent, _, name = module.imports[name].rpartition(".")
+    return defined(package, package[parent.removeprefix("babelmix.")], name)
 
 
 def python_names(package: Any) -> list[str]:
@@ -95,11 +97,7 @@ def python_names(package: Any) -> list[str]:
         lines += ["", f"# {title}"]
         # The front door imports a name at its first use; for type checkers it imports all of them, which griffe reads.
         for name in sorted(exported):
-            found = module.members[name]
-            if isinstance(found, griffe.Module) and name in module.imports:
-                # The deprecated module `babelmix.audit` hides the function of its name.
-                found = package[module.imports[name].removeprefix("babelmix.")]
-            lines += described(name, found)
+            lines += described(name, defined(package, module, name), exported)
     return lines
 
 

@@ -63,6 +63,7 @@ def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (left * right).sum(axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
 
 
+@pytest.mark.slow
 def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransformer, tiny_bert: Path) -> None:
     exact = load_encoder(str(tiny_bert))
     right, found = exact.encode(TEXTS), fast.encode(TEXTS)
@@ -75,6 +76,7 @@ def test_an_exported_encoder_gives_nearly_the_same_vectors(fast: SentenceTransfo
     assert np.array_equal(copy.deepcopy(fast).encode(TEXTS), found)
 
 
+@pytest.mark.slow
 def test_openvino_gives_nearly_the_same_vectors(
     fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_the_largest_products_are_right_by_openvino(tmp_path: Path) -> None:
     assert np.abs(compiled({"left": given})[0] - right).max() < 0.02 * np.abs(right).max()
 
 
+@pytest.mark.slow
 def test_a_processor_whose_products_saturate_has_weights_of_seven_bits(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +161,7 @@ def test_smoothing_changes_no_embedding_and_finds_tokens_that_stand_out(tiny_ber
     assert "encoder.layer.1.attention.self.query.linear" in uneven
 
 
+@pytest.mark.slow
 def test_uneven_products_stay_in_float32(graph: Path, tmp_path: Path) -> None:
     import onnx
 
@@ -169,6 +173,7 @@ def test_uneven_products_stay_in_float32(graph: Path, tmp_path: Path) -> None:
         assert products(frozenset()) - products(frozenset({"encoder.layer.1.output.dense.linear"})) == 1
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_of_the_weights_and_the_store_knows_the_backend(
     fast: SentenceTransformer, tiny_bert: Path
 ) -> None:
@@ -211,6 +216,7 @@ def test_parts_of_a_batch_give_what_each_text_gives_alone(cores: int, monkeypatc
     assert seen == [ids.shape]
 
 
+@pytest.mark.slow
 def test_an_export_is_made_once(fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("exported again")
@@ -220,6 +226,7 @@ def test_an_export_is_made_once(fast: SentenceTransformer, tiny_bert: Path, monk
     assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_export_that_was_cut_short_is_never_used(
     fast: SentenceTransformer, ready: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -250,6 +257,7 @@ def test_an_export_that_was_cut_short_is_never_used(
         assert damaged_file(folder) is None
 
 
+@pytest.mark.slow
 def test_what_gives_other_vectors_is_refused(
     ready: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -272,6 +280,7 @@ def test_a_missing_extra_is_named(tiny_bert: Path, monkeypatch: pytest.MonkeyPat
     assert "babelmix[fast]" in said
 
 
+@pytest.mark.slow
 def test_auto_takes_the_best_and_says_so(
     fast: SentenceTransformer, tiny_bert: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +289,7 @@ def test_auto_takes_the_best_and_says_so(
     assert f"is run by ONNX Runtime in {onnx_engine.precision()}" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("capability", "engine"), [("AVX512", "openvino"), ("AVX2", "onnx")])
 def test_auto_takes_what_is_fastest_on_the_processor(
     capability: str, engine: str, fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
@@ -300,6 +310,7 @@ def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
         backends.use_backend(tiny_static, "tpu", name="tiny")
 
 
+@pytest.mark.slow
 def test_an_index_of_float32_is_searched_in_int8_and_written_in_float32(
     fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix
 ) -> None:
@@ -321,6 +332,7 @@ def test_an_index_of_float32_is_searched_in_int8_and_written_in_float32(
     assert "embedded by" not in err
 
 
+@pytest.mark.slow
 def test_an_index_remembers_what_ran_its_encoder(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path) -> None:
     place = str(tmp_path / "index")
     with Index.create(place, fast, str(tiny_bert)) as index:
@@ -330,6 +342,7 @@ def test_an_index_remembers_what_ran_its_encoder(fast: SentenceTransformer, tiny
         assert backend_of(searcher.encoder) == f"onnx-{onnx_engine.precision()}"
 
 
+@pytest.mark.slow
 def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Path, tmp_path: Path, babelmix) -> None:
     corpus = tmp_path / "corpus"
     parallel_corpus(items=8).save(corpus)

@@ -44,6 +44,7 @@ def with_benchmarks(folder: Path) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 def test_each_benchmark_has_its_own_numbers_and_holm_is_over_all(tmp_path) -> None:
     experiment = parse_experiment(with_benchmarks(tmp_path), "x.toml")
     results = run_experiment(experiment, tmp_path / "out", SILENT)
@@ -164,6 +165,7 @@ def dying(folder: Path, name: str) -> None:
     shared(folder / "locks", {name: half})
 
 
+@pytest.mark.slow
 def test_a_job_whose_process_died_is_done_by_another(tmp_path) -> None:
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=dying, args=(tmp_path, "second"))

@@ -69,13 +69,14 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_examples(command: str) -> None:
-    done = in_its_own_process(command, "--help")
+def test_every_command_has_help_with_examples(run: Callable[..., Done], command: str) -> None:
+    done = run(command, "--help")
     assert done.returncode == 0
     assert f"babelmix {command}" in done.stdout
     assert "Examples" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_user_trains_on_a_csv_and_sees_before_and_after(
     run: Callable[..., Done], csv: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_wrong_settings_of_an_experiment_are_one_sentence(csv: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_one_sentence_and_status_one(
     run: Callable[..., Done], csv: Path, held_out: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
@@ -246,6 +248,7 @@ def test_a_damaged_checkpoint_is_one_sentence_and_status_one(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.slow
 def test_a_static_encoder_has_checkpoints_if_they_are_asked_for(
     run: Callable[..., Done], csv: Path, tmp_path: Path
 ) -> None:
@@ -308,6 +311,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_exits_130_and_goes_on(
     run: Callable[..., Done], csv: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:

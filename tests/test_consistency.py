@@ -179,6 +179,7 @@ def test_the_loss_is_that_of_its_formula(tiny_bert: Path, spec: str, of: str, mi
     assert found == pytest.approx(slow_loss(encoder, rows, given), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_gradcache_has_the_gradients_of_the_plain_loss(tiny_bert: Path, tmp_path: Path) -> None:
     spies = []
     for change in ({}, {"mini_batch_size": 3}, {"consistency": 0.0, "consistency_of": "passages"}):
@@ -203,6 +204,7 @@ def test_it_brings_the_renderings_of_an_answer_together(tiny_static, tmp_path: P
     assert distance[5.0] < 0.7 * distance[0.0]
 
 
+@pytest.mark.slow
 def test_a_run_with_it_resumes_to_the_same_weights(tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:
     given = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 3, "consistency": 1.0})
     straight, resumed = load_encoder(str(tiny_bert)), load_encoder(str(tiny_bert))

@@ -48,6 +48,7 @@ def test_translations_move_to_the_teacher_s_english(tiny_static, tmp_path: Path)
         assert nearness(unit(student, lang, "queries"), unit(teacher, "en", "queries")) > 0.6
 
 
+@pytest.mark.slow
 def test_the_start_itself_holds_the_encoder_back(tiny_bert: Path, tmp_path: Path) -> None:
     moved = {}
     start = load_encoder(str(tiny_bert))

@@ -229,6 +229,7 @@ def settings_of(**changed) -> TrainingSettings:
     return flat_settings(**{**plain, **changed})
 
 
+@pytest.mark.slow
 def test_training_finds_pictures_in_every_language(tiny: SentenceTransformer, tmp_path: Path) -> None:
     encoder = make_dual("tiny-clip", TEXTS, dimension=32, size=200)
     before = audit(encoder, CORPUS, name="x", store=False, metrics=["hit@5"]).macro("multi/hit@5")
@@ -252,6 +253,7 @@ def test_a_locked_tower_stays_and_its_pictures_are_not_opened_again(
     assert encode(encoder, Pictures(CORPUS.passages), "document").shape == (40, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["hybrid(0.5, paired)", "one_to_k"])
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, strategy: str) -> None:
     from transformers import TrainerCallback
@@ -287,6 +289,7 @@ def test_settings_for_pictures_are_refused_for_texts(tiny_bert: Path, tmp_path: 
         train(dual, {"a": CORPUS, "b": parallel_corpus()}, settings_of(), tmp_path / "d")
 
 
+@pytest.mark.slow
 def test_a_text_tower_is_distilled_from_english(tmp_path: Path) -> None:
     # The teacher finds pictures in English; the student reads it and all other languages.
     teacher = make_dual("tiny-clip", TEXTS, dimension=32, size=200)

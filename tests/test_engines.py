@@ -35,6 +35,7 @@ from babelmix.search.rows import points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
+MILVUS = pytest.param("milvus", marks=pytest.mark.slow)
 TOKEN_NAME = "BABELMIX_MILVUS_TOKEN"
 numbers = itertools.count()
 
@@ -56,7 +57,7 @@ def new_address(request: pytest.FixtureRequest, kind: str) -> str:
     return str(request.getfixturevalue("tmp_path_factory").mktemp(name) / "index")
 
 
-@pytest.fixture(scope="module", params=["edge", "milvus", "memory"])
+@pytest.fixture(scope="module", params=["edge", MILVUS, "memory"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Reference]:
     if request.param == "memory":
         extend.engine("memory")(MemoryEngine)
@@ -119,7 +120,7 @@ def test_many_pages(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.remove(ids)
 
 
-only_milvus = pytest.mark.parametrize("kept", ["milvus"], indirect=True)
+only_milvus = pytest.mark.parametrize("kept", [MILVUS], indirect=True)
 
 
 @only_milvus
@@ -215,7 +216,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         open_engine("http://127.0.0.1:1/name")
 
 
-@pytest.mark.parametrize("kind", ["edge", "milvus"])
+@pytest.mark.parametrize("kind", ["edge", MILVUS])
 def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkeypatch, kind: str) -> None:
     address = new_address(request, kind)
     if kind == "milvus":
@@ -340,6 +341,7 @@ def test_a_kill_of_the_server_loses_nothing(kept: Reference, server: RunningServ
     kept.check_all()
 
 
+@pytest.mark.slow
 def test_a_graph_of_codes_finds_what_vectors_do_where_one_number_is_far_larger(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((5000, 768)).astype(np.float32) * np.arange(1, 769, dtype=np.float32) ** -0.85

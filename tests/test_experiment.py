@@ -169,6 +169,7 @@ def check_page(file: Path, images: int) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     experiment = parse_experiment(settings(tmp_path, strategies=["mono", "cross", "hybrid(0.25)", "hybrid"]), "x.toml")
     results = run_experiment(experiment, tmp_path / "out", SILENT)
@@ -281,6 +282,7 @@ def test_killed_and_resumed_gives_the_same_numbers(tmp_path) -> None:
     assert all(name.startswith(".") for name in left)
 
 
+@pytest.mark.slow
 def test_each_strategy_is_tuned_on_the_validation_part_alike(tmp_path) -> None:
     values = settings(tmp_path, strategies=["mono", "hybrid"], seeds=[0])
     values["data"]["split"] = {"train": 0.5, "validation": 0.25, "test": 0.25}
@@ -404,6 +406,7 @@ def test_an_audit_report_says_what_was_found(tiny_static, tmp_path) -> None:
     assert "Which languages crowd the answer out?" in text
 
 
+@pytest.mark.slow
 def test_the_demo_on_a_small_slice(tmp_path) -> None:
     """The bundled demo with fewer pages, steps and seeds, on the installed documents."""
     pytest.importorskip("comfyui_embedded_docs", reason="the extra 'offline' is not installed")
@@ -425,6 +428,7 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
     assert {"above:ar", "above:de", "above:en", "above:ja"} <= set(ranks.columns)
 
 
+@pytest.mark.slow
 def test_a_point_that_diverges_does_not_end_the_tuning(tmp_path) -> None:
     values = settings(tmp_path, strategies=["mono"], seeds=[0], against="mono")
     values["data"]["split"] = {"train": 0.5, "validation": 0.2, "test": 0.3}

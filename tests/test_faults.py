@@ -303,6 +303,7 @@ HALFWAY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", HALFWAY)
 def test_an_interrupt_is_one_line_and_status_130(
     babelmix: Run, data: Path, tmp_path, monkeypatch, command: str
@@ -319,6 +320,7 @@ def test_an_interrupt_is_one_line_and_status_130(
     assert babelmix(*words(command, data, out))[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["read-only", "full"])
 def test_a_cache_that_cannot_be_written_to_is_done_without(
     babelmix: Run, data: Path, tmp_path, monkeypatch, why: str
@@ -354,6 +356,7 @@ def test_what_is_made_once_is_made_elsewhere_if_it_must(tmp_path, monkeypatch) -
     assert _cache.place_for("encoders", "encoders", "x") == first
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_backwards_changes_nothing(babelmix: Run, data: Path, tmp_path, monkeypatch) -> None:
     now = iter(range(1_700_000_000, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
@@ -371,6 +374,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(babelmix: Run, data: Path, 
     assert (code, json.loads(printed)["written"], json.loads(printed)["unchanged"]) == (0, 0, 160)
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_of_a_finished_run_goes(babelmix: Run, data: Path, tmp_path) -> None:
     out = tmp_path / "out"
     assert babelmix(*words("compare", data, out))[0] == 0

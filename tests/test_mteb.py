@@ -215,6 +215,7 @@ def count_texts(encoder: SentenceTransformer, monkeypatch) -> Counter:
     return counted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", [True, False])
 def test_each_text_of_a_kind_is_encoded_once(encoder, toy: Corpus, monkeypatch, tmp_path, store: bool) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
@@ -378,6 +379,7 @@ def test_what_mteb_cannot_have_is_said_before_anything_is_encoded(
     assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
 
 
+@pytest.mark.slow
 def test_results_are_written_without_mteb(done: Audit, tmp_path) -> None:
     done.save(tmp_path / "audit")
     code = f"""if True:

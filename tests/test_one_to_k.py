@@ -170,6 +170,7 @@ def test_a_row_has_its_query_in_every_language() -> None:
         assert row["passage"] == passages[batch.passage_rows[place]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("consistency", [0.0, 1.5])
 def test_the_loss_is_info_nce_of_each_query_with_and_without_gradcache(
     tiny_bert: Path, tmp_path: Path, consistency: float

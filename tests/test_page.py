@@ -16,6 +16,8 @@ from conftest import png
 from page_server import CONTRASTS, GIVE, PAGE, TRAP, Stand, a_page, browsing, picture, serving
 from playwright.sync_api import Browser, Page, expect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -415,6 +417,7 @@ def test_texts_stand_out(page: Page, service: Stand, scheme: str) -> None:
     assert min(contrasts)[0] >= 4.5, min(contrasts)
 
 
+@pytest.mark.slow
 def test_the_script_that_takes_pictures_of_the_page(service: Stand, tmp_path: Path) -> None:
     from PIL import Image
 

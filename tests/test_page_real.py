@@ -21,6 +21,8 @@ from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.service import Keys, Settings, create_app
 
+pytestmark = pytest.mark.slow
+
 KEY = "reading-key-0123456789"
 
 
@@ -56,6 +58,7 @@ def page(address: str) -> Iterator[Page]:
     ] == []
 
 
+@pytest.mark.slow
 def test_words_and_policies(page: Page) -> None:
     page.locator("#box").fill("Katze 3")
     page.locator("#box").press("Enter")

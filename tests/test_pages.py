@@ -26,6 +26,8 @@ from babelmix.search.documents import rows_of_corpus
 from babelmix.search.service import Settings, create_app
 from babelmix.search.service.app import _hashes
 
+pytestmark = pytest.mark.slow
+
 VIOLATIONS = """
     window.violations = [];
     document.addEventListener('securitypolicyviolation', event => window.violations.push(event.effectiveDirective));
@@ -102,6 +104,7 @@ def test_a_report_as_a_file(browser: Browser, tmp_path: Path) -> None:
     assert troubles == []
 
 
+@pytest.mark.slow
 def test_what_a_browser_takes_for_a_script_has_its_digest() -> None:
     # An element without text must not take the next one's along.
     html = '<script src="a.js"></script>\n<!-- <script>no</script> -->\n<SCRIPT type="x">a < b && "&amp;"</SCRIPT>'

@@ -59,6 +59,7 @@ def test_locked_pictures_stay_behind_what_debias_put_there(tiny: SentenceTransfo
     assert all(".text." in f".{name}" for name in trained)
 
 
+@pytest.mark.slow
 def test_a_static_text_tower_is_trained_saved_and_read(tmp_path: Path, babelmix) -> None:
     encoder = make_dual("tiny+static", TEXTS, dimension=32, size=200)
     settings = flat_settings(strategy="mono", steps=2, batch_size=8, max_seq_length=16)

@@ -135,6 +135,7 @@ def test_metrics_of_one_list_and_of_none(name: str, value: float) -> None:
 
 
 # ranx is compiled when it is first called, and its compiler warns of a cast of its own.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*unsafe cast from uint64 to int64")
 def test_metrics_equal_pytrec_eval_and_ranx() -> None:
     import pytrec_eval

@@ -242,6 +242,7 @@ def test_comfyui_folder_aligns_and_drops(tmp_path) -> None:
         open_corpus(f"comfyui-docs={tmp_path}")
 
 
+@pytest.mark.slow
 def test_installed_comfyui_docs() -> None:
     pytest.importorskip("comfyui_embedded_docs", reason="the extra 'offline' is not installed")
     corpus = open_corpus("comfyui-docs")
@@ -311,6 +312,7 @@ def test_libreoffice_html_gives_the_same_blocks(tmp_path) -> None:
     assert found.equals(expected.select(found.columns))
 
 
+@pytest.mark.slow
 def test_libreoffice_real_data() -> None:
     corpus = open_corpus(f"libreoffice-help={shared('libreoffice-help/blocks.parquet')}")
     counts = {lang: passages for lang, _, passages in corpus.counts().iter_rows()}

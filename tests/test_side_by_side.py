@@ -36,6 +36,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_several_models_are_ranked_tested_and_kept(babelmix, models, toy: Path, tmp_path: Path, monkeypatch) -> None:
     words = ["audit", *map(str, models.values()), "-c", str(toy), "--out", str(tmp_path / "both")]
     code, out, err = babelmix(*words)
@@ -112,6 +113,7 @@ def test_what_cannot_be_compared_is_said_before_anything_is_encoded(
     assert not (tmp_path / "after").exists()
 
 
+@pytest.mark.slow
 def test_texts_are_not_told_of_as_pictures(babelmix, models, toy: Path, tmp_path: Path) -> None:
     words = ["audit", str(models["good"]), "-c", str(toy), "--out", str(tmp_path / "x"), "--metrics", "hit@1"]
     code, out, err = babelmix(*words)
@@ -148,6 +150,7 @@ def test_differences_are_from_the_base(tiny_static) -> None:
         compare_loaded({"one": one, "three": elsewhere})
 
 
+@pytest.mark.slow
 def test_pictures_are_compared_both_ways(babelmix, tmp_path: Path) -> None:
     corpus = picture_corpus(6)
     corpus.save(tmp_path / "colours")

@@ -59,6 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_every_page_loads_files_of_the_site_only(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 25

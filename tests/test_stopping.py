@@ -47,6 +47,7 @@ def run(encoder: SentenceTransformer, folder: Path, *callbacks: TrainerCallback,
     return train(encoder, training, settings, folder, validation=validation, callbacks=callbacks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "lower"),
     [
@@ -103,6 +104,7 @@ def scores(monkeypatch) -> list[float]:
     return given
 
 
+@pytest.mark.slow
 def test_a_static_encoder_is_looked_at_too(tiny_static, tmp_path) -> None:
     encoder = copy.deepcopy(tiny_static)
     snapshots = Snapshots(encoder)
@@ -146,6 +148,7 @@ def test_without_patience_a_run_goes_to_its_end(tiny_static, tmp_path, scores) -
     assert result.steps == 13
 
 
+@pytest.mark.slow
 def test_the_average_with_the_start_is_of_the_best_weights(tiny_bert, tmp_path, scores) -> None:
     start = state(load(tiny_bert))
     for change in ({}, {"lora_rank": 3}):
@@ -158,6 +161,7 @@ def test_the_average_with_the_start_is_of_the_best_weights(tiny_bert, tmp_path, 
         assert not close(expected, state(whole), 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", [[0.1, 0.5, 0.4, 0.3, 0.2, 0.1], [0.5, 0.1, 0.3, 0.6, 0.2, 0.1]])
 @pytest.mark.parametrize("killed", [5, 7, 9])
 def test_a_resumed_run_keeps_what_was_found(tiny_bert, tmp_path, scores, found: list[float], killed: int) -> None:
@@ -175,6 +179,7 @@ def test_a_resumed_run_keeps_what_was_found(tiny_bert, tmp_path, scores, found: 
     assert close(state(straight), state(resumed), 1e-6)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_weights_that_were_best_at_its_checkpoint(tiny_bert, tmp_path, scores) -> None:
     """A later look that was better is forgotten with the steps after the checkpoint; on a GPU it may not come again."""
     resumed = load(tiny_bert)
@@ -200,6 +205,7 @@ def test_only_weights_that_may_be_wanted_stay_on_the_disk(tiny_bert, tmp_path, s
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_patience_that_ran_out_at_a_checkpoint_stays_out(tiny_bert, tmp_path, scores, monkeypatch) -> None:
     """Killed between the last step and the saving, a run that patience ended must not train on."""
     from babelmix.training import trainer
@@ -227,6 +233,7 @@ def test_patience_that_ran_out_at_a_checkpoint_stays_out(tiny_bert, tmp_path, sc
     assert close(state(straight), state(resumed), 0)
 
 
+@pytest.mark.slow
 def test_an_audit_in_between_changes_nothing(tiny_bert, tmp_path) -> None:
     """The looks at the validation corpus draw no chance and leave the encoder training."""
     looked, blind = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)

@@ -138,6 +138,7 @@ def test_the_power_by_which_something_grows(monkeypatch) -> None:
     assert growth.power(rows[:1], "even") == ""
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_drawn_and_written(tmp_path, monkeypatch, capsys) -> None:
     growth = module("growth", monkeypatch)
     (tmp_path / "docs" / "images").mkdir(parents=True)

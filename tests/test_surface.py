@@ -27,7 +27,7 @@ def test_what_callers_rely_on_is_what_was_reviewed() -> None:
 
 def test_both_files_hold_all_kinds_of_names() -> None:
     for file, lines in (
-        (PUBLIC, ("# babelmix", "# babelmix.errors", "class ReaderError(what, *, file=None, row=None, field=None)")),
+        (PUBLIC, ("# babelmix", "# babelmix.errors", "class ReaderError(what, *, file=None, row=None, field=None): CorpusError")),
         (
             INTERFACE,
             (

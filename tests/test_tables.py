@@ -364,6 +364,7 @@ def quoted(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
+@pytest.mark.slow
 def test_what_a_row_holds_can_be_filtered_by_and_deleted_by(tmp_path: Path, tiny_static, babelmix) -> None:
     model, folder = str(tmp_path / "model"), str(tmp_path / "index")
     tiny_static.save(model)

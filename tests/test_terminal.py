@@ -204,6 +204,7 @@ class _Stream(io.TextIOWrapper):
         super().__init__(self.bytes, encoding=encoding, errors="strict", write_through=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     "words",

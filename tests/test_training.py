@@ -74,6 +74,7 @@ def test_a_static_step_touches_only_its_tokens(tiny_static, tmp_path) -> None:
     assert moved <= used
 
 
+@pytest.mark.slow
 def test_a_transformer_resumes_to_the_same_weights(tiny_bert, tmp_path, monkeypatch) -> None:
     corpus = parallel_corpus()
     settings = TrainingSettings(

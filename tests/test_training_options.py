@@ -82,6 +82,7 @@ def collated(monkeypatch) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 # --- adapters and frozen vectors
 
 
+@pytest.mark.slow
 def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
     settings = flat_settings(**BASE | {"steps": 8, "lora_rank": 4, "checkpoint_every": 3})
     straight, resumed = load(tiny_bert, dropout=True), load(tiny_bert, dropout=True)
@@ -94,6 +95,7 @@ def test_lora_resumes_to_the_same_weights(tiny_bert, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", [False, True])
 def test_lora_leaves_a_plain_encoder_all_of_which_can_be_trained(tiny_bert, tmp_path, freeze: bool) -> None:
     encoder = load(tiny_bert)
@@ -147,6 +149,7 @@ def test_the_start_has_its_share_of_a_static_encoder(tiny_static, tmp_path, shar
     assert not close(expected, state(whole), 1e-3)
 
 
+@pytest.mark.slow
 def test_the_start_is_the_start_of_the_first_session(tiny_bert, tmp_path) -> None:
     """A resumed run averages with what it began from, not with its checkpoint."""
     settings = flat_settings(**BASE | {"steps": 6, "start_share": 0.5, "checkpoint_every": 3})
@@ -291,6 +294,7 @@ class Layers:
         self.count += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"lora_rank": 2}, {"mini_batch_size": 3}])
 def test_bfloat16_trains_float32_weights(tiny_bert, tmp_path, change: dict[str, Any]) -> None:
     exact, rough = load(tiny_bert), load(tiny_bert)
@@ -406,6 +410,7 @@ def test_each_step_is_of_one_source_and_a_monolingual_one_is_only_in_mono_batche
     assert record["sources"] == {name: corpus.fingerprint() for name, corpus in corpora.items()}
 
 
+@pytest.mark.slow
 def test_weights_and_temperature_reach_the_mixture(tiny_static, tmp_path, monkeypatch) -> None:
     made: list[Mixture] = []
     original = Mixture.__init__
@@ -470,6 +475,7 @@ def interrupted(tiny_bert: Path, folder: Path, **change: Any) -> tuple[TrainingS
     return settings, folder / "m.checkpoints"
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_one_sentence(tiny_bert, tmp_path) -> None:
     settings, place = interrupted(tiny_bert, tmp_path)
     file = place / "checkpoint-4" / "trained.safetensors"
@@ -498,6 +504,7 @@ def test_a_damaged_optimizer_is_one_sentence(tiny_bert, tmp_path, name: str) -> 
         train(load(tiny_bert), parallel_corpus(), settings, tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_not_finished_is_passed_over(tiny_bert, tmp_path) -> None:
     settings, place = interrupted(tiny_bert, tmp_path)
     file = place / "checkpoint-4" / "trainer_state.json"
@@ -550,6 +557,7 @@ def test_a_checkpoint_of_another_model_is_one_sentence(tiny_bert, tmp_path) -> N
     assert f"delete {place} or choose another output" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_last_step_only_saves(tiny_bert, tmp_path, monkeypatch) -> None:
     from babelmix.training import trainer
 
@@ -571,6 +579,7 @@ def test_a_run_killed_after_its_last_step_only_saves(tiny_bert, tmp_path, monkey
     assert [step for step, _ in result.losses] == [step for step, _ in expected.losses] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_static_encoder_resumes_too(tiny_static, tmp_path) -> None:
     settings = flat_settings(**BASE | {"steps": 6, "checkpoint_every": 2})
     straight, resumed = copy.deepcopy(tiny_static), copy.deepcopy(tiny_static)
@@ -601,6 +610,7 @@ def test_a_run_that_left_no_checkpoint_stands_in_no_ones_way(tiny_bert, tmp_path
     assert not (tmp_path / "m.checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_with_adapters_the_start_has_its_share_of_what_joins_two_towers_too(tiny_bert, tmp_path) -> None:
     corpus = picture_corpus()
 

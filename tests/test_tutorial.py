@@ -25,6 +25,7 @@ def blocks(page: str, kind: str) -> list[str]:
     return re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix: Run) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(DOCS / "shop.csv", tmp_path)

@@ -213,6 +213,7 @@ def test_learned_pieces_cover_the_texts() -> None:
     assert few.encode(["d", "a"])[0].tolist()[1] == few.unknown != few.encode(["a"])[0].tolist()[1]
 
 
+@pytest.mark.slow
 def test_the_same_vocabulary_in_every_process() -> None:
     code = (
         "from babelmix.encoders.uniter import learn_vocabulary\n"

@@ -326,6 +326,7 @@ BOTH = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path) -> None:
     settings = UniterTrainingSettings(**BOTH)
     whole = model(dropout=0.1)

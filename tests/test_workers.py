@@ -56,6 +56,7 @@ def contents(address: Path) -> dict[str, tuple]:
         return {name: (*row, round(scores.get(name, 0.0), 5)) for name, row in rows.items()}
 
 
+@pytest.mark.slow
 def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> None:
     assert run([*command, str(tmp_path / "one")])["written"] == 3000
     address = tmp_path / "many"
@@ -74,6 +75,7 @@ def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> No
     assert contents(address) == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_killed_workers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(TESTS / "worker_faults.py"), str(tmp_path)], capture_output=True, text=True, env=ENVIRONMENT,
@@ -118,13 +120,7 @@ def test_one_process_keeps_the_columns(searcher, monkeypatch: pytest.MonkeyPatch
         index_with_workers(index, RowSource("new", 2, lambda: iter([row] for row in rows)), "tiny", key="", size=1)
 
 
-def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*command, str(tmp_path / "index"), "--workers", "2"],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert (done.returncode, done.stderr) == (
-        1, "error: --workers is for --ray: say which cluster, as in  --ray local\n",
-    )  # fmt: skip
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path, babelmix) -> None:
+    status, _, said = babelmix(*command[3:], str(tmp_path / "index"), "--workers", "2")
+    assert (status, said) == (1, "error: --workers is for --ray: say which cluster, as in  --ray local\n")
