@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from babelmix.errors import ConfigError
+from babelmix.errors import ArgumentError, ConfigError
 
 
 def as_list(
@@ -29,16 +29,19 @@ def as_list(
     """
     if isinstance(given, str):
         return [given]
+
+    def wrong(why: str) -> Exception:
+        # The command line calls an argument by its option.
+        return ArgumentError(what, why) if error is ConfigError and what.isidentifier() else error(f"{what}: {why}")
+
     if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise error(f"{what}: give a text or a list of texts, not {type(given).__name__}")
+        raise wrong(f"give a text or a list of texts, not {type(given).__name__}")
     found = list(given)
     for one in found:
         if not isinstance(one, str):
-            raise error(
-                f"{what}: give a text or a list of texts; the list has {one!r} of the type {type(one).__name__}"
-            )
+            raise wrong(f"give a text or a list of texts; the list has {one!r} of the type {type(one).__name__}")
     if not found and not empty:
-        raise error(f"{what}: the list is empty; name one, or leave it out")
+        raise wrong("the list is empty; name one, or leave it out")
     return found
 
 
