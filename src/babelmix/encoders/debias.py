@@ -135,7 +135,7 @@ def debiased(
     rank = removal.rank_for(method, rank, len(texts))
     fitted = removal.fit(_embedded(encoder, texts, asked, batch_size), rank)
     made = copy.deepcopy(encoder)
-    # The tokenizer's settings of the last batch would depend on what is in the cache.
+    # Settings of the last batch would depend on what was in the cache.
     forget_last_batch(made)
     # Cosine is computed from embeddings of length one.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []

@@ -33,7 +33,7 @@ from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, 
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
 
 INPUT_KINDS = ("query", "document")
-"""What a text can be embedded as. Each has its own prompt."""
+"""The two ways to embed a text, each with its own prompt."""
 _FLUSH_SECONDS = 10.0
 _FLUSH_BYTES = 64 << 20
 _CHUNK = 256

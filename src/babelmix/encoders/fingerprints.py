@@ -142,7 +142,7 @@ def _remembered(
 
 
 def _state_of_weights(module: torch.nn.Module) -> list[tuple[Any, ...]]:
-    """What changes whenever a weight does: name, type, shape, PyTorch's count of changes, and sums over all bits.
+    """A state that changes with any weight: name, type, shape, PyTorch's count of changes, and sums over all bits.
 
     The count alone is not enough: PyTorch's fused optimisers and writes through `.data` do not raise it.
     """
@@ -177,7 +177,7 @@ def _state_of_tokenizer(tokenizer: Any) -> tuple[Any, ...]:
 
 
 def _rules_of(tokenizer: str) -> str:
-    """What a serialised tokenizer does, without the parts that use or saving changes."""
+    """A serialised tokenizer without the parts that change when it is used or saved."""
     description = json.loads(tokenizer)
     # Encoding sets both; the length limit is part of the fingerprint by itself.
     description["truncation"] = description["padding"] = None

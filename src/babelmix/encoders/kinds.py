@@ -166,7 +166,7 @@ def kind_of(encoder: torch.nn.Module) -> EncoderKind:
         return by_modules or KINDS[MODEL]
     if by_modules is None:
         return own
-    # What follows from the modules holds whatever the registration says.
+    # These follow from the modules, whatever was registered.
     return replace(
         own, has_layers=by_modules.has_layers, sparse_gradients=by_modules.sparse_gradients,
         many_processes=by_modules.many_processes, has_image_tower=by_modules.has_image_tower,

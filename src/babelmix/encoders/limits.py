@@ -1,4 +1,4 @@
-"""How many tokens of a text an encoder reads. Its table of position embeddings decides, whatever its tokenizer says."""
+"""Length limits of encoders, in tokens. The table of position embeddings decides, not the tokenizer's setting."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _E5 = (
     *(f"intfloat/multilingual-e5-{size}" for size in _SIZES),
     *(f"intfloat/e5-{size}{version}" for size in _SIZES for version in ("", "-v2", "-unsupervised")),
 )
-# arXiv 2408.10536, section 2.1, trains XLM-R with these.
+# From arXiv 2408.10536, section 2.1, which trains XLM-R with these prompts.
 _XLM_R_PROMPTS = {"query": "Query: ", "document": "Passage: "}
 _XLM_R = tuple(f"{owner}xlm-roberta-{size}" for owner in ("", "FacebookAI/") for size in ("base", "large"))
 
@@ -61,8 +61,8 @@ def published_prompts(name: str, folder: Path) -> FoundPrompts | None:
     """The prompts that a model was published with, if it is certain which model it is.
 
     Args:
-        name: that the model was loaded by.
-        folder: where its files are.
+        name: the name that the model was loaded by.
+        folder: the folder of its files.
 
     Returns:
         The prompts; None if nothing names a model of `PUBLISHED`.
@@ -112,10 +112,10 @@ def _names(name: str, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def why_prompts_may_be_missing(folder: Path) -> str | None:
-    """What makes a model without prompts look like an E5, as the end of a sentence; None if nothing does.
+    """Why a model without prompts may be an E5, as the end of a sentence; None if nothing suggests it.
 
     Args:
-        folder: of the model.
+        folder: the folder of the model.
 
     """
     if (folder / "training.json").is_file():
@@ -131,7 +131,7 @@ _told: WeakSet[torch.nn.Module] = WeakSet()
 
 
 def tell_if_prompts_are_missing(encoder: SentenceTransformer) -> None:
-    """Say, once an encoder, that it was published with prompts and runs without them.
+    """Print a note, once per encoder, if it was published with prompts and has none.
 
     `load_encoder` gives such an encoder its prompts; `SentenceTransformer(NAME)` does not.
     """

@@ -111,7 +111,7 @@ class Uniter(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.uniter.device
 
     def initialise_ranking(self) -> None:
