@@ -22,6 +22,7 @@ from babelmix.search import Hit, Hits, Where, build_index, delete_items, open_in
 from babelmix.search.engines import ENGINES
 from babelmix.search.engines.contract import check_engine
 from babelmix.search.filters import typed_filters, values_in
+from babelmix.search.searcher import check_search
 from babelmix.search.service import Keys
 from babelmix.search.serving import listen, service_settings
 
@@ -80,8 +81,14 @@ def test_an_index_is_built_and_searched(documents: Path, model: str, tmp_path: P
                 index.search(words, **options)
         with pytest.raises(EncoderError, match="image"):
             index.search(Image.new("RGB", (8, 8)))
+    # Before anything is opened.
     with pytest.raises(SearchError, match=r"no picture\.jpg: "):
-        open_index(tmp_path / "index").search(tmp_path / "no picture.jpg")
+        check_search([tmp_path / "no picture.jpg"])
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    assert str(check_search([picture, "cat"], policy="only=de")) == "only=de"
+    with pytest.raises(SearchError, match="a picture has no words"):
+        check_search([picture], mode="words")
 
 
 def test_hits_print_as_the_table_of_the_command(documents: Path, model: str, tmp_path: Path, babelmix) -> None:

@@ -176,10 +176,10 @@ class Searcher:
         exact: bool,
         vectors: Vectors | None,
     ) -> list[Hits]:
-        chosen = check_search(queries, k=k, policy=policy, mode=mode, embedded=vectors is not None)
+        opened = [_opened(query) for query in queries]
+        chosen = check_search(opened, k=k, policy=policy, mode=mode, embedded=vectors is not None)
         if mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
-        opened = [_opened(query) for query in queries]
         own_langs = list(self.index.langs())
         chosen, filter_ = self._among(own_langs, chosen, self._filter(langs, where))
         retrievers: list[tuple[Retriever, Scale | WordScale]] = []
@@ -300,7 +300,7 @@ def check_search(
     mode: str = "dense",
     embedded: bool = False,
 ) -> Policy:
-    """Check what a search is given, before anything is opened.
+    """Check the arguments of a search, before the index is opened.
 
     Args:
         queries: see `Searcher.search`.
@@ -313,7 +313,7 @@ def check_search(
         The policy, parsed.
 
     Raises:
-        SearchError: k, policy or mode are wrong, a query is empty, or a picture is to be searched by words.
+        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or is to be searched by words.
 
     """
     if not 1 <= k <= MAX_K:
@@ -321,7 +321,7 @@ def check_search(
     if mode not in MODES:
         raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
     chosen = Policy.parse(policy) if isinstance(policy, str) else policy
-    for query in queries:
+    for query in map(_opened, queries):
         if mode == "words" and not isinstance(query, str):
             raise SearchError(NO_WORDS)
         if not embedded and isinstance(query, str) and not query.strip():
@@ -330,7 +330,7 @@ def check_search(
 
 
 def _is_one(queries: str | Path | Image | Sequence[str | Path | Image]) -> TypeGuard[str | Path | Image]:
-    # Pictures of Pillow are not sequences, and numpy-like sequences have no `getpixel`.
+    # `getpixel` tells a picture of Pillow from a sequence, without an import of Pillow.
     return isinstance(queries, (str, Path)) or hasattr(queries, "getpixel")
 
 
