@@ -54,7 +54,7 @@ def _install(folder: Path, name: str, code: str) -> None:
 def test_an_installed_plugin_is_imported_when_a_name_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Registry[object]
 ) -> None:
-    monkeypatch.setattr(_registry, "_loaded", set())
+    monkeypatch.setattr(_registry, "_looked_for", False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "the_colours", type(sys)("the_colours"))
     sys.modules["the_colours"].all = colours  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ def test_an_installed_plugin_is_imported_when_a_name_is_missing(
 def test_a_plugin_that_cannot_be_imported_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: Registry[object]
 ) -> None:
-    monkeypatch.setattr(_registry, "_loaded", set())
+    monkeypatch.setattr(_registry, "_looked_for", False)
     monkeypatch.syspath_prepend(tmp_path)
     _install(tmp_path, "broken_plugin", "1 / 0\n")
     with pytest.raises(BabelmixError, match=r"'broken_plugin' of the package 'broken_plugin'.*ZeroDivisionError"):

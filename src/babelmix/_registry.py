@@ -101,21 +101,22 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._values)
 
 
-_loaded: set[str] = set()
+_looked_for = False
 
 
 def load_plugins() -> None:
-    """Import every installed plugin once.
+    """Import every installed plugin, once a process.
 
     Raises:
         BabelmixError: a plugin cannot be imported; the message names its package.
 
     """
+    global _looked_for
+    if _looked_for:
+        return
+    # Before the imports: a plugin may look names up while it registers its own.
+    _looked_for = True
     for point in importlib.metadata.entry_points(group=GROUP):
-        if point.value in _loaded:
-            continue
-        # Before the import: a plugin may look names up while it registers its own.
-        _loaded.add(point.value)
         try:
             point.load()
         except BabelmixError:
