@@ -66,11 +66,11 @@ def test_own_metrics_can_be_tested_in_an_experiment_and_end_training() -> None:
     asked = Compare(metrics=["mAP", "P@5"], tests=["multi/P@5", "bias/worst rank"])
     assert asked.tests == ["multi/P@5", "bias/worst rank"]
     for name in asked.tests:
-        assert TrainingSettings(stop_on=name).stop_on == name
+        assert TrainingSettings(schedule={"stop_on": name}).schedule.stop_on == name
     assert measure_info("bias/worst rank").lower_is_better
     extend.bias_metric("worst rank", better=None)(worst_language)
     with pytest.raises(ValueError, match="neither more nor less"):
-        TrainingSettings(stop_on="bias/worst rank")
+        TrainingSettings(schedule={"stop_on": "bias/worst rank"})
 
 
 def test_a_name_is_refused_if_it_cannot_be_written_or_is_taken() -> None:
