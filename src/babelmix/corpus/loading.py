@@ -1,4 +1,4 @@
-"""Make a corpus from whatever a user has: a name, a path, a table in memory, or a corpus."""
+"""Load a corpus from a name, a path or a table in memory."""
 
 from __future__ import annotations
 

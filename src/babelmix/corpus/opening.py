@@ -1,4 +1,4 @@
-"""Open a corpus by what a person types: a path, a reader's name, or `NAME=PATH?option=value`."""
+"""Parse the specification of a corpus, such as `NAME=PATH?option=value`, and open it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _parts(spec: str) -> tuple[str, str, str]:
             return name, before, after
         source, _, query = spec.partition("?")
         return name, source.partition("=")[2], query
-    # `NAME?options`, of which an option has the first equals sign.
+    # `NAME?option=value`: the first equals sign belongs to an option.
     return (bare, "", spec[len(bare) + 1 :]) if bare in READERS else ("", spec, "")
 
 

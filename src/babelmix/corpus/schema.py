@@ -48,10 +48,10 @@ ROWS_AT_ONCE = 1 << 16
 
 
 def as_table(given: Any, name: str) -> pa.Table:
-    """The Arrow table of what a user gives: an Arrow table, or a polars `DataFrame` or another table that Arrow can read.
+    """Convert an argument to an Arrow table: a polars `DataFrame`, or another table that Arrow can read.
 
     Raises:
-        CorpusError: it is no table.
+        CorpusError: the argument is no table.
 
     """
     if isinstance(given, pa.Table):

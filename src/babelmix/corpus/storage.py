@@ -63,7 +63,7 @@ def save_tables(
 
 
 def is_corpus_folder(folder: Path) -> bool:
-    """Whether `folder` looks like one that `Corpus.save` wrote."""
+    """Whether a folder has the marker of a saved corpus."""
     return (folder / MARKER).is_file()
 
 
