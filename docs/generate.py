@@ -12,11 +12,14 @@ import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+import babelmix
+
 ROOT = Path(__file__).resolve().parents[1]
 
 COPIED = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 
 MODULES = {
+    "": ("",),
     "corpus": ("corpus", "corpus.images", "corpus.leaks"),
     "encoders": (
         "encoders",
@@ -55,13 +58,13 @@ def _with_rooms(nav: Any) -> Any:
         return [_with_rooms(entry) for entry in nav]
     if isinstance(nav, dict):
         return {title: _with_rooms(entry) for title, entry in nav.items()}
-    return [{f"babelmix.{room}": f"api-{room}.md"} for room in MODULES] if nav == "API" else nav
+    return [{_dotted(room): _page_of(room)} for room in MODULES] if nav == "API" else nav
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
-    pages |= {f"api-{room}.md": _room(modules) for room, modules in MODULES.items()}
+    pages |= {_page_of(room): _room(modules) for room, modules in MODULES.items()}
     pages |= {"cli.md": _command_line(), "experiments.md": _experiments()}
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
@@ -102,22 +105,32 @@ def _room(modules: tuple[str, ...]) -> str:
     lines: list[str] = []
     seen: set[str] = set()
     for number, path in enumerate(modules):
-        module: Any = package[path]
+        module: Any = package[path] if path else package
         names = sorted(str(name) for name in module.exports or module.members if not str(name).startswith("_"))
         names = [name for name in names if name not in seen]
         seen |= set(names)
         # A module may have the name of the function that it defines.
         hidden = [name for name in names if isinstance(module.members[name], griffe.Module)]
-        lines += [f"{'##' if number else '#'} babelmix.{path}", "", *_reference(path, number + 2 if number < 2 else 3)]
+        lines += [f"{'##' if number else '#'} {_dotted(path)}", "", *_reference(path, number + 2 if number < 2 else 3)]
         lines += [f"      members: {sorted(set(names) - set(hidden))}", ""]
         for name in hidden:
-            lines += [*_reference(f"{path}.{name}.{name}", 3 if number else 2), "      show_root_heading: true"]
+            # The front door's functions are at home elsewhere.
+            home = f"{path}.{name}" if path else getattr(babelmix, name).__module__.removeprefix("babelmix.")
+            lines += [*_reference(f"{home}.{name}", 3 if number else 2), "      show_root_heading: true"]
             lines += ["      show_root_full_path: false", "      show_root_toc_entry: true", ""]
     return "\n".join(lines)
 
 
+def _dotted(path: str) -> str:
+    return f"babelmix.{path}" if path else "babelmix"
+
+
+def _page_of(room: str) -> str:
+    return f"api-{room}.md" if room else "api.md"
+
+
 def _reference(path: str, level: int) -> list[str]:
-    return [f"::: babelmix.{path}", "    options:", f"      heading_level: {level}"]
+    return [f"::: {_dotted(path)}", "    options:", f"      heading_level: {level}"]
 
 
 def _command_line() -> str:

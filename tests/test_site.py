@@ -87,7 +87,7 @@ def test_every_document_is_a_page(site: Path) -> None:
 
 @pytest.mark.slow
 def test_everything_public_is_in_the_reference(site: Path) -> None:
-    anchors = "".join(page.read_text(encoding="utf-8") for page in site.glob("api-*.html"))
+    anchors = "".join(page.read_text(encoding="utf-8") for page in site.glob("api*.html"))
     shown = {name.split(".")[-1] for name in re.findall(r'id="(babelmix\.[\w.]+)"', anchors)}
     commands = (site / "cli.html").read_text(encoding="utf-8")
     keys = (site / "experiments.html").read_text(encoding="utf-8")
