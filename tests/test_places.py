@@ -10,7 +10,7 @@ from conftest import parallel_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babelmix._files import distinct_slugs, place_apart, recorded, slug
+from babelmix._files import distinct_slugs, place_apart, recorded, slug, write_json
 from babelmix.corpus import Corpus
 from babelmix.experiment import Experiment
 from babelmix.experiment.folder import audit_folders, reference_folder, run_folder
@@ -87,28 +87,25 @@ def test_audits_of_two_models_with_one_slug_are_told_apart(
     babelmix, tiny_static, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parallel_corpus().save("toy")
+    parallel_corpus(6, ("de", "en")).save("toy")
     for model in ("a/b", "a-b"):
         tiny_static.save(model)
     encoder = lambda folder: recorded(Path(folder, "metrics.json"), "about", "encoder")
-    for model in ("a/b", "a-b", "a/b", "a-b/"):
-        assert babelmix("audit", model, "-c", "toy")[0] == 0
-    assert sorted(folder.name for folder in Path("runs").iterdir()) == ["audit-a-b-toy", "audit-a-b-toy-2"]
-    assert (encoder("runs/audit-a-b-toy"), encoder("runs/audit-a-b-toy-2")) == ("a/b", "a-b/")
-    code, _, err = babelmix("audit", "a/b", "a-b", "-c", "toy", "--out", "both")
+    code, _, err = babelmix("audit", "a/b", "a-b", "-c", "toy", "--metrics", "mAP", "--out", "both")
     assert code == 0, err
-    assert sorted(encoder(folder) for folder in Path("both").iterdir() if folder.is_dir()) == ["a-b", "a/b"]
+    both = sorted(folder for folder in Path("both").iterdir() if folder.is_dir())
+    assert sorted(map(encoder, both)) == ["a-b", "a/b"]
     code, _, err = babelmix("audit", "a/b", "a/b", "-c", "toy")
     assert code == 1
     assert "two models have one name" in err
-    # Comparisons of other audits have folders of their own too.
-    for pair in (
-        ("runs/audit-a-b-toy", "runs/audit-a-b-toy-2"),
-        *[tuple(map(str, sorted(Path("both").glob("a-b*"))))] * 2,
-    ):
-        code, _, err = babelmix("compare", *pair)
-        assert code == 0, err
-    assert len(list(Path("runs").glob("compare-*"))) == 2
+    # An audit of the other model, and a comparison of others, are there already.
+    write_json(Path("runs/audit-a-b-toy/metrics.json"), {"about": {"encoder": "a/b", "corpus": "toy"}})
+    assert babelmix("audit", "a-b/", "-c", "toy", "--metrics", "mAP")[0] == 0
+    assert (encoder("runs/audit-a-b-toy"), encoder("runs/audit-a-b-toy-2")) == ("a/b", "a-b/")
+    usual = Path("runs", f"compare-{both[0].name}-{both[1].name}")
+    write_json(usual / "comparison.json", {"audits": {"x": {}, "y": {}}})
+    assert babelmix("compare", *map(str, both), "--tests", "multi/mAP")[0] == 0
+    assert set(recorded(usual.with_name(f"{usual.name}-2") / "comparison.json", "audits")) == {"a/b", "a-b"}
 
 
 def test_debiased_encoders_of_two_models_with_one_slug_are_told_apart(
