@@ -144,7 +144,6 @@ def targets() -> dict[str, Target]:
     from conftest import parallel_corpus
 
     from babelmix.batches import strategy
-    from babelmix.cli.searching import _filters
     from babelmix.corpus import open_corpus
     from babelmix.corpus.images import open_picture
     from babelmix.corpus.languages import canonical_language, in_range, is_language_tag, match_languages
@@ -161,6 +160,7 @@ def targets() -> dict[str, Target]:
     from babelmix.experiment import load_experiment
     from babelmix.experiment.bundled import bundled, names
     from babelmix.search import Policy, open_rows
+    from babelmix.search.filters import typed_filters
     from babelmix.search.service import Keys
     from babelmix.search.service.bodies import MAX_DEPTH, BodyError, parse
     from babelmix.training.checkpoints import resumable
@@ -339,7 +339,7 @@ def targets() -> dict[str, Target]:
             perturb(text, kind, rate=0.5)
 
     def filters(text: str) -> None:
-        _filters([text], {"year": "integer", "open": "boolean", "weight": "number", "a": "text"})
+        typed_filters([text], {"year": "integer", "open": "boolean", "weight": "number", "a": "text"})
 
     def tags(text: str) -> None:
         """A canonical tag is a tag, and its own canonical form."""

@@ -153,13 +153,14 @@ def test_a_request_whose_body_is_never_read_is_worked_on_from_the_beginning(sear
 def test_an_engine_that_fails_as_the_service_starts_is_one_sentence(
     babelmix, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Opened:
-        index = contextlib.nullcontext()
+    class Opened(contextlib.nullcontext):
+        def __enter__(self) -> Opened:
+            return self
 
         def search(self, *_: object, **__: object) -> None:
             raise EngineError("the disk is gone")
 
-    monkeypatch.setattr("babelmix.search.Searcher.open", lambda *_, **__: Opened())
+    monkeypatch.setattr("babelmix.search.serving.open_index", lambda *_, **__: Opened())
     code, _, error = babelmix("serve", str(tmp_path), "--port", "0")
     assert (code, error.strip()) == (1, "error: the disk is gone")
 
@@ -172,4 +173,4 @@ def test_an_engine_that_fails_as_the_service_starts_is_one_sentence(
 )  # fmt: skip
 def test_names_that_can_never_match_are_refused(babelmix, tmp_path, option: str, value: str) -> None:
     code, _, error = babelmix("serve", str(tmp_path), option, value)
-    assert (code, f"error: {option} {value}: is" in error) == (1, True)
+    assert (code, f"error: {option}: {value} " in error) == (1, True)
