@@ -1,13 +1,17 @@
-"""Every Python example of docs/batches.md runs as it stands."""
+"""Every Python example of docs/batches.md runs as it stands, and the names in all documents exist."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-GUIDE = (Path(__file__).resolve().parents[1] / "docs" / "batches.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(file for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if file.name != "CHANGELOG.md")
+GUIDE = (ROOT / "docs" / "batches.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^### (.+?)\n.*?^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 
@@ -29,7 +33,7 @@ def test_the_guide_has_the_three_ways() -> None:
 
 def test_our_trainer(tmp_path, monkeypatch) -> None:
     names = run(BLOCKS[0], tmp_path, monkeypatch)
-    assert names["result"].losses[-1][0] == 20
+    assert names["model"].result.losses[-1][0] == 20
     assert (tmp_path / "model" / "modules.json").is_file()
 
 
@@ -54,3 +58,24 @@ def test_a_plain_loader(tmp_path, monkeypatch, capsys) -> None:
 def test_the_rest(number: int, tmp_path, monkeypatch) -> None:
     names = run(BLOCKS[number], tmp_path, monkeypatch)
     assert isinstance(names["plan"][0].query_rows.tolist(), list)
+
+
+def named(text: str) -> set[str]:
+    """The dotted names of babelmix in a document: in the text, in imports, and those of the front door."""
+    names = set(re.findall(r"`(babelmix(?:\.\w+)+)", text)) - {"babelmix.plugins"}
+    for module, imported in re.findall(r"^from (babelmix[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        names |= {f"{module}.{name.strip()}" for name in imported.split(",")}
+    return names | {f"babelmix.{name}" for name in re.findall(r"\bbm\.(\w+)", text)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_every_name_in_a_document_exists_and_is_not_deprecated(document: Path) -> None:
+    for name in named(document.read_text(encoding="utf-8")):
+        parts = name.split(".")
+        found: Any = importlib.import_module(parts[0])
+        for number, part in enumerate(parts[1:], 2):
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                found = importlib.import_module(".".join(parts[:number]))
+        assert found is not None, name

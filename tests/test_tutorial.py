@@ -50,6 +50,10 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix:
     losses = json.loads((tmp_path / "my-encoder/training.json").read_text(encoding="utf-8"))["losses"]
     assert losses[-1][1] < losses[0][1]
     check_the_service(tmp_path / "my-index")
+    (code,) = blocks("tutorial.md", "python")
+    names: dict = {"__name__": "example"}
+    exec(compile(code.replace("e5-small-offline", str(model)), "docs/tutorial.md", "exec"), names)
+    assert names["report"].macro("multi/mAP") == pytest.approx(before.macro("multi/mAP"))
 
 
 def check_the_service(index: Path) -> None:
