@@ -483,8 +483,9 @@ def test_options_of_the_command(
     (tmp_path / "keys").write_text(f"write {WRITE}\n")
     seen: list[Settings] = []
 
-    class Opened:
-        index = contextlib.nullcontext()
+    class Opened(contextlib.nullcontext):
+        def __enter__(self) -> Opened:
+            return self
 
         def search(self, *_: object, **__: object) -> None:
             """The first pass."""
@@ -493,8 +494,8 @@ def test_options_of_the_command(
         seen.append(settings)
         raise ConfigError("seen")
 
-    monkeypatch.setattr("babelmix.search.service.create_app", stop)
-    monkeypatch.setattr("babelmix.search.Searcher.open", lambda *_, **__: Opened())
+    monkeypatch.setattr("babelmix.search.service.app.create_app", stop)
+    monkeypatch.setattr("babelmix.search.serving.open_index", lambda *_, **__: Opened())
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
     given = [str(tmp_path / "keys") if option == "KEYS" else option for option in options]
     code, _, err = babelmix("serve", str(tmp_path), "--port", "0", *given)
@@ -504,7 +505,7 @@ def test_options_of_the_command(
 
 
 def test_connections_send_at_once() -> None:
-    from babelmix.cli.serving import listen
+    from babelmix.search.serving import listen
 
     with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
         connection, _ = listening.accept()
