@@ -157,7 +157,7 @@ def test_the_command_serves_until_it_is_stopped(folder: Path, sent: signal.Signa
 
 
 def test_the_command_says_what_is_wrong(folder: Path, tmp_path: Path) -> None:
-    said = r"cannot listen on 127\.0\.0\.1, port .* --port"
+    said = r"cannot listen on 127\.0\.0\.1, port .* choose another host or port"
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=said):
         serve_command(str(folder), port=taken.getsockname()[1])
     with pytest.raises(ConfigError, match="cannot listen on nowhere"):

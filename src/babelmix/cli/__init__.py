@@ -41,7 +41,8 @@ def _checked() -> int:
     try:
         return _run()
     except ArgumentError as error:
-        said = f"error: --{error.argument.replace('_', '-')}: {error.why}"
+        dashes = "-" if len(error.argument) == 1 else "--"
+        said = f"error: {dashes}{error.argument.replace('_', '-')}: {error.why}"
     except BabelmixError as error:
         said = f"error: {error}"
     except BrokenPipeError:
