@@ -225,15 +225,15 @@ def loss(name: str) -> Callable[[F], F]:
         ConfigError: babelmix itself has a loss of this name.
 
     Example:
-        >>> from sentence_transformers.sentence_transformer.losses import MultipleNegativesSymmetricRankingLoss
+        >>> from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
         >>> from babelmix import extend
-        >>> @extend.loss("both_ways")
-        ... def both_ways(encoder, settings):
-        ...     return MultipleNegativesSymmetricRankingLoss(encoder, scale=1 / settings.loss.temperature)
+        >>> @extend.loss("plain")
+        ... def plain(encoder, settings):
+        ...     return MultipleNegativesRankingLoss(encoder, scale=1 / settings.loss.temperature)
         >>> from babelmix.training import LOSSES, TrainingSettings
-        >>> TrainingSettings(loss={"name": "both_ways"}).loss.name
-        'both_ways'
-        >>> LOSSES.unregister("both_ways")  # only here, so that no other example has it
+        >>> TrainingSettings(loss={"name": "plain"}).loss.name
+        'plain'
+        >>> LOSSES.unregister("plain")  # only here, so that no other example has it
 
     """
     from babelmix.training.registry import LOSSES
