@@ -1,5 +1,5 @@
-"""The front door: one function for each command. Import them from `babelmix` itself.
+"""The functions of `babelmix`, one for each command. Import them from `babelmix` itself.
 
-The commands parse, call one of these functions and print the result. Checks, defaults, recipes and reports are made here or
-below, never in `babelmix.cli`.
+A command parses its options, calls one of these functions and prints the result. Checks, defaults, recipes and reports are in
+this package or in the packages that it uses, never in `babelmix.cli`.
 """

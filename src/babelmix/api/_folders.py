@@ -1,4 +1,4 @@
-"""Where a result is saved: nowhere, in a folder that the caller names, or below `runs` in a folder named after the call."""
+"""The argument `out` of the functions: save nothing, save into a named folder, or save into the default folder below `runs`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from babelmix._files import place_apart
 
 
 class Folder(Enum):
-    """A place that is not a path."""
+    """Values of `out` that are not a path."""
 
     RUNS = "runs"
-    """A folder below `runs` that is named after the model and the corpus; what the commands do by default."""
+    """The default folder of the commands: below `runs`, named after the model and the corpus."""
 
 
 RUNS = Folder.RUNS
 
 Out = str | Path | Folder | None
-"""Where a function saves its result; None: it does not."""
+"""Where a function saves its result; None: nothing is saved."""
 
 
 def folder_of(out: Out, named: str, of_another: Callable[[Path], bool] | None = None) -> Path | None:
     """The folder to save to.
 
     Args:
-        out: what the caller asked for.
-        named: the name of the folder below `runs`.
-        of_another: whether a folder below `runs` holds the result of another call: two models can have one name for a folder.
-            The next free name is used then.
+        out: the argument `out` of the caller.
+        named: the name of the default folder below `runs`.
+        of_another: whether a folder holds the result for another model or corpus. Two models can have the same default folder;
+            then the name gets a number, as in `NAME-2`.
 
     """
     if out is None:

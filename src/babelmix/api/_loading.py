@@ -1,4 +1,4 @@
-"""The corpus and the encoder that a function of the front door is given, by name or as an object."""
+"""Open the corpus and load the encoder that a function gets, by name or as an object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def opened(
     corpus: str | Path | Corpus, *, langs: str | Sequence[str] | None = None, part: str = "all", **options: Any
 ) -> Corpus:
-    """A corpus; what its reader wants a person to know is printed on standard error."""
+    """Open a corpus, and print the notes of its reader on standard error."""
     found = load_corpus(corpus, langs=langs, part=part, **options)
     if not isinstance(corpus, Corpus):
         for note in found.meta.get("notes", []):
@@ -25,7 +25,7 @@ def opened(
 
 
 def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[SentenceTransformer, str]:
-    """An encoder and its name; `options` are those of `load_encoder`, for one that is loaded by name."""
+    """An encoder and its name. `options` are for `load_encoder`; they have no effect on an encoder that is given as an object."""
     from babelmix.encoders import load_encoder
     from babelmix.encoders.origin import named
 

@@ -1,4 +1,4 @@
-"""The reports of `babelmix.audit`, and the folders they are saved in."""
+"""The reports that `babelmix.audit` returns, and their folders."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from babelmix.experiment import AuditComparison
 
 BACK = "image-to-text"
-"""The folder, beside an audit of captions to pictures, of the audit of pictures to captions."""
+"""The sub-folder for the audit with pictures as queries, inside the folder of the audit with captions as queries."""
 
 PERTURBED = "perturbed.json"
-"""The file with the losses by noise on the queries."""
+"""The file that says how much mAP is lost by noise on the queries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class AuditReport(Result):
     """The audit of one encoder on one corpus.
 
     Args:
-        name: what reports call the encoder.
-        audit: the audit; of pictures, captions are the queries.
-        back: of pictures: the audit with pictures as queries; else None.
-        perturbed: what noise on the queries costs, see `babelmix.evaluation.perturb.perturb_loss`; None if it was not asked for.
-        comparisons: differences from the audit named by `against`, one for each direction.
-        folder: where it was saved; None if it was not.
+        name: the name of the encoder in reports.
+        audit: the audit. If the corpus has pictures, captions are the queries.
+        back: the audit with pictures as queries; None if the corpus has no pictures.
+        perturbed: the loss of mAP by noise on the queries, see `babelmix.evaluation.perturb.perturb_loss`; None without noise.
+        comparisons: the differences from the audit `against`, one comparison for each direction; empty without `against`.
+        folder: the folder of the saved report; None if it is not saved.
 
     """
 
@@ -49,7 +49,7 @@ class AuditReport(Result):
 
     @property
     def audits(self) -> dict[str, Audit]:
-        """By the sub-folder each is saved in: the audit, and the one with pictures as queries."""
+        """The audits by sub-folder: `audit` in the folder itself and, if there is one, `back` in `image-to-text`."""
         return {"": self.audit} | ({BACK: self.back} if self.back is not None else {})
 
     def macro(self, measure: str) -> float:
@@ -62,11 +62,11 @@ class AuditReport(Result):
         return self.audit.macro(measure)
 
     def tables(self) -> list[Table]:
-        """Settings, bias, tokens, score levels, the pool, and each language."""
+        """Tables of the settings, the bias, the tokens, the score levels, the pool, and each language; of both directions."""
         return [table for part in self._parts() for table in part.tables()]
 
     def headline(self) -> Table:
-        """One row: mAP in the three settings, rank distance, and the share of the query's own language."""
+        """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return self.audit.headline()
 
     def lines(self) -> list[str]:
@@ -74,11 +74,11 @@ class AuditReport(Result):
         return [line for part in self._parts() for line in part.lines()]
 
     def places(self) -> dict[str, str]:
-        """Where the report is."""
+        """The path of the report; empty if it is not saved."""
         return {} if self.folder is None else {"report": str(self.folder / "report.html")}
 
     def to_frame(self) -> pl.DataFrame:
-        """Every measure and cell with its interval: see `Audit.to_frame`; of pictures with a column `way`."""
+        """Every measure and cell with its interval, as `Audit.to_frame`. On pictures, the column `way` is the direction."""
         import polars as pl
 
         frames = [audit.to_frame() for audit in self.audits.values()]
@@ -90,7 +90,7 @@ class AuditReport(Result):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `metrics.json`, with what was compared and perturbed."""
+        """The content of `metrics.json`, with the comparison and the loss by noise, if there are any."""
         summaries = [audit.summary() for audit in self.audits.values()]
         for summary, comparison in zip(summaries, self.comparisons, strict=False):
             summary["comparison"] = comparison.as_json()
@@ -98,7 +98,7 @@ class AuditReport(Result):
         return found | ({"perturbed": self.perturbed} if self.perturbed is not None else {})
 
     def print_to(self, console: Console) -> None:
-        """Print each direction with the place of its report, then noise, then comparisons."""
+        """Print the audit of each direction with the path of its report, then the loss by noise, then the comparisons."""
         for part in self._parts():
             part.print_to(console)
 
@@ -108,10 +108,10 @@ class AuditReport(Result):
         `babelmix.compare` and `babelmix audit --against` read the folder.
 
         Args:
-            folder: new, empty, or of an earlier audit.
+            folder: a new folder, an empty one, or the folder of an earlier audit.
 
         Returns:
-            The same report, with its folder.
+            A copy of the report that knows its folder.
 
         Raises:
             BabelmixError: the folder holds other files.
@@ -148,9 +148,9 @@ class AuditReports(Result):
     """The audits of several encoders on one corpus, side by side.
 
     Args:
-        reports: by encoder, in the order given.
-        comparisons: the tests between them, the best first, one comparison for each direction.
-        folder: where they were saved; None if they were not.
+        reports: the reports by the name of the encoder, in the order given.
+        comparisons: the tests between the encoders, one comparison for each direction. The encoder with the highest mAP is first.
+        folder: the folder of the saved reports; None if they are not saved.
 
     """
 
@@ -162,19 +162,19 @@ class AuditReports(Result):
         return self.reports[name]
 
     def tables(self) -> list[Table]:
-        """What noise costs each encoder, the headline of all, and the tests."""
+        """Tables of the loss by noise for each encoder, the headline of all encoders, and the tests."""
         return [table for part in self._parts() for table in part.tables()]
 
     def headline(self) -> Table:
-        """A row for each encoder."""
+        """The headline, one row per encoder."""
         return self.comparisons[0].headline()
 
     def lines(self) -> list[str]:
-        """How many differences are significant."""
+        """A sentence: how many differences are significant."""
         return [line for part in self._parts() for line in part.lines()]
 
     def to_frame(self) -> pl.DataFrame:
-        """See `AuditReport.to_frame`, with a column `encoder`."""
+        """The frames of `AuditReport.to_frame` together, with a column `encoder`."""
         import polars as pl
 
         return pl.concat(
@@ -182,14 +182,14 @@ class AuditReports(Result):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison, with what noise costs."""
+        """The comparison, with the loss by noise of each encoder, if there is any."""
         facts = self.comparisons[0].as_json()
         facts |= {"image to text": self.comparisons[1].as_json()} if len(self.comparisons) > 1 else {}
         perturbed = {_key(one): one.perturbed for one in self.reports.values() if one.perturbed is not None}
         return facts | ({"perturbed": perturbed} if perturbed else {})
 
     def print_to(self, console: Console) -> None:
-        """Print noise for each encoder, then the comparisons."""
+        """Print the loss by noise for each encoder, then the comparisons."""
         for part in self._parts():
             part.print_to(console)
 
@@ -224,7 +224,7 @@ class AuditReports(Result):
 
 
 def save_audit(audit: Audit, folder: Path, perturbed: dict[str, Any] | None, *, saved: bool = False) -> None:
-    """Write an audit and its report into a folder; `saved`: the audit itself is there already."""
+    """Write an audit and its report into a folder. If the audit is `saved` there already, write only the report and the noise."""
     from babelmix.experiment import write_audit_report
 
     if not saved:
@@ -275,7 +275,7 @@ def _holds_another(model: str, corpus: str, place: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Placed(Result):
-    """A result, with the place of its report."""
+    """A result, with the path of its report."""
 
     result: Result
     where: dict[str, str] = field(default_factory=dict)
@@ -298,7 +298,7 @@ class _Placed(Result):
 
 @dataclass(frozen=True, eq=False)
 class _Perturbed(Result):
-    """What noise on the queries costs in each language."""
+    """The loss of mAP by noise on the queries, in each language."""
 
     noise: dict[str, Any]
     name: str = ""

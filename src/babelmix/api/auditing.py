@@ -81,33 +81,33 @@ def audit(
     Pictures are searched with captions, and captions with pictures.
 
     Args:
-        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Several, as a list or by
-            name, are compared with tests; a list of one is that one.
+        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or several encoders, as a
+            list or as a dictionary by name; they are compared with tests. A list of one encoder is the same as the encoder.
         corpus: see `babelmix.load_corpus`.
-        out: save the audit into this folder; of several models, each into a folder in it. A finished audit that is there is read
-            and not made again. None: nothing is saved; see `AuditReport.save`.
+        out: save the audit into this folder. With several encoders, each gets a sub-folder. An audit that is already finished in
+            the folder is loaded instead of repeated. None: nothing is saved; see `AuditReport.save`.
         against: the folder of a finished audit of the same corpus; the differences from it are tested.
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
-        metrics: ranking metrics, such as `mAP` or `nDCG@10`; None: the usual ones.
+        metrics: ranking metrics, such as `mAP` or `nDCG@10`; None: the metrics that the corpus names, or else the default ones.
         batch_size: texts in one forward pass.
         max_seq_length: tokens to read of each text; None: the encoder's own limit.
         bf16: encode in bfloat16 mixed precision, with torch.
-        backend: what runs an encoder that is loaded by name: `torch`, `openvino`, `onnx` or `auto`.
-        copies: what passages count as that have the content of a right answer, but no judgement: `wrong` (None), `relevant` or
-            `excluded`.
-        perturb: kinds of noise on the queries, whose cost is measured: `typos`, `case`, `script`, `spacing`.
+        backend: the engine for an encoder that is loaded by name: `torch`, `openvino`, `onnx` or `auto`.
+        copies: how copies of right answers are counted: as `wrong` (also None), `relevant` or `excluded`. A copy has the content
+            of a right answer, but is not judged relevant.
+        perturb: also measure how much mAP is lost by noise on the queries, of these kinds: `typos`, `case`, `script`, `spacing`.
         typo_rate: with `typos`: the share of letters with a typo, from 0 to 1; None: 0.05.
         perturb_seed: with `perturb`: the seed; None: 0.
-        mteb: write the result into this folder in mteb's format too.
-        card: write the result into the model card of an encoder that babelmix trained.
-        trust_code: let code that a model brings, or names, run; see `babelmix.load_model`.
+        mteb: also write the result into this folder, in mteb's format.
+        card: also write the result into the model card of the encoder, which babelmix must have trained.
+        trust_code: run code that a model contains or names; see `babelmix.load_model`.
 
     Returns:
-        The report of the encoder; of several encoders the reports side by side.
+        An `AuditReport`; for several encoders an `AuditReports`.
 
     Raises:
-        ConfigError: an argument is wrong, or does not go with another one.
+        ConfigError: an argument is wrong, or two arguments cannot be combined.
         CorpusError: the corpus cannot be read.
         EncoderError: an encoder cannot be loaded.
         AuditError: an encoder's embeddings are not finite, or `against` is of another corpus.
@@ -164,7 +164,7 @@ def audit(
 
 @dataclass(frozen=True)
 class _Order:
-    """What every model is audited on, and how."""
+    """The corpus and the settings with which every model is audited."""
 
     data: Corpus
     metrics: list[str]
@@ -180,12 +180,12 @@ class _Order:
 
     @property
     def ways(self) -> dict[str, Corpus]:
-        """By sub-folder, the corpora: captions as queries and, of pictures, pictures as queries."""
+        """The corpora by sub-folder: the corpus itself and, if it has pictures, its reverse with pictures as queries."""
         return {"": self.data} | ({BACK: self.data.reversed()} if self.data.has_images else {})
 
 
 def _named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
-    """Models by the names that reports call them."""
+    """The models by their names in reports."""
     from babelmix.encoders.origin import named
 
     if isinstance(models, Mapping):
@@ -251,7 +251,7 @@ def _check_texts_only(data: Corpus, perturb: Sequence[str], mteb: str | Path | N
 
 
 def _report(name: str, model: Model, folder: Path | None, order: _Order) -> AuditReport:
-    """A model's audits, made now or read from its folder, and saved there."""
+    """Audit a model, or load its finished audits from the folder, and save them there."""
     from babelmix.encoders.kinds import kind_of
     from babelmix.evaluation import audit as run_audit
     from babelmix.evaluation import audit_both_ways
@@ -273,7 +273,7 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
         else:
             found = [run_audit(system, order.data, metrics=order.metrics, copies=order.copies)]
     for one, place in zip(found, places.values(), strict=False):
-        # Before noise is measured: an interruption then costs the noise only.
+        # Save before noise is measured, so that an interruption does not lose the audit.
         one.save(place)
         (place / PERTURBED).unlink(missing_ok=True)
     perturbed = None
@@ -288,7 +288,7 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
 
 
 def _saved(against: Path, folders: Sequence[Path | None], order: _Order) -> list[Audit]:
-    """The audits to compare with, checked before hours of work: they are of the same corpus and are not overwritten."""
+    """Load the audits in the folder `against`. Check first that they are of the same corpus and will not be overwritten."""
     from babelmix.evaluation import Audit
     from babelmix.evaluation.audit_facts import AuditFacts
     from babelmix.experiment.audits import check_same_corpus
@@ -311,7 +311,7 @@ def _saved(against: Path, folders: Sequence[Path | None], order: _Order) -> list
 def _compared(
     reports: Sequence[AuditReport], against: Path | None, saved: Sequence[Audit] | None
 ) -> tuple[AuditComparison, ...]:
-    """The comparisons, one for each direction; none of a single audit without another."""
+    """The comparisons, one for each direction; none for a single audit without `against`."""
     from babelmix.experiment import compare_loaded, ranked
     from babelmix.experiment.audits import names_of
 

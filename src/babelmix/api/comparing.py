@@ -30,22 +30,23 @@ def compare(
     """Run an experiment over batch strategies and seeds, or compare finished audits; test the differences.
 
     An experiment trains an encoder with each strategy, audits it, tests the differences and writes a report. Finished runs are
-    kept: after an interruption the same call does the rest.
+    kept: after an interruption, repeat the same call to do the rest.
 
     Args:
-        what: an experiment: a TOML file, or the name of a bundled one. Or two or more audits: their folders, or what
-            `babelmix.audit` returned.
-        out: the folder of the comparison. None: of an experiment `runs/NAME`; a comparison of audits is not saved.
-        corpus: of an experiment: train and test on this corpus instead of the one that the file names.
-        benchmarks: of an experiment: further corpora to test on, instead of those that the file names.
-        tests: of audits: the measures to test, such as `multi/mAP`; None: mAP in the three settings, and rank distance.
-        against: of audits: test the audit of this name against every other one; None: test every two.
+        what: an experiment: a TOML file, the name of a bundled experiment, or an `Experiment`. Or a list of two or more audits:
+            either their folders, or the `AuditReport` objects that `babelmix.audit` returned.
+        out: the folder of the comparison. None: an experiment is saved in `runs/NAME`; a comparison of audits is not saved.
+        corpus: only for an experiment: train and test on this corpus instead of the one that the file names.
+        benchmarks: only for an experiment: further corpora to test on, instead of those that the file names.
+        tests: only for audits: the measures to test, such as `multi/mAP`; None: mAP in the three settings, and rank distance.
+        against: only for audits: test the audit of this name against every other one; None: test every pair.
 
     Returns:
-        The comparison; it prints as the command prints it.
+        An `AuditComparison` of audits, or the `Results` of an experiment. Both print as the command does.
 
     Raises:
-        ConfigError: the experiment's file or an argument is wrong, or the folder holds another experiment.
+        ConfigError: the experiment's file or an argument is wrong, the folder holds another experiment, or the list mixes
+            folders and reports.
         AuditError: a folder is no audit, or the audits are not of one corpus.
 
     Example:

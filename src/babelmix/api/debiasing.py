@@ -27,10 +27,10 @@ class DebiasedModel(Result):
     """An encoder whose embeddings have language taken out.
 
     Args:
-        encoder: ready to use; its last modules remove language.
-        base: the name of the encoder it was made from.
-        facts: `method`, `rank`, `on` (what it was fitted on), `texts` and `queries` (how many, by language).
-        folder: where it was saved; None if it was not.
+        encoder: the encoder, ready to use. Its last modules remove language.
+        base: the name of the original encoder.
+        facts: `method`, `rank`, `on` (the name of the texts for fitting), `texts` and `queries` (their numbers by language).
+        folder: the folder of the saved encoder; None if it is not saved.
 
     """
 
@@ -40,16 +40,16 @@ class DebiasedModel(Result):
     folder: Path | None = None
 
     def tables(self) -> list[Table]:
-        """None: a sentence says how many texts it was fitted on."""
+        """An empty list: `lines` has the number of texts for fitting."""
         return []
 
     def headline(self) -> Table:
-        """Texts and queries by language."""
+        """The numbers of texts and queries for fitting, by language."""
         rows = [[lang, f"{texts:,}", f"{queries:,}"] for lang, texts, queries in self.to_frame().iter_rows()]
         return Table(["language", "texts", "queries"], rows)
 
     def to_frame(self) -> pl.DataFrame:
-        """Columns `lang`, `texts` and `queries`: how many it was fitted on, one row a language."""
+        """The numbers of texts and queries for fitting: columns `lang`, `texts` and `queries`, one row per language."""
         import polars as pl
 
         texts, queries = self.facts["texts"], self.facts["queries"]
@@ -61,13 +61,13 @@ class DebiasedModel(Result):
         return {"folder": str(self.folder) if self.folder is not None else None, **self.facts}
 
     def lines(self) -> list[str]:
-        """How many texts it was fitted on."""
+        """A sentence: the numbers of texts, queries and languages for fitting."""
         texts, asked = self.facts["texts"], sum(self.facts["queries"].values())
         queries = f" and {asked:,} queries" if asked else ""
         return [f"fitted on {sum(texts.values()):,} texts{queries} in {len(texts)} languages"]
 
     def places(self) -> dict[str, str]:
-        """Where the encoder is, and how to measure it."""
+        """The folder of the encoder, and the command that audits it; empty if it is not saved."""
         if self.folder is None:
             return {}
         return {"encoder": f"{self.folder}   measure it with  babelmix audit {self.folder} --corpus CORPUS"}
@@ -76,10 +76,10 @@ class DebiasedModel(Result):
         """Save the encoder as a folder that `SentenceTransformer(path)` loads.
 
         Args:
-            folder: new, empty, or written by `debias` before.
+            folder: a new folder, an empty one, or a folder that `debias` wrote, which is replaced.
 
         Returns:
-            The same result, with its folder.
+            A copy of the result that knows its folder.
 
         Raises:
             BabelmixError: the folder holds other files.
@@ -108,21 +108,22 @@ def debias(
 ) -> DebiasedModel:
     """Take language out of an encoder's embeddings, without training.
 
-    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. A query's language
-    need not be known.
+    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. The language of a
+    query need not be known.
 
     Args:
         model: a name or a folder, see `babelmix.load_model`; or an encoder.
         on: the texts to fit on: a file of documents (columns `item`, `lang`, `text`), or a corpus, whose passages and queries
-            are used. They need no translations. Do not fit on what you test on.
+            are used. The texts need not be translations of each other. Do not fit on your test data.
         method: `centred`, `subspace`, `whiten`, `means`, `components`, or a method of a plugin.
-        rank: how many directions to remove; None: one less than there are languages, at most 10 unless `centred`.
-        texts: the most texts of one language.
+        rank: how many language directions to remove, for `centred`, `subspace` and `components`. None: one less than the number
+            of languages; for `subspace` and `components` at most 10.
+        texts: the largest number of texts of one language.
         langs: use only these languages.
-        out: save the result into this folder.
+        out: save the result into this folder; None: nothing is saved, see `DebiasedModel.save`.
         batch_size: texts in one forward pass.
         max_seq_length: tokens to read of each text while fitting; None: the encoder's own limit.
-        trust_code: let code that the model brings, or names, run; see `babelmix.load_model`.
+        trust_code: run code that the model contains or names; see `babelmix.load_model`.
 
     Raises:
         EncoderError: there is no such method, or too few texts or languages.
@@ -139,7 +140,7 @@ def debias(
     from babelmix.search.documents import rows_of_corpus, sampled_queries, sampled_texts
 
     removal = removal_method(method)
-    # Before anything is loaded: a method may have no rank.
+    # Check before anything is loaded: some methods have no rank.
     removal.rank_for(method, rank or 0, 2)
     folder = folder_of(
         out,
@@ -161,7 +162,7 @@ def debias(
     cut_after(encoder, max_seq_length or 0)
     made = debiased(encoder, found, queries=asked, method=method, rank=rank or 0, batch_size=batch_size)
     if own_limit is not None:
-        # Shorter texts save time while fitting; the result reads longer ones again.
+        # Fitting cut the texts to save time. The result has the encoder's own limit again.
         made.max_seq_length = own_limit
     facts = {
         "method": method, "rank": removal.rank_for(method, rank or 0, len(found)), "on": rows.name,

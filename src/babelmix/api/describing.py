@@ -1,4 +1,4 @@
-"""What is in a corpus, and what an encoder is: `babelmix data` and `babelmix encoders`."""
+"""Describe a corpus or an encoder: `babelmix data` and `babelmix encoders`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _EXAMPLES = 3
-"""Examples that are printed of each kind of row that a reader left out."""
+"""The number of examples that are printed for each kind of left-out row."""
 
 _PRINTED_APART = ("left_out", "left_out_examples", "copies", READ_AS)
-"""Keys of a corpus's `meta` that have a sentence of their own."""
+"""Keys of a corpus's `meta` that are printed as sentences, not as `key: value`."""
 
 
 @dataclass(frozen=True, eq=False)
 class CorpusSummary(Result):
-    """What is in a corpus: rows by language, sizes, and what its source says about it.
+    """A description of a corpus: rows by language, sizes, and the facts from its source.
 
     Args:
         corpus: the corpus.
-        folder: where it was saved; None if it was not.
+        folder: the folder that the corpus was saved to; None if it was not saved.
 
     """
 
@@ -45,7 +45,7 @@ class CorpusSummary(Result):
         return [Table(["language", "queries", "passages"], rows, title=self.corpus.name)]
 
     def to_frame(self) -> pl.DataFrame:
-        """Columns `lang`, `queries` and `passages`, one row a language."""
+        """Columns `lang`, `queries` and `passages`, one row per language."""
         return self.corpus.counts()
 
     def as_json(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class CorpusSummary(Result):
         }
 
     def lines(self) -> list[str]:
-        """Sizes, what readers left out, copies of right answers, and the rest of `meta`."""
+        """Sizes, rows that the reader left out, copies of right answers, and the rest of `meta`."""
         corpus = self.corpus
         groups = len({*corpus.queries["group"].to_pylist(), *corpus.passages["group"].to_pylist()})
         lines = [
@@ -81,7 +81,7 @@ class CorpusSummary(Result):
         ]
 
     def places(self) -> dict[str, str]:
-        """The folder that the corpus was saved to."""
+        """The folder that the corpus was saved to; empty if it was not saved."""
         return {} if self.folder is None else {"saved": str(self.folder)}
 
 
@@ -93,14 +93,14 @@ def inspect_corpus(
     to: str | Path | None = None,
     **options: Any,
 ) -> CorpusSummary:
-    """Check a corpus and say what is in it, as `babelmix data CORPUS` does.
+    """Check and describe a corpus, as `babelmix data CORPUS` does.
 
     Args:
         corpus: see `babelmix.load_corpus`.
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
         to: save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures.
-        options: of the reader.
+        options: further options of the reader.
 
     Raises:
         CorpusError: the corpus cannot be read.
@@ -125,7 +125,7 @@ def inspect_corpus(
 
 
 def renamed_languages(read_as: Mapping[str, Any]) -> list[str]:
-    """A sentence for each language tag that was read as another: `languages_read_as` of a corpus's `meta`."""
+    """A sentence for each language tag that was replaced by another tag, from `languages_read_as` in a corpus's `meta`."""
     return [f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in read_as.items()]
 
 
@@ -160,7 +160,7 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ModelSummary(Result):
-    """What an encoder is.
+    """A description of an encoder.
 
     Args:
         facts: `name`, `dimension`, `parameters`, `max_seq_length` (tokens; None: no limit), `prompts`, `prompts_from`,
@@ -171,7 +171,7 @@ class ModelSummary(Result):
     facts: dict[str, Any]
 
     def tables(self) -> list[Table]:
-        """None: the facts are printed as lines."""
+        """An empty list: the facts are printed as lines, see `places`."""
         return []
 
     def headline(self) -> Table:
@@ -179,7 +179,7 @@ class ModelSummary(Result):
         return Table(["fact", "value"], [[key, _shown(value)] for key, value in self.facts.items()])
 
     def to_frame(self) -> pl.DataFrame:
-        """Columns `fact` and `value`, one row a fact."""
+        """Columns `fact` and `value`, one row per fact."""
         import polars as pl
 
         rows = [(key, _shown(value)) for key, value in self.facts.items()]
@@ -190,7 +190,7 @@ class ModelSummary(Result):
         return self.facts
 
     def places(self) -> dict[str, str]:
-        """A line a fact."""
+        """The facts as text by name, one line per fact."""
         return {
             key.replace("_", " "): f"{value:,}"
             if isinstance(value, int) and not isinstance(value, bool)
@@ -200,11 +200,11 @@ class ModelSummary(Result):
 
 
 def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool = False) -> ModelSummary:
-    """Load an encoder and say what it is, as `babelmix encoders MODEL` does.
+    """Load and describe an encoder, as `babelmix encoders MODEL` does.
 
     Args:
         model: a name or a folder, see `babelmix.load_model`; or an encoder.
-        trust_code: let code that the model brings, or names, run; see `babelmix.load_model`.
+        trust_code: run code that the model contains or names; see `babelmix.load_model`.
 
     Raises:
         EncoderError: the encoder cannot be loaded.

@@ -30,7 +30,7 @@ class PolicyReport(Result):
 
     Args:
         comparison: the measures of each policy, the time of a search, and the tests.
-        folder: where it was saved; None if it was not.
+        folder: the folder of the saved report; None if it is not saved.
 
     """
 
@@ -46,11 +46,11 @@ class PolicyReport(Result):
         return self.comparison.lines()
 
     def places(self) -> dict[str, str]:
-        """Where the report is."""
+        """The path of the report; empty if it is not saved."""
         return {} if self.folder is None else {"report": str(self.folder / "report.html")}
 
     def to_frame(self) -> pl.DataFrame:
-        """One row a number: policy, measure, cell (null for the macro-average), value, low, high."""
+        """One row per number: policy, measure, cell (null for the macro-average), value, low, high."""
         return self.comparison.to_frame()
 
     def as_json(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class PolicyReport(Result):
         """Write `policies.json` and `report.html`.
 
         Returns:
-            The same report, with its folder.
+            A copy of the report that knows its folder.
 
         Raises:
             BabelmixError: the folder holds other files.
@@ -98,19 +98,20 @@ def audit_index(
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
     Args:
-        index: the address of the index, or what `babelmix.open_index` returned. It holds the passages of the corpus.
+        index: the address of the index, or the `Searcher` that `babelmix.open_index` returned. It must hold the passages of the
+            corpus.
         corpus: see `babelmix.load_corpus`.
         policies: language policies, such as `balanced`; the others are tested against the first. None: `any` and `balanced`.
-        k: answers of a search, 10 to 1,000.
-        queries: how many queries, drawn with a fixed seed; None: all.
+        k: the number of answers per search, 10 to 1,000.
+        queries: the number of queries, drawn with a fixed seed; None: all.
         out: save the result into this folder; None: nothing is saved, see `PolicyReport.save`.
-        langs: search for the queries in these languages only. The index always holds all languages of the corpus.
-        part: search for the queries of this part only; see `babelmix.load_corpus`.
+        langs: send only the queries in these languages. The index must hold all languages of the corpus in any case.
+        part: send only the queries of this part; see `babelmix.load_corpus`.
         metrics: ranking metrics with cut-offs of k at most; None: mAP@k and nDCG@10.
         batch_size: texts in one forward pass.
-        model: where the index's encoder is now, if it was moved.
-        backend: what runs the encoder; None: what ran it when the index was made.
-        trust_code: let code that the encoder brings, or names, run; see `babelmix.load_model`.
+        model: the name or folder of the index's encoder, if it was moved.
+        backend: the engine that runs the encoder; None: the engine with which the index was made.
+        trust_code: run code that the encoder contains or names; see `babelmix.load_model`.
 
     Raises:
         SearchError: the index does not hold the corpus's passages, or k or a policy is wrong.
@@ -123,7 +124,7 @@ def audit_index(
     """
     from babelmix.search.through import DEFAULT_POLICIES, audit_through
 
-    # Only a source with parts of its own has the passages of a part in a pool of their own.
+    # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
     whole = opened(corpus, part=part if own_part else "all")
     asked = whole if langs is None and part == "all" else opened(corpus, langs=langs, part=part)

@@ -35,18 +35,18 @@ def mine(
     `babelmix.train` uses one of them for each row.
 
     Args:
-        model: the encoder that looks for them: a name or a folder, see `babelmix.load_model`; or an encoder.
+        model: the encoder that finds them: a name or a folder, see `babelmix.load_model`; or an encoder.
         corpus: see `babelmix.load_corpus`.
         out: save the corpus with the negatives into this folder.
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
-        number: the most negatives for one query.
+        number: the largest number of negatives for one query.
         other_share: the share of negatives that are in another language than the query, in [0, 1].
-        margin: how far a negative's score is below the answer's score, as a share of the latter, in [0, 1).
-        skip: how many of the best candidates to pass over.
+        margin: how far the score of a negative must be below the score of the answer, as a share of the latter, in [0, 1).
+        skip: the number of best candidates to skip.
         batch_size: texts in one forward pass.
         max_seq_length: tokens to read of each text, for an encoder that is loaded by name; None: the encoder's own limit.
-        trust_code: let code that the model brings, or names, run; see `babelmix.load_model`.
+        trust_code: run code that the model contains or names; see `babelmix.load_model`.
 
     Returns:
         The corpus with negatives; `meta["mined"]` has the settings and the counts.

@@ -42,7 +42,7 @@ def codeswitch(
         mode: `bilingual` makes one rendering for each target language; `multilingual` makes one rendering that mixes all of
             them, word by word.
         share: the share of the words to replace, in (0, 1].
-        side: whose texts are switched.
+        side: the texts to switch: of queries, of passages, or of both.
         seed: another seed replaces other words.
 
     Returns:

@@ -32,7 +32,7 @@ class TrainedModel(Result):
         result: the settings with every default filled in, the losses, the seconds, and the audits of early stopping.
         trained_on: the name of the training data.
         langs: the languages of the training data.
-        folder: where it was saved: a folder that `SentenceTransformer(path)` loads.
+        folder: the folder of the saved encoder, which `SentenceTransformer(path)` loads.
 
     """
 
@@ -48,7 +48,7 @@ class TrainedModel(Result):
         return self.result.settings
 
     def tables(self) -> list[Table]:
-        """None: sentences say how the training went."""
+        """An empty list: `lines` describes the training in sentences."""
         return []
 
     def headline(self) -> Table:
@@ -56,7 +56,7 @@ class TrainedModel(Result):
         return Table(["setting", "value"], [list(row) for row in self.result.settings.rows()])
 
     def to_frame(self) -> pl.DataFrame:
-        """Columns `step` and `loss`: the mean loss since the row before."""
+        """Columns `step` and `loss`. The loss is the mean over the steps since the previous row."""
         import polars as pl
 
         return pl.DataFrame(self.result.losses, schema={"step": pl.Int64, "loss": pl.Float64}, orient="row")
@@ -83,7 +83,7 @@ class TrainedModel(Result):
         return lines
 
     def places(self) -> dict[str, str]:
-        """Where the encoder is, and how to load it."""
+        """The folder of the encoder, and the code that loads it."""
         return {"encoder": f"{self.folder}   load it with  SentenceTransformer({str(self.folder)!r})"}
 
 
@@ -101,18 +101,18 @@ def train(
 ) -> TrainedModel:
     """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches, and save it.
 
-    An interrupted run goes on from its last checkpoint with the same batches. Under `torchrun` several processes share a batch.
+    An interrupted run continues from its last checkpoint with the same batches. Under `torchrun` several processes share a batch.
 
     Args:
-        corpus: the training data, see `babelmix.load_corpus`. Of several corpora each batch holds one.
+        corpus: the training data, see `babelmix.load_corpus`. With several corpora, each batch is from one of them.
         model: the encoder to start from: a name or a folder, see `babelmix encoders`; `static` and `IMAGE+TEXT` are made from the
             training texts. Or an encoder, which is trained in place.
         out: the folder of the new encoder; by default `runs/MODEL-STRATEGY` or `runs/MODEL-RECIPE`.
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
-        validation: a corpus to audit on during training, in all of its languages; the weights that are best there are saved.
+        validation: a corpus to audit on during training, in all of its languages. The weights with the best audit are saved.
         settings: the settings; by default they are made from `values`.
-        trust_code: let code that the model or a teacher brings, or names, run; see `babelmix.load_model`.
+        trust_code: run code that the model or a teacher contains or names; see `babelmix.load_model`.
         values: settings by name, as in `recipe="best"`, `strategy="hybrid(0.25)"`, `steps=300`, `loss={"temperature": 0.05}`; see
             `babelmix.TrainingSettings`. Without a strategy the recipe `best` applies.
 
@@ -120,8 +120,8 @@ def train(
         The trained encoder with its settings and losses.
 
     Raises:
-        ConfigError: a setting or an argument is wrong, or a validation passage is trained on too.
-        PlanError: the corpus cannot fill such batches.
+        ConfigError: a setting or an argument is wrong, or a passage of the validation corpus is also in the training data.
+        PlanError: the corpus is too small for the batches of the strategy.
         TrainingError: the settings do not fit the encoder or the data, or the loss is not finite.
 
     Example:
@@ -146,7 +146,7 @@ def train(
     check_output_folder(folder, MARKERS)
     sources = _sources(corpus, langs, part)
     data = TrainingData.of(sources, wanted)
-    # Before an encoder is loaded: the data may not fill a batch.
+    # Check before an encoder is loaded that the data can fill a batch.
     resolve_for_data(wanted, data, model if isinstance(model, str) else "")
     held_out = None if validation is None else opened(validation)
     if held_out is not None:
@@ -188,7 +188,7 @@ def _sources(
     langs: str | Sequence[str] | None,
     part: str,
 ) -> dict[str, Corpus]:
-    """The training data by name: of a corpus as it was named, or its own name."""
+    """The training corpora by name: the name or path that the caller gave, or the own name of a `Corpus`."""
     if isinstance(corpus, Mapping):
         return {name: opened(one, langs=langs, part=part) for name, one in corpus.items()}
     several = [corpus] if isinstance(corpus, (str, Path, Corpus)) else list(corpus)
@@ -207,7 +207,7 @@ def _texts(sources: Mapping[str, Corpus]) -> Iterator[str]:
 
 
 def _refuse_to_replace(folder: Path, settings: ResolvedSettings, data: TrainingData, model: str) -> None:
-    """Raise if the default folder holds an encoder that was trained otherwise."""
+    """Raise if the default folder holds an encoder with another base model, other training data or other settings."""
     from babelmix.training.resolve import trains_alike
     from babelmix.training.trainer import record_of
 
@@ -219,7 +219,7 @@ def _refuse_to_replace(folder: Path, settings: ResolvedSettings, data: TrainingD
 
 
 def _advise(encoder: SentenceTransformer, settings: ResolvedSettings, data: TrainingData) -> None:
-    """Say so if training would be several times faster otherwise."""
+    """Print a hint if frozen token embeddings would make training several times faster."""
     from babelmix.encoders.kinds import kind_of
 
     weights = settings.weights

@@ -1,4 +1,4 @@
-"""The command line: thin. It parses, calls and prints."""
+"""The command line. A command parses its options, calls a function of babelmix and prints the result."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def main() -> None:
         interrupts.leave()
     except BaseException:
         if interrupts.came():
-            # A library has made another error of it.
+            # A library turned the interruption into another exception.
             interrupts.leave()
         raise
     raise SystemExit(code)
 
 
 def _checked() -> int:
-    """The status, with every error that babelmix raises, or the system does, as a line."""
+    """Run the command and return its exit status. Print errors of babelmix and of the operating system as one line."""
     import os
     import sys
 
-    # Read by the libraries when they are imported, which happens inside the commands.
+    # Libraries read these when they are imported. The commands import them later.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -46,7 +46,7 @@ def _checked() -> int:
     except BabelmixError as error:
         said = f"error: {error}"
     except BrokenPipeError:
-        # The reader of our output has gone; there is no one to tell.
+        # The program that reads our output has ended, so no message is printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
     except OSError as error:
@@ -71,7 +71,7 @@ def _run() -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
-        # A usage error words itself by `format_message`; its plain text lacks the option's name.
+        # The message of `format_message` names the option; the plain text of the error does not.
         message = getattr(error, "format_message", error.__str__)().rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", "babelmix")
         said = f"error: {message}{'' if message.endswith('?') else ';'} see  {command} --help"
@@ -79,6 +79,6 @@ def _run() -> int:
             print(visible(said), file=sys.stderr)
         return BAD_INPUT
     if code == INTERRUPTED:
-        # Typer makes a status of the exception.
+        # Typer turns the interruption into an exit status.
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""The commands, with the examples below their help."""
+"""The commands, and the examples that are printed below their help."""
 
 from __future__ import annotations
 

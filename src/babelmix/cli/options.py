@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they stand for."""
+"""Options that several commands share, and functions that parse and print."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SearchBackendOption = Annotated[
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, or several; what is foreign in it does not steer the terminal."""
+    """Print one or more lines. Control characters are escaped, so that texts from outside cannot control the terminal."""
     typer.echo(visible(text), err=err)
 
 
@@ -57,11 +57,11 @@ def print_json(value: Any) -> None:
 
 
 def listed(text: str | None) -> list[str] | None:
-    """The names in a text with commas; None if the option is absent or empty, and an empty list if it names nothing."""
+    """Split an option at its commas. None if the option is absent or empty; an empty list if it has only commas and blanks."""
     return None if not text else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def given(context: typer.Context) -> set[str]:
-    """The names of the parameters that are on the command line, whatever their values."""
+    """The names of the parameters that the user gave on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

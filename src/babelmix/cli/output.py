@@ -6,7 +6,7 @@ from babelmix._tables import Result
 from babelmix._terminal import PlainConsole
 from babelmix.cli.options import print_json
 
-# Texts of a collection may hold what rich would take for its mark-up.
+# Texts of a collection may contain square brackets, which rich would read as mark-up.
 out = PlainConsole(markup=False)
 
 

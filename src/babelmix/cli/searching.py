@@ -143,7 +143,7 @@ def search(
     if bool(query) == (image is not None):
         raise ConfigError("give words to search by, or a picture with --image")
     queries: list[str | Path] = list(query or []) if image is None else [image]
-    # Before the encoder is loaded.
+    # Check the arguments before the encoder is loaded.
     check_search(queries, k=k, policy=policy, mode=mode)
     with open_index(where_is, model=model or None, backend=backend or None, trust_code=trust_code) as index:
         for note in index.notes:

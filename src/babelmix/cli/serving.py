@@ -46,5 +46,5 @@ def serve(
         timeout=timeout, max_request=max_request, max_in_flight=max_in_flight, model=model or None,
         backend=backend or None, trust_code=trust_code, say=lambda line: say(line, err=True),
     )  # fmt: skip
-    # Ctrl-C is the way to stop it.
+    # Ctrl-C is the normal way to stop the server, so it is not an error.
     interrupts.forget()

@@ -10,7 +10,7 @@ import typer
 from babelmix.cli.options import JsonOption, LangsOption, PartOption, TrustOption, listed
 
 NOT_SETTINGS = {"corpus", "model", "out", "langs", "part", "validation", "trust_code", "json_output"}
-"""The parameters of the command that are none of the training's settings."""
+"""The parameters of the command that are not training settings."""
 
 ZERO_IS_DEFAULT = {
     "steps", "batch_size", "learning_rate", "temperature", "mini_batch_size", "lora_rank", "evaluate_every", "patience",

@@ -1,4 +1,4 @@
-"""What is a text and what is an option, where both may begin with a dash: `babelmix search '-5 degrees'`."""
+"""Tell options from texts that begin with a dash, as in `babelmix search '-5 degrees'`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 from typer.core import TyperCommand
 
 _OPTION = re.compile(r"-[A-Za-z]+(=.*)?|--[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
-"""What looks like an option; if there is none of that name, it is refused, with what it may have been."""
+"""The form of an option. A word of this form is refused if the command has no such option; the error suggests a similar one."""
 
 
 class Command(TyperCommand):
-    """A command whose arguments may begin with a dash.
+    """A command whose arguments may be texts that begin with a dash.
 
-    An option is what is called as one of the command's, and what looks as if it was meant to be one. Everything else is a text:
-    what has a space before its first `=`, a digit or a letter other than a to z behind the dash. After `--` all is text.
+    A word is an option if it is the name of an option of this command, or if it has the form of one (`-x`, `--name`,
+    `--name=value`). All other words are texts: for example `-5`, or a word with a space before its first `=`. All words after
+    `--` are texts.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put texts that begin with a dash behind `--`, together with all other arguments, so that they keep their order."""
+        """Move all texts behind `--`, in their order, if one of them begins with a dash. Then parse as usual."""
         texts: list[str] = []
         rest = list(args)
         options: list[str] = []
@@ -34,7 +35,7 @@ class Command(TyperCommand):
                 continue
             options.append(one)
             if one in valued and rest:
-                # The next word is its value, whatever it begins with.
+                # The next word is the option's value, even if it begins with a dash.
                 options.append(rest.pop(0))
         if any(text.startswith("-") and text != "-" for text in texts):
             args = [*options, "--", *texts]
@@ -42,7 +43,7 @@ class Command(TyperCommand):
 
 
 def _options(parameters: Any) -> tuple[set[str], set[str]]:
-    """The names of a command's options, of those that take a value and of those that do not."""
+    """The names of a command's options: first those that take a value, then those that do not."""
     valued: set[str] = set()
     flags: set[str] = set()
     for parameter in parameters:
@@ -57,5 +58,5 @@ def _is_option(word: str, valued: set[str], flags: set[str]) -> bool:
         return False
     if word.partition("=")[0] in valued | flags:
         return True
-    # -k5 is -k 5; a flag has nothing behind it but other flags.
+    # `-k5` means `-k 5`. Behind a flag without a value only other flags can follow.
     return _OPTION.fullmatch(word) is not None or (not word.startswith("--") and word[:2] in valued)

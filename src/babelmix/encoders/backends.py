@@ -1,6 +1,6 @@
 """Choose the engine that runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8.
 
-sentence-transformers runs ONNX Runtime and OpenVINO by way of optimum. But optimum requires transformers below 4.58, and this
+sentence-transformers needs optimum to run ONNX Runtime and OpenVINO. But optimum requires transformers below 4.58, and this
 version of sentence-transformers requires 5.0. So babelmix exports the transformer itself; all other modules stay.
 """
 
@@ -80,7 +80,7 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
 
 def _fastest_first() -> list[str]:
-    """OpenVINO first, but for AVX2: without AVX-512 it encodes two thirds of the texts per second of ONNX Runtime."""
+    """OpenVINO first, except on AVX2. Without AVX-512, OpenVINO has only two thirds of the speed of ONNX Runtime."""
     return sorted(_ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
 
 

@@ -1,4 +1,4 @@
-"""Take language out of embeddings without training: fitted on unlabelled texts, saved as the encoder's last modules.
+"""Take language out of embeddings without training. It is fitted on texts by language, and saved as the encoder's last modules.
 
 | method | what is taken away | source |
 |---|---|---|
@@ -8,8 +8,8 @@
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
 | `components` | the first principal directions of the text's language | LIR: Yang et al., EMNLP 2021 |
 
-The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two tell
-the language of a text from its embedding, and are loaded by `load_encoder`. `extend.removal` adds a method.
+The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two
+estimate the language of a text from its embedding; load such an encoder with `load_encoder`. `extend.removal` adds a method.
 """
 
 from __future__ import annotations
@@ -103,12 +103,14 @@ def debiased(
         texts: texts by language, at least `LEAST` each. They need no translations, and any topic will do.
         queries: texts by language that look like queries. A language that has fewer than `LEAST` uses `texts` as queries too.
         method: one of `METHODS`.
-        rank: how many directions are taken away: of `centred` and `subspace` in all, of `components` for each language. 0: the
-            method's default, see `usual_rank`.
+        rank: the number of language directions to take away: for all languages together with `centred` and `subspace`, for each
+            language with `components`. In addition, `centred` takes away the direction of the mean, and the direction from
+            queries to passages if they are embedded differently. 0: see `usual_rank`.
         batch_size: texts per forward pass.
 
     Returns:
-        The encoder with a last module more. Embeddings of an encoder that compares by cosine have length one again.
+        A copy of the encoder with the new module at its end. If the encoder compares by cosine, the module has a `Normalize`
+        before it and after it, so that embeddings have length one again.
 
     Raises:
         EncoderError: the method is unknown, there are too few languages or texts, or the rank is too large.
@@ -135,7 +137,7 @@ def debiased(
     rank = removal.rank_for(method, rank, len(texts))
     fitted = removal.fit(_embedded(encoder, texts, asked, batch_size), rank)
     made = copy.deepcopy(encoder)
-    # Settings of the last batch would depend on what was in the cache.
+    # The tokenizer keeps settings of the last batch, which depend on the texts that were in the cache.
     forget_last_batch(made)
     # Cosine is computed from embeddings of length one.
     last = [Normalize()] if str(encoder.similarity_fn_name) == "cosine" else []
@@ -152,7 +154,7 @@ def _embedded(
     batch_size: int,
 ) -> Embedded:
     asked = {lang: queries[lang] if len(queries.get(lang, ())) >= LEAST else some for lang, some in texts.items()}
-    # The same texts with one prompt for both kinds, or none, are embedded alike.
+    # Queries and passages have equal embeddings if their texts and their prompts are equal. Then embed them once.
     alike = asked == dict(texts) and len({encoder.prompts.get(kind) or "" for kind in INPUT_KINDS}) == 1
     kinds = dict(zip(INPUT_KINDS[:1] if alike else INPUT_KINDS, (asked, texts), strict=False))
     vectors, langs = [], []
@@ -172,7 +174,7 @@ def _embedded(
 
 
 def usual_rank(method: str, langs: int) -> int:
-    """How many directions a method takes away by default; 0 for a method that takes none away.
+    """The default number of language directions that a method takes away; 0 for a method without rank.
 
     Args:
         method: one of `METHODS`.
@@ -182,7 +184,7 @@ def usual_rank(method: str, langs: int) -> int:
     return removal_method(method).rank_for(method, 0, langs)
 
 
-# Their places before each method had a file of its own.
+# Functions that were in this module before each method had a module of its own.
 _HOMES = {
     "affine": "affine",
     "centred_subspace": "centred",

@@ -59,7 +59,7 @@ def make_dual(
         dimension: dimension of the embeddings, if the image tower leaves it open.
         size: the largest number of pieces of a learned vocabulary.
         seed: the seed of random weights.
-        trust_code: run code that a tower's model brings or names; see `load_encoder`.
+        trust_code: run code that a tower's model contains or names; see `load_encoder`.
 
     Returns:
         The encoder, on the best device. Its embeddings have length one.
@@ -149,7 +149,7 @@ def _text_tower(
         raise EncoderError(f"{name}: does not say the dimension of its embeddings, so it cannot be a text tower")
     # A linear layer after the pooling, as in M-CLIP (Carlsson et al., LREC 2022).
     modules.append(Dense(int(width), dimension, bias=True, activation_function=Identity()))
-    # A caption is a query in one direction and a passage in the other. One prompt for both: it is encoded once.
+    # A caption is a query in one direction and a passage in the other. With one prompt for both, it is encoded once.
     prompt = source.prompts.get("query") or ""
     return modules, {"query": prompt, "document": prompt} if prompt else {}
 

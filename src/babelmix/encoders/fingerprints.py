@@ -68,7 +68,7 @@ def fingerprint(encoder: SentenceTransformer) -> str:
         if isinstance(module, Module) or module in set(encoder)
     ]
     digest.update(repr([modules, sorted(encoder.prompts.items()), encoder.max_seq_length]).encode())
-    # An encoder of texts has no image processor, and keeps the fingerprint it had before there were pictures.
+    # An encoder of texts has no image processor. Its fingerprint stays that of versions without pictures.
     for module in parts:
         processor: Any = getattr(module, "processor", None)
         processor = getattr(processor, "image_processor", processor)
@@ -81,7 +81,7 @@ def image_fingerprint(encoder: torch.nn.Module) -> str:
     """SHA-256 over what decides the embedding of a picture; another text tower does not change it.
 
     Args:
-        encoder: with an image tower.
+        encoder: an encoder with an image tower.
 
     Returns:
         64 hexadecimal digits.
@@ -120,9 +120,9 @@ def digest_weights(digest: hashlib._Hash, module: torch.nn.Module, prefix: str =
     """Add a module's weights to a digest, in the order of their names.
 
     Args:
-        digest: of `hashlib`.
-        module: with the weights.
-        prefix: put before each name.
+        digest: a digest of `hashlib`, which is updated.
+        module: the module.
+        prefix: a text before each name.
 
     """
     for name, tensor in sorted(module.state_dict().items()):

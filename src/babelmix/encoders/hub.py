@@ -9,7 +9,7 @@ import huggingface_hub
 from sentence_transformers.util.misc import ORIGINAL_TRANSFORMER_MODELS
 
 _ORGANISATION = "sentence-transformers"
-# The gate reads these first. Code is downloaded only with trust_code.
+# `babelmix.encoders.trust` checks these before weights are downloaded. Code is downloaded only with trust_code.
 _SMALL = ["*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.codes", "README.md"]
 _EXPORTS = ["onnx/*", "openvino/*", "*.onnx", "*.onnx_data", "coreml/*", "tf_model*", "flax_model*"]
 _WEIGHTS = ("model*.safetensors", "adapter_model*.safetensors")

@@ -42,7 +42,7 @@ def load_tower(name: str, *, revision: str | None = None, trust_code: bool = Fal
     Args:
         name: a hub name or a folder.
         revision: branch, tag or commit of a hub model.
-        trust_code: run code that the model brings or names; see `load_encoder`.
+        trust_code: run code that the model contains or names; see `load_encoder`.
 
     Returns:
         A `Transformer` and, for CLIP, its projection as a `Dense`.
@@ -133,7 +133,7 @@ def dimension_of(tower: Modules) -> int:
 
 
 def check_resized(modules: Iterable[Any], picture: Image) -> None:
-    """Raise if an encoder would enlarge a picture beyond all bounds.
+    """Raise if an encoder would scale a picture to more than `MAX_PIXELS` pixels.
 
     CLIP's processors scale the shorter side to a fixed size before they crop. A very long picture becomes very large.
 

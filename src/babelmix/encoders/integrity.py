@@ -1,7 +1,7 @@
 """Check that a model's folder is complete: weights, configuration and tokenizer fit each other.
 
-transformers fills missing weights with random numbers, and gives a tokenizer without files an empty vocabulary. A damaged model
-would give wrong results, different ones each time. Sizes are compared before anything large is built.
+transformers fills missing weights with random numbers, and gives a tokenizer without files an empty vocabulary. Without this
+check a damaged model would give wrong results, different ones each time. Sizes are compared before much memory is allocated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _POSITIONS = frozenset({"max_position_embeddings", "n_positions", "n_ctx", "seq_
 _MOST_POSITIONS = 20_000_000
 _MOST_LABELS = 100_000
 _MOST_SPARE = 4
-"""The model may have this many times the numbers in the file: the file may store other types, or only a part."""
+"""A model may have this many times as many weights as its files. The files may store other types, or only a part."""
 _LEAST_NUMBERS = 1 << 20
 _PRODUCTS = (
     ("in_features", "out_features"),
@@ -50,7 +50,7 @@ def check_before_loading(folder: Path, name: str) -> set[str]:
     """Compare the configurations in a folder with the weights, before loading takes memory or time.
 
     Args:
-        folder: the folder of an encoder that passed the gate.
+        folder: the folder of an encoder that `babelmix.encoders.trust.admit` accepted.
         name: the name of the encoder, for messages.
 
     Returns:
@@ -117,7 +117,7 @@ def load_complete(kind: Any, folder: Path, name: str) -> Any:
 
     Args:
         kind: the class of the model or tower.
-        folder: the folder of a model that passed the gate.
+        folder: the folder of a model that `babelmix.encoders.trust.admit` accepted.
         name: the name of the model, for messages.
 
     Raises:

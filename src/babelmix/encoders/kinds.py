@@ -78,9 +78,10 @@ class EncoderKind:
         name: its name in `KINDS`.
         matches: whether a name asks for an encoder of this kind.
         load: loads such an encoder by its name.
-        recognises: whether an encoder in memory is of this kind, by its modules. None: it is if this kind loaded it.
+        recognises: whether an encoder in memory is of this kind, by its modules. None: an encoder is of this kind if the kind
+            loaded it.
         make: makes an encoder from training texts; None if encoders of this kind are only loaded.
-        pretrained: whether an encoder of this name has trained weights. One that has none must be made.
+        pretrained: whether an encoder of this name has trained weights. An encoder without them must be made from texts.
         reset: draws new weights, with a seed, for the parts that are random according to the name.
         learning_rate: the default of training, from an encoder, the name that it was made by, and whether its image tower is
             locked.
@@ -91,9 +92,9 @@ class EncoderKind:
         has_layers: whether there are layers after the token vectors. LoRA, GradCache, frozen token vectors, gradient
             checkpointing and bfloat16 need layers.
         sparse_gradients: whether a training step updates only the vectors of the tokens in its batch.
-        many_processes: whether several processes can share the training.
-        has_image_tower: whether pictures have a tower of their own.
-        device: the torch device of an encoder that was made from texts; None: the best there is.
+        many_processes: whether several processes can train one encoder together.
+        has_image_tower: whether pictures have their own tower.
+        device: the torch device of an encoder that was made from texts; None: the best one that is available.
 
     """
 
@@ -166,7 +167,7 @@ def kind_of(encoder: torch.nn.Module) -> EncoderKind:
         return by_modules or KINDS[MODEL]
     if by_modules is None:
         return own
-    # These follow from the modules, whatever was registered.
+    # These fields follow from the modules, not from the registered kind.
     return replace(
         own, has_layers=by_modules.has_layers, sparse_gradients=by_modules.sparse_gradients,
         many_processes=by_modules.many_processes, has_image_tower=by_modules.has_image_tower,

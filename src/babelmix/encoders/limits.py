@@ -13,7 +13,7 @@ _WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
 
 
 def position_limit(model: torch.nn.Module) -> int | None:
-    """How many tokens fit the learned positions of a model; None where positions are computed or relative.
+    """The number of tokens that the learned positions of a model allow; None if positions are computed or relative.
 
     RoBERTa and its relatives (XLM-R, CamemBERT, MPNet) count positions from `padding_idx + 1`: a table of 514 rows is for 512
     tokens. BERT and its relatives count from 0.

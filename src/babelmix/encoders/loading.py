@@ -30,12 +30,12 @@ def load_encoder(
 
     Args:
         name: a name from `KNOWN`, `static:NAME`, a hub name, or a folder.
-        device: a torch device; None: the best there is.
-        max_seq_length: cut texts after so many tokens; None: the encoder's own limit.
+        device: a torch device; None: the best one that is available.
+        max_seq_length: cut texts after this many tokens; None: the encoder's own limit.
         revision: branch, tag or commit of a hub model.
         backend: `torch`, `onnx`, `openvino`, or `auto` for the fastest; see `babelmix.encoders.backends.use_backend`.
         prompts: the text to put before each query and each passage, by `query` and `document`; None: the encoder's own.
-        trust_code: run code that the model brings or names, and print which. Otherwise such a model is refused.
+        trust_code: run code that the model contains or names, and print which code. Otherwise such a model is refused.
 
     Returns:
         The encoder, a `SentenceTransformer`.

@@ -20,7 +20,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def precision() -> str:
-    """`int8`; or `int7`, weights of seven bits, on a processor on which products of eight bits saturate."""
+    """`int8`; or `int7`, weights of seven bits, if products of eight bits saturate on this processor."""
     return "int7" if _saturates() else "int8"
 
 
@@ -38,7 +38,7 @@ def _saturates() -> bool:
     right = onnx.numpy_helper.from_array(np.full((size, size), 127, dtype=np.int8), "right")
     product = onnx.helper.make_node("MatMulInteger", ["left", "right"], ["sums"])
     graph = onnx.helper.make_graph([product], "largest", [left], [sums], [right])
-    # An old version of the format: an older runtime refuses a newer one.
+    # Use an old version of the format: an older ONNX Runtime cannot read a newer one.
     made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
     session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     given = (np.full((rows, size), 255, dtype=np.uint8) for rows in (1, 4, 33))
@@ -61,7 +61,7 @@ def export(model: torch.nn.Module, file: Path) -> None:
     """Export a transformers model in float32, for any number of texts of any length.
 
     Args:
-        model: in evaluation mode, on the CPU.
+        model: a transformers model in evaluation mode, on the CPU.
         file: the file to write.
 
     """
@@ -84,7 +84,7 @@ def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
     Args:
         source: the graph in float32.
         file: the file to write.
-        uneven: linear layers that stay in float32, as all tokens of a batch share a scale.
+        uneven: linear layers that stay in float32, because ONNX Runtime uses one scale for all tokens of a batch.
 
     """
     onnx, quantization = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime.quantization"))

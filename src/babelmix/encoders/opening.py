@@ -1,4 +1,4 @@
-"""From a name to an encoder in memory: find the folder, let it through the gate, check that it is complete, load it."""
+"""Load an encoder by its name: find the folder, check it (`babelmix.encoders.trust` and `integrity`), and load it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SIGNS = ("modules.json", "config.json", _ADAPTER)
 
 @dataclass(frozen=True)
 class Admitted:
-    """A model's folder that passed the gate.
+    """A model's folder that `babelmix.encoders.trust.admit` accepted.
 
     Args:
         folder: the folder on this machine.
-        trusted: whether the loader must trust it, see `babelmix.encoders.trust.admit`.
+        trusted: whether the loader must be told to trust the folder, see `babelmix.encoders.trust.admit`.
 
     """
 
@@ -35,7 +35,7 @@ class Admitted:
 
 
 def admitted(name: str, *, called: str = "", revision: str | None = None, trust_code: bool = False) -> Admitted:
-    """Find a model's folder, or download it, and let it through the gate.
+    """Find a model's folder, or download it, and check it with `babelmix.encoders.trust.admit`.
 
     Args:
         name: a folder, or a hub name.
@@ -44,7 +44,7 @@ def admitted(name: str, *, called: str = "", revision: str | None = None, trust_
         trust_code: see `babelmix.encoders.trust.admit`.
 
     Raises:
-        EncoderError: there is no such model, or the gate refuses it.
+        EncoderError: there is no such model, or the check refuses it.
 
     """
     called = called or name
@@ -79,7 +79,7 @@ def open_encoder(
     Args:
         name: a folder, or a hub name.
         called: the name that the user gave, for messages.
-        device: a torch device; None: the best there is.
+        device: a torch device; None: the best one that is available.
         revision: branch, tag or commit of a hub model.
         trust_code: see `babelmix.encoders.trust.admit`.
 
@@ -87,7 +87,7 @@ def open_encoder(
         The encoder, and its folder.
 
     Raises:
-        EncoderError: there is no such encoder, the gate refuses it, or it is damaged.
+        EncoderError: there is no such encoder, the check of its folder refuses it, or it is damaged.
 
     """
     called = called or name
@@ -112,12 +112,12 @@ def open_encoder(
 
 
 def _classes() -> dict[str, Any]:
-    """The classes that files may name. The library uses these and imports nothing by name."""
+    """The classes that files may name. sentence-transformers gets these, so it imports nothing by a name in a file."""
     return {spelling: getattr(importlib.import_module(home), name) for spelling, (home, name) in MODULES.items()}
 
 
 def _admit_base(path: Path, called: str, *, trust_code: bool) -> None:
-    """Download the base model of an adapter, and let it through the gate."""
+    """Find or download the base model of an adapter, and check it like every model."""
     content = read_json(path, f"{called}, {path.name}")
     base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
     if not isinstance(base, str) or not base:

@@ -12,13 +12,13 @@ from babelmix._progress import console
 from babelmix.encoders.kinds import kind_of
 
 SLOW = 1.5
-"""Times the time of float32 above which a note is printed."""
+"""A note is printed if bfloat16 takes more than this many times as long as float32."""
 _SIZE = (128, 384, 384)
 _TURNS = 3
 
 
 def tell_if_bfloat16_is_slow(encoder: SentenceTransformer) -> None:
-    """Print a note, once a process, if the encoder is on a CPU that is slower in bfloat16 than in float32."""
+    """Print a note, once per process, if the encoder is on a CPU that is clearly slower in bfloat16 than in float32."""
     if str(encoder.device) != "cpu" or not kind_of(encoder).has_layers:
         return
     _tell(bfloat16_time())

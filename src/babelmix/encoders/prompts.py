@@ -1,7 +1,7 @@
-"""Prompts: the words that an encoder wants before each query and each passage.
+"""Prompts: the words that an encoder expects before each query and each passage.
 
-Most encoders save their prompts. Some were published with prompts that only their cards mention, such as E5. `PUBLISHED` has the
-prompts of those by exact hub name. A folder's name says nothing: prompts come from the files in it.
+Most encoders save their prompts. Some, such as E5, were published with prompts that only their model cards mention. `PUBLISHED`
+has the prompts of these encoders by exact hub name. The name of a folder is never used; the files in it are.
 """
 
 from __future__ import annotations
@@ -89,15 +89,16 @@ def hub_name(name: str) -> str:
 
 
 def _names(name: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """The published names that a model goes by, the surest first."""
+    """The published names that a model may have, each with its source. The most reliable one is first."""
     if local_folder(name) is None:
         yield name, "the name given"
     for place in dict.fromkeys((folder.absolute(), folder.resolve())):
         if (told := hub_name(str(place))) != str(place):
             yield told, "the hub's cache"
-    # Training without prompts was a choice. And a model that was trained from XLM-R names it, but has no prompts.
+    # babelmix trained this model, so its user chose to have no prompts.
     if (folder / "training.json").is_file():
         return
+    # Only E5: models that were trained from XLM-R name it in these files too, but do not have its prompts.
     for file, key in _NAME_KEYS:
         written = _json(folder / file).get(key)
         if isinstance(written, str) and hub_name(written) in _E5:

@@ -1,4 +1,4 @@
-"""Run the transformer of a `SentenceTransformer` by another engine than torch; all other modules stay."""
+"""Run the transformer of a `SentenceTransformer` with an engine other than torch. All other modules stay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 
 Ids = npt.NDArray[np.int64]
 Run = Callable[[Ids, Ids], npt.NDArray[np.float32]]
-"""From token ids and attention mask, int64, shape (texts, tokens), to token embeddings, shape (texts, tokens, dimension)."""
+"""A function of token ids and attention mask, int64, shape (texts, tokens); returns float32, (texts, tokens, dimension)."""
 
 TOKENS = 256
 """Approximate tokens in a part of a batch: enough to keep a core busy, few enough that its texts have one length."""

@@ -22,7 +22,7 @@ def load_saved(name: str, *, device: str | None, revision: str | None, trust_cod
 
     Args:
         name: a folder, a hub name, or `e5-small-offline`.
-        device: a torch device; None: the best there is.
+        device: a torch device; None: the best one that is available.
         revision: branch, tag or commit of a hub model.
         trust_code: see `load_encoder`.
 
@@ -43,7 +43,7 @@ def load_saved(name: str, *, device: str | None, revision: str | None, trust_cod
 
 
 def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
-    """Give an encoder that saved no prompts those it was published with; returns where its prompts come from."""
+    """If an encoder saved no prompts, give it the prompts of its publication. Returns where its prompts come from."""
     source = "saved with the encoder"
     if not any(encoder.prompts.values()):
         source = ""
@@ -63,7 +63,7 @@ def _with_prompts(encoder: SentenceTransformer, name: str, folder: Path) -> str:
 def _name_document_prompt(encoder: SentenceTransformer, folder: Path) -> None:
     """Use the prompt `passage` or `corpus` for documents, where `document` is empty.
 
-    sentence-transformers adds an empty `document` to prompts that lack it, and uses that one.
+    If prompts have no `document`, sentence-transformers adds an empty one and uses it.
     """
     other = encoder.prompts.get("passage") or encoder.prompts.get("corpus")
     # An encoder that babelmix trained with an empty prompt keeps it.

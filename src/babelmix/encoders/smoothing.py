@@ -12,7 +12,7 @@ ALPHA = 0.5
 """How much of the range moves from activations to weights, from 0 to 1."""
 
 UNEVEN = 5.0
-"""If the largest activation of a batch is this many times the median token's, one scale per batch is too coarse."""
+"""If the largest activation in a batch is more than this many times that of the median token, one scale is too coarse."""
 
 _BATCHES, _TEXTS, _TOKENS = 4, 8, 32
 
@@ -46,7 +46,7 @@ def smoothed(model: torch.nn.Module, edges: Sequence[int] = ()) -> tuple[torch.n
     Activations are measured on random tokens: the same channels stand out in every text.
 
     Args:
-        model: in float32, in evaluation mode, on the CPU.
+        model: a transformers model in float32, in evaluation mode, on the CPU.
         edges: the first and the last token id of every text.
 
     Returns:

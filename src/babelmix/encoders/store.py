@@ -110,7 +110,7 @@ class EmbeddingStore:
         """Add a shard. Its key file is named last, and makes the shard valid.
 
         Args:
-            keys: of the texts, uint64, shape (texts, 2).
+            keys: the keys of the texts, uint64, shape (texts, 2).
             vectors: float32, shape (texts, dimension).
 
         Raises:

@@ -1,10 +1,10 @@
-"""The gate: check what a model's folder names before any loader reads it. Without `--trust-code` unknown names are refused.
+"""Check what a model's folder names before any loader reads it. Without `--trust-code`, unknown names are refused.
 
 sentence-transformers, transformers and peft import, call or open things that configuration files name: classes of modules,
 activations, tokenizers and processors, methods of a model, kernels of the hub, quantisation packages, other models. So babelmix
-first reads every configuration file of the folder and its sub-folders, by the rules of `babelmix.encoders.trust_rules`. A name
-that is on no list there is refused, with file and key. Weights need no rule: the libraries read only tensors from a pickle
-(`weights_only`), and the rules forbid files to change that.
+first checks every configuration file of the folder and its sub-folders with the rules of `babelmix.encoders.trust_rules`. A name
+that is on no list there is refused; the error names file and key. Weights need no rule: the libraries read only tensors from a
+pickle (`weights_only`), and the rules do not let a file change that.
 """
 
 from __future__ import annotations

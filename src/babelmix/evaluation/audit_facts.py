@@ -19,21 +19,22 @@ class AuditFacts:
         encoder: the name of the audited system.
         encoder_fingerprint: a digest of its weights and settings.
         prompts: the prompts of queries and documents, by kind.
-        prompts_from: why these prompts are used: saved with the encoder, or published with which model.
-        max_seq_length: tokens that are read of a text; None: no limit, or not known.
+        prompts_from: where the prompts come from, such as `saved with the encoder`; see `babelmix.encoders.origin.Origin`.
+        max_seq_length: the largest number of tokens of a text that the encoder reads; None: no limit, or not known.
         similarity: `cosine` or `dot`.
         corpus: the name of the corpus.
         fingerprint: a digest of the corpus.
         mode: how a matrix of scores was computed.
         queries: the number of queries.
         passages: the number of passages.
-        settings: the settings of a system that was trained for a comparison.
+        settings: the settings of a system that is a matrix of scores, such as a UNITER of an experiment.
         machine_made: languages whose texts are machine-made, according to the source.
         protocol: the evaluation protocol of the corpus's publication.
         left_out: the numbers of rows that the reader could not use, by kind.
-        excluded: pairs of a query and a passage that is no candidate for it.
-        copies: `queries`, `passages`, `pairs`: how often passages have the content of a right answer; and `count_as`.
-        precision: `bfloat16`, or the backend that is not torch; None: float32 by torch.
+        excluded: the number of excluded pairs: the passage is not a candidate for the query.
+        copies: the numbers of copies of right answers, as `queries`, `passages` and `pairs`, and `count_as`, how they are
+            counted; see `babelmix.corpus.copies`.
+        precision: `bfloat16`, or a backend other than torch, such as `onnx-int8`; None: float32 with torch.
         tokens: see `babelmix.evaluation.tokens.tokens_of`.
         extra: further facts, by name.
         zero_vectors: `queries` and `passages` whose embedding is zero.
@@ -82,12 +83,12 @@ class AuditFacts:
 
     @property
     def system(self) -> str:
-        """What reports call the system."""
+        """The name of the system in reports."""
         return self.encoder or "the encoder"
 
     @property
     def count_copies_as(self) -> str:
-        """What copies of right answers count as: `wrong`, `relevant` or `excluded`."""
+        """How copies of right answers are counted: as `wrong`, `relevant` or `excluded`."""
         return str((self.copies or {}).get("count_as", "wrong"))
 
     def as_json(self) -> dict[str, Any]:
@@ -102,19 +103,19 @@ class AuditFacts:
         return found
 
     def agree_with(self, found: Mapping[str, Any]) -> bool:
-        """Whether saved facts have all of these; they may have more."""
+        """Whether saved facts have all facts of this record. Further saved facts are ignored."""
         own: dict[str, Any] = json.loads(json.dumps(self.as_json()))
         return all(found.get(name) == value for name, value in own.items())
 
     def __getitem__(self, name: str) -> Any:
-        """The fact of a name, as when the facts were a dictionary. Deprecated: read the attribute."""
+        """One fact by its name, as in versions whose facts were a dictionary. Deprecated: read the attribute."""
         warnings.warn(
             f"the facts of an audit are a record: read .{name}, not [{name!r}]", DeprecationWarning, stacklevel=2
         )
         return self.as_json()[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The fact of a name, as when the facts were a dictionary. Deprecated: read the attribute."""
+        """One fact by its name, as in versions whose facts were a dictionary. Deprecated: read the attribute."""
         warnings.warn(
             f"the facts of an audit are a record: read .{name}, not .get({name!r})", DeprecationWarning, stacklevel=2
         )
@@ -123,6 +124,6 @@ class AuditFacts:
 
 _NAMES = frozenset(one.name for one in fields(AuditFacts)) - {"extra"}
 _NULL_OF_ENCODERS = ("max_seq_length", "precision")
-"""Facts that are written for every encoder, null if there is none; a finished audit is recognised by them."""
+"""Facts that are written for every encoder, as null if they have no value. A finished audit is recognised by them."""
 
 __all__ = ["AuditFacts"]

@@ -27,7 +27,7 @@ from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.significance import Comparison, Estimate
 
 Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
-"""By measure, the macro-average and the cells, with intervals."""
+"""For each measure, the macro-average and the cells by name, with intervals."""
 
 LEGEND = (
     "mAP within a language (mono), across two (cross), in a pool of all (multi); rank dist.: places between translations "
@@ -49,16 +49,16 @@ _COUNTED = {
 
 
 def legend(names: Collection[str]) -> str:
-    """What the column heads of a headline mean."""
+    """The explanation of the column heads of a headline table."""
     return HIT_LEGEND if any("/hit@" in name for name in names) else LEGEND
 
 
 def headline_table(audits: Mapping[str, Estimates], *, intervals: bool = False) -> Table:
-    """The measures that are shown first, one row per audit.
+    """The headline measures, one row per audit.
 
     Args:
-        audits: by name, the estimates of each.
-        intervals: with the intervals and full titles, as in a report; else values and short heads, as on a terminal.
+        audits: the estimates of each audit, by its name.
+        intervals: show intervals and full titles, as in a report; otherwise values and short column heads, as on a terminal.
 
     """
     names = headline({name for estimates in audits.values() for name in estimates})
@@ -97,9 +97,9 @@ def languages_table(estimates: Estimates, query_langs: Sequence[str], *, interva
     """The headline measures by query language; cross-lingual ones are averaged over the other languages.
 
     Args:
-        estimates: of the audit.
+        estimates: the estimates of the audit.
         query_langs: the languages of the queries.
-        intervals: with the intervals and full titles, as in a report; else values and short heads, as on a terminal.
+        intervals: show intervals and full titles, as in a report; otherwise values and short column heads, as on a terminal.
 
     """
     names = headline(estimates)
@@ -122,11 +122,11 @@ def languages_table(estimates: Estimates, query_langs: Sequence[str], *, interva
 
 
 def tokens_table(tokens: Mapping[str, Any], *, short: bool = True) -> Table:
-    """What the tokenizer makes of each language.
+    """The number of texts, the tokens per character and the share of truncated texts, for each language.
 
     Args:
-        tokens: what `babelmix.evaluation.tokens.tokens_of` returns.
-        short: short column heads, as on a terminal.
+        tokens: the result of `babelmix.evaluation.tokens.tokens_of`.
+        short: use short column heads, as on a terminal.
 
     """
     rows = []
@@ -151,7 +151,7 @@ def score_levels_table(found: Mapping[str, Any]) -> Table:
     """How scores are distributed in each language.
 
     Args:
-        found: what `babelmix.evaluation.score_levels.score_levels` returns.
+        found: the result of `babelmix.evaluation.score_levels.score_levels`.
 
     """
     rows = [
@@ -180,12 +180,12 @@ def score_levels_lead(found: Mapping[str, Any]) -> str:
 
 
 def optional(value: float | None) -> str:
-    """A share or a probability as text."""
+    """A share or a probability as text; None becomes `none`."""
     return "none" if value is None else f"{value:.3f}"
 
 
 def pool_table(facts: AuditFacts) -> Table | None:
-    """What was left out of the corpus, excluded for a query, and copied; None if there is none of it."""
+    """The numbers of rows left out by the reader, of excluded passages, and of copies of right answers; None if all are zero."""
     rows: list[list[str]] = []
     if isinstance(facts.left_out, Mapping):
         rows += [[f"left out: {what}", f"{number:,}"] for what, number in facts.left_out.items()]
@@ -240,7 +240,7 @@ def tests_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def tests_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """The same with short heads, one table for each pair of systems, as on a terminal."""
+    """Like `tests_table`, with short column heads and one table for each pair of systems, as on a terminal."""
     head = ["measure", "difference [95 %]", "effect", "p boot.", "p", "p Holm"]
     pairs = dict.fromkeys((one.first, one.second) for one in comparisons)
     return [
@@ -280,10 +280,10 @@ def estimates_frame(estimates: Estimates) -> pl.DataFrame:
 
 
 def noise_table(noise: Mapping[str, Any]) -> Table:
-    """What noise on the queries costs each query language.
+    """How noise on the queries changes mAP, for each query language.
 
     Args:
-        noise: what `babelmix.evaluation.perturb.perturb_loss` returns.
+        noise: the result of `babelmix.evaluation.perturb.perturb_loss`.
 
     """
     kinds = noise["kinds"].values()
@@ -299,7 +299,7 @@ def noise_table(noise: Mapping[str, Any]) -> Table:
 
 
 def _change(lost: float, low: float, high: float) -> str:
-    """What a loss with an interval does to the score; zero has no sign."""
+    """A loss and its interval as text, written as the change of the score. Zero has no sign."""
     change, least, most = (f"{0.0 - value:+.3f}" for value in (lost, high, low))
     return f"{change} [{least}, {most}]".replace("-0.000", "0.000").replace("+0.000", "0.000")
 

@@ -1,4 +1,4 @@
-"""Language bias: how far apart a model ranks the same answer in different languages, and which languages crowd in.
+"""Language bias: how differently a model ranks the same answer in different languages, and which languages it prefers.
 
 `BIAS_METRICS` holds the bias metrics of a rank table; `babelmix.extend.bias_metric` adds one. The definitions, for a query
 with relevant passages in languages l = 1..L, L >= 2, and r_l the rank in the pool of all languages of the best relevant
@@ -6,21 +6,22 @@ passage in language l:
 
 - `rank distance`: max_l r_l - min_l r_l (arXiv 2408.10536, footnotes 5 and 6, after Huang et al. 2023). The best value is
   L - 1. No top-k bounds it. A model that ranks everything equally low scores well, so read it beside mAP.
-- `median rank distance`: the same values, aggregated by the median over the queries of a language. A few queries that
-  find nothing decide the mean.
-- `log rank distance`: log2 of (max_l r_l + 1) / (min_l r_l + 1), ranks from 0: how often the list must be doubled to get
-  from the best to the worst. The best value is log2 L.
+- `median rank distance`: the same values, aggregated by the median over the queries of a language. The mean can depend
+  mostly on a few queries with very large distances; the median does not.
+- `log rank distance`: log2 of (max_l r_l + 1) / (min_l r_l + 1), with ranks from 0. It is the number of times that a list
+  which ends at the best rank must be doubled to reach the worst rank. The best value is log2 L.
 - `relative rank distance`: rank distance over the number of passages in the pool, to compare pools of different sizes.
 - `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
   shuffled pool (`babelmix.evaluation.chance`): 1 for a ranking by chance, whatever the languages and the pool.
 - `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
 - `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
 - `mean rank correlation`: see `babelmix.evaluation.correlation`; 1 if the language of the question does not matter.
-- `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 where languages lie apart.
+- `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 if passages in some languages
+  rank before those in others.
 - `same-language preference`: the share of other languages whose best relevant passage is outranked by the one in the
   query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have no value.
 - `same-language share@k`: the share of the first k answers that are in the query's language.
-- `same-language excess@k`: that share over the share of the language in the pool; 1 is no preference.
+- `same-language excess@k`: the same-language share@k divided by the share of the language in the pool; 1 is no preference.
 
 If the passages are pictures, each picture has queries in languages l = 1..L, and r_l is its rank for the best query in
 language l. `rank distance over query languages`, `rank std over query languages` and `rank variance over query languages`
@@ -58,8 +59,8 @@ class BiasValues(NamedTuple):
     Args:
         query: query rows, int64, shape (values,).
         values: float64, shape (values,).
-        of_items: whether a value is of an item that queries in several languages look for, and so of no query language;
-            `query` is then any of these queries.
+        of_items: whether each value belongs to an item, not to a query: queries in several languages look for the item. `query`
+            is then one of these queries.
 
     """
 
@@ -78,7 +79,7 @@ class BiasMetric:
         better: which values are better: `"higher"`, `"lower"` or None.
         title: the name in reports, before `@k`; empty: the name it is registered under.
         short: the column head on a terminal; empty: the title.
-        aggregate: what stands for the values of a language: their `"mean"` or their `"median"`.
+        aggregate: how the values of a language are combined: by their `"mean"` or by their `"median"`.
         per_cutoff: whether there is one measure `NAME@k` for each cut-off k of the rank table.
         format: `"rank"` for a number of places in a list, `"score"` for everything else.
         source: the paper or the program that defines it.
@@ -165,7 +166,7 @@ _spreads: WeakKeyDictionary[RankTable, _Spread] = WeakKeyDictionary()
 
 
 def _spread(table: RankTable) -> _Spread:
-    """Computed once per table: eight metrics follow from it."""
+    """The ranks by language, computed once per table. Eight metrics use them."""
     if table not in _spreads:
         query, best, counts = _best_rank_by_language(table)
         known = best >= 0
@@ -312,7 +313,7 @@ def own_language(table: RankTable) -> npt.NDArray[np.int64]:
 def _best_rank_by_language(
     table: RankTable,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each query with a relevant passage: its row, and by language the best rank (-1 for none) and the number of those."""
+    """For each query with a relevant passage: its row, and by language the best rank (-1: none) and the number of passages."""
     query, position = np.unique(table.pair_query, return_inverse=True)
     far = np.iinfo(np.int64).max
     best = np.full((len(query), len(table.passage_langs)), far, dtype=np.int64)

@@ -13,8 +13,9 @@ def distance_by_chance(counts: npt.NDArray[np.int64], pool: npt.NDArray[np.int64
     """Expected rank distance of queries whose pool is shuffled.
 
     Place m_l relevant passages in language l, M in total, at random in a pool of N passages. The best of any m of them has
-    the expected rank (N + 1) / (m + 1), counted from 1. Each language has a best rank. The worst of these is an alternating
-    sum of such expected ranks (inclusion and exclusion over sets of languages). With 1 / (m + 1) = int_0^1 t^m dt it is
+    the expected rank (N + 1) / (m + 1), counted from 1. Each language has a best rank. The expected value of the worst of these
+    best ranks is an alternating sum of such expected ranks (inclusion and exclusion over sets of languages). With
+    1 / (m + 1) = int_0^1 t^m dt it is
 
         (N + 1) int_0^1 1 - prod_l (1 - t^m_l) dt.
 

@@ -14,13 +14,13 @@ Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 COLUMNS = 64
-"""The columns of a chunk are padded to a multiple of this: a narrower or odd product may round a score differently."""
+"""The number of columns of a chunk is padded to a multiple of this. Other widths may round the same score differently."""
 
 _BYTES = 8
-"""The columns of a language are padded to a multiple of this, so that eight comparisons are added as one 64-bit number."""
+"""The columns of a language are padded to a multiple of this. Eight comparisons, one byte each, are added as a 64-bit number."""
 
 _ADDENDS = 255
-"""The largest count that fits in each byte of that number."""
+"""The largest count that fits in a byte of that 64-bit number."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Chunk:
         column_of: column of each passage, int64, shape (passages of the chunk,).
         lang_at: language of each column, int64, shape (columns,).
         langs: its languages, ascending, int64, shape (languages of the chunk,).
-        runs: starts of runs of columns of one language, in units of eight columns, int64, shape (runs,). No run is too long
-            for its comparisons to be added up.
+        runs: start of each run of columns of one language, in units of eight columns, int64, shape (runs,). A run has at most
+            8 x 255 columns, so that its counts fit in a byte.
         first_run: the first run of each of `langs`, int64, shape (languages of the chunk,).
 
     """
@@ -92,7 +92,7 @@ class Chunk:
 
 
 def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, similarity: str) -> Floats:
-    """Read some rows as float32, check them, and scale them to length 1 for cosine; each row by itself.
+    """Read some rows as float32, check that they are finite, and scale each row to length 1 for cosine.
 
     Args:
         embeddings: floating, shape (rows of the corpus, dimension); may be memory-mapped.
@@ -101,7 +101,7 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         similarity: `"cosine"` or `"dot"`.
 
     Raises:
-        NotFiniteError: a value is not finite, or not within float32.
+        NotFiniteError: a value is not finite, or too large for float32.
 
     """
     consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
@@ -117,7 +117,7 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         return vectors
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    # Squares of very small or very large values are outside of float32.
+    # Squares of very small or very large values do not fit in float32.
     unsafe = np.flatnonzero(~((norms > 1e-15) & (norms < 1e15)))
     if len(unsafe):
         exact = vectors[unsafe].astype(np.float64)

@@ -13,9 +13,9 @@ def rank_correlation(table: RankTable) -> tuple[IntArray, npt.NDArray[np.float64
 
     Take a query q of item i, and the queries q' of the same item in other languages. The value of q is the mean over q' of
     Spearman's correlation between the ranks that q and q' give to the relevant passages of i, in the pool of all languages.
-    1: the language of the question does not matter. 0: the two orders are unrelated. Below 0: each question ranks its own
-    language first. The paper correlates the ranks of *all* passages, which needs all scores; a rank table has the relevant
-    passages only.
+    1: the language of the question does not matter. 0: the two orders are unrelated. Below 0: the orders are opposed, for
+    example because each question ranks passages in its own language first. The paper correlates the ranks of *all* passages,
+    which needs all scores. A rank table has the ranks of the relevant passages only.
 
     An item with one relevant passage, or with queries in one language only, has no value. With two relevant passages a
     correlation is 1 or -1.

@@ -1,4 +1,4 @@
-"""From a block of scores to counts: how many passages outrank each relevant passage, and which passages come first."""
+"""Count in a block of scores how many passages outrank each relevant passage, and keep the first passages of each query."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _AT_ONCE = 1 << 18
-"""Scores in one comparison: few enough for the cache of a core, many enough to outweigh the cost of the call."""
+"""Scores in one comparison. Few enough to fit the cache of a core; many enough that the cost of a call does not matter."""
 
 _LOWEST = np.finfo(np.float32).min
-"""No score is below this; padding is."""
+"""The smallest score. Only padding, -inf, is below it."""
 
 
 def count_outranking(
@@ -32,7 +32,8 @@ def count_outranking(
         chunk: the layout of the columns.
         pairs: index of the first pair of each query in `own` and `passage`, int64, shape (queries,).
         sizes: number of pairs of each query, descending, int64, shape (queries,).
-        own: score of each pair, float32, shape (pairs,). If its passage is in the chunk, it is bitwise the value in `scores`.
+        own: score of each pair, float32, shape (pairs,). For a passage in the chunk it must be bitwise equal to its value in
+            `scores`.
         passage: corpus row of each pair's passage, int64, shape (pairs,).
 
     Returns:
@@ -112,7 +113,7 @@ def _lower_bound(scores: Floats, depth: int) -> Floats:
     rows, columns = scores.shape
     if columns < depth:
         return np.full(rows, -np.inf, dtype=np.float32)
-    # The maxima of disjoint sets of scores are scores too: a smaller set to search, and a close bound.
+    # Each maximum over a set of scores is a score. So the depth-th largest maximum is a lower bound, and is found faster.
     fold = next(n for n in (16, 8, 4, 2, 1) if columns // n >= depth)
     best = scores.reshape(rows, fold, -1).max(axis=1)
     return np.partition(best, best.shape[1] - depth, axis=1)[:, -depth]

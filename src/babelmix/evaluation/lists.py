@@ -40,7 +40,7 @@ class ListAudit:
     """The measures of the ranked lists of a system.
 
     Args:
-        measures: by `setting/metric`; cells are query languages, groups those of the corpus.
+        measures: the measures by `setting/metric`. Cells are query languages; groups are the groups of the corpus.
 
     """
 
@@ -73,12 +73,12 @@ def audit_lists(
       right ones of these.
 
     Args:
-        systems: the systems by name; the pool of each has the corpus's passages.
+        systems: the systems by name. Each must search the passages of the corpus.
         corpus: the corpus, with its qrels.
         k: the number of answers to judge, 10 or more.
         metrics: ranking metrics with cut-offs of k at most.
-        queries: rows of `corpus.queries`; by default all.
-        label: of the progress bar.
+        queries: the rows of `corpus.queries` to send; by default all.
+        label: the words before the progress bar.
 
     Returns:
         The audits by name.
@@ -118,7 +118,7 @@ def audit_lists(
         raise AuditError(f"{corpus.name}: there are no queries")
     judge = _Judge(corpus, rows, k)
     answers = {name: judge.no_answers() for name in systems}
-    # Room for the passages that are no candidates for a query.
+    # Ask for more answers than k: answers that are excluded for a query are dropped.
     wanted = [k + judge.excluded_rows(row) for row in range(rows.num_rows)]
     lists = {
         name: system.retrieve(rows, wanted if system.depth is None else [min(n, system.depth) for n in wanted])
@@ -164,8 +164,8 @@ class _Judge:
 
     Args:
         corpus: passages and qrels.
-        queries: the rows of its queries that are asked.
-        k: how many answers are judged.
+        queries: the rows of its queries that are sent to the systems.
+        k: the number of answers to judge.
 
     """
 
@@ -195,11 +195,11 @@ class _Judge:
         return _Answers(np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64))
 
     def excluded_rows(self, row: int) -> int:
-        """How many passages are no candidates for a query."""
+        """The number of passages that are excluded for a query."""
         return sum(sum(self._sizes.get(item, {}).values()) for item in self._excluded.get(self._item[row], ()))
 
     def take(self, answers: _Answers, row: int, found: Sequence[Answer]) -> None:
-        """Keep the answers to a query; those that are no candidates for it are dropped."""
+        """Keep the first k answers to a query, without the passages that are excluded for it."""
         grades, excluded = self._grades.get(self._item[row], {}), self._excluded.get(self._item[row], ())
         kept = [answer for answer in found if answer.item not in excluded][: self._k]
         answers.langs[row, : len(kept)] = [self._number(answer.lang) for answer in kept]
@@ -222,13 +222,13 @@ class _Judge:
         found.append(self._measure(f"bias/same-language preference@{self._k}", rows, preference))
         everyone, right = np.arange(len(own)), answers.grades[:, :SHARE_AT] > 0
         for name, langs in ((LANGUAGES, first), (RIGHT_LANGUAGES, np.where(right, first, -1))):
-            # In a sorted row, how often the next language is another one, from -1 on.
+            # The number of distinct languages: in a sorted row, count each increase. -1 stands for no answer.
             several = (np.diff(np.sort(langs, axis=1), axis=1, prepend=-1) > 0).sum(axis=1)
             found.append(self._measure(f"bias/{name}", everyone, several.astype(np.float64)))
         return {measure.name: measure for measure in found if len(measure.values)}
 
     def _ranked(self, answers: _Answers) -> tuple[Integers, RankedLists]:
-        """Queries with relevant passages, and the ranks of these; k for those that were not found."""
+        """Queries with relevant passages, and the ranks of these passages. A passage that was not found has rank k."""
         rows: list[int] = []
         ranks: list[int] = []
         grades: list[int] = []
@@ -249,7 +249,7 @@ class _Judge:
         return as_array(rows), RankedLists(as_array(ranks), as_array(starts), as_array(grades))
 
     def _preference(self, answers: _Answers, own: Integers) -> tuple[Integers, Floats]:
-        """See `audit_lists`: queries with relevant passages in their own language and in another."""
+        """Queries with relevant passages in their own language and in another, and their same-language preference."""
         rows, values = [], []
         for row, item in enumerate(self._item):
             langs = {

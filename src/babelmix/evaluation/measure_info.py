@@ -31,7 +31,7 @@ HEADLINE_FROM_PICTURES = (CROSS_HIT_1, "cross/hit@5", "cross/hit@10", MULTI_MAP,
 """The headline of an audit whose queries are pictures and whose passages are captions."""
 
 TESTS = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE)
-"""The measures that comparisons test, unless others are named."""
+"""The measures that comparisons test by default."""
 
 _OF_LISTS: dict[str, Better] = {"same-language preference": None, "languages": "higher", "right languages": "higher"}
 """Bias metrics `NAME@k` of ranked lists; see `babelmix.evaluation.lists`."""
@@ -62,7 +62,7 @@ class MeasureInfo:
         better: which values are better: `"higher"`, `"lower"` or None.
         headline: whether reports show it first.
         source: the paper or the program that defines it; may be empty.
-        aggregate: what stands for the values of a cell: their `"mean"` or their `"median"`.
+        aggregate: how the values of a cell are combined: by their `"mean"` or by their `"median"`.
 
     """
 
@@ -82,15 +82,17 @@ class MeasureInfo:
 
     @property
     def lower_is_better(self) -> bool | None:
-        """Whether less is better; None if neither is."""
+        """Whether lower values are better; None if neither higher nor lower values are."""
         return None if self.better is None else self.better == "lower"
 
     def shown(self, value: float, *, leading_zero: bool = True) -> str:
-        """A value as text: no decimals from 100 on, one from 10 on (ranks: from 1 on), else three; empty for NaN.
+        """A value as text, empty for NaN.
+
+        Values from 100 have no decimals, values from 10 have one, smaller values have three. Ranks have one decimal from 1 on.
 
         Args:
             value: the value.
-            leading_zero: `0.798`; else `.798`, as in running text.
+            leading_zero: write `0.798`; otherwise `.798`, as in running text.
 
         """
         text = shown_number(value, self.format)
@@ -134,7 +136,7 @@ def measure_info(name: str) -> MeasureInfo:
     called = (metric.title or what.removesuffix(at)) + at
     short = f"{setting} {called}"
     if called.startswith("hit@") and setting != "mono":
-        # Captions and pictures have no language in common, so that these are the only two settings.
+        # hit@k is the headline of pictures. Captions and pictures share no language, so only cross and multi exist.
         short = called if setting == "multi" else f"{called}, one lang."
     return MeasureInfo(name, f"{_WORDS[setting]} {called}", short, "score", "higher", headline, metric.source)
 
@@ -176,7 +178,7 @@ def check_own_name(name: str) -> None:
     """Raise unless a bias metric may have this name.
 
     Raises:
-        ConfigError: it is empty, has a character with a meaning in names of measures, or is that of a measure of lists.
+        ConfigError: the name is empty, has a `/`, `@` or comma, or belongs to a measure of ranked lists.
 
     """
     if not name.strip() or set(name) & set("/@,") or name in _OF_LISTS:
@@ -192,10 +194,11 @@ def headline(present: Container[str]) -> list[str]:
     """The measures that reports show first.
 
     Args:
-        present: the measures of the audit, or audits.
+        present: the names of the measures that an audit has, or that several audits have.
 
     Returns:
-        Those of the headline that are present: of texts, of captions to pictures, or of pictures to captions.
+        The headline measures that are present. The headline depends on the corpus: texts, captions to pictures, or pictures to
+        captions.
 
     """
     names = HEADLINE
@@ -206,7 +209,7 @@ def headline(present: Container[str]) -> list[str]:
 
 
 def ranking_metrics(names: Iterable[str]) -> list[str]:
-    """The ranking metrics that measures need: `mAP` for `multi/mAP`; a bias metric needs none.
+    """The ranking metrics in the names of measures: `mAP` for `multi/mAP`. Bias metrics are left out.
 
     Example:
         >>> ranking_metrics(["mono/mAP", "multi/mAP", "bias/rank distance"])

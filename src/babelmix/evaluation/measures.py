@@ -5,10 +5,10 @@
 | mono | passages of the query's language | query languages |
 | cross | passages of one other language | ordered pairs query language > passage language |
 | multi | all passages | query languages |
-| bias | all passages | query languages; of metrics over query languages: all pictures in one cell |
+| bias | all passages | query languages; for metrics over query languages, one cell with all pictures |
 
 A query counts in a cell if it has a relevant passage in the pool of the cell. If not every item exists in every language, a
-cross-lingual cell has only the questions that exist in both languages (arXiv 2408.10536 on MLQA-R).
+cross-lingual cell has only the questions that exist in both languages, as in arXiv 2408.10536 on MLQA-R.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
     The value of a query is the p-value of a Kruskal-Wallis test: do the ranks of its relevant passages differ by language?
     It is computed as `scipy.stats.kruskal` does: ranks in the pool of all languages are ranked again among the tested
     passages; the statistic has a chi-squared distribution with one degree of freedom less than there are languages.
-    Passages of one grade are tested together, and the p-values of several grades are averaged. A ranking that is fair by
-    chance has 0.5 on average. A ranking in which the languages lie apart has a value near 0.
+    Passages of one grade are tested together, and the p-values of several grades are averaged. A random ranking has 0.5 on
+    average. A ranking that puts some languages before others has a value near 0.
 
-    The authors' package differs in three points. Its ranks have a cut-off, behind which all passages share one rank; here all
-    ranks are known. It puts ranks into the statistic without ranking them again. It gives 1 to a query whose relevant passages
-    are of one language; here such a query has no value.
+    The authors' package differs in three points. It has a cut-off, and all passages behind the cut-off share one rank; here all
+    ranks are known. It uses the ranks in the pool directly in the statistic. It gives 1 to a query whose relevant passages are
+    all in one language; here such a query has no value.
 
     If each language has one relevant passage, the statistic does not depend on the ranks. Such a query has no value either.
     With `by_group` one test covers the queries of one language in one group (page, article), with the ranks of all their

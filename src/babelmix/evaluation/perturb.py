@@ -45,7 +45,7 @@ def perturb(text: str, kind: str, *, seed: int = 0, rate: float = TYPOS) -> str:
     Args:
         text: the text.
         kind: `typos`, `case`, `script` or `spacing`.
-        seed: of the noise.
+        seed: the seed of the noise.
         rate: the probability of a typo in each letter, from 0 to 1.
 
     Returns:
@@ -118,13 +118,13 @@ def perturb_loss(
     Args:
         encoder: the encoder of the audit.
         corpus: the corpus of the audit, of texts.
-        clean: the audit.
+        clean: the audit on the unchanged queries.
         kinds: kinds of noise; see `perturb`.
-        seed: of the noise.
+        seed: the seed of the noise.
         rate: the probability of a typo in each letter.
         batch_size: texts per forward pass.
         store: keep embeddings in the user's cache.
-        bf16: as in the audit.
+        bf16: encode in bfloat16 mixed precision; use the value of the audit.
 
     Returns:
         `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind, and then by language, `changed` (the share of queries
@@ -133,7 +133,8 @@ def perturb_loss(
         same groups are drawn for clean and perturbed queries.
 
     Raises:
-        AuditError: the corpus has pictures, it is not that of the audit, there is no such kind, or the list of kinds is empty.
+        AuditError: the corpus has pictures or is not the corpus of the audit, there is no such kind, or the list of kinds is
+            empty.
 
     """
     if corpus.has_images:

@@ -25,7 +25,7 @@ SHARE_CUTOFFS = (1, 5, 10, 20)
 """The k for which a table counts the languages of the first k answers."""
 
 SAVED = ("ranks.parquet", "queries.parquet", "metrics.json")
-"""The files of an audit that are read again; the report is made from them."""
+"""The files from which a saved audit is loaded. The report is made from them."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -43,16 +43,16 @@ class RankTable:
         query_item: item of each query row, shape (queries,).
         query_group: group of each query row, shape (queries,).
         query_lang: int64, shape (queries,).
-        pair_query: a pair is a query row and a relevant passage row; the query row of each, ascending, int64, shape (pairs,).
+        pair_query: query row of each pair, ascending, int64, shape (pairs,). A pair is a query and one of its relevant passages.
         pair_passage: passage row of each pair, int64, shape (pairs,).
         pair_lang: language of the passage of each pair, int64, shape (pairs,).
         pair_grade: how relevant the passage is, from 1 on, int64, shape (pairs,).
         outranking_counts: int32, shape (pairs, languages): how many passages of a language outrank the pair's passage.
         top: int32, shape (queries, cut-offs, languages): languages of the first k answers in the pool of all languages.
         cutoffs: the k of `top`.
-        about: what the audit is about; a mapping becomes `AuditFacts`.
-        excluded: int32, shape (queries, languages): how many passages of a language are no candidates for the query; they
-            count neither in `outranking_counts` nor in `top`. None if there is no such passage.
+        about: the facts of the audit, such as encoder and corpus; a mapping becomes `AuditFacts`.
+        excluded: int32, shape (queries, languages): how many passages of a language are excluded for the query. They are
+            counted neither in `outranking_counts` nor in `top`. None if no passage is excluded.
 
     """
 
@@ -96,7 +96,7 @@ class RankTable:
         return self.outranking_counts[np.arange(len(self.outranking_counts)), self.pair_lang].astype(np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write `ranks.parquet` (one row per pair) and `queries.parquet` (one row per query), each whole or not at all."""
+        """Write `ranks.parquet` (one row per pair) and `queries.parquet` (one row per query), each file atomically."""
         pairs: dict[str, Any] = {
             "query_row": self.pair_query,
             "passage_row": self.pair_passage,
@@ -130,7 +130,7 @@ class RankTable:
         """Read a folder that `save` wrote.
 
         Raises:
-            AuditError: the folder is no audit, or its files are damaged, or of two audits.
+            AuditError: the folder is no audit, its files are damaged, or they belong to two different audits.
 
         """
         for name in ("ranks.parquet", "queries.parquet"):
@@ -187,10 +187,10 @@ class RankTable:
 
 
 def _check_rows(table: RankTable) -> None:
-    """Check that the pairs are of the table's queries, in order: files of earlier versions have no checksums.
+    """Check that the pairs refer to rows of the table and are sorted. Files of earlier versions have no checksums.
 
     Raises:
-        ValueError: they are not.
+        ValueError: a pair refers to no query or pairs are not sorted, or the counts do not fit the languages.
 
     """
     rows = table.pair_query

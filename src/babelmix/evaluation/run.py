@@ -1,4 +1,4 @@
-"""An audit: rank once, and keep a folder from which everything else follows."""
+"""An audit: rank all passages once, and save the ranks, from which measures and reports are computed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Audit(Result):
         """Read a folder that `save` wrote.
 
         Args:
-            folder: of the audit.
+            folder: the folder of the audit.
             metrics: ranking metrics, which may differ from those of the saved audit.
 
         Raises:
@@ -81,7 +81,7 @@ class Audit(Result):
         return f"<Audit of {about.system} on {about.corpus or 'a corpus'}: {len(self.measures)} measures>"
 
     def tables(self) -> list[Table]:
-        """Settings, bias, tokens, levels of scores, the pool, and each query language."""
+        """Tables of the settings, the bias, the tokens, the score levels, the pool, and each query language."""
         about = self.table.about
         found = [audit_tables.settings_table(self.estimates), audit_tables.bias_table(self.estimates)]
         if about.tokens:
@@ -93,11 +93,11 @@ class Audit(Result):
         return [*found, audit_tables.languages_table(self.estimates, self.table.query_langs)]
 
     def headline(self) -> Table:
-        """One row: mAP in the three settings, rank distance, and the share of answers in the query's own language."""
+        """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return audit_tables.headline_table({self.table.about.system: self.estimates})
 
     def lines(self) -> list[str]:
-        """What the audit found, in a sentence."""
+        """The finding of the audit in one sentence."""
         return [audit_tables.audit_lead(self.table, self.estimates)]
 
     def to_frame(self) -> pl.DataFrame:
@@ -128,7 +128,7 @@ class Audit(Result):
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet`, `queries.parquet`, `metrics.json` and, last, `checksums.json`."""
-        # A folder without it is unfinished, so that an interruption never mixes two audits.
+        # A folder without metrics.json is unfinished, so that an interruption never mixes two audits.
         (folder / "metrics.json").unlink(missing_ok=True)
         self.table.save(folder)
         write_json(folder / "metrics.json", self.summary())
@@ -139,12 +139,12 @@ def finished(folder: Path, facts: AuditFacts, metrics: str | Sequence[str] = DEF
     """The finished audit in a folder.
 
     Args:
-        folder: of the audit.
-        facts: what it must be an audit of; see `babelmix.evaluation.systems.System.facts`.
+        folder: the folder of the audit.
+        facts: the facts that the audit must have; see `babelmix.evaluation.systems.System.facts`.
         metrics: ranking metrics, which may differ from those of the saved audit.
 
     Returns:
-        The audit; None if there is none, if it is damaged, or if it is of another corpus, system or setting.
+        The audit. None if there is none, if it is damaged, or if its corpus, system or settings are different.
 
     """
     if is_finished(folder, facts):
@@ -180,22 +180,23 @@ def audit(
 
     Args:
         system: an encoder, or any system of exact scores (`babelmix.evaluation.systems`).
-        corpus: what it is measured on.
-        name: what reports call an encoder; a system has its own name.
-        batch_size: of an encoder, texts per forward pass.
-        store: of an encoder, keep embeddings in the user's cache, so that an interrupted audit goes on where it was.
+        corpus: the corpus to measure on.
+        name: the name of a `SentenceTransformer` in reports. A system has its own name; the arguments `batch_size`, `store`,
+            `about` and `bf16` have no effect on it either.
+        batch_size: texts per forward pass.
+        store: keep embeddings in the user's cache, so that an interrupted audit can be continued.
         metrics: ranking metrics; see `babelmix.evaluation.metrics`.
-        about: of an encoder, further facts to keep with the audit.
-        bf16: of an encoder, bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
-        copies: what passages count as that have the content of a right answer and are of another item: `wrong`, `relevant` or
-            `excluded`; see `babelmix.corpus.copies`.
+        about: further facts to save with the audit.
+        bf16: encode in bfloat16 mixed precision, which is faster on processors that support it; see docs/audit.md.
+        copies: how copies of right answers are counted: as `wrong`, `relevant` or `excluded`. A copy has the content of a right
+            answer, but is not judged relevant; see `babelmix.corpus.copies`.
 
     Returns:
         The audit; `save` writes it to a folder.
 
     Raises:
-        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, nothing is
-            relevant to anything, or the system gives ranked lists.
+        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, no passage is
+            relevant to any query, or the system gives ranked lists.
         ConfigError: there is no such metric, or the list of metrics is empty.
 
     Source:
@@ -234,9 +235,10 @@ def audit_both_ways(
     bf16: bool = False,
     copies: Copies = "wrong",
 ) -> tuple[Audit, Audit]:
-    """Measure a corpus and its reverse, text to image and image to text, and embed everything once.
+    """Audit an encoder on a corpus and on its reverse: text to image, and image to text.
 
-    Captions are embedded again for the other way only if the encoder has different prompts for queries and passages.
+    Everything is embedded once. Captions are embedded a second time, for the other direction, only if the encoder has different
+    prompts for queries and passages.
 
     Args:
         encoder: see `audit`.
@@ -250,7 +252,7 @@ def audit_both_ways(
         copies: see `audit`.
 
     Returns:
-        The audit of the corpus, and of `corpus.reversed()`.
+        The audit of the corpus, and the audit of `corpus.reversed()`.
 
     Raises:
         AuditError: see `audit`.

@@ -1,8 +1,8 @@
 """Score levels: whether a score means the same in every language, so that one threshold fits all.
 
-Ranks within one language do not show it. A threshold ("similar enough") and lists merged from several searches need scores
-that mean the same everywhere. Metric learning calls the lack of this threshold inconsistency, and measures how much the error
-rates at one threshold vary between classes (Zhang et al., ICLR 2024, arXiv 2307.04047). Here the classes are languages.
+Ranks within one language do not show this. A threshold ("similar enough") and lists merged from several searches need scores
+that mean the same in all languages. In metric learning, the opposite is called threshold inconsistency: the error rates at one
+threshold differ between classes (Zhang et al., ICLR 2024, arXiv 2307.04047). Here the classes are languages.
 `babelmix.search.calibration` adjusts the scores of an index.
 """
 
@@ -32,10 +32,10 @@ PAIRS = 200_000
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 PASSING = 0.01
-"""Share of irrelevant pairs above the threshold at which languages are compared."""
+"""Languages are compared at the threshold that this share of all irrelevant pairs exceeds."""
 
 _ENUMERATED = 16
-"""A cell with at most this many times the sample is enumerated; of a larger one, pairs are drawn at random."""
+"""Up to this many times the sample size, all pairs of a cell are listed. From larger cells, pairs are drawn at random."""
 
 Floats = npt.NDArray[np.float64]
 Embedded = npt.NDArray[np.floating]
@@ -63,29 +63,31 @@ def score_levels(
     the mean and the variance of the scores of irrelevant pairs in language l, and s^2 the mean of v_l over languages.
 
     - `uneven`: the standard deviation of m_l over languages, divided by s (Cohen's f, 1988); 0 if all m_l are equal.
-    - `shift` of a language: its 0.99 quantile of irrelevant scores minus the mean over languages, divided by s.
+    - `shift` of a language: its 0.99 quantile of irrelevant scores, minus the mean of these quantiles over languages, divided
+      by s.
     - `passing` of a language: the share of its irrelevant pairs above one common threshold, which 1 % of all pairs exceed.
     - `auc`: the probability that a relevant pair has a higher score than an irrelevant one (a tie counts half): for pairs of
-      any languages (`one_threshold`), within one language (`each_language`) and within one cell (`each_pair`); the latter two
-      are averages. The difference to the first is what one threshold costs.
+      any languages (`one_threshold`), within one language (`each_language`) and within one cell (`each_pair`). The latter two
+      are means over languages and cells. How much they exceed `one_threshold` is the cost of one threshold for all.
 
     Args:
         table: the rank table of the corpus.
-        corpus: what the embeddings are of.
+        corpus: the corpus of the embeddings.
         queries: floating, shape (queries, dimension), in row order; may be memory-mapped.
         passages: floating, shape (passages, dimension), in row order; may be memory-mapped.
         similarity: `"cosine"` or `"dot"`.
         sample: the largest number of relevant pairs, and of irrelevant ones, of a cell.
         limit: the largest number over all cells; with many cells, each has fewer.
-        seed: of the sample.
+        seed: the seed of the sample.
         copies: see `babelmix.evaluation.scoring.rank_table`; an excluded passage is not irrelevant.
 
     Returns:
-        JSON-serialisable: `side` (whose languages), `sample` (the largest sample of a cell), `seed`, `quantiles`, `std` (s),
-        `uneven`, `uneven_pairs` (the same over cells), `auc`, `langs` (by language `irrelevant` and `relevant`, each with
-        `pairs`, `mean`, `std` and `quantiles`; and `shift`, `passing`, `auc`) and `pairs` (by `query language > passage
-        language` the means `irrelevant` and `relevant`, and `auc`). A value without any pair is None. The result is None if
-        there is only one language, or no irrelevant pair.
+        JSON-serialisable values: `side` (`queries` or `passages`: the side whose languages are compared), `sample` (the largest
+        sample of a cell), `seed`, `quantiles` (the shares), `std` (s), `uneven`, `uneven_pairs` (like `uneven`, over cells),
+        `auc`, `langs` (for each language `irrelevant` and `relevant`, both with `pairs`, `mean`, `std` and `quantiles`; and
+        `shift`, `passing`, `auc`) and `pairs` (for each `query language > passage language` the means `irrelevant` and
+        `relevant`, and `auc`). A value for which there is no pair is None. The whole result is None if there is only one
+        language, or no irrelevant pair.
 
     Raises:
         NotFiniteError: an embedding is not finite.
@@ -171,7 +173,7 @@ class _Sample:
         """The lowest score such that at least this share of the weight is not above it."""
         if not len(self):
             return None
-        # A share that is exactly on an edge must not pass it by rounding.
+        # The small number keeps a share that is exactly on an edge on it, in spite of rounding.
         place = int(np.searchsorted(self._edges, share - 1e-9))
         return float(self.values[min(place, len(self) - 1)])
 
@@ -194,7 +196,7 @@ class _Sample:
 
 
 class _Cells:
-    """Combined cells; each cell is the scores of its irrelevant pairs and of its relevant ones."""
+    """Several cells combined. A cell has the scores of its irrelevant pairs and the scores of its relevant pairs."""
 
     def __init__(self, cells: Sequence[tuple[Floats, Floats]]) -> None:
         self._whole = [cell for cell in cells if len(cell[0]) and len(cell[1])]
@@ -214,7 +216,7 @@ def _uneven(parts: Iterable[_Cells]) -> tuple[float, float]:
     means = [float(one.weights @ one.values) for one in some]
     within = [float(one.weights @ (one.values - mean) ** 2) for one, mean in zip(some, means, strict=True)]
     std = float(np.mean(within)) ** 0.5
-    # Equal scores must not differ by rounding.
+    # If all scores are equal, rounding must not make the deviation positive.
     std = std if std > 1e-9 * max(map(abs, means)) else 0.0
     return std, float(np.std(means)) / std if std > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""From embeddings to the rank table: every query is scored against every passage, and the scores are reduced to counts.
+"""Compute the rank table from embeddings: score every query against every passage, and reduce the scores to counts.
 
 Passages come in chunks of consecutive rows, queries in blocks. Only the scores of one block and one chunk exist at a time.
 Each worker multiplies and counts on one core.
@@ -6,8 +6,8 @@ Each worker multiplies and counts on one core.
 A count is exact only if the score of a pair is the same number wherever it is computed. A matrix product rounds the same dot
 product differently when a matrix is very narrow or has an odd number of columns. Therefore the rows of a block and the
 columns of a chunk are padded to multiples: with oneDNN and MKL a score then depends on its two vectors alone, which a test
-checks on the library in use. With several chunks, the score of each relevant passage is computed first. It is compared with
-the score in the block's own product; if any differ, the pass is repeated with the latter.
+checks on the library in use. With several chunks, the scores of the relevant passages are computed before the pass over all
+passages. If one of them differs from the score that the pass itself computes, the pass is repeated with its own scores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from babelmix.evaluation.counting import Best, count_outranking
 from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 
 _BLOCK = 256
-"""Queries in one product: fewer make it slower, more do not fit the caches."""
+"""Queries in one matrix product. Fewer are slower; more do not fit the processor's caches."""
 
 _ROWS = 16
 """The rows of a block are padded to a multiple of this, for the same reason as the columns of a chunk."""
@@ -46,7 +46,7 @@ _CHUNK = 16384
 """The largest number of passages in a chunk."""
 
 _SUMMED = 256
-"""Dimensions in one sum, if oneDNN is not available."""
+"""The number of dimensions that one product adds up, if oneDNN is not available."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,11 +69,11 @@ def rank_table(
     stable sort. Passages with equal vectors have equal scores. A zero vector has cosine 0 and dot product 0 with everything, so
     it ties with every passage orthogonal to the query. NaN and infinity are refused.
 
-    The scores are never held as a whole, nor are memory-mapped embeddings. Only the table itself grows with the corpus. The
-    table does not depend on `memory` or `chunk`.
+    The whole matrix of scores is never in memory, nor are memory-mapped embeddings. Only the table itself grows with the
+    corpus. `memory` and `chunk` do not change the table.
 
     Passages that the corpus excludes for a query (`Corpus.excluded`) are not in that query's pool: they outrank nothing and
-    are among no first answers.
+    are never among the first answers.
 
     Args:
         corpus: the corpus of the embeddings.
@@ -85,15 +85,16 @@ def rank_table(
         memory: bytes for chunks of passages (at most a third) and blocks of scores; more memory keeps more cores busy. One
             chunk of 64 passages and one block are always allocated, even if they need more.
         chunk: passages in a chunk; by default as many as `memory` allows, at most 16,384.
-        copies: what passages of other items count as if they have the content of a relevant one: `wrong`, `relevant` with
-            its grade, or `excluded`, which is neither; see `babelmix.corpus.copies`.
+        copies: how copies of right answers are counted: as `wrong`, as `relevant` with the grade of the answer, or as
+            `excluded`, which is neither; see `babelmix.corpus.copies`.
 
     Returns:
         The rank table.
 
     Raises:
         NotFiniteError: a value is not finite (the row is named), or dot products exceed float32.
-        AuditError: shapes disagree, or nothing is relevant to anything.
+        AuditError: shapes disagree, the similarity or a cut-off is wrong, the chunk is empty, or no passage is relevant to any
+            query.
         ConfigError: `copies` has another value.
 
     Example:
@@ -242,7 +243,7 @@ class _Scoring:
 
         Args:
             threads: the workers.
-            own: the scores of the relevant pairs; None: take them from the products, if there is one chunk only.
+            own: the scores of the relevant pairs. None, possible with one chunk only: take them from the products.
 
         """
         above = np.zeros((len(self.pair_query), self.languages), dtype=np.int32)
@@ -282,7 +283,7 @@ class _Scoring:
         return above, best, seen
 
     def _leave_out(self, grid: Floats, chunk: Chunk, block: _Block) -> None:
-        """Give the excluded passages of the queries of a block the score of padding: it outranks nothing and is never first."""
+        """Give passages that are excluded for a query the score of padding, which outranks nothing and is never first."""
         if not len(self.excluded_query):
             return
         first = int(block.queries.min())
@@ -328,7 +329,7 @@ class _Block:
 
 
 def _factor(vectors: torch.Tensor) -> torch.Tensor:
-    """Vectors in the layout of `_product`'s second factor, copied once for many products."""
+    """Vectors in the layout that `_product` needs for `passages`. They are copied once and used for many products."""
     # On processors that are not Intel's, oneDNN multiplies twice as fast as MKL, torch's default.
     return vectors.to_mkldnn() if torch.backends.mkldnn.is_available() else vectors  # type: ignore[no-untyped-call]
 

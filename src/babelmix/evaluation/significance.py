@@ -22,7 +22,7 @@ from babelmix.evaluation.measures import Measure
 RESAMPLES = 1000
 """Bootstrap resamples of an interval."""
 TEST_RESAMPLES = 10_000
-"""Bootstrap resamples of a test. A p-value cannot be smaller than one over their number."""
+"""Bootstrap resamples of a test. The smallest possible p-value is 1 / (1 + their number)."""
 FLIPS = 10_000
 """Random swaps of a randomisation test."""
 LEVEL = 0.95
@@ -53,7 +53,7 @@ class Comparison:
 
     Args:
         measure: `setting/metric`.
-        difference: with its bootstrap interval.
+        difference: the difference, with its bootstrap interval.
         effect: the effect size, Cohen's d for paired samples: the mean of the groups' differences over their standard
             deviation; NaN for medians, which are not sums over groups.
         p: p-value of the two-sided paired randomisation test over groups; for medians, of the bootstrap test.
@@ -88,10 +88,10 @@ def estimates(
     Args:
         measures: measures of one table, by name.
         resamples: number of bootstrap resamples of groups.
-        seed: of the resampling.
+        seed: the seed of the resampling.
 
     Returns:
-        By measure, the macro-average, and the cells by name.
+        For each measure, the macro-average, and the cells by name.
 
     Source:
         The percentile bootstrap over clusters: Efron and Tibshirani 1993.
@@ -137,13 +137,13 @@ def compare(
         names: the measures to compare, as `setting/metric`.
         resamples: bootstrap resamples, for the interval and the bootstrap test.
         flips: random swaps, for the randomisation test.
-        seed: of the resamples and the swaps.
+        seed: the seed of the resamples and the swaps.
 
     Returns:
         One comparison per measure, without Holm's correction.
 
     Raises:
-        AuditError: the audits are not of the same corpus.
+        AuditError: the audits are not of the same corpus, or one of them does not have a measure.
 
     """
     names = as_list(names, "measures", AuditError)
@@ -162,9 +162,9 @@ def compare_all(
     """Compare two or more systems in pairs, with Holm's correction over all comparisons.
 
     Args:
-        systems: by name, the measures of each, one mapping per seed; all on one corpus.
+        systems: the measures of each system by its name, one mapping per seed; all on one corpus.
         names: the measures to compare, as `setting/metric`.
-        against: compare this system with every other one; by default every two systems are compared.
+        against: compare this system with every other one; by default every pair of systems is compared.
         resamples: see `compare`.
         flips: see `compare`.
         seed: see `compare`.
@@ -173,7 +173,8 @@ def compare_all(
         The comparisons, pair by pair, with the names of the two systems.
 
     Raises:
-        AuditError: there are fewer than two systems, `against` is not one of them, or they are not of the same corpus.
+        AuditError: there are fewer than two systems, `against` is not one of them, they are not of the same corpus, or one of
+            them does not have a measure.
 
     """
     names = as_list(names, "measures", AuditError)
@@ -340,7 +341,7 @@ def _interval(draws: Floats, value: float) -> Estimate:
 
 def _bootstrap_p(draws: Floats, observed: float) -> float:
     draws = draws[~np.isnan(draws)]
-    # A difference of zero must not become one by rounding.
+    # With this tolerance, rounding cannot make an observed difference of zero significant.
     extremes = int((np.abs(draws - observed) >= abs(observed) - 1e-12 * max(1.0, abs(observed))).sum())
     return (1 + extremes) / (1 + len(draws))
 
@@ -348,7 +349,7 @@ def _bootstrap_p(draws: Floats, observed: float) -> float:
 def _randomisation_p(parts: Floats, flips: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     observed = abs(parts.sum())
-    # Swaps that give the observed value again must count, in spite of rounding.
+    # With this tolerance, a swap that gives the observed value again counts in spite of rounding.
     tolerance = 1e-12 * max(1.0, float(np.abs(parts).sum()))
     extremes = 0
     block = max(1, min(flips, 8_000_000 // max(len(parts), 1)))

@@ -33,7 +33,7 @@ def tokens_of(
         encoder: the encoder.
         corpus: the corpus; pictures are left out.
         sample: the largest number of texts per language and side.
-        seed: of the sample.
+        seed: the seed of the sample.
 
     Returns:
         `sample`, `seed`, `limit` (tokens; None: no limit) and `langs`: by language, and then by `queries` or `passages`, the
@@ -59,7 +59,7 @@ def tokens_of(
             rows = np.flatnonzero(lang_of == lang)
             rng = np.random.default_rng([seed, zlib.crc32(f"{side} {lang}".encode())])
             rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
-            # Encoders read composed texts.
+            # Encoders read texts in composed Unicode (NFC).
             texts = composed(table["text"].take(rows).to_pylist())
             read = _lengths(tokenizer, [prompt + text for text in texts]) + special
             langs.setdefault(lang, {})[side] = {

@@ -28,7 +28,7 @@ class AuditComparison(Result):
     Args:
         audits: the audits by name, all of one corpus.
         comparisons: the tests, pair after pair; Holm's correction is over all of them.
-        report: where the report was saved; None if it was not.
+        report: the path of the saved report; None if it is not saved.
 
     """
 
@@ -51,7 +51,7 @@ class AuditComparison(Result):
         return [comparison_lead(self)]
 
     def places(self) -> dict[str, str]:
-        """Where the report is."""
+        """The path of the report; empty if it is not saved."""
         return {} if self.report is None else {"report": str(self.report)}
 
     def to_frame(self) -> pl.DataFrame:
@@ -70,7 +70,7 @@ class AuditComparison(Result):
             report: the file name of the report.
 
         Returns:
-            The report.
+            The path of the report.
 
         """
         write_json(folder / "comparison.json", self.as_json())
@@ -94,12 +94,14 @@ def compare_audits(
     """Load finished audits and test their differences.
 
     Args:
-        folders: the folders of the audits. An audit is called by its encoder, or by its folder if two have one encoder.
+        folders: the folders of the audits. The name of an audit is that of its encoder, or of its folder if two audits have the
+            same encoder.
         tests: measures to test, as `setting/metric`; by default mAP in each setting, and rank distance.
         against: the name of an audit to test against every other one; by default every pair is tested.
 
     Raises:
-        AuditError: a folder holds no audit, the audits are not of one corpus, or a measure is in none of them.
+        AuditError: there are fewer than two folders, a folder holds no audit, the audits are not of one corpus, or a measure is
+            missing in one of them.
         ConfigError: there is no such metric.
 
     Example:
@@ -139,10 +141,10 @@ def compare_loaded(
         audits: two or more audits by name.
         tests: see `compare_audits`.
         against: see `compare_audits`. A difference is `against` minus the other.
-        base: the name of an audit to test every other one against. A difference is the other minus `base`.
+        base: like `against`, but with the sign turned: a difference is the other audit minus `base`.
 
     Raises:
-        AuditError: the audits are not of one corpus, or a measure is in none of them.
+        AuditError: there are fewer than two audits, they are not of one corpus, or a measure is missing in one of them.
 
     """
     tests = as_list(tests, "tests")
@@ -159,7 +161,7 @@ def compare_loaded(
 
 
 def ranked(audits: Mapping[str, Audit]) -> dict[str, Audit]:
-    """The audits sorted by mAP, best first: multilingual, else cross-lingual, else monolingual."""
+    """The audits sorted by mAP, best first: by multilingual mAP, else cross-lingual, else monolingual."""
     names = [f"{setting}/mAP" for setting in ("multi", "cross", "mono")]
     by = next((name for name in names if all(name in audit.measures for audit in audits.values())), None)
     if by is None:
@@ -206,7 +208,7 @@ def names_of(audits: Sequence[Audit], folders: Sequence[Path]) -> list[str]:
 
 def _names(encoders: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """See `names_of`."""
-    # An encoder from a local folder is called by the folder's own name.
+    # The name of an encoder from a local folder is the folder's own name, without the path.
     short = [Path(encoder).name if Path(encoder).is_absolute() else encoder for encoder in encoders]
     for names in (short, [folder.name for folder in folders], [str(folder) for folder in folders]):
         if len(set(names)) == len(names) and all(names):

@@ -19,7 +19,7 @@ from babelmix.experiment.results import Entry, Findings, finding, results_as_jso
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results(Findings, Result):
-    """Everything a comparison of strategies found on one corpus, and on the benchmarks; see `Findings` for the arguments."""
+    """The results of a comparison of strategies on one corpus and on the benchmarks; see `Findings` for the arguments."""
 
     benchmarks: Mapping[str, Results] = field(default_factory=dict)
     report: Path | None = None
@@ -43,7 +43,7 @@ class Results(Findings, Result):
         return [finding(on) for on in self._everywhere()]
 
     def places(self) -> dict[str, str]:
-        """Where the report is."""
+        """The path of the report; empty if it is not saved."""
         return {} if self.report is None else {"report": str(self.report)}
 
     def to_frame(self) -> pl.DataFrame:
@@ -65,7 +65,7 @@ class Results(Findings, Result):
         """Write `results.json`, `headline.svg` and `report.html`.
 
         Returns:
-            The report.
+            The path of the report.
 
         """
         write_json(folder / "results.json", self.as_json())

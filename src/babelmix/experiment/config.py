@@ -17,7 +17,7 @@ from babelmix.training.flat import in_sections
 from babelmix.training.settings import changed
 
 RESERVED = ("strategy", "recipe", "seed")
-"""Training settings that [compare] sets for each run, and [training] must not."""
+"""Training settings that [training] must not set: [compare] sets strategy and seed of each run. A recipe has a strategy too."""
 
 ALIKE: dict[str, Any] = {"steps": 200, "batch_size": 64, "loss.consistency": 0.0, "weights.start_share": 0.0}
 """The defaults of training settings in an experiment. They do not depend on the strategy, so strategies are comparable."""
@@ -94,7 +94,7 @@ class Experiment(Section):
         return changed(self.training, values | {TUNED[name]: value for name, value in (tuned or {}).items()})
 
     def tower_settings(self, seed: int) -> TrainingSettings:
-        """The settings of the image tower of one seed: all weights of both towers are trained, on pictures alone."""
+        """The settings to train the image tower of one seed: both towers, on pictures alone, without early stopping."""
         values: dict[str, Any] = {
             "strategy": self.tower.strategy,
             "seed": seed,
@@ -125,7 +125,7 @@ def alike(settings: TrainingSettings) -> TrainingSettings:
 
 
 def as_toml(model: BaseModel, path: str = "") -> str:
-    """A section with all sections in it as TOML."""
+    """A section, and all sections inside it, as TOML."""
     lines, below = [f"[{path}]"] if path else [], []
     for name, field in type(model).model_fields.items():
         value, inner = getattr(model, name), f"{path}.{name}".lstrip(".")
@@ -147,7 +147,7 @@ def load_experiment(file: Path, *, record: bool = False) -> Experiment:
 
     Args:
         file: the TOML file.
-        record: whether babelmix wrote it, perhaps in the spelling of an older version.
+        record: whether babelmix wrote the file as a record. Then names of settings of older versions are accepted.
 
     Raises:
         ConfigError: the file is missing or is not TOML, or a setting is unknown or wrong; the message names the setting.

@@ -1,4 +1,4 @@
-"""Examples for a report: for one query per language, the top pictures of an encoder."""
+"""Examples for a report: the pictures that an encoder ranks first, for one query per language."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from babelmix.corpus.languages import in_range
 from babelmix.evaluation.systems import EncoderSystem
 
 LANGUAGES = 10
-"""Languages with an example, at most."""
+"""The largest number of languages with an example."""
 SHOWN = 5
 """Pictures per example."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A retrieved picture: its item, its English caption (or its item), and the bytes of the picture."""
+    """A retrieved picture: its item, its English caption (the item if there is none), and the bytes of the picture."""
 
     item: str
     words: str
@@ -44,7 +44,7 @@ class Example:
 
 
 def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
-    """The top pictures for one query in each of at most ten languages. A hash of the item chooses the query.
+    """The top pictures for one query in each of at most ten languages. The query with the lowest hash is chosen.
 
     Args:
         encoder: an encoder of two towers.
@@ -52,7 +52,7 @@ def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
 
     """
     rows = corpus.queries.select(["item", "lang", "text"]).to_pylist()
-    # Evenly over the sorted languages.
+    # Choose languages at equal distances in their sorted order.
     langs = sorted({row["lang"] for row in rows})
     langs = [langs[i] for i in np.linspace(0, len(langs) - 1, min(LANGUAGES, len(langs))).round().astype(int)]
     drawn = [

@@ -1,4 +1,4 @@
-"""The folder of an experiment: its layout, which experiment it belongs to, and the record of data and versions."""
+"""The folder of an experiment: its layout, the check that it belongs to this experiment, and a record of data and versions."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def claim(output: Path, experiment: Experiment) -> None:
 def record_environment(file: Path, parts: Parts) -> None:
     """Write the fingerprints of the data and the versions of packages.
 
-    A session with other versions is added to the record.
+    The record has one session for each combination of versions and machine that has run the experiment.
 
     Raises:
         ConfigError: the data have changed since the experiment was started.

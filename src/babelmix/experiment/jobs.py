@@ -1,4 +1,4 @@
-"""Jobs that several processes share: each does what no other is doing."""
+"""Jobs that several processes share: each process does a job that no other process is doing."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def shared(folder: Path, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
 
     """
     if world_size() > 1:
-        # The ranks of one distributed run do each job together.
+        # In a distributed run, all processes do each job together.
         return {name: job() for name, job in jobs.items()}
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[str, T] = {}
     files = distinct_slugs(jobs)
-    # First the jobs that no other process is doing; then, waiting for locks, the others, to load or to finish them.
+    # First do the jobs that no other process is doing. Then wait for each of the others, and load its result or finish it.
     for timeout in (0, -1):
         for name in [name for name in jobs if name not in done]:
             try:

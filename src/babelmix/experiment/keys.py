@@ -23,7 +23,7 @@ from babelmix.training.settings import LARGEST_SEED
 
 
 class Section(BaseModel):
-    """A section: an unknown key is an error, and nothing can be changed."""
+    """A section of the file. An unknown key is an error, and the values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -74,7 +74,7 @@ class Encoder(Section):
 
 
 class Tower(Section):
-    """Pictures: an image tower that is trained first, once per seed. The strategies then train text towers against it."""
+    """Pictures: an image tower is trained first, once per seed. The strategies then train text towers that match it."""
 
     strategy: str = Field("", description="batch strategy of this training; empty: no such training")
     steps: int = Field(0, ge=0, description="optimiser steps; 0: as many as training.steps")
@@ -93,7 +93,7 @@ def heads_of(width: int) -> int:
 
 
 class Uniter(Section):
-    """Pictures: a reference row, a UNITER that reads the patches of the image tower, trained on English captions; see [tower]."""
+    """Pictures: a UNITER as a reference, trained on English captions and on the patches of the image tower; see [tower]."""
 
     rank_steps: int = Field(0, ge=0, description="ranking steps; 0: no such reference")
     pretrain_steps: int = Field(0, ge=0, description="pre-training steps before the ranking steps")
@@ -196,7 +196,7 @@ class Compare(Section):
     @field_validator("against")
     @classmethod
     def _against_is_listed(cls, value: str, info: ValidationInfo) -> str:
-        # Without valid strategies there is another error already.
+        # If the strategies are invalid, their own error is reported.
         listed = info.data.get("strategies", [value])
         for spec in listed:
             if strategy(spec) == strategy(value):

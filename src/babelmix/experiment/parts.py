@@ -61,7 +61,7 @@ def corpora(experiment: Experiment) -> Parts:
     def of(corpus: Corpus) -> Corpus:
         return corpus.only_langs(data.langs) if data.langs else corpus
 
-    # The split comes first: the language filter could change which groups are connected.
+    # Split before languages are filtered: the filter could change which groups are connected, and so the split.
     own = {name: of(part) for name, part in split(whole, data.split, seed=data.split_seed).items()}
     other = other and of(other)
     stopping = None
@@ -100,7 +100,7 @@ def corpora(experiment: Experiment) -> Parts:
 
 
 def refuse_plans(experiment: Experiment, parts: Parts) -> None:
-    """Raise if the data cannot fill the batches of a strategy: checked for all strategies before the first is trained.
+    """Raise if the data cannot fill the batches of a strategy. All strategies are checked before the first is trained.
 
     Raises:
         PlanError: the message names the language that is too small.
@@ -127,10 +127,10 @@ def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -
         source: the name of the training corpus.
         training: the training corpus.
         other: the corpus for testing, tuning or early stopping.
-        groups: whether the two are parts of one corpus, which must not share a group either.
+        groups: whether the two are parts of one corpus. Such parts must not share a group either.
 
     Raises:
-        ConfigError: they share a passage or, as parts of one corpus, a group.
+        ConfigError: the two share a passage or, if they are parts of one corpus, a group.
 
     """
     both = (training, other)

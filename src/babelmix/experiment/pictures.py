@@ -1,4 +1,4 @@
-"""The parts of a comparison that only pictures have: an image tower that is trained first, and translate-test."""
+"""What only comparisons on pictures have: an image tower that is trained first, and translate-test."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ EXAMPLES = "examples.json"
 
 
 class TowerRun(NamedTuple):
-    """An encoder whose image tower the strategies start from.
+    """The trained encoder whose image tower the strategies start from.
 
     Args:
         audits: one audit per test corpus.
-        translated: the same with queries translated to English; empty without `references.translate_test`.
+        translated: the same with captions translated to English; empty without `references.translate_test`.
         losses: the training losses by step.
 
     """
@@ -64,7 +64,7 @@ def tower_run(
     model = tower_folder(output, seed)
     finished = _processes.share((model / "training.json").is_file())
     if finished:
-        # A process that was killed right after training leaves the checkpoints.
+        # If a process was killed right after training, the checkpoints are still there.
         _processes.main_only(lambda: remove_folder(checkpoints_of(model)))
         encoder, _ = open_encoder(str(model), device=str(start.device), trust_code=experiment.encoder.trust_code)
     else:

@@ -63,11 +63,11 @@ class Findings:
     Args:
         experiment: the experiment.
         entries: the rows of the comparison.
-        tests: by strategy, its tests against `compare.against`; Holm's correction is over all corpora together.
-        seconds: the training time of all runs.
+        tests: the tests against `compare.against`, by strategy; Holm's correction is over the tests on all corpora together.
+        seconds: the training time of all runs together.
         tuning: the trials of tuning by strategy; empty without tuning.
         benchmarks: the findings on each further test corpus by its name.
-        examples: on pictures, the examples of the first seed by encoder.
+        examples: the examples of the first seed by encoder; empty if the corpus has no pictures.
 
     """
 
@@ -121,7 +121,7 @@ def results_as_json(results: Findings) -> dict[str, Any]:
 
 
 def finding(results: Findings) -> str:
-    """One sentence: how `compare.against` compares with each other strategy, and what is significant."""
+    """One sentence: the measures of `compare.against`, and where it differs significantly from each other strategy."""
     strategies = {entry.name: entry for entry in results.strategies()}
     chosen = strategies[results.experiment.compare.against]
     words = {name: measure_info(name).title for name in TESTS}

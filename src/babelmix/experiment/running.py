@@ -57,7 +57,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     """Run an experiment. Finished trainings and audits are loaded from the experiment's folder.
 
     A training that was killed continues from its last checkpoint. Several processes may run one experiment together: each does
-    what no other is doing, and all return the same results.
+    jobs that no other process is doing, and all return the same results.
 
     Args:
         experiment: the experiment.
@@ -99,7 +99,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         raise ConfigError(f"references.translate_test is for captions of pictures, and {parts.test.name} has none")
 
     def begin() -> None:
-        # Not earlier: if a corpus is not found, the folder stays free for the next attempt.
+        # Do this only after the corpora are opened: if one is not found, the folder stays unused for the next attempt.
         claim(output, experiment)
         record_environment(output / "environment.json", parts)
 
@@ -244,7 +244,7 @@ def _run(
     name = f"{strategy}, seed {seed}"
     places = audit_folders(folder, parts.tested)
     finished = record.is_file() and all((place / "metrics.json").is_file() for place in places)
-    # One process looks, so that all processes do the same.
+    # One process looks at the files, so that all processes take the same decision.
     finished, trained = _processes.share((finished, (model / "training.json").is_file()))
     if finished:
         audits = [Audit.load(place, experiment.compare.metrics) for place in places]
@@ -269,7 +269,7 @@ def _run(
         _processes.main_only(keep)
 
     def tidy() -> None:
-        # A process that was killed here leaves the checkpoints.
+        # Checkpoints may also be left by a process that was killed between training and this place.
         remove_folder(checkpoints_of(model))
         wanted = experiment.compare.keep_models
         if wanted == "none" or (wanted == "first" and seed != experiment.compare.seeds[0]):

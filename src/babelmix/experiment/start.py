@@ -25,7 +25,7 @@ from babelmix.experiment.folder import tower_folder
 def start_of(
     experiment: Experiment, training: Mapping[str, Corpus], output: Path, say: Callable[[str], None]
 ) -> SentenceTransformer:
-    """The encoder that all runs start from. One that is made from the training texts is saved in the folder.
+    """The encoder that all runs start from. If it is made from the training texts, it is saved in the experiment's folder.
 
     Args:
         experiment: the experiment.
@@ -55,7 +55,7 @@ def start_of(
             with replacing_folder(folder, ["modules.json"]) as place, quiet_transformers():
                 made.save_pretrained(str(place), create_model_card=False)
 
-    # One process makes it: transformers writes files in rank 0 only.
+    # One process makes the encoder: transformers writes files in rank 0 only.
     _processes.main_only(make)
     encoder, _ = open_encoder(str(folder), device=kind.device, trust_code=settings.trust_code)
     cut_after(encoder, settings.max_seq_length)
@@ -66,14 +66,14 @@ def start_of(
 def begin_with(
     experiment: Experiment, start: SentenceTransformer, seed: int, output: Path, tower_seed: int | None = None
 ) -> SentenceTransformer:
-    """A copy of the start for one run, with the random weights and the image tower of its seed where there are any.
+    """A copy of the starting encoder for one run. It has new random weights and an image tower of its seed, if it has such parts.
 
     Args:
         experiment: the experiment.
         start: the encoder that all runs start from.
         seed: the seed of the run.
         output: the experiment's folder.
-        tower_seed: the seed of the image tower; by default that of the run.
+        tower_seed: the seed of the image tower; by default the seed of the run.
 
     """
     encoder = copy.deepcopy(start)

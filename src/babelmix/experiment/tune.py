@@ -60,7 +60,7 @@ class Tuning:
         return max(self.trials, key=lambda trial: trial.score)
 
     def at_edge(self) -> list[str]:
-        """The settings whose best value is the lowest or highest of the grid: a better one may be outside."""
+        """The settings whose best value is the lowest or the highest of the grid. A better value may be outside the grid."""
         edges = []
         for name, value in self.best.settings.items():
             tried = sorted({trial.settings[name] for trial in self.trials})
@@ -131,7 +131,7 @@ def _trial(
     settings = changed(settings, {"schedule.checkpoint_every": 0})
     try:
         with tempfile.TemporaryDirectory() as own:
-            # Rank 0's, in every process.
+            # Every process uses the folder of rank 0.
             place = Path(_processes.share(own))
             train(
                 encoder, parts.training, settings, place / "model", base=experiment.encoder.name,

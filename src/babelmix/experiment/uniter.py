@@ -38,8 +38,8 @@ class UniterRun(NamedTuple):
     """A trained UNITER.
 
     Args:
-        reranked: audits from captions to pictures, and back. UNITER scores the top k of the first stage.
-        translated: the same with captions translated to English. UNITER scores every pair.
+        reranked: two audits, from captions to pictures and from pictures to captions. UNITER scores the top k of the first stage.
+        translated: the same two audits with captions translated to English. UNITER scores every pair.
 
     """
 

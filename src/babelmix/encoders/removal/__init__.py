@@ -50,7 +50,7 @@ class RemovalMethod:
     """A way to take language out of embeddings.
 
     Args:
-        fit: from embedded texts and a rank to the module that is put behind the encoder.
+        fit: takes embedded texts and a rank; returns the module that is added at the end of the encoder.
         takes_away: what the module takes away.
         source: the paper.
         usual_rank: the default number of directions for a number of languages; None: the method has no rank.
@@ -66,7 +66,7 @@ class RemovalMethod:
         """The rank that the method is fitted with.
 
         Args:
-            name: of the method, for messages.
+            name: the name of the method, for messages.
             rank: the rank that the user gave; 0: the default.
             langs: the number of languages.
 

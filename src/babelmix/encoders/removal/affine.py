@@ -37,10 +37,10 @@ def without_directions(directions: Array) -> Dense:
 
 
 def check_rank_of_langs(rank: int, langs: int, dimension: int) -> None:
-    """Raise if languages cannot differ in so many directions.
+    """Raise unless the rank is from 1 to one less than the number of languages, and below the dimension.
 
     Raises:
-        EncoderError: they cannot.
+        EncoderError: the rank is too small or too large.
 
     """
     if not 1 <= rank < min(langs, dimension):

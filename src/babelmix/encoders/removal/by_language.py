@@ -1,7 +1,7 @@
-"""`means` and `components`: take away what belongs to the text's own language.
+"""`means` and `components`: take away the mean or the main directions of the text's own language.
 
-Both need the language of a text. A linear discriminant tells it from the embedding, and what is taken away is weighted by the
-probabilities. So nobody has to say in which language a query is.
+Both need the language of a text. A linear discriminant estimates the probability of each language from the embedding, and the
+removal is weighted by these probabilities. So the language of a query need not be known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from babelmix.encoders.removal.subspace import usual_rank
 from babelmix.errors import EncoderError
 
 SHRINKAGE = 0.1
-"""Share of a sphere in the covariance of the discriminant."""
+"""The covariance of the discriminant is shrunk by this share towards a multiple of the identity matrix."""
 
 
 def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:

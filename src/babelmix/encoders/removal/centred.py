@@ -1,9 +1,9 @@
 """`centred`: take away the mean of all texts, the difference of queries and passages, and the differences of languages.
 
-It is `subspace` with two directions more. Embeddings lie around a mean that is far from zero, and all cosines are alike there (Mu
-and Viswanath, ICLR 2018, who subtract the mean). Texts of another domain have another mean in much the same direction, so taking
-the direction away works better on them. Queries and passages are different texts with different prompts; their embeddings lie
-apart, as those of languages do.
+It is like `subspace`, with one or two directions more. Embeddings lie around a mean that is far from zero, so all cosines are
+similar (Mu and Viswanath, ICLR 2018, who subtract the mean). Texts of another domain have another mean, but in nearly the same
+direction. Therefore the direction is taken away, not the mean. Queries and passages are different texts with different prompts,
+so their embeddings lie apart, as those of languages do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def centred_subspace(members: Sequence[Sequence[Array]], rank: int) -> Array:
 
 
 def usual_rank(langs: int) -> int:
-    """All directions in which so many languages can differ."""
+    """The number of directions in which this many languages can differ."""
     return max(1, langs - 1)
 
 

@@ -1,4 +1,4 @@
-"""Methods from outside babelmix: a function of embeddings by language, as `extend.removal` takes it."""
+"""Methods that users add with `extend.removal`: functions of embeddings by language."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fitted = npt.NDArray[np.floating] | tuple[npt.NDArray[np.floating], npt.NDArray[
 
 
 Fit = Callable[[ByLanguage, ByLanguage, int], Fitted]
-"""From the embeddings of passages, those of queries, and the rank; see `babelmix.extend.removal`."""
+"""A function of the embeddings of passages, the embeddings of queries, and the rank; see `babelmix.extend.removal`."""
 
 
 def register_method(

@@ -35,7 +35,7 @@ def language_subspace(means: Array, rank: int) -> Array:
 
 
 def usual_rank(langs: int) -> int:
-    """All directions in which the means of so many languages can differ, but 10 at most."""
+    """The number of directions in which the means of this many languages can differ, but at most 10."""
     return max(1, min(10, langs - 1))
 
 

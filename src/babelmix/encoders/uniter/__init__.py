@@ -2,7 +2,7 @@
 
 This is our implementation of Chen et al., ECCV 2020, arXiv 1909.11740. With grid features instead of a detector's regions,
 results are reported as "UNITER, grid features". Training and reports of UNITER are optional; a reader who does not need
-pictures can skip this room.
+pictures can skip this package.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _TIED = {
     "cls.predictions.decoder.weight": "uniter.embeddings.word_embeddings.weight",
     "feat_regress.weight": "uniter.img_embeddings.img_linear.weight",
 }
-"""Weights that are in published checkpoints twice."""
+"""Weights that published checkpoints contain twice: the name of the copy, and the name of the original."""
 
 _BUFFERS = ("uniter.embeddings.position_ids",)
 _HEADS = ("cls", "feat_regress", "region_classifier", "itm_output", "rank_output")
@@ -75,10 +75,10 @@ def save(model: Uniter, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise if a folder holds another model than a UNITER, whose config.json would be lost.
+    """Raise if a folder holds a model that is not a UNITER. Saving would overwrite its config.json.
 
     Raises:
-        EncoderError: it holds another model.
+        EncoderError: the folder holds another model.
 
     """
     if not (folder / CONFIG).exists():
@@ -123,7 +123,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             found: Any = load_file(path)
         else:
             with warnings.catch_warnings():
-                # Warned of for a pickle that torch did not write. It is read or refused in any case.
+                # torch warns of a pickle that it did not write. The file is then read or refused as any other.
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises any of many types

@@ -1,7 +1,7 @@
 """Score pairs of texts and images with UNITER: all pairs, or the best answers of a first stage.
 
-A cross-encoder reads every pair. But each text is tokenised once, and the regions of each image are embedded once. Pairs of
-similar length share a batch, so that there is little padding.
+A cross-encoder reads each pair in a forward pass of its own. Each text is tokenised only once, and the regions of each image are
+embedded only once. Pairs of similar length share a batch, so that there is little padding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IMAGES = 256
 """Number of images that are embedded at once."""
 
 _EXACT = 1 << 23
-"""Below this number, float32 has every integer and every half."""
+"""Up to this number, float32 represents every integer and every half exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +121,8 @@ def score_matrix(
     """Score every text with every image.
 
     Mode `"full"` reads every pair, as in the paper (arXiv 1909.11740). Mode `"rerank-topk"` reads, for each text, only the `k`
-    images with the highest `first_stage` scores, or for each image the `k` best texts. Of equal answers those in lower rows are
-    read.
+    images with the highest `first_stage` scores, or for each image the `k` best texts. Among equal scores, the answers in lower
+    rows are read.
 
     In `"rerank-topk"`, answers that were read have UNITER's scores. All other answers have integers below these, in the order
     of the first stage: with `lowest` the floor of the lowest score that was read, the next best answer has `lowest - 1`, the

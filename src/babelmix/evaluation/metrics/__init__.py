@@ -26,10 +26,10 @@ METRICS: Registry[RankingMetric] = Registry("ranking metric", _BUILT_IN)
 """The ranking metrics by name, without the cut-off."""
 
 DEFAULT = ("mAP", "mAP@20", "MRR@10", "nDCG@10", "R@1", "R@10", "R@100")
-"""The metrics of an audit of texts, unless others are named."""
+"""The default metrics of an audit of texts."""
 
 PICTURES = ("hit@1", "hit@5", "hit@10", "mAP", "MRR@10")
-"""The metrics of an audit of pictures and captions, unless others are named."""
+"""The default metrics of an audit of pictures and captions."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 """The name of a ranking metric, without its cut-off."""

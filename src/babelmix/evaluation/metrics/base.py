@@ -56,7 +56,7 @@ class RankingMetric:
 
     Args:
         function: takes the ranks and the cut-off, None for no cut-off; returns a value per list, float64, shape (lists,).
-            More is better.
+            Higher values are better.
         needs_cutoff: whether the metric is undefined without a cut-off, as recall is.
         title: the name in reports, before `@k`; empty: the name it is registered under.
         source: the paper or the program that defines it.

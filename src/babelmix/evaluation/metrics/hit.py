@@ -10,7 +10,7 @@ from babelmix.evaluation.metrics.base import Floats, RankedLists
 def hit(lists: RankedLists, k: int | None = None) -> Floats:
     """hit@k: 1 if any relevant passage is among the first k, else 0.
 
-    Image-text retrieval calls it R@k, also from a picture to its five captions (CLIP_benchmark, IGLUE).
+    Papers on image-text retrieval call it R@k, even if a picture has five right captions (CLIP_benchmark, IGLUE).
 
     Returns:
         float64, shape (lists,).

@@ -26,13 +26,13 @@ _KINDS = {PromptType.query: "query", PromptType.document: "document"}
 class CachedEncoder(SentenceTransformerEncoderWrapper):
     """A `SentenceTransformer` as mteb's `EncoderProtocol`, with a cache by weights, prompt type and text.
 
-    Without a cache, mteb embeds a pool once per subset. mteb's own cache does not know the weights and, before mteb#5383, did
-    not distinguish queries from documents. Texts that are neither, or that have a prompt for the task, go to mteb's own wrapper
-    and are not cached.
+    Without a cache, mteb embeds a pool once per subset. The keys of mteb's own cache do not include the weights. Before
+    mteb#5383 they did not include whether a text is a query or a document either. Texts that are neither query nor document, or
+    that have a prompt for the task, go to mteb's own wrapper and are not cached.
 
     Args:
         encoder: the encoder; its weights must not change.
-        name: what results call it.
+        name: its name in the results.
         store: see `cached_encoder`.
 
     """
@@ -107,9 +107,9 @@ def cached_encoder(encoder: SentenceTransformer, name: str = "encoder", *, store
 
     Args:
         encoder: the encoder; its prompts for queries and documents are used, as mteb uses them.
-        name: what results call it; `organisation/model` does not change.
-        store: keep embeddings in the user's cache, where audits and later processes find them. Else they are kept in memory
-            while the returned encoder exists; use this for static encoders, which are faster than a disk.
+        name: its name in the results. A name of the form `organisation/model` is kept; others become `babelmix/NAME`.
+        store: keep embeddings in the user's cache, where audits and later processes find them. Otherwise they are kept in memory
+            while the returned encoder exists. Use False for static encoders, which are faster than a disk.
 
     Returns:
         The encoder for mteb.

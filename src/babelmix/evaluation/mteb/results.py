@@ -34,8 +34,8 @@ def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
         The contents by task name.
 
     Raises:
-        AuditError: the audit does not say what was audited, or the corpus has images or a language without an ISO 639-3
-            code.
+        AuditError: the audit has no name or fingerprint of the encoder or the corpus, or the corpus has images or a language
+            without an ISO 639-3 code.
 
     """
     table = audit.table
@@ -75,14 +75,14 @@ def as_mteb_results(audit: Audit) -> dict[str, dict[str, Any]]:
 
 
 def write_mteb_results(audit: Audit, folder: Path) -> list[Path]:
-    """Write `results/MODEL/REVISION/TASK.json` for each setting, and `model_meta.json`, each whole or not at all.
+    """Write `results/MODEL/REVISION/TASK.json` for each setting, and `model_meta.json`, each file atomically.
 
     `mteb.ResultCache(folder).load_results()` reads them. Audits of other corpora and encoders can be written to the same
     folder. The revision is the encoder's fingerprint.
 
     Args:
         audit: the audit.
-        folder: of the results.
+        folder: the folder for the results.
 
     Returns:
         The files; `model_meta.json` is the last, because mteb ignores the others without it.

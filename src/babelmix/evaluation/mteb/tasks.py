@@ -48,7 +48,7 @@ class CorpusData:
 
     @cached_property
     def document_ids(self) -> list[str]:
-        """Ids in descending order: of equal scores, mteb ranks the greater id first, and an audit the earlier row."""
+        """Ids that descend with the row: of equal scores, mteb ranks the greater id first, and an audit the earlier row."""
         rows = self.corpus.passages
         last, items = rows.num_rows - 1, rows["item"].to_pylist()
         width = len(str(last))
@@ -177,7 +177,7 @@ def mteb_tasks(
     Args:
         corpus: a corpus of texts.
         settings: some of `mono`, `cross` and `multi`; a setting without any pool is left out.
-        cutoff: how many answers mteb keeps per query, in memory. From the size of the pool on, all scores are exact.
+        cutoff: how many answers mteb keeps in memory per query. All scores are exact if it is at least the size of the pool.
 
     Returns:
         The tasks.

@@ -11,7 +11,7 @@ SYSTEMS: Registry[type[System]] = Registry(
     "kind of system",
     {
         "encoder": EncoderSystem,
-        # Lazy: the room above this one.
+        # Loaded on first use: the package babelmix.search is in a layer above this one.
         "index": Lazy("babelmix.search.system:IndexSystem"),
         "scores": ScoreMatrix,
     },

@@ -1,11 +1,11 @@
-"""What is audited: everything that answers queries with passages.
+"""Systems: everything that answers queries with passages and can be audited.
 
 A system of exact scores (an encoder, a matrix of scores) knows the rank of every passage: it is an `ExactSystem` and gives a
-rank table. A system of ranked lists (an index, and later a file of runs or a service) knows its first answers only: it is a
-`ListSystem`, and `babelmix.evaluation.lists.audit_lists` measures what it gives.
+rank table. A system of ranked lists (such as an index) knows its first answers only: it is a `ListSystem`, and
+`babelmix.evaluation.lists.audit_lists` measures its lists.
 
-These are protocols: a class needs the attributes and methods, not the base. A new kind is a file here and a line in
-`babelmix.evaluation.systems.SYSTEMS`.
+`ExactSystem` and `ListSystem` are protocols: a class needs their attributes and methods, and need not inherit from them. To add
+a kind of system, add a file here and a line to `babelmix.evaluation.systems.SYSTEMS`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class System(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call the system."""
+        """The name of the system in reports."""
         ...
 
     def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
@@ -34,7 +34,7 @@ class System(Protocol):
 
         Args:
             corpus: the corpus.
-            copies: what copies of right answers count as; see `babelmix.corpus.copies`.
+            copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
 
         """
         ...
@@ -49,10 +49,10 @@ class ExactSystem(System, Protocol):
 
         Args:
             corpus: the corpus.
-            copies: what copies of right answers count as.
+            copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
 
         Returns:
-            The rank table; its `about` has the facts of the system, and findings that are not ranks.
+            The rank table. Its `about` has the facts of the system, and findings that are not ranks.
 
         Raises:
             AuditError: the system cannot rank this corpus.
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
     Args:
         item: the item of the passage.
         lang: the language of the passage. Item and language together say which passage it is.
-        score: the score; None if the system gives none. The order of the list counts, not the scores.
+        score: the score; None if the system gives none. Audits use the order of the list, not the scores.
 
     """
 
@@ -82,20 +82,21 @@ class ListSystem(System, Protocol):
 
     @property
     def depth(self) -> int | None:
-        """How many answers to a query it gives at most; None: as many as asked for."""
+        """The largest number of answers that the system can give to a query; None: no limit."""
         ...
 
     def retrieve(self, queries: pa.Table, k: Sequence[int]) -> Iterator[Sequence[Answer]]:
         """The answers to each query, in the order of the queries.
 
-        It is an iterator so that a system can answer one query at a time: `audit_lists` takes turns between several systems.
+        The result is an iterator, so that a system can answer one query at a time: `audit_lists` sends each query to all systems
+        before the next query.
 
         Args:
             queries: some rows of a corpus's queries: `item`, `group`, `lang`, `text`.
-            k: how many answers each query should have at most; never more than `depth`.
+            k: the largest number of answers for each query; never more than `depth`.
 
         Yields:
-            The answers to one query, the best first; fewer than k where there are no more.
+            The answers to one query, the best first; fewer than k if there are no more.
 
         """
         ...

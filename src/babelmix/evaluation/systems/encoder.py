@@ -48,13 +48,13 @@ class EncoderSystem:
 
     Args:
         encoder: the encoder.
-        name: what reports call it.
-        batch_size: texts per forward pass; None: as many as its kind of encoder should have.
-        store: keep embeddings in the user's cache, so that an interrupted audit goes on where it was; None: only if its kind
-            of encoder is slower than a disk.
-        bf16: encode in bfloat16 mixed precision, which is faster where the processor has it; see docs/audit.md.
-        details: look at the tokenizer and at the levels of scores too, as an audit does.
-        extra: further facts to keep with the audit.
+        name: its name in reports.
+        batch_size: texts per forward pass; None: the default for its kind of encoder.
+        store: keep embeddings in the user's cache, so that an interrupted audit can be continued. None: the default for its kind
+            of encoder, which is False for static encoders, as they are faster than a disk.
+        bf16: encode in bfloat16 mixed precision, which is faster on processors that support it; see docs/audit.md.
+        details: also measure tokens per character and score levels, as `audit` does.
+        extra: further facts to save with the audit.
 
     """
 
@@ -85,7 +85,7 @@ class EncoderSystem:
         return own
 
     def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
-        """The facts by which a finished audit is recognised: name, weights, prompts, limits, corpus, precision."""
+        """The facts by which a finished audit is recognised: name, weights, prompts, limits, corpus, copies, precision."""
         counted = count_copies(corpus)
         backend = backend_of(self.encoder)
         return AuditFacts(
@@ -103,7 +103,7 @@ class EncoderSystem:
             left_out=corpus.meta.get("left_out") or None,
             excluded=corpus.excluded.num_rows or None,
             copies={**counted, "count_as": copies} if counted["pairs"] else None,
-            # None, as in audits made before there was a choice.
+            # None for float32 with torch: audits of older versions have no precision.
             precision="bfloat16" if self.bf16 else None if backend == "torch" else backend,
         )
 
@@ -111,7 +111,7 @@ class EncoderSystem:
         """Embed the queries and the passages of a corpus.
 
         Raises:
-            EncoderError: the encoder cannot embed pictures, and the corpus has some.
+            EncoderError: the corpus has pictures, and the encoder cannot embed pictures.
 
         """
         return Sides(
@@ -128,7 +128,7 @@ class EncoderSystem:
 
         Args:
             corpus: the corpus.
-            copies: what copies of right answers count as; see `babelmix.corpus.copies`.
+            copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
             sides: the embeddings of the corpus, if `embed` has been called already.
 
         Returns:
@@ -136,7 +136,7 @@ class EncoderSystem:
 
         Raises:
             AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, or the
-                corpus has no query or no passage.
+                corpus has no query, no passage or no relevant passage.
 
         """
         check_copies(copies)

@@ -1,4 +1,4 @@
-"""A matrix of scores as a system: what no pair of embeddings gives, such as the scores of a reader of whole pairs."""
+"""A matrix of scores as a system, for models that have no embeddings, such as cross-encoders."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ScoreMatrix:
     """The scores of all pairs of a query and a passage of one corpus.
 
     Args:
-        name: what reports call the system.
-        scores: float32, shape (queries, passages), in the order of the corpus's rows; or a function that computes it when
-            it is needed, so that a finished audit needs none.
-        mode: how the scores came about, for the facts of the audit.
+        name: the name of the system in reports.
+        scores: float32, shape (queries, passages), in the order of the corpus's rows; or a function that returns it. The
+            function is called when the scores are needed, so not for a finished audit.
+        mode: how the scores were computed, for the facts of the audit.
         settings: the settings of the system, for the facts of the audit.
 
     Example:
@@ -62,14 +62,14 @@ class ScoreMatrix:
         """Rank the passages by their scores.
 
         Raises:
-            AuditError: the matrix is not of the shape (queries, passages), or a score is not finite.
+            AuditError: the matrix is not of the shape (queries, passages), or a score is not finite, or no passage is relevant.
 
         """
         scores = self.scores() if callable(self.scores) else self.scores
         shape = (corpus.queries.num_rows, corpus.passages.num_rows)
         if scores.shape != shape:
             raise AuditError(f"{self.name}: the scores have the shape {scores.shape}, but {corpus.name} needs {shape}")
-        # With the passages as axes, a row of scores is the embedding of its query: each product is exact.
+        # The embeddings of passages are unit vectors, those of queries are rows of scores. So each dot product is one score.
         axes = np.eye(scores.shape[1], dtype=np.float32)
         return rank_table(
             corpus, scores, axes, similarity="dot", about=self.facts(corpus, copies=copies), copies=copies

@@ -25,7 +25,7 @@ from babelmix.experiment.results import Entry, Findings, finding
 
 
 def audit_lead(audit: Audit) -> str:
-    """What an audit found, in a sentence."""
+    """The finding of an audit in one sentence."""
     return audit.lines()[0]
 
 
@@ -35,7 +35,7 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
     Args:
         audit: the audit.
         file: the HTML file.
-        perturbed: what `babelmix.evaluation.perturb.perturb_loss` returned, if queries were perturbed.
+        perturbed: the result of `babelmix.evaluation.perturb.perturb_loss`; None without noise.
 
     """
     about = audit.table.about
@@ -122,7 +122,7 @@ def write_comparison_report(results: Findings, file: Path) -> None:
 
 
 def headline_figure(results: Findings) -> str:
-    """The headline as an SVG."""
+    """The headline measures of each encoder as a figure, in SVG."""
     own = results.strategies()[0].corpus
     names = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
     rows = [
@@ -136,7 +136,7 @@ def headline_figure(results: Findings) -> str:
 
 
 def headline_of(results: Findings) -> list[str]:
-    """The measures that are shown first."""
+    """The names of the headline measures."""
     return headline({name for entry in results.entries for name in entry.means})
 
 
@@ -151,7 +151,7 @@ def headline_table(results: Findings) -> Table:
 
 
 def _benchmark_sections(name: str, results: Findings) -> list[Section]:
-    """The headline, the tests and the crowding (of the first seeds) on a benchmark."""
+    """The headline, the tests and the crowding on a benchmark. The crowding is that of the first seed."""
     tests = [c for found in results.tests.values() for c in found]
     parts = [
         Section(

@@ -1,4 +1,4 @@
-"""The report of audits side by side."""
+"""The report that compares several audits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_audits_report(comparison: Compared, file: Path) -> None:
 
 
 def comparison_lead(comparison: Compared) -> str:
-    """How many of the differences are significant, in a sentence."""
+    """One sentence: how many of the differences are significant."""
     tests = comparison.comparisons
     real = [c for c in tests if c.p_holm is not None and c.p_holm < 0.05]
     corpus = next(iter(comparison.audits.values())).table.about.corpus or "one corpus"

@@ -53,7 +53,7 @@ def as_svg(figure: Figure) -> str:
 
     sink = io.StringIO()
     with plt.rc_context(_STYLE):
-        # Without a date the same numbers make the same bytes.
+        # No date, so that equal numbers give equal files.
         figure.savefig(sink, format="svg", metadata={"Date": None})
     plt.close(figure)
     return sink.getvalue()
@@ -77,14 +77,14 @@ def heatmaps(
     """One heatmap per plane, all on one colour scale; cells have their numbers if there is room.
 
     Args:
-        planes: by title, float64, shape (rows, columns); NaN cells stay empty.
-        rows: tick labels.
-        columns: tick labels.
-        row_label: of the vertical axis.
-        column_label: of the horizontal axis.
-        digits: after the decimal point.
-        low: bottom of the colour scale; by default the smallest value.
-        high: top of the colour scale; by default the largest value.
+        planes: a matrix by title, float64, shape (rows, columns); NaN cells stay empty.
+        rows: the tick labels of the vertical axis.
+        columns: the tick labels of the horizontal axis.
+        row_label: the label of the vertical axis.
+        column_label: the label of the horizontal axis.
+        digits: the number of digits after the decimal point.
+        low: the lowest value of the colour scale; by default the smallest value.
+        high: the highest value of the colour scale; by default the largest value.
 
     """
     across = min(3, len(planes))
@@ -147,12 +147,12 @@ def grouped_bars(
 
 
 def boxes(series: Mapping[str, Sequence[Sequence[float] | None]], labels: Sequence[str], *, value_label: str) -> str:
-    """Boxes side by side for each label: from the 0.05 to the 0.95 quantile, the middle half, the median.
+    """Box plots side by side for each label. Whiskers: quantiles 0.05 and 0.95; box: 0.25 and 0.75; line: the median.
 
     Args:
-        series: by name, for each label the quantiles 0.05, 0.25, 0.5, 0.75 and 0.95, or None.
-        labels: tick labels.
-        value_label: of the vertical axis.
+        series: for each name a list with, for each label, the quantiles 0.05, 0.25, 0.5, 0.75 and 0.95, or None.
+        labels: the tick labels of the horizontal axis.
+        value_label: the label of the vertical axis.
 
     """
     figure, axes = new_figure(max(6.0, 0.25 * len(series) * len(labels) + 1.5), 3.2)
@@ -185,8 +185,8 @@ def settings_overview(
     """The headline as points with intervals, one panel per measure: scores from 0 to 1, ranks on a logarithmic axis.
 
     Args:
-        rows: name, and by measure (value, low, high).
-        panels: measure and title.
+        rows: for each encoder its name, and (value, low, high) by measure.
+        panels: for each panel the measure and the title.
 
     """
     from matplotlib.ticker import NullFormatter
@@ -236,7 +236,7 @@ def curves(series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], *, x_lab
 
 
 def alpha_curves(alphas: Sequence[float], series: Mapping[str, Sequence[tuple[float, float, float]]]) -> str:
-    """One panel per measure, against alpha, with intervals; alpha 0 is `cross`, 1 is `mono`."""
+    """Each measure as a function of alpha, with intervals, one panel per measure. Alpha 0 is `cross`, 1 is `mono`."""
     figure, axes = new_figure(2.7 * len(series) + 0.4, 2.8, 1, len(series))
     for column, (name, points) in enumerate(series.items()):
         axis: Axes = axes[0, column]

@@ -1,4 +1,4 @@
-"""A report as one HTML file that loads nothing: sections with text, a figure, and the tables with its numbers."""
+"""A report as one HTML file that loads no other files: sections with text, a figure, and tables with its numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Strip:
 
     Args:
         name: the heading of the row.
-        pictures: for each, the PNG data, its alternative text, and whether it is the right one.
+        pictures: for each picture, the PNG data, the alternative text, and whether it is a right answer.
 
     """
 
@@ -40,11 +40,11 @@ class Section:
 
     Args:
         title: the heading.
-        text: how to read the figure or the tables, in a sentence or two.
-        figure: an SVG, or empty.
+        text: one or two sentences on how to read the figure or the tables.
+        figure: an SVG; empty without a figure.
         alt: the alternative text of the figure.
-        tables: the numbers; below a figure they are folded.
-        strips: rows of pictures, by heading.
+        tables: the numbers as tables. Below a figure they are folded.
+        strips: groups of rows of pictures, each with its heading.
 
     """
 
@@ -66,7 +66,7 @@ def render(title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Se
 
     Args:
         title: the heading.
-        lead: the finding, in a sentence.
+        lead: the finding in one sentence.
         facts: names and values for the section "What was measured".
         sections: the sections, in order.
 

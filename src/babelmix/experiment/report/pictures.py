@@ -19,11 +19,11 @@ def mean_recall(forward: Sequence[Audit], backward: Sequence[Audit]) -> dict[str
     """Mean recall by language: the mean of hit@1, 5 and 10 from captions to pictures and back, averaged over audits.
 
     Args:
-        forward: audits from captions to pictures, one a seed.
-        backward: audits from pictures to captions, one a seed.
+        forward: audits from captions to pictures, one per seed.
+        backward: audits from pictures to captions, one per seed.
 
     Returns:
-        By language, between 0 and 1.
+        The mean recall by language, from 0 to 1.
 
     """
     found: dict[str, list[float]] = {}

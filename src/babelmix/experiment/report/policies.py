@@ -1,4 +1,4 @@
-"""The report of an audit through an index: language policies side by side."""
+"""The report that compares language policies on an index."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[st
     """The measures of each policy, with intervals, and the time of a search.
 
     Args:
-        found: by policy, its estimates.
-        cost: by policy, milliseconds a search: `median` and `p95`.
+        found: the estimates of each policy.
+        cost: the milliseconds per search of each policy: `median` and `p95`.
 
     """
     names = list(next(iter(found.values())))
@@ -50,13 +50,13 @@ def write_policies_report(
     """Write the report.
 
     Args:
-        found: by policy, its estimates.
-        cost: by policy, milliseconds a search: `median` and `p95`.
-        tests: of the differences.
-        fair: by language, its share of the pool.
-        facts: what was measured on what: name and value.
-        file: where.
-        lead: what the policies give, in a sentence.
+        found: the estimates of each policy.
+        cost: the milliseconds per search of each policy: `median` and `p95`.
+        tests: the tests of the differences between policies.
+        fair: the share of each language in the pool.
+        facts: the facts of the audit, such as index and corpus: name and value.
+        file: the HTML file.
+        lead: the finding in one sentence.
 
     """
     parts = [Section("The policies", tables=[policies_table(found, cost)])]

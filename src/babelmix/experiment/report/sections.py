@@ -54,7 +54,7 @@ def bias_section(audit: Audit) -> Section:
 
 
 def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
-    """A metric by query language (rows) and passage language (columns); the diagonal is monolingual."""
+    """A metric by query language (rows) and passage language (columns), with their names. The diagonal is monolingual."""
     rows, columns = list(audit.table.query_langs), list(audit.table.passage_langs)
     matrix = np.full((len(rows), len(columns)), np.nan)
     for cell, estimate in audit.estimates.get(f"cross/{metric}", (None, {}))[1].items():
@@ -167,7 +167,7 @@ def languages_section(audit: Audit) -> Section:
 
 
 def tokens_section(audit: Audit) -> Section | None:
-    """How many tokens a character takes in each language, and what is cut; None if the audit does not know."""
+    """The tokens per character in each language, and the share of truncated texts; None if the audit did not count tokens."""
     tokens = audit.table.about.tokens
     if not tokens:
         return None
@@ -183,7 +183,7 @@ def tokens_section(audit: Audit) -> Section | None:
 
 
 def score_levels_section(audit: Audit) -> Section | None:
-    """How comparable scores are between languages; None if the audit does not know."""
+    """How comparable scores are between languages; None if the audit did not measure it."""
     found = audit.table.about.calibration
     if not found:
         return None
@@ -192,7 +192,7 @@ def score_levels_section(audit: Audit) -> Section | None:
         [name, *(optional(cell[key]) for key in ("irrelevant", "relevant", "auc"))]
         for name, cell in found["pairs"].items()
     ]
-    # A box takes the quantiles from 0.05 to 0.95.
+    # A box needs the quantiles from 0.05 to 0.95, so leave out the first and the last.
     boxes = {
         f"{sort} passages": [lang[sort] and lang[sort]["quantiles"][1:-1] for lang in found["langs"].values()]
         for sort in ("irrelevant", "relevant")
@@ -213,10 +213,10 @@ def score_levels_section(audit: Audit) -> Section | None:
 
 
 def perturb_section(noise: Mapping[str, Any]) -> Section:
-    """What noise on the queries costs.
+    """How noise on the queries changes mAP.
 
     Args:
-        noise: what `babelmix.evaluation.perturb.perturb_loss` returns.
+        noise: the result of `babelmix.evaluation.perturb.perturb_loss`.
 
     """
     table = noise_table(noise)
@@ -230,7 +230,7 @@ def perturb_section(noise: Mapping[str, Any]) -> Section:
 
 
 def pool_section(audit: Audit) -> Section | None:
-    """What was left out of the corpus, excluded for a query, and copied; None if there is none of it."""
+    """The numbers of rows left out by the reader, of excluded passages, and of copies of right answers; None if all are zero."""
     table = pool_table(audit.table.about)
     if table is None:
         return None
