@@ -147,7 +147,7 @@ def load_experiment(file: Path, *, record: bool = False) -> Experiment:
 
     Args:
         file: the TOML file.
-        record: whether babelmix wrote the file as a record. Then names of settings of older versions are accepted.
+        record: whether babelmix wrote the file as a record. Then the spelling of older versions is accepted without a warning.
 
     Raises:
         ConfigError: the file is missing or is not TOML, or a setting is unknown or wrong; the message names the setting.
