@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import io
 import socket
 from pathlib import Path
@@ -18,6 +19,17 @@ MODULES = sorted(
     for file in SOURCE.rglob("*.py")
     if ">>> " in file.read_text(encoding="utf-8")
 )
+
+
+@pytest.mark.parametrize("module", ["babelmix", "babelmix.extend"])
+def test_every_function_that_a_user_calls_has_an_example(module: str) -> None:
+    loaded = importlib.import_module(module)
+    promised = getattr(loaded, "__all__", [name for name in vars(loaded) if not name.startswith("_")])
+    functions = [getattr(loaded, name) for name in promised if inspect.isfunction(getattr(loaded, name))]
+    assert functions
+    without = [function.__name__ for function in functions if ">>> " not in (function.__doc__ or "")]
+    # `serve` runs until it is stopped; `first_line` is a helper that `babelmix.extend` imports.
+    assert [name for name in without if name not in ("serve", "first_line")] == []
 
 
 @pytest.mark.parametrize("name", MODULES)

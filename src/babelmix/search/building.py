@@ -215,7 +215,7 @@ def build_index(
 
 
 def delete_items(address: str | Path, items: str | Sequence[str]) -> IndexReport:
-    """Remove items from an index, with all their rows.
+    r"""Remove items from an index, with all their rows.
 
     Args:
         address: of the index.
@@ -226,6 +226,20 @@ def delete_items(address: str | Path, items: str | Sequence[str]) -> IndexReport
 
     Raises:
         SearchError: there is no index, no item is named, or the index cannot be written to.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from babelmix.encoders import static
+        >>> with TemporaryDirectory() as folder:
+        ...     documents, model = Path(folder, "documents.csv"), str(Path(folder, "model"))
+        ...     _ = documents.write_text("item,lang,text\na,en,a cat\na,de,eine Katze\nb,en,a dog\n")
+        ...     static.from_scratch("a cat eine Katze a dog", vocabulary=40, dimension=8).save(model)
+        ...     _ = build_index(documents, Path(folder, "index"), model=model)
+        ...     report = delete_items(Path(folder, "index"), "a")
+        >>> print(report.to_markdown())
+        | language | rows |
+        | --- | ---: |
+        | en | 1 |
 
     """
     names = list(dict.fromkeys(as_list(items, "items", SearchError, empty=False)))
