@@ -123,4 +123,4 @@ def test_one_process_keeps_the_columns(searcher, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there(command: list[str], tmp_path: Path, babelmix) -> None:
     status, _, said = babelmix(*command[3:], str(tmp_path / "index"), "--workers", "2")
-    assert (status, said) == (1, "error: --workers is for --ray: say which cluster, as in  --ray local\n")
+    assert (status, said) == (1, "error: --workers: is for a Ray cluster; name one with  ray, such as  local\n")

@@ -170,7 +170,7 @@ def build_index(
 
     """
     if workers and not ray:
-        raise ArgumentError("workers", "is for a Ray cluster: say which one, as in  ray='local'")
+        raise ArgumentError("workers", "is for a Ray cluster; name one with  ray, such as  local")
     address = str(to)
     opened = Index.open(address) if exists(address) else None
     try:
