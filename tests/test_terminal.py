@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
 import tomllib
 import warnings
@@ -253,3 +254,15 @@ def test_streams_without_an_encoding_are_left(monkeypatch: pytest.MonkeyPatch) -
     finally:
         logging.setLogRecordFactory(before)
     assert json_line({"a": "水"}, sys.stdout.encoding) == '{"a": "\\u6c34"}'
+
+
+def test_an_old_spelling_in_a_file_is_said_in_a_line(tmp_path: Path) -> None:
+    """In a process of its own: here every warning is an error."""
+    file = tmp_path / "old.toml"
+    file.write_text('name = "old"\n[data]\ncorpus = "x"\n[training]\nconsistency = 0.5\n', encoding="utf-8")
+    command = [sys.executable, "-m", "babelmix", "compare", str(file), "--print"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "consistency = 0.5" in done.stdout
+    assert done.stderr.startswith("deprecated: training settings are in sections now: consistency is loss.consistency")
+    assert done.stderr.count("\n") == 1

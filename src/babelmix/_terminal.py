@@ -20,6 +20,9 @@ _STEERING = (
     "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates, which change the displayed order of a text
     "\ud800-\udfff"  # lone surrogates, which cannot be encoded
 )
+OLD_SPELLINGS = "training settings are in sections now"
+"""How the warnings begin that a command shows: those about what a person wrote."""
+
 _UNSAFE = re.compile(f"[{_STEERING}]")
 _UNSAFE_IN_JSON = re.compile(f"[{_STEERING}\t\n]")
 
@@ -111,6 +114,8 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.setLogRecordFactory(_VisibleRecord)
     warnings.formatwarning = _formatted
+    # Python hides these by default, and a person is to know what to write from now on.
+    warnings.filterwarnings("default", OLD_SPELLINGS, DeprecationWarning)
 
 
 _format = warnings.formatwarning
@@ -119,4 +124,7 @@ _format = warnings.formatwarning
 def _formatted(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
+    if category is DeprecationWarning:
+        # Where the code is says nothing to a person who wrote an option or a TOML key.
+        return f"deprecated: {visible(str(message))}\n"
     return visible(_format(message, category, filename, lineno, line))
