@@ -53,10 +53,10 @@ class AuditReport(Result):
         return {"": self.audit} | ({BACK: self.back} if self.back is not None else {})
 
     def macro(self, measure: str) -> float:
-        """The mean over languages of a measure such as `multi/mAP` or `bias/rank distance`.
+        """The macro-average of a measure such as `multi/mAP` or `bias/rank distance`: the mean over languages or pairs of them.
 
         Raises:
-            AuditError: the corpus does not have this measure.
+            AuditError: the audit does not have this measure.
 
         """
         return self.audit.macro(measure)

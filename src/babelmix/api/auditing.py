@@ -78,7 +78,8 @@ def audit(
 ) -> AuditReport | AuditReports:
     """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
 
-    Pictures are searched with captions, and captions with pictures.
+    If the corpus has pictures, both directions are audited: captions as queries for pictures, and pictures as queries for
+    captions.
 
     Args:
         models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or several encoders, as a

@@ -73,7 +73,10 @@ class DebiasedModel(Result):
         return {"encoder": f"{self.folder}   measure it with  babelmix audit {self.folder} --corpus CORPUS"}
 
     def save(self, folder: str | Path) -> DebiasedModel:
-        """Save the encoder as a folder that `SentenceTransformer(path)` loads.
+        """Save the encoder as a folder.
+
+        `SentenceTransformer(path)` loads it, except for the methods `means` and `components`: load these with
+        `babelmix.load_model`.
 
         Args:
             folder: a new folder, an empty one, or a folder that `debias` wrote, which is replaced.
@@ -126,7 +129,8 @@ def debias(
         trust_code: run code that the model contains or names; see `babelmix.load_model`.
 
     Raises:
-        EncoderError: there is no such method, or too few texts or languages.
+        EncoderError: there is no such method, the rank is too large, or there are too few texts or languages.
+        ArgumentError: a rank is given for a method without rank, or the list of languages is empty.
         BabelmixError: `out` holds other files.
 
     Example:

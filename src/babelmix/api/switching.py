@@ -49,7 +49,8 @@ def codeswitch(
         The corpus with the new renderings; `meta["code_switching"]` has the settings and the counts.
 
     Raises:
-        ConfigError: a lexicon cannot be read, or the share is out of range.
+        ConfigError: a lexicon cannot be read, lexicons have different source languages or the same target language, or the share
+            is out of range.
         CorpusError: the corpus has no text in the lexicons' source language.
 
     Example:

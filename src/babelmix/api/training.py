@@ -188,7 +188,7 @@ def _sources(
     langs: str | Sequence[str] | None,
     part: str,
 ) -> dict[str, Corpus]:
-    """The training corpora by name: the name or path that the caller gave, or the own name of a `Corpus`."""
+    """The training corpora by name: the text that the caller gave or, for a `Corpus` object, its own name."""
     if isinstance(corpus, Mapping):
         return {name: opened(one, langs=langs, part=part) for name, one in corpus.items()}
     several = [corpus] if isinstance(corpus, (str, Path, Corpus)) else list(corpus)

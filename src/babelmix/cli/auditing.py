@@ -95,11 +95,12 @@ def audit(
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
 
-    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit goes on where it was. Pictures are
-    searched with captions, and captions with pictures: the latter audit is in the folder `image-to-text` of the former.
+    Writes ranks.parquet, queries.parquet, metrics.json and report.html. An interrupted audit continues where it stopped. If the
+    corpus has pictures, captions are the queries for pictures; a second audit, with pictures as queries for captions, is written
+    to the sub-folder `image-to-text`.
 
-    With `--through` an index is searched for the corpus's queries (those of `--langs` and `--part`) under each language policy:
-    how well, in which languages, and how long a search takes. Writes policies.json and report.html.
+    With `--through`, the command searches an index for the corpus's queries (those of `--langs` and `--part`) under each language
+    policy, and measures the answers, their languages and the time of a search. Writes policies.json and report.html.
     """
     from babelmix.api import auditing
     from babelmix.api._folders import RUNS

@@ -48,8 +48,8 @@ def compare(
 ) -> None:
     """Run an experiment over batch strategies and seeds, or compare finished audits; test the differences.
 
-    An experiment trains with each strategy, audits, tests and writes a report. Finished runs are kept: after an interruption
-    the same command does the rest.
+    An experiment trains with each strategy, audits, tests and writes a report. Finished runs are kept: after an interruption,
+    repeat the same command to do the rest.
     """
     from babelmix._processes import is_main
     from babelmix._terminal import toml_text

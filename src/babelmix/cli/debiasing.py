@@ -41,8 +41,8 @@ def debias(
 ) -> None:
     """Take language out of an encoder's embeddings, without training.
 
-    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. A query's language
-    need not be known.
+    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. The language of a
+    query need not be known.
     """
     from babelmix.api import debiasing
     from babelmix.api._folders import RUNS

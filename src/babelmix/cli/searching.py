@@ -69,8 +69,8 @@ def index(
 ) -> None:
     """Put a collection into an index, or bring an index up to date.
 
-    Only rows that are new or have changed are encoded. Every batch is safe once it is written: after an interruption the same
-    command goes on where it was.
+    Only rows that are new or have changed are encoded. Each batch is saved when it is encoded: after an interruption, repeat the
+    same command to continue.
     """
     from babelmix.cli.output import show
     from babelmix.errors import ArgumentError, ConfigError

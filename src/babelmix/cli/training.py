@@ -201,7 +201,7 @@ def train(
 ) -> None:
     """Fine-tune an encoder with monolingual, cross-lingual or hybrid batches.
 
-    The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run goes on from its last
+    The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run continues from its last
     checkpoint with the same batches. Under `torchrun` several processes share each batch.
     """
     from babelmix._processes import is_main

@@ -1,7 +1,7 @@
 """Tokenizers that compose text (NFC) before they read it, so that decomposed text has the same tokens as composed text.
 
-Unigram tokenizers bring a character map with few compositions or none. And `tokenizers` applies the map to single clusters, where
-a letter with two marks is composed with one of them only.
+The character map of a Unigram tokenizer has few compositions or none. Moreover, `tokenizers` applies the map to one grapheme
+cluster at a time, and composes a letter with two marks with one of them only.
 """
 
 from __future__ import annotations

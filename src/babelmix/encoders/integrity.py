@@ -85,7 +85,7 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
         spare: what `check_before_loading` returned. These weights are set to 0, so that every loading gives the same.
 
     Raises:
-        EncoderError: a tokenizer has no vocabulary, or ids beyond the embedding table.
+        EncoderError: a tokenizer has no vocabulary, or ids beyond the embedding table; or an adapter has no trained weights.
 
     """
     missing = set(spare)

@@ -17,7 +17,7 @@ Run = Callable[[Ids, Ids], npt.NDArray[np.float32]]
 """A function of token ids and attention mask, int64, shape (texts, tokens); returns float32, (texts, tokens, dimension)."""
 
 TOKENS = 256
-"""Approximate tokens in a part of a batch: enough to keep a core busy, few enough that its texts have one length."""
+"""Approximate tokens in a part of a batch: enough to keep a core busy, few enough that its texts have similar lengths."""
 
 PASS = 128
 """The smallest batch, in texts. Batches are then split into parts by tokens."""

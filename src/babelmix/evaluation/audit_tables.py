@@ -201,7 +201,7 @@ def pool_table(facts: AuditFacts) -> Table | None:
 
 
 def audit_lead(table: RankTable, estimates: Estimates) -> str:
-    """What an audit found, in a sentence."""
+    """The finding of an audit in one sentence."""
     name = table.about.system
     macro = {measure: one.value for measure, (one, _) in estimates.items()}
     if RANK_DISTANCE_OVER_QUERIES in macro and MULTI_HIT_1 in macro:

@@ -13,8 +13,8 @@ passage in language l:
 - `relative rank distance`: rank distance over the number of passages in the pool, to compare pools of different sizes.
 - `rank distance over chance`: rank distance over the distance that the same relevant passages have on average in a
   shuffled pool (`babelmix.evaluation.chance`): 1 for a ranking by chance, whatever the languages and the pool.
-- `rank std`: population standard deviation of r_l. The CCRK code prints it under the name Mean Rank Variance.
-- `rank variance`: population variance of r_l (arXiv 2406.18254's MRV as named).
+- `rank std`: population standard deviation of r_l. The code of CCRK (arXiv 2406.18254) prints it as Mean Rank Variance (MRV).
+- `rank variance`: population variance of r_l, which is what the name Mean Rank Variance says.
 - `mean rank correlation`: see `babelmix.evaluation.correlation`; 1 if the language of the question does not matter.
 - `PEER`, and `PEER by group` for parallel corpora: see `babelmix.evaluation.peer`; near 0 if passages in some languages
   rank before those in others.
@@ -25,7 +25,7 @@ passage in language l:
 
 If the passages are pictures, each picture has queries in languages l = 1..L, and r_l is its rank for the best query in
 language l. `rank distance over query languages`, `rank std over query languages` and `rank variance over query languages`
-are as above, one value per picture (Mean Rank Variance of arXiv 2406.18254 as its code prints it, and as it is named).
+are defined as above, with one value per picture.
 """
 
 from __future__ import annotations

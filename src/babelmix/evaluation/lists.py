@@ -69,8 +69,8 @@ def audit_lists(
     - `bias/same-language share@10`: the share of the first 10 answers that are in the query's language.
     - `bias/same-language preference@k`: the mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if
       neither is among the first k; 1/2 is no preference.
-    - `bias/languages@10` and `bias/right languages@10`: the number of languages among the first 10 answers, and among the
-      right ones of these.
+    - `bias/languages@10`: the number of languages among the first 10 answers.
+    - `bias/right languages@10`: the number of languages among the relevant ones of the first 10 answers.
 
     Args:
         systems: the systems by name. Each must search the passages of the corpus.

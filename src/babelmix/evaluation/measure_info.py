@@ -1,4 +1,4 @@
-"""The names of measures, `SETTING/METRIC`, and what is known of each: title, number format, which values are better."""
+"""The names of measures, `SETTING/METRIC`, and the facts about each: title, number format, which values are better."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class WithInterval(Protocol):
 
 @dataclass(frozen=True)
 class MeasureInfo:
-    """What is known of a measure.
+    """The facts about a measure.
 
     Args:
         name: `SETTING/METRIC`, such as `multi/mAP` or `bias/rank distance`.
@@ -104,7 +104,7 @@ class MeasureInfo:
 
 
 def measure_info(name: str) -> MeasureInfo:
-    """What is known of a measure.
+    """The facts about a measure, by its name.
 
     Args:
         name: `SETTING/METRIC`.
@@ -170,7 +170,7 @@ def check_name(name: str) -> None:
 
     """
     if measure_info(name).is_bias:
-        # The bias metrics of ranked lists have names too.
+        # `measure_info` also knows the bias metrics of ranked lists, which an audit by exact scores does not have.
         parse_bias_metric(name.removeprefix("bias/"))
 
 

@@ -112,8 +112,8 @@ def perturb_loss(
 ) -> dict[str, Any]:
     """Measure how much multilingual mAP each query language loses if its queries are perturbed.
 
-    The embeddings of passages come from the user's cache, and the results on clean queries from the audit. Only the
-    perturbed queries are embedded.
+    The results on clean queries come from the audit. With `store`, the embeddings of passages come from the user's cache, so
+    only the perturbed queries are embedded.
 
     Args:
         encoder: the encoder of the audit.
@@ -127,10 +127,10 @@ def perturb_loss(
         bf16: encode in bfloat16 mixed precision; use the value of the audit.
 
     Returns:
-        `seed`, `rate`, `clean` (mAP by language), and `kinds`: by kind, and then by language, `changed` (the share of queries
-        that the noise changed), `mAP`, `lost` (clean minus perturbed) and `interval` (of the loss: low and high); and `mean`,
-        the loss over all languages with its `low` and `high`. Intervals are 95 % paired bootstrap intervals over groups: the
-        same groups are drawn for clean and perturbed queries.
+        `seed`, `rate`, `clean` (mAP by language), and `kinds`. For each kind, `kinds` has by language: `changed` (the share of
+        queries that the noise changed), `mAP`, `lost` (clean minus perturbed) and `interval` (low and high end for `lost`). It
+        also has `mean`: the mean loss over languages, `lost`, with its `low` and `high`. Intervals are 95 % paired bootstrap
+        intervals over groups: the same groups are drawn for clean and perturbed queries.
 
     Raises:
         AuditError: the corpus has pictures or is not the corpus of the audit, there is no such kind, or the list of kinds is
@@ -186,7 +186,7 @@ def _by_language(measure: Measure) -> dict[str, float]:
 
 
 def _lost(clean: Measure, noisy: Measure) -> tuple[Estimate, dict[str, Estimate]]:
-    """The loss over all languages and in each; the two values of each query are compared."""
+    """The mean loss over languages, and the loss in each language, from the difference of each query's two values."""
     same = clean.cells == noisy.cells and np.array_equal(clean.cell, noisy.cell)
     if not same or not np.array_equal(clean.group, noisy.group):
         raise AuditError("the audit is of another corpus than the one whose queries noise is for; audit it first")

@@ -209,7 +209,7 @@ def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[
 
 def numbered(names: npt.NDArray[np.object_]) -> IntArray:
     """Number names by their sorted order; equal names have the same number, from 0 on, int64, shape (names,)."""
-    # numpy would pad every name to the length of the longest.
+    # Not with numpy, which would pad every name to the length of the longest.
     return pl.Series(names.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
 
 

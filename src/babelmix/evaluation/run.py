@@ -237,8 +237,8 @@ def audit_both_ways(
 ) -> tuple[Audit, Audit]:
     """Audit an encoder on a corpus and on its reverse: text to image, and image to text.
 
-    Everything is embedded once. Captions are embedded a second time, for the other direction, only if the encoder has different
-    prompts for queries and passages.
+    If the encoder has the same prompt for queries and passages, everything is embedded once. Otherwise the reverse is embedded
+    again; with `store`, the embeddings of pictures then come from the user's cache.
 
     Args:
         encoder: see `audit`.

@@ -77,9 +77,9 @@ def score_levels(
         passages: floating, shape (passages, dimension), in row order; may be memory-mapped.
         similarity: `"cosine"` or `"dot"`.
         sample: the largest number of relevant pairs, and of irrelevant ones, of a cell.
-        limit: the largest number over all cells; with many cells, each has fewer.
+        limit: the largest number over all cells together; with many cells, the sample of each cell is smaller.
         seed: the seed of the sample.
-        copies: see `babelmix.evaluation.scoring.rank_table`; an excluded passage is not irrelevant.
+        copies: see `babelmix.evaluation.scoring.rank_table`. An excluded passage is neither relevant nor irrelevant.
 
     Returns:
         JSON-serialisable values: `side` (`queries` or `passages`: the side whose languages are compared), `sample` (the largest

@@ -185,7 +185,7 @@ class _Scoring:
     @property
     def buffer(self) -> int:
         """Bytes for the scores of a block and a chunk."""
-        # oneDNN makes the product in its own layout, and it is copied from there.
+        # Twice: oneDNN computes the product in its own layout, and then it is copied.
         return 2 * 4 * _BLOCK * self.widest
 
     def run(self, workers: int) -> tuple[npt.NDArray[np.int32], IntArray]:
@@ -211,7 +211,7 @@ class _Scoring:
             )
 
     def _read(self, block: _Block) -> torch.Tensor:
-        """The queries of a block, scaled, in its order, padded to a multiple."""
+        """The embeddings of a block's queries, scaled, in the order of the block, padded to a multiple of `_ROWS`."""
         rows = np.zeros((-(-len(block.queries) // _ROWS) * _ROWS, self.queries.shape[1]), dtype=np.float32)
         in_order = np.sort(block.queries)
         found = read(self.queries, in_order, "query", self.similarity)

@@ -57,9 +57,9 @@ class Comparison:
         effect: the effect size, Cohen's d for paired samples: the mean of the groups' differences over their standard
             deviation; NaN for medians, which are not sums over groups.
         p: p-value of the two-sided paired randomisation test over groups; for medians, of the bootstrap test.
-        p_bootstrap: p-value of the two-sided paired bootstrap test over groups: the share of resamples whose difference is
-            at least as far from the observed one as that one is from zero (Efron and Tibshirani 1993, ch. 16;
-            Berg-Kirkpatrick et al. 2012).
+        p_bootstrap: p-value of the two-sided paired bootstrap test over groups: the share of resamples in which the difference
+            deviates from the observed difference by at least the size of the observed difference (Efron and Tibshirani 1993,
+            ch. 16; Berg-Kirkpatrick et al. 2012).
         p_holm: `p` after Holm's correction over all comparisons shown together; None without the correction.
         first: the name of A, if several audits are compared.
         second: the name of B.

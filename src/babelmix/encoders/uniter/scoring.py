@@ -1,7 +1,8 @@
 """Score pairs of texts and images with UNITER: all pairs, or the best answers of a first stage.
 
-A cross-encoder reads each pair in a forward pass of its own. Each text is tokenised only once, and the regions of each image are
-embedded only once. Pairs of similar length share a batch, so that there is little padding.
+A cross-encoder must read the text and the image of a pair together, so all pairs pass through the transformer. Each text is
+tokenised only once, and the regions of each image are embedded only once. Pairs of similar length share a batch, so that there
+is little padding.
 """
 
 from __future__ import annotations
