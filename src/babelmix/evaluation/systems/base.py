@@ -22,7 +22,7 @@ from babelmix.evaluation.ranks import RankTable
 
 
 class System(Protocol):
-    """Answers queries with passages."""
+    """A system answers queries with passages."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class System(Protocol):
 
 @runtime_checkable
 class ExactSystem(System, Protocol):
-    """Scores every query against every passage, so that all ranks are known."""
+    """A system that scores every query against every passage, so that all ranks are known."""
 
     def rank(self, corpus: Corpus, *, copies: Copies = "wrong") -> RankTable:
         """Rank all passages for every query.
@@ -78,7 +78,7 @@ class Answer(NamedTuple):
 
 @runtime_checkable
 class ListSystem(System, Protocol):
-    """Gives the first answers of every query, the best first."""
+    """A system that gives the first answers to every query, the best first."""
 
     @property
     def depth(self) -> int | None:

@@ -44,7 +44,7 @@ class Sides(NamedTuple):
 class EncoderSystem:
     """An encoder; its prompts for queries and documents are used.
 
-    The weights must not change while the system is in use: their fingerprint is computed once.
+    The weights must not change while the system is in use: the facts, the embeddings and the ranks must belong together.
 
     Args:
         encoder: the encoder.
