@@ -244,7 +244,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def audit_folders(names: Sequence[str], corpus: str, out: Out) -> tuple[Path | None, list[Path | None]]:
-    """The folder of the whole result, and that of each model."""
+    """The folder of the whole result, and the folder of each model's audit."""
     if out is None:
         return None, [None] * len(names)
     short = distinct_slugs(names)

@@ -47,7 +47,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
     Args:
         encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
-        backend: one of `BACKENDS`. `auto` is the fastest that is installed and can run this encoder.
+        backend: one of `BACKENDS`. `auto` is the fastest engine that is installed, or torch if that engine cannot run this
+            encoder.
         name: the name of the encoder, for messages.
 
     Raises:

@@ -2,7 +2,7 @@
 
 | method | what is taken away | source |
 |---|---|---|
-| `centred` | the directions of the mean of all texts, from queries to passages, and in which languages differ | babelmix |
+| `centred` | three sorts of directions: of the mean, from queries to passages, and between languages | babelmix |
 | `subspace` | the directions in which the means of languages differ | LSAR: Xie et al., EMNLP 2022, Algorithm 1 |
 | `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |

@@ -137,7 +137,7 @@ def encode(
 
 
 def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
-    """The fingerprint in the cache. A picture has that of the image tower: another text tower does not change its embedding."""
+    """The fingerprint for the cache; for pictures that of the image tower, as the text tower does not change their embeddings."""
     return image_fingerprint(encoder) if pictures and kind_of(encoder).has_image_tower else fingerprint(encoder)
 
 

@@ -82,7 +82,7 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
     Args:
         encoder: the loaded encoder.
         name: the name of the encoder, for messages.
-        spare: what `check_before_loading` returned. These weights are set to 0, so that every loading gives the same.
+        spare: the result of `check_before_loading`. These weights are set to 0, so that each loading gives the same weights.
 
     Raises:
         EncoderError: a tokenizer has no vocabulary, or ids beyond the embedding table; or an adapter has no trained weights.

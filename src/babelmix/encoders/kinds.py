@@ -1,4 +1,4 @@
-"""The kinds of encoders, and what the rest of babelmix needs to know about each.
+"""The kinds of encoders, and the facts about each kind that other parts of babelmix need.
 
 | kind | a name of it | what it is |
 |---|---|---|

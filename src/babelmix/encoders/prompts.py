@@ -75,7 +75,7 @@ def published_prompts(name: str, folder: Path) -> FoundPrompts | None:
 
 
 def hub_name(name: str) -> str:
-    """The hub's name of a model: that of a snapshot folder in the hub's cache, or else the name itself.
+    """The hub name of a model. For a snapshot folder in the hub's cache it is in the path; otherwise it is the name itself.
 
     Example:
         >>> hub_name("huggingface/hub/models--intfloat--e5-base/snapshots/b533fe4")
@@ -132,7 +132,7 @@ _told: WeakSet[torch.nn.Module] = WeakSet()
 
 
 def tell_if_prompts_are_missing(encoder: SentenceTransformer) -> None:
-    """Print a note, once per encoder, if it was published with prompts and has none.
+    """Print a note, once per encoder, if it is a published E5 and has no prompts.
 
     `load_encoder` gives such an encoder its prompts; `SentenceTransformer(NAME)` does not.
     """

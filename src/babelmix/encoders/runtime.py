@@ -59,7 +59,7 @@ class Runtime(torch.nn.Module):
         return self
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
-        """Embed tokens; the embeddings of padding are zero.
+        """Embed tokens. The embeddings of padding have no meaning.
 
         Args:
             input_ids: int64, shape (texts, tokens).
@@ -94,7 +94,7 @@ class Runtime(torch.nn.Module):
 
 
 def _cuts(lengths: npt.NDArray[np.int64], tokens: int) -> list[npt.NDArray[np.intp]]:
-    """Split rows into parts of about so many tokens, padding included, the longest texts first."""
+    """Split rows into parts of about this many tokens, padding included. The longest texts are first."""
     order = np.argsort(-lengths, kind="stable")
     cuts = []
     start = 0

@@ -85,7 +85,7 @@ def from_transformer(
     """Make a static encoder from the token vectors of a transformer. Vectors are centred, and rare tokens get more weight.
 
     The weight of a piece is a / (a + p) with a = 1e-3. p is the probability of the piece in a Unigram vocabulary. Other
-    vocabularies are ordered by frequency, so p follows Zipf's law.
+    vocabularies are assumed to be ordered by frequency: p then follows Zipf's law.
 
     Source: smooth inverse frequency, Arora et al., ICLR 2017.
 

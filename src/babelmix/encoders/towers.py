@@ -20,7 +20,7 @@ def join_towers(
     Args:
         image: modules from pixels to an embedding.
         text: modules from tokens to an embedding of the same dimension.
-        prompts: put before texts, see `SentenceTransformer`.
+        prompts: the texts to put before inputs, by name; see `SentenceTransformer`.
 
     """
     router = Router(

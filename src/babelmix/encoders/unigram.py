@@ -19,7 +19,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from babelmix.errors import EncoderError
 
 _LONGEST = 1 << 18
-"""The first bytes of a text, from which a vocabulary is learned. The rest is not read."""
+"""The largest number of bytes of a text that are read to learn a vocabulary. The rest of the text is ignored."""
 _PIECE = 4096
 """Characters that sentencepiece reads at once. Its time is quadratic in the length of repeated text."""
 _MOST_TEXTS = 1_000_000

@@ -53,7 +53,7 @@ def score_levels(
     seed: int = 0,
     copies: Copies = "wrong",
 ) -> dict[str, Any] | None:
-    """Measure how scores are distributed in each language, and what one threshold for all languages costs.
+    """Measure how scores are distributed in each language, and the cost of one threshold for all languages.
 
     A cell is a query language with a passage language. From each cell, up to `sample` relevant and as many irrelevant pairs are
     drawn without replacement; a smaller cell is taken whole. The sample depends on the seed and the corpus only, so that every

@@ -52,8 +52,8 @@ def tower_folder(output: Path, seed: int) -> Path:
 def refuse_another(output: Path, experiment: Experiment) -> None:
     """Raise if the folder belongs to another experiment.
 
-    Metrics and tests may differ: audits save the ranks, from which both are computed. A setting that is missing in the folder's
-    record, because an older version wrote it, has its default.
+    Metrics and tests may differ: audits save the ranks, from which both are computed. The steps between checkpoints may differ
+    too. If an older version wrote the folder's record, a setting that is missing there has its default.
 
     Raises:
         ConfigError: the folder holds an experiment with other settings.
