@@ -12,8 +12,8 @@ class Batch:
     """One batch of training pairs, as row numbers.
 
     Args:
-        kind: `mono` (one language), `cross` (two languages a row), `mixed` (one language a row), `one_to_k` (several queries a
-            passage), `paired` (two captions a picture) or `text_text` (two captions without their picture).
+        kind: `mono` (one language), `cross` (two languages per row), `mixed` (one language per row), `one_to_k` (several queries
+            per passage), `paired` (two captions per picture) or `text_text` (two captions without their picture).
         step: the step of the plan, from 0.
         lang: the language of a `mono` batch, else None.
         query_rows: rows of the corpus's queries, int64, shape (batch,). A `one_to_k` batch has K rows in succession for each

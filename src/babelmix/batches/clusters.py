@@ -1,4 +1,4 @@
-"""Clusters: which items must not be in one batch together, and a corpus in numbers.
+"""Clusters of items that must not be in one batch together, and the integer form of a corpus.
 
 A cluster joins the query and the passages of its qrels, and all items that share a text.
 """
@@ -51,7 +51,7 @@ def clusters_of(corpus: Corpus) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class NumberedSide:
-    """One side of a corpus in numbers.
+    """One side of a corpus, with items and languages as integers.
 
     Args:
         item: the item of each row, int64, shape (rows,).
@@ -69,7 +69,7 @@ class NumberedSide:
 
 @dataclass(frozen=True)
 class NumberedCorpus:
-    """A corpus in numbers.
+    """A corpus, with items and languages as integers.
 
     Args:
         queries: the side of the queries.
@@ -142,7 +142,16 @@ def links(key: pl.Series, node: Ints) -> tuple[Ints, Ints]:
 
 
 def clusters_by_language(clusters: Ints, has: npt.NDArray[np.bool_]) -> Ints:
-    """The number of clusters with each language, from the clusters and the languages of pairs; int64, shape (languages,)."""
+    """Count the clusters that have a pair in each language.
+
+    Args:
+        clusters: the cluster of each pair, int64, shape (pairs,).
+        has: whether each pair exists in each language, bool, shape (pairs, languages).
+
+    Returns:
+        int64, shape (languages,).
+
+    """
     return np.array([len(np.unique(clusters[column])) for column in has.T], dtype=np.int64)
 
 

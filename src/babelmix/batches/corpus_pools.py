@@ -1,4 +1,4 @@
-"""The pools of a `CorpusIndex`: pairs grouped by cluster, in one language, in two, or with several queries a passage."""
+"""The pools of a `CorpusIndex`: pairs grouped by cluster, in one language, in two, or with several queries per passage."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CorpusPairs:
         query_lang: the language of each query row, int64, shape (query rows,).
         query_rows: the query rows by item and language.
         passage_rows: the passage rows by item and language.
-        query_has: whether a query item has a row in a language that may be beside a passage, bool, shape (query items,
+        query_has: whether a query item has a row in a language. Always False for `text_only` languages. Bool, shape (query items,
             languages).
         hard_negatives: draws hard negatives, or None.
 
@@ -102,7 +102,7 @@ class CorpusPool(ClusterPool):
 
 
 class SamePool(CorpusPool):
-    """Pairs with both sides in one language: the same for all rows, or each row draws its own."""
+    """Pairs with both sides in one language. All rows have the same language, or each row draws its own."""
 
     def __init__(self, pairs: CorpusPairs, chosen: Ints, weights: Floats, lang: int | None) -> None:
         super().__init__(pairs, chosen, weights)
@@ -184,7 +184,7 @@ class RenderingsPool(CorpusPool):
     Args:
         pairs: all pairs of the corpus.
         chosen: the numbers of the pool's pairs, with queries in at least K languages, int64, sorted, shape (pool pairs,).
-        langs: the numbers of the languages that may be beside a passage, int64, shape (languages,).
+        langs: the numbers of the languages that are not `text_only`, int64, shape (languages,).
         weights: the weights of all languages, shape (all languages,).
         k: the number of languages drawn for each passage, by weight, without replacement. None: all `langs`.
 

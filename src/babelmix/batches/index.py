@@ -1,4 +1,4 @@
-"""An index over a corpus of any coverage."""
+"""An index over a corpus, which may lack languages or have several rows per item and language."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class CorpusIndex:
-    """An index over a corpus of any coverage: several rows per item and language, several passages per query.
+    """An index over any corpus. Items may lack languages or have several rows in one, and queries may have several passages.
 
-    A picture fits queries in all languages. So a monolingual batch of pictures has captions in one language, and a cross-lingual
-    batch has one caption a picture, each in a language of its own.
+    A picture fits queries in all languages. So a monolingual batch of pictures has captions in one language. A cross-lingual
+    batch has one caption per picture, and each row draws its language.
 
     Args:
         corpus: the training corpus.
@@ -39,8 +39,9 @@ class CorpusIndex:
         text_only: languages whose captions are never in a batch with pictures, only with other captions.
 
     Raises:
-        PlanError: a language is not in the corpus, all languages are in `text_only`, there is no training pair, queries are
-            pictures, or only some passages are pictures.
+        PlanError: a language is not in the corpus, there is no training pair, queries are pictures, only some passages are
+            pictures, `text_only` names all languages or the corpus has no pictures for it, or a corpus of pictures has hard
+            negatives.
 
     Example:
         >>> from babelmix.corpus import Corpus

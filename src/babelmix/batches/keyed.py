@@ -76,7 +76,7 @@ class Permutation:
 
     It is a generalised Feistel network (Black and Rogaway 2002) over a x b, the two nearest factors with a x b >= size. Values
     outside 0..size-1 go through the network again (cycle-walking), so that the map stays a bijection. Fewer than one value in
-    sqrt(size) is outside; in a network over bits it may be most values.
+    sqrt(size) is outside. In a network over bits, up to three quarters of the values may be outside.
 
     Args:
         size: the size of the domain, at least 1.

@@ -14,7 +14,7 @@ from babelmix.batches.pool import Drawn, Floats, Ints, PairIndex, Pool
 from babelmix.errors import PlanError
 
 BLOCK = 1000
-"""In so many consecutive steps every source has its exact share."""
+"""The number of steps of a block. The order of the sources is drawn for each block, with an exact share for each source."""
 
 
 class Mixture:
@@ -22,17 +22,17 @@ class Mixture:
 
     The strategy decides the kind and the language of a batch first, so alpha and the language weights do not depend on the
     sources. Then the source is drawn by weight from those that can fill such a batch: a source in one language is only in
-    monolingual batches. In every 1,000 steps the sources that compete for a kind of batch have their exact shares, in random
-    order. So the number of a source's earlier steps can be computed. The source goes through its clusters by that
-    number, each cluster once before any cluster twice, as if it were alone.
+    monolingual batches. Each block of 1,000 steps has its own random order of the sources. The shares of a block are exact if the
+    same sources can fill all of its batches; otherwise they hold on average. The number of a source's earlier steps can be
+    computed. A source draws its clusters by this number, so no cluster is drawn twice in one pass over the source.
 
-    Row numbers are those of the sources' tables put end to end, in the order given; `local` gives a source's own row numbers.
+    Row numbers are those of the sources' tables, concatenated in the order given. `local` gives a source's own row numbers.
 
     Args:
         sources: the indexes by name, at least one.
-        weights: a positive weight for every source, by name. None: from the sizes.
-        temperature: without weights, a source weighs its number of clusters to this power: 1 is by size, 0 gives all sources the
-            same weight.
+        weights: a positive weight for every source, by name. None: see `temperature`.
+        temperature: without `weights`, the weight of a source is its number of clusters ** temperature: 1 is by size, 0 gives all
+            sources the same weight.
 
     Raises:
         PlanError: there is no source, a weight is missing, has no source or is not positive, or the temperature is not 0
@@ -162,7 +162,7 @@ class _MixedPool(Pool):
         return None if place is None else self._mixture.sources[place]
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """See `Pool.draw`: the step's source draws the batch that it would draw alone at its own step."""
+        """See `Pool.draw`: the source of the step draws its batch, by the number of its own earlier steps."""
         able = self._able(size)
         number, own_step = turn_of(self._mixture.weights[able], seed, step)
         name, pool = self._mixture.sources[able[number]], self._pools[able[number]]
@@ -189,7 +189,7 @@ def quotas(weights: Floats) -> Ints:
     exact = weights / weights.sum() * length
     quota: Ints = np.maximum(np.floor(exact).astype(np.int64), 1)
     while quota.sum() != length:
-        # Rounding down leaves steps to give away. Raising a tiny weight to one step takes steps from other sources.
+        # Rounding down gives out too few steps, so some are added. Raising tiny weights to one step may give out too many.
         missing = exact - quota
         if quota.sum() < length:
             quota[np.argmax(missing)] += 1

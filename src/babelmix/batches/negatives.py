@@ -12,7 +12,7 @@ from babelmix.batches.keyed import derive_key, integers, uniforms
 from babelmix.batches.pool import Floats, Ints
 
 _TRIES = 64
-"""Tries to find a random passage for a row without a usable negative of its own."""
+"""How often to draw a random passage for a row without a usable negative of its own."""
 
 
 class RowsByLanguage:
@@ -44,8 +44,8 @@ class HardNegatives:
     """Draws a hard negative for each row of a batch.
 
     A negative is never from a cluster that is in the batch: it could be the right answer of another row. A row gets a random
-    passage in the language of its answer if it has no negatives, or if none of them is usable. If the batch already holds all
-    passages of that language, the row gets the negative of another row. In the loss, every query sees the negatives of all rows.
+    passage in the language of its answer if it has no negatives, or if none of them is usable. If no such passage is found, the
+    row gets the negative of another row. In the loss, every query sees the negatives of all rows.
 
     Args:
         query_item: the item of each query row, int64, shape (query rows,).
@@ -74,7 +74,7 @@ class HardNegatives:
         self._first = np.cumsum(self._count) - self._count
 
     def draw(self, query_rows: Ints, passage_rows: Ints, key: int) -> Ints | None:
-        """Draw a passage row for each row, int64, shape (batch,); None if no row has a negative. Pure in the key.
+        """Draw a passage row for each row, int64, shape (batch,). None if no negative was found for any row. Pure in the key.
 
         Args:
             query_rows: the query rows of the batch, int64, shape (batch,).

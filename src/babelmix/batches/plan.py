@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class BatchPlan:
     """`plan[step] -> Batch`: deterministic in (seed, step), in any order, without state.
 
-    The plan permutes the clusters of a pool (see `pool`) by a key. Step s takes the window number s of the permutation, modulo
-    the number of whole windows. Every turn through the pool has another permutation. On fully parallel data all pools have the
-    same clusters, so every strategy sees the same items at the same step, and each item once a turn.
+    The plan permutes the clusters of a pool (see `pool`) by a key. Step s takes window s of the permutation, modulo the number of
+    whole windows. Each pass over the pool has another permutation. No cluster is drawn twice in a pass. On fully parallel data all
+    pools have the same clusters. So all strategies that draw equally many items per batch see the same items at the same step.
 
     Args:
         data: the training corpus, or an index to draw from.

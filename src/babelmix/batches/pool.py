@@ -1,4 +1,4 @@
-"""What a plan needs of an index: pools of clusters, and pairs drawn from a pool.
+"""The interface between a plan and an index: pools of clusters, and pairs drawn from a pool.
 
 A *cluster* joins items that must not be in one batch together: items with a common qrel or a common text. A batch draws distinct
 clusters of one pool. So neither a translation nor a copy of a row's positive is ever one of the row's negatives.
@@ -63,7 +63,7 @@ class ClusterPool(Pool):
     """Clusters of one index; the length of the pool is their number."""
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
-        """See `Pool.draw`: the step's window in the permutation of this turn through the clusters."""
+        """See `Pool.draw`: the step's window in the permutation of the current pass over the clusters."""
         turn, window = divmod(step, len(self) // size)
         shuffled = permutation(len(self), derive_key(seed, "classes", turn))
         clusters = shuffled(np.arange(window * size, (window + 1) * size))

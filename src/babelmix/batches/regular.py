@@ -22,16 +22,16 @@ IntArray = npt.NDArray[np.integer]
 class RegularIndex:
     """An index over fully parallel data: every pair exists in every language.
 
-    Row `lang * pairs + pair` is pair number `pair` in language number `lang`, on both sides. That is one file per language, put
-    end to end. If you have a column or a file per language, `locate` gives the pair and the language of a row.
+    Row `lang * pairs + pair` is pair number `pair` in language number `lang`, on both sides, as in one file per language,
+    concatenated. If you have a column or a file per language, `locate` gives the pair and the language of a row.
 
     The index needs no memory per pair, so 40 million pairs cost as much as 40. If several pairs share a query or a passage (the
     40 million pairs of mMARCO share half a million queries), give the items: then no batch has two pairs of one query item or of
     one passage item. A pair that clashes with an earlier pair of its batch is replaced by a random pair. The replacement is pure
-    in (seed, step) too, but such pairs are seen out of turn.
+    in (seed, step) too, but a pair may then be drawn more than once in a pass over the pairs.
 
-    Unlike `CorpusIndex`, this index does not know which other passages are relevant to a query. If a passage answers two queries
-    and is listed with both, it can be in a batch as a false negative of the second query.
+    Unlike `CorpusIndex`, this index does not know which other passages are relevant to a query. Suppose a passage p answers the
+    queries q1 and q2. Then a batch may have the pair (q1, p) and another pair of q2, and p is a false negative of q2.
 
     Args:
         pairs: the number of pairs.

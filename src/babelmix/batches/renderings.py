@@ -1,4 +1,4 @@
-"""Other renderings: for a row, a row of the same item in another language."""
+"""Other renderings (translations): for each row, draw a row of the same item in another language."""
 
 from __future__ import annotations
 

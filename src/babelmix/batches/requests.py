@@ -1,4 +1,4 @@
-"""The two records between a plan and its strategy: the facts that the plan gives, and the request that the strategy returns."""
+"""The records that a plan and its strategy exchange: the plan gives `PlanFacts`, the strategy returns a `DrawRequest`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DrawRequest:
             - `renderings`: each passage has queries in K languages.
             - `paired`: a picture has two captions in different languages.
             - `translations`: two captions of one picture in different languages, without the picture.
-        what: what the batches are, for the message if the pool is too small: `monolingual batches`.
+        what: a name for the batches in error messages, such as `monolingual batches`.
         lang: for the pool `same`, the language of all rows. None: each row draws its own.
         query_langs: for the pool `different`, the languages that queries may be in. None: all.
         passage_langs: for the pool `different`, the languages that passages may be in. None: all.
@@ -70,13 +70,13 @@ class DrawRequest:
 
 @dataclass(frozen=True, eq=False)
 class PlanFacts:
-    """What a strategy may know of its plan.
+    """The facts about a plan that its strategy may use.
 
     Args:
         index: the index that the plan draws from.
         batch_size: rows of the global batch, over all ranks.
         seed: the seed of the plan.
-        language_temperature: languages weigh their size to this power.
+        language_temperature: the weight of a language is its size ** language_temperature.
         world_size: the number of ranks that share a batch.
         steps: the number of steps of the whole run, or None if it is not known.
 
@@ -114,7 +114,7 @@ class PlanFacts:
 
     @cached_property
     def max_renderings(self) -> int | None:
-        """The most languages that the queries of one item can be in; None if the index does not know them."""
+        """The most languages that the queries of one item can be in; None if the index is not a `CaptionIndex`."""
         return self.index.max_renderings if isinstance(self.index, CaptionIndex) else None
 
     def chance(self, step: int, purpose: str) -> float:
@@ -129,7 +129,7 @@ class PlanFacts:
         return chosen[self._draws[chosen].one(self.chance(step, "language"))]
 
     def clusters_per_batch(self, texts: int) -> int:
-        """The number of clusters that fill a batch if each has so many texts: at least two, and a multiple of the ranks."""
+        """The number of clusters of a batch if each cluster has `texts` texts: at least two, and a multiple of the ranks."""
         # A batch of one cluster has no negatives.
         least = 2 if self.world_size == 1 else 1
         return max(self.batch_size // (texts * self.world_size), least) * self.world_size

@@ -1,4 +1,4 @@
-"""An index over a table whose rows are ready pairs."""
+"""An index over a table in which each row is a pair of a query and a passage."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from babelmix.errors import PlanError
 
 
 class RowIndex:
-    """An index over a table whose rows are ready pairs, with a language on each side.
+    """An index over a table in which each row is a pair of a query and a passage, each with a language.
 
-    This is the data set of a stock sentence-transformers trainer. A batch has the same row numbers on both sides.
+    Use it for the data set of a `SentenceTransformerTrainer`. A batch has the same row numbers on both sides.
 
     Args:
         item: the item of each row. Rows of one item are translations of each other.
@@ -128,7 +128,7 @@ class _RowPool(ClusterPool):
         return len(self._first)
 
     def pick(self, clusters: Ints, key: int) -> tuple[Ints, Ints]:
-        """See `ClusterPool.pick`. A row is drawn by the weight of its language, or by the product of its two weights."""
+        """See `ClusterPool.pick`. A row is drawn by its weight; see `PairIndex.same` and `PairIndex.different`."""
         first, last = self._first[clusters], self._last[clusters]
         # The edges of cluster c lie between c and c + 1.
         found = np.searchsorted(self._edges, clusters + uniforms(key, len(clusters)), side="right")

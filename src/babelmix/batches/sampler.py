@@ -1,4 +1,4 @@
-"""A plan as the batch sampler of a PyTorch `DataLoader` or of a stock `SentenceTransformerTrainer`."""
+"""A plan as the batch sampler of a PyTorch `DataLoader` or of a `SentenceTransformerTrainer`."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ COLUMNS = ("item", "query_lang", "passage_lang")
 class PlanBatchSampler(DefaultBatchSampler):
     """Yields the batches of a plan as lists of row numbers of a data set. Each row is a pair with its languages.
 
-    With several ranks, every global batch is cut into consecutive batches, one a rank. Accelerate gives consecutive batches to
-    consecutive ranks. So at each step all ranks have parts of one global batch, of one kind and one language.
+    With several ranks, every global batch is cut into consecutive batches, one per rank. Accelerate gives consecutive batches to
+    consecutive ranks. So at each step all ranks have parts of the same global batch.
 
     Args:
         plan: a plan over a `RowIndex`, or over a `Mixture` of them. Its batch size is the global one.
         steps: the number of global batches of an epoch.
         first: the step to start with.
-        rows: the row number in the data set of each row of the index, int64, shape (rows,). None: they are the same.
+        rows: for each row of the index, its row number in the data set, int64, shape (rows,). None: the numbers are the same.
 
     Raises:
-        PlanError: the plan draws from an index whose rows are not ready pairs.
+        PlanError: the plan draws from another kind of index.
 
     Example:
         >>> from babelmix.batches import BatchPlan, RowIndex
@@ -72,7 +72,7 @@ class PlanBatchSampler(DefaultBatchSampler):
         return self.steps * self.plan.world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Continue with the steps of another epoch."""
+        """Set the epoch. The next iteration yields the steps of this epoch."""
         self.epoch = epoch
 
 
@@ -99,7 +99,7 @@ def source_index(dataset: Dataset, weights: Mapping[str, float]) -> tuple[Mixtur
     """Index each source of a data set that has a column `source`.
 
     Returns:
-        The mixture, and the row number in the data set of each row of the mixture, int64, shape (rows,).
+        The mixture, and for each row of the mixture its row number in the data set, int64, shape (rows,).
 
     Raises:
         PlanError: a column is missing, or the weights do not fit the sources in the column.

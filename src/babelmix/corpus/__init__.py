@@ -1,4 +1,4 @@
-"""The data model with languages, its readers and its splits."""
+"""The data model (queries, passages and qrels in many languages), its readers and its splits."""
 
 from __future__ import annotations
 

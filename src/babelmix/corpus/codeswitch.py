@@ -58,7 +58,7 @@ def code_switched(
 
     Returns:
         The corpus with the new texts. `meta["code_switching"]` has the settings, the lexicons with their fingerprints and the
-        counts of texts and words. `meta["machine_made"]` includes the target languages.
+        counts of texts and words. `meta["machine_made"]` includes the languages of the new texts.
 
     Raises:
         ConfigError: the lexicons have several source languages or the same target language, the mode or side is unknown, or the

@@ -37,7 +37,7 @@ def check_copies(copies: str) -> Copies:
 
 
 _counted: WeakKeyDictionary[Corpus, dict[str, int]] = WeakKeyDictionary()
-"""The counts of each corpus, which are needed when it is opened and in each audit."""
+"""A cache of the counts of each corpus: they are used when the corpus is opened and in each audit."""
 
 
 def rows_of_pairs(corpus: Corpus, name: str) -> pl.DataFrame:
@@ -93,7 +93,7 @@ def _count(corpus: Corpus) -> dict[str, int]:
         _joined(corpus, name, repeated).select("query", "passage").join(repeated, on="passage")
         for name in ("qrels", "excluded")
     ]
-    # The named passages, relevant or excluded, of each relevant content. An excluded passage may have another content.
+    # The passages that qrels or `excluded` list, by query and content. The join drops excluded passages with other contents.
     named = pl.concat(frame.select("query", "passage", "content") for frame in known)
     named = named.join(right, on=["query", "content"], how="semi")
     size = repeated.group_by("content").agg(pl.len().cast(pl.Int64).alias("size"))
@@ -104,7 +104,7 @@ def _count(corpus: Corpus) -> dict[str, int]:
         .with_columns((pl.col("size") - pl.col("named").fill_null(0)).alias("copies"))
         .filter(pl.col("copies") > 0)
     )
-    # A passage is a copy for some query unless it is named for every query with this content.
+    # A passage is a copy for at least one query, unless qrels or `excluded` list it for every query with this right content.
     asked = right.group_by("content").agg(pl.len().cast(pl.Int64).alias("asked"))
     names = named.group_by("passage").agg(pl.len().cast(pl.Int64).alias("named"))
     passages = (

@@ -1,4 +1,4 @@
-"""Find files by name, although the name may be spelled in another way.
+"""Find files by name, even if the name is spelled differently on the disk.
 
 macOS writes names in decomposed Unicode (NFD), and most other sources in composed Unicode (NFC). A downloaded page may contain
 `Caf%C3%A9.jpg`, Windows writes backslashes, and cameras write `.JPG`. A search first tries the name as it is. Then it compares
@@ -88,7 +88,7 @@ class FileNames:
     def _matching(self, place: Path, parts: tuple[str, ...], *, any_case: bool = False) -> Iterator[Path]:
         """The files whose path relative to `place` is a spelling of `parts`."""
         for count in range(1, len(parts) + 1):
-            # A file name may contain a slash: an encoded one, or a backslash on Linux.
+            # The key of one file name may contain a slash: from `%2F`, or from a backslash on Linux.
             wanted = name_key("/".join(parts[:count]))
             for key, names in self._listing(place).items():
                 if key == wanted or (any_case and key.casefold() == wanted.casefold()):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def to_datasets(corpus: Corpus) -> DatasetDict:
     """Convert a corpus to a Hugging Face `DatasetDict` with one split for each table.
 
-    The data are shared, not copied. Pictures have the feature `Image`. The name and `meta` are lost.
+    The Arrow tables are shared, not copied, but picture files are read into memory. Pictures have the feature `Image`. The name
+    and `meta` are lost.
 
     Args:
         corpus: the corpus.

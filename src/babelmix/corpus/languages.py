@@ -37,7 +37,7 @@ def is_language_tag(tag: str) -> bool:
         [True, True, False, False]
 
     """
-    import langcodes  # its tables take a tenth of a second
+    import langcodes  # loading its tables takes a tenth of a second
 
     # langcodes also accepts `en_US` and `EN`, but a corpus has one spelling of each tag.
     return langcodes.tag_is_valid(tag) and tag == langcodes.Language.get(tag, normalize=False).to_tag()
@@ -47,8 +47,9 @@ def is_language_tag(tag: str) -> bool:
 def canonical_language(tag: str) -> str:
     """The tag that CLDR prefers for a language. Scripts, regions and variants are kept.
 
-    These are replaced: deprecated tags (`iw`), three letters if there are two (`eng`, `ger`), deprecated regions (`en-UK`),
-    extended languages (`ar-arz`), and the language that a macrolanguage usually means (`cmn` becomes `zh`, `arb` becomes `ar`).
+    These are replaced: deprecated tags (`iw`), three-letter codes of languages that have a two-letter code (`eng`, `ger`),
+    deprecated regions (`en-UK`), extended languages (`ar-arz`), and the main language of a macrolanguage (`cmn` becomes `zh`,
+    `arb` becomes `ar`).
     Other members of a macrolanguage are kept (`yue`, `arz`), and so are `no`, `nb` and `nn`.
 
     Args:
@@ -75,7 +76,7 @@ def canonical_language(tag: str) -> str:
         # RFC 5646, section 4.5: an extended language becomes the primary language with the same subtag.
         rest = {name: part for name, part in found.to_dict().items() if name not in ("language", "extlangs")}
         primary = langcodes.Language.make(**{"language": extended[0], **rest}).to_tag()
-        # The tag stays if the registry has no such language. A language that it has may have an alias.
+        # Keep the tag if the registry has no such primary language. `Language.get` also resolves an alias of it.
         found = langcodes.Language.get(primary) if langcodes.tag_is_valid(primary) else found
     return (found if found.language in _KEPT else found.prefer_macrolanguage()).to_tag()
 
@@ -92,7 +93,7 @@ def check_language_tags(
         ranges: whether `*` is allowed.
 
     Raises:
-        CorpusError: a tag is unknown (or `error`). The message names it and may suggest another.
+        CorpusError: a tag is unknown. The message names it and may suggest another. `error` replaces the class.
 
     """
     for tag in tags:
@@ -115,7 +116,7 @@ def check_distinct(tags: Iterable[str], where: str, error: Callable[[str], Excep
     """Raise if two tags mean the same language, for example two columns of a table.
 
     Raises:
-        CorpusError: two tags do (or `error`).
+        CorpusError: two tags mean the same language. `error` replaces the class.
 
     """
     seen: dict[str, str] = {}
@@ -135,15 +136,15 @@ def match_languages(
     Args:
         wanted: one range or several: language tags, or `*`.
         langs: the languages to select from.
-        where: the name of what has these languages, for messages.
+        where: the name of the corpus or file that has these languages, for messages.
         error: the class of the error.
 
     Returns:
         Tags of `langs`, without repeats: in the order of the ranges, and for each range in the order of `langs`.
 
     Raises:
-        CorpusError: a range matches no language, or the list of ranges is empty (or `error`). The message lists the languages and
-            may suggest one.
+        CorpusError: a range matches no language, or the list of ranges is empty. The message lists the languages and may suggest
+            one. `error` replaces the class.
 
     Source:
         RFC 4647, section 3.3.1, basic filtering.
@@ -181,7 +182,8 @@ def find_language(wanted: str, langs: Sequence[str]) -> str | None:
         langs: the languages to search.
 
     Returns:
-        The tag of `langs` that means the same language; if there is none, the only tag in the range of `wanted`; else None.
+        The tag of `langs` that means the same language. If there is none, the only tag in the range of `wanted`. None if no tag
+        or several tags fit.
 
     Example:
         >>> find_language("en", ["de", "en-US"])
@@ -217,7 +219,7 @@ def _primary(tag: str) -> str:
 
 
 def _intentions(tag: str) -> list[str]:
-    """The registered tag that a text such as `en_US`, `EN` or `jp` probably means."""
+    """A list with the registered tag that a text such as `en_US`, `EN` or `jp` probably means, or an empty list."""
     import langcodes
     from langcodes.data_dicts import LIKELY_SUBTAGS
 

@@ -157,7 +157,7 @@ def _read_dictd(file: Path, source: str, target: str) -> Lexicon:
         if not translation:
             skipped += 1
             continue
-        # Of several articles the longest explains the most common sense. The others may explain phrases.
+        # If a word has several articles, the longest one usually explains the most common sense. The others may explain phrases.
         worth = articles.count(b"\n", start, start + size), count
         if worth > best.get(word, (-1, -1)):
             words[word], best[word] = translation, worth
@@ -195,10 +195,10 @@ def _translation(article: bytes, headword: str, file: Path, start: int) -> tuple
     """The first translation of one to three words in an article, and the number of translations.
 
     The first line of an article is the headword with its pronunciation. The next line with text has the translations of the first
-    sense. Returns None if the headword is another one, or no translation is short enough.
+    sense. Returns (None, 0) if the headword is another one, or no translation is short enough.
     """
     try:
-        # The decoder leaves out a character that the limit has cut.
+        # The incremental decoder drops a last character that the limit `_READ` has cut.
         first, _, rest = codecs.getincrementaldecoder("utf-8")().decode(article).partition("\n")
     except UnicodeDecodeError as error:
         raise ReaderError(f"the article at byte {start} is not UTF-8 ({error.reason})", file=file) from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Source = str | Path | Corpus | pl.DataFrame | Sequence[Mapping[str, Any]]
 
 PARTS = {"train": 0.8, "test": 0.2}
-"""The parts of a corpus that has none of its own, and the share of the groups that each one gets."""
+"""The parts into which a corpus is split if its reader has no parts, and the share of the groups in each part."""
 
 
 def load_corpus(
@@ -30,15 +30,15 @@ def load_corpus(
     Args:
         source: one of:
 
-            - What `open_corpus` takes: a path, a reader's name, or `"xquad-r=path"`.
+            - A string as for `open_corpus`: a path, a reader's name, or `"xquad-r=path"`.
             - A `Path` to a file or folder.
             - A polars `DataFrame` (or another Arrow table), or a list of dicts. The columns are those of the reader `table`:
               `query_en`, `passage_de`, ... (one row for each item), or `item`, `lang`, `query`, `passage` (one row for each
               text).
             - A `Corpus`.
         langs: keep only these languages; `"en"` also keeps en-US and en-GB. By default all.
-        part: `"all"`, `"train"` or `"test"`. A source with parts of its own gives that part. Any other source is split by
-            group into 80 % for training and 20 % for testing, always in the same way.
+        part: `"all"`, `"train"` or `"test"`. A reader with the option `part` reads that part. Any other source is split by group
+            into 80 % for training and 20 % for testing, always in the same way.
         options: options of the reader, such as `check=False`.
 
     Returns:
@@ -64,7 +64,7 @@ def load_corpus(
         corpus, rest = open_corpus(source, part=part, **options), "all"
     else:
         corpus, rest = _opened(source, options), part
-    # The split comes first: which groups are connected may depend on the languages.
+    # Split before languages are selected: the languages may change which groups are connected.
     found = corpus if rest == "all" else split(corpus, PARTS)[rest]
     if wanted is not None:
         found = found.only_langs(wanted)

@@ -46,7 +46,7 @@ class Corpus:
 
     An *item* is a meaning. Each row is a text (or a picture) in one language, and all rows of an item are translations of each
     other. An item may have several rows in one language, and may lack languages. Relevance is between items: a relevant passage
-    is relevant in every language that it has. A *group* holds what must not be separated, such as all passages of one page:
+    is relevant in every language that it has. A *group* holds items that must stay together, such as all passages of one page:
     `split` never divides a group.
 
     Use `Corpus.from_rows` to make a corpus from dicts, and `load_corpus` to read one from a file.
@@ -314,13 +314,13 @@ class Corpus:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        # Empty optional tables leave no trace, so that fingerprints of older versions stay valid.
+        # Empty optional tables are not hashed, so that fingerprints of older versions stay valid.
         others = [table for table in (getattr(self, name) for name in OPTIONAL) if table.num_rows]
         if self.excluded.num_rows:
             digest.update(b"\x1dexcluded\x1d")  # distinguishes excluded pairs from negatives
         for table in (self.queries, self.passages, self.qrels, *others):
             for column in table.column_names:
-                # The digest stands for the picture.
+                # The column `digest` is hashed instead of the picture.
                 if (column == GRADE and not self.is_graded) or column == "image":
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())

@@ -55,7 +55,7 @@ def open_path(path: str | Path, **options: Any) -> Corpus:
     """As `open_corpus`, but `path` is always a file or a folder, whatever its name.
 
     Raises:
-        ReaderError: there is no such file or folder, it is malformed, or an option is given.
+        ReaderError: there is no such file or folder, it is malformed, or its format has no such option.
 
     """
     return with_copies(_open_path(str(path), options))

@@ -199,7 +199,7 @@ def table_of_qrels(pairs: Iterable[tuple[str, str] | tuple[str, str, int]]) -> p
     """A table of qrels from tuples `(query_item, passage_item)` or `(query_item, passage_item, grade)`.
 
     Raises:
-        CorpusError: one of them is something else.
+        CorpusError: an element is not such a tuple, or has values of other types.
 
     """
     listed = list(pairs)

@@ -18,8 +18,8 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
     """Split a corpus into parts by group.
 
     Groups that a qrel connects stay together. A hash of the seed and of the first name among the connected groups decides the
-    part. So a group stays in its part when new groups are added to the corpus, and two readings of one source are split alike.
-    The shares are met on average, not exactly.
+    part. So a group stays in its part when groups are added that no qrel connects with it, and two readings of one source are
+    split alike. The shares are met on average, not exactly.
 
     Args:
         corpus: the corpus.

@@ -1,4 +1,4 @@
-"""Batch strategies: what each batch of a plan is made of."""
+"""Batch strategies: they decide in which languages each batch of a plan is."""
 
 from __future__ import annotations
 

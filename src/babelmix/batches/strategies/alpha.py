@@ -41,7 +41,7 @@ class Alpha:
                 raise PlanError(f"alpha is a probability between 0 and 1, not {value}")
         if self.at is not None and not 0 < self.at < 1:
             raise PlanError(f"alpha changes at a share of the run between 0 and 1, not at {self.at}")
-        # Equal schedules are equal objects: a constant does not jump, and there is one zero.
+        # Equal schedules must compare and print as equal: a constant has no jump, and -0.0 becomes 0.0.
         object.__setattr__(self, "at", None if self.start == self.end else self.at)
         object.__setattr__(self, "start", self.start + 0.0)
         object.__setattr__(self, "end", self.end + 0.0)
@@ -52,7 +52,7 @@ class Alpha:
         return self.start == self.end
 
     def of(self, step: int, steps: int) -> float:
-        """Alpha at a step (from 0) of a run with so many steps."""
+        """Alpha at a step (from 0) of a run of `steps` steps."""
         if self.at is not None:
             return self.start if step < round(self.at * steps) else self.end
         if step >= steps - 1:
@@ -65,7 +65,7 @@ class Alpha:
 
 
 def _shortest(value: float) -> str:
-    """The shortest text that reads as the value again."""
+    """A short text that `float` converts back to exactly this value."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 

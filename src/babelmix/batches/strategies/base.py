@@ -1,4 +1,4 @@
-"""What a batch strategy is."""
+"""The base class of batch strategies."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from babelmix.errors import ConfigError
 
 
 class Strategy(ABC):
-    """Decides what each batch of a plan is made of.
+    """Decides in which languages each batch of a plan is.
 
-    A strategy draws nothing itself. It says by a `DrawRequest` what it needs, and the plan draws that. Make a strategy a frozen
-    dataclass, so that equal arguments make equal strategies.
+    A strategy draws no rows itself. It returns a `DrawRequest` for each step, and the plan draws the rows. Make a strategy a
+    frozen dataclass, so that equal arguments make equal strategies.
     """
 
     name: ClassVar[str]
 
     alpha: Alpha | None = None
-    """The probability of a monolingual batch, for strategies that are known by it; else None."""
+    """The probability of a monolingual batch, as in `mono`, `cross` and `hybrid`. None for strategies without an alpha."""
 
     @classmethod
     def parse(cls, arguments: str | None) -> Self:
@@ -43,13 +43,13 @@ class Strategy(ABC):
         """Every request that `request` may return, so that the plan can check its pools before the first step.
 
         Raises:
-            PlanError: the index cannot have the batches at all.
+            PlanError: the index cannot provide such batches at all.
 
         """
 
     @abstractmethod
     def request(self, facts: PlanFacts, step: int) -> DrawRequest:
-        """What a step needs; pure in (`facts.seed`, step), so draw chance from `facts.chance` only."""
+        """The request of a step: a pure function of (`facts.seed`, step). Use no random numbers but those of `facts.chance`."""
 
     @property
     def several_queries(self) -> bool:
@@ -62,7 +62,7 @@ class Strategy(ABC):
         return False
 
     def __str__(self) -> str:
-        """The one spelling that all equal strategies have."""
+        """The canonical spelling. It is the same for all equal strategies."""
         return self.name
 
 

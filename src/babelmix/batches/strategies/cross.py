@@ -1,4 +1,4 @@
-"""`cross`: each row its own ordered pair of different languages (X-Y of arXiv 2408.10536 and LAReQA)."""
+"""`cross`: each row draws its own ordered pair of two different languages (X-Y of arXiv 2408.10536 and LAReQA)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REQUEST = DrawRequest("cross", "different", "cross-lingual batches")
 
 @dataclass(frozen=True)
 class Cross(Strategy):
-    """Query and passage of a row are in different languages. Each row draws its own pair from those that its item has."""
+    """Query and passage of a row are in different languages. Each row draws a pair of languages that its items have."""
 
     name: ClassVar[str] = "cross"
     alpha = Alpha(0.0, 0.0)

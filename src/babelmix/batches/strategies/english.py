@@ -35,7 +35,7 @@ def _englishes(facts: PlanFacts) -> list[str]:
     found = [lang for lang in facts.langs if in_range(lang, "en")]
     if not found:
         raise PlanError(f"the corpus has no English; its languages are {', '.join(facts.langs)}")
-    # An English without pairs is left out if another English has some, as in `mono`.
+    # A variety of English without same-language pairs is left out if another variety has some, as in `mono`.
     return [lang for lang in found if lang in facts.mono_langs] or found
 
 

@@ -28,7 +28,7 @@ class Hybrid(Strategy):
     Args:
         alpha: 0 is `cross`, 1 is `mono`. The paper found 0.5 best, and 0.4 to 0.6 about as good. An `Alpha` may change over the
             run; then the plan must know its steps.
-        cross: the strategy of the other batches, by default `Cross`. For pictures also `Paired` or `TextText`.
+        cross: the strategy of the other batches: `Cross` (default) or `OneToK`. For pictures also `Paired` or `TextText`.
 
     Raises:
         PlanError: alpha is not between 0 and 1.

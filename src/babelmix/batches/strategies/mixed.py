@@ -1,4 +1,4 @@
-"""`mixed`: each row its own language, the same on both sides (LAReQA's X-X, the known-bad baseline)."""
+"""`mixed`: each row draws its own language, the same for query and passage (LAReQA's X-X, a baseline with language bias)."""
 
 from __future__ import annotations
 

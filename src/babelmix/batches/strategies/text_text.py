@@ -39,7 +39,7 @@ def _request(size: int) -> DrawRequest:
 
 @dataclass(frozen=True)
 class WithTextText(Strategy):
-    """Another strategy in which a share of the steps is `text_text`.
+    """Another strategy, with a random share of its steps replaced by `text_text`.
 
     Args:
         other: the strategy of the other steps.

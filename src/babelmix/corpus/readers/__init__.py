@@ -14,7 +14,7 @@ from babelmix._registry import Lazy, Registry
 from babelmix.corpus.model import Corpus
 
 REQUIRED, OPTIONAL, NEVER = PATHS = ("required", "optional", "never")
-"""What `Reader.takes_path` may be."""
+"""The values of `Reader.takes_path`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Reader:
 
 
 class _Readers(Registry[Reader]):
-    """The registry of readers, which may still be assigned to."""
+    """The registry of readers. `READERS[name] = reader` still works, with a warning."""
 
     def __setitem__(self, name: str, reader: Reader) -> None:
         warnings.warn(

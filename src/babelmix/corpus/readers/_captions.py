@@ -71,7 +71,7 @@ class ColumnPictures(Mapping[str, Source]):
         self._size = 0
 
     def add(self, ids: Sequence[str], column: pa.ChunkedArray) -> None:
-        """Add the pictures of a column with the feature `datasets.Image`, except those whose ids are known."""
+        """Add the pictures of a column with the feature `datasets.Image`. Ids that were added before are skipped."""
         first: dict[str, int] = {}
         for row, name in enumerate(ids):
             first.setdefault(name, row)
@@ -134,10 +134,11 @@ def corpus_of_captions(
         pictures: the picture of each image id.
         name: the name of the corpus.
         file: the name of the source in errors.
-        keep: `all` captions, the `first` of each picture and language, or the number of captions of each, as digits.
+        keep: `all` captions, the `first` of each picture and language, or a number as text: the most captions to keep of each
+            picture and language.
         meta: facts about the source.
-        protocol: choices that change the meaning of results.
-        left_out: the counts of what the reader itself left out.
+        protocol: options of the reader that change results, for `meta["protocol"]`.
+        left_out: the reader's own counts of left-out rows.
 
     Returns:
         A corpus whose items are image ids. `meta["provenance"]` counts the origins of the captions of each language.

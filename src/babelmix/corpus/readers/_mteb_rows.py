@@ -231,7 +231,7 @@ def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, 
 def _groups(
     queries: Sequence[str], passages: Sequence[str], pairs: Iterable[tuple[str, str]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The group of each query item and each passage item: all items that qrels connect, named by a passage if there is one."""
+    """The group of each query item and each passage item: the items that qrels connect, named by one of their passages if any."""
     sets = NamedSets([*(("passage", passage) for passage in passages), *(("query", query) for query in queries)])
     for query, passage in pairs:
         sets.merge(("passage", passage), ("query", query))

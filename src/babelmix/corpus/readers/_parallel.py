@@ -25,12 +25,12 @@ def corpus_from_pairs(
 ) -> Corpus:
     """Build a corpus in which each text occurs once per side and language.
 
-    These are left out: translations that are identical to the source text, pairs whose source query or passage occurred in an
-    earlier pair, and texts that occurred earlier in the same language. Two items with the same text would be false negatives of
-    each other, and a leak between the parts of a split if they are in two groups.
+    These are left out: translations that are identical to the source text, pairs whose source query or passage is missing or
+    occurred in an earlier pair, and texts that occurred earlier in the same language. Two items with the same text would be false
+    negatives of each other, and a leak between the parts of a split if they are in two groups.
 
     Args:
-        pairs: the pairs. The first one with a text keeps it.
+        pairs: the pairs. If several pairs have the same text, the first pair keeps it.
         name: the name of the corpus.
         source_lang: the language from which the others were translated.
         meta: facts about the source. `left_out` is added: the counts of what was left out.

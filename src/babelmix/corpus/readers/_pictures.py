@@ -29,7 +29,7 @@ class Folder:
 
     Args:
         path: the folder.
-        what: what the folder should contain. Ends the message of an error.
+        what: the expected content of the folder, as the last words of an error message.
 
     Raises:
         ReaderError: there is no such folder.

@@ -126,7 +126,7 @@ def json_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str
             # The standard library does not say which name occurs twice.
             names = Counter(name for name, _ in json.loads(line, object_pairs_hook=list))
             raise ReaderError("occurs twice in the record", file=file, row=number, field=names.most_common(1)[0][0])
-        # The line is valid Unicode, and JSON allows no raw control characters. So only escapes can write these.
+        # Only `\u` escapes can write a lone surrogate or a NUL: the line is valid Unicode, and JSON allows no raw NUL.
         if "\\u" in line:
             for name, value in record.items():
                 for text in (name, value):

@@ -45,7 +45,7 @@ def source_folder(path: str, patterns: Sequence[str], what: str) -> Path:
     Args:
         path: a folder, or the name of a Hugging Face data set.
         patterns: the files to download, such as `*.json`.
-        what: what the folder should contain. Ends the message of an error.
+        what: the expected content of the folder, as the last words of an error message.
 
     Raises:
         ReaderError: there is no such folder, or the hub does not provide the data set.

@@ -83,7 +83,7 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about cells that may mean something else."""
+        """Warnings for the user: TSV cells in double quotes, which may have been meant as CSV quoting."""
         if not self.in_quotes:
             return []
         return [

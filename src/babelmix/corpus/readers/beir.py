@@ -104,7 +104,7 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
 
 
 def _inner_folders(folder: Path) -> list[str]:
-    """The names of the BEIR folders inside a folder that is none itself, such as CQADupStack's."""
+    """The names of the BEIR folders inside a folder that is not a BEIR folder itself, such as CQADupStack's."""
     if is_beir_folder(folder) or not folder.is_dir():
         return []
     return sorted(inner.name for inner in folder.iterdir() if is_beir_folder(inner))

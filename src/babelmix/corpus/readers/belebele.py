@@ -56,8 +56,8 @@ def read(path: str, *, langs: str | Sequence[str] | None = None) -> Corpus:
 def flores_tag(code: str) -> str | None:
     """The usual BCP 47 tag of a FLORES-200 code, or None if the text is no such code.
 
-    The main language of a group gets the tag of the group (`arb` becomes `ar`); dialects keep theirs. The usual script of a
-    language is left out.
+    The main language of a macrolanguage gets the tag of the macrolanguage (`arb` becomes `ar`). Other members keep theirs.
+    The usual script of a language is left out.
 
     Example:
         >>> [flores_tag(code) for code in ("eng_Latn", "zho_Hans", "zho_Hant", "arb_Arab", "arb_Latn", "ary_Arab")]

@@ -163,8 +163,8 @@ def parse(
 ) -> Corpus:
     """Make a corpus of data that mteb loaded (a pure function).
 
-    `meta["left_out"]` counts passages without a text, and qrels to missing passages. Queries and passages that qrels connect are
-    one group.
+    `meta["left_out"]` counts queries and passages without a text, and judgements of missing queries or passages. Queries and
+    passages that qrels connect are one group.
 
     Args:
         data: for each subset, mteb's `corpus` and `queries` (columns `id`, `text`, and optionally `title` and `instruction`) and
