@@ -22,7 +22,7 @@ def keeping(what: str) -> Iterator[None]:
     """Ignore an error of a block that writes to the cache. Print one line about it, once.
 
     Args:
-        what: the plural noun of what is written, for the line.
+        what: a plural noun for the line, such as `corpora`.
 
     """
     try:
@@ -44,7 +44,7 @@ def remove_if_damaged(what: str, folder: Path) -> None:
     """Remove a folder of the cache if a file in it is damaged, and print a line about it.
 
     Args:
-        what: the plural noun of its content, for the line.
+        what: a plural noun for the line, such as `corpora`.
         folder: the folder, which should have checksums.
 
     Raises:
@@ -62,7 +62,7 @@ def say_made_again(what: str, place: Path) -> None:
     """Print a line that a damaged part of the cache is made again, once for each place.
 
     Args:
-        what: the plural noun of its content.
+        what: a plural noun for the line, such as `corpora`.
         place: the file or folder.
 
     """
@@ -76,7 +76,7 @@ def place_for(what: str, *names: str) -> Path:
     """A folder for something that is made once: in the cache, or else a temporary folder of this process.
 
     Args:
-        what: the plural noun of what is made, for a line if the cache cannot be written to.
+        what: a plural noun for the line that is printed if the cache cannot be written to, such as `corpora`.
         names: the path of the folder relative to the cache.
 
     """

@@ -43,7 +43,7 @@ PATIENCE = 20.0
 
 _RESTARTS = 3
 _WAIT = 1.0
-# Ray sends no usage statistics, makes no network requests of its own, and prints only warnings about the work.
+# With these settings Ray sends no usage statistics, makes no network requests of its own, and prints only work-related warnings.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -92,7 +92,7 @@ def connected(address: str) -> Iterator[Any]:
 def spread(
     pieces: Iterable[T], pack: Callable[[T], bytes], make: Callable[[int], Work], address: str, *, workers: int = 0
 ) -> Iterator[tuple[T, bytes]]:
-    """Do pieces of work on a cluster. Without pieces, no cluster is started.
+    """Run pieces of work on a cluster. Without pieces, no cluster is started.
 
     Args:
         pieces: the pieces. They are consumed while the work goes on.
@@ -177,7 +177,7 @@ class _Spread(Generic[T]):
         """Start a new pipeline, and give it the unfinished pieces of the last one."""
         self._stop()
         ray = self._ray
-        # The source, each worker and this process call it at the same time.
+        # The source, each worker and this process call the keeper at the same time.
         actor = ray.remote(num_cpus=0, max_concurrency=self._workers + 8)(Keeper)
         self._keeper = actor.options(scheduling_strategy=_this_node(ray)).remote(
             self._make, self._workers, self._gpus, self._threads
@@ -188,7 +188,7 @@ class _Spread(Generic[T]):
 
     def _stop(self) -> None:
         if self._keeper is not None:
-            # Its workers end with it.
+            # The workers end with the keeper.
             self._ray.kill(self._keeper)
             self._keeper = None
 

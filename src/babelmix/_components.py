@@ -27,7 +27,7 @@ def components(left: npt.ArrayLike, right: npt.ArrayLike, size: int) -> npt.NDAr
         [0, 1, 2, 0, 1]
 
     """
-    # Imported here because scipy.sparse takes a tenth of a second.
+    # Imported here, because importing scipy.sparse takes a tenth of a second.
     import scipy.sparse.csgraph
 
     ends = (np.asarray(left, dtype=np.int64), np.asarray(right, dtype=np.int64))

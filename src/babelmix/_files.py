@@ -93,7 +93,7 @@ def distinct_slugs(names: Iterable[str]) -> dict[str, str]:
 
 
 def place_apart(place: Path, of_another: Callable[[Path], bool], suffix: str = "") -> Path:
-    """The default place of a result: `place`, or the first of `place-2`, `place-3`, ... that holds nothing of another kind.
+    """The default place of a result: the first of `place`, `place-2`, `place-3`, ... without a result of another model or corpus.
 
     Two different models may have one default folder, as `a/b` and `a-b` do.
 
@@ -122,7 +122,7 @@ def recorded(file: Path, *keys: str) -> Any:
 
 
 def check_output_folder(path: Path, markers: Sequence[str]) -> None:
-    """Raise unless a folder can be written to `path`. Called before hours of work.
+    """Raise unless a folder can be written to `path`. Call it before a long computation.
 
     Args:
         path: the folder to write.

@@ -46,11 +46,11 @@ class Interrupts:
         return self._first is not None
 
     def forget(self) -> None:
-        """Forget the interrupt: the command ends by Ctrl-C in its normal way, such as a server."""
+        """Forget the interrupt. For commands that normally end by Ctrl-C, such as a server."""
         self._first = None
 
     def end(self) -> None:
-        """Called at the end of the command: leave if there was an interrupt that something has hidden."""
+        """Called at the end of the command: leave if there was an interrupt that a library has caught or Python has dropped."""
         self._ending = True
         if self.came():
             self.leave()
@@ -79,7 +79,7 @@ class Interrupts:
             self._first, self._dropped = now, False
             raise KeyboardInterrupt
         if now - self._first > _TOGETHER:
-            # After a second Ctrl-C, do not wait for the clean-up of the first. A kill loses nothing either.
+            # After a second Ctrl-C, do not wait for the clean-up of the first. Files are written whole, so nothing is lost.
             self.leave()
 
     def _unraisable(self, error: sys.UnraisableHookArgs) -> None:

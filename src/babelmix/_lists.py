@@ -20,7 +20,7 @@ def as_list(
         empty: whether the list may be empty.
 
     Raises:
-        ConfigError: the argument is something else, or the list is empty and must not be (or `error`).
+        ConfigError: the argument is something else, or the list is empty and must not be. `error` replaces the class.
 
     Example:
         >>> as_list("de", "langs"), as_list(("de", "fr"), "langs")
@@ -31,7 +31,7 @@ def as_list(
         return [given]
 
     def wrong(why: str) -> Exception:
-        # The command line calls an argument by its option.
+        # From an `ArgumentError` the command line can name the option instead of the argument.
         return ArgumentError(what, why) if error is ConfigError and what.isidentifier() else error(f"{what}: {why}")
 
     if not isinstance(given, Iterable) or isinstance(given, bytes):
@@ -53,7 +53,7 @@ def as_inputs(given: Any, error: Callable[[str], Exception] = ConfigError) -> li
         error: the class of the error.
 
     Raises:
-        ConfigError: the argument is something else (or `error`).
+        ConfigError: the argument is something else. `error` replaces the class.
 
     Example:
         >>> as_inputs("dog")

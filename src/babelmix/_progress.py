@@ -20,7 +20,7 @@ from rich.text import Text
 from babelmix._processes import is_main
 from babelmix._terminal import PlainConsole, visible
 
-# Of several processes only rank 0 prints.
+# With several processes, only rank 0 prints.
 console = PlainConsole(stderr=True, quiet=not is_main(), markup=False)
 
 

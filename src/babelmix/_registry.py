@@ -13,7 +13,7 @@ from babelmix.errors import BabelmixError, ConfigError
 T = TypeVar("T")
 
 GROUP = "babelmix.plugins"
-"""The entry point group of installed plugins. Each entry point names a module; importing it registers what it brings."""
+"""The entry point group of installed plugins. Each entry point names a module. Importing the module registers its values."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Registry(Mapping[str, T], Generic[T]):
     imported when a name is not built in, or when the names are listed.
 
     Args:
-        what: what the values are, in the singular, for messages: `ranking metric`.
+        what: the name of one value in messages, such as `ranking metric`.
         built_in: the values that babelmix itself has; a `Lazy` value is imported at its first use.
 
     Example:
@@ -64,7 +64,7 @@ class Registry(Mapping[str, T], Generic[T]):
             value: the value.
 
         Raises:
-            ConfigError: babelmix itself has something of this name.
+            ConfigError: the name is built in.
 
         """
         if name in self._built_in:
@@ -72,7 +72,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._values[name] = value
 
     def unregister(self, name: str) -> None:
-        """Remove a value that `register` added; a test that registers something cleans up with it."""
+        """Remove a value that `register` added, for example at the end of a test."""
         if name in self._built_in:
             raise ConfigError(f"the {self.what} {name!r} is part of babelmix and cannot be removed")
         self._values.pop(name, None)
@@ -105,7 +105,7 @@ _looked_for = False
 
 
 def load_plugins() -> None:
-    """Import every installed plugin, once a process.
+    """Import every installed plugin, once per process.
 
     Raises:
         BabelmixError: a plugin cannot be imported; the message names its package.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 WIDTH = 120
-"""Columns of a result that is turned into text."""
+"""The width of a result as text, in characters."""
 
 _BLANKS = str.maketrans("\t\n\r", "   ")
 _LATEX = {
@@ -94,7 +94,7 @@ class Table:
 
 
 class Result(ABC):
-    """What a function of babelmix found: it prints as the command prints it, and exports its tables."""
+    """The result of a babelmix function. It prints like the result of the command, and exports its tables."""
 
     @abstractmethod
     def tables(self) -> list[Table]:
@@ -102,14 +102,14 @@ class Result(ABC):
 
     @abstractmethod
     def to_frame(self) -> pl.DataFrame:
-        """The numbers behind the tables as a polars DataFrame, one row a number."""
+        """The numbers behind the tables as a polars DataFrame, one row per number."""
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
         """The result as JSON-serialisable values: what the command prints with `--json`."""
 
     def headline(self) -> Table:
-        """The one table that `to_markdown` and `to_latex` export; by default the first that is printed."""
+        """The table that `to_markdown` and `to_latex` export; by default the first table."""
         return self.tables()[0]
 
     def lines(self) -> list[str]:
@@ -117,7 +117,7 @@ class Result(ABC):
         return []
 
     def places(self) -> dict[str, str]:
-        """Where the result was saved: the last lines that are printed, by what lies there."""
+        """The folders and files where the result was saved, each by a short description. They are printed last."""
         return {}
 
     def to_markdown(self) -> str:
@@ -132,7 +132,7 @@ class Result(ABC):
         """The numbers of `to_frame` as CSV.
 
         Args:
-            file: where to write it too.
+            file: also write the CSV to this file.
 
         Returns:
             The CSV.
@@ -169,7 +169,7 @@ class Result(ABC):
 
 
 def plain(text: str) -> str:
-    """A text of a collection for one line: line ends and tabs become spaces, other controls are shown as escapes."""
+    """A text on one line: line ends and tabs become spaces, and other control characters are shown as escapes."""
     return visible_in_line(text.translate(_BLANKS))
 
 

@@ -23,8 +23,8 @@ class BatchPlan:
     """`plan[step] -> Batch`: deterministic in (seed, step), in any order, without state.
 
     The plan permutes the clusters of a pool (see `pool`) by a key. Step s takes window s of the permutation, modulo the number of
-    whole windows. Each pass over the pool has another permutation. No cluster is drawn twice in a pass. On fully parallel data all
-    pools have the same clusters. So all strategies that draw equally many items per batch see the same items at the same step.
+    whole windows. Each pass over the pool has another permutation. No cluster is drawn twice in a pass. On fully parallel data
+    all pools have the same clusters. So strategies that draw equally many items per batch see the same items at the same step.
 
     Args:
         data: the training corpus, or an index to draw from.

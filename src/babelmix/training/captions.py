@@ -46,7 +46,7 @@ class StepCaptions(Dataset[Features]):
         encoder: an encoder with a text tower and an image tower.
         locked: whether the image tower is not trained. Then the embeddings of pictures come from the user's cache.
         pictures: whether steps have pictures. If not, no picture is opened.
-        rank: the rank whose part of each batch is given.
+        rank: the rank whose part of each batch is returned.
 
     Raises:
         TrainingError: the encoder does not have two towers, or a corpus has no pictures.
@@ -194,7 +194,7 @@ class CaptionLoss(torch.nn.Module):
         return with_pictures + self.text_weight * contrastive(texts[0], texts[1], scale)
 
     def _embed(self, inputs: Features) -> torch.Tensor:
-        # A locked tower gives embeddings, not inputs.
+        # With a locked image tower, the features are already embeddings.
         embedded = inputs if "sentence_embedding" in inputs else unwrapped(self.model)(dict(inputs))
         vectors = normalize(embedded["sentence_embedding"].float(), dim=-1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -75,7 +75,7 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["sentence-transformers", "babelmix", "multilingual", "retrieval"],
-        # Older records have no name: the folder's name stands for it.
+        # Older records have no name, so the name of the folder is used.
         model_name=record.get("name", folder.name),
         eval_results=[result for audit in audits for result in _results(audit)] or None,
     )

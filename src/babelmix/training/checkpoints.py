@@ -1,4 +1,4 @@
-"""Resuming an interrupted run: its record and its last whole checkpoint."""
+"""Resuming an interrupted run: its record and its last complete checkpoint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from babelmix.training.resolve import ResolvedSettings, run_settings, trains_ali
 
 
 def resumable(checkpoints: Path, about: Mapping[str, Any], settings: ResolvedSettings) -> str | None:
-    """The last whole checkpoint of an interrupted run with the same settings, base and corpus; None if there is none.
+    """The last complete checkpoint of an interrupted run with the same settings, base and corpus; None if there is none.
 
     Args:
         checkpoints: the folder of the checkpoints.
-        about: what, besides the settings, makes two runs the same run; kept in the folder if there will be checkpoints.
+        about: facts that must be equal, besides the settings, to resume a run, such as its corpus. They are written to the folder
+            if the run saves checkpoints.
         settings: the settings of the run.
 
     Raises:
@@ -59,7 +60,7 @@ def _same(before: Any, run: dict[str, Any], settings: ResolvedSettings) -> bool:
 
 
 def step_of(checkpoint: Path) -> int | None:
-    """The step of a checkpoint; None if the checkpoint is not whole. The trainer writes its state last."""
+    """The step of a checkpoint; None if the checkpoint is incomplete. The trainer writes its state last."""
     try:
         return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -39,7 +39,7 @@ class StepRenderings(StepTexts):
         data: the corpora that the plan draws from.
         plan: a plan over `data.index`.
         of: `queries`, `passages` or `both`.
-        rank: the rank whose part of each batch is given.
+        rank: the rank whose part of each batch is returned.
 
     """
 

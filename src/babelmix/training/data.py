@@ -65,7 +65,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, sources: Corpus | Mapping[str, Corpus], settings: TrainingSettings) -> TrainingData:
-        """The training data of a run with these settings. Raises what the class raises."""
+        """The training data of a run with these settings. It raises the same errors as the constructor."""
         return cls(
             sources, weights=settings.source_weights, temperature=settings.source_temperature,
             hard_negatives=settings.hard_negatives, text_only=settings.pictures.text_only_langs,
@@ -117,7 +117,7 @@ class TrainingData:
         return sorted({lang for corpus in self.sources.values() for lang in corpus.meta.get("machine_made") or []})
 
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints and names of the sources in their order; of a single source its own fingerprint."""
+        """SHA-256 over the names and fingerprints of the sources in their order. A single source has its own fingerprint."""
         prints = {name: corpus.fingerprint() for name, corpus in self.sources.items()}
         if len(prints) == 1:
             return next(iter(prints.values()))

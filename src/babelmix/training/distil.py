@@ -35,7 +35,7 @@ class StepTargets(StepCaptions):
         plan: a plan over `data.index`.
         encoder: an encoder with two towers; its text tower is trained.
         teacher: the encoder that embeds the English captions.
-        rank: the rank whose part of each batch is given.
+        rank: the rank whose part of each batch is returned.
 
     Raises:
         TrainingError: an item has no English caption, or encoder and teacher have embeddings of different dimensions.
@@ -69,7 +69,7 @@ class StepTextTargets(StepTexts):
         encoder: the encoder that is trained.
         teacher: the encoder that gives the targets; it is not trained.
         english: whether the teacher reads the English rendering of a row's item (True) or the row's own text (False).
-        rank: the rank whose part of each batch is given.
+        rank: the rank whose part of each batch is returned.
 
     Raises:
         TrainingError: an item has no English text, or encoder and teacher have embeddings of different dimensions.
@@ -129,7 +129,7 @@ def check_dimensions(teacher: SentenceTransformer, encoder: SentenceTransformer)
     """Check that both encoders have embeddings of the same dimension.
 
     Raises:
-        TrainingError: they have not.
+        TrainingError: the dimensions differ.
 
     """
     theirs, ours = teacher.get_embedding_dimension(), encoder.get_embedding_dimension()

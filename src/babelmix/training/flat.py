@@ -28,19 +28,19 @@ MOVED = {
     "patience": "schedule.patience",
     "checkpoint_every": "schedule.checkpoint_every",
 }
-"""By the old flat name, the new dotted one."""
+"""The new dotted name of each old flat name."""
 
 DEFAULTS: dict[str, float | str] = {
     "learning_rate": 0, "temperature": 0, "mini_batch_size": 0, "lora_rank": 0, "evaluate_every": 0, "patience": 0,
     "pooling": "", "query_prompt": "", "passage_prompt": "", "distil_from": "",
 }  # fmt: skip
-"""By the old name, the value that stood for the default, or for "none"."""
+"""For each old name, the value that meant "use the default" or "none"."""
 
 _OF_A_TEACHER = {"distil_text": "english", "distil_share": 1.0}
 
 
 def in_sections(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Settings in sections, whichever way they are spelled.
+    """Convert settings of the old or the new spelling to sections.
 
     Args:
         values: settings by name: flat, in sections, or mixed.
@@ -59,7 +59,7 @@ def in_sections(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             found[name] = None
             phrases.append(f"{name} = {default!r} is written by leaving it out")
     if not values.get("distil_from"):
-        # A teacher that does not exist reads nothing.
+        # Without a teacher, the default settings of a teacher are dropped.
         values = {name: value for name, value in values.items() if _OF_A_TEACHER.get(name, ...) != value}
     for name in (name for name in MOVED if name in values):
         value, (section, _, key) = values[name], MOVED[name].partition(".")

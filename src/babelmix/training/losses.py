@@ -88,9 +88,9 @@ def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.
 class Terms:
     """The loss of a step: InfoNCE and consistency terms.
 
-    InfoNCE is averaged over the query columns: `query`, and in a `one_to_k` batch `query2` and so on. To it comes, for each side
-    that consistency compares, `weight` times the mean of that term over the rows of the batch; see `consistency`. The term of a
-    row whose item is in one language only is 0.
+    InfoNCE is averaged over the query columns: `query`, and in a `one_to_k` batch `query2` and so on. A consistency term is added
+    for each side that is compared: `weight` times the mean of the term over the rows of the batch; see `consistency`. A row whose
+    item has only one language counts as 0 in this mean.
 
     Args:
         weight: the weight of the consistency terms.
@@ -101,7 +101,7 @@ class Terms:
     def __init__(self, weight: float, others: Sequence[str]) -> None:
         self.weight, self.others = weight, tuple(others)
         self.columns: tuple[str, ...] = ()
-        """The names of the step's columns. The trainer sets them: a step itself has only their order."""
+        """The names of the step's columns, in order. The trainer sets them, because a loss gets the columns without names."""
 
     def __call__(
         self, info_nce: MultipleNegativesRankingLoss, embedded: Sequence[torch.Tensor], labels: torch.Tensor | None
@@ -165,7 +165,7 @@ class ColumnLoss(torch.nn.Module):
         return self.terms(self.info_nce, [self.model(dict(f))["sentence_embedding"] for f in features], labels)
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What a model card of sentence-transformers says of the loss."""
+        """The parameters of the loss, for the model card."""
         return {**self.info_nce.get_config_dict(), "consistency": self.terms.weight}
 
 
@@ -186,7 +186,7 @@ class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
     def calculate_loss(
         self, reps: list[list[torch.Tensor]], labels: torch.Tensor | None = None, *, with_backward: bool = False
     ) -> torch.Tensor:
-        """The loss from the embeddings of each column in mini-batches; `with_backward` also computes their gradients."""
+        """The loss from the embeddings of each column in mini-batches. `with_backward` also computes the gradients."""
         loss = self.terms(self.loss, [torch.cat(column) for column in reps], labels)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]

@@ -2,8 +2,8 @@
 
 The scores of an encoder differ between languages. If all languages were searched together, a few of them would give most
 negatives. So sentence-transformers' `mine_hard_negatives` searches the passages of one language at a time. It compares a
-candidate with the answer in the same language: the score must be some share below the answer's (positive-aware mining of
-NV-Retriever, arXiv 2407.15831). The candidates of all languages are pooled by rank, not by score.
+candidate with the answer in the same language: its score must be at least a share `margin` below the answer's score
+(positive-aware mining of NV-Retriever, arXiv 2407.15831). The candidates of all languages are pooled by rank, not by score.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from babelmix.training.data import refuse_evaluation_only
 _READ = 10_000
 """Rows that are read at a time."""
 _SPARE = 20
-"""The most spare candidates that are mined, to replace those that are no negatives."""
+"""The most spare candidates to mine per query, because some candidates cannot be negatives."""
 _SCORES = 256 << 20
-"""The bytes of a block of scores, unless the block would have fewer than 64 queries."""
+"""The size of a block of scores in bytes. A block has at least 64 queries, even if it is larger."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def mine(
 ) -> Corpus:
     """Mine hard negatives with an encoder, and add them to the corpus.
 
-    Each query is searched for in the passages of every language in which it has an answer. A candidate is not a negative if
+    For each query, the passages of every language in which it has an answer are searched. A candidate is not a negative if
 
     - it answers the query, in any language;
+    - the corpus excludes the pair, see `Corpus.excluded`;
     - it is in one group with the query or with one of its answers;
     - it is in one cluster with the query, see `babelmix.batches.clusters_of`: it is a copy of an answer, or answers a copy of the
       query.
@@ -82,7 +83,7 @@ def mine(
         margin: the score of a candidate must be at least this share below the lowest score of the query's answers in its
             language, in [0, 1).
         skip: the number of best candidates to skip.
-        batch_size: the number of texts of a forward pass.
+        batch_size: the number of texts per forward pass.
         name: the name of the encoder, for `meta`.
 
     Returns:

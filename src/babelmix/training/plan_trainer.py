@@ -29,7 +29,7 @@ _SCALE = "scale.safetensors"
 
 
 class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
-    """`SentenceTransformerTrainer` whose batches come from a plan. A resumed run starts at its step without skipping data."""
+    """`SentenceTransformerTrainer` whose batches come from a plan. A resumed run does not draw the earlier batches again."""
 
     steps_of_texts: StepTexts | StepCaptions
     last_step: int
@@ -45,9 +45,10 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             def __len__(self) -> int:
                 return trainer.args.max_steps
 
-        # Not prepared by accelerate: the plan has already cut the batch for this process.
-        # A generator of its own: a loader draws a number when it starts, which would change dropout after a resume.
-        # Captions need no collator: they are the model's inputs already.
+        # The loader is not prepared by accelerate: the plan has already cut the batch for this process.
+        # The loader has its own generator: it draws a number when it starts. From the global generator, this would change dropout
+        # after a resume.
+        # Captions need no collator: they are already the model's inputs.
         ready = isinstance(self.steps_of_texts, StepCaptions)
         return DataLoader(
             cast(Any, self.steps_of_texts), batch_size=None, sampler=FromHere(),
@@ -66,7 +67,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         return [name for name in super().get_decay_parameter_names(model) if not name.endswith("log_scale")]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimiser. That of static encoders updates only the rows of the batch's tokens."""
+        """The optimiser. For static encoders, it updates only the rows of the batch's tokens."""
         if self.optimizer is None and kind_of(self.model).sparse_gradients:
             self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
@@ -106,10 +107,10 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # transformers calls this in every process, and two that write one file can fail.
+        # transformers calls this in every process. Two processes that write the same file can fail.
         if not self.args.should_save:
             return
-        # The trained weights only: they load into every kind of encoder, also with adapters.
+        # Save only the trained weights: they can be loaded into every kind of encoder, also with adapters.
         place = Path(str(output_dir or self.args.output_dir))
         weights.save_trained(self.model, place / _TRAINED)
         if isinstance(self.loss, CaptionLoss):
@@ -117,7 +118,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # Rank 0 writes the state next, which makes the checkpoint whole.
+        # Rank 0 writes the trainer's state next. The state marks the checkpoint as complete.
         _processes.wait_for_all()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""The recipes: the strategy and the terms that a run has unless they are given. Where they come from: docs/recipes.md."""
+"""The recipes: the default strategy and loss terms of a run. docs/recipes.md says how they were found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from babelmix.errors import PlanError
 from babelmix.training.data import TrainingData
 
 BEST: dict[str, Any] = {"strategy": "hybrid", "consistency": 0.3, "start_share": 0.15}
-"""What did best in our tests."""
+"""The settings with the best results in our tests."""
 
 PAPER: dict[str, Any] = {"strategy": "hybrid"}
 """Hybrid batches with alpha 0.5, as in arXiv 2408.10536."""
@@ -22,10 +22,10 @@ def recipe_settings(
 
     Args:
         name: `"best"` or `"paper"`.
-        data: the training data. With pictures both recipes have hybrid batches and nothing else. Texts in one language, or in
-            languages of which no two are translations of each other, have monolingual batches.
-        pretrained: whether the starting weights are worth keeping a share of.
-        teacher: whether the loss leaves no place for the consistency term: there is a teacher, or another loss.
+        data: the training data. With pictures, both recipes have only hybrid batches. Texts without cross-lingual pairs have
+            monolingual batches.
+        pretrained: whether the encoder has pretrained weights. If not, the recipe has no `start_share`.
+        teacher: whether there is a teacher, or another loss than InfoNCE. If so, the recipe has no `consistency`.
 
     """
     if data.has_images:

@@ -43,8 +43,8 @@ class ResolvedSchedule(Schedule):
 class ResolvedSettings(TrainingSettings):
     """Training settings with every default filled in.
 
-    `recipe` is `None` if a strategy was named. What stays `None` is off (GradCache, LoRA, patience, audits), or the encoder's
-    own (pooling, prompts).
+    `recipe` is `None` if a strategy was named. A setting that is still `None` is off (GradCache, LoRA, patience, audits), or is
+    taken from the encoder (pooling, prompts).
     """
 
     recipe: Any = None
@@ -69,11 +69,11 @@ def resolve(
     """Fill in every default of training settings.
 
     Args:
-        settings: the settings; those that are resolved already come back as they are.
-        data: the training data, which decide what of the recipe applies, the batch size and the steps.
-        encoder: the encoder, whose kind decides learning rate, temperature and checkpoints.
-        base: the name of the encoder, as `babelmix encoders` names it. An encoder that was made for this run has no
-            pretrained weights to keep a share of.
+        settings: the settings. `ResolvedSettings` are returned unchanged.
+        data: the training data. They decide which settings of the recipe apply, the batch size and the steps.
+        encoder: the encoder. Its kind decides learning rate, temperature and checkpoints.
+        base: the name of the encoder, as `babelmix encoders` names it. If the encoder was made for this run, the recipe's
+            `start_share` does not apply: there are no pretrained weights.
         validation: whether there is a validation corpus to audit on.
         other_loss: whether the loss is another than InfoNCE.
 
@@ -98,9 +98,9 @@ def resolve(
 def resolve_for_data(
     settings: TrainingSettings, data: TrainingData, base: str = "", *, other_loss: bool = False
 ) -> TrainingSettings:
-    """Fill in the defaults that need no encoder: the recipe's, the batch size and the steps.
+    """Fill in the defaults that need no encoder: those of the recipe, the batch size and the steps.
 
-    Call it before an encoder is loaded, to learn early that the data cannot fill the batches. For the arguments see `resolve`.
+    Call it before an encoder is loaded: it fails early if the data cannot fill the batches. For the arguments see `resolve`.
 
     Raises:
         PlanError: the data cannot fill a batch of two pairs.
@@ -149,10 +149,10 @@ def resolved_for_encoder(settings: TrainingSettings, encoder: SentenceTransforme
 
 
 def recorded_settings(record: Mapping[str, Any]) -> ResolvedSettings:
-    """The settings in a `training.json`, also in one of an older version of babelmix.
+    """Read the settings in a `training.json`, also in one of an older version of babelmix.
 
     Raises:
-        TrainingError: they are not settings.
+        TrainingError: the record holds no valid settings.
 
     """
     try:
@@ -162,12 +162,12 @@ def recorded_settings(record: Mapping[str, Any]) -> ResolvedSettings:
 
 
 def run_settings(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings that make two runs the same run: all but the name of the recipe they come from."""
+    """The settings that must be equal to resume a run: all but the name of the recipe."""
     return settings.model_dump(exclude={"recipe"})
 
 
 def trains_alike(record: Any, settings: ResolvedSettings) -> bool:
-    """Whether recorded settings, perhaps of an older version of babelmix, are those of the same run."""
+    """Whether recorded settings, perhaps of an older version of babelmix, are equal to those of this run."""
     try:
         return run_settings(recorded_settings(record)) == run_settings(settings)
     except TrainingError:

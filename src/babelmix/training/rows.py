@@ -35,7 +35,7 @@ class _MeanOfRows(torch.autograd.Function):
         bag = torch.repeat_interleave(torch.arange(len(offsets), device=ids.device), lengths)
         order = torch.argsort(ids, stable=True)
         rows, counts = torch.unique_consecutive(ids[order], return_counts=True)
-        # The gradient of a row is the sum of the gradients of the bags that it occurs in: a bag of bags.
+        # The gradient of a row is the sum of the gradients of all bags that it occurs in. So it is an embedding bag of bags.
         shares = gradients[0] / lengths.clamp(min=1)[:, None]
         values = torch.nn.functional.embedding_bag(bag[order], shares, counts.cumsum(0) - counts, mode="sum")
         sparse = torch.sparse_coo_tensor(rows[None], values, context.shape, is_coalesced=True, check_invariants=False)

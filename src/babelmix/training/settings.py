@@ -116,7 +116,7 @@ class Weights(_Section):
 
 
 class Schedule(_Section):
-    """What happens at which step."""
+    """Warmup, audits on the validation corpus, early stopping and checkpoints."""
 
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     evaluate_every: int | None = Field(
@@ -290,11 +290,11 @@ S = TypeVar("S", bound=TrainingSettings)
 
 
 def changed(settings: S, values: Mapping[str, Any]) -> S:
-    """The settings with other values, checked anew.
+    """A copy of settings with some other values. All values are checked again.
 
     Args:
-        settings: of any kind.
-        values: by dotted name, as in `{"loss.temperature": 0.1}`.
+        settings: `TrainingSettings` or a subclass.
+        values: the new values by dotted name, as in `{"loss.temperature": 0.1}`.
 
     Raises:
         ValidationError: a value is wrong.

@@ -18,10 +18,10 @@ def make_or_load_start(
     Args:
         model: the encoder as `babelmix encoders` names it, or a folder. `static` and two towers (`tiny-clip`,
             `IMAGE+TEXT`) are made.
-        texts: the training texts, from which a vocabulary is learned where the encoder has none. They are read only if
-            the encoder is made.
-        seed: seed of random weights of two towers.
-        trust_code: let code run that the model brings, or names.
+        texts: the training texts. An encoder without a vocabulary learns one from them. They are read only if the encoder is
+            made.
+        seed: the seed of random weights of two towers.
+        trust_code: run Python code that the model contains or refers to; see `load_encoder`.
 
     Raises:
         EncoderError: the encoder cannot be found, loaded or trusted.

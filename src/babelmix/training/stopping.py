@@ -47,7 +47,7 @@ class EarlyStopping(TrainerCallback):
         corpus: the validation corpus.
         settings: the settings of the run; `schedule`, `weights.start_share` and `bf16` are used.
         folder: the folder for the best weights and the list of evaluations, which a resumed run reads.
-        start: the starting weights. What is audited is the average with them, which is what is saved; see `weights.averaged`.
+        start: the starting weights. Audits and the saved encoder use the average with these weights; see `weights.averaged`.
 
     """
 
@@ -97,14 +97,14 @@ class EarlyStopping(TrainerCallback):
             self.evaluations = [one for one in found if one.step <= step]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Evaluate if it is time. Of several processes rank 0 does."""
+        """Evaluate every `evaluate_every` steps and after the last step. Only rank 0 evaluates."""
         step = int(state.global_step)
         if (step % self._every and step != state.max_steps) or any(one.step == step for one in self.evaluations):
             return
         main_only(lambda: self._evaluate(step))
         self.evaluations, self._lower_is_better = share((self.evaluations, self._lower_is_better))
         if self.is_over:
-            # Logs the loss since the last entry: there may be no entry yet.
+            # Also log the loss since the last entry, because there may be no entry yet.
             control.should_training_stop = control.should_log = True
 
     def restore(self) -> None:
@@ -147,7 +147,7 @@ class EarlyStopping(TrainerCallback):
         return min(seen, key=lambda one: sign * one.score, default=None)
 
     def _clear_up(self) -> None:
-        """Delete all saved weights but the best, and the best up to each checkpoint, from which a run may be resumed."""
+        """Delete saved weights, except the best of all steps and the best up to each checkpoint, which a resumed run may need."""
         checkpoints = [int(place.name.rpartition("-")[2]) for place in self.folder.glob("checkpoint-*")]
         wanted = [self.best, *(self._best_until(step) for step in checkpoints)]
         kept = {self._weights(one.step) for one in wanted if one is not None}
@@ -163,7 +163,7 @@ def watched(found: Mapping[str, Measure], name: str, corpus: str) -> Measure:
     """The measure of this name.
 
     Raises:
-        TrainingError: it is not measured on the corpus, or neither more nor less of it is better.
+        TrainingError: the measure is not computed on the corpus, or it has no better direction.
 
     """
     if name not in found:

@@ -45,7 +45,7 @@ from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation
 
 MARKERS = ("training.json",)
-"""The files by which a folder is known as one that `train` wrote."""
+"""A folder with one of these files was written by `train`."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class TrainingResult:
     Args:
         settings: the settings with every default filled in.
         losses: pairs of a step and the mean loss since the pair before.
-        seconds: training time without loading and saving; of a resumed run, the time since it was resumed.
-        steps: steps that were done; fewer than `settings.steps` if patience ran out.
+        seconds: training time without loading and saving. For a resumed run, the time since it was resumed.
+        steps: the number of steps done; fewer than `settings.steps` if patience ran out.
         evaluations: the audits on the validation corpus; empty without one.
         best: the evaluation whose weights were saved; None without a validation corpus.
 
@@ -96,11 +96,11 @@ def train(
         settings: the settings; `None` in them stands for the default, see `resolve`.
         output: the folder to write. It is written whole or not at all. Until then checkpoints are in `<output>.checkpoints`.
         base: the name of the starting encoder. The card shows it, and some defaults depend on it; see `resolve`.
-        label: the words before the progress bar; by default `training STRATEGY`.
-        loss: a function that makes a loss of sentence-transformers from the encoder, in place of `settings.loss`.
+        label: the text before the progress bar; by default `training STRATEGY`.
+        loss: a function that makes a loss of sentence-transformers from the encoder. It replaces `settings.loss`.
         callbacks: callbacks of transformers' trainer.
         validation: a corpus to audit on during training. The weights of the best audit are saved.
-        trust_code: let code run that the teacher of `settings.distillation` brings, or names.
+        trust_code: run Python code that the teacher of `settings.distillation` contains or refers to; see `load_encoder`.
 
     Returns:
         The settings with every default filled in, the losses, the time and the audits.
@@ -188,7 +188,7 @@ def train(
             # Calls the tokenizer directly: `encoder.preprocess` would check each text for the address of a picture.
             trainer.data_collator.preprocess_fn = encoder[0].preprocess
         trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
-        # If patience had ended the run before it was killed, no step is left: it is only saved.
+        # If the run was killed after patience had run out, no step is left, and the encoder is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
         trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - started
@@ -289,7 +289,7 @@ def _finish(
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     if own_limit is not None:
-        # Only training cuts texts so short; the encoder can read longer ones.
+        # The limit was for training only. The encoder can read longer texts.
         encoder.max_seq_length = own_limit
 
 
@@ -315,7 +315,7 @@ def _arguments(
         use_cpu=cpu,
         seed=settings.seed,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
-        # The trainer requires it. It is not used: each column of a step says what it holds.
+        # The trainer requires this argument, but does not use it: each column of a step names its modality.
         router_mapping={"query": "text", "passage": "image", "second": "text"} if kind.has_image_tower else {},
         logging_steps=max(1, settings.steps // 50),
         logging_strategy="steps",
@@ -336,7 +336,7 @@ def _save(
     output: Path,
     checkpoints: Path,
 ) -> None:
-    # A run that was killed after its last step and resumed has seen no batch; both must be saved alike.
+    # A run that is resumed after its last step sees no batch. It must save the same files as an uninterrupted run.
     forget_last_batch(encoder)
     with replacing_folder(output, MARKERS) as place, quiet_transformers():
         encoder.save_pretrained(str(place), create_model_card=False)
@@ -362,7 +362,7 @@ def _save(
 
 @contextlib.contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Ignore warnings about what is intended."""
+    """Ignore warnings about intended behaviour."""
     with warnings.catch_warnings():
         # Without a GPU there is no memory to pin.
         warnings.filterwarnings("ignore", message=".*pin_memory.*")

@@ -118,8 +118,8 @@ def train_uniter(
 ) -> UniterTrainingResult:
     """Train a UNITER model and save it to `output`. Afterwards the model is in evaluation mode.
 
-    Pre-training draws one task a step, by weight. Ranking comes after it, with a new optimiser. The ranking head starts as a copy
-    of the pre-trained matching head; without pre-training it starts as it is.
+    Pre-training draws one task per step, by weight. Ranking comes after it, with a new optimiser. The ranking head starts as a
+    copy of the pre-trained matching head. Without pre-training, the model's own ranking head is used.
 
     With `checkpoint_every`, the state of the run is saved in `<output>.checkpoint.pt`. A call with the same settings, starting
     weights and data continues from there. The file is deleted at the end. On a CPU with the same number of threads, the weights

@@ -19,11 +19,12 @@ from babelmix.encoders.uniter.heads import alignment_loss, feature_loss, hard_la
 from babelmix.errors import TrainingError
 
 TASKS = ("mlm", "itm", "mrfr", "mrc", "mrckl")
-"""Masked words, matching and alignment, and of masked regions the features, the likeliest class and the class probabilities."""
+"""The pre-training tasks: masked words, matching with word-region alignment, and three for masked regions: their features, their
+likeliest class, and their class probabilities."""
 
 NEED_LABELS = ("mrc", "mrckl")
 _LOOKED_AT = 64
-"""Pairs of a forward pass in the search for hard negatives."""
+"""The number of pairs per forward pass in the search for hard negatives."""
 
 Ints = npt.NDArray[np.int64]
 

@@ -29,9 +29,9 @@ def copied(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tens
 
 
 def averaged(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The trained parameters to average with their start, so that the encoder is averaged with its start.
+    """The trained parameters that must be averaged with their starting values to average the encoder with its start.
 
-    Of a LoRA adapter this is the factor B only, which starts at 0: averaging both factors would not average their product.
+    For a LoRA adapter, this is only the factor B, which starts at 0. Averaging both factors would not average their product.
     """
     return {name: one for name, one in trained(encoder).items() if ".lora_A." not in name}
 
@@ -47,7 +47,7 @@ def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign:
     """Load what `save_trained` saved.
 
     Args:
-        encoder: an encoder of which the same parameters are trained.
+        encoder: an encoder with the same trained parameters.
         file: the saved parameters.
         damaged: the advice in the message if the file is damaged.
         foreign: the advice in the message if the file is of another encoder.
@@ -82,7 +82,7 @@ def average_with(
 
 @contextlib.contextmanager
 def averaged_with(encoder: torch.nn.Module, start: Mapping[str, torch.Tensor], share: float) -> Iterator[None]:
-    """Hold the average of `average_with` while the block runs, then the trained parameters again."""
+    """Replace the trained parameters by the average of `average_with` while the block runs, and restore them afterwards."""
     parameters = averaged(encoder) if share else {}
     own = copied(parameters)
     average_with(parameters, start, share)
@@ -143,7 +143,7 @@ def checkpoint_activations(encoder: SentenceTransformer, on: bool) -> None:
 
 
 def freeze_embeddings(encoder: SentenceTransformer) -> None:
-    """Freeze the token embeddings: most weights of a multilingual encoder, of which a batch uses few."""
+    """Freeze the token embeddings. They are most weights of a multilingual encoder, but a batch uses only few of them."""
     for parameter in transformer_of(encoder).get_input_embeddings().parameters():
         parameter.requires_grad_(False)
 
@@ -162,7 +162,7 @@ def freeze_image_tower(encoder: SentenceTransformer) -> None:
 def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
     """Add LoRA adapters (Hu et al., ICLR 2022) to the transformer's linear layers, and freeze its other weights.
 
-    Of a dual encoder, the layer from the text tower to the common space is trained too: it may be new.
+    In a dual encoder, the layer from the text tower to the common space is trained too: it may be new.
     """
     from peft import LoraConfig, TaskType, inject_adapter_in_model
 
