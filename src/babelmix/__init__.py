@@ -100,7 +100,7 @@ _HOMES = {
     "split": "corpus",
     "train": "api.training",
 }
-"""The module of each name below `babelmix`, with the name there if it is another."""
+"""The module of each name, relative to `babelmix`. A different name in the module follows a colon."""
 
 _MODULES = ("errors", "extend")
 
@@ -113,7 +113,7 @@ def __getattr__(name: str) -> Any:
         return found
     if name in _MODULES:
         return importlib.import_module(f"babelmix.{name}")
-    # Read at its first use: until the command line has begun, Ctrl-C is Python's own, which shows a traceback.
+    # Read only when needed, to import fast: before the command line has started, Ctrl-C would print Python's traceback.
     if name == "__version__":
         from importlib.metadata import version
 

@@ -30,17 +30,17 @@ class IndexReport(Result):
     """What a run did to an index, and what the index holds now.
 
     Args:
-        address: of the index.
+        address: the address of the index.
         encoder: the encoder's name or path.
-        dimension: of the vectors.
+        dimension: the dimension of the vectors.
         similarity: `cosine` or `dot`.
         columns: the metadata columns and their types.
         langs: rows by language.
         counts: what was done: `written`, `unchanged` and `removed` rows, and `decomposed` if some texts are not composed
             (NFC); or `items_removed`.
-        not_there: of the items that were to be removed, those that the index did not have; None: none were to be removed.
-        read_as: tags of languages that were read as another, as in a corpus's `meta["languages_read_as"]`.
-        notes: sentences about what was left out, or may be meant otherwise.
+        not_there: the items that were not removed because the index did not have them. None if nothing was to be removed.
+        read_as: language tags that were replaced by their canonical form, as in a corpus's `meta["languages_read_as"]`.
+        notes: sentences about columns that are left out, or cells that may be meant differently.
 
     """
 
@@ -76,7 +76,7 @@ class IndexReport(Result):
         return [Table(["language", "rows"], rows, title=f"{self.address} ({self.encoder})")]
 
     def lines(self) -> list[str]:
-        """What was done, what was not there, which languages were read as others, and how to search."""
+        """The counts, the items that were not there, and the language tags that were replaced."""
         found = [", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in self.counts.items())]
         if self.not_there:
             more = f", and {len(self.not_there) - _NAMED:,} more" if len(self.not_there) > _NAMED else ""
@@ -87,11 +87,11 @@ class IndexReport(Result):
         return found
 
     def places(self) -> dict[str, str]:
-        """How to search the index."""
+        """The address of the index, and the command that searches it."""
         return {"index": f"{self.address}   search it with  babelmix search 'your words' --in {self.address}"}
 
     def to_frame(self) -> pl.DataFrame:
-        """One row a language: lang, rows."""
+        """One row per language: lang, rows."""
         import polars as pl
 
         return pl.DataFrame(
@@ -130,22 +130,24 @@ def build_index(
     safe once it is written: after an interruption, the same call continues where it stopped.
 
     Args:
-        source: a file of documents, a corpus as in `load_corpus`, a `Corpus`, or what `open_rows` returns.
+        source: a file of documents, a corpus as in `open_corpus`, a `Corpus`, or the result of `open_rows`.
         to: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
         model: the encoder; needed if the index is new.
         langs: only these languages, each a range: `en` means en-US too. The index loses other languages of the same items.
         prune: remove items that the source does not have.
-        batch_size: texts a forward pass.
+        batch_size: the number of texts per forward pass.
         max_seq_length: tokens of a text; by default the encoder's own limit.
-        revision: of a hub model.
-        backend: what runs the encoder: `torch`, `openvino`, `onnx` or `auto`; by default `torch`, or what made the index.
+        revision: the revision of the encoder on the Hugging Face hub.
+        backend: the backend that runs the encoder: `torch`, `openvino`, `onnx` or `auto`. By default the one that embedded the
+            rows of the index, or `torch` for a new index.
         ray: encode by many workers of a Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`.
-        workers: with `ray`: how many workers; 0: one a GPU, or half as many as CPUs.
-        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
-        say: is called with each note as soon as it is known, such as a column that is left out. Notes are in the report too.
+        workers: with `ray`: the number of workers. 0: one per GPU, or without GPUs half the number of CPUs.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        say: a function that gets each note as soon as it is known, such as a column that is left out. The report has the notes
+            too.
 
     Returns:
-        What was written, and what the index holds. It prints as the table of `babelmix index`.
+        A report of the rows that were written and of the content of the index. It prints like `babelmix index`.
 
     Raises:
         ArgumentError: `model` is missing, `workers` is given without `ray`, or `langs` for a `RowSource`.
@@ -187,7 +189,7 @@ def build_index(
             raise ArgumentError(
                 "model", f"{address} is a new index; say which encoder it is for, as in  e5-small-offline"
             )
-        # Before an encoder is loaded or an index made: an error would otherwise come after hours of encoding.
+        # Check the rows before an encoder is loaded or an index made: otherwise an error could come after hours of encoding.
         check_rows(rows, opened)
         encoder = load_encoder(
             name,
@@ -218,11 +220,11 @@ def delete_items(address: str | Path, items: str | Sequence[str]) -> IndexReport
     r"""Remove items from an index, with all their rows.
 
     Args:
-        address: of the index.
-        items: their names.
+        address: the address of the index.
+        items: the names of the items.
 
     Returns:
-        How many items were removed, and which ones were not there.
+        A report of the number of removed items, and of the items that were not there.
 
     Raises:
         SearchError: there is no index, no item is named, or the index cannot be written to.

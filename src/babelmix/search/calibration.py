@@ -21,7 +21,7 @@ from babelmix.errors import SearchError
 from babelmix.search.rows import Vectors
 
 SAMPLE = 1000
-"""Rows of a language that its moments are computed from, at most."""
+"""The most rows from which the moments of a language are computed."""
 
 RANK = 16
 """Rank of the stored covariance. The variance in all other directions is stored as one number."""
@@ -103,7 +103,7 @@ class Calibration:
         """Fit a calibration to an index.
 
         Args:
-            sample: returns at most so many vectors of a language.
+            sample: a function of a language and a number: it returns at most this number of vectors of the language.
             counts: rows of each language.
 
         Raises:
@@ -114,7 +114,7 @@ class Calibration:
         if not drawn:
             raise SearchError("the index is empty; there is nothing to calibrate scores on")
         shares = [counts[lang] / len(vectors) for lang, vectors in drawn.items()]
-        # In the mixture each language has its share of the rows, although each sample has at most `SAMPLE` rows.
+        # Thin the samples, which have at most `SAMPLE` rows each, so that each language has its share of the index in `together`.
         rng = np.random.default_rng(0)
         largest = max(shares)
         thinned = [

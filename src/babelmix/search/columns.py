@@ -17,7 +17,7 @@ def type_of(value: Value) -> str:
 
 
 def widened(column: str, kind: str) -> str | None:
-    """The type that holds values of two types: whole numbers and numbers make numbers; None: no type holds both.
+    """The type that holds values of two types: `number` for integers and numbers. None if no type holds both.
 
     >>> widened("integer", "number"), widened("number", "integer"), widened("number", "text")
     ('number', 'number', None)
@@ -31,7 +31,7 @@ def add_types(columns: dict[str, str], row: Row) -> None:
     """Add the types of a row's metadata to the types of the columns.
 
     Raises:
-        SearchError: a value does not have its column's type, and the column cannot become one of numbers.
+        SearchError: a value does not have its column's type, and the column cannot become a column of numbers.
 
     """
     for name, value in row.fields.items():
@@ -57,7 +57,7 @@ def is_exact(value: int) -> bool:
 
 
 def together(columns: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """Merge two sets of columns; a column that has whole numbers in one and numbers in the other has numbers."""
+    """Merge two sets of columns. A column that is `integer` in one set and `number` in the other becomes `number`."""
     return {**others, **{name: widened(kind, others.get(name, kind)) or kind for name, kind in columns.items()}}
 
 
@@ -70,7 +70,7 @@ def as_type(value: Value, kind: str, name: str) -> Value:
     """Convert a value of a filter to the type of its column.
 
     Raises:
-        SearchError: it has another type.
+        SearchError: the value has another type.
 
     """
     check_field(name if name.isidentifier() else "filter", value, "filter")

@@ -64,7 +64,7 @@ class RowSource:
         name: the name of the collection, for messages.
         count: the number of rows.
         items: returns a new iterator over the items; each is the list of its rows.
-        corpus: the corpus whose passages they are; None: they are documents.
+        corpus: the corpus, if the rows are its passages. None for documents.
         read_as: language tags that were replaced by their canonical form, as in a corpus's `meta["languages_read_as"]`.
         notes: sentences about columns that are left out, or cells that may be meant differently.
 
@@ -132,8 +132,8 @@ def sampled_texts(rows: RowSource, count: int) -> dict[str, list[str]]:
     """Draw texts of each language. The choice depends on the texts alone, not on their order.
 
     Args:
-        rows: of a collection; pictures are skipped.
-        count: texts of a language at most.
+        rows: the rows of a collection. Pictures are skipped.
+        count: the most texts of a language.
 
     """
     if rows.corpus is not None:
@@ -142,7 +142,7 @@ def sampled_texts(rows: RowSource, count: int) -> dict[str, list[str]]:
 
 
 def sampled_queries(rows: RowSource, count: int) -> dict[str, list[str]]:
-    """Draw queries of each language, if the rows are the passages of a corpus; otherwise return none."""
+    """Draw queries of each language from the corpus of the rows. Documents have no queries, so the result is empty."""
     return {} if rows.corpus is None else _sampled(_texts_of(rows.corpus.queries), count)
 
 

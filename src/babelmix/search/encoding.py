@@ -24,7 +24,7 @@ def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batc
         float32, shape (points, dimension), as the encoder returns them.
 
     Raises:
-        EncoderError: the encoder cannot embed pictures, and there are some.
+        EncoderError: a row is a picture, and the encoder cannot embed pictures.
         CorpusError: a picture is damaged.
 
     """
@@ -37,7 +37,7 @@ def opened_picture(row: Row) -> Image:
     """Open the picture of a row.
 
     Raises:
-        CorpusError: it is damaged.
+        CorpusError: the picture is damaged.
 
     """
     try:

@@ -1,4 +1,4 @@
-"""What an index knows about itself: its encoder, its metadata columns, its calibration."""
+"""The facts that are stored with an index: its encoder, its metadata columns, its calibration."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class IndexFacts(BaseModel):
         fingerprint: a digest of the encoder's weights, tokenizer, prompts and length limit.
         prompts: the encoder's prompts by task.
         max_seq_length: the encoder's limit in tokens; None: it has none.
-        backend: what embedded the rows: `torch`, or engine and precision, as in `onnx-int8`.
-        dimension: of the vectors.
+        backend: the backend that embedded the rows: `torch`, or engine and precision, as in `onnx-int8`.
+        dimension: the dimension of the vectors.
         similarity: how the encoder compares vectors.
         columns: the types of the metadata columns.
         calibration: `Calibration.as_json`; None: not calibrated yet.
@@ -58,7 +58,7 @@ class IndexFacts(BaseModel):
         """Read the facts that an engine keeps.
 
         Args:
-            address: of the index, for messages.
+            address: the address of the index, for messages.
             found: the facts.
 
         Raises:
@@ -84,7 +84,7 @@ class IndexFacts(BaseModel):
         return self.model_dump(exclude_unset=True)
 
     def __getitem__(self, name: str) -> Any:
-        """A fact by name: the facts were a dict before."""
+        """A fact by name (deprecated): the facts were a dict before."""
         warnings.warn(
             f"the facts of an index have attributes now; write  about.{name}", DeprecationWarning, stacklevel=2
         )

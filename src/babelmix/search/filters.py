@@ -1,4 +1,4 @@
-"""Filters as a person types them: `year=2024,2025`, `maker="Smith, Sons"`."""
+"""Filters as the user types them: `year=2024,2025`, `maker="Smith, Sons"`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _VALUE = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(?:,|$)')
 
 
 def typed_filters(given: str | Sequence[str], columns: Mapping[str, str]) -> dict[str, list[Value]]:
-    """Read filters, with values of the columns' types.
+    """Parse filters, and convert their values to the types of the columns.
 
     Args:
-        given: filters such as `year=2024,2025`; one alone is a list of one. A column that comes twice has the values of both.
-        columns: the metadata columns and their types; a column that is not among them holds text.
+        given: one filter or several, such as `year=2024,2025`. Two filters by the same column allow the values of both.
+        columns: the metadata columns and their types. Any other column holds texts.
 
     Returns:
         For each column the values that are allowed.
@@ -52,7 +52,7 @@ def values_in(text: str, argument: str) -> list[str]:
     that are written twice.
 
     Args:
-        text: what was typed.
+        text: the text that the user typed.
         argument: the argument that the text belongs to, for messages.
 
     Raises:

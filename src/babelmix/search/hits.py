@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHOWN = 300
-"""Characters of a text that the table shows at most."""
+"""The most characters of a text that the table shows."""
 
 
 class Hits(list[Hit], Result):
@@ -38,7 +38,7 @@ class Hits(list[Hit], Result):
         self.query = query
 
     def tables(self) -> list[Table]:
-        """One row a hit."""
+        """One row per hit."""
         rows = []
         for hit in self:
             text = hit.text if hit.text is not None else "(a picture)"
@@ -47,11 +47,11 @@ class Hits(list[Hit], Result):
         return [Table(["score", "lang", "item", "text"], rows, title=self.query)]
 
     def lines(self) -> list[str]:
-        """What to do if nothing was found."""
+        """Advice if nothing was found."""
         return [] if self else ["Nothing was found: widen the policy or the filters."]
 
     def to_frame(self) -> pl.DataFrame:
-        """One row a hit: query, rank from 1, score, id, item, lang, group, text, and each metadata column as `fields.NAME`."""
+        """One row per hit: query, rank from 1, score, id, item, lang, group, text, and each metadata column as `fields.NAME`."""
         import polars as pl
 
         types = {"query": pl.String, "rank": pl.Int64, "score": pl.Float64} | dict.fromkeys(

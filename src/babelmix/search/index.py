@@ -34,7 +34,7 @@ class Changes:
 
     Args:
         points: rows that are new or have changed; they have no vectors yet.
-        stale: ids of rows in the index that their items no longer have.
+        stale: ids of rows to remove: they are in the index, but their items no longer have them.
         unchanged: the number of rows that are already in the index.
         columns: the metadata columns of the rows, and their types.
 
@@ -73,7 +73,7 @@ class Index:
             address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
             encoder: the encoder that makes its vectors.
             name: the name or path that loads the encoder again.
-            revision: of a hub model.
+            revision: the revision of the encoder on the Hugging Face hub.
 
         Raises:
             SearchError: there is an index already, none can be made there, or the encoder's similarity is neither
@@ -90,7 +90,7 @@ class Index:
         """Open an index.
 
         Raises:
-            SearchError: there is none, it is damaged, made by a newer babelmix, or open in another process.
+            SearchError: there is no index, it is damaged, made by a newer babelmix, or open in another process.
 
         """
         engine = open_engine(address)
@@ -102,7 +102,7 @@ class Index:
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """The address of the index: a folder or a URL."""
         return self.engine.address
 
     @property
@@ -112,7 +112,7 @@ class Index:
 
     @property
     def backend(self) -> str:
-        """What embedded the rows: `torch`, or engine and precision, as in `onnx-int8`."""
+        """The backend that embedded the rows: `torch`, or engine and precision, as in `onnx-int8`."""
         return self._about.backend
 
     @property
@@ -132,7 +132,7 @@ class Index:
             backend: whether to check the backend too. Rows must all be embedded by one backend; queries may use another.
 
         Raises:
-            SearchError: it holds another's, or the same one's with other weights, prompts, length limit or backend.
+            SearchError: the rows were embedded by another encoder, or with other weights, prompts, length limit or backend.
 
         """
         if fingerprint(encoder) == self._about.fingerprint:
@@ -174,9 +174,9 @@ class Index:
         return Changes(new, stale, len(points) - len(new), columns)
 
     def with_types_of(self, rows: Sequence[Row]) -> dict[str, str]:
-        """The metadata columns and their types, also of rows that are new.
+        """The metadata columns and their types, including those of the given rows.
 
-        A column of whole numbers becomes one of numbers with the first value that is not whole; nothing else changes its type.
+        A column of whole numbers becomes a column of numbers at the first value that is not whole. No other type changes.
 
         Raises:
             SearchError: a value is not of its column's type.
@@ -193,7 +193,7 @@ class Index:
         """Raise unless the index can hold metadata columns of these types.
 
         Raises:
-            SearchError: it has one of another type.
+            SearchError: a column of the index has another type.
 
         """
         self._reread()
@@ -218,7 +218,7 @@ class Index:
         ready = self.ready(vectors)
         pictures = (p.row.image for p in changes.points)
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
-        # Before the rows: a kill in between must not leave a column without a type.
+        # Store the columns before the rows: a kill in between must not leave a column without a type.
         self.remember_columns(changes.columns)
         self.engine.put(
             [
@@ -232,7 +232,7 @@ class Index:
         """Remove items. When this returns, they stay removed after a kill of the process.
 
         Args:
-            items: their names; see `items_named`.
+            items: the names of the items; see `items_named`.
 
         Returns:
             The number of items that were removed.
@@ -244,7 +244,7 @@ class Index:
         return len({item for item, _ in there.values()})
 
     def items_named(self, names: str | Iterable[str]) -> dict[str, list[str]]:
-        """For each name its items: the one of this very name, or else those whose names are equal in Unicode (NFC, NFD)."""
+        """For each name, the item with exactly this name, or else the items whose names are equal in Unicode (NFC, NFD)."""
         wanted = as_list(names, "items", SearchError)
         forms = {name: spellings(name) if is_unicode(name) else () for name in wanted}
         asked = dict.fromkeys(form for some in forms.values() for form in some)
@@ -311,7 +311,7 @@ class Index:
             SearchError: the index is empty.
 
         """
-        # Searches at the same time must not fit it several times.
+        # Searches that run at the same time must not all fit the calibration.
         with self._calibrating:
             if not self.is_calibrated:
                 self.calibrate()
@@ -322,7 +322,7 @@ class Index:
     def is_calibrated(self) -> bool:
         """Whether the stored calibration still fits the rows: counts by language have changed by a tenth at most."""
         if self._calibration is None and (kept := self._about.calibration):
-            # If it cannot be read, it is fitted again from the rows.
+            # A calibration that cannot be read is fitted again from the rows.
             with contextlib.suppress(SearchError):
                 self._calibration = Calibration.from_json(kept)
         return self._calibration is not None and not self._calibration.is_stale(self.langs(), _STALE)
@@ -404,7 +404,7 @@ def _facts(encoder: SentenceTransformer, name: str, revision: str | None) -> Ind
 
 
 def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:
-    """Whether an index holds a row unchanged, judged by the item and the digest that it has of the row."""
+    """Whether the index has this row with the same content. `known` is the item and the digest stored under the row's id."""
     if known is None or known[1] == point.digest:
         return known is not None
     fields = point.row.fields

@@ -25,12 +25,12 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a run wrote and removed.
+    """Counts of the rows that a run wrote and removed.
 
     Args:
         written: rows encoded and written.
         unchanged: rows that the index already had.
-        removed: rows removed: of items that have fewer rows now, or that are gone.
+        removed: rows removed, because their items now have fewer rows or are pruned.
         decomposed: rows read whose text is not composed (NFC): the text is stored unchanged and embedded in composed form.
 
     """
@@ -45,7 +45,7 @@ def batches_of(rows: RowSource, size: int = ROWS) -> Iterator[list[Row]]:
     """Batches of whole items, of about `size` rows each.
 
     Raises:
-        SearchError: the items are not in order.
+        SearchError: the items are not sorted by name.
 
     """
     batch: list[Row] = []
@@ -121,11 +121,11 @@ def index_rows(
 
     Args:
         index: the index to write to.
-        encoder: the encoder the index was made for.
+        encoder: the encoder that the index was made for.
         rows: the items, with all their rows.
-        batch_size: texts a forward pass.
+        batch_size: the number of texts per forward pass.
         prune: remove all other items.
-        size: rows of a batch, about.
+        size: the approximate number of rows of a batch.
         checked: whether `check_rows` has been called already.
 
     Raises:
@@ -157,9 +157,10 @@ def bring_up_to_date(
     Args:
         index: the index to write to.
         rows: the items, with all their rows.
-        write: takes an iterator of the changes of each batch, and yields each once it is written, in any order.
+        write: a function of an iterator over the changes of each batch. It yields each of the changes after it is written, in
+            any order.
         prune: remove all other items.
-        size: rows of a batch, about.
+        size: the approximate number of rows of a batch.
         checked: see `index_rows`.
 
     Raises:
@@ -198,7 +199,7 @@ def bring_up_to_date(
             some = index.engine.digests(gone[start : start + size])
             index.engine.remove(sorted(some))
             removed += len(some)
-    # Even if nothing was written: an earlier run may have stopped before this, and a service does not build the graph.
+    # Build the graph even if nothing was written: an earlier run may have stopped before this, and a service never builds it.
     index.settle()
     if index.langs() and (written or removed or not index.is_calibrated):
         index.calibrate()

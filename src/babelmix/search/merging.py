@@ -12,13 +12,13 @@ RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 DEEPEST = 8192
-"""Maximum rows that are retrieved for a query to find distinct items."""
+"""The most rows to retrieve for a query to find distinct items."""
 
 DEEPER = 5
-"""The fused list of k rows needs lists of 5 k rows."""
+"""To fuse lists into k rows, each list is retrieved with 5 k rows."""
 
 _AHEAD = 10
-"""A retriever that has to search again returns up to ten times the rows needed now, because more will be needed."""
+"""A retriever that must search again retrieves up to ten times the rows needed now, to save further searches."""
 
 
 def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]:
@@ -26,7 +26,7 @@ def fused(lists: Sequence[Sequence[Hit]], top_k: int | None = None) -> list[Hit]
 
     Args:
         lists: lists of rows, each best first.
-        top_k: rows to return at most; None: all.
+        top_k: the most rows to return; None: all.
 
     Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1.
 
@@ -49,7 +49,7 @@ def remembering(retrieve: Retriever) -> Retriever:
         keys = [
             (number, where.langs, tuple(where.fields.items())) for number, where in zip(numbers, wheres, strict=True)
         ]
-        # A list shorter than the number of rows asked for is complete.
+        # A list with fewer rows than were requested is complete.
         new = [
             i for i, key in enumerate(keys)
             if key not in found or len(found[key][1]) == found[key][0] < k
@@ -67,9 +67,9 @@ def distinct_items(retrieve_top: Callable[[int], list[list[Hit]]], k: int, langu
     """The best row of each of k items. Retrieves more rows until there are k items, no further rows, or `DEEPEST` rows.
 
     Args:
-        retrieve_top: returns so many rows for each query, best first.
-        k: items at most.
-        languages: the rows are in at least so many languages, if there are so many.
+        retrieve_top: a function of a number of rows. It returns at most this number of rows for each query, best first.
+        k: the most items to return.
+        languages: the least number of languages of the rows, if the rows found have that many.
 
     """
     depth = 4 * k

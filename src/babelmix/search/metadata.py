@@ -1,9 +1,9 @@
 """The metadata columns of a file of documents: their types, and the columns that cannot be metadata.
 
-A cell of CSV or TSV is a text. A column of CSV holds whole numbers, numbers, or true and false only if writing each value gives
-back its cell exactly. 007, 1.50, +5, 1e3 and 1_000 do not come back, so a column with one of them holds texts. If the index has
-the column already, its type decides: a column of texts takes every cell unchanged, a column of numbers every cell that JSON reads
-as a number without loss.
+A cell of CSV or TSV is a text. Such a column is read as whole numbers, numbers or booleans only if each value, when written
+again, equals its cell exactly. This fails for 007, 1.50, +5, 1e3 and 1_000, so a column with one of them holds texts. If the
+index already has the column, its type decides: a column of texts takes every cell unchanged, and a column of numbers takes every
+cell that JSON reads as a number without loss.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Column:
 
     Args:
         kind: `text`, `integer`, `number` or `boolean`.
-        cells: its cells; null where a row has none.
-        value: converts a cell to a value; None: the cells are values.
+        cells: the cells of the column; null where a row has no value.
+        value: a function that converts a cell to a value. None if the cells are values.
 
     """
 
@@ -50,7 +50,7 @@ def metadata_of(table: Table, names: Iterable[str], columns: Mapping[str, str]) 
 
     Args:
         table: the table.
-        names: of its columns other than item, lang, text, image and group.
+        names: the names of the columns other than item, lang, text, image and group.
         columns: the metadata columns of the index and their types.
 
     Returns:
@@ -80,7 +80,7 @@ def metadata_of(table: Table, names: Iterable[str], columns: Mapping[str, str]) 
 
 
 def _what_it_holds(table: Table, name: str) -> str | None:
-    """Why a column cannot be metadata; None: it can."""
+    """The values of a column that cannot be metadata, such as "lists". None if the column can be metadata."""
     if name in table.unread:
         return table.unread[name]
     if name in table.mixed and (kinds := {type(cell) for cell in table.cells(name)} & {list, dict}):
@@ -130,7 +130,7 @@ def _number(cell: str) -> Value:
 
 
 def _kind_that_gives_back(cells: list[str]) -> str:
-    """The type whose values are written exactly as the cells."""
+    """The type whose values, when written again, equal the cells exactly."""
     if set(cells) <= {"true", "false"}:
         return "boolean"
     if all(map(_is_whole, cells)):

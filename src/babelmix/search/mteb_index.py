@@ -48,12 +48,12 @@ class IndexSearch:
     """An encoder, an index in a temporary folder and a language policy, for `mteb.evaluate`.
 
     Args:
-        encoder: the encoder; its weights must not change any more.
+        encoder: the encoder. Its weights must not change afterwards.
         name: the name in results; the mode and the policy are appended.
         policy: the language policy.
         mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, not through a graph.
-        language_of: returns the language of a document by its id; every policy but `any` needs it.
+        language_of: a function that returns the language of a document from its id. All policies except `any` need it.
 
     """
 
@@ -77,7 +77,7 @@ class IndexSearch:
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """The description in results."""
+        """The description of the index and policy in mteb's results."""
         return self._meta
 
     def index(
@@ -101,7 +101,7 @@ class IndexSearch:
         if list(task_metadata.modalities) != ["text"]:
             raise SearchError(f"{task_metadata.name}: has other modalities than text")
         folder = tempfile.mkdtemp(prefix="babelmix-mteb-")
-        # Runs even if close() is never called.
+        # Remove the folder even if close() is never called.
         self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
         index = Index.create(str(Path(folder) / "index"), self.encoder, str(self._meta.name))
         self._searcher = Searcher(index, self.encoder)

@@ -1,4 +1,4 @@
-"""Language policies: which languages the first answers are in.
+"""Language policies: they decide in which languages the first answers are.
 
 | policy | the first k answers |
 |---|---|
@@ -33,15 +33,15 @@ from babelmix.search.calibration import Calibration
 from babelmix.search.rows import Hit, Vectors, Where
 
 Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
-"""A function of the numbers of some queries, a filter for each, and k: the best k rows for each, best first."""
+"""A function that searches: from query numbers, a filter for each query, and k, to the best k rows of each query, best first."""
 
 POLICIES = ("any", "balanced", "quota", "prefer", "only")
 
 MAX_BOOST = 10.0
-"""The boost of `prefer` at most, in spreads."""
+"""The largest boost of `prefer`, in spreads (standard deviations) of the query's scores."""
 
 SPREAD_OF = 50
-"""For BM25: the spread of a query's scores is that of the first 50 rows found."""
+"""For BM25, the spread of a query's scores is computed from the first 50 rows found."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Policy:
 
     Args:
         name: one of `POLICIES`.
-        langs: of `prefer` and `only`; each is a language range.
-        languages: of `quota`: the least number of languages.
-        boost: of `prefer`, in spreads (standard deviations) of the query's scores.
+        langs: for `prefer` and `only`: the languages, as ranges.
+        languages: for `quota`: the least number of languages.
+        boost: for `prefer`: the boost in spreads (standard deviations) of the query's scores.
 
     Example:
         >>> str(Policy("prefer", ("de", "fr"), boost=1.5))
@@ -70,7 +70,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> Policy:
-        """Read a policy as a person writes it.
+        """Parse a policy as the user writes it.
 
         >>> Policy.parse("prefer=de:1.5")
         Policy(name='prefer', langs=('de',), languages=0, boost=1.5)
@@ -138,8 +138,8 @@ class Scale:
     """The spread of the dense scores of some queries.
 
     Args:
-        calibration: returns the calibration; called only if a policy needs it.
-        vectors: of the queries, float32, shape (queries, dimension), as the index compares them.
+        calibration: a function that returns the calibration. It is called only if a policy needs it.
+        vectors: the vectors of the queries as the index compares them, float32, shape (queries, dimension).
 
     """
 
@@ -179,13 +179,13 @@ class WordScale:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a policy retrieves from.
+    """The arguments of a search under a policy.
 
     Args:
-        retrieve: finds rows.
+        retrieve: the function that searches.
         queries: the number of queries.
-        where: which rows may be found.
-        k: rows at most.
+        where: the filter.
+        k: the most rows per query.
         langs: the languages of the index that the filter allows.
         scale: the spread of the scores.
 
@@ -229,10 +229,10 @@ def apply_policy(
 
     Args:
         policy: the policy.
-        retrieve: finds rows.
+        retrieve: the function that searches.
         queries: the number of queries.
-        where: which rows may be found.
-        k: rows at most.
+        where: the filter.
+        k: the most rows per query.
         langs: the languages of the index.
         scale: the spread of the scores.
 
@@ -263,7 +263,7 @@ def _balanced(policy: Policy, task: _Task) -> list[list[Hit]]:
 
 
 def _prefer(policy: Policy, task: _Task) -> list[list[Hit]]:
-    # The spread of BM25 scores is that of the first 50 rows, however few are asked for.
+    # The spread of BM25 scores is computed from the first 50 rows, even if k is smaller.
     plain = task.best(max(task.k, SPREAD_OF) if isinstance(task.scale, WordScale) else None)
     wanted = [lang for lang in policy.langs if lang in task.langs]
     found = []
@@ -292,7 +292,7 @@ def _best(scored: Sequence[tuple[float, Hit]], k: int) -> list[Hit]:
 
 
 def with_quota(hits: Sequence[Hit], others: Sequence[Hit], languages: int) -> list[Hit]:
-    """Replace rows so that the list has at least so many languages, if there are so many.
+    """Replace rows so that the list has at least a number of languages, if `others` has enough languages.
 
     Args:
         hits: rows, best first.

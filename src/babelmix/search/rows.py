@@ -1,4 +1,4 @@
-"""Rows go into an index, filters select them, hits come out."""
+"""The data types of an index: rows, filters and hits."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def check_field(name: str, value: object, where: str) -> None:
     """Check the name and a value of a metadata column.
 
     Raises:
-        SearchError: one of them cannot be stored.
+        SearchError: the name or the value cannot be stored.
 
     """
     try:
@@ -150,7 +150,7 @@ def check_column_name(name: str) -> None:
     """Check the name of a metadata column.
 
     Raises:
-        SearchError: it is not an ASCII identifier of at most 64 characters.
+        SearchError: the name is not an ASCII identifier of at most 64 characters.
 
     """
     if not name.isidentifier() or not name.isascii() or len(name) > 64:
@@ -162,8 +162,8 @@ class Point:
     """A row as an engine stores it.
 
     Args:
-        id: a UUID computed from the item, the language, and the position among rows with both.
-        digest: of everything that is stored; a row with an equal digest need not be written.
+        id: a UUID computed from the item, the language, and the position among the rows of this item and language.
+        digest: the digest of all stored content. A row with the same digest need not be written again.
         row: the row.
         vector: float32, shape (dimension,); None until the row is encoded.
         thumbnail: a small WebP picture in base64; empty for a text.
@@ -227,12 +227,12 @@ class Hit:
     Args:
         id: the row's UUID.
         score: higher is better; its scale depends on mode and policy.
-        item: of the row.
-        lang: of the row.
-        group: of the row.
-        text: of the row; None for a picture.
+        item: the item of the row.
+        lang: the language of the row.
+        group: the group of the row.
+        text: the text of the row; None for a picture.
         thumbnail: a small WebP picture in base64; empty for a text.
-        fields: metadata of the row.
+        fields: the metadata of the row.
 
     """
 
@@ -278,7 +278,7 @@ def too_many_rows(item: str) -> SearchError:
 
 
 def digest_of_row(row: Row, fields: Mapping[str, Value] | None = None) -> str:
-    """The digest of everything that is stored of a row, optionally with other metadata."""
+    """The digest of the stored content of a row, optionally with other metadata."""
     content = digest_of(row.image) if row.image is not None else row.text
     facts = [content, row.group, sorted((row.fields if fields is None else fields).items())]
     return digest_of(json.dumps(facts, ensure_ascii=False).encode())

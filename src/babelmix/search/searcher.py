@@ -28,16 +28,16 @@ Mode = Literal["dense", "words", "hybrid"]
 MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
 
 MAX_K = 1000
-"""Rows that a search returns at most."""
+"""The most rows that a search returns."""
 
 NO_WORDS = "a picture has no words to search by; use the mode 'dense'"
-"""The message for a picture that is searched by words."""
+"""The error message for a search by words with a picture as the query."""
 
 _LEAST = 50
-"""Rows of each list that are fused, at least."""
+"""The least number of rows to retrieve for each list that is fused."""
 
 Filter = Where | Mapping[str, Value | Sequence[Value]] | str | Sequence[str]
-"""What `Searcher.search` takes as a filter."""
+"""The type of a filter in `Searcher.search`."""
 
 
 class Searcher:
@@ -86,7 +86,7 @@ class Searcher:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence if another backend embeds the queries than embedded the rows: scores then differ a little."""
+        """A sentence if queries and rows are embedded by different backends: scores then differ a little."""
         now, then = backend_of(self.encoder), self.index.backend
         if now == then:
             return []
@@ -98,14 +98,14 @@ class Searcher:
         """Embed queries as the index compares them.
 
         Args:
-            queries: texts or opened pictures; one alone is a list of one.
-            batch_size: queries a forward pass.
+            queries: one text or opened picture, or a list of them.
+            batch_size: the number of queries per forward pass.
 
         Returns:
             float32, shape (queries, dimension).
 
         Raises:
-            EncoderError: the encoder cannot embed pictures, and there are some.
+            EncoderError: a query is a picture, and the encoder cannot embed pictures.
 
         """
         advice = "search with words, or use an encoder with an image tower"
@@ -142,22 +142,23 @@ class Searcher:
 
         Args:
             queries: text in any language, an opened picture, the `Path` of a picture, or a list of these.
-            k: rows a query at most, 1 to 1,000.
+            k: the most rows per query, 1 to 1,000.
             policy: the language policy, such as `balanced` or `only=de,fr`; see `babelmix.search.policies`.
             langs: only rows in these languages; `en` means en-US too.
-            where: only rows with these metadata: `{"year": [2024, 2025]}`, or as typed `year=2024,2025`, or a list of
-                such texts, or what `Index.where` makes.
+            where: only rows with these metadata: `{"year": [2024, 2025]}`, or the text `year=2024,2025`, or a list of such
+                texts, or the result of `Index.where`.
             mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both (reciprocal rank fusion).
             once: each item once, in its best rendering.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
 
         Returns:
-            The hits of a query, best first; for a list of queries a list of them. Hits are a list that prints as a table.
+            The hits of a query, best first. For a list of queries, a list with the hits of each. `Hits` is a list that prints as
+            a table.
 
         Raises:
             SearchError: k, policy, mode or filter are wrong, a picture cannot be read, or the engine has no BM25.
-            EncoderError: the encoder cannot embed pictures, and there are some.
+            EncoderError: a query is a picture, and the encoder cannot embed pictures.
 
         """
         if not _is_one(queries):
@@ -259,11 +260,11 @@ def open_index(
 
     Args:
         address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
-        model: where the encoder is now, if it was moved since the index was made.
+        model: the new path of the encoder, if it was moved after the index was made.
         device: a torch device; by default the best there is.
-        backend: what runs the encoder; by default what ran it when the index was made. Another gives nearly the same
-            scores: see docs/serve.md.
-        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
+        backend: the backend that runs the encoder; by default the one that embedded the rows. Another
+            backend gives nearly the same scores: see docs/serve.md.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
 
     Returns:
         The index, open. Use it in a `with` block, or call `close()`: one process at a time has a folder open.
@@ -307,13 +308,14 @@ def check_search(
         k: see `Searcher.search`.
         policy: see `Searcher.search`.
         mode: see `Searcher.search`.
-        embedded: whether the queries' vectors are given; the queries themselves may then be empty.
+        embedded: whether the queries' vectors are given. If so, the queries themselves may be empty.
 
     Returns:
         The policy, parsed.
 
     Raises:
-        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or is to be searched by words.
+        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or a search by words has a picture as a
+            query.
 
     """
     if not 1 <= k <= MAX_K:

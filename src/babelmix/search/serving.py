@@ -54,20 +54,20 @@ def serve(
     """Serve an index until Ctrl-C or SIGTERM: a page to search on, and an API for programs, described at /docs.
 
     Args:
-        address: of the index.
-        host: where to listen. If other machines can reach it, nothing can be written unless there are keys.
-        port: 0: any free port.
+        address: the address of the index.
+        host: the host name or address to listen on. If other machines can reach it, writing needs a key.
+        port: the port. 0: any free port.
         keys: the keys of clients, or a file with lines `read KEY` and `write KEY`.
         read_only: search only: nothing is written or deleted.
         allow_host: also answer under these names, as behind a proxy.
         cors: let pages of these origins call the service from a browser.
         timeout: seconds that a search may take.
-        max_request: MiB of a request at most.
-        max_in_flight: requests that are worked on at the same time.
-        model: where the encoder is now, if it was moved since the index was made.
-        backend: what runs the encoder; by default what ran it when the index was made.
-        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
-        say: is called with each line for the person who starts the service, such as its URL; by default it is logged.
+        max_request: the largest size of a request in MiB.
+        max_in_flight: the most requests that are worked on at the same time.
+        model: the new path of the encoder, if it was moved after the index was made.
+        backend: the backend that runs the encoder; by default the one that embedded the rows.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        say: a function that gets each message for the user, such as the URL of the service. By default it logs them.
 
     Raises:
         ConfigError: an option is wrong, or the port is taken.
@@ -87,7 +87,7 @@ def serve(
         max_in_flight=max_in_flight,
     )  # fmt: skip
     files = files_allowed()
-    # So many connections may wait to be accepted, besides those that are open.
+    # The number of connections that may wait to be accepted, besides the open ones.
     backlog = min(2048, files // 4)
     try:
         listening = listen(host, port, backlog=backlog)
@@ -158,7 +158,7 @@ def service_settings(
     loopback = _is_loopback(host)
     return Settings(
         keys=known,
-        # A service that other machines reach is written to only by those who have a key.
+        # If other machines can reach the service, only clients with a key may write.
         writable=not read_only and (loopback or bool(known)),
         hosts=(*LOOPBACK, *(name.lower() for name in (host, *hosts))) if loopback or hosts else None,
         origins=tuple(origins),
@@ -173,8 +173,8 @@ def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
 
     Args:
         host: a name or address of this machine.
-        port: 0: any free port.
-        backlog: connections that may wait to be accepted.
+        port: the port. 0: any free port.
+        backlog: the number of connections that may wait to be accepted.
 
     Raises:
         OSError: the address is not available.
@@ -182,7 +182,7 @@ def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=backlog)
-    # Connections inherit this. asyncio does not set it for them; without it many an answer waits 40 ms for an acknowledgement.
+    # Connections inherit this option, and asyncio does not set it. Without it, many answers wait 40 ms for an acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
@@ -196,7 +196,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt. Uvicorn raises the signal again at its end, and the index has to be closed first."""
+    """Turn SIGTERM into KeyboardInterrupt. Uvicorn raises the signal again when it ends, but the index must be closed first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -24,7 +24,7 @@ class QueryVectors:
 
     Args:
         searcher: the index and its encoder.
-        batch_size: texts a forward pass.
+        batch_size: the number of texts per forward pass.
         store: keep the embeddings in the user's cache.
 
     """
@@ -46,14 +46,14 @@ class QueryVectors:
 
 @dataclass(eq=False)
 class IndexSystem:
-    """An index under a language policy: a `ListSystem` that gives up to 1,000 answers a query.
+    """An index under a language policy: a `ListSystem` with up to 1,000 answers per query.
 
     Args:
         searcher: the index and its encoder.
         policy: the language policy.
         mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, without the graph.
-        vectors: embeds the queries; systems of one index may share it.
+        vectors: the function that embeds the queries. Systems of one index may share it.
 
     """
 
@@ -98,7 +98,7 @@ class IndexSystem:
 
         Args:
             queries: rows of a corpus's queries, which are texts.
-            k: answers to each query at most.
+            k: the most answers to each query.
 
         Yields:
             The answers to one query, best first.
@@ -110,7 +110,7 @@ class IndexSystem:
         for row, text in enumerate(texts):
             own = None if vectors is None else vectors[row : row + 1]
             if row == 0:
-                # What the first search prepares is not the cost of a search.
+                # The first search also does preparation, which is not part of the cost of a search. So it is run once untimed.
                 self._search(text, k[0], own)
             began = time.perf_counter()
             hits = self._search(text, k[row], own)

@@ -52,8 +52,8 @@ class PolicyAudit:
     """The measures of a corpus's queries under one policy.
 
     Args:
-        measures: by `setting/metric`; cells are query languages, groups those of the corpus.
-        seconds: of each search, without embedding its query, float64, shape (queries,).
+        measures: the measures by `setting/metric`. The cells are query languages, and the groups are those of the corpus.
+        seconds: the time of each search, without embedding its query, float64, shape (queries,).
 
     """
 
@@ -61,7 +61,7 @@ class PolicyAudit:
     seconds: Floats
 
     def estimates(self) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
-        """By measure, the macro-average over query languages and the cells, with intervals."""
+        """For each measure, the macro-average over query languages and the value of each cell, with intervals."""
         return estimates(self.measures)
 
     def milliseconds(self) -> dict[str, float]:
@@ -75,10 +75,10 @@ class PolicyComparison(Result):
 
     Args:
         about: `corpus`, `fingerprint`, `index`, `encoder`, `queries`, `passages`, `pool` (rows of the index) and `k`.
-        found: by policy, the estimates of its measures.
-        cost: by policy, the milliseconds of a search: `median` and `p95`.
+        found: the estimates of the measures of each policy.
+        cost: the milliseconds of a search under each policy: `median` and `p95`.
         comparisons: the tests of each policy against the first, after Holm's correction.
-        pool_shares: by language, its share of the pool.
+        pool_shares: the share of each language in the pool.
 
     """
 
@@ -120,7 +120,7 @@ class PolicyComparison(Result):
         return [f"{'; '.join(parts)}."]
 
     def to_frame(self) -> pl.DataFrame:
-        """One row a number: policy, measure, cell (null for the macro-average), value, low, high."""
+        """One row per number: policy, measure, cell (null for the macro-average), value, low, high."""
         return pl.concat(
             estimates_frame(one).select(pl.lit(policy).alias("policy"), pl.all()) for policy, one in self.found.items()
         )
@@ -179,17 +179,17 @@ def audit_through(
     Args:
         index: the address of the index, or an open one. It holds the passages of the corpus.
         corpus: the corpus with its queries and qrels.
-        policies: language policies, such as `balanced`; the others are tested against the first.
-        k: answers of a search, 10 to 1,000.
-        queries: rows of the corpus's queries to ask; by default all.
-        count: queries at most, drawn at random, the same each time; 0: all.
-        metrics: ranking metrics with cut-offs of k at most; by default mAP@k and nDCG@10.
-        batch_size: texts a forward pass.
+        policies: language policies, such as `balanced`. Each is tested against the first.
+        k: the number of answers per query, 10 to 1,000.
+        queries: the rows of the corpus's queries to use; by default all.
+        count: the most queries to use. They are drawn at random, the same ones each time. 0: all.
+        metrics: ranking metrics with cut-offs of at most k; by default mAP@k and nDCG@10.
+        batch_size: the number of texts per forward pass.
         store: keep the queries' embeddings in the user's cache.
-        model: where the index's encoder is now, if it was moved.
-        backend: what runs the encoder; by default what ran it when the index was made.
-        trust_code: let code that the encoder brings, or names, run; see `load_encoder`.
-        say: is called with the notes of the index, such as that another backend embeds the queries.
+        model: the new path of the encoder, if it was moved after the index was made.
+        backend: the backend that runs the encoder; by default the one that embedded the rows.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        say: a function that gets the notes of the index, such as that another backend embeds the queries.
 
     Returns:
         The measures of each policy, the cost of a search, and the tests.
@@ -200,7 +200,7 @@ def audit_through(
         ConfigError: there is no such metric, or its cut-off is too large.
 
     """
-    # Before an encoder is loaded.
+    # Parse the policies before an encoder is loaded, to fail early.
     named = list(_parsed(policies))
     if not isinstance(index, Searcher):
         with open_index(index, model=model, backend=backend, trust_code=trust_code) as opened:
@@ -281,15 +281,15 @@ def audit_policies(
     Args:
         searcher: the index, which holds the corpus's passages, and its encoder.
         corpus: the corpus with its queries and qrels.
-        policies: language policies as a person writes them.
-        k: answers of a search, 10 to 1,000.
-        metrics: ranking metrics with cut-offs of k at most; by default mAP@k and nDCG@10.
-        asked: rows of the corpus's queries to ask; by default all.
-        batch_size: texts a forward pass.
+        policies: language policies as the user writes them.
+        k: the number of answers per query, 10 to 1,000.
+        metrics: ranking metrics with cut-offs of at most k; by default mAP@k and nDCG@10.
+        asked: the rows of the corpus's queries to use; by default all.
+        batch_size: the number of texts per forward pass.
         store: keep the queries' embeddings in the user's cache.
 
     Returns:
-        By policy, its measures and the time of each search.
+        For each policy, its measures and the time of each search.
 
     Raises:
         SearchError: the index does not hold the passages, queries are pictures, there are none, or k or a policy is wrong.

@@ -52,9 +52,9 @@ class Words:
     """The words of a text.
 
     Args:
-        words: in order, each as often as the text has it.
-        characters: all characters of scripts without spaces; a query of one character is compared with these.
-        alone: those of them that have no neighbour.
+        words: the words in order, with repeats.
+        characters: all characters of scripts without spaces. A query of one character is compared with these.
+        alone: the characters of scripts without spaces that have no neighbour.
 
     """
 

@@ -31,13 +31,13 @@ class EncodingWorker:
 
     Args:
         name: the name or path of the encoder.
-        revision: of a hub model.
+        revision: the revision of the encoder on the Hugging Face hub.
         max_seq_length: the length limit of the index's encoder.
         key: the fingerprint of the encoder that the index was made for.
-        batch_size: texts a forward pass.
-        address: of the index that the worker writes to; None: it returns the vectors.
-        backend: what runs the encoder, with its precision, as in `onnx-int8`.
-        trust_code: let code that the encoder brings, or names, run.
+        batch_size: the number of texts per forward pass.
+        address: the address of the index that the worker writes to. None: the worker returns the vectors.
+        backend: the backend that runs the encoder, with its precision, as in `onnx-int8`.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
         threads: threads that the encoder may use.
 
     Raises:
@@ -84,7 +84,7 @@ class EncodingWorker:
 
         Raises:
             CorpusError: a picture is damaged.
-            EncoderError: the encoder cannot embed pictures, and there are some.
+            EncoderError: a row is a picture, and the encoder cannot embed pictures.
             SearchError: the index cannot be written to.
 
         """
@@ -122,13 +122,13 @@ def index_with_workers(
         rows: the items, with all their rows; this process reads them.
         name: the name or path of the encoder on every worker's machine.
         key: the encoder's fingerprint.
-        address: of the Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`; see `babelmix._cluster.connected`.
-        workers: the number of workers; 0: one a GPU, or without GPUs half as many as CPUs.
-        batch_size: texts a forward pass.
+        address: the Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`; see `babelmix._cluster.connected`.
+        workers: the number of workers. 0: one per GPU, or without GPUs half the number of CPUs.
+        batch_size: the number of texts per forward pass.
         prune: remove all other items.
-        size: rows of a batch, about.
+        size: the approximate number of rows of a batch.
         checked: whether `check_rows` has been called already.
-        trust_code: let code that the encoder brings, or names, run.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written, or no cluster answers, or a worker failed.
@@ -154,7 +154,7 @@ def index_with_workers(
 
     def remembered(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes in changed:
-            # Before the batch is written: the next batches have to use the same types.
+            # Store the columns before the batch is written: the next batches must use the same types.
             index.remember_columns(changes.columns)
             yield changes
 

@@ -1,4 +1,4 @@
-"""What an engine does: the protocol that every vector store fulfils."""
+"""The protocol of an engine, which every vector store implements."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ class Engine(Protocol):
     """A store of rows with vectors. Its constructors are `create` and `open`.
 
     Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `with_words` and
-    `settle` have defaults; the rest has to be there. `babelmix.search.engines.contract.check_engine` tests it.
+    `settle` have defaults; define all others. `babelmix.search.engines.contract.check_engine` tests an engine.
 
     Vectors are compared by dot product. They have length one where the encoder's similarity is cosine.
     """
 
     address: str
-    """Where it is, as a person wrote it."""
+    """The address of the store, as the user wrote it."""
 
     has_words: bool = False
-    """Whether it can search by words (BM25)."""
+    """Whether the store can search by words (BM25)."""
 
     shared: bool = False
-    """Whether several processes may have it open, and write, at the same time."""
+    """Whether several processes may open the store and write to it at the same time."""
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
         """Make an empty store and open it.
 
         Args:
-            address: where, with its scheme.
-            dimension: of the vectors.
-            about: the facts to keep with it: JSON-serialisable.
+            address: the address of the store, with its scheme.
+            dimension: the dimension of the vectors.
+            about: the facts to keep with the store, JSON-serialisable.
 
         Raises:
-            SearchError: there is one already, or none can be made there.
+            SearchError: there is a store already, or none can be made at this address.
 
         """
         ...
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """Open a store that `create` made.
 
         Raises:
-            SearchError: there is none, or it cannot be opened.
+            SearchError: there is no store, or it cannot be opened.
 
         """
         ...
@@ -57,7 +57,7 @@ class Engine(Protocol):
         """Whether there is a store.
 
         Raises:
-            SearchError: that cannot be found out.
+            SearchError: this cannot be determined, for example because a server does not answer.
 
         """
         ...
@@ -70,7 +70,7 @@ class Engine(Protocol):
         """Replace the facts, either completely or not at all."""
 
     def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """For every stored row of these items, by row id: its item and its digest."""
+        """The item and the digest of every stored row of these items, by row id."""
         ...
 
     def put(self, points: Sequence[Point]) -> None:
@@ -83,13 +83,13 @@ class Engine(Protocol):
         """The rows with the largest dot products.
 
         Args:
-            vectors: one a search, float32, shape (searches, dimension).
-            wheres: one a search: which rows it may find.
-            k: rows at most.
+            vectors: one vector per search, float32, shape (searches, dimension).
+            wheres: one filter per search.
+            k: the most rows per search.
             exact: compare with every row, without an approximate graph.
 
         Returns:
-            For each search its rows, best first; rows with equal scores in order of their ids.
+            The rows of each search, best first. Rows with equal scores are in the order of their ids.
 
         """
         ...

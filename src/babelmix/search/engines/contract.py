@@ -27,10 +27,10 @@ _CLOSE = 1e-4
 
 
 class Reference:
-    """An engine, and beside it the rows that it should hold.
+    """An engine, together with a copy of the rows that it should hold.
 
     Args:
-        address: of an index that does not exist yet.
+        address: the address of an index that does not exist yet.
 
     """
 
@@ -94,7 +94,7 @@ class Reference:
         ]
 
     def check(self, wheres: Sequence[Where], k: int = 1000, *, exact: bool = False) -> None:
-        """Search with each filter and compare: which rows are found, in which order, and with what is stored of them."""
+        """Search with each filter, and compare the rows found, their order and their stored content."""
         vectors = self.rng.normal(size=(len(wheres), DIMENSION)).astype(np.float32)
         found = self.engine.nearest(vectors, wheres, k, exact=exact)
         _equal(len(found), len(wheres), "lists of hits")
@@ -126,7 +126,7 @@ def check_engine(address: str) -> None:
     """Run all checks on an engine.
 
     Args:
-        address: of an index that does not exist yet; its scheme says which engine.
+        address: the address of an index that does not exist yet. Its scheme selects the engine.
 
     Raises:
         AssertionError: the engine does not do what `Engine` says.
@@ -142,7 +142,7 @@ def check_engine(address: str) -> None:
 
 
 def check_stored(reference: Reference) -> None:
-    """What was written is there; a second index cannot be made at the same address."""
+    """All written rows are stored. A second index cannot be made at the same address."""
     engine = reference.engine
     reference.check_all()
     _equal(engine.about(), ABOUT, "the facts")
@@ -279,7 +279,7 @@ CHECKS: Mapping[str, Callable[[Reference], None]] = {
         check_sample, check_words, check_reopened,
     )
 }  # fmt: skip
-"""The checks by name; each leaves the rows behind that `Reference` says are there."""
+"""The checks by name. After each check, the engine holds the same rows as `Reference`."""
 
 
 def _score(vector: Any, point: Point) -> float:

@@ -38,17 +38,17 @@ _LOOK, _LOOK_IN_ONE = 512, 128
 _FIRST, _MORE = 50, 1.2
 """For k rows, 50 + 1.2 k candidates are compared by their vectors; all others only by their eight-bit codes."""
 _SCANNED = 10_000
-"""KiB of vectors that are faster to compare directly than through the graph."""
+"""Up to this many KiB of vectors, comparing all of them is faster than the graph."""
 _COMPARED = 1 << 29
-"""Up to so many bytes of vectors, a search with a metadata filter compares all matching rows. The graph would miss rows if
+"""Up to this many bytes of vectors, a search with a metadata filter compares all matching rows. The graph would miss rows if
 columns and languages are combined: see `benchmarks/filters.py`."""
 _ROOM = 64 << 20
 """Bytes that have to be free on the disk before a write. The library maps files into memory; a page that does not fit on the disk
 kills the process without a message."""
 _OPENING = 32 << 20
-"""More bytes that have to be free before an index is opened."""
+"""Further bytes that have to be free before an index is opened."""
 _COPIES = 4
-"""Room for so many copies of the written data: the log, the rows, the segment of the graph, and one in reserve."""
+"""Free space is needed for this many copies of the written data: the log, the rows, the segment of the graph, and a reserve."""
 
 
 class EdgeEngine:
@@ -115,7 +115,7 @@ class EdgeEngine:
         """Open an index that `create` made.
 
         Raises:
-            SearchError: there is none, it is damaged, or another process has it open.
+            SearchError: there is no index, it is damaged, or another process has it open.
 
         """
         edge, folder = _library(), Path(address)
@@ -298,7 +298,7 @@ class EdgeEngine:
             (self._folder / _SETTLED).touch()
 
     def _renew(self) -> None:
-        """Rewrite rows of the first layout; after a kill, the next run starts again."""
+        """Rewrite rows of layout 1 in the current layout. After a kill, the next call starts again."""
         if self._rows.layout == LAYOUT:
             return
         edge = self._edge

@@ -26,7 +26,7 @@ _LENGTH = 64
 
 
 class EdgeRows:
-    """Converts rows and filters to those of the library.
+    """Converts rows and filters to the types of the library `qdrant_edge`.
 
     Args:
         edge: the library.
@@ -37,7 +37,7 @@ class EdgeRows:
     def __init__(self, edge: Any, layout: int) -> None:
         self._edge = edge
         self.layout = layout
-        # Texts are split before. Stop words and stemming of one language would be wrong for the others.
+        # Texts are already split into words. Stop words and stemming of one language would be wrong for the others.
         self._bm25 = edge.Bm25(
             edge.Bm25Config(
                 tokenizer=edge.TokenizerType.Whitespace,
@@ -85,7 +85,7 @@ class EdgeRows:
         return self._edge.SparseVector(indices=order, values=[weights[index] for index in order])
 
     def filters(self, wheres: Sequence[Where]) -> list[Any]:
-        """Convert filters; None for a filter that every row passes. Equal filters are converted once."""
+        """Convert filters. A filter that all rows pass becomes None. Equal filters are converted once."""
         made: dict[Any, Any] = {}
         keys = [(where.langs, tuple(where.fields.items())) for where in wheres]
         for key, where in zip(keys, wheres, strict=True):
@@ -145,7 +145,7 @@ def layout_of(folder: Path) -> int:
     """The version of an index's storage.
 
     Raises:
-        SearchError: its file is damaged, or written by a newer babelmix.
+        SearchError: the file `layout.json` is damaged, or written by a newer babelmix.
 
     """
     file = folder / _LAYOUT_FILE

@@ -58,7 +58,8 @@ class MilvusEngine:
         self._facts = FactsCollection(server, f"{self._rows}_facts")
         self._langs: tuple[float, dict[str, int]] | None = None
         self._known: set[str] = set()
-        # Number of writes of this process, and of those that a read has certainly seen. It starts at 1 for writes of others.
+        # The number of writes of this process, and how many of them a read has certainly seen. The first starts at 1, so that the
+        # first read also sees the writes of other processes.
         self._written, self._seen = 1, 0
         self._lock = threading.Lock()
 
@@ -82,7 +83,7 @@ class MilvusEngine:
         """Open an index that `create` made; several processes may have it open.
 
         Raises:
-            SearchError: there is none, or the server does not answer.
+            SearchError: there is no index, or the server does not answer.
 
         """
         with cls._connected(address) as engine:
@@ -190,7 +191,7 @@ class MilvusEngine:
         return {row["id"]: (row["item"], row["digest"]) for row in found}
 
     def put(self, points: Sequence[Point]) -> None:  # noqa: D102
-        # Before the rows: a kill in between must not leave rows of an unknown language.
+        # Store the languages before the rows: a kill in between must not leave rows of an unknown language.
         if new := {point.row.lang for point in points} - self._known:
             self._facts.add_langs(sorted(new))
             self._known |= new
@@ -225,7 +226,7 @@ class MilvusEngine:
                 self._langs = None
 
     def _read(self, method: str, *given: Any, **options: Any) -> Any:
-        """Read, including all writes of this process. After a write, one read has to wait up to 0.2 s for that."""
+        """Read, including all writes of this process. The first read after a write may wait up to 0.2 s for it."""
         written = self._written
         level = "Bounded" if self._seen == written else "Strong"
         result = self._server.call(method, self._rows, *given, consistency_level=level, **options)
@@ -274,8 +275,8 @@ class MilvusEngine:
 
         Args:
             vectors: float32, shape (searches, dimension).
-            wheres: one a search; they differ only in their languages.
-            k: how many rows at most.
+            wheres: one filter per search. They differ only in their languages.
+            k: the most rows per search.
 
         """
         langs = {lang for where in wheres for lang in where.langs or ()}
@@ -319,7 +320,7 @@ class MilvusEngine:
 
     def langs(self) -> dict[str, int]:  # noqa: D102
         now, kept = time.monotonic(), self._langs
-        # Counted again after a minute: other processes may write too.
+        # Count again after a minute, because other processes may write too.
         if kept is None or now - kept[0] > _LANGS_SECONDS:
             written = self._written
             langs = sorted(self._facts.langs())

@@ -48,7 +48,7 @@ class Place:
     """The parts of an address.
 
     Args:
-        address: as a person wrote it.
+        address: the address as the user wrote it.
         uri: the URI of the server, with its port.
         name: the name of the index.
 
@@ -63,7 +63,7 @@ class Place:
         """Read an address such as `http://localhost:19530/my_index`.
 
         Raises:
-            SearchError: it holds a password, or is incomplete.
+            SearchError: the address holds a password, or is incomplete.
 
         """
         try:
@@ -90,7 +90,7 @@ class Server:
     """A connection to the server of an index.
 
     Args:
-        place: where it is.
+        place: the address of the index.
 
     Raises:
         SearchError: no server answers there, or it refuses the token.
@@ -118,14 +118,14 @@ class Server:
         """Call a method of `MilvusClient`, with repeats for at most `timeout` seconds.
 
         Args:
-            method: its name.
-            given: its positional arguments.
-            timeout: seconds.
-            writing: whether it writes rows; the message then says that the command can be repeated.
-            options: its keyword arguments.
+            method: the name of the method.
+            given: the positional arguments.
+            timeout: the time limit in seconds.
+            writing: whether the call writes rows. If so, an error message says that the command can be repeated.
+            options: the keyword arguments.
 
         Raises:
-            SearchError: it fails.
+            SearchError: the call fails.
 
         """
         try:
@@ -138,10 +138,10 @@ class Server:
     def pages(
         self, collection: str, expression: str, fields: list[str], size: int
     ) -> Generator[list[Any], None, None]:
-        """Pages of at most `size` rows, sorted by id, all as of the time of the first page.
+        """Pages of at most `size` rows, sorted by id. All pages show the state at the time of the first page.
 
         Raises:
-            SearchError: they cannot be read.
+            SearchError: the pages cannot be read.
 
         """
         pages = self.call(
@@ -208,10 +208,10 @@ class FactsCollection:
         return schema
 
     def read(self) -> dict[str, Any] | None:
-        """The facts that were written last; None: there are none.
+        """The facts that were written last. None if there are none.
 
         Raises:
-            SearchError: they cannot be read.
+            SearchError: the facts cannot be read.
 
         """
         parts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
@@ -252,7 +252,7 @@ class FactsCollection:
         """The languages that were added.
 
         Raises:
-            SearchError: they cannot be read.
+            SearchError: the languages cannot be read.
 
         """
         return {row["id"].removeprefix(_LANG) for row in self._rows(_LANG, ["id"])}

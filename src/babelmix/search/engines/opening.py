@@ -10,7 +10,7 @@ from babelmix.errors import ConfigError, SearchError
 from babelmix.search.engines.base import Engine
 
 FOLDER = ""
-"""The scheme of an address that has none: the path of a folder."""
+"""The scheme of an address without a scheme, which is the path of a folder."""
 
 ENGINES: Registry[type[Engine]] = Registry(
     "search engine",
@@ -29,7 +29,7 @@ def engine_of(address: str) -> type[Engine]:
     """The engine of an address.
 
     Raises:
-        SearchError: no engine has its scheme.
+        SearchError: no engine has the scheme of the address.
 
     """
     found = _SCHEME.match(address)
@@ -63,11 +63,11 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
 
     Args:
         address: a folder that does not exist yet, or the URL of a Milvus server with a name, `http://HOST:PORT/NAME`.
-        dimension: of the vectors.
-        about: the facts to keep with it.
+        dimension: the dimension of the vectors.
+        about: the facts to keep with the store.
 
     Raises:
-        SearchError: there is one already, or it cannot be made there.
+        SearchError: there is a store already, or none can be made at this address.
         MissingExtraError: the engine is not installed.
 
     """
@@ -78,7 +78,7 @@ def open_engine(address: str) -> Engine:
     """Open a store.
 
     Raises:
-        SearchError: there is none, it is damaged, its server does not answer, or another process has its folder open.
+        SearchError: there is no store, it is damaged, its server does not answer, or another process has its folder open.
         MissingExtraError: the engine is not installed.
 
     """
@@ -89,7 +89,7 @@ def exists(address: str) -> bool:
     """Whether there is an index.
 
     Raises:
-        SearchError: its server does not answer.
+        SearchError: the server of the index does not answer.
         MissingExtraError: the engine is not installed.
 
     """

@@ -27,7 +27,7 @@ from babelmix.search.service.settings import Settings
 from babelmix.search.service.unpacking import PixelBudget
 
 AT_ONCE = 4
-"""So many pictures of the maximum size may be decoded in memory at the same time, or more smaller ones. Others wait."""
+"""The number of pictures of the maximum size that may be decoded at the same time, or more smaller ones. Others wait."""
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Service:
         """Parse a body as JSON; a large one in a thread.
 
         Raises:
-            BodyError: it is not JSON, or more than a request needs.
+            BodyError: the body is not JSON, or exceeds a limit.
 
         """
         return await self._in_thread(parse, body, pool=self._bodies) if len(body) > SMALL else parse(body)
@@ -109,7 +109,7 @@ class Service:
         Raises:
             SearchError: the policy, a filter or the mode is wrong, or the index cannot be searched.
             PictureError: the picture is damaged or too large.
-            EncoderError: the encoder cannot embed pictures, and it is one.
+            EncoderError: the query is a picture, and the encoder cannot embed pictures.
 
         """
         began = time.perf_counter()
@@ -165,10 +165,10 @@ class Service:
         Raises:
             SearchError: a row is malformed, or the index cannot be written to.
             CorpusError: a picture is damaged or too large.
-            EncoderError: the encoder cannot embed pictures, and there are some.
+            EncoderError: a row is a picture, and the encoder cannot embed pictures.
 
         """
-        # One at a time: if the client gives up, no further picture is decoded.
+        # Decode one picture at a time: if the client gives up, no further picture is decoded.
         rows = [await self._row(row) for row in requested]
         async with self._writing:
             changes = await self._in_thread(self._index.changes, rows)
@@ -178,7 +178,7 @@ class Service:
         return WriteAnswer(written=len(changes.points), unchanged=changes.unchanged, removed=len(changes.stale))
 
     async def delete(self, item: str) -> int:
-        """Remove an item. Returns how many there were.
+        """Remove an item. Returns the number of removed items.
 
         Raises:
             SearchError: the index cannot be written to.

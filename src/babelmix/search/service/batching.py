@@ -23,10 +23,10 @@ BATCH = 32
 """Maximum queries of a forward pass."""
 
 CHUNK = 8
-"""Rows of a forward pass: a query that arrives during a write waits for one such pass at most."""
+"""The most rows to write per forward pass. A query that arrives during a write waits for at most one such pass."""
 
 KEPT = 1024
-"""Queries whose vectors are cached: people change the policy more often than the words."""
+"""The number of queries whose vectors are cached, because users often repeat a query under another policy."""
 
 
 class BatchedEncoder:
@@ -36,7 +36,7 @@ class BatchedEncoder:
     next one. Rows to write are encoded in small chunks in between.
 
     Args:
-        searcher: has the encoder.
+        searcher: the searcher with the encoder.
         metrics: counts forward passes.
 
     """
@@ -52,7 +52,7 @@ class BatchedEncoder:
         """The vector of a query, float32, shape (1, dimension), as the index compares it.
 
         Raises:
-            EncoderError: the encoder cannot embed pictures, and it is one.
+            EncoderError: the query is a picture, and the encoder cannot embed pictures.
 
         """
         if isinstance(query, str) and query in self._kept:
@@ -73,7 +73,7 @@ class BatchedEncoder:
         """The vectors of rows, float32, shape (points, dimension), as the encoder returns them.
 
         Raises:
-            EncoderError: the encoder cannot embed pictures, and there are some.
+            EncoderError: a row is a picture, and the encoder cannot embed pictures.
             CorpusError: a picture is damaged.
 
         """

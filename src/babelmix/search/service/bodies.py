@@ -23,7 +23,7 @@ MAX_VALUES = MAX_ROWS * (MAX_FIELDS + 10)
 """Maximum values of a body: those of the largest allowed write."""
 
 SMALL = 1 << 14
-"""Bodies of up to so many bytes are parsed in the event loop: a thread would take longer."""
+"""Bodies of up to this many bytes are parsed in the event loop, because starting a thread would take longer."""
 
 _STEP = 1 << 16
 """Bytes that one regular expression scans: it holds the GIL."""
@@ -41,7 +41,7 @@ def parse(data: bytes) -> Any:
     """Parse JSON in UTF-8.
 
     Raises:
-        BodyError: it is not JSON, has a key twice or an invalid key, or exceeds a limit of nesting, keys or values.
+        BodyError: the body is not JSON, has a key twice or an invalid key, or exceeds a limit of nesting, keys or values.
 
     """
     # `json` would guess the encoding; in UTF-16 the same bytes would be other brackets.
@@ -64,7 +64,7 @@ def check_size(data: bytes) -> None:
     """Raise if a JSON text is nested too deeply, or has too many keys or values. Nothing is allocated for its values.
 
     Raises:
-        BodyError: it exceeds a limit. Invalid JSON is not detected here.
+        BodyError: the text exceeds a limit. Invalid JSON is not detected here.
 
     """
     values = strings = at = 0

@@ -1,4 +1,4 @@
-"""Limits on connections: those that send too slowly or read too slowly are closed, and there are never too many."""
+"""Limits on connections: their number is limited, and those that send or read too slowly are closed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if sys.platform != "win32":
 
 _MOST_FILES = 1 << 16
 _FEW_FILES = 512
-"""The assumed limit of open files on Windows, which does not say."""
+"""The assumed limit of open files on Windows, which does not report the limit."""
 
 LEAST_RATE = 16 << 10
-"""Bytes a second that a client has to read of its answers, on average over the time limit."""
+"""The least rate at which a client must read its answers, in bytes per second, on average over the time limit."""
 
 _NOW = struct.pack("ii", 1, 0)
 """The value of `SO_LINGER` that ends a connection by a reset."""
@@ -47,7 +47,7 @@ class _Taken:
     Args:
         transport: the transport of the connection.
         loop: the event loop.
-        seconds: in each interval of this length the client has to read `LEAST_RATE` bytes a second, or everything.
+        seconds: the length of an interval. In each interval the client must read `LEAST_RATE` bytes per second, or everything.
 
     """
 
@@ -102,7 +102,8 @@ def impatient(seconds: float, most: int, sending: float = 20.0) -> type[asyncio.
     Args:
         seconds: the time to send the head of the first request, and of a later one from its first byte.
         most: maximum number of connections; further ones are closed immediately.
-        sending: a client is cut off if it reads less than 16 KiB a second over so many seconds, and not everything.
+        sending: a time in seconds. A client is cut off if, over this time, it reads less than 16 KiB per second, and not
+            everything.
 
     """
     base: Any = H11Protocol

@@ -27,7 +27,7 @@ _HEADERS = {
 }
 
 _ARRIVING = 4
-"""For each request that may be in work, so many may be arriving, and so many answers may be leaving."""
+"""The limits of arriving requests and of answers being sent, as a multiple of `max_in_flight`."""
 
 _TOO_MANY = "too many requests are being worked on; ask again in a second"
 

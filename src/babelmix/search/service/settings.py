@@ -17,14 +17,15 @@ class Settings:
     Args:
         keys: keys of clients; without keys everyone who reaches the port may search and write.
         writable: whether items may be written and deleted.
-        hosts: the host names that it answers to; None: any.
-        origins: pages of these origins may call it from a browser (CORS).
+        hosts: the host names that the service answers to; None: any.
+        origins: pages of these origins may call the service from a browser (CORS).
         max_body: maximum bytes of a request.
         max_pixels: maximum pixels of a picture.
         timeout: seconds that a request may take.
         receive_timeout: seconds that a request may take to arrive.
         write_timeout: seconds that a write may take; a write to the index that has begun is always completed.
-        send_timeout: a client has to read 16 KiB a second on average over so many seconds, or everything; see `connections`.
+        send_timeout: a time in seconds. Over this time a client must read 16 KiB per second on average, or everything; see
+            `connections`.
         max_in_flight: maximum requests in work; further ones are refused.
         max_held: maximum bytes of all requests that are arriving or in work; a single request of up to `max_body` bytes is
             always accepted.

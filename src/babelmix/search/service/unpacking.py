@@ -26,13 +26,13 @@ class PixelBudget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def within(self, pixels: int, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run work that needs room for so many pixels, once there is room.
+        """Run work that decodes a number of pixels, once the budget has room for them.
 
         The room is held until the work is done, even if the client gives up: a thread cannot be stopped.
 
         Args:
-            pixels: of the picture.
-            work: the work.
+            pixels: the number of pixels of the picture.
+            work: the function to run.
 
         """
         wanted = min(pixels, self.pixels)
