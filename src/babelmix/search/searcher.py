@@ -314,8 +314,7 @@ def check_search(
         The policy, parsed.
 
     Raises:
-        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or a search by words has a picture as a
-            query.
+        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or a picture is searched by words.
 
     """
     if not 1 <= k <= MAX_K:

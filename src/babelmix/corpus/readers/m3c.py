@@ -4,7 +4,7 @@ We know of no published benchmark with this name. The composite here follows the
 
 | part | languages | pictures |
 |---|---|---|
-| `multi30k` | en and de with five captions a picture (task 2), fr and cs with one (task 1) | 1,000 of 2016 |
+| `multi30k` | en and de with five captions per picture (task 2), fr and cs with one (task 1) | 1,000 of 2016 |
 | `mscoco` | en, ja (STAIR) | the first 1,000 of Karpathy's test part |
 | `coco-cn` | zh | 1,000 of COCO-CN's test part |
 
