@@ -1,6 +1,6 @@
 """Checksums of files, which detect damage on a disk.
 
-They are CRC-32 of the standard library (three gigabytes a second). CRC-32 finds every change of up to 32 neighbouring bits, and
+They are CRC-32 of the standard library (three gigabytes per second). CRC-32 finds every change of up to 32 neighbouring bits, and
 misses other damage with a probability of 2^-32. It does not protect against deliberate changes.
 """
 

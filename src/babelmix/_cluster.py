@@ -36,7 +36,7 @@ MEMORY = 1 << 30
 """The approximate size of all unfinished pieces, in bytes. A single piece may be larger."""
 
 ATTEMPTS = 4
-"""The number of times that a worker process may die at one piece."""
+"""The number of times that a worker process may die while it works on the same piece."""
 
 PATIENCE = 20.0
 """The seconds that Ray has to find another node for a worker whose node is lost."""
@@ -107,7 +107,7 @@ def spread(
         Each piece with its result, in the order in which they are finished.
 
     Raises:
-        SearchError: no cluster answers, a worker failed, or worker processes died `ATTEMPTS` times at one piece.
+        SearchError: no cluster answers, a worker failed, or worker processes died `ATTEMPTS` times at the same piece.
         MissingExtraError: Ray is not installed.
 
     """

@@ -1,4 +1,4 @@
-"""Named things that others may add to: metrics, readers, strategies, engines, encoder kinds, losses."""
+"""Registries of named values that other packages may add to: metrics, readers, strategies, engines, encoder kinds, losses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Registry(Mapping[str, T], Generic[T]):
     """A mapping from names to values that other packages may add to.
 
     The built-in names come first, in their order. Installed plugins (entry points of the group `babelmix.plugins`) are
-    imported when a name is not built in, or when the names are listed.
+    imported when an unknown name is looked up, or when the names are listed.
 
     Args:
         what: the name of one value in messages, such as `ranking metric`.
@@ -60,7 +60,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Add a value.
 
         Args:
-            name: the name to use it by. The same name may be registered again, which replaces the value.
+            name: the name of the value. Registering the same name again replaces the value.
             value: the value.
 
         Raises:

@@ -31,7 +31,7 @@ def clusters_of(corpus: Corpus) -> tuple[Ints, Ints]:
     Items of one cluster are never in one batch together: they are joined by a qrel or by a common text.
 
     Args:
-        corpus: of texts or of pictures with captions.
+        corpus: the corpus, of texts or of pictures with captions.
 
     Returns:
         The clusters of the query items, int64, shape (query items,), and of the passage items, int64, shape (passage items,).

@@ -151,7 +151,7 @@ class TwoCaptionsPool(CorpusPool):
         pairs: all pairs of the corpus.
         chosen: the numbers of the pool's pairs, int64, sorted, shape (pool pairs,).
         weights: the weights of the languages, shape (languages,). A language of weight 0 is not drawn.
-        pictures: whether the picture is in the batch, beside its captions.
+        pictures: whether the batch has the pictures together with their captions.
 
     """
 

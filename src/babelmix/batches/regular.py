@@ -40,7 +40,7 @@ class RegularIndex:
         passage: the passage item of every pair, integers, shape (pairs,); may be memory-mapped.
 
     Raises:
-        PlanError: there is no pair or no language, a language is there twice, or there is not one integer item for each pair.
+        PlanError: there is no pair or no language, a language is named twice, or the items are not one integer for each pair.
 
     Example:
         >>> index = RegularIndex(pairs=10, langs=["de", "en"])

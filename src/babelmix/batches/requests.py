@@ -19,7 +19,7 @@ PoolKind = Literal["same", "different", "renderings", "paired", "translations"]
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """What a strategy needs for one step: some rows of one pool of the index.
+    """The request of a strategy for one step: rows of one pool of the index.
 
     Args:
         kind: the kind of the batch, see `Batch.kind`. A strategy of your own may have a kind of its own.

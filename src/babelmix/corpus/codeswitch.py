@@ -152,7 +152,7 @@ def switch(
         lexicons: for each word, one of them is drawn uniformly.
         share: the probability that a word in the drawn lexicon is replaced.
         chance: the random numbers. Two are drawn for each word, whether they are used or not.
-        counts: is updated: `words`, `known` (in the drawn lexicon) and `switched`.
+        counts: a counter that is updated: `words`, `known` (in the drawn lexicon) and `switched`.
 
     Returns:
         The new text, and the number of words that were replaced.

@@ -43,7 +43,7 @@ def load_corpus(
 
     Returns:
         The corpus. `meta` says what was left out and counts copies of right answers, as for `open_corpus`. `meta["notes"]`
-        lists sentences about the source that a person should read.
+        lists notes about the source for the user.
 
     Raises:
         ArgumentError: there is no such part, or the source is of an unknown type.

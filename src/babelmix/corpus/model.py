@@ -354,7 +354,7 @@ class Corpus:
         `negatives` and `excluded` have no file.
 
         Args:
-            folder: where to write. A corpus that is there already is replaced.
+            folder: the folder to write. A corpus in it is replaced.
             format: `"parquet"` (small) or `"arrow"` (uncompressed; `load` memory-maps it).
             keep_existing: if another process writes the same folder first, keep its corpus.
 

@@ -27,7 +27,7 @@ _NAMED = 20
 
 @dataclass(frozen=True)
 class IndexReport(Result):
-    """What a run did to an index, and what the index holds now.
+    """The report of a run: the changes to the index, and the content of the index.
 
     Args:
         address: the address of the index.

@@ -89,7 +89,7 @@ class Calibration:
 
     Args:
         counts: rows of each language when the calibration was fitted.
-        moments: by language; a language with fewer than `MIN_ROWS` rows has none.
+        moments: the moments by language. A language with fewer than `MIN_ROWS` rows has none.
         together: the moments of all languages together.
 
     """
@@ -157,7 +157,7 @@ class Calibration:
         """Read the result of `as_json`.
 
         Raises:
-            SearchError: it is damaged.
+            SearchError: the stored calibration is damaged.
 
         """
         try:

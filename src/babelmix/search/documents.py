@@ -44,7 +44,7 @@ _OWN = ("item", "lang", "text", "image", "group")
 
 @dataclass(frozen=True)
 class Survey:
-    """What the rows of a collection contain.
+    """A summary of the rows of a collection.
 
     Args:
         columns: the metadata columns and their types.
@@ -79,7 +79,7 @@ class RowSource:
 
     @cached_property
     def survey(self) -> Survey:
-        """What the rows contain. The first use reads and checks all rows.
+        """A summary of the rows. The first use reads and checks all rows.
 
         Raises:
             ReaderError: a row is malformed, or a picture is no file; the message names file and row.
@@ -190,7 +190,7 @@ def rows_of_documents(
     """The rows of a table of documents.
 
     Args:
-        table: with the columns named above; paths of pictures are relative to the folder of its file.
+        table: the table, with the columns described in this module. Paths of pictures are relative to the folder of its file.
         langs: only these languages, each a range (`en` includes en-US); pictures stay.
         columns: the metadata columns of the index and their types.
 

@@ -62,7 +62,7 @@ class IndexFacts(BaseModel):
             found: the facts.
 
         Raises:
-            SearchError: they are of another version, or a fact is missing or has a wrong type.
+            SearchError: the facts have another version, or a fact is missing or has a wrong type.
 
         """
         if type(found.get("format")) is int and found["format"] != FORMAT:

@@ -88,7 +88,7 @@ def _typed(value: str, kind: str) -> Value:
     """A value of a column's type.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the text is not a value of this type.
 
     """
     if kind == "integer":

@@ -76,8 +76,8 @@ class Index:
             revision: the revision of the encoder on the Hugging Face hub.
 
         Raises:
-            SearchError: there is an index already, none can be made there, or the encoder's similarity is neither
-                cosine nor dot product.
+            SearchError: there is an index already, the index cannot be made at this address, or the encoder's similarity is
+                neither cosine nor dot product.
 
         """
         if exists(address):

@@ -20,7 +20,7 @@ from babelmix.search.index import Changes, Index
 from babelmix.search.rows import Row
 
 ROWS = 512
-"""The approximate number of rows of a batch. A kill loses the work of one batch at most."""
+"""The approximate number of rows of a batch. If the process is killed, the work of at most one batch is lost."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An audit through an index: the answers that a person gets under each language policy, and the cost of a search.
+"""An audit through an index: the answers that users get under each language policy, and the cost of a search.
 
 The pool is the index. The ranks are those of its searches, so the measures include the errors of its graph. A relevant passage
 that is not among the first k answers counts as if it had the next rank.

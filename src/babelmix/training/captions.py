@@ -163,7 +163,7 @@ class CaptionLoss(torch.nn.Module):
     - captions, pictures and second captions s: `(ITC(v, t) + ITC(v, s)) / 2 + text_weight * ITC(t, s)` (CCLM, ACL 2023).
     - two captions without a picture: `ITC(t, s)` (MURAL, EMNLP 2021).
 
-    With several processes, the negatives of every row are the whole global batch, with gradients.
+    With several processes, every row has the rest of the global batch as negatives, with gradients.
 
     Args:
         encoder: an encoder with a text tower and an image tower.

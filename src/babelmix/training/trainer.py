@@ -87,14 +87,15 @@ def train(
 
     The default loss is InfoNCE with in-batch negatives, and with one hard negative per pair where the corpus has them.
     A run that was interrupted after a checkpoint continues from the checkpoint with the same batches as an uninterrupted run.
-    Under `torchrun` or `accelerate launch` the processes share each batch, and the negatives of a pair are those of the whole
-    batch.
+    Under `torchrun` or `accelerate launch` the processes share each batch, and each pair has the passages of the whole batch as
+    negatives.
 
     Args:
         encoder: the encoder; it is trained in place.
         corpus: the training pairs, or several corpora by name. With several, each batch is from one corpus.
         settings: the settings; `None` in them stands for the default, see `resolve`.
-        output: the folder to write. It is written whole or not at all. Until then checkpoints are in `<output>.checkpoints`.
+        output: the folder to write. It is written completely or not at all. During training, checkpoints are in
+            `<output>.checkpoints`.
         base: the name of the starting encoder. The card shows it, and some defaults depend on it; see `resolve`.
         label: the text before the progress bar; by default `training STRATEGY`.
         loss: a function that makes a loss of sentence-transformers from the encoder. It replaces `settings.loss`.

@@ -173,7 +173,7 @@ class _Items:
         """Separate the texts of a query item that have other answers than most of its texts.
 
         mteb merges equal questions about different paragraphs. Such a text has the answers of both, but its translations do not.
-        Each text with an answer that the usual set of the item does not have becomes an item of its own.
+        Each text with an answer that the usual set of the item does not have becomes a separate item.
 
         Returns:
             The answers by new items, and the new item of each old item and language that changed.

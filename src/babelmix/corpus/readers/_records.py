@@ -166,7 +166,7 @@ def get_field(record: Any, key: str, kind: type, *, file: str | Path, row: int |
     Args:
         record: the record.
         key: the name of the field.
-        kind: its type: `str`, `int`, `list` or `dict`.
+        kind: the type of the field: `str`, `int`, `list` or `dict`.
         file: the name of the source in errors.
         row: the number of the record.
         unit: what `row` counts, if it does not count lines, such as "paragraph".

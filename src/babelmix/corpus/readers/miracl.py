@@ -123,7 +123,7 @@ def parse(
         sources: the rows of each language.
         split: the name of the split.
         file: the name of the whole source in errors.
-        sizes: is filled with the number of passages of each language, including those that are left out.
+        sizes: a dict that is filled with the number of passages of each language, including those that are left out.
 
     Raises:
         ReaderError: the id of a query or a passage is repeated, or a row is malformed.

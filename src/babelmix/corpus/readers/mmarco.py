@@ -146,7 +146,7 @@ def parse(taken: dict[Pair, list[str]], files: dict[str, tuple[Path, Path]], *, 
 
 
 def _groups(taken: dict[Pair, list[str]]) -> dict[str, str]:
-    """The group of each passage: the id of the first query that it is relevant to, or else a negative of."""
+    """The group of each passage: the first query that it is relevant to. If there is none, the first that it is a negative of."""
     groups: dict[str, str] = {}
     for query, relevant in taken:
         groups.setdefault(relevant, query)

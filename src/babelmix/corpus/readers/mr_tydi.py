@@ -1,7 +1,7 @@
 """`mr-tydi`: Mr. TyDi (Zhang et al., MRL 2021), questions and Wikipedia passages in 11 languages, none parallel.
 
 The source is a folder, or `castorini/mr-tydi` on the Hugging Face hub, with `mrtydi-v1.1-LANGUAGE/SPLIT.jsonl.gz`. A record has a
-query, its relevant passages, and passages that BM25 found and nobody judged: the hard negatives. dev and test have no
+query, its relevant passages, and hard negatives, which are unjudged passages that BM25 found. dev and test have no
 negatives. The corpus has only the passages of the records, not the whole Wikipedia on which Mr. TyDi is scored. An item is
 `LANG/ID`. The text of a passage is its title, a space and its text. The group of a passage is its article, and that of a query
 is the group of its first relevant passage.

@@ -56,7 +56,7 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
 
     Args:
         table: the table.
-        source: its name in errors and in `meta`.
+        source: the name of the table in errors and in `meta`.
 
     Raises:
         ReaderError: the table breaks the layout above.

@@ -21,7 +21,7 @@ TOKEN = "BABELMIX_MILVUS_TOKEN"
 READ_SECONDS = 60.0
 WRITE_SECONDS = 120.0
 WAIT_SECONDS = 600.0
-"""For background work of the server: loading, flushing, building graphs."""
+"""The time limit of background work of the server: loading, flushing, building graphs."""
 
 _CONNECT_SECONDS = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
@@ -29,7 +29,7 @@ _PORTS = {"http": 19530, "https": 443}
 _OPENING = "cannot be opened"
 _AGAIN = "; what was acknowledged is safe: run the same command again, and it goes on where it was"
 _CHUNK = 60_000
-"""Bytes of a chunk of the facts; a text in Milvus has 65,535 bytes at most."""
+"""The size of a chunk of the facts in bytes. A text in Milvus has at most 65,535 bytes."""
 
 _CHUNKS = 100
 """Chunks of a message; servers accept 64 MiB."""

@@ -48,7 +48,7 @@ def register_engine(scheme: str, engine: type[Engine]) -> None:
     """Add an engine; see `babelmix.extend.engine`.
 
     Raises:
-        ConfigError: the scheme is malformed, or that of an engine of babelmix.
+        ConfigError: the scheme is malformed, or belongs to an engine of babelmix.
 
     """
     if not _SCHEME.fullmatch(f"{scheme}://") or scheme != scheme.lower():

@@ -272,7 +272,7 @@ def _page(html: str, more: str, files: str = "", styles: str = "") -> HTMLRespon
         html: the page.
         more: further directives of the policy.
         files: further sources of scripts and styles.
-        styles: allowed styles instead of the hashes of its own.
+        styles: the allowed sources of styles, instead of the hashes of the page's own styles.
 
     """
     scripts = f"{_hashes(html, 'script')} {files}".strip() or "'none'"

@@ -69,7 +69,7 @@ def check_size(data: bytes) -> None:
     """
     values = strings = at = 0
     keys: list[int] = []
-    """For each open bracket: its number of values so far."""
+    """The number of values so far in each open bracket."""
     while (mark := _next_mark(data, at)) >= 0:
         at, kind = mark + 1, data[mark]
         if kind == 0x22:  # "

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class PixelBudget:
     """A budget of decoded pixels. Pictures without room wait, first come, first served.
 
-    It is a semaphore with weights; those of asyncio acquire one unit at a time.
+    It is a semaphore with weights. asyncio's own semaphore acquires one unit at a time.
 
     Args:
         pixels: the budget; a single larger picture is decoded when there is no other.
@@ -41,7 +41,7 @@ class PixelBudget:
 
         def done(_: asyncio.Task[T]) -> None:
             if not task.cancelled():
-                # Retrieved here: nobody else may be left to retrieve it.
+                # Retrieve the exception here: the caller may be gone, and asyncio would log it as never retrieved.
                 task.exception()
             self._give_back(wanted)
 
