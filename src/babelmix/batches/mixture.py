@@ -24,7 +24,7 @@ class Mixture:
     sources. Then the source is drawn by weight from those that can fill such a batch: a source in one language is only in
     monolingual batches. Each block of 1,000 steps has its own random order of the sources. The shares of a block are exact if the
     same sources can fill all of its batches; otherwise they hold on average. The number of a source's earlier steps can be
-    computed. A source draws its clusters by this number, so no cluster is drawn twice in one pass over the source.
+    computed. A source draws its clusters by this number, so no cluster is drawn twice in one pass over a pool.
 
     Row numbers are those of the sources' tables, concatenated in the order given. `local` gives a source's own row numbers.
 
