@@ -173,7 +173,7 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
         lora_dropout=0.0,
         target_modules="all-linear",
     )
-    # Not by transformers' `add_adapter`, which requires a release of peft that does not exist.
+    # transformers' own `add_adapter` is not used: in transformers 5.24 it requires peft 0.22, which was not released at that time.
     inject_adapter_in_model(config, transformer_of(encoder))
     for module in list(encoder)[1:]:
         module.requires_grad_(False)

@@ -82,7 +82,7 @@ class EdgeEngine:
             size=dimension,
             distance=edge.Distance.Dot,
             hnsw_config=edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED),
-            # The graph is built and searched with codes of eight bits a dimension. TurboQuant rotates vectors before it rounds
+            # The graph is built and searched with codes of eight bits per dimension. TurboQuant rotates vectors before it rounds
             # them, so encoders with a few very large dimensions, such as XLM-R, lose no precision.
             quantization_config=edge.TurboQuantQuantizationConfig(
                 bits=edge.TurboQuantBitSize.Bits8, memory=edge.Memory.Cached
