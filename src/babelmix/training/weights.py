@@ -173,7 +173,7 @@ def add_adapters(encoder: SentenceTransformer, rank: int) -> None:
         lora_dropout=0.0,
         target_modules="all-linear",
     )
-    # transformers' own `add_adapter` is not used: in transformers 5.24 it requires peft 0.22, which was not released at that time.
+    # transformers' own `add_adapter` is not used: in transformers 5.24 it requires peft 0.22, which was not released then.
     inject_adapter_in_model(config, transformer_of(encoder))
     for module in list(encoder)[1:]:
         module.requires_grad_(False)
