@@ -235,6 +235,7 @@ def test_pictures_are_audited_both_ways(tmp_path: Path) -> None:
         (lambda user: bm.train([]), "corpus: the list is empty"),
         (lambda user: bm.compare("no-such"), "no such bundled experiment; those are demo"),
         (lambda user: bm.compare("demo", tests="multi/mAP"), "tests: is for audits"),
+        (lambda user: bm.compare([]), "a comparison needs two audits or more"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused_before_anything_is_loaded(

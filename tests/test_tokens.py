@@ -75,4 +75,4 @@ def test_table_json_and_report_tell_the_tokens(babelmix, tiny_static, tmp_path: 
     assert rate > 0
     assert f"{rate:.3f}" in out
     assert f"{rate:.3f}" in report
-    assert "it has no limit" in report
+    assert "(it has none)" in report

@@ -15,10 +15,12 @@ they may change between minor versions.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here, not even from the standard library: until the command line has begun, Ctrl-C is Python's own, which
+# shows a traceback. Type checkers take this name to be true.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from babelmix._tables import Result
     from babelmix.api.audit_reports import AuditReport, AuditReports
     from babelmix.api.auditing import audit as audit
@@ -106,14 +108,15 @@ _MODULES = ("errors", "extend")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES or name in _MODULES:
+        from importlib import import_module
     if name in _HOMES:
         module, _, own = _HOMES[name].partition(":")
-        found = getattr(importlib.import_module(f"babelmix.{module}"), own or name)
+        found = getattr(import_module(f"babelmix.{module}"), own or name)
         globals()[name] = found
         return found
     if name in _MODULES:
-        return importlib.import_module(f"babelmix.{name}")
-    # Read only when needed, to import fast: before the command line has started, Ctrl-C would print Python's traceback.
+        return import_module(f"babelmix.{name}")
     if name == "__version__":
         from importlib.metadata import version
 

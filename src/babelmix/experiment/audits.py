@@ -148,6 +148,8 @@ def compare_loaded(
 
     """
     tests = as_list(tests, "tests")
+    if len(audits) < 2:
+        raise AuditError("a comparison needs two audits or more")
     (first_name, first), *others = audits.items()
     for name, audit in others:
         check_same_corpus(name, audit.table.about, first_name, first.table.about)
