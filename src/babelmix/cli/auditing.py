@@ -66,7 +66,7 @@ def audit(
     copies: Annotated[
         str | None,
         typer.Option(
-            help="What passages count as that have the text of a right answer, but no judgement: wrong, relevant, or excluded "
+            help="Passages with the text of a right answer, but without a judgement, count as: wrong, relevant, or excluded "
             "(neither).  [default: wrong]",
             metavar="WHAT",
         ),
