@@ -24,8 +24,8 @@ TrustOption = Annotated[
     bool,
     typer.Option(
         "--trust-code",
-        help="Run the Python code that comes with the model, or that its files name, and print what runs. Without this option such "
-        "a model is refused. Use it only if you trust the model's maker.",
+        help="Run the Python code that comes with the model, or that its files name, and print what runs. Without this option "
+        "such a model is refused. Use it only if you trust the model's maker.",
     ),
 ]
 BackendOption = Annotated[
