@@ -42,6 +42,7 @@ class Table:
         note: how to read the table.
         title: what the table shows.
         emphasised: numbers of the rows to print in bold.
+        left: numbers of the columns that are aligned left; the others are aligned right.
 
     """
 
@@ -50,13 +51,17 @@ class Table:
     note: str = ""
     title: str = ""
     emphasised: Sequence[int] = ()
+    left: Sequence[int] = (0,)
 
     def as_rich(self) -> RichTable:
-        """The table for a terminal: the first column is aligned left, the others right."""
-        table = RichTable(box=box.SIMPLE_HEAD, title=plain(self.title) or None, title_justify="left", pad_edge=False)
+        """The table for a terminal, without its title and note."""
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, column in enumerate(self.head):
             table.add_column(
-                Text(plain(column)), justify="left" if number == 0 else "right", no_wrap=number == 0, overflow="fold"
+                Text(plain(column)),
+                justify="left" if number in self.left else "right",
+                no_wrap=number == 0,
+                overflow="fold",
             )
         for number, row in enumerate(self.rows):
             style = "bold" if number in self.emphasised else None
@@ -65,7 +70,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """The table in Markdown."""
-        lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
+        lines = [self.head, ["---" if number in self.left else "---:" for number in range(len(self.head))], *self.rows]
         return "\n".join("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
     def to_latex(self) -> str:
@@ -74,7 +79,7 @@ class Table:
         def line(cells: Sequence[str]) -> str:
             return " & ".join(_latex(cell) for cell in cells) + r" \\"
 
-        columns = "l" + "r" * (len(self.head) - 1)
+        columns = "".join("l" if number in self.left else "r" for number in range(len(self.head)))
         return "\n".join(
             [
                 rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(self.head), r"\midrule",
@@ -146,6 +151,9 @@ class Result(ABC):
     def print_to(self, console: Console) -> None:
         """Print the tables, each with its note, then the sentences, then where the result was saved."""
         for table in self.tables():
+            if table.title:
+                # A title of rich's table would be broken at the width of the table.
+                console.print(Text(plain(table.title), style="italic"), highlight=False)
             console.print(table.as_rich())
             if table.note:
                 console.print(Text(plain(table.note)), style="dim", highlight=False)

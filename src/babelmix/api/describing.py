@@ -66,7 +66,7 @@ class CorpusSummary(Result):
         groups = len({*corpus.queries["group"].to_pylist(), *corpus.passages["group"].to_pylist()})
         lines = [
             f"{corpus.queries.num_rows:,} queries, {corpus.passages.num_rows:,} passages, {corpus.qrels.num_rows:,} relevant "
-            f"pairs of items, {groups:,} groups"
+            f"pairs of items, {groups:,} {'group' if groups == 1 else 'groups'}"
         ]
         if corpus.meta.get("one_text_per_language"):
             lines.append("one text per language: in the monolingual setting every text finds itself")
@@ -77,7 +77,7 @@ class CorpusSummary(Result):
         return lines + [
             f"  {key.replace('_', ' ')}: {_shown(value)}"
             for key, value in corpus.meta.items()
-            if key not in _PRINTED_APART and value not in ([], {}, "", None)
+            if key not in _PRINTED_APART and value not in ([], {}, "", None, False)
         ]
 
     def places(self) -> dict[str, str]:

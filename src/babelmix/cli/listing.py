@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from babelmix._tables import Table
 from babelmix.cli.output import out
 from babelmix.corpus import READERS
@@ -21,6 +23,4 @@ def print_encoders() -> None:
 
 
 def _print(table: Table) -> None:
-    shown = table.as_rich()
-    shown.columns[2].justify = "left"
-    out.print(shown)
+    out.print(replace(table, left=(0, 2)).as_rich())

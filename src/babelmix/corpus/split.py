@@ -53,7 +53,8 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
         cut = corpus.only_groups(groups, f"{corpus.name}/{part}")
         if cut.queries.num_rows == 0 or cut.qrels.num_rows == 0:
             raise ConfigError(
-                f"the part {part!r} of {corpus.name} is empty: {len(leader)} groups are too few for the shares {dict(parts)}"
+                f"the part {part!r} of {corpus.name} is empty: {len(leader)} groups are too few for the shares {dict(parts)}; "
+                "add groups, or use the whole corpus"
             )
         result[part] = cut.named(cut.name, split=part, split_seed=seed, split_shares=dict(parts))
     return result

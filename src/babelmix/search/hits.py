@@ -28,7 +28,7 @@ class Hits(list[Hit], Result):
         ('help/save', 1)
         >>> print(hits.to_markdown())
         | score | lang | item | text |
-        | --- | ---: | ---: | ---: |
+        | ---: | --- | --- | --- |
         | 0.500 | en | help/save | How to save |
 
     """
@@ -44,7 +44,7 @@ class Hits(list[Hit], Result):
             text = hit.text if hit.text is not None else "(a picture)"
             text = text if len(text) < _SHOWN else f"{text[: _SHOWN - 3]}..."
             rows.append([f"{hit.score:.3f}", hit.lang, hit.item, text])
-        return [Table(["score", "lang", "item", "text"], rows, title=self.query)]
+        return [Table(["score", "lang", "item", "text"], rows, title=self.query, left=(1, 2, 3))]
 
     def lines(self) -> list[str]:
         """Advice if nothing was found."""
