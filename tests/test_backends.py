@@ -353,4 +353,4 @@ def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Pat
         assert about["precision"] == {"torch": None, "onnx": f"onnx-{onnx_engine.precision()}"}[backend]
     code, _, err = babelmix(*given, "--backend", "onnx", "--bf16")
     assert code
-    assert "--bf16 is for torch" in err
+    assert "--bf16: is for torch" in err
