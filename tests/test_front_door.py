@@ -190,6 +190,16 @@ def test_a_report_in_memory_is_saved_as_the_command_saves_it(user: User, tmp_pat
     assert saved.places() == {"report": str(tmp_path / "later" / "report.html")}
 
 
+def test_an_audit_on_another_corpus_is_not_replaced(user: User, tmp_path: Path) -> None:
+    """The same corpus is audited again into one folder, as after each training; another one, or a part, is not."""
+    bm.audit(str(user.other), str(user.corpus), out=tmp_path / "a")
+    bm.audit(str(user.model), str(user.corpus), out=tmp_path / "a")
+    before = left_in(tmp_path / "a")
+    with pytest.raises(bm.errors.ArgumentError, match="holds an audit on toy; name another folder"):
+        bm.audit(str(user.model), str(user.corpus), part="test", out=tmp_path / "a")
+    assert left_in(tmp_path / "a") == before
+
+
 def test_a_report_is_a_table_in_every_format(user: User) -> None:
     report = bm.audit(str(user.model), str(user.corpus))
     assert "multilingual" in str(report)

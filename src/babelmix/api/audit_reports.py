@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import check_output_folder, distinct_slugs, recorded, slug, write_json
 from babelmix._tables import Result, Table
 from babelmix.api._folders import Folder, Out, folder_of
+from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -264,6 +265,9 @@ def audit_folders(names: Sequence[str], corpus: str, out: Out) -> tuple[Path | N
         check_output_folder(whole, ["comparison.json", *(folder.name for folder in found)])
     for folder in found:
         _check_folder(folder)
+        before = recorded(folder / "metrics.json", "about", "corpus")
+        if corpus and before not in (None, corpus):
+            raise ArgumentError("out", f"{folder} holds an audit on {before}; name another folder, or delete it")
     return whole, folders
 
 
