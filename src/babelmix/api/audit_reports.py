@@ -121,7 +121,8 @@ class AuditReport(Result):
         place = Path(folder)
         _check_folder(place)
         for way, audit in self.audits.items():
-            save_audit(audit, place / way, self.perturbed)
+            save_audit(audit, place / way)
+            save_report(audit, place / way, self.perturbed)
         saved = replace(self, folder=place)
         saved._save_comparisons()
         return saved
@@ -224,13 +225,16 @@ class AuditReports(Result):
         return parts
 
 
-def save_audit(audit: Audit, folder: Path, perturbed: dict[str, Any] | None, *, saved: bool = False) -> None:
-    """Write an audit and its report into a folder. If the audit is `saved` there already, write only the report and the noise."""
+def save_audit(audit: Audit, folder: Path) -> None:
+    """Write an audit into a folder. The noise results of an earlier audit in this folder are removed."""
+    audit.save(folder)
+    (folder / PERTURBED).unlink(missing_ok=True)
+
+
+def save_report(audit: Audit, folder: Path, perturbed: dict[str, Any] | None) -> None:
+    """Write the report of a saved audit, and its loss by noise, into the audit's folder."""
     from babelmix.experiment import write_audit_report
 
-    if not saved:
-        audit.save(folder)
-        (folder / PERTURBED).unlink(missing_ok=True)
     if perturbed is not None:
         write_json(folder / PERTURBED, perturbed)
     write_audit_report(audit, folder / "report.html", perturbed)
@@ -327,4 +331,4 @@ class _Perturbed(Result):
         return self.noise
 
 
-__all__ = ["BACK", "PERTURBED", "AuditReport", "AuditReports", "audit_folders", "save_audit"]
+__all__ = ["BACK", "PERTURBED", "AuditReport", "AuditReports", "audit_folders", "save_audit", "save_report"]

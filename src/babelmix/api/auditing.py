@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, cast, overload
 from babelmix._lists import as_list
 from babelmix.api._folders import Out
 from babelmix.api._loading import loaded, opened
-from babelmix.api.audit_reports import BACK, PERTURBED, AuditReport, AuditReports, audit_folders, save_audit
+from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import ArgumentError, AuditError, ConfigError
@@ -275,8 +275,7 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
             found = [run_audit(system, order.data, metrics=order.metrics, copies=order.copies)]
     for one, place in zip(found, places.values(), strict=False):
         # Save before noise is measured, so that an interruption does not lose the audit.
-        one.save(place)
-        (place / PERTURBED).unlink(missing_ok=True)
+        save_audit(one, place)
     perturbed = None
     if order.perturb:
         perturbed = perturb_loss(
@@ -284,7 +283,7 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
             batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
         )  # fmt: skip
     for one, place in zip(found, places.values(), strict=False):
-        save_audit(one, place, perturbed, saved=True)
+        save_report(one, place, perturbed)
     return AuditReport(name, found[0], found[1] if len(found) > 1 else None, perturbed, folder=folder)
 
 
