@@ -14,7 +14,7 @@ from babelmix._tables import Result, Table
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._loading import opened
 from babelmix.corpus import Corpus
-from babelmix.corpus.loading import PARTS
+from babelmix.corpus.loading import PARTS, load_corpus
 from babelmix.corpus.opening import has_option
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def audit_index(
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
     whole = opened(corpus, part=part if own_part else "all")
-    asked = whole if langs is None and part == "all" else opened(corpus, langs=langs, part=part)
+    asked = load_corpus(whole, langs=langs, part="all" if own_part else part)
     address = str(index) if isinstance(index, (str, Path)) else index.index.address
     folder = folder_of(
         out,
