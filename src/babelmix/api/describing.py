@@ -11,6 +11,7 @@ from babelmix._files import check_output_folder
 from babelmix._tables import Result, Table, plain
 from babelmix.api._loading import loaded, opened
 from babelmix.corpus import Corpus
+from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.nfc import count_decomposed
 from babelmix.corpus.storage import MARKER
@@ -124,11 +125,6 @@ def inspect_corpus(
     return CorpusSummary(found, folder)
 
 
-def renamed_languages(read_as: Mapping[str, Any]) -> list[str]:
-    """A sentence for each language tag that was replaced by another tag, from `languages_read_as` in a corpus's `meta`."""
-    return [f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in read_as.items()]
-
-
 def _decomposed(corpus: Corpus) -> int:
     return sum(count_decomposed(side["text"]) for side in (corpus.queries, corpus.passages))
 
@@ -233,4 +229,4 @@ def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool =
     )
 
 
-__all__ = ["CorpusSummary", "ModelSummary", "inspect_corpus", "inspect_model", "renamed_languages"]
+__all__ = ["CorpusSummary", "ModelSummary", "inspect_corpus", "inspect_model"]

@@ -9,8 +9,9 @@ A selected language is a range (RFC 4647, basic filtering): `en` selects en, en-
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from babelmix._lists import as_list
 from babelmix.errors import CorpusError
@@ -233,3 +234,8 @@ def _intentions(tag: str) -> list[str]:
         likely = LIKELY_SUBTAGS.get(f"und-{tag.upper()}", "").split("-")[0]
         return [likely] if likely else []
     return []
+
+
+def renamed_languages(read_as: Mapping[str, Any]) -> list[str]:
+    """A sentence for each language tag that was replaced by another tag, from `languages_read_as` in a corpus's `meta`."""
+    return [f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in read_as.items()]

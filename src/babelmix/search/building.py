@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.corpus import Corpus
+from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.errors import ArgumentError, SearchError
@@ -81,10 +82,7 @@ class IndexReport(Result):
         if self.not_there:
             more = f", and {len(self.not_there) - _NAMED:,} more" if len(self.not_there) > _NAMED else ""
             found.append(f"not there: {', '.join(map(repr, self.not_there[:_NAMED]))}{more}")
-        found += [
-            f"{tag} is read as {of['as']}, the same language ({of['rows']:,} rows)" for tag, of in self.read_as.items()
-        ]
-        return found
+        return [*found, *renamed_languages(self.read_as)]
 
     def places(self) -> dict[str, str]:
         """The address of the index, and the command that searches it."""
