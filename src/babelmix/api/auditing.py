@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack, cast, overload
+from typing import TYPE_CHECKING, TypedDict, TypeGuard, Unpack, cast, overload
 
 from babelmix._lists import as_list
 from babelmix.api._folders import Out
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from babelmix.evaluation import Audit
+    from babelmix.evaluation.systems import ExactSystem
     from babelmix.experiment import AuditComparison
 
-    Model = str | Path | SentenceTransformer
+    Model = str | Path | SentenceTransformer | ExactSystem
 
 
 class AuditOptions(TypedDict, total=False):
@@ -82,8 +83,9 @@ def audit(
     captions.
 
     Args:
-        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or several encoders, as a
-            list or as a dictionary by name; they are compared with tests. A list of one encoder is the same as the encoder.
+        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or another system that
+            scores every passage, see `babelmix.evaluation.systems.ExactSystem`. Or several, as a list or as a dictionary by name;
+            they are compared with tests. A list of one is the same as the one.
         corpus: see `babelmix.load_corpus`.
         out: save the audit into this folder. With several encoders, each gets a sub-folder. An audit that is already finished in
             the folder is loaded instead of repeated. None: nothing is saved; see `AuditReport.save`.
@@ -134,6 +136,7 @@ def audit(
     for name in named:
         if card and not (Path(name) / "training.json").is_file():
             raise ArgumentError("card", f"{name} is not the folder of an encoder that babelmix train wrote")
+    _check_systems(named, {"max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb})
     several = len(named) > 1
     whole, folders = audit_folders(list(named), data.name, out)
     order = _Order(
@@ -192,12 +195,32 @@ def _named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, M
     if isinstance(models, Mapping):
         return dict(models)
     listed = list(models) if isinstance(models, (list, tuple)) else [cast("Model", models)]
-    names = [str(model) if isinstance(model, (str, Path)) else named(model) for model in listed]
+    names = [
+        str(model)
+        if isinstance(model, (str, Path))
+        else model.name
+        if _is_system(model)
+        else named(cast("SentenceTransformer", model))
+        for model in listed
+    ]
     if len(set(names)) < len(names):
         raise ConfigError(
             f"{', '.join(names)}: two models have one name; give each once, or name them: {{name: model}}"
         )
     return dict(zip(names, listed, strict=True))
+
+
+def _is_system(model: Model) -> TypeGuard[ExactSystem]:
+    """Whether it is a system, not an encoder."""
+    return hasattr(model, "facts") and hasattr(model, "rank")
+
+
+def _check_systems(named: Mapping[str, Model], unfit: Mapping[str, object]) -> None:
+    """Raise if an argument is given that only an encoder understands, and a model is another system."""
+    for name, model in named.items():
+        for argument, given in unfit.items():
+            if given and _is_system(model):
+                raise ArgumentError(argument, f"is for encoders, and {name} is none; leave it out")
 
 
 def _perturbations(
@@ -260,16 +283,24 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
     from babelmix.evaluation.run import finished
     from babelmix.evaluation.systems import EncoderSystem
 
-    encoder, _ = loaded(model, max_seq_length=order.max_seq_length, backend=order.backend, trust_code=order.trust_code)
-    system = EncoderSystem(encoder, name, order.batch_size, bf16=order.bf16, details=True)
-    ways = order.ways
+    system: ExactSystem
+    if _is_system(model):
+        system, ways = model, {"": order.data}
+    else:
+        encoder, _ = loaded(
+            cast("str | Path | SentenceTransformer", model),
+            max_seq_length=order.max_seq_length,
+            backend=order.backend,
+            trust_code=order.trust_code,
+        )
+        system, ways = EncoderSystem(encoder, name, order.batch_size, bf16=order.bf16, details=True), order.ways
     places = {way: folder / way for way in ways} if folder is not None else {}
     before = [
         finished(place, system.facts(ways[way], copies=order.copies), order.metrics) for way, place in places.items()
     ]
     found = [one for one in before if one is not None]
     if len(found) < len(ways):
-        if order.data.has_images:
+        if isinstance(system, EncoderSystem) and order.data.has_images:
             found = list(audit_both_ways(system, order.data, metrics=order.metrics, copies=order.copies))
         else:
             found = [run_audit(system, order.data, metrics=order.metrics, copies=order.copies)]
@@ -277,7 +308,8 @@ def _report(name: str, model: Model, folder: Path | None, order: _Order) -> Audi
         # Save before noise is measured, so that an interruption does not lose the audit.
         save_audit(one, place)
     perturbed = None
-    if order.perturb:
+    if order.perturb and isinstance(system, EncoderSystem):
+        encoder = system.encoder
         perturbed = perturb_loss(
             encoder, order.data, found[0], order.perturb, seed=order.perturb_seed, rate=order.typo_rate,
             batch_size=order.batch_size, store=kind_of(encoder).stored, bf16=order.bf16,
@@ -319,7 +351,7 @@ def _compared(
         return ()
     places = [report.folder or Path(report.name) for report in reports] + ([against] if against is not None else [])
     result = []
-    for number in range(len(reports[0].audits)):
+    for number in range(min(len(report.audits) for report in reports)):
         audits = [list(report.audits.values())[number] for report in reports]
         audits += [saved[number]] if saved is not None else []
         names = names_of(audits, places)

@@ -53,6 +53,8 @@ class RankTable:
         about: the facts of the audit, such as encoder and corpus; a mapping becomes `AuditFacts`.
         excluded: int32, shape (queries, languages): how many passages of a language are excluded for the query. They are
             counted neither in `outranking_counts` nor in `top`. None if no passage is excluded.
+        first: int32, shape (queries, the largest cut-off or the number of passages): the passage rows of the first answers in
+            the pool of all languages, -1 for none. None for audits of earlier versions.
 
     """
 
@@ -71,6 +73,7 @@ class RankTable:
     cutoffs: tuple[int, ...]
     about: AuditFacts
     excluded: npt.NDArray[np.int32] | None = None
+    first: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", AuditFacts.of(self.about))
@@ -117,6 +120,9 @@ class RankTable:
         }
         if self.excluded is not None:
             queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
+        if self.first is not None:
+            flat = pa.array(self.first.astype(np.int32).reshape(-1))
+            queries["first"] = pa.FixedSizeListArray.from_arrays(flat, self.first.shape[1])
         # Checksums are written last; see `Audit.save`.
         (folder / CHECKSUMS).unlink(missing_ok=True)
         facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about.as_json()}
@@ -177,6 +183,7 @@ class RankTable:
                 cutoffs=tuple(facts["cutoffs"]),
                 about=AuditFacts.of(facts["about"]),
                 excluded=_excluded_columns(queries, passage_langs),
+                first=_first_column(queries),
             )
             _check_rows(table)
             return table
@@ -205,6 +212,14 @@ def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[
     if names[0] not in queries.column_names:
         return None
     return np.stack([queries[name].to_numpy() for name in names], axis=1).astype(np.int32)
+
+
+def _first_column(queries: pa.Table) -> npt.NDArray[np.int32] | None:
+    if "first" not in queries.column_names:
+        return None
+    width = queries.schema.field("first").type.list_size
+    flat = queries["first"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.int32).reshape(queries.num_rows, width)
 
 
 def numbered(names: npt.NDArray[np.object_]) -> IntArray:

@@ -153,6 +153,7 @@ def rank_table(
         cutoffs=tuple(cutoffs),
         about=AuditFacts.of(about),
         excluded=_excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
+        first=first.astype(np.int32),
     )
 
 

@@ -22,8 +22,7 @@ from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.ranks import RankTable
-from babelmix.evaluation.score_levels import score_levels
-from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.systems.embedded import rank_embedded
 from babelmix.evaluation.tokens import tokens_of
 
 
@@ -151,11 +150,9 @@ class EncoderSystem:
         facts = replace(
             facts, tokens=tokens, extra=self.extra, zero_vectors=zero, prompts_from=(origin and origin.prompts) or None
         )
-        table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
-        if not self.details:
-            return table
-        levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
-        return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
+        return rank_embedded(
+            corpus, queries, passages, similarity=similarity, facts=facts, copies=copies, details=self.details
+        )
 
     def _embedded(self, table: pa.Table, kind: str, side: str) -> Embeddings:
         is_picture = np.array([lang == IMAGE for lang in table["lang"].to_pylist()], dtype=bool)

@@ -1,0 +1,57 @@
+"""What all systems with embeddings share: from the embeddings of a corpus to its rank table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from babelmix.corpus import Corpus
+from babelmix.corpus.copies import Copies
+from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.score_levels import score_levels
+from babelmix.evaluation.scoring import rank_table
+
+Vectors = npt.NDArray[np.floating[Any]]
+
+
+def rank_embedded(
+    corpus: Corpus,
+    queries: Vectors,
+    passages: Vectors,
+    *,
+    similarity: str,
+    facts: AuditFacts,
+    copies: Copies = "wrong",
+    details: bool = False,
+) -> RankTable:
+    """Rank every passage for every query by their embeddings.
+
+    Args:
+        corpus: the corpus of the embeddings.
+        queries: floating, shape (queries, dimension), in row order; may be memory-mapped.
+        passages: floating, shape (passages, dimension), in row order; may be memory-mapped.
+        similarity: `"cosine"` or `"dot"`.
+        facts: the facts of the system and the corpus; they are kept with the table.
+        copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
+        details: also measure what needs embeddings and not only ranks: the score levels.
+
+    Returns:
+        The rank table.
+
+    Raises:
+        NotFiniteError: an embedding is not finite.
+        AuditError: see `babelmix.evaluation.scoring.rank_table`.
+
+    """
+    table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
+    if not details:
+        return table
+    levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
+    return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
+
+
+__all__ = ["rank_embedded"]
