@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from babelmix._lists import as_list
 from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match_languages
+from babelmix.corpus.row_ids import row_ids
 from babelmix.corpus.schema import (
     GRADE,
     OPTIONAL,
@@ -264,6 +265,23 @@ class Corpus:
         table = getattr(self, side)
         names = ["text", "digest"] if "digest" in table.column_names else ["text"]
         return {content for name in names for content in table[name].unique().to_pylist() if content is not None}
+
+    def row_ids(self, side: str) -> list[str]:
+        """The ids of the rows of a side, in row order: item and language, as in `page-7/de`.
+
+        An item with several rows in one language has a number from its second row on, as in `page-7/de/2`. Vectors and ranked
+        lists from elsewhere are matched with the corpus by these ids; see `babelmix.corpus.row_ids`.
+
+        Args:
+            side: `queries` or `passages`.
+
+        Example:
+            >>> rows = [{"item": "page-7", "lang": lang, "text": lang} for lang in ("de", "en")]
+            >>> Corpus.from_rows(rows, rows, [("page-7", "page-7")]).row_ids("passages")
+            ['page-7/de', 'page-7/en']
+
+        """
+        return row_ids(getattr(self, side)).to_list()
 
     def first_texts(self, side: str, lang: str | None) -> dict[str, str]:
         """The first text of each item in one language.
