@@ -1,8 +1,8 @@
 """Ids of the rows of a corpus, by which vectors and ranked lists from elsewhere are matched with it.
 
-The id of a row is its item and its language, as in `page-7/de`. An item may have several rows in one language: the second of them
-is `page-7/de/2`, the third `page-7/de/3`, in the order of the corpus. Language tags hold no `/` and are no numbers, so an id means
-one row, whatever characters the item has.
+The id of a row is its item and its language, as in `page-7/de`. An item may have several rows in one language: the second of
+them is `page-7/de/2`, the third `page-7/de/3`, in the order of the corpus. Language tags hold no `/` and are no numbers, so an
+id means one row, whatever characters the item has.
 """
 
 from __future__ import annotations
