@@ -19,7 +19,7 @@ def opened(
     """Open a corpus, and print the notes of its reader on standard error."""
     found = load_corpus(corpus, langs=langs, part=part, **options)
     if not isinstance(corpus, Corpus):
-        for note in found.meta.get("notes", []):
+        for note in found.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     return found
 

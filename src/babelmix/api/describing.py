@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from babelmix._files import check_output_folder
 from babelmix._tables import Result, Table, plain
-from babelmix.api._loading import loaded, opened
-from babelmix.corpus import Corpus
+from babelmix.api._loading import loaded
+from babelmix.corpus import Corpus, load_corpus
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.nfc import count_decomposed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 """The number of examples that are printed for each kind of left-out row."""
 
-_PRINTED_APART = ("left_out", "left_out_examples", "copies", READ_AS)
+_PRINTED_APART = ("left_out", "left_out_examples", "copies", "notes", READ_AS)
 """Keys of a corpus's `meta` that are printed as sentences, not as `key: value`."""
 
 
@@ -74,6 +74,7 @@ class CorpusSummary(Result):
         if decomposed := _decomposed(corpus):
             lines.append(f"{decomposed:,} texts are not in NFC; encoders read them composed")
         lines += renamed_languages(corpus.meta.get(READ_AS, {}))
+        lines += [f"  note: {note}" for note in corpus.notes]
         lines += _pool_lines(corpus)
         return lines + [
             f"  {key.replace('_', ' ')}: {_shown(value)}"
@@ -118,7 +119,7 @@ def inspect_corpus(
     folder = None if to is None else Path(to)
     if folder is not None:
         check_output_folder(folder, [MARKER])
-    found = opened(corpus, langs=langs, part=part, **options)
+    found = load_corpus(corpus, langs=langs, part=part, **options)
     if folder is not None:
         # Arrow files are memory-mapped, and pictures may not fit into memory.
         found.save(folder, format="arrow" if found.has_images else "parquet")

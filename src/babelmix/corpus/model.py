@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from babelmix._lists import as_list
+from babelmix.corpus.joins import Joins, joins_of
 from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match_languages
 from babelmix.corpus.row_ids import row_ids
 from babelmix.corpus.schema import (
@@ -171,6 +172,24 @@ class Corpus:
     def is_graded(self) -> bool:
         """Whether some relevant passages have a grade other than 1."""
         return bool(pc.any(pc.not_equal(self.qrels[GRADE], 1), min_count=0).as_py())
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that a user should read before results: `meta["notes"]` of the reader, and translations that are not joined.
+
+        Example:
+            >>> rows = [{"item": f"1-{lang}", "lang": lang, "text": "1"} for lang in ("de", "en")]
+            >>> Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows]).notes[0][:58]
+            'none of the 2 items of the passages exists in two language'
+
+        """
+        note = self.joins.note()
+        return [*self.meta.get("notes", []), *([] if note is None else [note])]
+
+    @cached_property
+    def joins(self) -> Joins:
+        """How many right answers exist in several languages."""
+        return joins_of(self.queries, self.passages, self.qrels)
 
     def __repr__(self) -> str:
         negatives = f"{self.negatives.num_rows:,} negatives, " if self.negatives.num_rows else ""

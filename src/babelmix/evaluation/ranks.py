@@ -18,6 +18,7 @@ from babelmix._checksums import CHECKSUMS, damaged_file, has_checksums
 from babelmix._files import replacing_file
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, copies_of_answers, rows_of_pairs
+from babelmix.corpus.joins import Joins, joins_of_ranks
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 
@@ -97,6 +98,16 @@ class RankTable:
     def rank_in_own(self) -> IntArray:
         """Zero-based rank of each pair's passage among the passages of its own language, shape (pairs,)."""
         return self.outranking_counts[np.arange(len(self.outranking_counts)), self.pair_lang].astype(np.int64)
+
+    def joins(self) -> Joins:
+        """How many queries have right answers in several languages."""
+        return joins_of_ranks(
+            self.query_lang,
+            self.pair_query,
+            self.pair_lang,
+            query_langs=self.query_langs,
+            passage_langs=self.passage_langs,
+        )
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet` (one row per pair) and `queries.parquet` (one row per query), each file atomically."""

@@ -97,8 +97,13 @@ class Audit(Result):
         return audit_tables.headline_table({self.table.about.system: self.estimates})
 
     def lines(self) -> list[str]:
-        """The finding of the audit in one sentence."""
-        return [audit_tables.audit_lead(self.table, self.estimates)]
+        """The finding of the audit in one sentence, and a note if translations are not joined."""
+        return [audit_tables.audit_lead(self.table, self.estimates), *self.notes()]
+
+    def notes(self) -> list[str]:
+        """Sentences on what the audit cannot measure, such as that no right answer exists in two languages."""
+        note = self.table.joins().note()
+        return [] if note is None else [f"Note: {note}."]
 
     def to_frame(self) -> pl.DataFrame:
         """All numbers: columns `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""

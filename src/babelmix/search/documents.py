@@ -30,6 +30,7 @@ from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, 
 from babelmix.corpus.file_names import FileNames
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
+from babelmix.corpus.readers._join_columns import join_note
 from babelmix.corpus.readers._tables import Table, is_table, read_table
 from babelmix.errors import PictureError, ReaderError, SearchError
 from babelmix.search.columns import add_types
@@ -215,6 +216,7 @@ def rows_of_documents(
     frame = frame.with_columns(column.cells.alias(f"fields.{name}") for name, column in fields.items())
     if frame.height == 0:
         raise ReaderError("holds no rows", file=file)
+    notes += filter(None, [join_note(table, own["item"], [*others, "group"])])
     if langs is not None:
         there = frame["lang"].drop_nulls().unique().sort().to_list()
         wanted = match_languages(langs, there, str(file), ReaderError)

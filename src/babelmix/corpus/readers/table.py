@@ -29,6 +29,7 @@ import polars as pl
 
 from babelmix.corpus.languages import canonical_language, check_distinct, is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._join_columns import join_note
 from babelmix.corpus.readers._tables import Table, read_table
 from babelmix.corpus.readers._unpacking import stem_of
 from babelmix.errors import CorpusError, ReaderError
@@ -63,7 +64,12 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
 
     """
     corpus = parse(_frame(table), source, table.lines)
-    return replace(corpus, meta={**corpus.meta, "notes": table.notes}) if table.notes else corpus
+    notes = [*table.notes]
+    if "lang" in table.names:
+        item = "item" if "item" in table.names else "id"
+        others = [name for name in table.names if name not in _RESERVED or name == "group"]
+        notes += filter(None, [join_note(table, item, others)])
+    return replace(corpus, meta={**corpus.meta, "notes": notes}) if notes else corpus
 
 
 def _frame(table: Table) -> pl.DataFrame:

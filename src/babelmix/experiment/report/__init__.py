@@ -25,8 +25,8 @@ from babelmix.experiment.results import Entry, Findings, finding
 
 
 def audit_lead(audit: Audit) -> str:
-    """The finding of an audit in one sentence."""
-    return audit.lines()[0]
+    """The finding of an audit in one sentence, and what it cannot measure."""
+    return " ".join(audit.lines())
 
 
 def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | None = None) -> None:
