@@ -117,6 +117,10 @@ class Result(ABC):
         """The table that `to_markdown` and `to_latex` export; by default the first table."""
         return self.tables()[0]
 
+    def lead(self) -> str:
+        """The sentence that is printed above the tables; empty without one."""
+        return ""
+
     def lines(self) -> list[str]:
         """The sentences that are printed under the tables."""
         return []
@@ -149,7 +153,10 @@ class Result(ABC):
         return text
 
     def print_to(self, console: Console) -> None:
-        """Print the tables, each with its note, then the sentences, then where the result was saved."""
+        """Print the lead, the tables, each with its note, then the sentences, then where the result was saved."""
+        if lead := self.lead():
+            console.print(Text(plain(lead), style="bold"), highlight=False)
+            console.print()
         for table in self.tables():
             if table.title:
                 # A title of rich's table would be broken at the width of the table.
@@ -172,8 +179,9 @@ class Result(ABC):
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
+        lead = f"<p><b>{html.escape(plain(self.lead()))}</b></p>" if self.lead() else ""
         sentences = "".join(f"<p>{html.escape(plain(line))}</p>" for line in self.lines())
-        return "".join(table.to_html() for table in self.tables()) + sentences
+        return lead + "".join(table.to_html() for table in self.tables()) + sentences
 
 
 def plain(text: str) -> str:

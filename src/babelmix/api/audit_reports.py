@@ -70,8 +70,12 @@ class AuditReport(Result):
         """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return self.audit.headline()
 
+    def lead(self) -> str:
+        """The verdict in one sentence; see `babelmix.evaluation.verdict`."""
+        return self.audit.lead()
+
     def lines(self) -> list[str]:
-        """The findings in sentences."""
+        """The verdict and the findings in sentences."""
         return [line for part in self._parts() for line in part.lines()]
 
     def places(self) -> dict[str, str]:
@@ -296,6 +300,9 @@ class _Placed(Result):
 
     def as_json(self) -> dict[str, Any]:
         return self.result.as_json()
+
+    def lead(self) -> str:
+        return self.result.lead()
 
     def lines(self) -> list[str]:
         return self.result.lines()

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from babelmix.evaluation.metrics import DEFAULT, PICTURES, parse_metric
 from babelmix.evaluation.ranks import SAVED, RankTable
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.evaluation.systems import EncoderSystem, ExactSystem, Sides
+from babelmix.evaluation.verdict import Verdict, verdict_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,9 +98,20 @@ class Audit(Result):
         """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return audit_tables.headline_table({self.table.about.system: self.estimates})
 
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether the system is biased; see `babelmix.evaluation.verdict`. None for pictures."""
+        return verdict_of(self.table, self.estimates)
+
+    def lead(self) -> str:
+        """The verdict in one sentence, which is printed above the tables; empty for pictures."""
+        return "" if self.verdict is None else self.verdict.line()
+
     def lines(self) -> list[str]:
-        """The finding of the audit in one sentence, and a note if translations are not joined."""
-        return [audit_tables.audit_lead(self.table, self.estimates), *self.notes()]
+        """The verdict, the finding of the audit in one sentence, and a note if translations are not joined."""
+        lead = self.lead()
+        found = audit_tables.audit_lead(self.table, self.estimates)
+        return [*([lead] if lead else []), found, *self.notes()]
 
     def notes(self) -> list[str]:
         """Sentences on what the audit cannot measure, such as that no right answer exists in two languages."""

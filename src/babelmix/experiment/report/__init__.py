@@ -25,7 +25,7 @@ from babelmix.experiment.results import Entry, Findings, finding
 
 
 def audit_lead(audit: Audit) -> str:
-    """The finding of an audit in one sentence, and what it cannot measure."""
+    """The verdict and the finding of an audit in sentences, and what it cannot measure."""
     return " ".join(audit.lines())
 
 
