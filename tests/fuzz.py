@@ -136,6 +136,7 @@ def targets() -> dict[str, Target]:
     import test_readers_lareqa
     import test_readers_mmarco
     import test_readers_multi30k
+    import test_readers_pools
     import test_readers_qa
     import test_readers_wikipedia
     import test_readers_xtd
@@ -409,6 +410,9 @@ def targets() -> dict[str, Target]:
         "mr-tydi": (test_readers_wikipedia.mr_tydi_folder, "mr-tydi={}"),
         "mmarco": (test_readers_mmarco.folder_of, "mmarco={}"),
         "belebele": (test_readers_qa.belebele_folder, "belebele={}"),
+        "xquad-paragraphs": (lareqa, "xquad-r={}?check=false&unit=paragraph"),
+        "mlqa": (test_readers_pools.mlqa_folder, "mlqa={}?queries=en&pool=shift"),
+        "multieup": (test_readers_pools.multieup_file, "multieup={}"),
         "squadshifts": (squad, "squadshifts={}"),
         "parallel-qa": (test_readers_qa.qa_folder, "parallel-qa={}"),
         "captions": (test_readers_captions.own, "captions={}/mine.jsonl"),

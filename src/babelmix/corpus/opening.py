@@ -14,6 +14,9 @@ from babelmix.corpus.readers import NEVER, READERS, REQUIRED
 from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ReaderError
 
+_LANGUAGES = ("langs", "queries")
+"""The options that are lists of languages."""
+
 
 def open_corpus(spec: str, **options: Any) -> Corpus:
     r"""Read a corpus from a path, or from a source that a reader knows.
@@ -137,7 +140,7 @@ def _options(name: str, function: Callable[..., Corpus], query: str) -> dict[str
             raise ReaderError(f"the option {part!r} of the reader {name!r} is not written as name=value")
         default = defaults.get(option)
         value: Any = text
-        if option == "langs":
+        if option in _LANGUAGES:
             value = text.split(",")
         elif isinstance(default, bool):
             value = {"true": True, "false": False}.get(text, text)
@@ -161,8 +164,8 @@ def _read(name: str, function: Callable[..., Corpus], places: list[str | None], 
             raise ReaderError(f"the reader {name!r} has no such option: {option}; it has {there}")
         if isinstance(parameter.default, bool) and not isinstance(value, bool):
             raise ReaderError(f"the option {option} of the reader {name!r} is true or false, not {value!r}")
-        if option == "langs" and value is not None:
-            as_list(value, f"the option langs of the reader {name!r}", ReaderError, empty=False)
+        if option in _LANGUAGES and value is not None:
+            as_list(value, f"the option {option} of the reader {name!r}", ReaderError, empty=False)
         if type(parameter.default) is int and not (type(value) is int and value >= 0):
             raise ReaderError(f"the option {option} of the reader {name!r} is a whole number from 0 on, not {value!r}")
         if isinstance(parameter.default, str) and not isinstance(value, str):

@@ -64,7 +64,7 @@ READERS: Registry[Reader] = _Readers(
             "libreoffice_help", "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", OPTIONAL
         ),
         "emoji": _own("emoji", "emoji names in 14 languages and their pictures (extra: images)", NEVER),
-        "xquad-r": _own("xquad_r", "LAReQA's XQuAD-R, 11 languages, evaluation only"),
+        "xquad-r": _own("xquad_r", "LAReQA's XQuAD-R, 11 languages, sentences or paragraphs, evaluation only"),
         "mlqa-r": _own("mlqa_r", "LAReQA's MLQA-R, 7 languages, evaluation only"),
         "miracl": _own(
             "miracl", "MIRACL, 16 languages with a pool each, dev for evaluation only (a folder or miracl/miracl)"
@@ -73,6 +73,11 @@ READERS: Registry[Reader] = _Readers(
         "mmarco": _own("mmarco", "mMARCO's training triples, 14 parallel languages (a folder or unicamp-dl/mmarco)"),
         "belebele": _own(
             "belebele", "Belebele, 122 parallel languages, evaluation only (a folder or facebook/belebele)"
+        ),
+        "mlqa": _own("mlqa", "MLQA, paragraphs in 7 languages, evaluation only (a folder or facebook/mlqa)"),
+        "multieup": _own(
+            "multieup",
+            "Multi-EuP v2, speeches in 24 languages, evaluation only (a file or unimelb-nlp/MultiEup-v2)",
         ),
         "squadshifts": _own("squadshifts", "SQuADShifts, English, for early stopping (a folder or a hub name)"),
         "parallel-qa": _own(

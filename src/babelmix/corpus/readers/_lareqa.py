@@ -23,28 +23,46 @@ Counts = Mapping[str, tuple[int, int]]
 """The number of questions and of candidate sentences in each language."""
 
 
-def read_folder(path: str, title: str, counts: Counts | None, *, name: str, licence: str) -> Corpus:
-    """Read a folder of LAReQA's JSON files, named by language.
+def files_of_folder(path: str, title: str) -> dict[str, Path]:
+    """LAReQA's JSON files by language.
 
     Args:
         path: the folder, or the name of a Hugging Face data set with these files.
         title: the published name of the data set.
-        counts: the published counts. None skips the comparison.
-        name: the name of the corpus.
-        licence: the licence of the data.
 
     Raises:
-        ReaderError: there is no such folder, a file is malformed, or a count differs from the published one.
+        ReaderError: there is no such folder, or it has no such file.
 
     """
     folder = source_folder(path, ["*.json"], f"{title} is a folder of files such as en.json")
     files = {file.stem: file for file in sorted(folder.glob("*.json")) if is_language_tag(file.stem)}
     if not files:
         raise ReaderError("holds no JSON file named by language, such as en.json", file=folder)
+    return files
+
+
+def read_sentences(
+    files: Mapping[str, Path], title: str, counts: Counts | None, *, queries: Sequence[str], name: str, licence: str
+) -> Corpus:
+    """Read LAReQA's files, with sentences as passages.
+
+    Args:
+        files: the file of each language.
+        title: the published name of the data set.
+        counts: the published counts. None skips the comparison.
+        queries: the languages whose queries are read.
+        name: the name of the corpus.
+        licence: the licence of the data.
+
+    Raises:
+        ReaderError: a file is malformed, or a count differs from the published one.
+
+    """
     documents = {lang: json_document(file) for lang, file in files.items()}
-    corpus = parse(documents, {lang: str(file) for lang, file in files.items()}, name=name, licence=licence)
+    sources = {lang: str(file) for lang, file in files.items()}
+    corpus = parse(documents, sources, queries=queries, name=name, licence=licence)
     if counts is not None:
-        _check_counts(corpus, title, counts, folder)
+        check_counts(corpus, title, counts, files, "candidates", queries)
     return corpus
 
 
@@ -52,6 +70,7 @@ def parse(
     documents: Mapping[str, Any],
     files: Mapping[str, str] | None = None,
     *,
+    queries: Sequence[str] | None = None,
     name: str = "lareqa",
     licence: str = "unknown",
 ) -> Corpus:
@@ -60,6 +79,7 @@ def parse(
     Args:
         documents: the parsed JSON of each language.
         files: the name of each language's source in errors.
+        queries: the languages whose queries are read; by default all.
         name: the name of the corpus.
         licence: the licence of the data.
 
@@ -68,7 +88,7 @@ def parse(
 
     """
     files = files or {lang: f"{lang}.json" for lang in documents}
-    queries: list[dict[str, str]] = []
+    asked: list[dict[str, str]] = []
     passages: list[dict[str, str]] = []
     qrels: list[tuple[str, str]] = []
     articles: list[str] = []
@@ -89,15 +109,18 @@ def parse(
                         raise ReaderError(f"question {item!r} occurs twice", file=files[lang], row=number, field="id")
                     seen.add(item)
                     text = _get(question, "question", str, files[lang], number)
-                    queries.append({"item": item, "lang": lang, "text": text, "group": group})
+                    if queries is None or lang in queries:
+                        asked.append({"item": item, "lang": lang, "text": text, "group": group})
                     edges.append((group, first_article.setdefault(item, group)))
                     holder = _holder(question, item, breaks, files[lang], number)
                     qrels.append((item, names[holder]))
     names_of_articles = _article_names(articles, edges)
-    for row in (*queries, *passages):
+    for row in (*asked, *passages):
         row["group"] = names_of_articles[row["group"]]
+    items = {row["item"] for row in asked}
+    judged = [pair for pair in qrels if pair[0] in items]
     meta = {"source": "LAReQA", "licence": licence, "unit": "sentence", "evaluation_only": True}
-    return Corpus.from_rows(queries, passages, qrels, name=name, meta=meta)
+    return Corpus.from_rows(asked, passages, judged, name=name, meta=meta)
 
 
 def _add_sentences(
@@ -156,16 +179,32 @@ def _article_names(articles: Sequence[str], edges: Sequence[tuple[str, str]]) ->
     return {article: f"article-{label:03d}" for article, label in zip(articles, labels.tolist(), strict=True)}
 
 
-def _check_counts(corpus: Corpus, title: str, published: Counts, folder: Path) -> None:
+def check_counts(
+    corpus: Corpus, title: str, published: Counts, files: Mapping[str, Path], what: str, queries: Sequence[str]
+) -> None:
+    """Compare the numbers of questions and passages with the published ones.
+
+    Args:
+        corpus: the corpus.
+        title: the published name of the data set.
+        published: the published counts by language.
+        files: the file of each language.
+        what: what the passages are, for errors.
+        queries: the languages whose queries were read.
+
+    Raises:
+        ReaderError: a language is unknown, or a count differs.
+
+    """
     for lang, *found in corpus.counts().iter_rows():
         if lang not in published:
             raise ReaderError(
-                f"{title} has no language {lang!r}; its languages are {', '.join(published)}", file=folder
+                f"{title} has no language {lang!r}; its languages are {', '.join(published)}", file=files[lang].parent
             )
         questions, candidates = published[lang]
-        if found != [questions, candidates]:
+        if found != [questions if lang in queries else 0, candidates]:
             raise ReaderError(
-                f"has {found[0]} questions and {found[1]} candidates, but {title} has {questions} and {candidates} "
+                f"has {found[0]} questions and {found[1]} {what}, but {title} has {questions} and {candidates} "
                 "(arXiv 2408.10536, Table 10)",
-                file=folder / f"{lang}.json",
+                file=files[lang],
             )

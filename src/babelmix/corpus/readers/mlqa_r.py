@@ -6,7 +6,7 @@ LAReQA has removed it from its repository. The commit 354d67d has it, in the fol
 from __future__ import annotations
 
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.readers._lareqa import read_folder
+from babelmix.corpus.readers._lareqa import files_of_folder, read_sentences
 
 COUNTS = {
     "ar": (517, 2545), "de": (512, 2362), "en": (1148, 6264), "es": (500, 1787),
@@ -26,4 +26,6 @@ def read(path: str, *, check: bool = True) -> Corpus:
         ReaderError: there is no such folder, a file is malformed, or a count differs from the published one.
 
     """
-    return read_folder(path, "MLQA-R", COUNTS if check else None, name="mlqa-r", licence="CC BY-NC 4.0")
+    files = files_of_folder(path, "MLQA-R")
+    counts = COUNTS if check else None
+    return read_sentences(files, "MLQA-R", counts, queries=list(files), name="mlqa-r", licence="CC BY-NC 4.0")
