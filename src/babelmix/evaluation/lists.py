@@ -1,38 +1,60 @@
 """Audits of ranked lists: retrieval and language bias in the first k answers of a system.
 
-No rank beyond the first k answers is known. A relevant passage that is not among them counts as if it had rank k (from 0).
+No rank beyond the list of a query is known. So each measure has bounds: what it can be at least and at most, as the missing
+passages are somewhere in the rest of the pool. See docs/ranked-lists.md.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix.corpus import Corpus
-from babelmix.corpus.schema import QREL_COLUMNS
+from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError, ConfigError
+from babelmix.evaluation.judged_lists import AnswerTable, Floats, Judge, JudgedLists, answer_table
+from babelmix.evaluation.list_measures import LIST_MEASURES, Bounded
 from babelmix.evaluation.measure_info import SHARE_AT, measure_info
 from babelmix.evaluation.measures import Measure
-from babelmix.evaluation.metrics import RankedLists, parse_metric
-from babelmix.evaluation.ranks import numbered
+from babelmix.evaluation.metrics import parse_metric
 from babelmix.evaluation.significance import Estimate, estimates
 from babelmix.evaluation.systems.base import Answer, ListSystem
 
 LANGUAGES = f"languages@{SHARE_AT}"
 RIGHT_LANGUAGES = f"right languages@{SHARE_AT}"
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """What a measure can be at least and at most.
+
+    Args:
+        low: the measure if the ranks beyond the lists are as bad for it as they can be.
+        high: the measure if they are as good as they can be.
+
+    """
+
+    low: Measure
+    high: Measure
+
+    def macro(self) -> tuple[float, float]:
+        """The bounds of the macro-average."""
+        return self.low.macro(), self.high.macro()
+
+    def cells(self) -> dict[str, tuple[float, float]]:
+        """The bounds of each cell."""
+        ends = zip(self.low.cell_values().tolist(), self.high.cell_values().tolist(), strict=True)
+        return dict(zip(self.low.cells, ends, strict=True))
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is unknown."""
+        return bool(np.array_equal(self.low.values, self.high.values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +63,16 @@ class ListAudit:
 
     Args:
         measures: the measures by `setting/metric`. Cells are query languages; groups are the groups of the corpus.
+        bounds: for each measure, what it can be at least and at most.
+        rows: for each measure, the query row of each value, int64, shape (values,).
+        lists: the judged lists.
 
     """
 
     measures: dict[str, Measure]
+    bounds: dict[str, Bounds] = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    lists: JudgedLists | None = None
 
     def estimates(self) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
         """For each measure, the macro-average over query languages and the cells, with intervals."""
@@ -58,6 +86,7 @@ def audit_lists(
     k: int = 100,
     metrics: str | Sequence[str] | None = None,
     queries: pa.Table | None = None,
+    copies: Copies = "wrong",
     label: str = "searching",
 ) -> dict[str, ListAudit]:
     """Send the queries of a corpus to systems, and measure the ranked lists that they return.
@@ -65,19 +94,23 @@ def audit_lists(
     The systems take turns: each query goes to every system before the next query. The measures, where r_l is the rank of the
     best relevant passage in language l, or k if it is not among the first k:
 
-    - `multi/METRIC`, by default mAP@k and nDCG@10, in the pool of the system.
+    - `multi/METRIC`, by default mAP@k and nDCG@10, in the pool of the system. A relevant passage that the list does not show
+      counts as if it were at the end of the pool.
     - `bias/same-language share@10`: the share of the first 10 answers that are in the query's language.
     - `bias/same-language preference@k`: the mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if
       neither is among the first k; 1/2 is no preference.
+    - `bias/rank distance@k`: the largest r_l - r_m of two languages l and m.
     - `bias/languages@10`: the number of languages among the first 10 answers.
     - `bias/right languages@10`: the number of languages among the relevant ones of the first 10 answers.
 
     Args:
-        systems: the systems by name. Each must search the passages of the corpus.
-        corpus: the corpus, with its qrels.
+        systems: the systems by name. Each must search the passages of the corpus. If a system has an attribute `pool`, it says
+            how many passages it holds in each language.
+        corpus: the corpus, with its qrels. Without qrels, only the measures that need none have a value.
         k: the number of answers to judge, 10 or more.
-        metrics: ranking metrics with cut-offs of k at most.
+        metrics: ranking metrics with cut-offs of k at most, or without a cut-off.
         queries: the rows of `corpus.queries` to send; by default all.
+        copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
         label: the words before the progress bar.
 
     Returns:
@@ -85,7 +118,7 @@ def audit_lists(
 
     Raises:
         AuditError: k is below 10 or more than a system gives, there is no system or no query, or a system does not answer all
-            queries.
+            queries or gives a passage twice.
         ConfigError: there is no such metric, or its cut-off is larger than k.
 
     Example:
@@ -116,22 +149,60 @@ def audit_lists(
     rows = corpus.queries if queries is None else queries
     if rows.num_rows == 0:
         raise AuditError(f"{corpus.name}: there are no queries")
-    judge = _Judge(corpus, rows, k)
-    answers = {name: judge.no_answers() for name in systems}
+    judge = Judge(corpus, queries, copies=copies)
     # Ask for more answers than k: answers that are excluded for a query are dropped.
-    wanted = [k + judge.excluded_rows(row) for row in range(rows.num_rows)]
-    lists = {
+    wanted = (k + judge.excluded_rows()).tolist()
+    asked = {
         name: system.retrieve(rows, wanted if system.depth is None else [min(n, system.depth) for n in wanted])
         for name, system in systems.items()
+        if not hasattr(system, "answers")
     }
-    with progress_bar(label, rows.num_rows, "queries") as bar:
-        for row in range(rows.num_rows):
-            for name, found in lists.items():
-                if (answered := next(found, None)) is None:
-                    raise AuditError(f"{name}: answered {row:,} of {rows.num_rows:,} queries; give one list per query")
-                judge.take(answers[name], row, answered)
-            bar.advance()
-    return {name: ListAudit(judge.measures(found, names)) for name, found in answers.items()}
+    found = _collected(asked, rows.num_rows, label)
+    audits = {}
+    for name, system in systems.items():
+        answers = found[name] if name in found else system.answers(corpus, rows)  # type: ignore[attr-defined]
+        lists = judge.judge(name, answers, k, getattr(system, "pool", None))
+        audits[name] = measured(lists, names)
+    return audits
+
+
+def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
+    """Compute the measures of judged lists, with their bounds. Measures without any value are left out.
+
+    Args:
+        lists: the judged lists.
+        metrics: ranking metrics, checked by `checked_metrics`.
+
+    """
+    found: dict[str, Bounded] = {}
+    if len(lists.pair_query):
+        rows, worst = lists.ranked(best=False)
+        _, best = lists.ranked(best=True) if (lists.pair_rank < 0).any() else (rows, worst)
+        for name in metrics:
+            function, cutoff = parse_metric(name)
+            low = function(worst, cutoff)
+            high = low if best is worst else function(best, cutoff)
+            # A metric of someone's own may be higher for worse ranks.
+            found[f"multi/{name}"] = Bounded(rows, low, np.minimum(low, high), np.maximum(low, high))
+    for base, measure in LIST_MEASURES.items():
+        if lists.judged or not measure.needs_qrels:
+            k = lists.k if measure.at is None else measure.at
+            found[f"bias/{base}@{k}"] = measure.function(lists, k)
+    audit = ListAudit({}, lists=lists)
+    cells: dict[bytes, tuple[tuple[str, ...], np.ndarray, np.ndarray]] = {}
+    for name, one in found.items():
+        if not len(one.queries):
+            continue
+        key = one.queries.tobytes()
+        if key not in cells:
+            used, cell = np.unique(lists.query_lang[one.queries].astype(str), return_inverse=True)
+            cells[key] = tuple(used.tolist()), cell, lists.group[one.queries]
+        setting, _, metric = name.partition("/")
+        measure = Measure(setting, metric, *cells[key], one.values, measure_info(name).lower_is_better)
+        audit.measures[name] = measure
+        audit.bounds[name] = Bounds(replace(measure, values=one.low), replace(measure, values=one.high))
+        audit.rows[name] = one.queries
+    return audit
 
 
 def checked_metrics(metrics: str | Sequence[str] | None, k: int) -> list[str]:
@@ -147,128 +218,32 @@ def checked_metrics(metrics: str | Sequence[str] | None, k: int) -> list[str]:
     names = as_list((f"mAP@{k}", "nDCG@10") if metrics is None else metrics, "metrics", empty=False)
     for name in names:
         _, cutoff = parse_metric(name)
-        if cutoff is None or cutoff > k:
+        if cutoff is not None and cutoff > k:
             raise ConfigError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
     return names
 
 
-class _Answers(NamedTuple):
-    """Languages of the answers, -1 where there is none, and their grades, 0 where wrong: int64, shape (queries, k)."""
-
-    langs: Integers
-    grades: Integers
-
-
-class _Judge:
-    """Compares ranked lists with the qrels of a corpus.
-
-    Args:
-        corpus: passages and qrels.
-        queries: the rows of its queries that are sent to the systems.
-        k: the number of answers to judge.
-
-    """
-
-    def __init__(self, corpus: Corpus, queries: pa.Table, k: int) -> None:
-        self._k = k
-        self._lang, self._item = (np.array(queries[name].to_pylist(), dtype=object) for name in ("lang", "item"))
-        self._group = numbered(np.array(queries["group"].to_pylist(), dtype=object))
-        self._numbers: dict[str, int] = {}
-        self._grades: dict[str, dict[str, int]] = {}
-        columns = (corpus.qrels[name].to_pylist() for name in ("query_item", "passage_item", "grade"))
-        for query, passage, grade in zip(*columns, strict=True):
-            self._grades.setdefault(query, {})[passage] = grade
-        self._excluded: dict[str, set[str]] = {}
-        for query, passage in zip(*(corpus.excluded[name].to_pylist() for name in QREL_COLUMNS), strict=True):
-            self._excluded.setdefault(query, set()).add(passage)
-        passages = pl.DataFrame(pl.from_arrow(corpus.passages.select(["item", "lang"])))
-        self._sizes: dict[str, dict[str, int]] = {}
-        for item, lang, count in passages.group_by("item", "lang").len().iter_rows():
-            self._sizes.setdefault(item, {})[lang] = count
-            self._number(lang)
-
-    def _number(self, lang: str) -> int:
-        return self._numbers.setdefault(lang, len(self._numbers))
-
-    def no_answers(self) -> _Answers:
-        shape = (len(self._item), self._k)
-        return _Answers(np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64))
-
-    def excluded_rows(self, row: int) -> int:
-        """The number of passages that are excluded for a query."""
-        return sum(sum(self._sizes.get(item, {}).values()) for item in self._excluded.get(self._item[row], ()))
-
-    def take(self, answers: _Answers, row: int, found: Sequence[Answer]) -> None:
-        """Keep the first k answers to a query, without the passages that are excluded for it."""
-        grades, excluded = self._grades.get(self._item[row], {}), self._excluded.get(self._item[row], ())
-        kept = [answer for answer in found if answer.item not in excluded][: self._k]
-        answers.langs[row, : len(kept)] = [self._number(answer.lang) for answer in kept]
-        answers.grades[row, : len(kept)] = [grades.get(answer.item, 0) for answer in kept]
-
-    def measures(self, answers: _Answers, metrics: Sequence[str]) -> dict[str, Measure]:
-        """All measures that have a value, by name."""
-        rows, lists = self._ranked(answers)
-        found: list[Measure] = []
-        for name in metrics:
-            function, cutoff = parse_metric(name)
-            found.append(self._measure(f"multi/{name}", rows, function(lists, cutoff)))
-        own = np.array([self._numbers.get(lang, -1) for lang in self._lang])
-        first = answers.langs[:, :SHARE_AT]
-        given = np.maximum((first >= 0).sum(axis=1), 1)
-        known = np.flatnonzero(own >= 0)
-        share = (first == own[:, None]).sum(axis=1) / given
-        found.append(self._measure(f"bias/same-language share@{SHARE_AT}", known, share[known]))
-        rows, preference = self._preference(answers, own)
-        found.append(self._measure(f"bias/same-language preference@{self._k}", rows, preference))
-        everyone, right = np.arange(len(own)), answers.grades[:, :SHARE_AT] > 0
-        for name, langs in ((LANGUAGES, first), (RIGHT_LANGUAGES, np.where(right, first, -1))):
-            # The number of distinct languages: in a sorted row, count each increase. -1 stands for no answer.
-            several = (np.diff(np.sort(langs, axis=1), axis=1, prepend=-1) > 0).sum(axis=1)
-            found.append(self._measure(f"bias/{name}", everyone, several.astype(np.float64)))
-        return {measure.name: measure for measure in found if len(measure.values)}
-
-    def _ranked(self, answers: _Answers) -> tuple[Integers, RankedLists]:
-        """Queries with relevant passages, and the ranks of these passages. A passage that was not found has rank k."""
-        rows: list[int] = []
-        ranks: list[int] = []
-        grades: list[int] = []
-        starts: list[int] = []
-        for row, item in enumerate(self._item):
-            wanted = Counter[int]()
-            for passage, grade in self._grades.get(item, {}).items():
-                wanted[grade] += sum(self._sizes.get(passage, {}).values())
-            if wanted.total():
-                rows.append(row)
-                starts.append(len(ranks))
-                at = np.flatnonzero(answers.grades[row])
-                there = answers.grades[row, at].tolist()
-                rest = list((wanted - Counter(there)).elements())
-                ranks += [*at.tolist(), *[self._k] * len(rest)]
-                grades += [*there, *rest]
-        as_array = partial(np.array, dtype=np.int64)
-        return as_array(rows), RankedLists(as_array(ranks), as_array(starts), as_array(grades))
-
-    def _preference(self, answers: _Answers, own: Integers) -> tuple[Integers, Floats]:
-        """Queries with relevant passages in their own language and in another, and their same-language preference."""
-        rows, values = [], []
-        for row, item in enumerate(self._item):
-            langs = {
-                self._numbers[lang] for passage in self._grades.get(item, {}) for lang in self._sizes.get(passage, {})
-            }
-            if own[row] in langs and len(langs) > 1:
-                at = np.flatnonzero(answers.grades[row])
-                first = dict(zip(answers.langs[row, at[::-1]].tolist(), at[::-1].tolist(), strict=True))
-                mine = first.get(own[row], self._k)
-                others = [first.get(lang, self._k) for lang in langs - {own[row]}]
-                rows.append(row)
-                values.append(np.mean([(1 + np.sign(other - mine)) / 2 for other in others]))
-        return np.array(rows, dtype=np.int64), np.array(values, dtype=np.float64)
-
-    def _measure(self, name: str, rows: Integers, values: Floats) -> Measure:
-        cells, cell = np.unique(self._lang[rows].astype(str), return_inverse=True)
-        setting, _, metric = name.partition("/")
-        better = measure_info(name).lower_is_better
-        return Measure(setting, metric, tuple(cells.tolist()), cell, self._group[rows], values, better)
+def _collected(
+    asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str
+) -> dict[str, AnswerTable]:
+    """Ask every system for each query in turn."""
+    columns: dict[str, tuple[list[int], list[str], list[str], list[float | None]]] = {
+        name: ([], [], [], []) for name in asked
+    }
+    if not asked:
+        return {}
+    with progress_bar(label, queries, "queries") as bar:
+        for row in range(queries):
+            for name, lists in asked.items():
+                if (answered := next(lists, None)) is None:
+                    raise AuditError(f"{name}: answered {row:,} of {queries:,} queries; give one list per query")
+                numbers, items, langs, scores = columns[name]
+                numbers += [row] * len(answered)
+                items += [answer.item for answer in answered]
+                langs += [answer.lang for answer in answered]
+                scores += [answer.score for answer in answered]
+            bar.advance()
+    return {name: answer_table(*found) for name, found in columns.items()}
 
 
-__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "ListAudit", "audit_lists", "checked_metrics"]
+__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "Bounds", "ListAudit", "audit_lists", "checked_metrics", "measured"]

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from babelmix.errors import ConfigError
-from babelmix.evaluation.bias import Better, parse_bias_metric
+from babelmix.evaluation.bias import BIAS_METRICS, Better, parse_bias_metric
+from babelmix.evaluation.list_measures import LIST_MEASURES
 from babelmix.evaluation.metrics import parse_metric
 
 SETTINGS = ("mono", "cross", "multi")
@@ -32,9 +33,6 @@ HEADLINE_FROM_PICTURES = (CROSS_HIT_1, "cross/hit@5", "cross/hit@10", MULTI_MAP,
 
 TESTS = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE)
 """The measures that comparisons test by default."""
-
-_OF_LISTS: dict[str, Better] = {"same-language preference": None, "languages": "higher", "right languages": "higher"}
-"""Bias metrics `NAME@k` of ranked lists; see `babelmix.evaluation.lists`."""
 
 _WORDS = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual", "bias": "bias"}
 
@@ -124,7 +122,8 @@ def measure_info(name: str) -> MeasureInfo:
     at = what[what.index("@") :] if "@" in what else ""
     headline = name in HEADLINE or name in HEADLINE_TO_PICTURES or name in HEADLINE_FROM_PICTURES
     if setting == "bias" and _of_lists(what):
-        return MeasureInfo(name, what, what, "score", _OF_LISTS[what.partition("@")[0]], headline)
+        found = LIST_MEASURES[what.partition("@")[0]]
+        return MeasureInfo(name, what, what, found.format, found.better, headline, found.source)
     if setting == "bias":
         bias, _ = parse_bias_metric(what)
         title = (bias.title or what.removesuffix(at)) + at
@@ -181,13 +180,15 @@ def check_own_name(name: str) -> None:
         ConfigError: the name is empty, has a `/`, `@` or comma, or belongs to a measure of ranked lists.
 
     """
-    if not name.strip() or set(name) & set("/@,") or name in _OF_LISTS:
+    if not name.strip() or set(name) & set("/@,") or name in LIST_MEASURES:
         raise ConfigError(f"a bias metric cannot be named {name!r}; choose another name, without /, @ and commas")
 
 
 def _of_lists(metric: str) -> bool:
     base, _, k = metric.partition("@")
-    return base in _OF_LISTS and k.isdecimal()
+    # Some measures are those of exact scores too, with the same k.
+    own = BIAS_METRICS.get(base)
+    return base in LIST_MEASURES and k.isdecimal() and not (own is not None and own.per_cutoff)
 
 
 def headline(present: Container[str]) -> list[str]:

@@ -1,0 +1,174 @@
+"""Bias measures of ranked lists, each with its bounds: what it can be at least and at most, as ranks beyond a list are unknown.
+
+To add one, write a function from `JudgedLists` and k to `Bounded`, and add a line to `LIST_MEASURES`. Reports call it
+`bias/NAME@k`. A measure has a value for the same queries whatever the lists hold, so that systems can be compared in pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from babelmix._registry import Registry
+from babelmix.evaluation.judged_lists import Floats, Integers, JudgedLists
+
+AT = 10
+"""The k of measures of the first answers."""
+
+
+class Bounded(NamedTuple):
+    """The values of a measure, one for each query that has one, and what each can be at least and at most.
+
+    Args:
+        queries: the numbers of the queries, ascending, int64, shape (values,).
+        values: float64, shape (values,).
+        low: the lowest possible values, float64, shape (values,).
+        high: the highest possible values, float64, shape (values,).
+
+    """
+
+    queries: Integers
+    values: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def exact(cls, queries: Integers, values: Floats) -> Bounded:
+        """Values that are known exactly."""
+        return cls(queries, values, values, values)
+
+
+@dataclass(frozen=True)
+class ListMeasure:
+    """A bias measure of ranked lists.
+
+    Args:
+        function: takes the lists and k; returns the values with their bounds.
+        at: the k of the measure; None: the k of the audit.
+        better: which values are better: `"higher"`, `"lower"`, or None if neither is.
+        needs_qrels: whether it has no meaning without qrels.
+        format: `"rank"` for a number of places in a list, `"score"` for everything else.
+        source: the paper or the program that defines it; may be empty.
+
+    """
+
+    function: Callable[[JudgedLists, int], Bounded]
+    at: int | None = AT
+    better: Literal["higher", "lower"] | None = None
+    needs_qrels: bool = True
+    format: Literal["score", "rank"] = "score"
+    source: str = ""
+
+
+def same_language_share(lists: JudgedLists, k: int) -> Bounded:
+    """The share of the first k answers that are in the query's language; of those given, if there are fewer.
+
+    Queries in a language that no passage has are left out. A query without answers has the share 0.
+    """
+    rows = np.flatnonzero(lists.own >= 0)
+    own = lists.own[rows]
+    given = lists.given(k)[rows]
+    mine, total = given[np.arange(len(rows)), own], given.sum(axis=1)
+    value = mine / np.maximum(total, 1)
+    unknown, left = lists.unknown(k)[rows], lists.left[rows]
+    mine_left = left[np.arange(len(rows)), own]
+    places = np.maximum(total + unknown, 1)
+    others_left = left.sum(axis=1) - mine_left
+    low = (mine + np.maximum(unknown - others_left, 0)) / places
+    high = (mine + np.minimum(unknown, mine_left)) / places
+    return _clipped(rows, value, low, high)
+
+
+def same_language_preference(lists: JudgedLists, k: int) -> Bounded:
+    """The mean over other languages l of 1 if r_own < r_l, 0 if r_l < r_own, and 1/2 if neither is among the first k.
+
+    r_l is the rank of the best relevant passage in language l. Queries without a relevant passage in their own language and in
+    another are left out. The bounds are those of the preference in the whole pool.
+    """
+    has = lists.wanted > 0
+    rows = np.flatnonzero((lists.own >= 0) & (has.sum(axis=1) > 1))
+    rows = rows[has[rows, lists.own[rows]]]
+    own = lists.own[rows]
+    best = np.where(lists.best >= 0, lists.best, k)[rows]
+    mine = best[np.arange(len(rows)), own][:, None]
+    others = has[rows]
+    others[np.arange(len(rows)), own] = False
+    several = others.sum(axis=1)
+    unknown = ((best == k) & (mine == k) & others).sum(axis=1) / several / 2
+    value = (np.where(others, 1 + np.sign(best - mine), 0) / 2).sum(axis=1) / several
+    return Bounded(rows, value, value - unknown, value + unknown)
+
+
+def rank_distance(lists: JudgedLists, k: int) -> Bounded:
+    """The places between the best and the worst placed correct answer, over its languages.
+
+    A language whose relevant passages are all missing counts as if it had rank k (from 0), within the bounds: at best its passage
+    is right after the list, at worst at the end of the pool.
+    """
+    has = lists.wanted > 0
+    rows = np.flatnonzero(has.sum(axis=1) > 1)
+    best, has = lists.best[rows], has[rows]
+    gone = has & (best < 0)
+    number, depth = gone.sum(axis=1), lists.depth[rows]
+    there = has & ~gone
+    first = np.where(there, best, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
+    none = ~there.any(axis=1)
+    first = np.where(none, depth, first)
+    last = np.where(there, best, -1).max(axis=1, initial=-1)
+    # The best of the n passages of a language is at the latest n places before the end of the pool.
+    latest = np.where(gone, lists.sizes[rows][:, None] - lists.wanted[rows], -1).max(axis=1, initial=-1)
+    low = np.where(number > 0, np.maximum(last, depth + number - 1), last) - first
+    high = np.where(number > 0, np.maximum(last, latest), last) - first
+    value = np.where(number > 0, k, last) - np.where(none, k, first)
+    return _clipped(rows, value, low, high)
+
+
+def languages(lists: JudgedLists, k: int) -> Bounded:
+    """The number of languages among the first k answers."""
+    here = lists.given(k) > 0
+    value, unknown = here.sum(axis=1), lists.unknown(k)
+    low, high = value.copy(), value + np.minimum(unknown, ((lists.left > 0) & ~here).sum(axis=1))
+    if (short := np.flatnonzero(unknown)).size:
+        # At least as many further languages as are needed to fill the unknown places.
+        left, is_here = lists.left[short], here[short]
+        room = np.where(is_here, left, 0).sum(axis=1)
+        others = -np.sort(-np.where(is_here, 0, left), axis=1)
+        filled = np.cumsum(np.c_[room, others], axis=1)
+        low[short] += (filled[:, :-1] < unknown[short][:, None]).sum(axis=1)
+    return _floats(np.arange(lists.queries), value, low, np.maximum(high, low))
+
+
+def right_languages(lists: JudgedLists, k: int) -> Bounded:
+    """The number of languages among the relevant ones of the first k answers."""
+    here = lists.found(k) > 0
+    value = here.sum(axis=1)
+    high = value + np.minimum(lists.unknown(k), ((lists.missing > 0) & ~here).sum(axis=1))
+    return _floats(np.arange(lists.queries), value, value, high)
+
+
+def _clipped(queries: Integers, values: Floats | Integers, low: Floats | Integers, high: Floats | Integers) -> Bounded:
+    """Bounds with values that are moved into them."""
+    return _floats(queries, np.clip(values, low, high), low, high)
+
+
+def _floats(queries: Integers, *numbers: Floats | Integers) -> Bounded:
+    values, low, high = (number.astype(np.float64) for number in numbers)
+    return Bounded(queries.astype(np.int64), values, low, high)
+
+
+LIST_MEASURES: Registry[ListMeasure] = Registry(
+    "measure of ranked lists",
+    {
+        "same-language share": ListMeasure(same_language_share, needs_qrels=False),
+        "same-language preference": ListMeasure(same_language_preference, at=None),
+        "languages": ListMeasure(languages, better="higher", needs_qrels=False),
+        "right languages": ListMeasure(right_languages, better="higher"),
+        "rank distance": ListMeasure(rank_distance, at=None, better="lower", format="rank", source="arXiv 2408.10536"),
+    },
+)
+"""The bias measures of ranked lists by name, without `@k`."""
+
+__all__ = ["LIST_MEASURES", "Bounded", "ListMeasure"]
