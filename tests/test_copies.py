@@ -18,9 +18,8 @@ from babelmix.corpus.copies import COPIES, copies_of_answers, count_copies, with
 from babelmix.errors import ConfigError, CorpusError
 from babelmix.evaluation import RankTable, measures, rank_table
 from babelmix.evaluation.bias import per_query
-from babelmix.evaluation.lists import _Judge
+from babelmix.evaluation.judged_lists import Judge, answer_table
 from babelmix.evaluation.run import Audit
-from babelmix.evaluation.systems import Answer
 
 LANGS = ("de", "en", "ja")
 
@@ -281,10 +280,10 @@ def test_an_audit_through_an_index_passes_over_excluded_passages() -> None:
     queries = [{"item": name, "lang": "en", "text": name} for name in "ab"]
     passages = [{"item": item, "lang": lang, "text": f"{item} {lang}"} for item in "apr" for lang in ("de", "en")]
     corpus = Corpus.from_rows(queries, passages, [("a", "p"), ("b", "r")], excluded=[("a", "a")])
-    judge = _Judge(corpus, corpus.queries, 10)
-    assert [judge.excluded_rows(row) for row in (0, 1)] == [2, 0]
-    answers = judge.no_answers()
-    for row in (0, 1):
-        judge.take(answers, row, [Answer(row["item"], row["lang"]) for row in passages])
-    assert answers.grades[:, :6].tolist() == [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]]
-    assert (answers.langs >= 0).sum(axis=1).tolist() == [4, 6]
+    judge = Judge(corpus)
+    assert judge.excluded_rows().tolist() == [2, 0]
+    names = [(row["item"], row["lang"]) for row in passages]
+    lists = judge.judge("x", answer_table([0] * 6 + [1] * 6, *map(list, zip(*(names * 2), strict=True))), 10)
+    assert lists.depth.tolist() == [4, 6]
+    assert lists.grade.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert lists.pool.sum(axis=1).tolist() == [4, 6]

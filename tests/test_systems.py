@@ -154,7 +154,6 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(scored) -> No
         ({"k": 9}, AuditError, "first 10 answers at least"),
         ({"k": 21}, AuditError, "lists: gives at most 20 answers"),
         ({"k": 10, "queries": corpus.queries.slice(0, 0)}, AuditError, "no queries"),
-        ({"k": 10, "metrics": "mAP"}, ConfigError, "only the first 10 answers are known"),
         ({"k": 10, "metrics": "mAP@11"}, ConfigError, "only the first 10 answers are known"),
         ({"k": 10, "metrics": []}, ConfigError, "the list is empty"),
         ({"k": 10, "metrics": "x@5"}, ConfigError, "no metric"),
@@ -165,6 +164,8 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(scored) -> No
         audit_lists({}, corpus)
     assert system.asked == []
     assert checked_metrics(None, 50) == ["mAP@50", "nDCG@10"]
+    with pytest.raises(ConfigError, match="only the first 50 answers are known"):
+        checked_metrics("mAP", 50, cut=True)
 
 
 def test_a_system_that_does_not_answer_all_queries_is_named(scored) -> None:

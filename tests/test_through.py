@@ -78,8 +78,12 @@ def test_each_measure_by_a_plain_loop(searcher, policy: str) -> None:
         add("multi/R@12", lang, len(at) / len(ideal))
         dcg, best = (sum(gain / np.log2(2 + i) for i, gain in enumerate(some[:10])) for some in (gains, ideal))
         add("multi/nDCG@10", lang, dcg / best)
+        first = {one: next((i for i in at if hits[i].lang == one), k) for one in langs}
+        gone = sum(rank == k for rank in first.values())
+        # Those that are missing cannot all have the same rank.
+        furthest = max(*first.values(), len(hits) + gone - 1 if gone else 0)
+        add("bias/rank distance@12", lang, furthest - (len(hits) if gone == len(langs) else min(first.values())))
         if lang in langs:
-            first = {one: next((i for i in at if hits[i].lang == one), k) for one in langs}
             wins = Counter(np.sign(first[one] - first[lang]) for one in langs if one != lang)
             add("bias/same-language preference@12", lang, (wins[1] + wins[0] / 2) / 3)
     assert set(slow) == set(found.measures)

@@ -201,12 +201,8 @@ class Judge:
         self._lang = self._numbers(passages["lang"], self._langs)
         # Rows of one item and language are interchangeable in a ranked list: an item may have several.
         self._rows = passages.with_row_index("row").sort("item", "lang", "row")
-        self._first = self._rows.group_by("item", "lang", maintain_order=True).agg(
-            pl.len().cast(pl.Int64).alias("count"), pl.col("row").len().alias("rows")
-        )
-        self._first = self._first.select("item", "lang", "count").with_columns(
-            (pl.col("count").cum_sum() - pl.col("count")).alias("start")
-        )
+        counts = self._rows.group_by("item", "lang", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("count"))
+        self._first = counts.with_columns((pl.col("count").cum_sum() - pl.col("count")).alias("start"))
         self._pair = relevant_pairs(self.corpus, copies=copies)
         self._excluded = excluded_pairs(self.corpus, copies=copies)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from babelmix._registry import Registry
 from babelmix.evaluation.judged_lists import Floats, Integers, JudgedLists
@@ -149,12 +150,12 @@ def right_languages(lists: JudgedLists, k: int) -> Bounded:
     return _floats(np.arange(lists.queries), value, value, high)
 
 
-def _clipped(queries: Integers, values: Floats | Integers, low: Floats | Integers, high: Floats | Integers) -> Bounded:
+def _clipped(queries: Integers, values: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bounded:
     """Bounds with values that are moved into them."""
     return _floats(queries, np.clip(values, low, high), low, high)
 
 
-def _floats(queries: Integers, *numbers: Floats | Integers) -> Bounded:
+def _floats(queries: Integers, *numbers: npt.NDArray[Any]) -> Bounded:
     values, low, high = (number.astype(np.float64) for number in numbers)
     return Bounded(queries.astype(np.int64), values, low, high)
 

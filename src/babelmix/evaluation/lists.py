@@ -17,7 +17,7 @@ from babelmix._progress import progress_bar
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError, ConfigError
-from babelmix.evaluation.judged_lists import AnswerTable, Floats, Judge, JudgedLists, answer_table
+from babelmix.evaluation.judged_lists import AnswerTable, Integers, Judge, JudgedLists, answer_table
 from babelmix.evaluation.list_measures import LIST_MEASURES, Bounded
 from babelmix.evaluation.measure_info import SHARE_AT, measure_info
 from babelmix.evaluation.measures import Measure
@@ -71,7 +71,7 @@ class ListAudit:
 
     measures: dict[str, Measure]
     bounds: dict[str, Bounds] = field(default_factory=dict)
-    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: dict[str, Integers] = field(default_factory=dict)
     lists: JudgedLists | None = None
 
     def estimates(self) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
@@ -184,12 +184,12 @@ def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
             high = low if best is worst else function(best, cutoff)
             # A metric of someone's own may be higher for worse ranks.
             found[f"multi/{name}"] = Bounded(rows, low, np.minimum(low, high), np.maximum(low, high))
-    for base, measure in LIST_MEASURES.items():
-        if lists.judged or not measure.needs_qrels:
-            k = lists.k if measure.at is None else measure.at
-            found[f"bias/{base}@{k}"] = measure.function(lists, k)
+    for base, registered in LIST_MEASURES.items():
+        if lists.judged or not registered.needs_qrels:
+            k = lists.k if registered.at is None else registered.at
+            found[f"bias/{base}@{k}"] = registered.function(lists, k)
     audit = ListAudit({}, lists=lists)
-    cells: dict[bytes, tuple[tuple[str, ...], np.ndarray, np.ndarray]] = {}
+    cells: dict[bytes, tuple[tuple[str, ...], Integers, Integers]] = {}
     for name, one in found.items():
         if not len(one.queries):
             continue
@@ -205,8 +205,13 @@ def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
     return audit
 
 
-def checked_metrics(metrics: str | Sequence[str] | None, k: int) -> list[str]:
+def checked_metrics(metrics: str | Sequence[str] | None, k: int, *, cut: bool = False) -> list[str]:
     """The ranking metrics of an audit of the first k answers; None: mAP@k and nDCG@10.
+
+    Args:
+        metrics: the metrics.
+        k: the number of answers.
+        cut: whether each metric needs a cut-off. Without one, a metric is known within bounds only.
 
     Raises:
         AuditError: k is below 10.
@@ -218,14 +223,12 @@ def checked_metrics(metrics: str | Sequence[str] | None, k: int) -> list[str]:
     names = as_list((f"mAP@{k}", "nDCG@10") if metrics is None else metrics, "metrics", empty=False)
     for name in names:
         _, cutoff = parse_metric(name)
-        if cutoff is not None and cutoff > k:
+        if (cutoff is None and cut) or (cutoff is not None and cutoff > k):
             raise ConfigError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
     return names
 
 
-def _collected(
-    asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str
-) -> dict[str, AnswerTable]:
+def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str) -> dict[str, AnswerTable]:
     """Ask every system for each query in turn."""
     columns: dict[str, tuple[list[int], list[str], list[str], list[float | None]]] = {
         name: ([], [], [], []) for name in asked

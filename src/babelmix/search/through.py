@@ -298,7 +298,7 @@ def audit_policies(
     """
     if not SHARE_AT <= k <= MAX_K:
         raise SearchError(f"k is {k}; an audit through an index looks at the first {SHARE_AT} to {MAX_K:,} answers")
-    checked_metrics(metrics, k)
+    checked_metrics(metrics, k, cut=True)
     chosen = _parsed(policies)
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
