@@ -4,7 +4,7 @@ Everything that a user needs is here, and is imported at its first use:
 
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
-- Measure: `audit`, `audit_index`, `compare`.
+- Measure: `audit`, `Vectors`, `audit_index`, `compare`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from babelmix.corpus import Corpus, load_corpus, split
     from babelmix.encoders import encode
     from babelmix.encoders import load_encoder as load_model
+    from babelmix.evaluation.systems.vectors import Vectors
     from babelmix.search import build_index, delete_items, open_index, serve
     from babelmix.training import TrainingSettings
 
@@ -52,6 +53,7 @@ __all__ = [
     "Result",
     "TrainedModel",
     "TrainingSettings",
+    "Vectors",
     "__version__",
     "audit",
     "audit_index",
@@ -84,6 +86,7 @@ _HOMES = {
     "Result": "_tables",
     "TrainedModel": "api.training",
     "TrainingSettings": "training",
+    "Vectors": "evaluation.systems.vectors",
     "audit": "api.auditing",
     "audit_index": "api.index_auditing",
     "build_index": "search",

@@ -12,7 +12,8 @@
      ├── TrainingError        training cannot start or go on
      │    └── DivergedError   a weight, an embedding or a loss is NaN or infinite
      ├── AuditError           an audit cannot be computed or compared
-     │    └── NotFiniteError  an encoder's embeddings or scores are NaN or infinite
+     │    ├── NotFiniteError  an encoder's embeddings or scores are NaN or infinite
+     │    └── VectorsError    a file of vectors cannot be read, or does not fit the corpus
      ├── ConfigError          a setting or an argument is wrong
      │    └── ArgumentError   an argument of a function, or the option of a command that it stands for
      ├── SearchError          an index cannot be made, opened, written or searched
@@ -54,12 +55,17 @@ class ReaderError(CorpusError):
         self, what: str, *, file: str | Path | None = None, row: int | None = None, field: str | None = None
     ) -> None:
         self.file, self.row, self.field = file, row, field
-        where = [str(file)] if file is not None else []
-        if row is not None:
-            where.append(f"row {row}")
-        if field is not None:
-            where.append(f"field {field!r}")
-        super().__init__(f"{', '.join(where)}: {what}" if where else what)
+        super().__init__(_placed(what, file, row, field))
+
+
+def _placed(what: str, file: str | Path | None, row: int | None, field: str | None) -> str:
+    """A message that begins with the place of what is wrong."""
+    where = [str(file)] if file is not None else []
+    if row is not None:
+        where.append(f"row {row}")
+    if field is not None:
+        where.append(f"field {field!r}")
+    return f"{', '.join(where)}: {what}" if where else what
 
 
 class PictureError(CorpusError):
@@ -92,6 +98,24 @@ class AuditError(BabelmixError):
 
 class NotFiniteError(AuditError):
     """Embeddings or their scores are NaN or infinite: the encoder is broken."""
+
+
+class VectorsError(AuditError):
+    """Vectors from a file cannot be read, or do not fit the corpus.
+
+    Args:
+        what: what is wrong and what to do about it.
+        file: the file at fault.
+        row: the one-based row at fault.
+        field: the column, array or key at fault.
+
+    """
+
+    def __init__(
+        self, what: str, *, file: str | Path | None = None, row: int | None = None, field: str | None = None
+    ) -> None:
+        self.file, self.row, self.field = file, row, field
+        super().__init__(_placed(what, file, row, field))
 
 
 class ConfigError(BabelmixError):

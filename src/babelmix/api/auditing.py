@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeGuard, Unpack, cast, overload
 
 from babelmix._lists import as_list
 from babelmix.api._folders import Out
 from babelmix.api._loading import loaded, opened
+from babelmix.api._variants import Variant, variants
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
@@ -44,6 +45,8 @@ class AuditOptions(TypedDict, total=False):
     mteb: str | Path | None
     card: bool
     trust_code: bool
+    dimensions: int | Sequence[int] | None
+    precision: str | Sequence[str] | None
 
 
 @overload
@@ -76,6 +79,8 @@ def audit(
     mteb: str | Path | None = None,
     card: bool = False,
     trust_code: bool = False,
+    dimensions: int | Sequence[int] | None = None,
+    precision: str | Sequence[str] | None = None,
 ) -> AuditReport | AuditReports:
     """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
 
@@ -83,9 +88,9 @@ def audit(
     captions.
 
     Args:
-        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or another system that
-            scores every passage, see `babelmix.evaluation.systems.ExactSystem`. Or several, as a list or as a dictionary by name;
-            they are compared with tests. A list of one is the same as the one.
+        models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or vectors from elsewhere,
+            `babelmix.Vectors`. Or another system that scores every passage, see `babelmix.evaluation.systems.ExactSystem`. Or
+            several, as a list or as a dictionary by name; they are compared with tests. A list of one is the same as the one.
         corpus: see `babelmix.load_corpus`.
         out: save the audit into this folder. With several encoders, each gets a sub-folder. An audit that is already finished in
             the folder is loaded instead of repeated. None: nothing is saved; see `AuditReport.save`.
@@ -105,6 +110,9 @@ def audit(
         mteb: also write the result into this folder, in mteb's format.
         card: also write the result into the model card of the encoder, which babelmix must have trained.
         trust_code: run code that a model contains or names; see `babelmix.load_model`.
+        dimensions: audit each model with so many first dimensions of its embeddings: one number or several, which are compared.
+        precision: audit each model with embeddings made coarser: one or several of `float32` (as they are), `float16`,
+            `bfloat16`, `int8` and `binary`, which are compared; see `babelmix.evaluation.coarser`.
 
     Returns:
         An `AuditReport`; for several encoders an `AuditReports`.
@@ -137,15 +145,17 @@ def audit(
         if card and not (Path(name) / "training.json").is_file():
             raise ArgumentError("card", f"{name} is not the folder of an encoder that babelmix train wrote")
     _check_systems(named, {"max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb})
-    several = len(named) > 1
-    whole, folders = audit_folders(list(named), data.name, out)
+    audited = variants(named, dimensions, precision)
+    _check_variants(audited, {"perturb": perturb, "mteb": mteb, "card": card})
+    several = len(audited) > 1
+    whole, folders = audit_folders(list(audited), data.name, out)
     order = _Order(
         data, wanted, batch_size, max_seq_length, bf16, backend, counted, kinds, TYPOS if typo_rate is None else typo_rate,
         perturb_seed or 0, trust_code,
     )  # fmt: skip
     saved = None if against is None else _saved(Path(against), folders, order)
     reports = {
-        name: _report(name, model, folder, order) for (name, model), folder in zip(named.items(), folders, strict=True)
+        name: _report(name, one, folder, order) for (name, one), folder in zip(audited.items(), folders, strict=True)
     }
     for name, report in reports.items():
         if mteb is not None:
@@ -181,6 +191,19 @@ class _Order:
     typo_rate: float
     perturb_seed: int
     trust_code: bool
+
+    _encoders: dict[str, SentenceTransformer] = field(default_factory=dict)
+
+    def encoder(self, model: str | Path | SentenceTransformer) -> SentenceTransformer:
+        """The encoder of a name or a folder; the last one is kept for its next variant."""
+        if not isinstance(model, (str, Path)):
+            return model
+        if str(model) not in self._encoders:
+            self._encoders.clear()
+            self._encoders[str(model)], _ = loaded(
+                model, max_seq_length=self.max_seq_length, backend=self.backend, trust_code=self.trust_code
+            )
+        return self._encoders[str(model)]
 
     @property
     def ways(self) -> dict[str, Corpus]:
@@ -223,6 +246,17 @@ def _check_systems(named: Mapping[str, Model], unfit: Mapping[str, object]) -> N
                 raise ArgumentError(argument, f"is for encoders, and {name} is none; leave it out")
 
 
+def _check_variants(audited: Mapping[str, Variant[Model]], unfit: Mapping[str, object]) -> None:
+    """Raise if an argument is given that is for whole encoders, or a model has no embeddings to cut."""
+    for name, (model, dimensions, _), is_cut in ((name, one, one.is_cut) for name, one in audited.items()):
+        asked = "precision" if dimensions is None else "dimensions"
+        for argument, given in unfit.items():
+            if is_cut and given:
+                raise ArgumentError(argument, f"is for an encoder as it is; leave it out, or leave out {asked}")
+        if is_cut and _is_system(model) and not hasattr(model, "cut"):
+            raise ArgumentError(asked, f"is for encoders and vectors, and {name} is neither; leave it out")
+
+
 def _perturbations(
     perturb: str | Sequence[str] | None, typo_rate: float | None, perturb_seed: int | None
 ) -> list[str]:
@@ -243,8 +277,7 @@ def _perturbations(
 
 
 def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
-    from babelmix.evaluation.measure_info import check_metrics
-    from babelmix.evaluation.metrics import DEFAULT, PICTURES
+    from babelmix.evaluation.metrics import DEFAULT, PICTURES, metric
 
     if data.is_images("queries"):
         raise ConfigError(
@@ -254,7 +287,8 @@ def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
         wanted = list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
     else:
         wanted = as_list(metrics, "metrics", empty=False)
-    check_metrics(wanted)
+    for name in wanted:
+        metric(name)
     return wanted
 
 
@@ -274,26 +308,27 @@ def _check_texts_only(data: Corpus, perturb: Sequence[str], mteb: str | Path | N
             raise ArgumentError("mteb", f"{error}; leave the language out, or leave out mteb") from error
 
 
-def _report(name: str, model: Model, folder: Path | None, order: _Order) -> AuditReport:
+def _report(name: str, variant: Variant[Model], folder: Path | None, order: _Order) -> AuditReport:
     """Audit a model, or load its finished audits from the folder, and save them there."""
     from babelmix.encoders.kinds import kind_of
     from babelmix.evaluation import audit as run_audit
     from babelmix.evaluation import audit_both_ways
     from babelmix.evaluation.perturb import perturb_loss
     from babelmix.evaluation.run import finished
-    from babelmix.evaluation.systems import EncoderSystem
+    from babelmix.evaluation.systems import EncoderSystem, Vectors
 
     system: ExactSystem
+    model = variant.model
     if _is_system(model):
         system, ways = model, {"": order.data}
+        if isinstance(model, Vectors):
+            system = model.cut(name, variant.dimensions or model.dimensions, variant.precision or model.precision)
     else:
-        encoder, _ = loaded(
-            cast("str | Path | SentenceTransformer", model),
-            max_seq_length=order.max_seq_length,
-            backend=order.backend,
-            trust_code=order.trust_code,
-        )
-        system, ways = EncoderSystem(encoder, name, order.batch_size, bf16=order.bf16, details=True), order.ways
+        system = EncoderSystem(
+            order.encoder(cast("str | Path | SentenceTransformer", model)), name, order.batch_size, bf16=order.bf16,
+            details=True, dimensions=variant.dimensions, precision=variant.precision,
+        )  # fmt: skip
+        ways = order.ways
     places = {way: folder / way for way in ways} if folder is not None else {}
     before = [
         finished(place, system.facts(ways[way], copies=order.copies), order.metrics) for way, place in places.items()

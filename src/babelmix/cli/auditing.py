@@ -91,6 +91,35 @@ def audit(
         bool, typer.Option(help="Write the result into the model card of an encoder that babelmix trained.")
     ] = False,
     trust_code: TrustOption = False,
+    vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Audit vectors from files instead of an encoder: those of the queries and those of the passages (npy, npz, "
+            "safetensors, Parquet, Arrow, JSON lines). NAME=QUERIES names them. Once for each pair of files; pairs are compared.",
+            metavar="QUERIES PASSAGES",
+        ),
+    ] = None,
+    similarity: Annotated[
+        str | None,
+        typer.Option(
+            help="With --vectors: cosine, dot, or hamming for packed bits.  [default: cosine]", metavar="WHICH"
+        ),
+    ] = None,
+    dimensions: Annotated[
+        str | None,
+        typer.Option(
+            help="Cut the embeddings to so many dimensions; several numbers, separated by commas, are compared.",
+            metavar="64,128,...",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Make the embeddings coarser: float32 (as they are), float16, bfloat16, int8, binary; several, separated by "
+            "commas, are compared.",
+            metavar="int8,binary,...",
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -113,20 +142,56 @@ def audit(
             trust_code, json_output,
             {
                 "against": against, "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb,
-                "card": card, "copies": copies, "typo_rate": typo_rate, "perturb_seed": perturb_seed,
+                "card": card, "copies": copies, "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors,
+                "similarity": similarity, "dimensions": dimensions, "precision": precision,
             },
         )  # fmt: skip
         return
     for name, given in (("policy", policy), ("k", k), ("queries", queries)):
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
+    if similarity is not None and not vectors:
+        raise ArgumentError("similarity", "is for vectors from files; name them with --vectors")
     found = auditing.audit(
-        models or [], corpus, out=out or RUNS, against=against, langs=listed(langs), part=part,
+        _vectors(vectors, models or [], similarity) if vectors else list(models or []), corpus, out=out or RUNS,
+        against=against, langs=listed(langs), part=part,
         metrics=listed(metrics), batch_size=batch_size, max_seq_length=max_seq_length or None, bf16=bf16,
         backend=backend or "torch", copies=copies, perturb=listed(perturb), typo_rate=typo_rate, perturb_seed=perturb_seed,
-        mteb=mteb, card=card, trust_code=trust_code,
+        mteb=mteb, card=card, trust_code=trust_code, dimensions=_numbers(dimensions), precision=listed(precision),
     )  # fmt: skip
     show(found, json_output)
+
+
+def _vectors(queries: list[str], passages: list[str], similarity: str | None) -> list[Any]:
+    """The pairs of files after each `--vectors`: an option has one value, so the second file is an argument of the command."""
+    from babelmix.errors import ArgumentError
+    from babelmix.evaluation.systems import Vectors
+
+    if len(queries) != len(passages):
+        raise ArgumentError(
+            "vectors",
+            "name two files after each --vectors: those of the queries, then those of the passages; compare with an encoder by "
+            "--against its audit",
+        )
+    pairs = []
+    for first, second in zip(queries, passages, strict=True):
+        name, equals, file = first.partition("=")
+        is_named = bool(equals and name and "/" not in name and not Path(first).exists())
+        pairs.append(
+            Vectors(file if is_named else first, second, name if is_named else "", similarity or "cosine")  # type: ignore[arg-type]
+        )
+    return pairs
+
+
+def _numbers(given: str | None) -> list[int] | None:
+    from babelmix.errors import ArgumentError
+
+    words = listed(given)
+    if words is None:
+        return None
+    if bad := [word for word in words if not word.isdecimal()]:
+        raise ArgumentError("dimensions", f"{bad[0]!r} is no whole number; write numbers such as 64,128")
+    return [int(word) for word in words]
 
 
 def _audit_index(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from babelmix.errors import NotFiniteError
+from babelmix.evaluation.matrix import Matrix
 
 Floats = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -65,9 +66,7 @@ class Chunk:
         first_run = np.cumsum([0, *map(len, runs[:-1])])
         return cls(first, row_at, column_of, np.repeat(langs, padded), langs, np.concatenate(runs), first_run)
 
-    def read(
-        self, embeddings: npt.NDArray[np.floating], similarity: str, start: int, end: int, out: torch.Tensor
-    ) -> None:
+    def read(self, embeddings: Matrix, similarity: str, start: int, end: int, out: torch.Tensor) -> None:
         """Read the vectors of corpus rows from `start` to `end`, all in this chunk, into the rows of `out` for their columns.
 
         Raises:
@@ -91,11 +90,11 @@ class Chunk:
         return np.add.reduceat(counts, self.first_run, axis=1)
 
 
-def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, similarity: str) -> Floats:
+def read(embeddings: Matrix, rows: IntArray, side: str, similarity: str) -> Floats:
     """Read some rows as float32, check that they are finite, and scale each row to length 1 for cosine.
 
     Args:
-        embeddings: floating, shape (rows of the corpus, dimension); may be memory-mapped.
+        embeddings: floating, shape (rows of the corpus, dimension); may be memory-mapped, see `babelmix.evaluation.matrix`.
         rows: corpus rows, ascending, int64.
         side: `query` or `passage`, for the message.
         similarity: `"cosine"` or `"dot"`.
@@ -115,6 +114,11 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         )
     if similarity == "dot":
         return vectors
+    return to_unit_length(vectors)
+
+
+def to_unit_length(vectors: Floats) -> Floats:
+    """Scale each row to length 1, in place; a zero row stays zero."""
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     # Squares of very small or very large values do not fit in float32.
@@ -126,17 +130,3 @@ def read(embeddings: npt.NDArray[np.floating], rows: IntArray, side: str, simila
         norms[unsafe] = 1.0
     vectors /= norms[:, None]
     return vectors
-
-
-def product(queries: Floats, passages: Floats) -> Floats:
-    """The scores of a few queries and passages, float32, shape (queries, passages).
-
-    Both sides are padded to a fixed number of rows, so that passages with equal vectors have equal scores.
-    """
-    padded = [
-        np.concatenate([side, np.zeros((-len(side) % COLUMNS, side.shape[1]), dtype=np.float32)])
-        for side in (queries, passages)
-    ]
-    left, right = (torch.from_numpy(side) for side in padded)
-    scores: Floats = torch.nn.functional.linear(left, right).numpy()[: len(queries), : len(passages)]
-    return scores

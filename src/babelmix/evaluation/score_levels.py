@@ -21,6 +21,7 @@ import polars as pl
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.evaluation.chunks import read
+from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import IntArray, RankTable, excluded_pairs
 
 SAMPLE = 1000
@@ -38,14 +39,13 @@ _ENUMERATED = 16
 """Up to this many times the sample size, all pairs of a cell are listed. From larger cells, pairs are drawn at random."""
 
 Floats = npt.NDArray[np.float64]
-Embedded = npt.NDArray[np.floating]
 
 
 def score_levels(
     table: RankTable,
     corpus: Corpus,
-    queries: Embedded,
-    passages: Embedded,
+    queries: Matrix,
+    passages: Matrix,
     *,
     similarity: str = "cosine",
     sample: int = SAMPLE,
@@ -274,7 +274,7 @@ def _some(values: IntArray, count: int, rng: np.random.Generator) -> IntArray:
     return values if len(values) <= count else values[np.sort(rng.choice(len(values), count, replace=False))]
 
 
-def _scored(queries: Embedded, passages: Embedded, pairs: IntArray, similarity: str) -> Floats:
+def _scored(queries: Matrix, passages: Matrix, pairs: IntArray, similarity: str) -> Floats:
     """Scores of pairs of a query row and a passage row, float64, shape (pairs,)."""
     sides = []
     for embeddings, rows, side in zip((queries, passages), pairs, ("query", "passage"), strict=True):

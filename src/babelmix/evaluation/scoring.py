@@ -31,6 +31,7 @@ from babelmix.errors import AuditError, NotFiniteError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.chunks import COLUMNS, Chunk, read
 from babelmix.evaluation.counting import Best, count_outranking
+from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 
 _BLOCK = 256
@@ -53,8 +54,8 @@ Floats = npt.NDArray[np.float32]
 
 def rank_table(
     corpus: Corpus,
-    query_embeddings: npt.NDArray[np.floating],
-    passage_embeddings: npt.NDArray[np.floating],
+    query_embeddings: Matrix,
+    passage_embeddings: Matrix,
     *,
     similarity: str = "cosine",
     cutoffs: Sequence[int] = SHARE_CUTOFFS,
@@ -161,8 +162,8 @@ def rank_table(
 class _Scoring:
     """The inputs of the scoring; relevant and excluded pairs are sorted by query."""
 
-    queries: npt.NDArray[np.floating]
-    passages: npt.NDArray[np.floating]
+    queries: Matrix
+    passages: Matrix
     similarity: str
     passage_lang: IntArray
     languages: int
@@ -374,9 +375,9 @@ def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], IntArray]:
     return tuple(map(str, names[order])), np.argsort(order)[encoded.indices.to_numpy()].astype(np.int64)
 
 
-def _check_shapes(corpus: Corpus, queries: npt.NDArray[np.floating], passages: npt.NDArray[np.floating]) -> None:
+def _check_shapes(corpus: Corpus, queries: Matrix, passages: Matrix) -> None:
     for side, table, embeddings in (("query", corpus.queries, queries), ("passage", corpus.passages, passages)):
-        if embeddings.ndim != 2 or len(embeddings) != table.num_rows or embeddings.shape[1] == 0:
+        if len(embeddings.shape) != 2 or len(embeddings) != table.num_rows or embeddings.shape[1] == 0:
             raise AuditError(f"there are {table.num_rows} {side} rows, but embeddings of shape {embeddings.shape}")
     if queries.shape[1] != passages.shape[1]:
         raise AuditError(f"queries have {queries.shape[1]} dimensions but passages {passages.shape[1]}")

@@ -6,6 +6,7 @@ from babelmix._registry import Lazy, Registry
 from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, System
 from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
 from babelmix.evaluation.systems.scores import ScoreMatrix
+from babelmix.evaluation.systems.vectors import Vectors
 
 SYSTEMS: Registry[type[System]] = Registry(
     "kind of system",
@@ -14,8 +15,19 @@ SYSTEMS: Registry[type[System]] = Registry(
         # Loaded on first use: the package babelmix.search is in a layer above this one.
         "index": Lazy("babelmix.search.system:IndexSystem"),
         "scores": ScoreMatrix,
+        "vectors": Vectors,
     },
 )
 """The kinds of systems by name."""
 
-__all__ = ["SYSTEMS", "Answer", "EncoderSystem", "ExactSystem", "ListSystem", "ScoreMatrix", "Sides", "System"]
+__all__ = [
+    "SYSTEMS",
+    "Answer",
+    "EncoderSystem",
+    "ExactSystem",
+    "ListSystem",
+    "ScoreMatrix",
+    "Sides",
+    "System",
+    "Vectors",
+]

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.score_levels import score_levels
 from babelmix.evaluation.scoring import rank_table
-from babelmix.evaluation.union_correlation import union_correlation
-
-Vectors = npt.NDArray[np.floating[Any]]
 
 
 def rank_embedded(
     corpus: Corpus,
-    queries: Vectors,
-    passages: Vectors,
+    queries: Matrix,
+    passages: Matrix,
     *,
     similarity: str,
     facts: AuditFacts,
@@ -38,8 +32,7 @@ def rank_embedded(
         similarity: `"cosine"` or `"dot"`.
         facts: the facts of the system and the corpus; they are kept with the table.
         copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
-        details: also measure what needs embeddings and not only ranks: MRC over the union of two lists, and the
-            score levels.
+        details: also measure what needs embeddings and not only ranks: the score levels.
 
     Returns:
         The rank table.
@@ -52,7 +45,6 @@ def rank_embedded(
     table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
     if not details:
         return table
-    table = replace(table, values=union_correlation(table, queries, passages, similarity=similarity))
     levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
     return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
 

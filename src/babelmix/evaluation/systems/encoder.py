@@ -21,6 +21,7 @@ from babelmix.encoders.runtime import backend_of
 from babelmix.encoders.store import Embeddings
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.coarser import coarser, settings_of
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.systems.embedded import rank_embedded
 from babelmix.evaluation.tokens import tokens_of
@@ -54,6 +55,8 @@ class EncoderSystem:
         bf16: encode in bfloat16 mixed precision, which is faster on processors that support it; see docs/audit.md.
         details: also measure tokens per character and score levels, as `audit` does.
         extra: further facts to save with the audit.
+        dimensions: rank by so many first dimensions of the embeddings; None: all.
+        precision: rank by embeddings that are made coarser, see `babelmix.evaluation.coarser`; None: as they are.
 
     """
 
@@ -64,6 +67,8 @@ class EncoderSystem:
     bf16: bool = False
     details: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    dimensions: int | None = None
+    precision: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -97,6 +102,7 @@ class EncoderSystem:
             fingerprint=corpus.fingerprint(),
             queries=corpus.queries.num_rows,
             passages=corpus.passages.num_rows,
+            settings=settings_of(self.dimensions, self.precision),
             machine_made=list(corpus.meta.get("machine_made") or []),
             protocol=dict(corpus.meta["protocol"]) if corpus.meta.get("protocol") else None,
             left_out=corpus.meta.get("left_out") or None,
@@ -150,8 +156,16 @@ class EncoderSystem:
         facts = replace(
             facts, tokens=tokens, extra=self.extra, zero_vectors=zero, prompts_from=(origin and origin.prompts) or None
         )
+        left, right, similarity = coarser(
+            queries,
+            passages,
+            similarity=similarity,
+            dimensions=self.dimensions,
+            precision=self.precision,
+            name=self.name,
+        )
         return rank_embedded(
-            corpus, queries, passages, similarity=similarity, facts=facts, copies=copies, details=self.details
+            corpus, left, right, similarity=similarity, facts=facts, copies=copies, details=self.details
         )
 
     def _embedded(self, table: pa.Table, kind: str, side: str) -> Embeddings:
