@@ -43,6 +43,27 @@ def test_a_policy_changes_what_mteb_sees(tiny_static) -> None:
     assert entries["en"]["same_language_share_at_10"] == 0
 
 
+def test_a_quota_holds_within_the_answers_that_mteb_scores(tiny_static) -> None:
+    task = mteb_tasks(parallel_corpus(items=4), ["multi"], cutoff=20)[0]
+    given = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "de", "num_proc": None}
+    rows = parallel_corpus(langs=("de", "en", "fr")).passages.to_pylist()
+    documents = [{"id": f"{i} {row['lang']} {row['item']}", "text": row["text"]} for i, row in enumerate(rows)]
+    queries = [{"id": str(i), "text": document["text"]} for i, document in enumerate(documents[:40])]
+
+    def languages(policy: str, shown: int = 10) -> list[int]:
+        search = IndexSearch(tiny_static, "tiny", policy=policy, exact=True, shown=shown)
+        search.index(documents, encode_kwargs={}, **given)  # type: ignore[arg-type]
+        found = search.search(queries, top_k=60, encode_kwargs={}, **given)  # type: ignore[arg-type]
+        search.close()
+        ranked = [sorted(scores, key=lambda name, of=scores: -of[name]) for scores in found.values()]
+        assert all(len(set(names)) == len(names) == 60 for names in ranked)
+        return [len({language_in_id(name) for name in names[:10]}) for names in ranked]
+
+    assert set(languages("quota=3")) == {3}
+    assert min(languages("any")) < 3
+    assert languages("quota=3", shown=60) == languages("any")
+
+
 def test_languages_are_read_from_our_ids() -> None:
     assert language_in_id("3 de an item") == "de"
     assert language_in_id("doc-7") == "und"

@@ -13,8 +13,10 @@ from conftest import parallel_corpus
 from babelmix.corpus import Corpus
 from babelmix.errors import BabelmixError, SearchError
 from babelmix.evaluation import audit
+from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.lists import audit_lists
-from babelmix.evaluation.systems import SYSTEMS, ListSystem
+from babelmix.evaluation.systems import SYSTEMS, Answer, ListSystem
+from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search import Row, index_rows
 from babelmix.search.documents import RowSource, rows_of_corpus
 from babelmix.search.indexing import write_rows
@@ -49,10 +51,11 @@ def graded(langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> Corpus:
     return Corpus.from_rows(queries, toy.passages.to_pylist(), qrels, name="graded")
 
 
-@pytest.mark.parametrize("policy", ["any", "balanced", "only=de,fr"])
+@pytest.mark.parametrize("policy", ["any", "balanced", "only=de,fr", "quota=3"])
 def test_each_measure_by_a_plain_loop(searcher, policy: str) -> None:
     corpus, k = graded(), 12
-    found = audit_policies(searcher, corpus, [policy], k=k, store=False, metrics=["mAP@12", "nDCG@10", "R@12"])[policy]
+    metrics = ["mAP@12", "nDCG@10", "R@12"]
+    found = audit_policies(searcher, corpus, [policy], k=k, depth=k, store=False, metrics=metrics)[policy]
     langs = ("de", "en", "fr", "ja")
     grades: dict[str, dict[str, int]] = {}
     for row in corpus.qrels.to_pylist():
@@ -108,7 +111,8 @@ def test_an_index_of_something_else(searcher) -> None:
 
 def test_policies_are_compared(searcher, tmp_path) -> None:
     corpus = parallel_corpus()
-    found = audit_through(searcher, corpus, policies=["any", "balanced", "any"], k=20, count=30, store=False)
+    options = {"k": 20, "depth": 20, "count": 30, "store": False}
+    found = audit_through(searcher, corpus, policies=["any", "balanced", "any"], **options)
     assert list(found.found) == ["any", "balanced"]
     assert found.about["queries"] == 30
     assert {(one.first, one.second) for one in found.comparisons} == {("balanced", "any")}
@@ -123,12 +127,56 @@ def test_policies_are_compared(searcher, tmp_path) -> None:
     (tmp_path / "other" / "file").touch()
     with pytest.raises(BabelmixError, match="holds other files"):
         found.save(tmp_path / "other")
-    alone = audit_through(searcher, corpus, policies="balanced", k=20, count=30, store=False)
+    alone = audit_through(searcher, corpus, policies="balanced", **options)
     assert alone.comparisons == []
     assert "balanced: mAP@20" in str(alone)
     assert alone.found["balanced"].keys() == found.found["balanced"].keys()
     with pytest.raises(SearchError, match="'fair' is unknown"):
         audit_through("nowhere", corpus, policies="fair")
+
+
+def test_a_quota_holds_within_the_answers_that_users_see(searcher) -> None:
+    corpus = parallel_corpus()
+    options = {"policies": ["any", "quota=4"], "store": False}
+    found = audit_through(searcher, corpus, **options)
+    assert found.about.items() >= {"k": 10, "depth": 100}.items()
+    languages = {name: one["bias/languages@10"][0].value for name, one in found.found.items()}
+    assert languages["quota=4"] == 4
+    assert languages["any"] < 4
+    # In a search for 100 the quota is met without a change.
+    wide = audit_through(searcher, corpus, k=100, **options)
+    assert wide.found["quota=4"]["bias/languages@10"] == wide.found["any"]["bias/languages@10"]
+    assert wide.lines()[1].startswith(
+        "quota=4: holds within the 100 answers of a search; the shares and languages are of the"
+    )
+    assert len(found.lines()) == 1
+    # Deeper metrics see the same answers, and nobody waits for the second search.
+    assert found.found["any"]["multi/mAP@100"] == wide.found["any"]["multi/mAP@100"]
+    shallow = audit_policies(searcher, corpus, ["quota=4"], depth=10, store=False, metrics=["mAP@10"])["quota=4"]
+    deep = audit_policies(searcher, corpus, ["quota=4"], store=False, metrics=["mAP@10"])["quota=4"]
+    assert shallow.measures["multi/mAP@10"].values.tolist() == deep.measures["multi/mAP@10"].values.tolist()
+    assert len(deep.seconds) == corpus.queries.num_rows
+
+
+def test_answers_behind_those_that_are_shown() -> None:
+    asked: list[list[int]] = []
+
+    class Places:
+        name, depth = "places", None
+
+        def facts(self, corpus, *, copies="wrong"):
+            return AuditFacts(encoder=self.name, corpus=corpus.name)
+
+        def retrieve(self, queries, k):
+            asked.append(list(k))
+            yield from ([Answer("x", "de"), Answer("y", "en"), *[Answer("x", "de")] * most][:most] for most in k)
+
+    system = AsShown(Places(), Places(), shown=2, judged=4)
+    lists = list(system.retrieve(parallel_corpus().queries.slice(0, 2), [4, 6]))
+    # Two answers are excluded for the second query, so that both searches ask for two more.
+    assert asked == [[2, 4], [4, 6]]
+    assert [[answer.item for answer in found] for found in lists] == [list("xyxx"), list("xyxxxx")]
+    assert isinstance(system, ListSystem)
 
 
 def test_an_index_is_a_system(searcher) -> None:
@@ -162,7 +210,7 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
     assert code == 0, err
     told = json.loads(out)
     assert told == json.loads((tmp_path / "out" / "policies.json").read_text())
-    assert told["about"].items() >= {"queries": 50, "passages": 160, "pool": 160, "k": 20, "encoder": "tiny"}.items()
+    assert told["about"].items() >= {"queries": 50, "passages": 160, "pool": 160, "k": 20, "depth": 100}.items()
     assert list(told["policies"]) == ["balanced", "prefer=de,fr"]
     cells = told["policies"]["balanced"]["cells"]
     assert all(set(cells[name]) == {"de", "ja"} for name in cells)
@@ -178,8 +226,9 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
         (["--bf16"], "--bf16: is for audits of an encoder"),
         (["--typo-rate", "0"], "--typo-rate: is for audits of an encoder"),
         (["--perturb-seed", "0"], "--perturb-seed: is for audits of an encoder"),
-        (["--metrics", "mAP@50"], "mAP@50: only the first 20 answers are known"),
-        (["--metrics", "mAP"], "mAP: only the first 20 answers are known"),
+        (["--metrics", "mAP@150"], "mAP@150: only the first 100 answers are known"),
+        (["--metrics", "mAP", "--depth", "20"], "mAP: only the first 20 answers are known"),
+        (["--depth", "15"], "depth is 15; an audit judges at least the k = 20 answers of a search"),
         (["--policy", "fair"], "the language policy 'fair' is unknown"),
         (["another"], "an index has one encoder"),
     ):
@@ -187,7 +236,7 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
         assert (code, err.count("\n")) == (1, 1), err
         assert message in err
     # A default that is written down is refused too.
-    for option in (["--policy", "any"], ["-k", "100"], ["--queries", "5"]):
+    for option in (["--policy", "any"], ["-k", "100"], ["--depth", "100"], ["--queries", "5"]):
         code, _, err = babelmix("audit", "x", "-c", str(tmp_path / "toy"), *option)
         said = "is for audits of an index; name one, as in  --through my-index"
         assert (code, err) == (1, f"error: {option[0]}: {said}\n")

@@ -84,7 +84,7 @@ def audit_index(
     corpus: str | Path | Corpus,
     *,
     policies: str | Sequence[str] | None = None,
-    k: int = 100,
+    k: int = 10,
     queries: int | None = None,
     out: Out = None,
     langs: str | Sequence[str] | None = None,
@@ -94,6 +94,7 @@ def audit_index(
     model: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
+    depth: int | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
@@ -102,19 +103,21 @@ def audit_index(
             corpus.
         corpus: see `babelmix.load_corpus`.
         policies: language policies, such as `balanced`; the others are tested against the first. None: `any` and `balanced`.
-        k: the number of answers per search, 10 to 1,000.
+        k: the number of answers that users see, 10 to 1,000. Each policy is applied to a search for so many.
         queries: the number of queries, drawn with a fixed seed; None: all.
         out: save the result into this folder; None: nothing is saved, see `PolicyReport.save`.
         langs: send only the queries in these languages. The index must hold all languages of the corpus in any case.
         part: send only the queries of this part; see `babelmix.load_corpus`.
-        metrics: ranking metrics with cut-offs of k at most; None: mAP@k and nDCG@10.
+        metrics: ranking metrics with cut-offs of `depth` at most; None: mAP@depth and nDCG@10.
         batch_size: texts in one forward pass.
         model: the name or folder of the index's encoder, if it was moved.
         backend: the engine that runs the encoder; None: the engine with which the index was made.
         trust_code: run code that the encoder contains or names; see `babelmix.load_model`.
+        depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search, which is not
+            timed. None: 100, or k if it is larger.
 
     Raises:
-        SearchError: the index does not hold the corpus's passages, or k or a policy is wrong.
+        SearchError: the index does not hold the corpus's passages, or k, depth or a policy is wrong.
         CorpusError: the corpus cannot be read.
         EncoderError: the encoder cannot be loaded.
 
@@ -143,7 +146,7 @@ def audit_index(
     found = audit_through(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
         metrics=None if metrics is None else as_list(metrics, "metrics", empty=False), batch_size=batch_size,
-        model=model, backend=backend, trust_code=trust_code,
+        model=model, backend=backend, trust_code=trust_code, depth=depth,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)

@@ -36,7 +36,18 @@ def audit(
         ),
     ] = None,
     k: Annotated[
-        int | None, typer.Option("-k", help="With --through: answers of a search.  [default: 100]", min=10, max=1000)
+        int | None,
+        typer.Option(
+            "-k", help="With --through: answers of a search, as users see them.  [default: 10]", min=10, max=1000
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            help="With --through: answers to judge; those after the first k are of a second search.  [default: 100]",
+            min=10,
+            max=1000,
+        ),
     ] = None,
     queries: Annotated[
         int | None, typer.Option(min=0, help="With --through: how many queries, drawn with a fixed seed; 0: all.")
@@ -138,8 +149,8 @@ def audit(
 
     if through:
         _audit_index(
-            through, corpus, models or [], policy, k, queries, out, listed(langs), part, listed(metrics), batch_size, backend,
-            trust_code, json_output,
+            through, corpus, models or [], policy, k, depth, queries, out, listed(langs), part, listed(metrics), batch_size,
+            backend, trust_code, json_output,
             {
                 "against": against, "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb,
                 "card": card, "copies": copies, "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors,
@@ -147,7 +158,7 @@ def audit(
             },
         )  # fmt: skip
         return
-    for name, given in (("policy", policy), ("k", k), ("queries", queries)):
+    for name, given in (("policy", policy), ("k", k), ("depth", depth), ("queries", queries)):
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
     if similarity is not None and not vectors:
@@ -200,6 +211,7 @@ def _audit_index(
     models: list[str],
     policy: list[str] | None,
     k: int | None,
+    depth: int | None,
     queries: int | None,
     out: Path | None,
     langs: list[str] | None,
@@ -222,7 +234,7 @@ def _audit_index(
     if len(models) > 1:
         raise ArgumentError("through", "an index has one encoder; name where it is now, or none")
     found = index_auditing.audit_index(
-        through, corpus, model=models[0] if models else None, policies=policy, k=100 if k is None else k,
+        through, corpus, model=models[0] if models else None, policies=policy, k=10 if k is None else k, depth=depth,
         queries=queries or None, out=out or RUNS, langs=langs, part=part, metrics=metrics,
         batch_size=batch_size, backend=backend or None, trust_code=trust_code,
     )  # fmt: skip

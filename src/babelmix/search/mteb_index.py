@@ -14,10 +14,11 @@ from mteb.models.model_meta import ModelMeta
 from babelmix.corpus import is_language_tag
 from babelmix.errors import SearchError
 from babelmix.evaluation.mteb import cached_encoder
+from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.indexing import write_rows
 from babelmix.search.policies import Policy
-from babelmix.search.rows import Row
+from babelmix.search.rows import Row, Vectors
 from babelmix.search.searcher import MAX_K, Mode, Searcher
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class IndexSearch:
         mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, not through a graph.
         language_of: a function that returns the language of a document from its id. All policies except `any` need it.
+        shown: the number of answers that users see. mteb asks for up to 1,000 and scores the first 10; a policy such as `quota=3`
+            holds within the first `shown` of them. The scores of its answers are then their places.
 
     """
 
@@ -66,8 +69,10 @@ class IndexSearch:
         mode: Mode = "dense",
         exact: bool = False,
         language_of: Callable[[str], str] = language_in_id,
+        shown: int = 10,
     ) -> None:
         self.encoder, self.policy, self.mode, self.exact = encoder, Policy.parse(policy), mode, exact
+        self._shown = shown
         self._language_of = language_of
         meta = cached_encoder(encoder, name).mteb_model_meta
         full = f"{meta.name}-{mode}-{self.policy}".replace("=", "-").replace(",", "-").replace(":", "-")
@@ -149,11 +154,20 @@ class IndexSearch:
             some = slice(start, start + _QUERIES)
             # With vectors, so that a task may have empty queries.
             vectors = None if self.mode == "words" else self._searcher.embed(texts[some])
-            hits = self._searcher.search(
-                texts[some], k=top_k, policy=self.policy, mode=self.mode, exact=self.exact, vectors=vectors
-            )
-            found |= {name: {hit.item: hit.score for hit in of} for name, of in zip(ids[some], hits, strict=True)}
+            hits = self._hits(texts[some], vectors, top_k)
+            if self.policy.depends_on_k and top_k > self._shown:
+                first = self._hits(texts[some], vectors, self._shown)
+                lists = [[hit.item for hit in (*shown, *rest)] for shown, rest in zip(first, hits, strict=True)]
+                # mteb sorts by score, and the scores of both searches would mix their answers. A document keeps its first place.
+                scores = [{item: -float(at) for at, item in enumerate(dict.fromkeys(items))} for items in lists]
+            else:
+                scores = [{hit.item: hit.score for hit in of} for of in hits]
+            found |= dict(zip(ids[some], scores, strict=True))
         return found
+
+    def _hits(self, texts: list[str], vectors: Vectors | None, k: int) -> list[Hits]:
+        assert self._searcher is not None
+        return self._searcher.search(texts, k=k, policy=self.policy, mode=self.mode, exact=self.exact, vectors=vectors)
 
     def close(self) -> None:
         """Remove the index."""

@@ -114,6 +114,11 @@ class Policy:
             return f"prefer={','.join(self.langs)}" + ("" if self.boost == 1 else f":{self.boost:g}")
         return f"only={','.join(self.langs)}" if self.name == "only" else self.name
 
+    @property
+    def depends_on_k(self) -> bool:
+        """Whether the first answers depend on how many are asked for: `quota=N` is met within k answers, whatever k is."""
+        return self.name == "quota"
+
     def among(self, langs: Sequence[str], where: str) -> Policy:
         """The same policy, with the tags of an index in place of language ranges.
 

@@ -1,7 +1,8 @@
 """An audit through an index: the answers that users get under each language policy, and the cost of a search.
 
-The pool is the index. The ranks are those of its searches, so the measures include the errors of its graph. A relevant passage
-that is not among the first k answers counts as if it had the next rank.
+The pool is the index. The ranks are those of its searches, so the measures include the errors of its graph. The first k answers
+are those of a search for k, which is what users see: a policy such as `quota=3` holds within them. Behind them are the answers of
+a deeper search, for metrics with larger cut-offs. A relevant passage that is not among them counts as if it had the next rank.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimate
 from babelmix.evaluation.audit_tables import Estimates, estimates_frame, tests_tables
 from babelmix.evaluation.lists import audit_lists, checked_metrics
 from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info
+from babelmix.evaluation.systems import ListSystem
+from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of
@@ -34,6 +37,12 @@ from babelmix.search.system import IndexSystem, QueryVectors
 
 DEFAULT_POLICIES = ("any", "balanced")
 """The policies that are compared by default. Every policy is tested against the first."""
+
+SHOWN = 10
+"""The number of answers that users see, by default: a policy is judged on a search for so many."""
+
+DEPTH = 100
+"""The number of answers that are judged by default. Those after the first k come from a deeper search."""
 
 FILE = "policies.json"
 """The results in the folder of an audit through an index."""
@@ -74,7 +83,8 @@ class PolicyComparison(Result):
     """Language policies on one index, compared.
 
     Args:
-        about: `corpus`, `fingerprint`, `index`, `encoder`, `queries`, `passages`, `pool` (rows of the index) and `k`.
+        about: `corpus`, `fingerprint`, `index`, `encoder`, `queries`, `passages`, `pool` (rows of the index), `k` (answers that
+            users see) and `depth` (answers that were judged).
         found: the estimates of the measures of each policy.
         cost: the milliseconds of a search under each policy: `median` and `p95`.
         comparisons: the tests of each policy against the first, after Holm's correction.
@@ -92,7 +102,7 @@ class PolicyComparison(Result):
         """The measures by policy, then the tests of each policy."""
         about, measured = self.about, list(self.found.values())
         where = f"{about['index']} ({about['encoder']}, {about['pool']:,} rows)"
-        title = f"{about['queries']:,} queries of {about['corpus']}, {where}"
+        title = f"{about['queries']:,} queries of {about['corpus']}, {where}, {about['k']} answers a search"
         rows = [
             [measure_info(name).title, *(measure_info(name).shown(one[name][0].value) for one in measured)]
             for name in measured[0]
@@ -117,7 +127,18 @@ class PolicyComparison(Result):
                 f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
                 f"{self.cost[policy]['median']:.1f} ms a search"
             )
-        return [f"{'; '.join(parts)}."]
+        return [f"{'; '.join(parts)}.", *self._notes()]
+
+    def _notes(self) -> list[str]:
+        """Policies that hold within more answers than the shares count."""
+        k = int(self.about["k"])
+        wide = [name for name in self.found if Policy.parse(name).depends_on_k]
+        if not wide or k <= SHARE_AT:
+            return []
+        return [
+            f"{', '.join(wide)}: holds within the {k} answers of a search; the shares and languages are of the first {SHARE_AT}. "
+            f"If users see {SHARE_AT}, audit with  -k {SHARE_AT}"
+        ]
 
     def to_frame(self) -> pl.DataFrame:
         """One row per number: policy, measure, cell (null for the macro-average), value, low, high."""
@@ -163,7 +184,7 @@ def audit_through(
     corpus: Corpus,
     *,
     policies: str | Sequence[str] = DEFAULT_POLICIES,
-    k: int = 100,
+    k: int = SHOWN,
     queries: pa.Table | None = None,
     count: int = 0,
     metrics: str | Sequence[str] | None = None,
@@ -173,6 +194,7 @@ def audit_through(
     backend: str | None = None,
     trust_code: bool = False,
     say: Callable[[str], None] | None = None,
+    depth: int | None = None,
 ) -> PolicyComparison:
     """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
 
@@ -180,16 +202,18 @@ def audit_through(
         index: the address of the index, or an open one. It holds the passages of the corpus.
         corpus: the corpus with its queries and qrels.
         policies: language policies, such as `balanced`. Each is tested against the first.
-        k: the number of answers per query, 10 to 1,000.
+        k: the number of answers that users see, 10 to 1,000: each policy is applied to a search for so many, and it is timed.
         queries: the rows of the corpus's queries to use; by default all.
         count: the most queries to use. They are drawn at random, the same ones each time. 0: all.
-        metrics: ranking metrics with cut-offs of at most k; by default mAP@k and nDCG@10.
+        metrics: ranking metrics with cut-offs of at most `depth`; by default mAP@depth and nDCG@10.
         batch_size: the number of texts per forward pass.
         store: keep the queries' embeddings in the user's cache.
         model: the new path of the encoder, if it was moved after the index was made.
         backend: the backend that runs the encoder; by default the one that embedded the rows.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
         say: a function that gets the notes of the index, such as that another backend embeds the queries.
+        depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search. By default
+            100, or k if it is larger.
 
     Returns:
         The measures of each policy, the cost of a search, and the tests.
@@ -209,20 +233,20 @@ def audit_through(
                     say(note)
             return audit_through(
                 opened, corpus, policies=named, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
-                store=store,
+                store=store, depth=depth,
             )  # fmt: skip
     asked = corpus.queries if queries is None else queries
     if 0 < count < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
     audits = audit_policies(
-        index, corpus, named, k=k, metrics=metrics, asked=asked, batch_size=batch_size, store=store
+        index, corpus, named, k=k, metrics=metrics, asked=asked, batch_size=batch_size, store=store, depth=depth
     )
     sizes = index.index.langs()
     pool = sum(sizes.values())
     about = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
-        "k": k,
+        "k": k, "depth": depth_of(k, depth),
     }  # fmt: skip
     return PolicyComparison(
         about,
@@ -268,11 +292,12 @@ def audit_policies(
     corpus: Corpus,
     policies: str | Sequence[str] = DEFAULT_POLICIES,
     *,
-    k: int = 100,
+    k: int = SHOWN,
     metrics: str | Sequence[str] | None = None,
     asked: pa.Table | None = None,
     batch_size: int = 32,
     store: bool = True,
+    depth: int | None = None,
 ) -> dict[str, PolicyAudit]:
     """Search an index for a corpus's queries under each policy in turn, one query at a time.
 
@@ -282,32 +307,55 @@ def audit_policies(
         searcher: the index, which holds the corpus's passages, and its encoder.
         corpus: the corpus with its queries and qrels.
         policies: language policies as the user writes them.
-        k: the number of answers per query, 10 to 1,000.
-        metrics: ranking metrics with cut-offs of at most k; by default mAP@k and nDCG@10.
+        k: the number of answers that users see, 10 to 1,000: each policy is applied to a search for so many, and it is timed.
+        metrics: ranking metrics with cut-offs of at most `depth`; by default mAP@depth and nDCG@10.
         asked: the rows of the corpus's queries to use; by default all.
         batch_size: the number of texts per forward pass.
         store: keep the queries' embeddings in the user's cache.
+        depth: the number of answers that are judged; see `audit_through`.
 
     Returns:
         For each policy, its measures and the time of each search.
 
     Raises:
-        SearchError: the index does not hold the passages, queries are pictures, there are none, or k or a policy is wrong.
+        SearchError: the index does not hold the passages, queries are pictures, there are none, or k, depth or a policy is wrong.
         ConfigError: there is no such metric, or its cut-off is too large.
 
     """
-    if not SHARE_AT <= k <= MAX_K:
-        raise SearchError(f"k is {k}; an audit through an index looks at the first {SHARE_AT} to {MAX_K:,} answers")
-    checked_metrics(metrics, k, cut=True)
+    depth = depth_of(k, depth)
+    checked_metrics(metrics, depth, cut=True)
     chosen = _parsed(policies)
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
     check_holds(searcher.index, corpus)
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
-    systems = {name: IndexSystem(searcher, policy, vectors=vectors) for name, policy in chosen.items()}
-    found = audit_lists(systems, corpus, k=k, metrics=metrics, queries=queries)
-    return {name: PolicyAudit(one.measures, np.array(systems[name].seconds)) for name, one in found.items()}
+    timed, deeper = (
+        {name: IndexSystem(searcher, policy, vectors=vectors) for name, policy in chosen.items()} for _ in range(2)
+    )
+    systems: dict[str, ListSystem] = {
+        name: one if depth == k else AsShown(one, deeper[name], shown=k, judged=depth) for name, one in timed.items()
+    }
+    found = audit_lists(systems, corpus, k=depth, metrics=metrics, queries=queries)
+    return {name: PolicyAudit(one.measures, np.array(timed[name].seconds)) for name, one in found.items()}
+
+
+def depth_of(k: int, depth: int | None) -> int:
+    """The number of answers to judge.
+
+    Raises:
+        SearchError: k or depth is too small or too large.
+
+    """
+    if not SHARE_AT <= k <= MAX_K:
+        raise SearchError(f"k is {k}; an audit through an index looks at the first {SHARE_AT} to {MAX_K:,} answers")
+    if depth is None:
+        return max(k, DEPTH)
+    if not k <= depth <= MAX_K:
+        raise SearchError(
+            f"depth is {depth}; an audit judges at least the k = {k} answers of a search, and at most {MAX_K:,}"
+        )
+    return depth
 
 
 def _parsed(policies: str | Sequence[str]) -> dict[str, Policy]:
