@@ -244,7 +244,7 @@ def command(case: Case, data: Path, limit: int | None = None, *, learn: bool = F
         from babelmix.cli import main
         from babelmix.encoders import embed
 
-        embed._FLUSH_SECONDS = FLUSH_SECONDS
+        embed.FLUSH_SECONDS = FLUSH_SECONDS
         sys.argv = ["babelmix", *case.words.format(data=data).split()]
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

@@ -17,18 +17,14 @@ from pathlib import Path
 import marked
 
 from babelmix.corpus import open_corpus
-from babelmix.encoders import load_encoder
-from babelmix.evaluation.systems import EncoderSystem
-from babelmix.search import Index
-from babelmix.search.documents import rows_of_corpus
+from babelmix.search.building import build_index
 from babelmix.search.engines import exists
-from babelmix.search.indexing import batches_of
 
 TITLES = {
-    "multi/mAP@{k}": "mAP@{k}",
+    "multi/mAP@{depth}": "mAP@{depth}",
     "multi/nDCG@10": "nDCG@10",
     "bias/same-language share@10": "own language @10",
-    "bias/same-language preference@{k}": "same-language preference@{k}",
+    "bias/same-language preference@{depth}": "same-language preference@{depth}",
     "bias/languages@10": "languages @10",
     "bias/right languages@10": "languages with a right answer @10",
 }
@@ -41,11 +37,11 @@ def main() -> None:
     parser.add_argument("--model", default="e5-small-offline")
     parser.add_argument("--to", required=True, help="the index's folder; made if it is not there")
     parser.add_argument("--queries", type=int, default=2618, help="how many are asked")
-    parser.add_argument("-k", type=int, default=20)
+    parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--policies", default="any,balanced,quota=5", help="separated by commas")
     arguments = parser.parse_args()
     if not exists(arguments.to):
-        build(arguments.corpus, arguments.model, arguments.to)
+        build_index(open_corpus(arguments.corpus), arguments.to, model=arguments.model)
     policies = [word for name in arguments.policies.split(",") for word in ("--policy", name)]
     asked = ["-k", str(arguments.k), *policies, "--queries", str(arguments.queries)]
     with tempfile.TemporaryDirectory() as folder:
@@ -72,30 +68,17 @@ def main() -> None:
         "|---|" + "---:|" * len(found),
     ]
     for measure, title in TITLES.items():
-        name = measure.format(k=about["k"])
+        name = measure.format(depth=about["depth"])
         cells = []
         for policy, one in found.items():
             estimate = one["macro"][name]
             mark = "**" if p.get((policy, name), 1.0) < 0.05 else ""
             cells.append(f"{mark}{estimate['value']:.3f}{mark} [{estimate['low']:.3f}, {estimate['high']:.3f}]")
-        lines.append(f"| {title.format(k=about['k'])} | {' | '.join(cells)} |")
+        lines.append(f"| {title.format(depth=about['depth'])} | {' | '.join(cells)} |")
     for key, words in (("median", "ms a search, median"), ("p95", "ms a search, p95")):
         lines.append(f"| {words} | {' | '.join(format(one['milliseconds'][key], '.1f') for one in found.values())} |")
     print("\n".join(lines))
     marked.write(Path(__file__).resolve().parents[1] / "docs" / "search.md", {"policies": "\n".join(lines)})
-
-
-def build(name: str, model: str, address: str) -> None:
-    """Make the index of a corpus with the embeddings of an audit."""
-    corpus, encoder = open_corpus(name), load_encoder(model)
-    _, passages = EncoderSystem(encoder, store=True).embed(corpus)
-    place = dict(zip(corpus.passages["text"].to_pylist(), range(len(passages)), strict=True))
-    with Index.create(address, encoder, model) as index:
-        for batch in batches_of(rows_of_corpus(corpus)):
-            changes = index.changes(batch)
-            index.write(changes, passages[[place[point.row.text or ""] for point in changes.points]])
-        index.settle()
-        index.calibrate()
 
 
 if __name__ == "__main__":

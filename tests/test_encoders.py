@@ -381,7 +381,7 @@ def test_large_results_are_mapped_from_a_file_that_does_not_stay(tiny_static, mo
     texts = [f"cat {i % 500} dog" for i in range(900)]
     expected = tiny_static.encode_query(texts)
     encode(tiny_static, texts[:300], "query")
-    monkeypatch.setattr(embed, "_FLUSH_BYTES", 0)
+    monkeypatch.setattr(embed, "FLUSH_BYTES", 0)
     monkeypatch.setattr(embed, "_COPIED", 7)
     size = 900 * expected.shape[1] * 4
     for found, mapped in (
@@ -399,7 +399,7 @@ def test_large_results_are_mapped_from_a_file_that_does_not_stay(tiny_static, mo
 
 def test_shards_are_written_as_soon_as_they_are_large(tiny_static, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
-    monkeypatch.setattr(embed, "_FLUSH_BYTES", 256 * 16 * 4)
+    monkeypatch.setattr(embed, "FLUSH_BYTES", 256 * 16 * 4)
     encode(tiny_static, [f"cat {i}" for i in range(1200)], "query")
     shards = [len(np.load(file)) for file in tmp_path.rglob("*.keys.npy")]
     assert sum(shards) == 1200

@@ -29,13 +29,11 @@ from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.prompts import tell_if_prompts_are_missing
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
-from babelmix.encoders.store import NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
+from babelmix.encoders.store import FLUSH_BYTES, FLUSH_SECONDS, NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
 
 INPUT_KINDS = ("query", "document")
 """The two ways to embed a text, each with its own prompt."""
-_FLUSH_SECONDS = 10.0
-_FLUSH_BYTES = 64 << 20
 _CHUNK = 256
 _COPIED = 65536
 _SHOWN = 60
@@ -98,8 +96,7 @@ def encode(
     unique = frame.unique(["high", "low"], keep="first", maintain_order=True)
     shelf = None
     if store:
-        name = _fingerprint(encoder, pictures)[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
-        shelf = EmbeddingStore.of(name, "image" if pictures else kind)
+        shelf = store_of(encoder, kind, pictures=pictures, bf16=bf16)
     known, files = shelf.load() if shelf else (NOTHING_STORED, [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
@@ -134,6 +131,20 @@ def encode(
             some = copies[start : start + _COPIED]
             vectors[some] = vectors[first[some]]
     return vectors
+
+
+def store_of(encoder: SentenceTransformer, kind: str, *, pictures: bool = False, bf16: bool = False) -> EmbeddingStore:
+    """Where the embeddings of an encoder are kept in the user's cache: a change of its weights or its backend is another place.
+
+    Args:
+        encoder: the encoder.
+        kind: `"query"` or `"document"`.
+        pictures: the place for pictures, which is the same for both kinds.
+        bf16: the place for embeddings in bfloat16 mixed precision.
+
+    """
+    name = _fingerprint(encoder, pictures)[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
+    return EmbeddingStore.of(name, "image" if pictures else kind)
 
 
 def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
@@ -306,8 +317,8 @@ def _encode_missing(
                     result = rows(vectors.shape[1])
                 result[missing[chunk]] = vectors
                 unsaved.append(chunk)
-                full = len(unsaved) * vectors.nbytes > _FLUSH_BYTES
-                if full or time.monotonic() - last > _FLUSH_SECONDS:
+                full = len(unsaved) * vectors.nbytes > FLUSH_BYTES
+                if full or time.monotonic() - last > FLUSH_SECONDS:
                     flush()
                 bar.advance(len(batch))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from babelmix._cache import say_made_again
+from babelmix._cache import keeping, say_made_again
 from babelmix._files import cache_folder, clear_leftovers, replacing_file
 from babelmix.corpus.images import PICTURES
 
@@ -21,6 +22,10 @@ Embeddings = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
 
 _COLUMNS = ("high", "low", "check")
+
+FLUSH_SECONDS = 10.0
+FLUSH_BYTES = 64 << 20
+"""New embeddings are written after so many seconds or bytes."""
 
 NOTHING_STORED = pl.DataFrame(schema={**dict.fromkeys(_COLUMNS, pl.UInt64), "shard": pl.Int64, "row": pl.Int64})
 
@@ -148,6 +153,74 @@ class EmbeddingStore:
                 file.unlink(missing_ok=True)
 
 
+class OpenStore:
+    """A store that is opened once and asked many times. Its keys are in memory, 20 bytes for each text.
+
+    Args:
+        store: the store.
+        most: bytes of vectors to add at most; further ones are not kept.
+
+    """
+
+    def __init__(self, store: EmbeddingStore, *, most: int = 1 << 30) -> None:
+        self._store, self._left = store, most
+        known, self._files = store.load()
+        self._known = known.sort("high", "low")
+        self._high = self._known["high"].to_numpy()
+        self._unsaved: list[tuple[Keys, Embeddings]] = []
+        self._bytes, self._last = 0, time.monotonic()
+
+    def find(self, keys: Keys) -> tuple[npt.NDArray[np.bool_], Embeddings | None]:
+        """The embeddings that are kept for some keys.
+
+        Args:
+            keys: the keys of the texts, uint64, shape (texts, 2).
+
+        Returns:
+            Which keys are there, shape (texts,), and a float32 array of the shape (texts, dimension) that holds their embeddings
+            in these rows. The array is None if no key is there.
+
+        """
+        there = np.zeros(len(keys), dtype=bool)
+        # Two keys with equal first halves are next to each other, and so rare that a short look ahead finds them.
+        start, end = (np.searchsorted(self._high, keys[:, 0], side=side) for side in ("left", "right"))
+        low = self._known["low"].to_numpy()
+        rows = np.full(len(keys), -1)
+        for i in np.flatnonzero(end > start):
+            at = start[i] + np.flatnonzero(low[start[i] : end[i]] == keys[i, 1])
+            rows[i] = at[0] if len(at) else -1
+        wanted = np.flatnonzero(rows >= 0)
+        found: Embeddings | None = None
+        some = self._known[rows[wanted]].with_columns(pl.Series("at", wanted))
+        for (shard,), part in some.group_by("shard"):
+            vectors = self._store.read(self._files[int(str(shard))], part)
+            if vectors is None:
+                continue
+            if found is None:
+                found = np.zeros((len(keys), vectors.shape[1]), dtype=np.float32)
+            at = part["at"].to_numpy()
+            found[at], there[at] = vectors, True
+        return there, found
+
+    def add(self, keys: Keys, vectors: Embeddings) -> None:
+        """Keep embeddings. They are written every ten seconds, and when `flush` is called."""
+        if vectors.nbytes > self._left:
+            return
+        self._left -= vectors.nbytes
+        self._unsaved.append((keys, vectors))
+        self._bytes += vectors.nbytes
+        if self._bytes > FLUSH_BYTES or time.monotonic() - self._last > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added. If the cache cannot be written to, a line says so."""
+        if self._unsaved:
+            with keeping("embeddings"):
+                self._store.add(*(np.concatenate(parts) for parts in zip(*self._unsaved, strict=True)))
+        self._unsaved.clear()
+        self._bytes, self._last = 0, time.monotonic()
+
+
 def text_keys(texts: Sequence[str]) -> Keys:
     """128-bit keys of texts, uint64, shape (texts, 2)."""
     digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
@@ -176,4 +249,4 @@ def _checks(keys: Keys, vectors: Embeddings) -> Keys:
     return np.fromiter(map(zlib.crc32, vectors, starts), dtype=np.uint64, count=len(vectors))
 
 
-__all__ = ["NOTHING_STORED", "EmbeddingStore", "Embeddings", "text_keys"]
+__all__ = ["FLUSH_BYTES", "FLUSH_SECONDS", "NOTHING_STORED", "EmbeddingStore", "Embeddings", "OpenStore", "text_keys"]

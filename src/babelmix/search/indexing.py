@@ -15,7 +15,7 @@ from babelmix._progress import progress_bar
 from babelmix.corpus.nfc import is_composed
 from babelmix.errors import SearchError
 from babelmix.search.documents import RowSource
-from babelmix.search.encoding import encode_points, opened_picture
+from babelmix.search.encoding import PointEncoder, encode_points, opened_picture
 from babelmix.search.index import Changes, Index
 from babelmix.search.rows import Row
 
@@ -114,10 +114,12 @@ def index_rows(
     prune: bool = False,
     size: int = ROWS,
     checked: bool = False,
+    store: bool | None = None,
 ) -> Indexed:
     """Bring items of an index up to date. Other items stay, unless `prune` is set.
 
-    All rows are read and checked before the first one is written.
+    All rows are read and checked before the first one is written. Embeddings that an audit has kept in the user's cache are used,
+    and new ones are kept there for audits, 1 GiB of them at most.
 
     Args:
         index: the index to write to.
@@ -127,6 +129,7 @@ def index_rows(
         prune: remove all other items.
         size: the approximate number of rows of a batch.
         checked: whether `check_rows` has been called already.
+        store: use the user's cache; None: the default for the kind of encoder.
 
     Raises:
         SearchError: the index was made by another encoder, or cannot be written, or a row breaks a rule.
@@ -134,13 +137,17 @@ def index_rows(
 
     """
     index.check_encoder(encoder, backend=True)
+    encoded = PointEncoder(encoder, batch_size=batch_size, store=store)
 
     def write(changed: Iterator[Changes]) -> Iterator[Changes]:
         for changes in changed:
-            index.write(changes, encode_points(encoder, changes.points, batch_size=batch_size))
+            index.write(changes, encoded(changes.points))
             yield changes
 
-    return bring_up_to_date(index, rows, write, prune=prune, size=size, checked=checked)
+    try:
+        return bring_up_to_date(index, rows, write, prune=prune, size=size, checked=checked)
+    finally:
+        encoded.flush()
 
 
 def bring_up_to_date(
