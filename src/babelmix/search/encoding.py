@@ -68,8 +68,8 @@ class PointEncoder:
         is_picture = np.array([point.row.image is not None for point in points])
         vectors: Vectors | None = None
         for pictures in (False, True):
-            rows = np.flatnonzero(is_picture == pictures)
-            if len(rows):
+            rows = np.flatnonzero(is_picture == pictures).tolist()
+            if rows:
                 found = self._of_kind([points[row] for row in rows], pictures)
                 if vectors is None:
                     vectors = np.empty((len(points), found.shape[1]), dtype=np.float32)
@@ -89,10 +89,10 @@ class PointEncoder:
         there, found = store.find(keys)
         if there.all() and found is not None:
             return found
-        missing = np.flatnonzero(~there)
+        missing = np.flatnonzero(~there).tolist()
         new = encode_points(self._encoder, [points[row] for row in missing], batch_size=self._batch_size)
         _, first = np.unique(keys[missing], axis=0, return_index=True)
-        store.add(keys[missing[first]], new[first])
+        store.add(keys[missing][first], new[first])
         if found is None:
             found = np.empty((len(points), new.shape[1]), dtype=np.float32)
         found[missing] = new
