@@ -13,9 +13,12 @@ from babelmix.evaluation.measures import Measure
 
 LESS_IS_BETTER = (
     "rank distance", "median rank distance", "log rank distance", "relative rank distance", "rank distance over chance",
-    "rank std", "rank variance",
+    "rank std", "rank variance", "Max@R", "first answer wrong same-language", "first answer wrong other-language",
 )  # fmt: skip
-MORE_IS_BETTER = ("mean rank correlation", "PEER", "PEER by group")
+MORE_IS_BETTER = (
+    "mean rank correlation", "PEER", "PEER by group", "normalised Max@R", "TLR", "same-language recall",
+    "cross-language recall", "Comp", "language-aware nDCG", "official PEER",
+)  # fmt: skip
 
 
 def test_ranks_in_the_whole_pool_and_in_the_passages_own_language(table: RankTable) -> None:
@@ -57,7 +60,8 @@ def test_shares_are_of_all_queries_whose_language_has_passages(table: RankTable)
 
 def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> None:
     for name in per_query(table):
-        better = "lower" if name in LESS_IS_BETTER else "higher" if name in MORE_IS_BETTER else None
+        base = name if "Max@R" in name else name.partition("@")[0]
+        better = "lower" if base in LESS_IS_BETTER else "higher" if base in MORE_IS_BETTER else None
         info, shown = measure_info(f"bias/{name}"), measures(table)[f"bias/{name}"]
         assert info.better == better, name
         assert info.aggregate == ("median" if name.startswith("median") else "mean"), name
@@ -65,7 +69,7 @@ def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> No
     assert all(m.lower_is_better is False for m in measures(table).values() if m.setting != "bias")
     for name in ("rank distance@5", "same-language share@all", "same-language share"):
         with pytest.raises(
-            ConfigError, match=r"there is no bias metric .*; there are rank distance, .*, same-language excess@K$"
+            ConfigError, match=r"there is no bias metric .*; there are rank distance, .*, TLR@K, .*, union MRC@K$"
         ):
             measure_info(f"bias/{name}")
 

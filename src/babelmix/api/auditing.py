@@ -277,7 +277,8 @@ def _perturbations(
 
 
 def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
-    from babelmix.evaluation.metrics import DEFAULT, PICTURES, metric
+    from babelmix.evaluation.measure_info import check_metrics
+    from babelmix.evaluation.metrics import DEFAULT, PICTURES
 
     if data.is_images("queries"):
         raise ConfigError(
@@ -287,8 +288,7 @@ def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
         wanted = list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
     else:
         wanted = as_list(metrics, "metrics", empty=False)
-    for name in wanted:
-        metric(name)
+    check_metrics(wanted)
     return wanted
 
 

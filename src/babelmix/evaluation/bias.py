@@ -23,6 +23,15 @@ passage in language l:
 - `same-language share@k`: the share of the first k answers that are in the query's language.
 - `same-language excess@k`: the same-language share@k divided by the share of the language in the pool; 1 is no preference.
 
+Measures of other publications, to compare with their tables. docs/measures.md says where the published programs differ:
+
+- `TLR@k`, `same-language recall@k`, `cross-language recall@k`: see `babelmix.evaluation.recall_by_language`.
+- `Max@R`, `normalised Max@R`, `Comp@k`: see `babelmix.evaluation.last_relevant`.
+- `union MRC@k`: see `babelmix.evaluation.union_correlation`.
+- `official PEER@k`: see `babelmix.evaluation.peer`.
+- `own version wins`, `own version wins at rank 1`, the four cells of `first answer`: see `babelmix.evaluation.who_wins`.
+- `language-aware nDCG@k`: see `babelmix.evaluation.language_gain`.
+
 If the passages are pictures, each picture has queries in languages l = 1..L, and r_l is its rank for the best query in
 language l. `rank distance over query languages`, `rank std over query languages` and `rank variance over query languages`
 are defined as above, with one value per picture.
@@ -30,103 +39,134 @@ are defined as above, with one value per picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
-from weakref import WeakKeyDictionary
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from babelmix._registry import Registry
-from babelmix.corpus import IMAGE
 from babelmix.errors import AuditError, ConfigError
-from babelmix.evaluation.chance import distance_by_chance
+from babelmix.evaluation import rank_distance
+from babelmix.evaluation.bias_metric import Better, BiasMetric, BiasValues, Floats
 from babelmix.evaluation.correlation import rank_correlation
-from babelmix.evaluation.peer import peer
+from babelmix.evaluation.language_gain import GAIN, language_aware_ndcg
+from babelmix.evaluation.language_shares import (
+    crowding,
+    language_shares,
+    own_language,
+    same_language_excess,
+    same_language_share,
+    share_of_pool,
+)
+from babelmix.evaluation.last_relevant import complete, max_at_r, normalised_max_at_r
+from babelmix.evaluation.peer import UNTOLD, official_peer, peer, untold_by_peer
 from babelmix.evaluation.ranks import RankTable
-
-Floats = npt.NDArray[np.float64]
-Better = Literal["higher", "lower"] | None
-"""Which values of a measure are better; None: neither."""
+from babelmix.evaluation.recall_by_language import best_recall, cross_language_recall, same_language_recall
+from babelmix.evaluation.relevant_ranks import UNKNOWN_LANGUAGES, relevant_ranks
+from babelmix.evaluation.union_correlation import CUTOFFS, UNION_MRC
+from babelmix.evaluation.who_wins import first_answer, own_version_wins
 
 _SOURCE = "arXiv 2408.10536"
-
-
-class BiasValues(NamedTuple):
-    """The values of a bias metric.
-
-    Args:
-        query: query rows, int64, shape (values,).
-        values: float64, shape (values,).
-        of_items: whether each value belongs to an item, not to a query: queries in several languages look for the item. `query`
-            is then one of these queries.
-
-    """
-
-    query: npt.NDArray[np.int64]
-    values: Floats
-    of_items: bool = False
-
-
-@dataclass(frozen=True)
-class BiasMetric:
-    """A bias metric of a rank table.
-
-    Args:
-        function: takes the rank table, and the cut-off if `per_cutoff`. Returns a value per query row, float64, shape
-            (queries,), NaN where a query has none; or `BiasValues`.
-        better: which values are better: `"higher"`, `"lower"` or None.
-        title: the name in reports, before `@k`; empty: the name it is registered under.
-        short: the column head on a terminal; empty: the title.
-        aggregate: how the values of a language are combined: by their `"mean"` or by their `"median"`.
-        per_cutoff: whether there is one measure `NAME@k` for each cut-off k of the rank table.
-        format: `"rank"` for a number of places in a list, `"score"` for everything else.
-        source: the paper or the program that defines it.
-
-    """
-
-    function: Callable[..., BiasValues | Floats]
-    better: Better
-    title: str = ""
-    short: str = ""
-    aggregate: Literal["mean", "median"] = "mean"
-    per_cutoff: bool = False
-    format: Literal["score", "rank"] = "score"
-    source: str = ""
+_MLAIRE = "ours, after arXiv 2605.07249"
+_OPTION = re.compile(r"(?P<base>.+)\((?P<number>[0-9.]+)\)")
 
 
 def parse_bias_metric(name: str) -> tuple[BiasMetric, int | None]:
     """The bias metric of a name such as `same-language share@10`, and its cut-off.
 
+    A metric with an option takes it in parentheses: `language-aware nDCG(0.3)@10`.
+
     Raises:
-        ConfigError: there is no such metric.
+        ConfigError: there is no such metric, or its option has no such value.
+
+    Example:
+        >>> parse_bias_metric("TLR@20")[1]
+        20
 
     """
+    found = BIAS_METRICS.get(name)
+    if found is not None and not found.per_cutoff:
+        return found, None
     base, at, k = name.rpartition("@") if "@" in name else (name, "", "")
     found = BIAS_METRICS.get(base)
-    if found is None or found.per_cutoff != bool(at) or (at and not k.isdecimal()):
+    if found is None and (option := _OPTION.fullmatch(base)) is not None:
+        found = _with_option(BIAS_METRICS.get(option["base"]), base, option["number"])
+    if found is None or found.per_cutoff != bool(at) or (at and (not k.isdecimal() or int(k) < 1)):
         there = ", ".join(f"{some}@K" if one.per_cutoff else some for some, one in BIAS_METRICS.items())
         raise ConfigError(f"there is no bias metric {name!r}; there are {there}")
     return found, int(k) if at else None
 
 
-def per_query(table: RankTable) -> dict[str, BiasValues]:
+def _with_option(metric: BiasMetric | None, name: str, number: str) -> BiasMetric | None:
+    if metric is None or not metric.option:
+        return None
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return replace(metric, title=name, function=partial(metric.function, **{metric.option: value}))
+
+
+def default_names(table: RankTable) -> list[str]:
+    """The names of the bias metrics that every audit computes, those with a cut-off last."""
+    names = [name for name, metric in BIAS_METRICS.items() if not metric.per_cutoff]
+    per_cutoff = [(name, metric) for name, metric in BIAS_METRICS.items() if metric.per_cutoff]
+    for k in sorted({k for _, metric in per_cutoff for k in metric.cutoffs or table.cutoffs}):
+        names += [f"{name}@{k}" for name, metric in per_cutoff if k in (metric.cutoffs or table.cutoffs)]
+    return names
+
+
+def per_query(table: RankTable, more: Sequence[str] = ()) -> dict[str, BiasValues]:
     """The values of every bias metric by name; a metric without any value is left out.
 
+    Args:
+        table: the rank table.
+        more: further names, such as `TLR@50` or `language-aware nDCG(0.3)@10`.
+
     Raises:
-        AuditError: the function of a metric returns another shape than it should.
+        AuditError: the function of a metric returns another shape than it should, or the table does not know the first k.
+        ConfigError: there is no such metric.
 
     """
     result: dict[str, BiasValues] = {}
-    once = {name: metric for name, metric in BIAS_METRICS.items() if not metric.per_cutoff}
-    for name, metric in once.items():
-        result[name] = _as_values(name, metric.function(table), table)
-    for k in table.cutoffs:
-        for name, metric in BIAS_METRICS.items():
-            if metric.per_cutoff:
-                result[f"{name}@{k}"] = _as_values(name, metric.function(table, k), table)
+    for name in dict.fromkeys([*default_names(table), *more]):
+        metric, k = parse_bias_metric(name)
+        arguments = () if k is None else (k,)
+        result[name] = _as_values(name, metric.function(table, *arguments), table)
     return {name: found for name, found in result.items() if len(found.query)}
+
+
+def left_out(table: RankTable) -> dict[str, str]:
+    """The bias metrics that do not suit the corpus, by name, each with the reason in one sentence."""
+    return {"PEER": UNTOLD} if _several_languages(table) and untold_by_peer(table) else {}
+
+
+def ideal_value(table: RankTable, name: str) -> float | None:
+    """The value that a bias metric has on this corpus for a system without language bias that finds every relevant passage.
+
+    Args:
+        table: the rank table of any system on the corpus.
+        name: the name of the metric, without `bias/`.
+
+    Returns:
+        The macro-average of the ideal values; None if there is no such number.
+
+    Raises:
+        ConfigError: there is no such metric.
+
+    """
+    metric, k = parse_bias_metric(name)
+    if not callable(metric.ideal):
+        return metric.ideal
+    values = metric.ideal(table) if k is None else metric.ideal(table, k)
+    average = np.median if metric.aggregate == "median" else np.mean
+    known = ~np.isnan(values)
+    cells = [average(values[known & (table.query_lang == lang)]) for lang in np.unique(table.query_lang[known])]
+    return float(np.mean(cells)) if cells else None
 
 
 def _as_values(name: str, found: BiasValues | Floats, table: RankTable) -> BiasValues:
@@ -143,218 +183,314 @@ def _as_values(name: str, found: BiasValues | Floats, table: RankTable) -> BiasV
     return BiasValues(known, values[known])
 
 
-class _Spread(NamedTuple):
-    """Queries with relevant passages in two languages or more.
-
-    Args:
-        query: query rows, int64, shape (rows,).
-        ranks: rank of the best relevant passage in each language, NaN for none, float64, shape (rows, languages).
-        counts: relevant passages in each language, int64, shape (rows, languages).
-        best: the smallest of the ranks, float64, shape (rows,).
-        worst: the largest of the ranks, float64, shape (rows,).
-
-    """
-
-    query: npt.NDArray[np.int64]
-    ranks: Floats
-    counts: npt.NDArray[np.int64]
-    best: Floats
-    worst: Floats
+def _several_languages(table: RankTable) -> bool:
+    return len(table.passage_langs) > 1
 
 
-_spreads: WeakKeyDictionary[RankTable, _Spread] = WeakKeyDictionary()
+def _none(table: RankTable) -> Floats:
+    return np.full(len(table.query_lang), np.nan)
 
 
-def _spread(table: RankTable) -> _Spread:
-    """The ranks by language, computed once per table. Eight metrics use them."""
-    if table not in _spreads:
-        query, best, counts = _best_rank_by_language(table)
-        known = best >= 0
-        several = known.sum(axis=1) >= 2
-        ranks = np.where(known, best, np.nan)[several]
-        low, high = (_reduced(function, ranks) for function in (np.nanmin, np.nanmax))
-        _spreads[table] = _Spread(query[several], ranks, counts[several], low, high)
-    return _spreads[table]
+def _of_ranks(function: Callable[..., Floats]) -> Callable[..., Floats]:
+    """A metric of the relevant passages as a metric of a rank table. It has no value in a pool of one language."""
+
+    def metric(table: RankTable, *cutoff: int, **option: float) -> Floats:
+        return function(relevant_ranks(table), *cutoff, **option) if _several_languages(table) else _none(table)
+
+    return metric
 
 
-def _reduced(function: Callable[..., Floats], ranks: Floats) -> Floats:
-    return function(ranks, axis=1) if len(ranks) else np.zeros(0)
+def _pool(table: RankTable) -> npt.NDArray[np.int64]:
+    return table.pools(np.arange(len(table.query_lang))).sum(axis=1)
 
 
-def _distance(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    return BiasValues(found.query, found.worst - found.best)
+def _normalised_max_at_r(table: RankTable) -> Floats:
+    return normalised_max_at_r(relevant_ranks(table), _pool(table)) if _several_languages(table) else _none(table)
 
 
-def _log_distance(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    return BiasValues(found.query, np.log2((found.worst + 1) / (found.best + 1)))
+def _complete(table: RankTable, k: int) -> Floats:
+    return complete(relevant_ranks(table), k, _pool(table)) if _several_languages(table) else _none(table)
 
 
-def _relative_distance(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    return BiasValues(found.query, (found.worst - found.best) / table.pools(found.query).sum(axis=1))
+def _official_peer(table: RankTable, k: int) -> Floats:
+    known = _several_languages(table) and not untold_by_peer(table)
+    return official_peer(table, k) if known else _none(table)
 
 
-def _distance_over_chance(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    if not len(found.query):
-        return BiasValues(found.query, np.zeros(0))
-    chance = distance_by_chance(found.counts, table.pools(found.query).sum(axis=1))
-    return BiasValues(found.query, (found.worst - found.best) / chance)
-
-
-def _std(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    return BiasValues(found.query, _reduced(np.nanstd, found.ranks))
-
-
-def _variance(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    return BiasValues(found.query, _reduced(np.nanvar, found.ranks))
-
-
-def _preference(table: RankTable) -> BiasValues:
-    found = _spread(table)
-    own = own_language(table)[table.query_lang[found.query]]
-    has_own = np.flatnonzero(own >= 0)
-    has_own = has_own[~np.isnan(found.ranks[has_own, own[has_own]])]
-    ranks = found.ranks[has_own]
-    rank_of_own = ranks[np.arange(len(ranks)), own[has_own]][:, None]
-    others = (~np.isnan(ranks)).sum(axis=1) - 1
-    return BiasValues(found.query[has_own], (rank_of_own < ranks).sum(axis=1) / others)
-
-
-def _same_language_share(table: RankTable, k: int) -> BiasValues:
+def _first_answer(table: RankTable, right: bool, language: Literal["same", "other"]) -> Floats:
+    known = np.array([lang not in UNKNOWN_LANGUAGES for lang in table.query_langs])[table.query_lang]
+    if not _several_languages(table) or 1 not in table.cutoffs:
+        return _none(table)
+    first = table.top[:, table.cutoffs.index(1)]
     own = own_language(table)[table.query_lang]
-    # A query whose whole pool is excluded has no first answers.
-    present = np.flatnonzero((own >= 0) & (table.top[:, 0].sum(axis=1) > 0))
-    counted = table.top[present, table.cutoffs.index(k)]
-    return BiasValues(present, counted[np.arange(len(present)), own[present]] / counted.sum(axis=1))
+    is_own = (own >= 0) & (first[np.arange(len(own)), own] > 0)
+    return first_answer(relevant_ranks(table), is_own, known & (first.sum(axis=1) > 0), right, language)
 
 
-def _same_language_excess(table: RankTable, k: int) -> BiasValues:
-    query, share, _ = _same_language_share(table, k)
-    pools = table.pools(query)
-    own = own_language(table)[table.query_lang[query]]
-    in_pool_share = pools[np.arange(len(query)), own] / pools.sum(axis=1)
-    known = in_pool_share > 0
-    return BiasValues(query[known], share[known] / in_pool_share[known])
+def _saved(name: str) -> Callable[[RankTable, int], Floats]:
+    """A metric whose values were computed from scores, and are kept in the table."""
+    return lambda table, k: table.values.get(f"{name}@{k}", _none(table))
 
 
-def _over_query_languages(table: RankTable, reduce: Callable[..., Floats]) -> BiasValues:
-    nothing = BiasValues(np.zeros(0, dtype=np.int64), np.zeros(0), of_items=True)
-    if table.passage_langs != (IMAGE,):
-        return nothing
-    passage, position = np.unique(table.pair_passage, return_inverse=True)
-    ranks = np.full((len(passage), len(table.query_langs)), np.inf)
-    np.minimum.at(ranks, (position, table.query_lang[table.pair_query]), table.rank_in_all())
-    ranks[np.isinf(ranks)] = np.nan
-    several = (~np.isnan(ranks)).sum(axis=1) >= 2
-    if not several.any():
-        return nothing
-    first = np.full(len(passage), len(table.query_item), dtype=np.int64)
-    np.minimum.at(first, position, table.pair_query)
-    return BiasValues(first[several], reduce(ranks[several], axis=1), of_items=True)
+def _languages(table: RankTable) -> Floats:
+    """The number of languages with a relevant passage, NaN below two, shape (queries,)."""
+    found = relevant_ranks(table).languages().astype(np.float64)
+    return np.where(found > 1, found, np.nan)
 
 
-def _distance_over_query_languages(table: RankTable) -> BiasValues:
-    return _over_query_languages(table, lambda ranks, axis: np.nanmax(ranks, axis=axis) - np.nanmin(ranks, axis=axis))
+def _relevant_passages(table: RankTable) -> Floats:
+    """The number of relevant passages, NaN for none, shape (queries,)."""
+    found = np.bincount(table.pair_query, minlength=len(table.query_lang)).astype(np.float64)
+    return np.where(found > 0, found, np.nan)
 
 
-def _std_over_query_languages(table: RankTable) -> BiasValues:
-    return _over_query_languages(table, np.nanstd)
-
-
-def _variance_over_query_languages(table: RankTable) -> BiasValues:
-    return _over_query_languages(table, np.nanvar)
+_DISTANCE, _FIRST = "Ranks of the translations of an answer", "Languages of the first answers"
+_RECALL, _WINS, _TEST = "Recall by language", "Which version wins", "Tests of equal ranks"
+_L1 = "languages - 1"
+_OF_L = "1 / languages"
+_SHARE = "its share of the pool"
 
 
 BIAS_METRICS: Registry[BiasMetric] = Registry(
     "bias metric",
     {
-        "rank distance": BiasMetric(_distance, "lower", short="rank dist.", format="rank", source=_SOURCE),
-        "median rank distance": BiasMetric(_distance, "lower", aggregate="median", source=_SOURCE),
-        "log rank distance": BiasMetric(_log_distance, "lower"),
-        "relative rank distance": BiasMetric(_relative_distance, "lower"),
-        "rank distance over chance": BiasMetric(_distance_over_chance, "lower", format="rank"),
-        "rank std": BiasMetric(_std, "lower", format="rank", source="arXiv 2406.18254, as its code prints MRV"),
-        "rank variance": BiasMetric(_variance, "lower", format="rank", source="arXiv 2406.18254, MRV"),
-        "same-language preference": BiasMetric(_preference, None),
-        "mean rank correlation": BiasMetric(
-            lambda table: BiasValues(*rank_correlation(table)), "higher", source="after arXiv 2509.06195"
+        "rank distance": BiasMetric(
+            rank_distance.distance,
+            "lower",
+            short="rank dist.",
+            format="rank",
+            source=_SOURCE,
+            group=_DISTANCE,
+            ideal=lambda table: _languages(table) - 1,
+            ideal_words=_L1,
         ),
-        "PEER": BiasMetric(lambda table: BiasValues(*peer(table)), "higher", source="arXiv 2405.00978"),
+        "median rank distance": BiasMetric(
+            rank_distance.distance,
+            "lower",
+            aggregate="median",
+            source=_SOURCE,
+            group=_DISTANCE,
+            ideal=lambda table: _languages(table) - 1,
+            ideal_words=_L1,
+        ),
+        "log rank distance": BiasMetric(
+            rank_distance.log_distance,
+            "lower",
+            group=_DISTANCE,
+            ideal=lambda table: np.log2(_languages(table)),
+            ideal_words="log2 of languages",
+        ),
+        "relative rank distance": BiasMetric(
+            rank_distance.relative_distance, "lower", group=_DISTANCE, ideal=0.0, ideal_words="near 0"
+        ),
+        "rank distance over chance": BiasMetric(
+            rank_distance.distance_over_chance,
+            "lower",
+            format="rank",
+            group=_DISTANCE,
+            ideal=0.0,
+            ideal_words="near 0; 1 is chance",
+        ),
+        "rank std": BiasMetric(
+            rank_distance.std,
+            "lower",
+            format="rank",
+            source="arXiv 2406.18254, as its code prints MRV",
+            group=_DISTANCE,
+            ideal_words="small",
+        ),
+        "rank variance": BiasMetric(
+            rank_distance.variance,
+            "lower",
+            format="rank",
+            source="arXiv 2406.18254, MRV",
+            group=_DISTANCE,
+            ideal_words="small",
+        ),
+        "Max@R": BiasMetric(
+            _of_ranks(max_at_r),
+            "lower",
+            format="rank",
+            source="arXiv 2604.05684",
+            group=_DISTANCE,
+            ideal=lambda table: _relevant_passages(table),
+            ideal_words="relevant passages",
+        ),
+        "normalised Max@R": BiasMetric(
+            _normalised_max_at_r, "higher", source="arXiv 2604.05684, over 100", group=_DISTANCE, ideal=1.0
+        ),
+        "same-language preference": BiasMetric(rank_distance.preference, None, group=_WINS, ideal=0.5),
+        "own version wins": BiasMetric(
+            _of_ranks(own_version_wins),
+            None,
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=lambda table: 1 / _languages(table),
+            ideal_words=_OF_L,
+        ),
+        "own version wins at rank 1": BiasMetric(
+            _of_ranks(partial(own_version_wins, only_at_rank_1=True)),
+            None,
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=lambda table: 1 / _languages(table),
+            ideal_words=_OF_L,
+        ),
+        "first answer right same-language": BiasMetric(
+            partial(_first_answer, right=True, language="same"),
+            None,
+            title="first answer: right, same language",
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=lambda table: 1 / _languages(table),
+            ideal_words=_OF_L,
+        ),
+        "first answer right other-language": BiasMetric(
+            partial(_first_answer, right=True, language="other"),
+            None,
+            title="first answer: right, other language",
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=lambda table: 1 - 1 / _languages(table),
+            ideal_words="1 - 1 / languages",
+        ),
+        "first answer wrong same-language": BiasMetric(
+            partial(_first_answer, right=False, language="same"),
+            "lower",
+            title="first answer: wrong, same language",
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=0.0,
+        ),
+        "first answer wrong other-language": BiasMetric(
+            partial(_first_answer, right=False, language="other"),
+            "lower",
+            title="first answer: wrong, other language",
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=0.0,
+        ),
+        "mean rank correlation": BiasMetric(
+            lambda table: BiasValues(*rank_correlation(table)),
+            "higher",
+            source="after arXiv 2509.06195",
+            group=_DISTANCE,
+            ideal=1.0,
+        ),
+        "PEER": BiasMetric(
+            lambda table: BiasValues(*peer(table)),
+            "higher",
+            source="arXiv 2405.00978",
+            group=_TEST,
+            ideal_words="0.5 by chance",
+        ),
         "PEER by group": BiasMetric(
-            lambda table: BiasValues(*peer(table, by_group=True)), "higher", source="after arXiv 2405.00978"
+            lambda table: BiasValues(*peer(table, by_group=True)),
+            "higher",
+            source="after arXiv 2405.00978",
+            group=_TEST,
+            ideal_words="0.5 by chance",
         ),
         "rank distance over query languages": BiasMetric(
-            _distance_over_query_languages, "lower", short="rank dist.", format="rank"
+            rank_distance.distance_over_query_languages,
+            "lower",
+            short="rank dist.",
+            format="rank",
+            group=_DISTANCE,
+            ideal=0.0,
         ),
         "rank std over query languages": BiasMetric(
-            _std_over_query_languages, "lower", format="rank", source="arXiv 2406.18254, as its code prints MRV"
+            rank_distance.std_over_query_languages,
+            "lower",
+            format="rank",
+            source="arXiv 2406.18254, as its code prints MRV",
+            group=_DISTANCE,
+            ideal=0.0,
         ),
         "rank variance over query languages": BiasMetric(
-            _variance_over_query_languages, "lower", format="rank", source="arXiv 2406.18254, MRV"
+            rank_distance.variance_over_query_languages,
+            "lower",
+            format="rank",
+            source="arXiv 2406.18254, MRV",
+            group=_DISTANCE,
+            ideal=0.0,
         ),
-        "same-language share": BiasMetric(_same_language_share, None, short="own lang.", per_cutoff=True),
-        "same-language excess": BiasMetric(_same_language_excess, None, per_cutoff=True),
+        "same-language share": BiasMetric(
+            same_language_share,
+            None,
+            short="own lang.",
+            per_cutoff=True,
+            group=_FIRST,
+            ideal=share_of_pool,
+            ideal_words=_SHARE,
+        ),
+        "same-language excess": BiasMetric(same_language_excess, None, per_cutoff=True, group=_FIRST, ideal=1.0),
+        "TLR": BiasMetric(
+            _of_ranks(cross_language_recall),
+            "higher",
+            per_cutoff=True,
+            source="SHIFT, arXiv 2606.18801",
+            group=_RECALL,
+            ideal=_of_ranks(partial(best_recall, same=False)),
+            ideal_words="1",
+        ),
+        "same-language recall": BiasMetric(
+            _of_ranks(same_language_recall),
+            "higher",
+            per_cutoff=True,
+            cutoffs=(10,),
+            source="Qdrant on SHIFT",
+            group=_RECALL,
+            ideal=_of_ranks(partial(best_recall, same=True)),
+            ideal_words="1",
+        ),
+        "cross-language recall": BiasMetric(
+            _of_ranks(cross_language_recall),
+            "higher",
+            per_cutoff=True,
+            cutoffs=(10,),
+            source="Qdrant on SHIFT",
+            group=_RECALL,
+            ideal=_of_ranks(partial(best_recall, same=False)),
+            ideal_words="1",
+        ),
+        "Comp": BiasMetric(
+            _complete, "higher", per_cutoff=True, cutoffs=(10, 20), source="arXiv 2604.05684", group=_RECALL, ideal=1.0
+        ),
+        "language-aware nDCG": BiasMetric(
+            _of_ranks(language_aware_ndcg),
+            "higher",
+            title=f"language-aware nDCG({GAIN:g})",
+            per_cutoff=True,
+            cutoffs=(10,),
+            source=_MLAIRE,
+            group=_WINS,
+            ideal=1.0,
+            option="gain",
+        ),
+        "official PEER": BiasMetric(
+            _official_peer,
+            "higher",
+            per_cutoff=True,
+            cutoffs=(20, 100),
+            source="peer_measure, arXiv 2405.00978",
+            group=_TEST,
+            ideal_words="1 if ranks are equal",
+        ),
+        UNION_MRC: BiasMetric(
+            _saved(UNION_MRC),
+            "higher",
+            per_cutoff=True,
+            cutoffs=CUTOFFS,
+            source="MIMO, after arXiv 2509.06195",
+            group=_DISTANCE,
+            ideal=1.0,
+        ),
     },
 )
 """The bias metrics of a rank table by name, without the cut-off."""
 
-
-def own_language(table: RankTable) -> npt.NDArray[np.int64]:
-    """The index of each query language among the passage languages, -1 if it is none; shape (query languages,)."""
-    index = {lang: i for i, lang in enumerate(table.passage_langs)}
-    return np.array([index.get(lang, -1) for lang in table.query_langs], dtype=np.int64)
-
-
-def _best_rank_by_language(
-    table: RankTable,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each query with a relevant passage: its row, and by language the best rank (-1: none) and the number of passages."""
-    query, position = np.unique(table.pair_query, return_inverse=True)
-    far = np.iinfo(np.int64).max
-    best = np.full((len(query), len(table.passage_langs)), far, dtype=np.int64)
-    np.minimum.at(best, (position, table.pair_lang), table.rank_in_all())
-    counts = np.zeros_like(best)
-    np.add.at(counts, (position, table.pair_lang), 1)
-    return query, np.where(best == far, -1, best), counts
-
-
-def language_shares(table: RankTable, k: int) -> npt.NDArray[np.float64]:
-    """The share of each passage language in the first k answers, by query language.
-
-    Args:
-        table: the rank table.
-        k: one of the table's `cutoffs`.
-
-    Returns:
-        float64, shape (query languages, passage languages); rows sum to 1, or to 0 if no query has an answer.
-
-    """
-    counts = np.zeros((len(table.query_langs), len(table.passage_langs)))
-    np.add.at(counts, table.query_lang, table.top[:, table.cutoffs.index(k)])
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-
-def crowding(table: RankTable) -> npt.NDArray[np.float64]:
-    """The crowding matrix: the mean number of passages of a language that outrank a relevant passage.
-
-    Args:
-        table: the rank table.
-
-    Returns:
-        float64, shape (query languages, relevant languages, crowding languages). Entry `[a, b, c]` is for queries in a and
-        relevant passages in b: the mean number of passages in c that rank before the relevant passage. NaN if no query in a
-        has a relevant passage in b.
-
-    """
-    shape = (len(table.query_langs), len(table.passage_langs), len(table.passage_langs))
-    sums, counts = np.zeros(shape), np.zeros(shape[:2])
-    at = (table.query_lang[table.pair_query], table.pair_lang)
-    np.add.at(sums, at, table.outranking_counts)
-    np.add.at(counts, at, 1)
-    with np.errstate(invalid="ignore"):
-        return sums / counts[:, :, None]
+__all__ = [
+    "BIAS_METRICS", "Better", "BiasMetric", "BiasValues", "crowding", "default_names", "ideal_value", "language_shares",
+    "left_out", "own_language", "parse_bias_metric", "per_query",
+]  # fmt: skip

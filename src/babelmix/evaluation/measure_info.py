@@ -14,6 +14,8 @@ from babelmix.evaluation.list_measures import LIST_MEASURES
 from babelmix.evaluation.metrics import parse_metric
 
 SETTINGS = ("mono", "cross", "multi")
+BIAS = "bias/"
+"""The prefix of bias measures."""
 
 SHARE_AT = 10
 """The k of the language shares in reports."""
@@ -30,6 +32,16 @@ HEADLINE_TO_PICTURES = (MULTI_HIT_1, "multi/hit@5", "multi/hit@10", MULTI_MAP, R
 """The headline of an audit whose queries are captions and whose passages are pictures."""
 HEADLINE_FROM_PICTURES = (CROSS_HIT_1, "cross/hit@5", "cross/hit@10", MULTI_MAP, RANK_DISTANCE)
 """The headline of an audit whose queries are pictures and whose passages are captions."""
+
+PREFERENCE = "bias/same-language preference"
+TLR = "bias/TLR@20"
+
+HEADLINE_BIAS = (RANK_DISTANCE, SAME_LANGUAGE_SHARE, PREFERENCE, TLR)
+"""The bias measures that tables and reports show at once; the others are folded."""
+HEADLINE_BIAS_PICTURES = (
+    RANK_DISTANCE_OVER_QUERIES, RANK_DISTANCE, SAME_LANGUAGE_SHARE, "bias/mean rank correlation", "bias/union MRC@10",
+)  # fmt: skip
+"""The same where the passages, or the queries, are pictures."""
 
 TESTS = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE)
 """The measures that comparisons test by default."""
@@ -61,6 +73,10 @@ class MeasureInfo:
         headline: whether reports show it first.
         source: the paper or the program that defines it; may be empty.
         aggregate: how the values of a cell are combined: by their `"mean"` or by their `"median"`.
+        ideal: the value of a system without language bias that finds every relevant passage; None if it depends on the corpus
+            (see `babelmix.evaluation.bias.ideal_value`), or if there is no such number.
+        ideal_words: the ideal value in words: `languages - 1`; empty if the number says it, or if there is none.
+        group: the heading under which a bias measure stands in reports.
 
     """
 
@@ -72,11 +88,14 @@ class MeasureInfo:
     headline: bool
     source: str = ""
     aggregate: Literal["mean", "median"] = "mean"
+    ideal: float | None = None
+    ideal_words: str = ""
+    group: str = ""
 
     @property
     def is_bias(self) -> bool:
         """Whether it is a bias metric, not a ranking metric."""
-        return self.name.startswith("bias/")
+        return self.name.startswith(BIAS)
 
     @property
     def lower_is_better(self) -> bool | None:
@@ -119,16 +138,21 @@ def measure_info(name: str) -> MeasureInfo:
 
     """
     setting, _, what = name.partition("/")
-    at = what[what.index("@") :] if "@" in what else ""
+    at = what[what.rindex("@") :] if "@" in what else ""
     headline = name in HEADLINE or name in HEADLINE_TO_PICTURES or name in HEADLINE_FROM_PICTURES
     if setting == "bias" and _of_lists(what):
         found = LIST_MEASURES[what.partition("@")[0]]
         return MeasureInfo(name, what, what, found.format, found.better, headline, found.source)
     if setting == "bias":
-        bias, _ = parse_bias_metric(what)
+        bias, k = parse_bias_metric(what)
+        at = "" if k is None else f"@{k}"
         title = (bias.title or what.removesuffix(at)) + at
         short = bias.short + at if bias.short else title
-        return MeasureInfo(name, title, short, bias.format, bias.better, headline, bias.source, bias.aggregate)
+        ideal = None if callable(bias.ideal) else bias.ideal
+        return MeasureInfo(
+            name, title, short, bias.format, bias.better, headline, bias.source, bias.aggregate, ideal, bias.ideal_words,
+            bias.group,
+        )  # fmt: skip
     if setting not in SETTINGS:
         raise ConfigError(f"{name!r} is not SETTING/METRIC, such as {MULTI_MAP} or {RANK_DISTANCE}")
     metric, _ = parse_metric(what)
@@ -173,6 +197,20 @@ def check_name(name: str) -> None:
         parse_bias_metric(name.removeprefix("bias/"))
 
 
+def check_metrics(names: Iterable[str]) -> None:
+    """Raise unless each name is a ranking metric, or `bias/` and a bias metric.
+
+    Raises:
+        ConfigError: there is no such metric.
+
+    """
+    for name in names:
+        if name.startswith(BIAS):
+            parse_bias_metric(name.removeprefix(BIAS))
+        else:
+            parse_metric(name)
+
+
 def check_own_name(name: str) -> None:
     """Raise unless a bias metric may have this name.
 
@@ -209,6 +247,22 @@ def headline(present: Container[str]) -> list[str]:
     return [name for name in names if name in present]
 
 
+def headline_bias(present: Iterable[str]) -> list[str]:
+    """The bias measures that tables and reports show at once, four at most; the others are folded.
+
+    Args:
+        present: the names of the measures that an audit has.
+
+    Example:
+        >>> headline_bias(["multi/mAP", "bias/TLR@20", "bias/rank variance", "bias/rank distance"])
+        ['bias/rank distance', 'bias/TLR@20']
+
+    """
+    there = set(present)
+    names = HEADLINE_BIAS if {PREFERENCE, TLR} & there else (*HEADLINE_BIAS_PICTURES, *HEADLINE_BIAS)
+    return [name for name in dict.fromkeys(names) if name in there][:4]
+
+
 def ranking_metrics(names: Iterable[str]) -> list[str]:
     """The ranking metrics in the names of measures: `mAP` for `multi/mAP`. Bias metrics are left out.
 
@@ -217,12 +271,12 @@ def ranking_metrics(names: Iterable[str]) -> list[str]:
         ['mAP']
 
     """
-    return list(dict.fromkeys(name.partition("/")[2] for name in names if not name.startswith("bias/")))
+    return list(dict.fromkeys(name.partition("/")[2] for name in names if not name.startswith(BIAS)))
 
 
 __all__ = [
-    "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "MONO_MAP", "MULTI_HIT_1",
-    "MULTI_MAP", "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS",
-    "MeasureInfo", "check_name", "check_own_name", "headline", "measure_info", "ranking_metrics", "setting_title", "shown_number",
-    "titles",
+    "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES", "HEADLINE_FROM_PICTURES",
+    "HEADLINE_TO_PICTURES", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP", "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES",
+    "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo", "check_metrics", "check_name", "check_own_name",
+    "headline", "headline_bias", "measure_info", "ranking_metrics", "setting_title", "shown_number", "titles",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from babelmix._lists import as_list
 from babelmix.evaluation import bias
-from babelmix.evaluation.measure_info import SETTINGS, measure_info
+from babelmix.evaluation.measure_info import BIAS, SETTINGS, measure_info
 from babelmix.evaluation.metrics import DEFAULT, RankedLists, metric
 from babelmix.evaluation.ranks import RankTable, numbered
 
@@ -74,7 +74,8 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
 
     Args:
         table: the rank table.
-        metrics: the ranking metrics of the three settings; all bias metrics are always computed.
+        metrics: the ranking metrics of the three settings. All bias metrics are always computed, with their usual cut-offs;
+            `bias/NAME` here adds another one, such as `bias/TLR@50` or `bias/language-aware nDCG(0.3)@10`.
 
     Returns:
         The measures by `setting/metric`.
@@ -84,7 +85,8 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
         AuditError: a metric's function returns values of another shape than it should.
 
     """
-    functions = {name: metric(name) for name in as_list(metrics, "metrics")}
+    names = as_list(metrics, "metrics")
+    functions = {name: metric(name) for name in names if not name.startswith(BIAS)}
     group_of_query = numbered(table.query_group)
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
@@ -114,7 +116,8 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
         for name, function in functions.items():
             measure = Measure(setting, name, cells, cell, group_of_query[query], function(lists))
             result[measure.name] = measure
-    for name, found in bias.per_query(table).items():
+    more = [name.removeprefix(BIAS) for name in names if name.startswith(BIAS)]
+    for name, found in bias.per_query(table, more).items():
         used, cell = np.unique(table.query_lang[found.query], return_inverse=True)
         cells = tuple(table.query_langs[c] for c in used)
         if found.of_items:

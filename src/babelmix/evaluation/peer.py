@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
+from babelmix.errors import ConfigError
 from babelmix.evaluation.ranks import IntArray, RankTable, numbered
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +55,80 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
     query = first[units]
     order = np.argsort(query)
     return query[order], values[order]
+
+
+def official_peer(table: RankTable, k: int, *, weights: Mapping[int, float] | None = None) -> Floats:
+    """PEER@k as the authors' package `peer_measure` computes it.
+
+    Relevant passages of one grade are tested together. A passage among the first k has its rank in the pool, from 1. All others
+    share the rank (2 M + u + 1) / 2, with u of the M passages of the grade behind k. This rank can be smaller than that of a
+    passage that was found. With N = M, H is (N - 1) times the sum of squares between languages over the total sum of squares,
+    and p is its chi-squared probability with one degree of freedom less than there are languages. p is 1 if all passages are
+    behind k, or if they are in one language. The value of a query is the sum of weight times p over its grades; a grade that the
+    query does not have adds 0, as in the package.
+
+    Two cases differ. Equal ranks of all passages, of which one is among the first k, are 0 / 0 in the package and 1 here. The
+    package can also weight the wrong passages of the list (grade 0); a rank table does not have their ranks.
+
+    With one relevant passage in each language H is N - 1 for every ranking, so the value depends only on whether anything was
+    found, and is larger if nothing was. See `untold_by_peer`.
+
+    Args:
+        table: the rank table.
+        k: the cut-off.
+        weights: the weight of each grade, which sum to 1; by default all grades of the table have the same weight.
+
+    Returns:
+        float64, shape (queries,); NaN for a query without a relevant passage.
+
+    Raises:
+        ConfigError: the weights do not sum to 1, or grade 0 has one.
+
+    Source:
+        Yang et al. 2024, arXiv 2405.00978; github.com/hltcoe/peer_measure.
+
+    """
+    grades = np.unique(table.pair_grade)
+    weights = dict.fromkeys(grades.tolist(), 1 / max(len(grades), 1)) if weights is None else weights
+    if not np.isclose(sum(weights.values()), 1) or weights.get(0):
+        raise ConfigError("the weights of PEER are for grades from 1 on, and sum to 1")
+    weight = np.array([weights.get(grade, 0.0) for grade in grades.tolist()])
+    key = table.pair_query * len(grades) + np.searchsorted(grades, table.pair_grade)
+    tests, test = np.unique(key, return_inverse=True)
+    rank = table.rank_in_all() + 1.0
+    found = rank <= k
+    size = np.bincount(test)
+    missed = size - np.bincount(test, found, minlength=len(tests))
+    rank = np.where(found, rank, ((2 * size + missed + 1) / 2)[test])
+    deviation = rank - (np.bincount(test, rank) / size)[test]
+    width = len(table.passage_langs)
+    cells, cell = np.unique(test * width + table.pair_lang, return_inverse=True)
+    test_of_cell = cells // width
+    samples = np.bincount(test_of_cell, minlength=len(tests))
+    between = np.bincount(test_of_cell, np.bincount(cell, deviation) ** 2 / np.bincount(cell), minlength=len(tests))
+    total = np.bincount(test, deviation**2)
+    p = np.ones(len(tests))
+    usable = (samples > 1) & (missed < size) & (total > 0)
+    p[usable] = chi2.sf((size[usable] - 1) * between[usable] / total[usable], samples[usable] - 1)
+    query = tests // len(grades)
+    values = np.bincount(query, p * weight[tests % len(grades)], minlength=len(table.query_lang))
+    asked = np.bincount(query, minlength=len(table.query_lang)) > 0
+    return np.where(asked, values, np.nan)
+
+
+def untold_by_peer(table: RankTable) -> bool:
+    """Whether no query has two relevant passages of one grade in one language, so that PEER cannot tell rankings apart."""
+    width = (int(table.pair_grade.max(initial=0)) + 1) * len(table.passage_langs)
+    key = table.pair_query * width + table.pair_grade * len(table.passage_langs) + table.pair_lang
+    # Pairs are ordered by query, which a stable sort makes use of.
+    return not (np.diff(np.sort(key, kind="stable")) == 0).any()
+
+
+UNTOLD = (
+    "PEER is left out: no query has two relevant passages in one language, and then PEER has the same value for every ranking "
+    "that finds something, and a larger one, 1, for a ranking that finds nothing."
+)
+"""Why PEER is left out; see `untold_by_peer`."""
 
 
 def kruskal_wallis(test: IntArray, sample: IntArray, value: IntArray) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ SAVED = ("ranks.parquet", "queries.parquet", "metrics.json")
 """The files from which a saved audit is loaded. The report is made from them."""
 
 IntArray = npt.NDArray[np.int64]
+
+_VALUE = "value:"
+"""The prefix of a column of `RankTable.values` in `queries.parquet`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,8 @@ class RankTable:
             counted neither in `outranking_counts` nor in `top`. None if no passage is excluded.
         first: int32, shape (queries, the largest cut-off or the number of passages): the passage rows of the first answers in
             the pool of all languages, -1 for none. None for audits of earlier versions.
+        values: values per query that need scores, not only ranks, by the name of the bias metric that reads them: float64, shape
+            (queries,), NaN for none.
 
     """
 
@@ -75,6 +81,7 @@ class RankTable:
     about: AuditFacts
     excluded: npt.NDArray[np.int32] | None = None
     first: npt.NDArray[np.int32] | None = None
+    values: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", AuditFacts.of(self.about))
@@ -134,6 +141,7 @@ class RankTable:
         if self.first is not None:
             flat = pa.array(self.first.astype(np.int32).reshape(-1))
             queries["first"] = pa.FixedSizeListArray.from_arrays(flat, self.first.shape[1])
+        queries |= {f"{_VALUE}{name}": values for name, values in self.values.items()}
         # Checksums are written last; see `Audit.save`.
         (folder / CHECKSUMS).unlink(missing_ok=True)
         facts = {"pool_sizes": self.pool_sizes.tolist(), "cutoffs": list(self.cutoffs), "about": self.about.as_json()}
@@ -195,6 +203,11 @@ class RankTable:
                 about=AuditFacts.of(facts["about"]),
                 excluded=_excluded_columns(queries, passage_langs),
                 first=_first_column(queries),
+                values={
+                    name.removeprefix(_VALUE): queries[name].to_numpy()
+                    for name in queries.column_names
+                    if name.startswith(_VALUE)
+                },
             )
             _check_rows(table)
             return table

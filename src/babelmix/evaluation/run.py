@@ -23,9 +23,9 @@ from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError
 from babelmix.evaluation import audit_tables, bias
 from babelmix.evaluation.audit_facts import AuditFacts
-from babelmix.evaluation.measure_info import SHARE_AT
+from babelmix.evaluation.measure_info import SHARE_AT, check_metrics
 from babelmix.evaluation.measures import Measure, measures
-from babelmix.evaluation.metrics import DEFAULT, PICTURES, parse_metric
+from babelmix.evaluation.metrics import DEFAULT, PICTURES
 from babelmix.evaluation.ranks import SAVED, RankTable
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.evaluation.systems import EncoderSystem, ExactSystem, Sides
@@ -296,6 +296,5 @@ def _checked(metrics: str | Sequence[str]) -> list[str]:
 
     """
     names = as_list(metrics, "metrics", empty=False)
-    for name in names:
-        parse_metric(name)
+    check_metrics(names)
     return names

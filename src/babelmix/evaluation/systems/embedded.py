@@ -11,6 +11,7 @@ from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.score_levels import score_levels
 from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.union_correlation import union_correlation
 
 
 def rank_embedded(
@@ -32,7 +33,8 @@ def rank_embedded(
         similarity: `"cosine"` or `"dot"`.
         facts: the facts of the system and the corpus; they are kept with the table.
         copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
-        details: also measure what needs embeddings and not only ranks: the score levels.
+        details: also measure what needs embeddings and not only ranks: MRC over the union of two lists, and the
+            score levels.
 
     Returns:
         The rank table.
@@ -45,6 +47,7 @@ def rank_embedded(
     table = rank_table(corpus, queries, passages, similarity=similarity, about=facts, copies=copies)
     if not details:
         return table
+    table = replace(table, values=union_correlation(table, queries, passages, similarity=similarity))
     levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
     return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
 
