@@ -81,7 +81,7 @@ class Comparison:
 
 
 def estimates(
-    measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 0
+    measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 0, groups: int | None = None
 ) -> dict[str, tuple[Estimate, dict[str, Estimate]]]:
     """Macro-average and cells of every measure, with intervals; all measures share one set of resamples.
 
@@ -89,6 +89,8 @@ def estimates(
         measures: measures of one table, by name.
         resamples: number of bootstrap resamples of groups.
         seed: the seed of the resampling.
+        groups: the number of groups to draw from; None: those of the measures. With the number of all measures of a table, a
+            part of them has the same intervals as all together.
 
     Returns:
         For each measure, the macro-average, and the cells by name.
@@ -107,7 +109,7 @@ def estimates(
 
     """
     result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
-    for name, cells in _drawn(measures, resamples, seed).items():
+    for name, cells in _drawn(measures, resamples, seed, groups=groups).items():
         measure = measures[name]
         values = measure.cell_values()
         # A resample may have no group of a small cell; its macro-average is then over the other cells.
@@ -253,12 +255,13 @@ def _drawn(
     resamples: int,
     seed: int,
     kept: Callable[[Floats], Floats] = lambda cells: cells,
+    groups: int | None = None,
 ) -> dict[str, Floats]:
     """The cells of every measure in every resample, float64, shape (resamples, cells); NaN for a cell without a query.
 
     `kept` reduces a block of resamples, shape (block, cells), where all cells of all resamples would need too much memory.
     """
-    groups = 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
+    groups = group_count(measures) if groups is None else groups
     sums = {name: _group_sums(measure, groups) for name, measure in measures.items() if measure.aggregate == "mean"}
     draws: dict[str, list[Floats]] = {name: [] for name in measures}
     for weights in _resampled_weights(groups, resamples, seed):
@@ -274,6 +277,11 @@ def _drawn(
         name: np.concatenate(parts) if parts else kept(np.empty((0, len(measures[name].cells))))
         for name, parts in draws.items()
     }
+
+
+def group_count(measures: Mapping[str, Measure]) -> int:
+    """The number of groups of measures of one table: one more than the largest group number."""
+    return 1 + max((int(measure.group.max(initial=-1)) for measure in measures.values()), default=-1)
 
 
 def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
