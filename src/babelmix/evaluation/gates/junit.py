@@ -31,7 +31,9 @@ def junit_xml(decisions: Sequence[Decision], subject: str = "") -> str:
         name = plain(f"{system} on {subject}" if subject else system)
         suite = Xml.SubElement(root, "testsuite", {"name": name} | _counts(mine))
         for one in mine:
-            case = Xml.SubElement(suite, "testcase", {"classname": f"babelmix.{plain(system)}", "name": plain(one.name), "time": "0"})
+            case = Xml.SubElement(
+                suite, "testcase", {"classname": f"babelmix.{plain(system)}", "name": plain(one.name), "time": "0"}
+            )
             told = plain(one.finding)
             if one.status is Status.BROKEN:
                 failure = Xml.SubElement(case, "failure", {"message": told, "type": "rule broken"})

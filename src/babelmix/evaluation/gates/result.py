@@ -26,7 +26,11 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 _SHOWN = 5
 """The cells that a line names."""
 _ORDER = (Status.BROKEN, Status.INCONCLUSIVE, Status.PASSED)
-_MARKS = {Status.BROKEN: ":x: **FAILED**", Status.INCONCLUSIVE: ":grey_question: inconclusive", Status.PASSED: ":white_check_mark: passed"}
+_MARKS = {
+    Status.BROKEN: ":x: **FAILED**",
+    Status.INCONCLUSIVE: ":grey_question: inconclusive",
+    Status.PASSED: ":white_check_mark: passed",
+}
 
 
 @dataclass(frozen=True)

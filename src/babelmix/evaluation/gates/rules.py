@@ -2,10 +2,10 @@
 
 | part | what it can be |
 |---|---|
-| where | nothing: the macro-average. `[de]`: one query language. `[de > en]`: one pair, query > passage. `any language`, `any pair` |
+| where | nothing: the macro-average. `[de]`: a query language. `[de > en]`: a pair, query > passage. `any language`, `any pair` |
 | measure | see `babelmix.evaluation.gates.names` |
 | comparison | `<`, `<=`, `>`, `>=` |
-| limit | a number (`0.4`, `40 %`), `before`, `fair`; these two also with a factor (`2 * fair`) and a difference (`before - 0.02`) |
+| limit | a number (`0.4`, `40 %`), `before` or `fair`; these two also as `2 * fair` or `before - 0.02` |
 """
 
 from __future__ import annotations
