@@ -4,7 +4,7 @@ Everything that a user needs is here, and is imported at its first use:
 
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
-- Measure: `audit`, `Vectors`, `audit_index`, `compare`.
+- Measure: `audit`, `Vectors`, `audit_index`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from babelmix.api.comparing import compare
     from babelmix.api.debiasing import DebiasedModel, debias
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
+    from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
     from babelmix.api.mining import mine
     from babelmix.api.switching import codeswitch
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from babelmix.corpus import Corpus, load_corpus, split
     from babelmix.encoders import encode
     from babelmix.encoders import load_encoder as load_model
+    from babelmix.evaluation.gates import GateResult
     from babelmix.evaluation.systems.vectors import Vectors
     from babelmix.search import build_index, delete_items, open_index, serve
     from babelmix.training import TrainingSettings
@@ -48,6 +50,7 @@ __all__ = [
     "Corpus",
     "CorpusSummary",
     "DebiasedModel",
+    "GateResult",
     "ModelSummary",
     "PolicyReport",
     "Result",
@@ -58,6 +61,7 @@ __all__ = [
     "audit",
     "audit_index",
     "build_index",
+    "check",
     "codeswitch",
     "compare",
     "debias",
@@ -81,6 +85,7 @@ _HOMES = {
     "Corpus": "corpus",
     "CorpusSummary": "api.describing",
     "DebiasedModel": "api.debiasing",
+    "GateResult": "evaluation.gates",
     "ModelSummary": "api.describing",
     "PolicyReport": "api.index_auditing",
     "Result": "_tables",
@@ -90,6 +95,7 @@ _HOMES = {
     "audit": "api.auditing",
     "audit_index": "api.index_auditing",
     "build_index": "search",
+    "check": "api.gating",
     "codeswitch": "api.switching",
     "compare": "api.comparing",
     "debias": "api.debiasing",

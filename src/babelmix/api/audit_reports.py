@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from babelmix.evaluation import Audit
+    from babelmix.evaluation.gates import GateResult
+    from babelmix.evaluation.measures import Measure
     from babelmix.experiment import AuditComparison
 
 BACK = "image-to-text"
@@ -38,6 +40,7 @@ class AuditReport(Result):
         perturbed: the loss of mAP by noise on the queries, see `babelmix.evaluation.perturb.perturb_loss`; None without noise.
         comparisons: the differences from the audit `against`, one comparison for each direction; empty without `against`.
         folder: the folder of the saved report; None if it is not saved.
+        gate: the result of the rules `fail_if`; None without rules.
 
     """
 
@@ -47,6 +50,7 @@ class AuditReport(Result):
     perturbed: dict[str, Any] | None = None
     comparisons: tuple[AuditComparison, ...] = ()
     folder: Path | None = None
+    gate: GateResult | None = None
 
     @property
     def audits(self) -> dict[str, Audit]:
@@ -61,6 +65,19 @@ class AuditReport(Result):
 
         """
         return self.audit.macro(measure)
+
+    def judged(self) -> dict[str, Mapping[str, Measure]]:
+        """The measures that rules are checked on, by the name of the encoder; with pictures, of both directions."""
+        from babelmix.evaluation.gates import REVERSED
+
+        back = {} if self.back is None else {self.name + REVERSED: self.back.measures}
+        return {self.name: self.audit.measures, **back}
+
+    def pool_shares(self) -> dict[str, float]:
+        """The share of each language in the pool."""
+        table = self.audit.table
+        shares = table.pool_sizes / table.pool_sizes.sum()
+        return dict(zip(table.passage_langs, shares.tolist(), strict=True))
 
     def tables(self) -> list[Table]:
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each language; of both directions."""
@@ -95,15 +112,16 @@ class AuditReport(Result):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `metrics.json`, with the comparison and the loss by noise, if there are any."""
+        """The content of `metrics.json`, with the comparison, the loss by noise and the gate, if there are any."""
         summaries = [audit.summary() for audit in self.audits.values()]
         for summary, comparison in zip(summaries, self.comparisons, strict=False):
             summary["comparison"] = comparison.as_json()
         found = summaries[0] | ({"image to text": summaries[1]} if len(summaries) > 1 else {})
-        return found | ({"perturbed": self.perturbed} if self.perturbed is not None else {})
+        found |= {"perturbed": self.perturbed} if self.perturbed is not None else {}
+        return found | ({"gate": self.gate.as_json()} if self.gate is not None else {})
 
     def print_to(self, console: Console) -> None:
-        """Print the audit of each direction with the path of its report, then the loss by noise, then the comparisons."""
+        """Print the audit of each direction with the path of its report, then the loss by noise, the comparisons, the gate."""
         for part in self._parts():
             part.print_to(console)
 
@@ -146,7 +164,7 @@ class AuditReport(Result):
         for way, comparison in zip(self.audits, self.comparisons, strict=False):
             place = {} if self.folder is None else {"report": str(self.folder / way / "comparison.html")}
             parts.append(_Placed(comparison, place))
-        return parts
+        return [*parts, *([self.gate] if self.gate is not None else [])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,15 +175,25 @@ class AuditReports(Result):
         reports: the reports by the name of the encoder, in the order given.
         comparisons: the tests between the encoders, one comparison for each direction. The encoder with the highest mAP is first.
         folder: the folder of the saved reports; None if they are not saved.
+        gate: the result of the rules `fail_if`; None without rules.
 
     """
 
     reports: dict[str, AuditReport]
     comparisons: tuple[AuditComparison, ...]
     folder: Path | None = None
+    gate: GateResult | None = None
 
     def __getitem__(self, name: str) -> AuditReport:
         return self.reports[name]
+
+    def judged(self) -> dict[str, Mapping[str, Measure]]:
+        """The measures that rules are checked on, by the name of the encoder."""
+        return {name: found for report in self.reports.values() for name, found in report.judged().items()}
+
+    def pool_shares(self) -> dict[str, float]:
+        """The share of each language in the pool."""
+        return next(iter(self.reports.values())).pool_shares()
 
     def tables(self) -> list[Table]:
         """Tables of the loss by noise for each encoder, the headline of all encoders, and the tests."""
@@ -188,14 +216,15 @@ class AuditReports(Result):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison, with the loss by noise of each encoder, if there is any."""
+        """The comparison, with the loss by noise of each encoder and the gate, if there are any."""
         facts = self.comparisons[0].as_json()
         facts |= {"image to text": self.comparisons[1].as_json()} if len(self.comparisons) > 1 else {}
         perturbed = {_key(one): one.perturbed for one in self.reports.values() if one.perturbed is not None}
-        return facts | ({"perturbed": perturbed} if perturbed else {})
+        facts |= {"perturbed": perturbed} if perturbed else {}
+        return facts | ({"gate": self.gate.as_json()} if self.gate is not None else {})
 
     def print_to(self, console: Console) -> None:
-        """Print the loss by noise for each encoder, then the comparisons."""
+        """Print the loss by noise for each encoder, then the comparisons, then the gate."""
         for part in self._parts():
             part.print_to(console)
 
@@ -226,7 +255,7 @@ class AuditReports(Result):
         for way, comparison in zip(("", BACK), self.comparisons, strict=False):
             place = {} if self.folder is None else {"report": str(self.folder / way / "report.html")}
             parts.append(_Placed(comparison, place))
-        return parts
+        return [*parts, *([self.gate] if self.gate is not None else [])]
 
 
 def save_audit(audit: Audit, folder: Path) -> None:

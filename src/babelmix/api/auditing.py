@@ -12,6 +12,7 @@ from babelmix.api._folders import Out
 from babelmix.api._loading import loaded, opened
 from babelmix.api._variants import Variant, variants
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
+from babelmix.api.gating import Gate
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import ArgumentError, AuditError, ConfigError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from babelmix.evaluation import Audit
+    from babelmix.evaluation.gates import Judged
     from babelmix.evaluation.systems import ExactSystem
     from babelmix.experiment import AuditComparison
 
@@ -47,6 +49,10 @@ class AuditOptions(TypedDict, total=False):
     trust_code: bool
     dimensions: int | Sequence[int] | None
     precision: str | Sequence[str] | None
+    fail_if: str | Sequence[str] | None
+    significant: bool
+    junit: str | Path | None
+    summary: str | Path | None
 
 
 @overload
@@ -81,6 +87,10 @@ def audit(
     trust_code: bool = False,
     dimensions: int | Sequence[int] | None = None,
     precision: str | Sequence[str] | None = None,
+    fail_if: str | Sequence[str] | None = None,
+    significant: bool = False,
+    junit: str | Path | None = None,
+    summary: str | Path | None = None,
 ) -> AuditReport | AuditReports:
     """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
 
@@ -113,6 +123,11 @@ def audit(
         dimensions: audit each model with so many first dimensions of its embeddings: one number or several, which are compared.
         precision: audit each model with embeddings made coarser: one or several of `float32` (as they are), `float16`,
             `bfloat16`, `int8` and `binary`, which are compared; see `babelmix.evaluation.coarser`.
+        fail_if: rules that say when the audit fails, such as `own-language share@10 > 0.4` or `multi/mAP < before - 0.02`, where
+            `before` is the audit `against`; see docs/ci.md. The result is `gate` of the report.
+        significant: with `fail_if`: a rule is broken only if the 95 % interval or the paired test says so.
+        junit: with `fail_if`: also write the result into this file, as JUnit XML.
+        summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
 
     Returns:
         An `AuditReport`; for several encoders an `AuditReports`.
@@ -134,10 +149,12 @@ def audit(
     named = _named(models)
     if not named:
         raise ConfigError("name an encoder to audit; see  babelmix encoders")
+    gate = Gate.of(fail_if, significant, junit, summary)
     kinds = _perturbations(perturb, typo_rate, perturb_seed)
     counted = check_copies(copies or "wrong")
     data = opened(corpus, langs=langs, part=part)
     wanted = _metrics(data, metrics)
+    wanted = wanted if gate is None else gate.metrics(wanted)
     if bf16 and backend != "torch":
         raise ArgumentError("bf16", "is for torch; leave it out, or leave out the backend")
     _check_texts_only(data, kinds, mteb)
@@ -153,6 +170,8 @@ def audit(
         data, wanted, batch_size, max_seq_length, bf16, backend, counted, kinds, TYPOS if typo_rate is None else typo_rate,
         perturb_seed or 0, trust_code,
     )  # fmt: skip
+    if gate is not None:
+        gate.check_corpora(list(order.ways.values()), before=against is not None)
     saved = None if against is None else _saved(Path(against), folders, order)
     reports = {
         name: _report(name, one, folder, order) for (name, one), folder in zip(audited.items(), folders, strict=True)
@@ -170,10 +189,10 @@ def audit(
     if not several:
         report = replace(next(iter(reports.values())), comparisons=compared)
         report._save_comparisons()
-        return report
+        return report if gate is None else replace(report, gate=gate.result(report, _judged(saved), data.name))
     result = AuditReports(reports, compared, whole)
     result._save_comparisons()
-    return result
+    return result if gate is None else replace(result, gate=gate.result(result, _judged(saved), data.name))
 
 
 @dataclass(frozen=True)
@@ -373,6 +392,13 @@ def _saved(against: Path, folders: Sequence[Path | None], order: _Order) -> list
         check_same_corpus(str(place), one.table.about, "this", this)
         found.append(one)
     return found
+
+
+def _judged(saved: Sequence[Audit] | None) -> Judged | None:
+    """The measures of a saved audit, as rules with `before` need them."""
+    if saved is None:
+        return None
+    return AuditReport("before", saved[0], saved[1] if len(saved) > 1 else None).judged()
 
 
 def _compared(

@@ -12,9 +12,11 @@ from babelmix._lists import as_list
 from babelmix._progress import console
 from babelmix.api._folders import RUNS, Folder, Out, folder_of
 from babelmix.api.audit_reports import AuditReport
+from babelmix.api.gating import Gate
 from babelmix.errors import ArgumentError, ConfigError
 
 if TYPE_CHECKING:
+    from babelmix.evaluation.gates import GateResult
     from babelmix.experiment import AuditComparison, Experiment, Results
 
 
@@ -26,6 +28,10 @@ def compare(
     benchmarks: str | Sequence[str] | None = None,
     tests: str | Sequence[str] | None = None,
     against: str | None = None,
+    fail_if: str | Sequence[str] | None = None,
+    significant: bool = False,
+    junit: str | Path | None = None,
+    summary: str | Path | None = None,
 ) -> AuditComparison | Results:
     """Run an experiment over batch strategies and seeds, or compare finished audits; test the differences.
 
@@ -39,7 +45,13 @@ def compare(
         corpus: only for an experiment: train and test on this corpus instead of the one that the file names.
         benchmarks: only for an experiment: further corpora to test on, instead of those that the file names.
         tests: only for audits: the measures to test, such as `multi/mAP`; None: mAP in the three settings, and rank distance.
-        against: only for audits: test the audit of this name against every other one; None: test every pair.
+        against: only for audits: test the audit of this name, or in this folder, against every other one; None: test every pair.
+        fail_if: only for audits: rules that say when the comparison fails, such as `own-language share@10 > 0.4`. With `against`
+            they are checked on the other audits, and `before` in a rule is the audit `against`; see docs/ci.md. The result is
+            `gate` of the comparison.
+        significant: with `fail_if`: a rule is broken only if the 95 % interval or the paired test says so.
+        junit: with `fail_if`: also write the result into this file, as JUnit XML.
+        summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
 
     Returns:
         An `AuditComparison` of audits, or the `Results` of an experiment. Both print as the command does.
@@ -56,12 +68,15 @@ def compare(
     """
     if isinstance(what, (str, Path)) and (Path(what) / "ranks.parquet").is_file():
         what = [what]
+    gate = Gate.of(fail_if, significant, junit, summary)
     if isinstance(what, Sequence) and not isinstance(what, str):
         if corpus is not None or benchmarks is not None:
             raise ConfigError(
                 "a corpus and benchmarks are for experiments; audits keep the corpus that they were made on"
             )
-        return _compare_audits(what, tests, against, out)
+        return _compare_audits(what, tests, against, out, gate)
+    if gate is not None:
+        raise ArgumentError("fail_if", "is for audits; an experiment has no rules")
     if tests is not None or against is not None:
         raise ArgumentError(
             "tests" if tests is not None else "against",
@@ -103,10 +118,13 @@ def _compare_audits(
     tests: str | Sequence[str] | None,
     against: str | None,
     out: Out,
+    gate: Gate | None = None,
 ) -> AuditComparison:
     from babelmix.experiment import compare_audits, compare_loaded
-    from babelmix.experiment.audits import names_of
+    from babelmix.experiment.audits import named_against, names_of
 
+    if gate is not None:
+        gate.check_against(against)
     named = [] if tests is None else as_list(tests, "tests", empty=False)
     reports = [one for one in what if isinstance(one, AuditReport)]
     folders = [Path(one) for one in what if not isinstance(one, AuditReport)]
@@ -114,23 +132,34 @@ def _compare_audits(
     if not (out is None or isinstance(out, Folder)):
         check_output_folder(Path(out), ["comparison.json"])
     if not reports:
-        found = compare_audits(folders, tests=named, against=against)
+        found = compare_audits(folders, tests=named, against=against, metrics=() if gate is None else gate.metrics(()))
     elif folders:
         raise ConfigError("give either folders of audits or reports of babelmix.audit, not both")
     else:
         audits = [report.audit for report in reports]
         places = [report.folder or Path(report.name) for report in reports]
         by_name = dict(zip(names_of(audits, places), audits, strict=True))
+        against = named_against(against, list(by_name), places)
         found = compare_loaded(by_name, tests=named, against=against)
+        folders = places
+    result = None if gate is None else _gated(found, gate, named_against(against, list(found.audits), folders))
     folder = folder_of(
         out,
         f"compare-{'-'.join(map(slug, names))}",
         lambda place: set(recorded(place / "comparison.json", "audits") or found.audits) != set(found.audits),
     )
     if folder is None:
-        return found
+        return replace(found, gate=result)
     check_output_folder(folder, ["comparison.json"])
-    return replace(found, report=found.save(folder))
+    return replace(found, report=found.save(folder), gate=result)
+
+
+def _gated(found: AuditComparison, gate: Gate, against: str | None) -> GateResult:
+    """Check the rules on the audits of a comparison but `against`, which is what `before` means in a rule."""
+    others = {name: audit for name, audit in found.audits.items() if name != against}
+    before = None if against is None else replace(found, audits={against: found.audits[against]}).judged()
+    subject = next(iter(others.values())).table.about.corpus or ""
+    return gate.result(replace(found, audits=others), before, subject)
 
 
 def _run(plan: Experiment, out: Out) -> Results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,17 @@ from babelmix._progress import console
 from babelmix._tables import Result, Table
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._loading import opened
+from babelmix.api.gating import Gate
 from babelmix.corpus import Corpus
 from babelmix.corpus.loading import PARTS, load_corpus
 from babelmix.corpus.opening import has_option
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Console
 
+    from babelmix.evaluation.gates import GateResult
+    from babelmix.evaluation.measures import Measure
     from babelmix.search import Searcher
     from babelmix.search.through import PolicyComparison
 
@@ -31,11 +35,21 @@ class PolicyReport(Result):
     Args:
         comparison: the measures of each policy, the time of a search, and the tests.
         folder: the folder of the saved report; None if it is not saved.
+        gate: the result of the rules `fail_if`; None without rules.
 
     """
 
     comparison: PolicyComparison
     folder: Path | None = None
+    gate: GateResult | None = None
+
+    def judged(self) -> dict[str, Mapping[str, Measure]]:
+        """The measures that rules are checked on, by policy."""
+        return dict(self.comparison.measured)
+
+    def pool_shares(self) -> dict[str, float]:
+        """The share of each language in the index."""
+        return dict(self.comparison.pool_shares)
 
     def tables(self) -> list[Table]:
         """The measures of each policy, and the tests."""
@@ -54,8 +68,14 @@ class PolicyReport(Result):
         return self.comparison.to_frame()
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `policies.json`."""
-        return self.comparison.as_json()
+        """The content of `policies.json`, with the gate, if there is one."""
+        return self.comparison.as_json() | ({"gate": self.gate.as_json()} if self.gate is not None else {})
+
+    def print_to(self, console: Console) -> None:
+        """Print the tables, the sentence and the path of the report, then the gate."""
+        super().print_to(console)
+        if self.gate is not None:
+            self.gate.print_to(console)
 
     def save(self, folder: str | Path) -> PolicyReport:
         """Write `policies.json` and `report.html`.
@@ -95,6 +115,10 @@ def audit_index(
     backend: str | None = None,
     trust_code: bool = False,
     depth: int | None = None,
+    fail_if: str | Sequence[str] | None = None,
+    significant: bool = False,
+    junit: str | Path | None = None,
+    summary: str | Path | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
@@ -115,6 +139,11 @@ def audit_index(
         trust_code: run code that the encoder contains or names; see `babelmix.load_model`.
         depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search, which is not
             timed. None: 100, or k if it is larger.
+        fail_if: rules that say when the audit fails, such as `own-language share@10 > 0.4`; each policy is checked. See
+            docs/ci.md. The result is `gate` of the report.
+        significant: with `fail_if`: a rule is broken only if the 95 % interval says so.
+        junit: with `fail_if`: also write the result into this file, as JUnit XML.
+        summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
 
     Raises:
         SearchError: the index does not hold the corpus's passages, or k, depth or a policy is wrong.
@@ -125,8 +154,14 @@ def audit_index(
         >>> print(audit_index("my-index", "my.csv", policies=["any", "balanced"]))  # doctest: +SKIP
 
     """
+    from babelmix.evaluation.lists import checked_metrics, measure_names
     from babelmix.search.through import DEFAULT_POLICIES, audit_through
 
+    gate = Gate.of(fail_if, significant, junit, summary)
+    wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
+    if gate is not None:
+        wanted = gate.metrics(checked_metrics(wanted, k))
+        gate.check_names(measure_names(checked_metrics(wanted, k), k))
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
     whole = opened(corpus, part=part if own_part else "all")
@@ -145,12 +180,14 @@ def audit_index(
     named = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
     found = audit_through(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
-        metrics=None if metrics is None else as_list(metrics, "metrics", empty=False), batch_size=batch_size,
+        metrics=wanted, batch_size=batch_size,
         model=model, backend=backend, trust_code=trust_code, depth=depth,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)
-    return report if folder is None else report.save(folder)
+    result = None if gate is None else gate.result(report, None, whole.name)
+    saved = report if folder is None else report.save(folder)
+    return replace(saved, gate=result)
 
 
 __all__ = ["PolicyReport", "audit_index"]

@@ -6,7 +6,7 @@ BAD_INPUT = 1
 
 
 def main() -> None:
-    """Run the command line; exit with 0, 1 (bad input) or 130 (interrupted)."""
+    """Run the command line; exit with 0, 1 (bad input), 3 (a rule of --fail-if is broken) or 130 (interrupted)."""
     from babelmix._interrupts import interrupts
 
     code = BAD_INPUT

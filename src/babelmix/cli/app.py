@@ -24,6 +24,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix audit my-model -c my.csv --part test --out before",
         "babelmix audit my-model e5-small-offline static-e5 -c my.csv",
         "babelmix audit my-model -c my.csv --against before",
+        "babelmix audit my-model -c my.csv --against before --fail-if 'own-language share@10 > before + 0.02'",
         "babelmix audit -c my.csv --through my-index --policy any --policy balanced",
     ),
     train: (
@@ -36,6 +37,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix compare my-experiment.toml --out runs/mine",
         "babelmix compare demo --print > my-experiment.toml",
         "babelmix compare before after --tests multi/mAP,bias/rank\\ distance",
+        "babelmix compare before after --against before --fail-if 'multi/mAP < before - 0.02'",
     ),
     data: (
         "babelmix data",

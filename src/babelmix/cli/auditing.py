@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from babelmix.cli.options import BackendOption, CorpusOption, JsonOption, LangsOption, PartOption, TrustOption, listed
+from babelmix.cli.options import (
+    BackendOption,
+    CorpusOption,
+    FailIfOption,
+    JsonOption,
+    JunitOption,
+    LangsOption,
+    PartOption,
+    SignificantOption,
+    SummaryOption,
+    TrustOption,
+    listed,
+)
 
 
 def audit(
@@ -101,6 +113,10 @@ def audit(
     card: Annotated[
         bool, typer.Option(help="Write the result into the model card of an encoder that babelmix trained.")
     ] = False,
+    fail_if: FailIfOption = None,
+    significant: SignificantOption = False,
+    junit: JunitOption = None,
+    summary: SummaryOption = None,
     trust_code: TrustOption = False,
     vectors: Annotated[
         list[str] | None,
@@ -141,16 +157,19 @@ def audit(
 
     With `--through`, the command searches an index for the corpus's queries (those of `--langs` and `--part`) under each language
     policy, and measures the answers, their languages and the time of a search. Writes policies.json and report.html.
+
+    With `--fail-if`, the audit is a gate: it prints a line for each rule, and exits with status 3 if a rule is broken.
     """
     from babelmix.api import auditing
     from babelmix.api._folders import RUNS
-    from babelmix.cli.output import show
+    from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
+    rules = {"fail_if": fail_if, "significant": significant, "junit": junit, "summary": summary}
     if through:
         _audit_index(
             through, corpus, models or [], policy, k, depth, queries, out, listed(langs), part, listed(metrics), batch_size,
-            backend, trust_code, json_output,
+            backend, trust_code, json_output, rules,
             {
                 "against": against, "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb,
                 "card": card, "copies": copies, "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors,
@@ -169,8 +188,10 @@ def audit(
         metrics=listed(metrics), batch_size=batch_size, max_seq_length=max_seq_length or None, bf16=bf16,
         backend=backend or "torch", copies=copies, perturb=listed(perturb), typo_rate=typo_rate, perturb_seed=perturb_seed,
         mteb=mteb, card=card, trust_code=trust_code, dimensions=_numbers(dimensions), precision=listed(precision),
+        fail_if=fail_if, significant=significant, junit=junit, summary=summary,
     )  # fmt: skip
     show(found, json_output)
+    end(found.gate)
 
 
 def _vectors(queries: list[str], passages: list[str], similarity: str | None) -> list[Any]:
@@ -221,11 +242,12 @@ def _audit_index(
     backend: str,
     trust_code: bool,
     json_output: bool,
+    rules: dict[str, Any],
     unfit: dict[str, Any],
 ) -> None:
     from babelmix.api import index_auditing
     from babelmix.api._folders import RUNS
-    from babelmix.cli.output import show
+    from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
     for name, given in unfit.items():
@@ -236,6 +258,7 @@ def _audit_index(
     found = index_auditing.audit_index(
         through, corpus, model=models[0] if models else None, policies=policy, k=10 if k is None else k, depth=depth,
         queries=queries or None, out=out or RUNS, langs=langs, part=part, metrics=metrics,
-        batch_size=batch_size, backend=backend or None, trust_code=trust_code,
+        batch_size=batch_size, backend=backend or None, trust_code=trust_code, **rules,
     )  # fmt: skip
     show(found, json_output)
+    end(found.gate)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import JsonOption, listed, say
+from babelmix.cli.options import FailIfOption, JsonOption, JunitOption, SignificantOption, SummaryOption, listed, say
 
 
 def compare(
@@ -39,8 +39,15 @@ def compare(
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Of audits: test this encoder against every other; none: every two.", metavar="NAME"),
+        typer.Option(
+            help="Of audits: test this one, an encoder or a folder, against every other; none: every two.",
+            metavar="NAME",
+        ),
     ] = None,
+    fail_if: FailIfOption = None,
+    significant: SignificantOption = False,
+    junit: JunitOption = None,
+    summary: SummaryOption = None,
     show_settings: Annotated[
         bool, typer.Option("--print", help="Print the experiment with every default, and stop.")
     ] = False,
@@ -55,19 +62,20 @@ def compare(
     from babelmix._terminal import toml_text
     from babelmix.api import comparing
     from babelmix.api._folders import RUNS
-    from babelmix.cli.output import show
+    from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
     audits = len(what) > 1 or (Path(what[0]) / "ranks.parquet").is_file()
     if show_settings:
-        if audits or tests or against:
+        if audits or tests or against or fail_if:
             raise ArgumentError("print", "is for an experiment; audits have no settings")
         plan = comparing.open_experiment(what[0], corpus=corpus, benchmarks=benchmark)
         say(toml_text(plan.to_toml(), sys.stdout.encoding))
         return
     found = comparing.compare(
         what if audits else what[0], out=out or RUNS, corpus=corpus, benchmarks=benchmark, tests=listed(tests),
-        against=against,
+        against=against, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
     )  # fmt: skip
     if is_main():
         show(found, json_output)
+    end(getattr(found, "gate", None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,33 @@ SearchBackendOption = Annotated[
         help="What runs the encoder: torch, openvino, onnx or auto, as in `babelmix index`.  [default: what ran it when the "
         "index was made]",
         metavar="NAME",
+    ),
+]
+FailIfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        help="Exit with status 3 if this rule is met, such as 'own-language share@10 > 0.4' or 'multi/mAP < before - 0.02'; "
+        "before is the audit of --against. May be given several times; see docs/ci.md.",
+        metavar="RULE",
+    ),
+]
+SignificantOption = Annotated[
+    bool,
+    typer.Option(
+        "--significant",
+        help="With --fail-if: a rule fails only if the 95 % interval or the paired test says so; else it is inconclusive.",
+    ),
+]
+JunitOption = Annotated[
+    Path | None,
+    typer.Option(help="With --fail-if: write the result into this file, as JUnit XML.", metavar="FILE"),
+]
+SummaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --fail-if: write the result into this file, as Markdown.  [default: $GITHUB_STEP_SUMMARY, if it is set]",
+        metavar="FILE",
     ),
 ]
 

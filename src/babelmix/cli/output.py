@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import typer
+
 from babelmix._tables import Result
 from babelmix._terminal import PlainConsole
 from babelmix.cli.options import print_json
+
+if TYPE_CHECKING:
+    from babelmix.evaluation.gates import GateResult
+
+BROKEN = 3
+"""The exit status of a command whose rules are broken."""
 
 # Texts of a collection may contain square brackets, which rich would read as mark-up.
 out = PlainConsole(markup=False)
@@ -16,3 +26,9 @@ def show(result: Result, json_output: bool) -> None:
         print_json(result.as_json())
     else:
         result.print_to(out)
+
+
+def end(gate: GateResult | None) -> None:
+    """Exit with status 3 if a rule of the gate is broken."""
+    if gate is not None and not gate.passed:
+        raise typer.Exit(BROKEN)

@@ -228,6 +228,18 @@ def checked_metrics(metrics: str | Sequence[str] | None, k: int, *, cut: bool = 
     return names
 
 
+def measure_names(metrics: Sequence[str], k: int) -> list[str]:
+    """The names of the measures of an audit of the first k answers. A measure without any value is left out of the audit.
+
+    Args:
+        metrics: ranking metrics, checked by `checked_metrics`.
+        k: the number of answers.
+
+    """
+    bases = [f"{base}@{k if one.at is None else one.at}" for base, one in LIST_MEASURES.items()]
+    return [*(f"multi/{name}" for name in metrics), *(f"bias/{name}" for name in bases)]
+
+
 def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str) -> dict[str, AnswerTable]:
     """Ask every system for each query in turn."""
     columns: dict[str, tuple[list[int], list[str], list[str], list[float | None]]] = {
@@ -249,4 +261,4 @@ def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, la
     return {name: answer_table(*found) for name, found in columns.items()}
 
 
-__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "Bounds", "ListAudit", "audit_lists", "checked_metrics", "measured"]
+__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "Bounds", "ListAudit", "audit_lists", "checked_metrics", "measure_names", "measured"]

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.console import Console
 
 from babelmix._files import write_json
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.errors import AuditError
-from babelmix.evaluation import Audit, Comparison, Estimate, compare_all
+from babelmix.evaluation import Audit, Comparison, Estimate, Measure, compare_all
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_tables
+from babelmix.evaluation.gates import GateResult
 from babelmix.evaluation.measure_info import TESTS, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
 from babelmix.experiment.report.audits import comparison_lead, write_audits_report
@@ -29,12 +31,24 @@ class AuditComparison(Result):
         audits: the audits by name, all of one corpus.
         comparisons: the tests, pair after pair; Holm's correction is over all of them.
         report: the path of the saved report; None if it is not saved.
+        gate: the result of the rules `fail_if`; None without rules.
 
     """
 
     audits: dict[str, Audit]
     comparisons: list[Comparison]
     report: Path | None = None
+    gate: GateResult | None = None
+
+    def judged(self) -> dict[str, Mapping[str, Measure]]:
+        """The measures that rules are checked on, by the name of the audit."""
+        return {name: audit.measures for name, audit in self.audits.items()}
+
+    def pool_shares(self) -> dict[str, float]:
+        """The share of each language in the pool."""
+        table = next(iter(self.audits.values())).table
+        shares = table.pool_sizes / table.pool_sizes.sum()
+        return dict(zip(table.passage_langs, shares.tolist(), strict=True))
 
     def tables(self) -> list[Table]:
         """The headline of each audit, and the tests of each pair."""
@@ -62,6 +76,12 @@ class AuditComparison(Result):
         ]
         return pl.concat(frames)
 
+    def print_to(self, console: Console) -> None:
+        """Print the tables and the sentence, then the gate."""
+        super().print_to(console)
+        if self.gate is not None:
+            self.gate.print_to(console)
+
     def save(self, folder: Path, report: str = "report.html") -> Path:
         """Write `comparison.json` and the report.
 
@@ -78,18 +98,22 @@ class AuditComparison(Result):
         return folder / report
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison as JSON-serialisable values."""
+        """The comparison as JSON-serialisable values, with the gate, if there is one."""
         return {
             "audits": {
                 name: {measure: asdict(macro) for measure, (macro, _) in audit.estimates.items()}
                 for name, audit in self.audits.items()
             },
             "tests": [c.as_json() for c in self.comparisons],
-        }
+        } | ({"gate": self.gate.as_json()} if self.gate is not None else {})
 
 
 def compare_audits(
-    folders: Sequence[Path], *, tests: str | Sequence[str] = (), against: str | None = None
+    folders: Sequence[Path],
+    *,
+    tests: str | Sequence[str] = (),
+    against: str | None = None,
+    metrics: str | Sequence[str] = (),
 ) -> AuditComparison:
     """Load finished audits and test their differences.
 
@@ -97,7 +121,9 @@ def compare_audits(
         folders: the folders of the audits. The name of an audit is that of its encoder, or of its folder if two audits have the
             same encoder.
         tests: measures to test, as `setting/metric`; by default mAP in each setting, and rank distance.
-        against: the name of an audit to test against every other one; by default every pair is tested.
+        against: the name of an audit to test against every other one; by default every pair is tested. Or its folder, as in
+            `folders`.
+        metrics: further ranking metrics to compute.
 
     Raises:
         AuditError: there are fewer than two folders, a folder holds no audit, the audits are not of one corpus, or a measure is
@@ -123,9 +149,12 @@ def compare_audits(
     tests = as_list(tests, "tests")
     if isinstance(folders, (str, Path)):
         raise AuditError(f"give two or more folders of audits, not {str(folders)!r} alone")
-    metrics = list(dict.fromkeys([*DEFAULT, *ranking_metrics(tests)]))
+    metrics = list(dict.fromkeys([*DEFAULT, *ranking_metrics(tests), *as_list(metrics, "metrics")]))
     loaded = [Audit.load(folder, metrics) for folder in folders]
-    return compare_loaded(dict(zip(names_of(loaded, folders), loaded, strict=True)), tests=tests, against=against)
+    names = names_of(loaded, folders)
+    return compare_loaded(
+        dict(zip(names, loaded, strict=True)), tests=tests, against=named_against(against, names, folders)
+    )
 
 
 def compare_loaded(
@@ -160,6 +189,13 @@ def compare_loaded(
     systems = {name: [audit.measures] for name, audit in audits.items()}
     found = compare_all(systems, wanted, against=against if base is None else base)
     return AuditComparison(dict(audits), found if base is None else [_turned(one) for one in found])
+
+
+def named_against(against: str | None, names: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """The name of the audit that is meant by its name or by its folder."""
+    if against is None or against in names:
+        return against
+    return next((name for name, folder in zip(names, folders, strict=True) if folder == Path(against)), against)
 
 
 def ranked(audits: Mapping[str, Audit]) -> dict[str, Audit]:

@@ -8,7 +8,7 @@ a deeper search, for metrics with larger cut-offs. A relevant passage that is no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ class PolicyComparison(Result):
         cost: the milliseconds of a search under each policy: `median` and `p95`.
         comparisons: the tests of each policy against the first, after Holm's correction.
         pool_shares: the share of each language in the pool.
+        measured: the measures of each policy.
 
     """
 
@@ -97,6 +98,7 @@ class PolicyComparison(Result):
     cost: Mapping[str, Mapping[str, float]]
     comparisons: Sequence[Comparison]
     pool_shares: Mapping[str, float]
+    measured: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
 
     def tables(self) -> list[Table]:
         """The measures by policy, then the tests of each policy."""
@@ -254,6 +256,7 @@ def audit_through(
         {policy: one.milliseconds() for policy, one in audits.items()},
         tested(audits),
         {lang: size / pool for lang, size in sizes.items()},
+        {policy: one.measures for policy, one in audits.items()},
     )
 
 

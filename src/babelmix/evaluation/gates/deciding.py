@@ -82,7 +82,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Case:
-    """A rule in one cell of one system, before it is decided. `measure` has this cell alone, or all cells for the macro-average."""
+    """A rule in one cell of one system, to be decided. `measure` has this cell alone, or all cells for the macro-average."""
 
     rule: Rule
     system: str

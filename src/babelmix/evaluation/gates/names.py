@@ -7,7 +7,8 @@ import re
 
 from babelmix.errors import ConfigError
 from babelmix.evaluation.bias import BIAS_METRICS
-from babelmix.evaluation.measure_info import LIST_METRICS, SETTINGS, measure_info, setting_title
+from babelmix.evaluation.list_measures import LIST_MEASURES
+from babelmix.evaluation.measure_info import SETTINGS, measure_info, setting_title
 from babelmix.evaluation.metrics import METRICS
 
 _OWN = re.compile(r"\b(own|same)[ -]lang(uage\b|\.|\b)", re.IGNORECASE)
@@ -62,7 +63,7 @@ def _forms() -> dict[str, str]:
             for title in {base, metric.title or base}:
                 for words in (f"{setting}/{title}", f"{setting} {title}", f"{setting_title(setting)} {title}"):
                     add(words, f"{setting}/{base}")
-    bases = [*BIAS_METRICS, *LIST_METRICS]
+    bases = [*BIAS_METRICS, *LIST_MEASURES]
     for base in bases:
         for words in (f"bias/{base}", base):
             forms[_key(words)] = f"bias/{base}"
