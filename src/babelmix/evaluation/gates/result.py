@@ -56,17 +56,18 @@ class Outcome:
     @property
     def finding(self) -> str:
         """The values with their limits, in words."""
-        if len(self.decisions) == 1 and not self.decisions[0].cell:
-            return self.decisions[0].finding
-        mine = [one for one in self.decisions if one.status is self.status]
-        named = "; ".join(f"{one.cell} {one.finding}" for one in mine[:_SHOWN])
-        more = f"; and {len(mine) - _SHOWN} more" if len(mine) > _SHOWN else ""
         if self.rule.where != "any":
-            return named
+            return self.decisions[0].finding
         if self.status is Status.PASSED:
-            worst = min(self.decisions, key=lambda one: abs(one.value.value - one.limit))
-            return f"none of {len(self.decisions)}; the nearest is {worst.cell} {worst.finding}"
-        return f"{len(mine)} of {len(self.decisions)}: {named}{more}"
+            nearest = min(self.decisions, key=lambda one: abs(one.value.value - one.limit))
+            return f"none of {len(self.decisions)}; the nearest is {nearest.cell}: {nearest.finding}"
+        mine = [one for one in self.decisions if one.status is self.status]
+        # A limit that is one number for all cells is said once.
+        limits = {one.shown[1] for one in mine}
+        named = [f"{one.cell} {one.shown[0] if len(limits) == 1 else one.finding}" for one in mine[:_SHOWN]]
+        named += [f"and {len(mine) - _SHOWN} more"] if len(mine) > _SHOWN else []
+        limit = f", limit {limits.pop()}" if len(limits) == 1 else ""
+        return f"{len(mine)} of {len(self.decisions)}: {'; '.join(named)}{limit}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +132,10 @@ class GateResult(Result):
 
     def verdict(self) -> str:
         """The result in a sentence."""
-        outcomes, broken, unclear = self.outcomes(), len(self.broken), len(self.inconclusive)
-        what = f"{broken} of {len(outcomes)} rules broken" if broken else f"no rule of {len(outcomes)} broken"
-        return f"gate: {what}{f', {unclear} inconclusive' if unclear else ''}"
+        number, broken, unclear = len(self.outcomes()), len(self.broken), len(self.inconclusive)
+        what = "check" if self._several else "rule"
+        what += "" if number == 1 else "s"
+        return f"gate: {broken} of {number} {what} broken{f', {unclear} inconclusive' if unclear else ''}"
 
     def to_frame(self) -> pl.DataFrame:
         """A row for each rule, system and cell (null for the macro-average)."""
