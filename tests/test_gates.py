@@ -82,7 +82,7 @@ def test_a_rule_is_read(text: str, measure: str, comparison: str, limit: tuple[s
         ("xyzzy < 0.5", "name one such as"),
         ("own-language share > 0.4", f"needs a cut-off, such as {SHARE}"),
         ("multi/R < 0.4", "needs a cut-off, such as multi/R@10"),
-        ("rank distance@10 > 4", "has no cut-off; write bias/rank distance"),
+        ("rank std@10 > 4", "has no cut-off; write bias/rank std"),
         ("multi/nDCG@0 < 0.4", "multi/nDCG"),
         ("[de multi/mAP < 0.5", "the [ has no ]"),
         ("[] multi/mAP < 0.5", "write  [de]"),

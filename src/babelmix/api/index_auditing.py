@@ -160,8 +160,8 @@ def audit_index(
     gate = Gate.of(fail_if, significant, junit, summary)
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:
-        wanted = gate.metrics(checked_metrics(wanted, k))
-        gate.check_names(measure_names(checked_metrics(wanted, k), k))
+        wanted = gate.metrics(checked_metrics(wanted, k, cut=True))
+        gate.check_names(measure_names(checked_metrics(wanted, k, cut=True), k))
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
     whole = opened(corpus, part=part if own_part else "all")

@@ -261,4 +261,13 @@ def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, la
     return {name: answer_table(*found) for name, found in columns.items()}
 
 
-__all__ = ["LANGUAGES", "RIGHT_LANGUAGES", "Bounds", "ListAudit", "audit_lists", "checked_metrics", "measure_names", "measured"]
+__all__ = [
+    "LANGUAGES",
+    "RIGHT_LANGUAGES",
+    "Bounds",
+    "ListAudit",
+    "audit_lists",
+    "checked_metrics",
+    "measure_names",
+    "measured",
+]
