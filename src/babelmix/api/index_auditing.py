@@ -163,6 +163,32 @@ def audit_index(
         judged = depth_of(k, depth)
         wanted = gate.metrics(checked_metrics(wanted, judged, cut=True))
         gate.check_names(measure_names(checked_metrics(wanted, judged, cut=True), judged))
+    # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
+    own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
+    whole = opened(corpus, part=part if own_part else "all")
+    asked = load_corpus(whole, langs=langs, part="all" if own_part else part)
+    address = str(index) if isinstance(index, (str, Path)) else index.index.address
+    folder = folder_of(
+        out,
+        f"audit-through-{slug(address)}-{slug(whole.name)}",
+        lambda place: (
+            recorded(place / "policies.json", "about", "corpus") not in (None, whole.name)
+            or Path(recorded(place / "policies.json", "about", "index") or address) != Path(address)
+        ),
+    )
+    if folder is not None:
+        check_output_folder(folder, ["policies.json"])
+    named = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
+    found = audit_through(
+        index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
+        metrics=wanted, batch_size=batch_size,
+        model=model, backend=backend, trust_code=trust_code, depth=depth,
+        say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
+    )  # fmt: skip
+    report = PolicyReport(found)
+    result = None if gate is None else gate.result(report, None, whole.name)
+    saved = report if folder is None else report.save(folder)
+    return replace(saved, gate=result)
 
 
 __all__ = ["PolicyReport", "audit_index"]
