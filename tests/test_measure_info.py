@@ -70,8 +70,8 @@ def test_headlines_are_of_texts_or_of_either_way_between_captions_and_pictures()
 
 
 def test_a_measure_of_ranked_lists_is_none_of_an_audit_by_scores() -> None:
-    assert measure_info("bias/languages@10").better == "higher"
-    for name in ("bias/languages@10", "bias/same-language preference@10"):
+    assert measure_info("bias/right languages@10").better == "higher"
+    for name in ("bias/right languages@10", "bias/same-language preference@10"):
         with pytest.raises(ConfigError, match="there is no bias metric"):
             check_name(name)
 

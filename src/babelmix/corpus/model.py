@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from babelmix._lists import as_list
 from babelmix.corpus.joins import Joins, joins_of
+from babelmix.corpus.labels import LABELS, LOST
 from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match_languages
 from babelmix.corpus.row_ids import row_ids
 from babelmix.corpus.schema import (
@@ -267,7 +268,11 @@ class Corpus:
         others = [both_there(getattr(self, other)) for other in OPTIONAL]
         # The number of copies may have changed.
         meta = {key: value for key, value in self.meta.items() if key != COPIES_KEY}
-        return Corpus(queries, passages, both_there(self.qrels), name, meta, *others)
+        qrels = both_there(self.qrels)
+        if self.qrels.num_rows and not qrels.num_rows:
+            # Without this, an audit would take it for a corpus that never had qrels.
+            meta[LABELS] = LOST
+        return Corpus(queries, passages, qrels, name, meta, *others)
 
     def contents(self, side: str) -> set[str]:
         """The distinct texts and picture digests of a side.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+from babelmix.corpus import Corpus
+from babelmix.corpus.labels import CLICK_FACTS, labels_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class AuditFacts:
         settings: the settings of a system that is a matrix of scores, such as a UNITER of an experiment.
         machine_made: languages whose texts are machine-made, according to the source.
         protocol: the evaluation protocol of the corpus's publication.
+        labels: where the qrels come from, if they are not judgements: known items, clicks, or none; see
+            `babelmix.corpus.labels`.
+        clicks: numbers about the clicks, if the qrels come from clicks.
         left_out: the numbers of rows that the reader could not use, by kind.
         excluded: the number of excluded pairs: the passage is not a candidate for the query.
         copies: the numbers of copies of right answers, as `queries`, `passages` and `pairs`, and `count_as`, how they are
@@ -61,6 +67,8 @@ class AuditFacts:
     settings: Mapping[str, Any] | None = None
     machine_made: list[str] | None = None
     protocol: Mapping[str, Any] | None = None
+    labels: str | None = None
+    clicks: Mapping[str, Any] | None = None
     left_out: Mapping[str, int] | None = None
     excluded: int | None = None
     copies: Mapping[str, Any] | None = None
@@ -80,6 +88,12 @@ class AuditFacts:
         for name, value in (facts or {}).items():
             (known if name in _NAMES else extra)[name] = value
         return cls(**known, extra=extra)
+
+    def with_labels(self, corpus: Corpus) -> AuditFacts:
+        """These facts, with where the qrels of the corpus come from."""
+        labels = labels_of(corpus.meta, corpus.qrels.num_rows)
+        clicks = corpus.meta.get(CLICK_FACTS)
+        return self if labels is None else replace(self, labels=labels, clicks=dict(clicks) if clicks else None)
 
     @property
     def system(self) -> str:

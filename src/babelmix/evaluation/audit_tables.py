@@ -11,6 +11,8 @@ import polars as pl
 from babelmix._tables import Table
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.measure_info import (
+    ANSWER_OVERLAP,
+    HEADLINE_WITHOUT_LABELS,
     MULTI_HIT_1,
     RANK_DISTANCE,
     RANK_DISTANCE_OVER_QUERIES,
@@ -39,6 +41,12 @@ HIT_LEGEND = (
     "all; rank dist.: places between translations of one answer; of a picture, between its ranks for queries in several languages"
 )
 
+WITHOUT_LABELS_LEGEND = (
+    f"own lang.@{SHARE_AT}: share of the first {SHARE_AT} answers in the query's language; excess: this over the language's "
+    "share of the pool (1: no preference); languages: among the first answers; overlap: items that a question finds in two "
+    "languages, over those that it finds in either"
+)
+
 _WITHIN = {"mono": "within a language", "cross": "across two languages", "multi": "in a pool of all"}
 _SORTS = ("irrelevant", "relevant")
 _COUNTED = {
@@ -50,6 +58,8 @@ _COUNTED = {
 
 def legend(names: Collection[str]) -> str:
     """The explanation of the column heads of a headline table."""
+    if names and set(names) <= set(HEADLINE_WITHOUT_LABELS) and len(names) > 1:
+        return WITHOUT_LABELS_LEGEND
     return HIT_LEGEND if any("/hit@" in name for name in names) else LEGEND
 
 
@@ -213,7 +223,7 @@ def audit_lead(table: RankTable, estimates: Estimates) -> str:
     parts = [
         f"{macro[f'{setting}/mAP']:.3f} {words}" for setting, words in _WITHIN.items() if f"{setting}/mAP" in macro
     ]
-    text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited"
+    text = f"{name} retrieves with mAP {', '.join(parts)}" if parts else f"{name} was audited without labels"
     if RANK_DISTANCE in macro:
         text += f"; {macro[RANK_DISTANCE]:,.0f} places lie between translations of the same answer"
     if SAME_LANGUAGE_SHARE in macro:
@@ -222,6 +232,8 @@ def audit_lead(table: RankTable, estimates: Estimates) -> str:
         fair = sum(float(pool_share[table.passage_langs.index(lang)]) for lang in cells) / len(cells)
         own = f"{macro[SAME_LANGUAGE_SHARE]:.0%} of its first {SHARE_AT} answers are in the query's own language"
         text += f"; {own} (fair: about {fair:.0%})"
+    if ANSWER_OVERLAP in macro and not parts:
+        text += f"; of the items that a question finds in two languages, {macro[ANSWER_OVERLAP]:.0%} are found in both"
     return text + "."
 
 

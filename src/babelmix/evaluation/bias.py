@@ -22,6 +22,11 @@ passage in language l:
   query's own language; 0.5 is no preference. Queries without a relevant passage in their own language have no value.
 - `same-language share@k`: the share of the first k answers that are in the query's language.
 - `same-language excess@k`: the same-language share@k divided by the share of the language in the pool; 1 is no preference.
+- `languages@k`: the number of languages among the first k answers.
+- `answer overlap@k` and `rank-biased overlap`: whether a question in another language finds the same items, see
+  `babelmix.evaluation.agreement`; 1 if the language of the question does not matter.
+
+The last five need no labels, and `union MRC@k` needs none.
 
 Measures of other publications, to compare with their tables. docs/measures.md says where the published programs differ:
 
@@ -51,12 +56,14 @@ import numpy.typing as npt
 from babelmix._registry import Registry
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation import rank_distance
+from babelmix.evaluation.agreement import answer_overlap, rank_biased_overlap
 from babelmix.evaluation.bias_metric import Better, BiasMetric, BiasValues, Floats
 from babelmix.evaluation.correlation import rank_correlation
 from babelmix.evaluation.language_gain import GAIN, language_aware_ndcg
 from babelmix.evaluation.language_shares import (
     crowding,
     language_shares,
+    languages_of_first,
     own_language,
     same_language_excess,
     same_language_share,
@@ -246,6 +253,7 @@ def _relevant_passages(table: RankTable) -> Floats:
 
 _DISTANCE, _FIRST = "Ranks of the translations of an answer", "Languages of the first answers"
 _RECALL, _WINS, _TEST = "Recall by language", "Which version wins", "Tests of equal ranks"
+_AGREEMENT = "Answers to the same question in other languages"
 _L1 = "languages - 1"
 _OF_L = "1 / languages"
 _SHARE = "its share of the pool"
@@ -425,6 +433,23 @@ BIAS_METRICS: Registry[BiasMetric] = Registry(
             ideal_words=_SHARE,
         ),
         "same-language excess": BiasMetric(same_language_excess, None, per_cutoff=True, group=_FIRST, ideal=1.0),
+        "languages": BiasMetric(languages_of_first, "higher", per_cutoff=True, group=_FIRST, ideal_words="many"),
+        "answer overlap": BiasMetric(
+            lambda table, k: BiasValues(*answer_overlap(table, k)),
+            "higher",
+            short="overlap",
+            per_cutoff=True,
+            cutoffs=(1, 10),
+            group=_AGREEMENT,
+            ideal=1.0,
+        ),
+        "rank-biased overlap": BiasMetric(
+            lambda table: BiasValues(*rank_biased_overlap(table)),
+            "higher",
+            source="Webber, Moffat and Zobel 2010",
+            group=_AGREEMENT,
+            ideal=1.0,
+        ),
         "TLR": BiasMetric(
             _of_ranks(cross_language_recall),
             "higher",

@@ -35,6 +35,15 @@ def same_language_excess(table: RankTable, k: int) -> BiasValues:
     return BiasValues(query[known], share[known] / in_pool_share[known])
 
 
+def languages_of_first(table: RankTable, k: int) -> BiasValues:
+    """The number of languages among the first k answers; no value for k = 1, or in a pool of one language."""
+    # One answer is in one language, and so is every answer of a pool in one language.
+    if k == 1 or len(table.passage_langs) == 1:
+        return BiasValues(np.zeros(0, dtype=np.int64), np.zeros(0))
+    present = np.flatnonzero(table.top[:, 0].sum(axis=1) > 0)
+    return BiasValues(present, (table.top[present, _position(table, k)] > 0).sum(axis=1).astype(np.float64))
+
+
 def share_of_pool(table: RankTable, k: int) -> Floats:
     """The share of the query's language in its pool, for any k; NaN if it is not among the passages; shape (queries,)."""
     pools, own = table.pools(np.arange(len(table.query_lang))), own_language(table)[table.query_lang]
@@ -94,5 +103,6 @@ def _position(table: RankTable, k: int) -> int:
 
 
 __all__ = [
-    "crowding", "language_shares", "own_language", "same_language_excess", "same_language_share", "share_of_pool",
+    "crowding", "language_shares", "languages_of_first", "own_language", "same_language_excess", "same_language_share",
+    "share_of_pool",
 ]  # fmt: skip

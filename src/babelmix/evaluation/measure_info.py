@@ -24,6 +24,7 @@ MONO_MAP, CROSS_MAP, MULTI_MAP = "mono/mAP", "cross/mAP", "multi/mAP"
 CROSS_HIT_1, MULTI_HIT_1 = "cross/hit@1", "multi/hit@1"
 RANK_DISTANCE = "bias/rank distance"
 RANK_DISTANCE_OVER_QUERIES = "bias/rank distance over query languages"
+ANSWER_OVERLAP = f"bias/answer overlap@{SHARE_AT}"
 SAME_LANGUAGE_SHARE = f"bias/same-language share@{SHARE_AT}"
 
 HEADLINE = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE)
@@ -32,6 +33,16 @@ HEADLINE_TO_PICTURES = (MULTI_HIT_1, "multi/hit@5", "multi/hit@10", MULTI_MAP, R
 """The headline of an audit whose queries are captions and whose passages are pictures."""
 HEADLINE_FROM_PICTURES = (CROSS_HIT_1, "cross/hit@5", "cross/hit@10", MULTI_MAP, RANK_DISTANCE)
 """The headline of an audit whose queries are pictures and whose passages are captions."""
+
+HEADLINE_WITHOUT_LABELS = (
+    SAME_LANGUAGE_SHARE,
+    f"bias/same-language excess@{SHARE_AT}",
+    f"bias/languages@{SHARE_AT}",
+    ANSWER_OVERLAP,
+)
+"""The headline of an audit without labels."""
+
+_WITH_LABELS = (*HEADLINE[:-1], *HEADLINE_TO_PICTURES, *HEADLINE_FROM_PICTURES)
 
 PREFERENCE = "bias/same-language preference"
 TLR = "bias/TLR@20"
@@ -236,14 +247,16 @@ def headline(present: Container[str]) -> list[str]:
         present: the names of the measures that an audit has, or that several audits have.
 
     Returns:
-        The headline measures that are present. The headline depends on the corpus: texts, captions to pictures, or pictures to
-        captions.
+        The headline measures that are present. The headline depends on the corpus: texts, captions to pictures, pictures to
+        captions, or no labels.
 
     """
     names = HEADLINE
     # Captions and pictures have no language in common, so nothing is monolingual.
     if MULTI_HIT_1 in present and "mono/hit@1" not in present:
         names = HEADLINE_TO_PICTURES if RANK_DISTANCE_OVER_QUERIES in present else HEADLINE_FROM_PICTURES
+    if not any(name in present for name in _WITH_LABELS):
+        names = HEADLINE_WITHOUT_LABELS
     return [name for name in names if name in present]
 
 
@@ -260,6 +273,8 @@ def headline_bias(present: Iterable[str]) -> list[str]:
     """
     there = set(present)
     names = HEADLINE_BIAS if {PREFERENCE, TLR} & there else (*HEADLINE_BIAS_PICTURES, *HEADLINE_BIAS)
+    if there.isdisjoint(_WITH_LABELS):
+        names = (*HEADLINE_WITHOUT_LABELS, *names)
     return [name for name in dict.fromkeys(names) if name in there][:4]
 
 
@@ -275,8 +290,9 @@ def ranking_metrics(names: Iterable[str]) -> list[str]:
 
 
 __all__ = [
-    "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES", "HEADLINE_FROM_PICTURES",
-    "HEADLINE_TO_PICTURES", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP", "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES",
-    "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo", "check_metrics", "check_name", "check_own_name",
-    "headline", "headline_bias", "measure_info", "ranking_metrics", "setting_title", "shown_number", "titles",
+    "ANSWER_OVERLAP", "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES",
+    "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "HEADLINE_WITHOUT_LABELS", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP",
+    "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo",
+    "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "measure_info", "ranking_metrics",
+    "setting_title", "shown_number", "titles",
 ]  # fmt: skip

@@ -60,6 +60,8 @@ class RankTable:
             counted neither in `outranking_counts` nor in `top`. None if no passage is excluded.
         first: int32, shape (queries, the largest cut-off or the number of passages): the passage rows of the first answers in
             the pool of all languages, -1 for none. None for audits of earlier versions.
+        first_item: int32, as `first`: a number for the item of each of these passages; translations of one passage have the same
+            number. -1 for none.
         values: values per query that need scores, not only ranks, by the name of the bias metric that reads them: float64, shape
             (queries,), NaN for none.
 
@@ -81,6 +83,7 @@ class RankTable:
     about: AuditFacts
     excluded: npt.NDArray[np.int32] | None = None
     first: npt.NDArray[np.int32] | None = None
+    first_item: npt.NDArray[np.int32] | None = None
     values: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,9 +141,10 @@ class RankTable:
         }
         if self.excluded is not None:
             queries |= {f"excluded:{lang}": self.excluded[:, i] for i, lang in enumerate(self.passage_langs)}
-        if self.first is not None:
-            flat = pa.array(self.first.astype(np.int32).reshape(-1))
-            queries["first"] = pa.FixedSizeListArray.from_arrays(flat, self.first.shape[1])
+        for name, first in (("first", self.first), ("first_item", self.first_item)):
+            if first is not None:
+                flat = pa.array(first.astype(np.int32).reshape(-1))
+                queries[name] = pa.FixedSizeListArray.from_arrays(flat, first.shape[1])
         queries |= {f"{_VALUE}{name}": values for name, values in self.values.items()}
         # Checksums are written last; see `Audit.save`.
         (folder / CHECKSUMS).unlink(missing_ok=True)
@@ -202,7 +206,8 @@ class RankTable:
                 cutoffs=tuple(facts["cutoffs"]),
                 about=AuditFacts.of(facts["about"]),
                 excluded=_excluded_columns(queries, passage_langs),
-                first=_first_column(queries),
+                first=_first_column(queries, "first"),
+                first_item=_first_column(queries, "first_item"),
                 values={
                     name.removeprefix(_VALUE): queries[name].to_numpy()
                     for name in queries.column_names
@@ -238,11 +243,11 @@ def _excluded_columns(queries: pa.Table, langs: tuple[str, ...]) -> npt.NDArray[
     return np.stack([queries[name].to_numpy() for name in names], axis=1).astype(np.int32)
 
 
-def _first_column(queries: pa.Table) -> npt.NDArray[np.int32] | None:
-    if "first" not in queries.column_names:
+def _first_column(queries: pa.Table, name: str) -> npt.NDArray[np.int32] | None:
+    if name not in queries.column_names:
         return None
-    width = queries.schema.field("first").type.list_size
-    flat = queries["first"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    width = queries.schema.field(name).type.list_size
+    flat = queries[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.astype(np.int32).reshape(queries.num_rows, width)
 
 

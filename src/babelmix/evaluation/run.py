@@ -20,6 +20,7 @@ from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
+from babelmix.corpus.labels import what_labels_mean
 from babelmix.errors import AuditError
 from babelmix.evaluation import audit_tables, bias
 from babelmix.evaluation.audit_facts import AuditFacts
@@ -85,7 +86,8 @@ class Audit(Result):
     def tables(self) -> list[Table]:
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each query language."""
         about = self.table.about
-        found = [audit_tables.settings_table(self.estimates), audit_tables.bias_table(self.estimates)]
+        found = [audit_tables.settings_table(self.estimates)] if len(self.table.pair_query) else []
+        found.append(audit_tables.bias_table(self.estimates))
         if about.tokens:
             found.append(audit_tables.tokens_table(about.tokens))
         if about.calibration:
@@ -114,9 +116,10 @@ class Audit(Result):
         return [*([lead] if lead else []), found, *self.notes()]
 
     def notes(self) -> list[str]:
-        """Sentences on what the audit cannot measure, such as that no right answer exists in two languages."""
-        note = self.table.joins().note()
-        return [] if note is None else [f"Note: {note}."]
+        """Sentences on what the audit cannot measure: labels that are no judgements, or no right answer in two languages."""
+        labels = what_labels_mean(self.table.about.labels, self.table.about.clicks)
+        joins = self.table.joins().note()
+        return [*([labels] if labels else []), *([] if joins is None else [f"Note: {joins}."])]
 
     def to_frame(self) -> pl.DataFrame:
         """All numbers: columns `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""
@@ -213,9 +216,11 @@ def audit(
         The audit; `save` writes it to a folder.
 
     Raises:
-        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, no passage is
-            relevant to any query, or the system gives ranked lists.
+        AuditError: the encoder's similarity is neither cosine nor dot product, its embeddings are not finite, the corpus has
+            qrels but no passage is relevant to any query, or the system gives ranked lists.
         ConfigError: there is no such metric, or the list of metrics is empty.
+
+    A corpus without qrels is audited without labels: only the measures that need none are computed.
 
     Source:
         The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.

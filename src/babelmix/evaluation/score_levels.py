@@ -87,13 +87,14 @@ def score_levels(
         `auc`, `langs` (for each language `irrelevant` and `relevant`, both with `pairs`, `mean`, `std` and `quantiles`; and
         `shift`, `passing`, `auc`) and `pairs` (for each `query language > passage language` the means `irrelevant` and
         `relevant`, and `auc`). A value for which there is no pair is None. The whole result is None if there is only one
-        language, or no irrelevant pair.
+        language, no relevant pair, or no irrelevant pair.
 
     Raises:
         NotFiniteError: an embedding is not finite.
 
     """
-    if max(len(table.passage_langs), len(table.query_langs)) < 2:
+    # Without labels nothing is known to be irrelevant.
+    if max(len(table.passage_langs), len(table.query_langs)) < 2 or not len(table.pair_query):
         return None
     names = [(query, passage) for query in table.query_langs for passage in table.passage_langs]
     count = max(min(sample, limit // len(names)), 1)

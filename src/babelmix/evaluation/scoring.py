@@ -27,12 +27,13 @@ import torch
 from babelmix._progress import progress_bar
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
+from babelmix.corpus.labels import LABELS, LOST
 from babelmix.errors import AuditError, NotFiniteError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.chunks import COLUMNS, Chunk, read
 from babelmix.evaluation.counting import Best, count_outranking
 from babelmix.evaluation.matrix import Matrix
-from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
+from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, numbered, relevant_pairs
 
 _BLOCK = 256
 """Queries in one matrix product. Fewer are slower; more do not fit the processor's caches."""
@@ -70,6 +71,8 @@ def rank_table(
     stable sort. Passages with equal vectors have equal scores. A zero vector has cosine 0 and dot product 0 with everything, so
     it ties with every passage orthogonal to the query. NaN and infinity are refused.
 
+    A corpus without qrels gives a table without pairs: only the first answers and their languages are known.
+
     The whole matrix of scores is never in memory, nor are memory-mapped embeddings. Only the table itself grows with the
     corpus. `memory` and `chunk` do not change the table.
 
@@ -94,8 +97,8 @@ def rank_table(
 
     Raises:
         NotFiniteError: a value is not finite (the row is named), or dot products exceed float32.
-        AuditError: shapes disagree, the similarity or a cut-off is wrong, the chunk is empty, or no passage is relevant to any
-            query.
+        AuditError: shapes disagree, the similarity or a cut-off is wrong, the chunk is empty, or the corpus has qrels but no
+            passage is relevant to any query.
         ConfigError: `copies` has another value.
 
     Example:
@@ -117,7 +120,7 @@ def rank_table(
         raise AuditError(f"a chunk of {chunk} passages is empty")
     pair_query, pair_passage, pair_grade = relevant_pairs(corpus, copies=copies)
     out_query, out_passage = excluded_pairs(corpus, copies=copies)
-    if len(pair_query) == 0:
+    if len(pair_query) == 0 and (corpus.qrels.num_rows or corpus.meta.get(LABELS) == LOST):
         raise AuditError(f"{corpus.name}: no passage is relevant to any query")
     query_langs, query_lang = _coded(corpus.queries["lang"])
     passage_langs, passage_lang = _coded(corpus.passages["lang"])
@@ -152,9 +155,10 @@ def rank_table(
         outranking_counts=counts,
         top=_languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
         cutoffs=tuple(cutoffs),
-        about=AuditFacts.of(about),
+        about=AuditFacts.of(about).with_labels(corpus),
         excluded=_excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
         first=first.astype(np.int32),
+        first_item=_items_of_first(corpus, first),
     )
 
 
@@ -398,6 +402,15 @@ def _languages_of_first(langs: IntArray, cutoffs: Sequence[int], languages: int)
         there = flat[:, :k][langs[:, :k] >= 0]
         counts[:, c] = np.bincount(there, minlength=langs.shape[0] * languages).reshape(-1, languages)
     return counts
+
+
+def _items_of_first(corpus: Corpus, first: IntArray) -> npt.NDArray[np.int32]:
+    """A number for the item of each of the first answers, -1 for none, int32, shape (queries, depth)."""
+    rows, place = np.unique(first[first >= 0], return_inverse=True)
+    items = numbered(np.array(corpus.passages["item"].take(pa.array(rows)).to_pylist(), dtype=object))
+    found = np.full(first.shape, -1, dtype=np.int32)
+    found[first >= 0] = items[place]
+    return found
 
 
 def _excluded_counts(query: IntArray, lang: IntArray, shape: tuple[int, int]) -> npt.NDArray[np.int32] | None:

@@ -18,7 +18,7 @@ from babelmix.evaluation import Audit, Comparison, Estimate, Measure, compare_al
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_tables
 from babelmix.evaluation.gates import GateResult
-from babelmix.evaluation.measure_info import TESTS, ranking_metrics
+from babelmix.evaluation.measure_info import TESTS, headline, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
 from babelmix.experiment.report.audits import comparison_lead, write_audits_report
 
@@ -120,7 +120,8 @@ def compare_audits(
     Args:
         folders: the folders of the audits. The name of an audit is that of its encoder, or of its folder if two audits have the
             same encoder.
-        tests: measures to test, as `setting/metric`; by default mAP in each setting, and rank distance.
+        tests: measures to test, as `setting/metric`; by default mAP in each setting, and rank distance; without labels,
+            the headline of such audits.
         against: the name of an audit to test against every other one; by default every pair is tested. Or its folder, as in
             `folders`.
         metrics: further ranking metrics to compute.
@@ -185,7 +186,7 @@ def compare_loaded(
     measured = first.measures
     if unknown := [test for test in tests if test not in measured]:
         raise AuditError(f"{unknown[0]!r} is not measured on this corpus; there are {', '.join(measured)}")
-    wanted = list(tests) or [name for name in TESTS if name in measured]
+    wanted = list(tests) or [name for name in TESTS if name in measured] or headline(measured)
     systems = {name: [audit.measures] for name, audit in audits.items()}
     found = compare_all(systems, wanted, against=against if base is None else base)
     return AuditComparison(dict(audits), found if base is None else [_turned(one) for one in found])

@@ -41,9 +41,12 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
     about = audit.table.about
     name = about.encoder or "encoder"
     one = {name: audit}
-    parts = [sections.settings_section(audit), sections.bias_section(audit)]
+    has_labels = len(audit.table.pair_query) > 0
+    parts = [sections.settings_section(audit)] if has_labels else []
+    parts.append(sections.bias_section(audit))
     if len(audit.table.passage_langs) > 1:
-        parts += [sections.shares_section(one), sections.crowding_section(one), sections.pairs_section(one)]
+        parts.append(sections.shares_section(one))
+        parts += [sections.crowding_section(one), sections.pairs_section(one)] if has_labels else []
     parts.append(sections.languages_section(audit))
     if (levels := sections.score_levels_section(audit)) is not None:
         parts.append(levels)

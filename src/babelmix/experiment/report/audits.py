@@ -53,7 +53,9 @@ def write_audits_report(comparison: Compared, file: Path) -> None:
     ]
     first = next(iter(audits.values())).table
     if len(first.passage_langs) > 1:
-        parts += [sections.shares_section(audits), sections.pairs_section(audits), sections.crowding_section(audits)]
+        parts.append(sections.shares_section(audits))
+        # Without labels there is no answer to be found or crowded out.
+        parts += [sections.pairs_section(audits), sections.crowding_section(audits)] if len(first.pair_query) else []
     facts = [("corpus", first.about.corpus or ""), ("audits", ", ".join(audits))]
     write_text(file, render(f"Audits compared: {', '.join(audits)}", comparison_lead(comparison), facts, parts))
 
