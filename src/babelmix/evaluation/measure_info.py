@@ -251,7 +251,7 @@ def headline(present: Container[str]) -> list[str]:
         captions, or no labels.
 
     """
-    names = HEADLINE
+    names: tuple[str, ...] = HEADLINE
     # Captions and pictures have no language in common, so nothing is monolingual.
     if MULTI_HIT_1 in present and "mono/hit@1" not in present:
         names = HEADLINE_TO_PICTURES if RANK_DISTANCE_OVER_QUERIES in present else HEADLINE_FROM_PICTURES
