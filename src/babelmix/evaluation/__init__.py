@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from babelmix.evaluation.audit_facts import AuditFacts
-from babelmix.evaluation.bias import BIAS_METRICS, BiasValues, crowding, language_shares
-from babelmix.evaluation.lists import ListAudit, audit_lists
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from babelmix.evaluation.measure_info import SETTINGS, MeasureInfo, measure_info
+
+# A module has the name of this function, so it cannot be imported on first use.
 from babelmix.evaluation.measures import Measure, measures
-from babelmix.evaluation.metrics import METRICS, metric
-from babelmix.evaluation.ranks import RankTable
-from babelmix.evaluation.run import Audit, audit, audit_both_ways
-from babelmix.evaluation.scoring import rank_table
-from babelmix.evaluation.significance import Comparison, Estimate, compare, compare_all, estimates, holm
-from babelmix.evaluation.systems import SYSTEMS, EncoderSystem, ExactSystem, ListSystem, ScoreMatrix, System
+
+if TYPE_CHECKING:
+    from babelmix.evaluation.audit_facts import AuditFacts
+    from babelmix.evaluation.bias import BIAS_METRICS, BiasValues, crowding, language_shares
+    from babelmix.evaluation.lists import ListAudit, audit_lists
+    from babelmix.evaluation.metrics import METRICS, metric
+    from babelmix.evaluation.ranks import RankTable
+    from babelmix.evaluation.run import Audit, audit, audit_both_ways
+    from babelmix.evaluation.scoring import rank_table
+    from babelmix.evaluation.significance import Comparison, Estimate, compare, compare_all, estimates, holm
+    from babelmix.evaluation.systems import SYSTEMS, EncoderSystem, ExactSystem, ListSystem, ScoreMatrix, System
 
 __all__ = [
     "BIAS_METRICS",
@@ -47,3 +54,39 @@ __all__ = [
     "metric",
     "rank_table",
 ]
+
+# Imported on first use: torch and sentence-transformers take seconds to import, and reading a finished audit needs neither.
+_HOMES = {
+    "AuditFacts": "audit_facts",
+    "BIAS_METRICS": "bias",
+    "BiasValues": "bias",
+    "crowding": "bias",
+    "language_shares": "bias",
+    "ListAudit": "lists",
+    "audit_lists": "lists",
+    "METRICS": "metrics",
+    "metric": "metrics",
+    "RankTable": "ranks",
+    "Audit": "run",
+    "audit": "run",
+    "audit_both_ways": "run",
+    "rank_table": "scoring",
+    "Comparison": "significance",
+    "Estimate": "significance",
+    "compare": "significance",
+    "compare_all": "significance",
+    "estimates": "significance",
+    "holm": "significance",
+    "SYSTEMS": "systems",
+    "EncoderSystem": "systems",
+    "ExactSystem": "systems",
+    "ListSystem": "systems",
+    "ScoreMatrix": "systems",
+    "System": "systems",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.evaluation.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

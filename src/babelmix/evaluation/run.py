@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from sentence_transformers import SentenceTransformer
 
 from babelmix._checksums import damaged_file, has_checksums, write_checksums
 from babelmix._files import write_json
@@ -29,8 +28,13 @@ from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.metrics import DEFAULT, PICTURES
 from babelmix.evaluation.ranks import SAVED, RankTable
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
-from babelmix.evaluation.systems import EncoderSystem, ExactSystem, Sides
+from babelmix.evaluation.systems import ExactSystem
 from babelmix.evaluation.verdict import Verdict, verdict_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from babelmix.evaluation.systems import EncoderSystem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -237,12 +241,17 @@ def audit(
 
     """
     metrics = _checked(metrics)
-    if isinstance(system, SentenceTransformer):
-        system = EncoderSystem(system, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
     if not isinstance(system, ExactSystem):
-        raise AuditError(
-            f"{system!r} gives no exact scores; measure ranked lists with babelmix.evaluation.audit_lists"
-        )
+        # Imported here: reading a finished audit needs no encoder, and this import takes seconds.
+        from sentence_transformers import SentenceTransformer
+
+        from babelmix.evaluation.systems import EncoderSystem
+
+        if not isinstance(system, SentenceTransformer):
+            raise AuditError(
+                f"{system!r} gives no exact scores; measure ranked lists with babelmix.evaluation.audit_lists"
+            )
+        system = EncoderSystem(system, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
     return Audit.of(system.rank(corpus, copies=copies), metrics)
 
 
@@ -282,8 +291,10 @@ def audit_both_ways(
         ConfigError: see `audit`.
 
     """
+    from babelmix.evaluation.systems import EncoderSystem, Sides
+
     metrics = _checked(metrics)
-    if isinstance(encoder, SentenceTransformer):
+    if not isinstance(encoder, EncoderSystem):
         encoder = EncoderSystem(encoder, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
     sides = encoder.embed(corpus)
     prompts = encoder.encoder.prompts

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from babelmix.evaluation.chunks import product, read
 from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import IntArray, RankTable, numbered
 
@@ -120,6 +119,9 @@ def _scored_pairs(
     similarity: str,
 ) -> Iterator[_Pairs]:
     """All pairs, in blocks of about `_PAIRS`; `rows` are the queries with a translation, ordered by item."""
+    # Imported here: torch takes seconds to import, and reading a finished audit does not need it.
+    from babelmix.evaluation.chunks import product, read
+
     starts = np.flatnonzero(np.diff(item[rows], prepend=-1))
     ends = np.append(starts[1:], len(rows))
     waiting: list[_Pairs] = []

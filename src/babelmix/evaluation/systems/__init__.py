@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from babelmix._registry import Lazy, Registry
 from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, System
-from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
-from babelmix.evaluation.systems.scores import ScoreMatrix
-from babelmix.evaluation.systems.vectors import Vectors
+
+if TYPE_CHECKING:
+    from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
+    from babelmix.evaluation.systems.scores import ScoreMatrix
+    from babelmix.evaluation.systems.vectors import Vectors
 
 SYSTEMS: Registry[type[System]] = Registry(
     "kind of system",
     {
-        "encoder": EncoderSystem,
-        # Loaded on first use: the package babelmix.search is in a layer above this one.
+        # Loaded on first use: torch and sentence-transformers take seconds to import.
+        "encoder": Lazy("babelmix.evaluation.systems.encoder:EncoderSystem"),
+        # Also because the package babelmix.search is in a layer above this one.
         "index": Lazy("babelmix.search.system:IndexSystem"),
-        "scores": ScoreMatrix,
-        "vectors": Vectors,
+        "scores": Lazy("babelmix.evaluation.systems.scores:ScoreMatrix"),
+        "vectors": Lazy("babelmix.evaluation.systems.vectors:Vectors"),
     },
 )
 """The kinds of systems by name."""
@@ -31,3 +37,11 @@ __all__ = [
     "System",
     "Vectors",
 ]
+
+_HOMES = {"EncoderSystem": "encoder", "Sides": "encoder", "ScoreMatrix": "scores", "Vectors": "vectors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.evaluation.systems.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from babelmix._files import write_text
 from babelmix._tables import Table
-from babelmix.batches.strategies import Cross, Hybrid, strategy
 from babelmix.evaluation import Audit, measure_info
 from babelmix.evaluation.audit_tables import tests_table
 from babelmix.evaluation.measure_info import (
@@ -17,11 +16,12 @@ from babelmix.evaluation.measure_info import (
     headline,
     titles,
 )  # fmt: skip
-from babelmix.experiment.config import RESERVED
 from babelmix.experiment.report import figures, sections
 from babelmix.experiment.report.page import Section, render
 from babelmix.experiment.report.pictures import picture_sections
-from babelmix.experiment.results import Entry, Findings, finding
+
+if TYPE_CHECKING:
+    from babelmix.experiment.results import Entry, Findings
 
 
 def audit_lead(audit: Audit) -> str:
@@ -63,6 +63,10 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
 
 def write_comparison_report(results: Findings, file: Path) -> None:
     """Write the report of an experiment, and its headline figure as `headline.svg` in the same folder."""
+    # Imported here: both import training, which takes seconds, and the report of an audit needs neither.
+    from babelmix.experiment.config import RESERVED
+    from babelmix.experiment.results import finding
+
     entries = results.entries
     figure = headline_figure(results)
     same_corpus = [entry for entry in entries if entry.corpus == results.strategies()[0].corpus]
@@ -155,6 +159,8 @@ def headline_table(results: Findings) -> Table:
 
 def _benchmark_sections(name: str, results: Findings) -> list[Section]:
     """The headline, the tests and the crowding on a benchmark. The crowding is that of the first seed."""
+    from babelmix.experiment.results import finding
+
     tests = [c for found in results.tests.values() for c in found]
     parts = [
         Section(
@@ -240,6 +246,8 @@ def _tuning_section(results: Findings) -> Section:
 
 def _alpha_of(name: str) -> float | None:
     """The constant alpha of a strategy that draws monolingual and cross-lingual batches only."""
+    from babelmix.batches.strategies import Cross, Hybrid, strategy
+
     chosen = strategy(name)
     if isinstance(chosen, Hybrid) and chosen.cross != Cross():
         return None

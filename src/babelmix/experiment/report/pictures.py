@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from babelmix._tables import Table
 from babelmix.corpus import IMAGE
 from babelmix.evaluation import Audit
 from babelmix.experiment.report.page import Section, Strip
-from babelmix.experiment.results import Findings
+
+if TYPE_CHECKING:
+    from babelmix.experiment.results import Findings
 
 CUTOFFS = (1, 5, 10)
 
