@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# Modules have the names of functions that these modules define, so they cannot be imported on first use.
+from babelmix.evaluation.bias import BIAS_METRICS, BiasValues, crowding, language_shares
 from babelmix.evaluation.measure_info import SETTINGS, MeasureInfo, measure_info
-
-# A module has the name of this function, so it cannot be imported on first use.
 from babelmix.evaluation.measures import Measure, measures
 
 if TYPE_CHECKING:
     from babelmix.evaluation.audit_facts import AuditFacts
-    from babelmix.evaluation.bias import BIAS_METRICS, BiasValues, crowding, language_shares
     from babelmix.evaluation.lists import ListAudit, audit_lists
     from babelmix.evaluation.metrics import METRICS, metric
     from babelmix.evaluation.ranks import RankTable
@@ -58,10 +57,6 @@ __all__ = [
 # Imported on first use: torch and sentence-transformers take seconds to import, and reading a finished audit needs neither.
 _HOMES = {
     "AuditFacts": "audit_facts",
-    "BIAS_METRICS": "bias",
-    "BiasValues": "bias",
-    "crowding": "bias",
-    "language_shares": "bias",
     "ListAudit": "lists",
     "audit_lists": "lists",
     "METRICS": "metrics",
