@@ -7,7 +7,13 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("babelmix", "babelmix.encoders", "babelmix.evaluation", "babelmix.evaluation.systems", "babelmix.experiment")
+PACKAGES = (
+    "babelmix",
+    "babelmix.encoders",
+    "babelmix.evaluation",
+    "babelmix.evaluation.systems",
+    "babelmix.experiment",
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
