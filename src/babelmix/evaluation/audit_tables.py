@@ -10,8 +10,10 @@ import polars as pl
 
 from babelmix._tables import Table
 from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.bias import ideal_value
 from babelmix.evaluation.measure_info import (
     ANSWER_OVERLAP,
+    BIAS,
     HEADLINE_WITHOUT_LABELS,
     MULTI_HIT_1,
     RANK_DISTANCE,
@@ -19,7 +21,10 @@ from babelmix.evaluation.measure_info import (
     SAME_LANGUAGE_SHARE,
     SETTINGS,
     SHARE_AT,
+    MeasureInfo,
     headline,
+    headline_bias,
+    is_of_lists,
     measure_info,
     ranking_metrics,
     setting_title,
@@ -96,11 +101,56 @@ def settings_table(estimates: Estimates) -> Table:
     return Table(["metric", *map(setting_title, settings)], rows, title="Three settings")
 
 
-def bias_table(estimates: Estimates) -> Table:
-    """Every bias metric, with intervals."""
-    infos = [info for info in map(measure_info, estimates) if info.is_bias]
-    rows = [[info.title, info.with_interval(estimates[info.name][0])] for info in infos]
-    return Table(["measure", "all query languages"], rows, title="Language bias")
+def bias_table(estimates: Estimates, table: RankTable | None = None) -> Table:
+    """The bias measures that are shown at once, with intervals, each beside its ideal value.
+
+    Args:
+        estimates: the estimates of the audit.
+        table: the rank table of the audit; without it, ideal values that depend on the corpus are in words only.
+
+    """
+    names = headline_bias(estimates)
+    further = sum(name.startswith(BIAS) for name in estimates) - len(names)
+    note = f"{further} more bias measures are in the report, in metrics.json and in to_frame()." if further else ""
+    return Table(_BIAS_HEAD, _bias_rows(names, estimates, table), note, "Language bias")
+
+
+def further_bias_tables(estimates: Estimates, table: RankTable | None = None) -> list[Table]:
+    """All other bias measures, a table for each group of them; see `bias_table`."""
+    shown = headline_bias(estimates)
+    groups: dict[str, list[str]] = {}
+    for name in estimates:
+        if name.startswith(BIAS) and name not in shown:
+            groups.setdefault(measure_info(name).group or "Further measures", []).append(name)
+    return [Table(_BIAS_HEAD, _bias_rows(names, estimates, table), title=group) for group, names in groups.items()]
+
+
+_BIAS_HEAD = ("measure", "all query languages", "ideal")
+
+
+def _bias_rows(names: Sequence[str], estimates: Estimates, table: RankTable | None) -> list[list[str]]:
+    return [
+        [info.title, info.with_interval(estimates[info.name][0]), ideal_text(info, table)]
+        for info in map(measure_info, names)
+    ]
+
+
+def ideal_text(info: MeasureInfo, table: RankTable | None = None) -> str:
+    """The ideal value of a bias measure, as a number where there is one, and in words: `10.0 (languages - 1)`.
+
+    Args:
+        info: the measure.
+        table: the rank table of an audit; without it, values that depend on the corpus are in words only.
+
+    """
+    if info.ideal is not None:
+        return info.ideal_words or f"{info.ideal:g}"
+    name = info.name.removeprefix(BIAS)
+    known = None if table is None or is_of_lists(name) else ideal_value(table, name)
+    if known is None:
+        return info.ideal_words
+    # A recall of 1 that k does not limit needs no words.
+    return f"{known:g}" if info.ideal_words == f"{known:g}" else f"{info.shown(known)} ({info.ideal_words})"
 
 
 def languages_table(estimates: Estimates, query_langs: Sequence[str], *, intervals: bool = False) -> Table:
@@ -317,6 +367,7 @@ def _change(lost: float, low: float, high: float) -> str:
 
 
 __all__ = [
-    "Estimates", "audit_lead", "bias_table", "estimates_frame", "headline_table", "languages_table", "legend", "noise_table",
-    "pool_table", "score_levels_lead", "score_levels_table", "settings_table", "tests_table", "tests_tables", "tokens_table",
+    "Estimates", "audit_lead", "bias_table", "estimates_frame", "further_bias_tables", "headline_table", "ideal_text",
+    "languages_table", "legend", "noise_table", "pool_table", "score_levels_lead", "score_levels_table", "settings_table",
+    "tests_table", "tests_tables", "tokens_table",
 ]  # fmt: skip

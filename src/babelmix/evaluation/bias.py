@@ -149,7 +149,8 @@ def per_query(table: RankTable, more: Sequence[str] = ()) -> dict[str, BiasValue
 
 def left_out(table: RankTable) -> dict[str, str]:
     """The bias metrics that do not suit the corpus, by name, each with the reason in one sentence."""
-    return {"PEER": UNTOLD} if _several_languages(table) and untold_by_peer(table) else {}
+    judged = len(table.pair_query) > 0 and _several_languages(table)
+    return {"PEER": UNTOLD} if judged and untold_by_peer(table) else {}
 
 
 def ideal_value(table: RankTable, name: str) -> float | None:

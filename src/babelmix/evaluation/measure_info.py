@@ -151,7 +151,7 @@ def measure_info(name: str) -> MeasureInfo:
     setting, _, what = name.partition("/")
     at = what[what.rindex("@") :] if "@" in what else ""
     headline = name in HEADLINE or name in HEADLINE_TO_PICTURES or name in HEADLINE_FROM_PICTURES
-    if setting == "bias" and _of_lists(what):
+    if setting == "bias" and is_of_lists(what):
         found = LIST_MEASURES[what.partition("@")[0]]
         return MeasureInfo(name, what, what, found.format, found.better, headline, found.source)
     if setting == "bias":
@@ -233,7 +233,8 @@ def check_own_name(name: str) -> None:
         raise ConfigError(f"a bias metric cannot be named {name!r}; choose another name, without /, @ and commas")
 
 
-def _of_lists(metric: str) -> bool:
+def is_of_lists(metric: str) -> bool:
+    """Whether only audits of ranked lists have a bias metric of this name, without `bias/`."""
     base, _, k = metric.partition("@")
     # Some measures are those of exact scores too, with the same k.
     own = BIAS_METRICS.get(base)
@@ -293,6 +294,6 @@ __all__ = [
     "ANSWER_OVERLAP", "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES",
     "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "HEADLINE_WITHOUT_LABELS", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP",
     "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo",
-    "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "measure_info", "ranking_metrics",
-    "setting_title", "shown_number", "titles",
+    "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "is_of_lists", "measure_info",
+    "ranking_metrics", "setting_title", "shown_number", "titles",
 ]  # fmt: skip

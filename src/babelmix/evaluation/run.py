@@ -91,7 +91,7 @@ class Audit(Result):
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each query language."""
         about = self.table.about
         found = [audit_tables.settings_table(self.estimates)] if len(self.table.pair_query) else []
-        found.append(audit_tables.bias_table(self.estimates))
+        found.append(audit_tables.bias_table(self.estimates, self.table))
         if about.tokens:
             found.append(audit_tables.tokens_table(about.tokens))
         if about.calibration:
@@ -120,10 +120,11 @@ class Audit(Result):
         return [*([lead] if lead else []), found, *self.notes()]
 
     def notes(self) -> list[str]:
-        """Sentences on what the audit cannot measure: labels that are no judgements, or no right answer in two languages."""
+        """Sentences on what the audit cannot measure: labels that are no judgements, answers in one language, unfit measures."""
         labels = what_labels_mean(self.table.about.labels, self.table.about.clicks)
         joins = self.table.joins().note()
-        return [*([labels] if labels else []), *([] if joins is None else [f"Note: {joins}."])]
+        unfit = bias.left_out(self.table).values()
+        return [*([labels] if labels else []), *([] if joins is None else [f"Note: {joins}."]), *unfit]
 
     def to_frame(self) -> pl.DataFrame:
         """All numbers: columns `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""
@@ -147,6 +148,7 @@ class Audit(Result):
             "pool_sizes": self.table.pool_sizes.tolist(),
             "macro": {name: asdict(macro) for name, (macro, _) in self.estimates.items()},
             "cells": {name: {c: asdict(e) for c, e in cells.items()} for name, (_, cells) in self.estimates.items()},
+            "not_measured": bias.left_out(self.table),
             f"language_share@{SHARE_AT}": shares.tolist(),
             "crowding": [[[None if np.isnan(v) else v for v in row] for row in plane] for plane in crowding.tolist()],
         }

@@ -13,6 +13,7 @@ from babelmix._tables import Table
 from babelmix.evaluation import Audit, crowding, language_shares
 from babelmix.evaluation.audit_tables import (
     bias_table,
+    further_bias_tables,
     languages_table,
     noise_table,
     optional,
@@ -50,7 +51,11 @@ def bias_section(audit: Audit) -> Section:
         "it (0.5: no preference). Excess: the share of the first k answers divided by the language's share of the pool (1: no "
         "preference)."
     )
-    return Section("Language bias", note, tables=[bias_table(audit.estimates)])
+    return Section(
+        "Language bias",
+        note,
+        tables=[bias_table(audit.estimates, audit.table), *further_bias_tables(audit.estimates, audit.table)],
+    )
 
 
 def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
