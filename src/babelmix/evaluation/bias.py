@@ -257,7 +257,7 @@ _RECALL, _WINS, _TEST = "Recall by language", "Which version wins", "Tests of eq
 _AGREEMENT = "Answers to the same question in other languages"
 _L1 = "languages - 1"
 _OF_L = "1 / languages"
-_SHARE = "its share of the pool"
+_SHARE = "share of the pool"
 
 
 BIAS_METRICS: Registry[BiasMetric] = Registry(

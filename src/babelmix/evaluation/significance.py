@@ -113,9 +113,9 @@ def estimates(
         measure = measures[name]
         values = measure.cell_values()
         # A resample may have no group of a small cell; its macro-average is then over the other cells.
-        macro = _interval(_nanmean(cells), measure.macro())
-        by_cell = {cell: _interval(cells[:, i], float(values[i])) for i, cell in enumerate(measure.cells)}
-        result[name] = (macro, by_cell)
+        draws = np.concatenate([_nanmean(cells)[:, None], cells], axis=1)
+        macro, *found = _intervals(draws, [float(values.mean()), *values.tolist()])
+        result[name] = (macro, dict(zip(measure.cells, found, strict=True)))
     return result
 
 
@@ -287,18 +287,19 @@ def group_count(measures: Mapping[str, Measure]) -> int:
 def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
     """Median of each cell in each resample; a query counts as often as its group was drawn; shape (resamples, cells)."""
     medians = np.full((len(weights), len(measure.cells)), np.nan)
+    counts = weights.astype(np.int32)
     for cell in range(len(measure.cells)):
         mine = np.flatnonzero(measure.cell == cell)
         mine = mine[np.argsort(measure.values[mine], kind="stable")]
         values = measure.values[mine]
-        block = max(1, 8_000_000 // len(mine))
+        block = max(1, 1_000_000 // len(mine))
         for first in range(0, len(weights), block):
-            running = np.cumsum(weights[first : first + block, measure.group[mine]], axis=1)
+            running = np.cumsum(counts[first : first + block, measure.group[mine]], axis=1, dtype=np.int32)
             total = running[:, -1:]
-            known = np.flatnonzero(total[:, 0] > 0)
-            # The two middle values of n are at (n - 1) // 2 and n // 2, counted from 0.
-            lower, upper = ((running[known] <= middle[known]).sum(axis=1) for middle in ((total - 1) // 2, total // 2))
-            medians[first + known, cell] = (values[lower] + values[upper]) / 2
+            # The two middle values of n are at (n - 1) // 2 and n // 2, counted from 0: the first whose running sum exceeds this.
+            lower, upper = ((running > middle).argmax(axis=1) for middle in ((total - 1) // 2, total // 2))
+            found = (values[lower] + values[upper]) / 2
+            medians[first : first + block, cell] = np.where(total[:, 0] > 0, found, np.nan)
     return medians
 
 
@@ -345,6 +346,16 @@ def _interval(draws: Floats, value: float) -> Estimate:
         return Estimate(value, value, value)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
+
+
+def _intervals(draws: Floats, values: Sequence[float]) -> list[Estimate]:
+    """The interval of each column of draws, shape (resamples, columns): `_interval` of many at once."""
+    known = len(draws) > 0 and not np.isnan(draws).any()
+    if not known:
+        return [_interval(column, value) for column, value in zip(draws.T, values, strict=True)]
+    # Each row is one column of the draws, so that its values are next to each other in memory.
+    ends = np.quantile(np.ascontiguousarray(draws.T), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    return [Estimate(value, low, high) for value, (low, high) in zip(values, ends.T.tolist(), strict=True)]
 
 
 def _bootstrap_p(draws: Floats, observed: float) -> float:
