@@ -19,9 +19,14 @@ def opened(
     """Open a corpus, and print the notes of its reader on standard error."""
     found = load_corpus(corpus, langs=langs, part=part, **options)
     if not isinstance(corpus, Corpus):
-        for note in found.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say_notes(found.notes)
     return found
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Print the notes of a corpus on standard error."""
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[SentenceTransformer, str]:
@@ -34,4 +39,4 @@ def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[Sen
     return model, named(model)
 
 
-__all__ = ["loaded", "opened"]
+__all__ = ["loaded", "opened", "say_notes"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeGuard, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, cast, overload
 
 from babelmix._lists import as_list
 from babelmix.api._folders import Out
 from babelmix.api._loading import loaded, opened
+from babelmix.api._recall import Asked
 from babelmix.api._variants import Variant, variants
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
 from babelmix.api.gating import Gate
@@ -144,6 +145,17 @@ def audit(
         >>> report.save("before")  # doctest: +SKIP
 
     """
+    asked = None
+    if (
+        not (against or perturb or mteb or card or trust_code or dimensions or precision or fail_if)
+        and out is not None
+    ):
+        asked = _asked(
+            models, corpus, langs=langs, part=part, metrics=metrics, max_seq_length=max_seq_length, bf16=bf16, backend=backend,
+            copies=copies, others=[typo_rate, perturb_seed, junit, summary, significant or None],
+        )  # fmt: skip
+        if asked is not None and (recalled := asked.recall(out)) is not None:
+            return AuditReport(asked.model, recalled[1], folder=recalled[0])
     from babelmix.evaluation.perturb import TYPOS
 
     named = _named(models)
@@ -189,10 +201,23 @@ def audit(
     if not several:
         report = replace(next(iter(reports.values())), comparisons=compared)
         report._save_comparisons()
+        if asked is not None and report.folder is not None:
+            asked.remember(report.folder, data, wanted)
         return report if gate is None else replace(report, gate=gate.result(report, _judged(saved), data.name))
     result = AuditReports(reports, compared, whole)
     result._save_comparisons()
     return result if gate is None else replace(result, gate=gate.result(result, _judged(saved), data.name))
+
+
+def _asked(
+    models: Model | Sequence[Model] | Mapping[str, Model], corpus: str | Path | Corpus, **given: Any
+) -> Asked | None:
+    """What the audit of one encoder by its name is made from; None if it is another one, or an argument may be refused."""
+    listed = list(models) if isinstance(models, (list, tuple)) else [models]
+    if len(listed) != 1 or any(one is not None for one in given.pop("others")):
+        return None
+    plain = all(isinstance(value, (str, int, bool, list, tuple, type(None))) for value in given.values())
+    return Asked.of(listed[0], corpus, given) if plain else None
 
 
 @dataclass(frozen=True)

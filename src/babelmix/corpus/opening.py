@@ -64,6 +64,12 @@ def open_path(path: str | Path, **options: Any) -> Corpus:
     return with_copies(_open_path(str(path), options))
 
 
+def source_of(spec: str) -> Path | None:
+    """The file or folder on this machine that a specification names; None if there is none."""
+    _, path, _ = _parts(spec)
+    return Path(path) if _exists(path) else None
+
+
 def has_option(spec: str, option: str) -> bool:
     """Whether `spec` names a reader that takes an option, and does not set it."""
     name, _, options = _parts(spec)
@@ -173,4 +179,4 @@ def _read(name: str, function: Callable[..., Corpus], places: list[str | None], 
     return function(*places, **options)
 
 
-__all__ = ["has_option", "open_corpus", "open_path"]
+__all__ = ["has_option", "open_corpus", "open_path", "source_of"]
