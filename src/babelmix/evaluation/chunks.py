@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,64 @@ def read(embeddings: Matrix, rows: IntArray, side: str, similarity: str) -> Floa
     if similarity == "dot":
         return vectors
     return to_unit_length(vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadRows:
+    """Rows of embeddings that are needed several times. They are read once, if they fit in memory.
+
+    Args:
+        embeddings: see `read`.
+        side: see `read`.
+        similarity: see `read`.
+        place: the position in `vectors` of each corpus row, int64, shape (rows of the corpus,).
+        vectors: the rows as `read` returns them; None: they do not fit.
+
+    """
+
+    embeddings: Matrix
+    side: str
+    similarity: str
+    place: IntArray
+    vectors: Floats | None
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Matrix,
+        parts: Iterable[npt.NDArray[np.integer]],
+        side: str,
+        similarity: str,
+        memory: int = 256 << 20,
+    ) -> ReadRows:
+        """Read the rows of all parts.
+
+        Args:
+            embeddings: see `read`.
+            parts: corpus rows; negative ones are left out.
+            side: see `read`.
+            similarity: see `read`.
+            memory: bytes that the rows may need.
+
+        Raises:
+            NotFiniteError: see `read`.
+
+        """
+        needed = np.zeros(len(embeddings), dtype=bool)
+        for rows in parts:
+            needed[rows[rows >= 0]] = True
+        fit = 4 * int(needed.sum()) * embeddings.shape[1] <= memory
+        vectors = read(embeddings, np.flatnonzero(needed), side, similarity) if fit else None
+        return cls(embeddings, side, similarity, np.cumsum(needed) - 1, vectors)
+
+    def __getitem__(self, rows: IntArray) -> Floats:
+        """Some of the rows, in any order, float32, shape (rows, dimension)."""
+        if self.vectors is not None:
+            return self.vectors[self.place[rows]]
+        distinct, place = np.unique(rows, return_inverse=True)
+        if not len(rows):
+            return np.empty((0, self.embeddings.shape[1]), dtype=np.float32)
+        return read(self.embeddings, distinct, self.side, self.similarity)[place]
 
 
 def to_unit_length(vectors: Floats) -> Floats:

@@ -8,6 +8,7 @@ variation between training seeds, which reports show separately as the deviation
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -262,16 +263,22 @@ def _drawn(
     `kept` reduces a block of resamples, shape (block, cells), where all cells of all resamples would need too much memory.
     """
     groups = group_count(measures) if groups is None else groups
-    sums = {name: _group_sums(measure, groups) for name, measure in measures.items() if measure.aggregate == "mean"}
+    means = {name: measure for name, measure in measures.items() if measure.aggregate == "mean"}
+    totals = {name: _group_sums(measure, groups) for name, measure in means.items()}
+    # Most measures have values for the same queries, so their counts are multiplied once.
+    same = {
+        name: (len(measure.cells), measure.cell.tobytes(), measure.group.tobytes()) for name, measure in means.items()
+    }
+    counts = {key: _group_counts(means[name], groups) for name, key in same.items()}
     draws: dict[str, list[Floats]] = {name: [] for name in measures}
     for weights in _resampled_weights(groups, resamples, seed):
+        drawn = {key: weights @ count for key, count in counts.items()}
         for name, measure in measures.items():
             if measure.aggregate == "median":
                 cells = _weighted_medians(measure, weights)
             else:
-                total, count = sums[name]
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    cells = (weights @ total) / (weights @ count)
+                    cells = (weights @ totals[name]) / drawn[same[name]]
             draws[name].append(kept(cells))
     return {
         name: np.concatenate(parts) if parts else kept(np.empty((0, len(measures[name].cells))))
@@ -287,20 +294,52 @@ def group_count(measures: Mapping[str, Measure]) -> int:
 def _weighted_medians(measure: Measure, weights: Floats) -> Floats:
     """Median of each cell in each resample; a query counts as often as its group was drawn; shape (resamples, cells)."""
     medians = np.full((len(weights), len(measure.cells)), np.nan)
-    counts = weights.astype(np.int32)
     for cell in range(len(measure.cells)):
         mine = np.flatnonzero(measure.cell == cell)
         mine = mine[np.argsort(measure.values[mine], kind="stable")]
-        values = measure.values[mine]
-        block = max(1, 1_000_000 // len(mine))
-        for first in range(0, len(weights), block):
-            running = np.cumsum(counts[first : first + block, measure.group[mine]], axis=1, dtype=np.int32)
-            total = running[:, -1:]
-            # The two middle values of n are at (n - 1) // 2 and n // 2, counted from 0: the first whose running sum exceeds this.
-            lower, upper = ((running > middle).argmax(axis=1) for middle in ((total - 1) // 2, total // 2))
-            found = (values[lower] + values[upper]) / 2
-            medians[first : first + block, cell] = np.where(total[:, 0] > 0, found, np.nan)
+        values, group = measure.values[mine], measure.group[mine]
+        # How often the values up to the end of each piece are drawn; only one piece of each resample is looked through.
+        pieces = min(math.isqrt(len(mine) - 1) + 1, max(1, 4_000_000 // weights.shape[1]))
+        size = -(-len(mine) // pieces)
+        pieces = -(-len(mine) // size)
+        in_piece = np.bincount(group * pieces + np.arange(len(mine)) // size, minlength=weights.shape[1] * pieces)
+        running = np.cumsum(weights @ in_piece.reshape(-1, pieces).astype(np.float64), axis=1)
+        known = np.flatnonzero(running[:, -1] > 0)
+        running, total = running[known], running[known, -1]
+        # The two middle values of n are at (n - 1) // 2 and n // 2, counted from 0.
+        lower, upper = (
+            _place_of(middle, running, weights, known, group, size) for middle in ((total - 1) // 2, total // 2)
+        )
+        medians[known, cell] = (values[lower] + values[upper]) / 2
     return medians
+
+
+def _place_of(
+    middle: Floats,
+    running: Floats,
+    weights: Floats,
+    rows: npt.NDArray[np.int64],
+    group: npt.NDArray[np.int64],
+    size: int,
+) -> npt.NDArray[np.int64]:
+    """For each resample, the place of the drawn value that `middle` drawn values precede, int64, shape (resamples,).
+
+    Args:
+        middle: shape (resamples,).
+        running: how often the values up to the end of each piece are drawn, shape (resamples, pieces).
+        weights: how often each group is drawn, shape (all resamples, groups).
+        rows: the row in `weights` of each resample, int64, shape (resamples,).
+        group: the group of each value, in the order of values, int64, shape (values,).
+        size: the values of a piece; the last piece may have fewer.
+
+    """
+    piece = (running <= middle[:, None]).sum(axis=1)
+    before = np.where(piece > 0, running[np.arange(len(piece)), np.maximum(piece - 1, 0)], 0.0)
+    place = piece[:, None] * size + np.arange(size)
+    drawn = weights[rows[:, None], group[np.minimum(place, len(group) - 1)]]
+    within = before[:, None] + np.cumsum(drawn, axis=1)
+    found: npt.NDArray[np.int64] = piece * size + (within <= middle[:, None]).sum(axis=1)
+    return found
 
 
 def _parts(difference: Measure) -> Floats:
@@ -308,20 +347,24 @@ def _parts(difference: Measure) -> Floats:
 
     The contributions sum to the macro-average. Swapping the two systems within a group flips the sign of its contribution.
     """
-    total, _ = _group_sums(difference, int(difference.group.max()) + 1)
+    total = _group_sums(difference, int(difference.group.max()) + 1)
     cell_sizes = np.bincount(difference.cell, minlength=len(difference.cells))
     parts = (total / cell_sizes).sum(axis=1) / len(difference.cells)
     return parts[np.bincount(difference.group, minlength=len(parts)) > 0]
 
 
-def _group_sums(measure: Measure, groups: int) -> tuple[Floats, Floats]:
-    """Sum and count of values by group and cell, float64, shape (groups, cells)."""
+def _group_sums(measure: Measure, groups: int) -> Floats:
+    """Sum of the values by group and cell, float64, shape (groups, cells)."""
     key = measure.group * len(measure.cells) + measure.cell
-    size = groups * len(measure.cells)
-    shape = (groups, len(measure.cells))
-    total: Floats = np.bincount(key, measure.values, minlength=size).astype(np.float64)
-    count: Floats = np.bincount(key, minlength=size).astype(np.float64)
-    return total.reshape(shape), count.reshape(shape)
+    total: Floats = np.bincount(key, measure.values, minlength=groups * len(measure.cells)).astype(np.float64)
+    return total.reshape(groups, len(measure.cells))
+
+
+def _group_counts(measure: Measure, groups: int) -> Floats:
+    """Number of values by group and cell, float64, shape (groups, cells)."""
+    key = measure.group * len(measure.cells) + measure.cell
+    count: Floats = np.bincount(key, minlength=groups * len(measure.cells)).astype(np.float64)
+    return count.reshape(groups, len(measure.cells))
 
 
 def _resampled_weights(groups: int, resamples: int, seed: int) -> Iterator[Floats]:

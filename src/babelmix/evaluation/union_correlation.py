@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ CUTOFFS = (5, 10, 20)
 
 _QUERIES = 32
 """Queries whose scores are computed together; more if one item has more."""
+
+_NOWHERE = 1 << 14
+"""The place of an answer in a list that does not have it."""
 
 _PAIRS = 4096
 """Pairs of queries that are correlated together."""
@@ -73,8 +77,9 @@ def union_correlation(
     rows = np.flatnonzero(several)
     rows = rows[np.argsort(item[rows], kind="stable")]
     for found in _scored_pairs(first, rows, item, table.query_lang, queries, passages, similarity):
+        lists = _Lists.of(first[found.a], first[found.b], found.of_a, found.of_b)
         for c, k in enumerate(cutoffs):
-            rho = _spearman(first[found.a, :k], first[found.b, :k], found.of_a[:, :k], found.of_b[:, :k])
+            rho = lists.spearman(k)
             known = ~np.isnan(rho)
             for side in (found.a[known], found.b[known]):
                 sums[c] += np.bincount(side, rho[known], minlength=sums.shape[1])
@@ -120,11 +125,14 @@ def _scored_pairs(
 ) -> Iterator[_Pairs]:
     """All pairs, in blocks of about `_PAIRS`; `rows` are the queries with a translation, ordered by item."""
     # Imported here: torch takes seconds to import, and reading a finished audit does not need it.
-    from babelmix.evaluation.chunks import product, read
+    from babelmix.evaluation.chunks import ReadRows, product
 
     starts = np.flatnonzero(np.diff(item[rows], prepend=-1))
     ends = np.append(starts[1:], len(rows))
     waiting: list[_Pairs] = []
+    asked = ReadRows.of(queries, [rows], "query", similarity)
+    # Row 0 stands for "no answer".
+    answers = ReadRows.of(passages, [first[rows].reshape(-1), np.zeros(1, dtype=np.int64)], "passage", similarity)
     at = 0
     while at < len(starts):
         end = max(at + 1, int(np.searchsorted(ends, starts[at] + _QUERIES, side="right")))
@@ -132,11 +140,8 @@ def _scored_pairs(
         i, j = _in_one_item(item[some], lang[some])
         lists = first[some]
         wanted, place = np.unique(lists, return_inverse=True)
-        # Place 0 stands for "no answer", if there is any.
         found = np.maximum(wanted, 0)
-        ascending = np.sort(some)
-        mine = read(queries, ascending, "query", similarity)[np.searchsorted(ascending, some)]
-        scores = product(mine, read(passages, found, "passage", similarity))
+        scores = product(asked[some], answers[found])
         place = place.reshape(lists.shape)
         waiting.append(_Pairs(some[i], some[j], scores[i[:, None], place[j]], scores[j[:, None], place[i]]))
         at = end
@@ -152,46 +157,85 @@ def _in_one_item(item: IntArray, lang: IntArray) -> tuple[IntArray, IntArray]:
     return i, j
 
 
-def _spearman(
-    a: npt.NDArray[np.int32], b: npt.NDArray[np.int32], of_a: npt.NDArray[np.float32], of_b: npt.NDArray[np.float32]
-) -> Floats:
-    """Spearman's correlation over the union of two lists; NaN for a union of one passage, shape (pairs,).
+@dataclass(frozen=True, eq=False)
+class _Lists:
+    """The lists of pairs of queries, each compared with the other once for all cut-offs. Pairs are the last axis.
 
     Args:
-        a: the first answers of one query, the best first, -1 for none, int32, shape (pairs, k).
+        a: the first answers of one query, the best first, -1 for none, int32, shape (k, pairs).
         b: the first answers of the other query.
-        of_a: the scores of the first query for `b`, float32, shape (pairs, k).
-        of_b: the scores of the second query for `a`.
+        a_in_b: the place of each answer of `a` in `b`, `_NOWHERE` if it is not there, int16, shape (k, pairs).
+        b_in_a: the place of each answer of `b` in `a`.
+        a_behind: whether the second answer scores higher for the other query than the first one, or as high and has a lower row,
+            by first and second answer of `a`, bool, shape (k, k, pairs).
+        b_behind: the same for the answers of `b`.
 
     """
-    equal = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
-    place = np.arange(a.shape[1])
-    # The place of each answer of a list in the other list. Behind that list stand the answers that it does not have, by score.
-    in_b = np.where(equal.any(axis=2), equal.argmax(axis=2), _behind(a, b, of_b, ~equal.any(axis=2)))
-    extra = ~equal.any(axis=1) & (b >= 0)
-    in_a = _behind(b, a, of_a, extra)
-    squares = np.where(a >= 0, (place - in_b) ** 2, 0).sum(axis=1) + np.where(extra, (in_a - place) ** 2, 0).sum(
-        axis=1
-    )
-    size = ((a >= 0).sum(axis=1) + extra.sum(axis=1)).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(size > 1, 1 - 6 * squares / (size * (size**2 - 1)), np.nan)
+
+    a: npt.NDArray[np.int32]
+    b: npt.NDArray[np.int32]
+    a_in_b: npt.NDArray[np.int16]
+    b_in_a: npt.NDArray[np.int16]
+    a_behind: npt.NDArray[np.bool_]
+    b_behind: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        a: npt.NDArray[np.int32],
+        b: npt.NDArray[np.int32],
+        of_a: npt.NDArray[np.float32],
+        of_b: npt.NDArray[np.float32],
+    ) -> _Lists:
+        """Compare lists.
+
+        Args:
+            a: the first answers of one query, int32, shape (pairs, k).
+            b: the first answers of the other query.
+            of_a: the scores of the first query for `b`, float32, shape (pairs, k).
+            of_b: the scores of the second query for `a`.
+
+        """
+        a, b = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+        of_a, of_b = np.ascontiguousarray(of_a.T), np.ascontiguousarray(of_b.T)
+        a_in_b, b_in_a = (np.full(a.shape, _NOWHERE, dtype=np.int16) for _ in range(2))
+        for i in range(len(a)):
+            equal = (a[i] == b) & (a[i] >= 0)
+            j, pair = np.divmod(np.flatnonzero(equal), equal.shape[1])
+            a_in_b[i, pair], b_in_a[j, pair] = j, i
+        return cls(a, b, a_in_b, b_in_a, _behind(a, of_b), _behind(b, of_a))
+
+    def spearman(self, k: int) -> Floats:
+        """Spearman's correlation over the union of the first k of both lists; NaN for a union of one passage, shape (pairs,)."""
+        k = min(k, len(self.a))
+        a, b, place = self.a[:k] >= 0, self.b[:k] >= 0, np.arange(k)[:, None]
+        # Behind a list stand the answers that it does not have, by score.
+        apart, extra = a & (self.a_in_b[:k] >= k), b & (self.b_in_a[:k] >= k)
+        in_b = np.where(apart, _places(self.a_behind, apart, b), self.a_in_b[:k])
+        in_a = _places(self.b_behind, extra, a)
+        squares = np.where(a, (place - in_b) ** 2, 0).sum(axis=0) + np.where(extra, (in_a - place) ** 2, 0).sum(axis=0)
+        size = (a.sum(axis=0) + extra.sum(axis=0)).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(size > 1, 1 - 6 * squares / (size * (size**2 - 1)), np.nan)
 
 
-def _behind(
-    answers: npt.NDArray[np.int32],
-    others: npt.NDArray[np.int32],
-    scores: npt.NDArray[np.float32],
-    extra: npt.NDArray[np.bool_],
-) -> IntArray:
-    """The places of the extra answers, by score and then by row, behind a list of other answers, shape (pairs, k)."""
-    extra = extra & (answers >= 0)
-    score = np.where(extra, scores, -np.inf)
-    ahead = (score[:, None, :] > score[:, :, None]) | (
-        (score[:, None, :] == score[:, :, None]) & (answers[:, None, :] < answers[:, :, None]) & extra[:, None, :]
-    )
-    behind: IntArray = (others >= 0).sum(axis=1)[:, None] + ahead.sum(axis=2)
-    return behind
+def _behind(answers: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Whether the second answer is before the first one, by score and then by row, shape (first, second, pairs)."""
+    found = np.empty((len(answers), *answers.shape), dtype=bool)
+    for i in range(len(answers)):
+        np.logical_or(scores > scores[i], (scores == scores[i]) & (answers < answers[i]), out=found[i])
+    return found
+
+
+def _places(
+    behind: npt.NDArray[np.bool_], extra: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """The places of the extra answers behind a list of other answers, int64, shape (k, pairs)."""
+    k = len(extra)
+    ahead = np.zeros(extra.shape, dtype=np.int16)
+    for j in range(k):
+        ahead += behind[:k, j] & extra[j]
+    return others.sum(axis=0) + ahead.astype(np.int64)
 
 
 __all__ = ["CUTOFFS", "UNION_MRC", "union_correlation"]
