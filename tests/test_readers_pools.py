@@ -134,7 +134,7 @@ def test_bad_paragraphs(tmp_path, change, message: str) -> None:
 
 
 def test_the_published_sizes_of_xquad() -> None:
-    folder = shared("data/xquad-r")
+    folder = shared("xquad-r")
     corpus = open_corpus(f"xquad-r={folder}?pool=shift")
     assert (corpus.queries.num_rows, corpus.passages.num_rows) == (9520, 1920)
     assert len(set(corpus.passages["item"].to_pylist())) == 240
