@@ -2,9 +2,9 @@
 
 python benchmarks/published.py xquad-r=PATH
 
-Qdrant's replication of SHIFT measured mE5-small on English, German and Spanish. `e5-small-offline` has the same weights in 4 bits.
-SHIFT measured mE5-large on eight languages with English queries. Each measure is computed twice: by babelmix, and here, query by
-query. The script fails if the two differ by more than 1e-9. Writes the table of docs/results.md.
+Qdrant's replication of SHIFT measured mE5-small on English, German and Spanish. `e5-small-offline` has the same weights in 4
+bits. SHIFT measured mE5-large on eight languages with English queries. Each measure is computed twice: by babelmix, and here,
+query by query. The script fails if the two differ by more than 1e-9. Writes the table of docs/results.md.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def rows_of(source: str, backends: list[str]) -> dict[str, list[list[str]]]:
     rows: dict[str, list[list[str]]] = {}
     for pool, (options, measures) in POOLS.items():
         for backend in backends:
-            report = bm.audit(MODEL, f"{source}?{options}", metrics=["mAP", "R@10", "R@20", "nDCG@20"], backend=backend)
+            report = bm.audit(
+                MODEL, f"{source}?{options}", metrics=["mAP", "R@10", "R@20", "nDCG@20"], backend=backend
+            )
             slow = slowly(report.audit.table)
             cells = []
             for name in measures:
@@ -94,7 +96,11 @@ def main() -> None:
     rows = rows_of(given.corpus, ["torch"] if given.quick else given.backends)
     heads = {pool: ["encoder", *measures] for pool, (_, measures) in POOLS.items()}
     first = ["published: mE5-small (Qdrant)", *(f"{value:.3f}" for value in QDRANT.values())]
-    second = ["published: mE5-large, another encoder (SHIFT)", *(f"{value:.3f}" for value in SHIFT.values()), "not found"]
+    second = [
+        "published: mE5-large, another encoder (SHIFT)",
+        *(f"{value:.3f}" for value in SHIFT.values()),
+        "not found",
+    ]
     parts = [
         "XQuAD's paragraphs in English, German and Spanish: 720 passages, 3,570 queries, `unit=paragraph&langs=en,de,es`:",
         table(heads["en, de, es"], [first, *rows["en, de, es"]]),

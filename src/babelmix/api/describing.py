@@ -14,6 +14,7 @@ from babelmix.corpus import Corpus, load_corpus
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.nfc import count_decomposed
+from babelmix.corpus.query_groups import groups_of_corpus
 from babelmix.corpus.storage import MARKER
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class CorpusSummary(Result):
         if decomposed := _decomposed(corpus):
             lines.append(f"{decomposed:,} texts are not in NFC; encoders read them composed")
         lines += renamed_languages(corpus.meta.get(READ_AS, {}))
-        lines += [f"  note: {note}" for note in corpus.notes]
+        grouped = groups_of_corpus(corpus).note()
+        lines += [f"  note: {note}" for note in (*corpus.notes, *([] if grouped is None else [grouped]))]
         lines += _pool_lines(corpus)
         return lines + [
             f"  {key.replace('_', ' ')}: {_shown(value)}"

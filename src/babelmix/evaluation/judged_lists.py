@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.corpus.languages import canonical_language
+from babelmix.corpus.query_groups import groups_of_queries
 from babelmix.corpus.schema import QREL_COLUMNS
 from babelmix.errors import AuditError
 from babelmix.evaluation.metrics import RankedLists
-from babelmix.evaluation.ranks import excluded_pairs, numbered, relevant_pairs
+from babelmix.evaluation.ranks import excluded_pairs, relevant_pairs
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -204,6 +205,8 @@ class Judge:
         counts = self._rows.group_by("item", "lang", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("count"))
         self._first = counts.with_columns((pl.col("count").cum_sum() - pl.col("count")).alias("start"))
         self._pair = relevant_pairs(self.corpus, copies=copies)
+        item, group = (np.array(self.queries[name].to_pylist(), dtype=object) for name in ("item", "group"))
+        self.groups = groups_of_queries(item, group, *self._pair[:2])
         self._excluded = excluded_pairs(self.corpus, copies=copies)
 
     @staticmethod
@@ -287,7 +290,7 @@ class Judge:
         np.subtract.at(pools, (self._excluded[0], self._lang[self._excluded[1]]), 1)
         return JudgedLists(
             k, langs, np.array(self.queries["lang"].to_pylist(), dtype=object),
-            numbered(np.array(self.queries["group"].to_pylist(), dtype=object)), pools, query, rank, passage, number, grade,
+            self.groups.number, pools, query, rank, passage, number, grade,
             pair_query, pair_passage, self._lang[pair_passage], pair_grade, pair_rank, self.corpus.qrels.num_rows > 0,
         )  # fmt: skip
 

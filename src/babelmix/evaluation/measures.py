@@ -24,7 +24,7 @@ from babelmix._lists import as_list
 from babelmix.evaluation import bias
 from babelmix.evaluation.measure_info import BIAS, SETTINGS, measure_info
 from babelmix.evaluation.metrics import DEFAULT, RankedLists, metric
-from babelmix.evaluation.ranks import RankTable, numbered
+from babelmix.evaluation.ranks import RankTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
     """
     names = as_list(metrics, "metrics")
     functions = {name: metric(name) for name in names if not name.startswith(BIAS)}
-    group_of_query = numbered(table.query_group)
+    group_of_query = table.groups().number
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
     pair_query_lang = table.query_lang[table.pair_query]

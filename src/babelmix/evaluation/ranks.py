@@ -20,6 +20,7 @@ from babelmix._files import replacing_file
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, copies_of_answers, rows_of_pairs
 from babelmix.corpus.joins import Joins, joins_of_ranks
+from babelmix.corpus.query_groups import QueryGroups, groups_of_queries
 from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 
@@ -118,6 +119,10 @@ class RankTable:
             query_langs=self.query_langs,
             passage_langs=self.passage_langs,
         )
+
+    def groups(self) -> QueryGroups:
+        """The groups of the queries, over which intervals and tests are computed."""
+        return groups_of_queries(self.query_item, self.query_group, self.pair_query, self.pair_passage)
 
     def save(self, folder: Path) -> None:
         """Write `ranks.parquet` (one row per pair) and `queries.parquet` (one row per query), each file atomically."""

@@ -21,6 +21,7 @@ from babelmix._files import check_output_folder, write_json
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.query_groups import groups_of_corpus
 from babelmix.errors import SearchError
 from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimates, holm
 from babelmix.evaluation.audit_tables import Estimates, estimates_frame, tests_tables
@@ -84,7 +85,7 @@ class PolicyComparison(Result):
 
     Args:
         about: `corpus`, `fingerprint`, `index`, `encoder`, `queries`, `passages`, `pool` (rows of the index), `k` (answers that
-            users see) and `depth` (answers that were judged).
+            users see), `depth` (answers that were judged), and perhaps `notes`.
         found: the estimates of the measures of each policy.
         cost: the milliseconds of a search under each policy: `median` and `p95`.
         comparisons: the tests of each policy against the first, after Holm's correction.
@@ -129,7 +130,7 @@ class PolicyComparison(Result):
                 f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
                 f"{self.cost[policy]['median']:.1f} ms a search"
             )
-        return [f"{'; '.join(parts)}.", *self._notes()]
+        return [f"{'; '.join(parts)}.", *self._notes(), *(f"Note: {note}." for note in self.about.get("notes", ()))]
 
     def _notes(self) -> list[str]:
         """Policies that hold within more answers than the shares count."""
@@ -245,11 +246,13 @@ def audit_through(
     )
     sizes = index.index.langs()
     pool = sum(sizes.values())
-    about = {
+    about: dict[str, Any] = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
         "k": k, "depth": depth_of(k, depth),
     }  # fmt: skip
+    if shared := groups_of_corpus(corpus, asked).note():
+        about["notes"] = [shared]
     return PolicyComparison(
         about,
         {policy: one.estimates() for policy, one in audits.items()},
