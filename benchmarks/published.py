@@ -87,10 +87,7 @@ def rows_of(source: str, backends: list[str]) -> tuple[dict[str, list[list[str]]
                 if pool == QDRANT_POOL:
                     apart.append(f"{estimate.value - QDRANT[name]:+.3f}")
             if apart:
-                where = (
-                    f"{len(apart) - outside} of {len(apart)} published figures are in our 95 % intervals over articles"
-                )
-                far.append(f"{BACKENDS[backend]}: ours minus published is {', '.join(apart)}; {where}.")
+                far.append(f"{BACKENDS[backend]}: ours minus published is {', '.join(apart)}.")
             rows.setdefault(pool, []).append([f"ours: `{MODEL}`, {BACKENDS[backend]}", *cells])
     return rows, far
 
