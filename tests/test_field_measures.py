@@ -283,23 +283,23 @@ def test_official_peer_is_that_of_its_package(case: Case, k: int, weights: dict[
                     samples[case.lang[passage]].append(rank if rank <= k else np.nan)
             value += used.get(grade, 0) * published_peer(list(samples.values()))
         expected[query] = value
-    assert by_query(official_peer(case.table, k, weights=weights)) == pytest.approx(expected)
+    assert by_query(official_peer(relevant_ranks(case.table), k, weights=weights)) == pytest.approx(expected)
 
 
 def test_one_passage_a_language_makes_official_peer_a_constant_and_it_is_left_out_with_the_reason() -> None:
     case = Case(parallel_corpus(30, ("de", "en", "fr", "ja")), 7, language=0.2, right=0.5)
-    values = official_peer(case.table, 5)
+    values = official_peer(relevant_ranks(case.table), 5)
     some = np.bincount(case.table.pair_query, case.table.rank_in_all() < 5) > 0
     # The constants of H = N - 1: .3916 with four languages; 1 for a query that finds nothing.
     assert values[some] == pytest.approx(scipy.stats.chi2.sf(3, 3))
     assert set(values[~some].tolist()) == {1.0}
-    assert untold_by_peer(case.table)
+    assert untold_by_peer(relevant_ranks(case.table))
     found = measures(case.table, ["mAP"])
     assert not [name for name in found if "PEER" in name and name != "bias/PEER by group"]
     assert left_out(case.table)["PEER"].startswith(
         "PEER is left out: no query has two relevant passages in one language"
     )
-    assert not untold_by_peer(CASES[0].table)
+    assert not untold_by_peer(relevant_ranks(CASES[0].table))
     assert not left_out(CASES[0].table)
 
 
@@ -309,13 +309,13 @@ def test_equal_ranks_of_found_and_missed_passages_are_1_where_the_package_divide
         table, pair_query=np.array([0, 0]), pair_passage=np.array([0, 1]), pair_lang=np.array([0, 1]),
         pair_grade=np.array([1, 1]), outranking_counts=np.array([[2, 0, 0], [9, 0, 0]], dtype=np.int32),
     )  # fmt: skip
-    assert official_peer(one, 5)[0] == 1.0
+    assert official_peer(relevant_ranks(one), 5)[0] == 1.0
 
 
 @pytest.mark.parametrize("weights", [{0: 0.5, 1: 0.5}, {1: 0.5}])
 def test_weights_of_peer_are_for_relevant_passages_and_sum_to_1(table: RankTable, weights: dict[int, float]) -> None:
     with pytest.raises(ConfigError, match="from 1 on, and sum to 1"):
-        official_peer(table, 10, weights=weights)
+        official_peer(relevant_ranks(table), 10, weights=weights)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -89,7 +89,7 @@ def test_each_measure_by_a_plain_loop(searcher, policy: str) -> None:
         if lang in langs:
             wins = Counter(np.sign(first[one] - first[lang]) for one in langs if one != lang)
             add("bias/same-language preference@12", lang, (wins[1] + wins[0] / 2) / 3)
-    assert set(slow) == set(found.measures)
+    assert set(slow) <= set(found.measures)
     for name, by_lang in slow.items():
         measure = found.measures[name]
         assert measure.cells == tuple(sorted(by_lang))

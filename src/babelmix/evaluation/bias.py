@@ -150,7 +150,7 @@ def per_query(table: RankTable, more: Sequence[str] = ()) -> dict[str, BiasValue
 def left_out(table: RankTable) -> dict[str, str]:
     """The bias metrics that do not suit the corpus, by name, each with the reason in one sentence."""
     judged = len(table.pair_query) > 0 and _several_languages(table)
-    return {"PEER": UNTOLD} if judged and untold_by_peer(table) else {}
+    return {"PEER": UNTOLD} if judged and untold_by_peer(relevant_ranks(table)) else {}
 
 
 def ideal_value(table: RankTable, name: str) -> float | None:
@@ -221,8 +221,8 @@ def _complete(table: RankTable, k: int) -> Floats:
 
 
 def _official_peer(table: RankTable, k: int) -> Floats:
-    known = _several_languages(table) and not untold_by_peer(table)
-    return official_peer(table, k) if known else _none(table)
+    found = relevant_ranks(table)
+    return official_peer(found, k) if _several_languages(table) and not untold_by_peer(found) else _none(table)
 
 
 def _first_answer(table: RankTable, right: bool, language: Literal["same", "other"]) -> Floats:

@@ -6,62 +6,12 @@ To add one, write a function from `JudgedLists` and k to `Bounded`, and add a li
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 
 from babelmix._registry import Registry
-from babelmix.evaluation.judged_lists import Floats, Integers, JudgedLists
-
-AT = 10
-"""The k of measures of the first answers."""
-
-
-class Bounded(NamedTuple):
-    """The values of a measure, one for each query that has one, and what each can be at least and at most.
-
-    Args:
-        queries: the numbers of the queries, ascending, int64, shape (values,).
-        values: float64, shape (values,).
-        low: the lowest possible values, float64, shape (values,).
-        high: the highest possible values, float64, shape (values,).
-
-    """
-
-    queries: Integers
-    values: Floats
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def exact(cls, queries: Integers, values: Floats) -> Bounded:
-        """Values that are known exactly."""
-        return cls(queries, values, values, values)
-
-
-@dataclass(frozen=True)
-class ListMeasure:
-    """A bias measure of ranked lists.
-
-    Args:
-        function: takes the lists and k; returns the values with their bounds.
-        at: the k of the measure; None: the k of the audit.
-        better: which values are better: `"higher"`, `"lower"`, or None if neither is.
-        needs_qrels: whether it has no meaning without qrels.
-        format: `"rank"` for a number of places in a list, `"score"` for everything else.
-        source: the paper or the program that defines it; may be empty.
-
-    """
-
-    function: Callable[[JudgedLists, int], Bounded]
-    at: int | None = AT
-    better: Literal["higher", "lower"] | None = None
-    needs_qrels: bool = True
-    format: Literal["score", "rank"] = "score"
-    source: str = ""
+from babelmix.evaluation.judged_lists import JudgedLists
+from babelmix.evaluation.list_field_measures import FIELD_MEASURES
+from babelmix.evaluation.list_measure import AT, Bounded, ListMeasure, clipped, floats
 
 
 def same_language_share(lists: JudgedLists, k: int) -> Bounded:
@@ -80,7 +30,7 @@ def same_language_share(lists: JudgedLists, k: int) -> Bounded:
     others_left = left.sum(axis=1) - mine_left
     low = (mine + np.maximum(unknown - others_left, 0)) / places
     high = (mine + np.minimum(unknown, mine_left)) / places
-    return _clipped(rows, value, low, high)
+    return clipped(rows, value, low, high)
 
 
 def same_language_preference(lists: JudgedLists, k: int) -> Bounded:
@@ -124,7 +74,7 @@ def rank_distance(lists: JudgedLists, k: int) -> Bounded:
     low = np.where(number > 0, np.maximum(last, depth + number - 1), last) - first
     high = np.where(number > 0, np.maximum(last, latest), last) - first
     value = np.where(number > 0, k, last) - np.where(none, k, first)
-    return _clipped(rows, value, low, high)
+    return clipped(rows, value, low, high)
 
 
 def languages(lists: JudgedLists, k: int) -> Bounded:
@@ -139,7 +89,7 @@ def languages(lists: JudgedLists, k: int) -> Bounded:
         others = -np.sort(-np.where(is_here, 0, left), axis=1)
         filled = np.cumsum(np.c_[room, others], axis=1)
         low[short] += (filled[:, :-1] < unknown[short][:, None]).sum(axis=1)
-    return _floats(np.arange(lists.queries), value, low, np.maximum(high, low))
+    return floats(np.arange(lists.queries), value, low, np.maximum(high, low))
 
 
 def right_languages(lists: JudgedLists, k: int) -> Bounded:
@@ -147,17 +97,7 @@ def right_languages(lists: JudgedLists, k: int) -> Bounded:
     here = lists.found(k) > 0
     value = here.sum(axis=1)
     high = value + np.minimum(lists.unknown(k), ((lists.missing > 0) & ~here).sum(axis=1))
-    return _floats(np.arange(lists.queries), value, value, high)
-
-
-def _clipped(queries: Integers, values: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bounded:
-    """Bounds with values that are moved into them."""
-    return _floats(queries, np.clip(values, low, high), low, high)
-
-
-def _floats(queries: Integers, *numbers: npt.NDArray[Any]) -> Bounded:
-    values, low, high = (number.astype(np.float64) for number in numbers)
-    return Bounded(queries.astype(np.int64), values, low, high)
+    return floats(np.arange(lists.queries), value, value, high)
 
 
 LIST_MEASURES: Registry[ListMeasure] = Registry(
@@ -168,8 +108,9 @@ LIST_MEASURES: Registry[ListMeasure] = Registry(
         "languages": ListMeasure(languages, better="higher", needs_qrels=False),
         "right languages": ListMeasure(right_languages, better="higher"),
         "rank distance": ListMeasure(rank_distance, at=None, better="lower", format="rank", source="arXiv 2408.10536"),
+        **FIELD_MEASURES,
     },
 )
 """The bias measures of ranked lists by name, without `@k`."""
 
-__all__ = ["LIST_MEASURES", "Bounded", "ListMeasure"]
+__all__ = ["AT", "LIST_MEASURES", "Bounded", "ListMeasure"]

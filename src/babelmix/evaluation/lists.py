@@ -186,8 +186,8 @@ def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
             found[f"multi/{name}"] = Bounded(rows, low, np.minimum(low, high), np.maximum(low, high))
     for base, registered in LIST_MEASURES.items():
         if lists.judged or not registered.needs_qrels:
-            k = lists.k if registered.at is None else registered.at
-            found[f"bias/{base}@{k}"] = registered.function(lists, k)
+            for name, k in registered.names(base, lists.k).items():
+                found[f"bias/{name}"] = registered.function(lists, k)
     audit = ListAudit({}, lists=lists)
     cells: dict[bytes, tuple[tuple[str, ...], Integers, Integers]] = {}
     for name, one in found.items():
@@ -236,8 +236,8 @@ def measure_names(metrics: Sequence[str], k: int) -> list[str]:
         k: the number of answers.
 
     """
-    bases = [f"{base}@{k if one.at is None else one.at}" for base, one in LIST_MEASURES.items()]
-    return [*(f"multi/{name}" for name in metrics), *(f"bias/{name}" for name in bases)]
+    names = [name for base, one in LIST_MEASURES.items() for name in one.names(base, k)]
+    return [*(f"multi/{name}" for name in metrics), *(f"bias/{name}" for name in names)]
 
 
 def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str) -> dict[str, AnswerTable]:

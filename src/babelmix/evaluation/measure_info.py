@@ -10,6 +10,7 @@ import numpy as np
 
 from babelmix.errors import ConfigError
 from babelmix.evaluation.bias import BIAS_METRICS, Better, parse_bias_metric
+from babelmix.evaluation.list_field_measures import FIELD_MEASURES
 from babelmix.evaluation.list_measures import LIST_MEASURES
 from babelmix.evaluation.metrics import parse_metric
 
@@ -279,6 +280,22 @@ def headline_bias(present: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in there][:4]
 
 
+def unfolded(present: Iterable[str]) -> list[str]:
+    """The measures of ranked lists that tables show at once: without most of those of other publications.
+
+    Args:
+        present: the names of the measures of an audit of ranked lists.
+
+    Example:
+        >>> unfolded(["multi/mAP@10", "bias/languages@10", "bias/TLR@10", "bias/TLR@20", "bias/Comp@10"])
+        ['multi/mAP@10', 'bias/languages@10', 'bias/TLR@10']
+
+    """
+    kept = f"{TLR.partition('@')[0]}@{SHARE_AT}"
+    field = {f"{BIAS}{base}" for base in FIELD_MEASURES}
+    return [name for name in present if name == kept or name.partition("@")[0] not in field]
+
+
 def ranking_metrics(names: Iterable[str]) -> list[str]:
     """The ranking metrics in the names of measures: `mAP` for `multi/mAP`. Bias metrics are left out.
 
@@ -295,5 +312,5 @@ __all__ = [
     "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "HEADLINE_WITHOUT_LABELS", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP",
     "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo",
     "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "is_of_lists", "measure_info",
-    "ranking_metrics", "setting_title", "shown_number", "titles",
+    "ranking_metrics", "setting_title", "shown_number", "titles", "unfolded",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from scipy.special import chdtrc
 
 from babelmix.errors import ConfigError
 from babelmix.evaluation.ranks import IntArray, RankTable, numbered
+from babelmix.evaluation.relevant_ranks import RelevantRanks
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
     return query[order], values[order]
 
 
-def official_peer(table: RankTable, k: int, *, weights: Mapping[int, float] | None = None) -> Floats:
+def official_peer(relevant: RelevantRanks, k: int, *, weights: Mapping[int, float] | None = None) -> Floats:
     """PEER@k as the authors' package `peer_measure` computes it.
 
     Relevant passages of one grade are tested together. A passage among the first k has its rank in the pool, from 1. All others
@@ -68,15 +69,15 @@ def official_peer(table: RankTable, k: int, *, weights: Mapping[int, float] | No
     query does not have adds 0, as in the package.
 
     Two cases differ. Equal ranks of all passages, of which one is among the first k, are 0 / 0 in the package and 1 here. The
-    package can also weight the wrong passages of the list (grade 0); a rank table does not have their ranks.
+    package can also weight the wrong passages of the list (grade 0); the ranks of wrong passages are not kept.
 
     With one relevant passage in each language H is N - 1 for every ranking, so the value depends only on whether anything was
     found, and is larger if nothing was. See `untold_by_peer`.
 
     Args:
-        table: the rank table.
+        relevant: the relevant passages.
         k: the cut-off.
-        weights: the weight of each grade, which sum to 1; by default all grades of the table have the same weight.
+        weights: the weight of each grade, which sum to 1; by default all grades of the corpus have the same weight.
 
     Returns:
         float64, shape (queries,); NaN for a query without a relevant passage.
@@ -88,21 +89,21 @@ def official_peer(table: RankTable, k: int, *, weights: Mapping[int, float] | No
         Yang et al. 2024, arXiv 2405.00978; github.com/hltcoe/peer_measure.
 
     """
-    grades = np.unique(table.pair_grade)
+    grades = np.unique(relevant.grade)
     weights = dict.fromkeys(grades.tolist(), 1 / max(len(grades), 1)) if weights is None else weights
     if not np.isclose(sum(weights.values()), 1) or weights.get(0):
         raise ConfigError("the weights of PEER are for grades from 1 on, and sum to 1")
     weight = np.array([weights.get(grade, 0.0) for grade in grades.tolist()])
-    key = table.pair_query * len(grades) + np.searchsorted(grades, table.pair_grade)
+    key = relevant.query * len(grades) + np.searchsorted(grades, relevant.grade)
     tests, test = np.unique(key, return_inverse=True)
-    rank = table.rank_in_all() + 1.0
+    rank = relevant.rank + 1.0
     found = rank <= k
     size = np.bincount(test)
     missed = size - np.bincount(test, found, minlength=len(tests))
     rank = np.where(found, rank, ((2 * size + missed + 1) / 2)[test])
     deviation = rank - (np.bincount(test, rank) / size)[test]
-    width = len(table.passage_langs)
-    cells, cell = np.unique(test * width + table.pair_lang, return_inverse=True)
+    width = int(relevant.lang.max(initial=0)) + 1
+    cells, cell = np.unique(test * width + relevant.lang, return_inverse=True)
     test_of_cell = cells // width
     samples = np.bincount(test_of_cell, minlength=len(tests))
     between = np.bincount(test_of_cell, np.bincount(cell, deviation) ** 2 / np.bincount(cell), minlength=len(tests))
@@ -112,15 +113,16 @@ def official_peer(table: RankTable, k: int, *, weights: Mapping[int, float] | No
     # `chi2.sf` of scipy.stats, which takes a second to import.
     p[usable] = chdtrc(samples[usable] - 1, (size[usable] - 1) * between[usable] / total[usable])
     query = tests // len(grades)
-    values = np.bincount(query, p * weight[tests % len(grades)], minlength=len(table.query_lang))
-    asked = np.bincount(query, minlength=len(table.query_lang)) > 0
+    values = np.bincount(query, p * weight[tests % len(grades)], minlength=relevant.queries)
+    asked = np.bincount(query, minlength=relevant.queries) > 0
     return np.where(asked, values, np.nan)
 
 
-def untold_by_peer(table: RankTable) -> bool:
+def untold_by_peer(relevant: RelevantRanks) -> bool:
     """Whether no query has two relevant passages of one grade in one language, so that PEER cannot tell rankings apart."""
-    width = (int(table.pair_grade.max(initial=0)) + 1) * len(table.passage_langs)
-    key = table.pair_query * width + table.pair_grade * len(table.passage_langs) + table.pair_lang
+    langs = int(relevant.lang.max(initial=0)) + 1
+    width = (int(relevant.grade.max(initial=0)) + 1) * langs
+    key = relevant.query * width + relevant.grade * langs + relevant.lang
     # Pairs are ordered by query, which a stable sort makes use of.
     return not (np.diff(np.sort(key, kind="stable")) == 0).any()
 

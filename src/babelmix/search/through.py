@@ -26,7 +26,7 @@ from babelmix.errors import SearchError
 from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimates, holm
 from babelmix.evaluation.audit_tables import Estimates, estimates_frame, tests_tables
 from babelmix.evaluation.lists import audit_lists, checked_metrics
-from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info
+from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, unfolded
 from babelmix.evaluation.systems import ListSystem
 from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.documents import rows_of_corpus
@@ -108,7 +108,7 @@ class PolicyComparison(Result):
         title = f"{about['queries']:,} queries of {about['corpus']}, {where}, {about['k']} answers a search"
         rows = [
             [measure_info(name).title, *(measure_info(name).shown(one[name][0].value) for one in measured)]
-            for name in measured[0]
+            for name in unfolded(measured[0])
         ]
         rows += [
             [f"ms a search, {words}", *(f"{self.cost[policy][key]:.1f}" for policy in self.found)]

@@ -9,7 +9,7 @@ from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Comparison, Estimate
 from babelmix.evaluation.audit_tables import tests_table
-from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, titles
+from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, titles, unfolded
 from babelmix.experiment.report import figures
 from babelmix.experiment.report.page import Section, render
 
@@ -24,7 +24,7 @@ def policies_table(found: Mapping[str, Estimates], cost: Mapping[str, Mapping[st
         cost: the milliseconds per search of each policy: `median` and `p95`.
 
     """
-    names = list(next(iter(found.values())))
+    names = unfolded(next(iter(found.values())))
     rows = [
         [
             policy,
