@@ -41,8 +41,8 @@ def rows(table) -> set[tuple[str, str, str]]:
 def test_mlqas_pairs_collapse() -> None:
     """Subsets are context-query, mteb's ids are numbers by chance, and a question is only where both languages have it."""
     langs = {"ara": "ar", "deu": "de", "eng": "en"}
-    has = {"ara": (0, 1), "deu": (0, 1, 2), "eng": (0, 1, 2)}
-    context_of = (0, 0, 1)
+    has = {"ara": (0, 1), "deu": (0, 1, 2, 3, 4), "eng": (0, 1, 2, 3, 4)}
+    context_of = (0, 0, 1, 2, 3)
     chance = random.Random(1)
     data = {}
     for c in langs:
@@ -77,6 +77,8 @@ def test_mlqas_pairs_collapse() -> None:
     assert sorted(map(sorted, groups.values())) == [
         ["context 0", "question 0", "question 1"],
         ["context 1", "question 2"],
+        ["context 2", "question 3"],
+        ["context 3", "question 4"],
     ]
     assert corpus.meta["evaluation_only"] is True
     assert corpus.meta["split"] == "test"

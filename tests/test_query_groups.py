@@ -11,6 +11,7 @@ from test_readers import write
 import babelmix as bm
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.query_groups import QueryGroups, groups_of_corpus, groups_of_queries
+from babelmix.corpus.readers._mteb_rows import _groups
 from babelmix.evaluation import Audit, estimates, rank_table
 from babelmix.evaluation.judged_lists import Judge
 from babelmix.evaluation.measures import measures
@@ -64,7 +65,7 @@ def test_groups_are_the_connected_parts_of_the_qrels(seed: int) -> None:
     assert Judge(corpus).groups.number.tolist() == found.number.tolist()
     vectors = rng.standard_normal((len(items) + corpus.passages.num_rows, 8))
     table = rank_table(corpus, vectors[: len(items)], vectors[len(items) :])
-    assert table.groups().number.tolist() == found.number.tolist()
+    assert table.groups.number.tolist() == found.number.tolist()
     assert measures(table)["multi/mAP"].group.tolist() == found.number[np.unique(table.pair_query)].tolist()
 
 
@@ -78,6 +79,25 @@ def test_named_groups_stay_as_they_are() -> None:
     alone = groups_of_corpus(corpus_of([("b", "1"), ("a", "2"), ("c", "3")]))
     assert alone.number.tolist() == [0, 0, 1, 1, 2, 2]
     assert (alone.note(), alone.joined, alone.items) == (None, 3, 3)
+
+
+def test_one_named_group_says_that_intervals_have_no_width() -> None:
+    pairs = [("a", "1"), ("b", "2")]
+    assert "all 2 query items are in one group" in str(
+        groups_of_corpus(corpus_of(pairs, dict.fromkeys("ab12", "x"))).note()
+    )
+    assert groups_of_corpus(corpus_of([("a", "1")], dict.fromkeys("a1", "x"))).note() is None
+    assert groups_of_corpus(corpus_of(pairs, {"a": "x", "b": "y", "1": "x", "2": "y"})).note() is None
+
+
+def test_a_task_of_mteb_whose_qrels_join_nearly_all_names_no_groups() -> None:
+    pairs = [(f"q{n}", "everywhere") for n in range(9)] + [("q9", "p9")]
+    queries, passages = (list(dict.fromkeys(pair[side] for pair in pairs)) for side in (0, 1))
+    asked, found = _groups(queries, passages, pairs)
+    assert asked == {item: item for item in queries}
+    assert found == {item: item for item in passages}
+    asked, _ = _groups(queries[4:], passages, pairs[8:])
+    assert len(set(asked.values())) == 6
 
 
 def test_a_part_of_the_queries() -> None:

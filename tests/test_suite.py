@@ -12,7 +12,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from conftest import parallel_corpus
+
+from babelmix.evaluation import Audit, rank_table
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
@@ -239,3 +243,16 @@ def test_what_a_script_imports_of_babelmix_is_there(script: str) -> None:
                 if not hasattr(module, "__path__") or importlib.util.find_spec(f"{node.module}.{name}") is None:
                     missing.append(f"{node.module}.{name}")
     assert not missing
+
+
+def test_published_figures_are_computed_twice(monkeypatch) -> None:
+    published = module("published", monkeypatch)
+    corpus = parallel_corpus(30, langs=("de", "en", "ja"))
+    rng = np.random.default_rng(0)
+    sides = [rng.standard_normal((table.num_rows, 8)) for table in (corpus.queries, corpus.passages)]
+    audit = Audit.of(rank_table(corpus, *sides), ["R@10", "R@20", "nDCG@20"])
+    slow = published.slowly(audit.table)
+    assert set(slow) == set(published.NAMES)
+    for name, value in slow.items():
+        assert audit.macro(published.NAMES[name]) == pytest.approx(value, abs=1e-9)
+        assert 0 < value < 1

@@ -29,7 +29,7 @@ class QueryGroups:
 
     Args:
         number: the group of each query row, from 0 on, int64, shape (queries,).
-        items: the number of query items with a relevant passage.
+        items: the number of query items with a relevant passage; of all query items if the corpus names groups.
         joined: the number of groups that these items form with the qrels; None if the corpus names groups.
         largest: the share of these items in the largest of these groups, from 0 to 1.
 
@@ -46,13 +46,18 @@ class QueryGroups:
         return self.joined is not None and self.joined < self.items and self.largest > MOST
 
     def note(self) -> str | None:
-        """A sentence about joined queries; None if the corpus names groups, or if no two queries share a relevant passage.
+        """A sentence about joined queries, or about a corpus that names one group only; None if there is nothing to say.
 
         Example:
             >>> QueryGroups(np.zeros(0, dtype=np.int64), items=900, joined=488, largest=0.01).note()[:54]
             'the corpus names no groups, and some of its 900 query '
 
         """
+        if self.joined is None and self.items > 1 and not self.number.any():
+            return (
+                f"all {self.items:,} query items are in one group: nothing can be resampled, so intervals have no width and "
+                "tests find nothing. Leave  group  out, or give each page or article a group of its own (see docs/data.md)"
+            )
         if self.joined is None or self.joined == self.items:
             return None
         if self.fell_back:
@@ -93,7 +98,7 @@ def groups_of_queries(
     # Not with numpy, which would pad every name to the length of the longest.
     own = pl.Series(group.tolist(), dtype=pl.String).rank("dense").to_numpy().astype(np.int64) - 1
     if not len(own) or not (item == group).all():
-        return QueryGroups(own)
+        return QueryGroups(own, len(set(item.tolist())))
     count = int(own.max()) + 1
     left = own[pair_query]
     # Passages get the numbers after those of the items.

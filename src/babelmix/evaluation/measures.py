@@ -87,7 +87,7 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
     """
     names = as_list(metrics, "metrics")
     functions = {name: metric(name) for name in names if not name.startswith(BIAS)}
-    group_of_query = table.groups().number
+    group_of_query = table.groups.number
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
     pair_query_lang = table.query_lang[table.pair_query]

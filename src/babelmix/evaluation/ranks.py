@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ class RankTable:
             passage_langs=self.passage_langs,
         )
 
+    @cached_property
     def groups(self) -> QueryGroups:
         """The groups of the queries, over which intervals and tests are computed."""
         return groups_of_queries(self.query_item, self.query_group, self.pair_query, self.pair_passage)

@@ -122,7 +122,7 @@ class Audit(Result):
     def notes(self) -> list[str]:
         """Sentences on what the audit cannot measure: labels that are no judgements, answers in one language, unfit measures."""
         labels = what_labels_mean(self.table.about.labels, self.table.about.clicks)
-        found = (self.table.joins().note(), self.table.groups().note())
+        found = (self.table.joins().note(), self.table.groups.note())
         unfit = bias.left_out(self.table).values()
         return [*([labels] if labels else []), *(f"Note: {note}." for note in found if note is not None), *unfit]
 
@@ -142,7 +142,7 @@ class Audit(Result):
             "about": self.table.about.as_json(),
             "level": LEVEL,
             "resamples": RESAMPLES,
-            "groups": len(np.unique(self.table.groups().number)),
+            "groups": len(np.unique(self.table.groups.number)),
             "query_langs": list(self.table.query_langs),
             "passage_langs": list(self.table.passage_langs),
             "pool_sizes": self.table.pool_sizes.tolist(),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from babelmix._components import NamedSets
+from babelmix.corpus.query_groups import MOST
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.errors import ReaderError
 
@@ -231,7 +232,10 @@ def _linked(found: Answers, lang_of: Mapping[str, str], name: str) -> dict[str, 
 def _groups(
     queries: Sequence[str], passages: Sequence[str], pairs: Iterable[tuple[str, str]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The group of each query item and each passage item: the items that qrels connect, named by one of their passages if any."""
+    """The group of each query item and each passage item: the items that qrels connect, named by one of their passages if any.
+
+    If most queries would be in one group, each item is a group.
+    """
     sets = NamedSets([*(("passage", passage) for passage in passages), *(("query", query) for query in queries)])
     for query, passage in pairs:
         sets.merge(("passage", passage), ("query", query))
@@ -239,4 +243,7 @@ def _groups(
     def named(side: str, items: Sequence[str]) -> dict[str, str]:
         return {item: ":".join(sets.name((side, item))) for item in items}
 
-    return named("query", queries), named("passage", passages)
+    groups = named("query", queries)
+    if groups and max(Counter(groups.values()).values()) > max(1.0, MOST * len(groups)):
+        return {item: item for item in queries}, {item: item for item in passages}
+    return groups, named("passage", passages)
