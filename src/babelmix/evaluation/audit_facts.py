@@ -45,6 +45,8 @@ class AuditFacts:
         extra: further facts, by name.
         zero_vectors: `queries` and `passages` whose embedding is zero.
         calibration: see `babelmix.evaluation.score_levels.score_levels`.
+        samples: see `babelmix.evaluation.samples`.
+        remedies: see `babelmix.evaluation.remedies.remedies`.
 
     Example:
         >>> facts = AuditFacts(encoder="my-encoder", corpus="toy", extra={"note": "first try"})
@@ -77,6 +79,8 @@ class AuditFacts:
     extra: Mapping[str, Any] = field(default_factory=dict)
     zero_vectors: Mapping[str, int] | None = None
     calibration: Mapping[str, Any] | None = None
+    samples: list[Mapping[str, Any]] | None = None
+    remedies: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, facts: AuditFacts | Mapping[str, Any] | None) -> AuditFacts:

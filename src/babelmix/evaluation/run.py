@@ -27,6 +27,7 @@ from babelmix.evaluation.measure_info import SHARE_AT, check_metrics
 from babelmix.evaluation.measures import Measure, measures
 from babelmix.evaluation.metrics import DEFAULT, PICTURES
 from babelmix.evaluation.ranks import SAVED, RankTable
+from babelmix.evaluation.samples import with_samples
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.evaluation.systems import ExactSystem
 from babelmix.evaluation.verdict import Verdict, verdict_of
@@ -254,7 +255,7 @@ def audit(
                 f"{system!r} gives no exact scores; measure ranked lists with babelmix.evaluation.audit_lists"
             )
         system = EncoderSystem(system, name, batch_size, store, bf16, details=True, extra=dict(about or {}))
-    return Audit.of(system.rank(corpus, copies=copies), metrics)
+    return Audit.of(with_samples(system.rank(corpus, copies=copies), corpus), metrics)
 
 
 def audit_both_ways(

@@ -9,6 +9,7 @@ from babelmix.corpus.copies import Copies
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import RankTable
+from babelmix.evaluation.remedies import remedies
 from babelmix.evaluation.score_levels import score_levels
 from babelmix.evaluation.scoring import rank_table
 from babelmix.evaluation.union_correlation import union_correlation
@@ -33,8 +34,8 @@ def rank_embedded(
         similarity: `"cosine"` or `"dot"`.
         facts: the facts of the system and the corpus; they are kept with the table.
         copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
-        details: also measure what needs embeddings and not only ranks: MRC over the union of two lists, and the
-            score levels.
+        details: also measure what needs embeddings and not only ranks: MRC over the union of two lists, the
+            score levels, and what would help against language bias.
 
     Returns:
         The rank table.
@@ -49,7 +50,8 @@ def rank_embedded(
         return table
     table = replace(table, values=union_correlation(table, queries, passages, similarity=similarity))
     levels = score_levels(table, corpus, queries, passages, similarity=similarity, copies=copies)
-    return table if levels is None else replace(table, about=replace(table.about, calibration=levels))
+    helps = remedies(table, corpus, queries, passages, similarity=similarity, copies=copies)
+    return replace(table, about=replace(table.about, calibration=levels, remedies=helps))
 
 
 __all__ = ["rank_embedded"]
