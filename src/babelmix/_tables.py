@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import re
@@ -72,6 +73,12 @@ class Table:
         """The table in Markdown."""
         lines = [self.head, ["---" if number in self.left else "---:" for number in range(len(self.head))], *self.rows]
         return "\n".join("| " + " | ".join(plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    def to_csv(self) -> str:
+        """The table in CSV: the head, then the rows."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([[plain(cell) for cell in row] for row in (self.head, *self.rows)])
+        return text.getvalue()
 
     def to_latex(self) -> str:
         """The table in LaTeX, with the rules of the package booktabs."""
