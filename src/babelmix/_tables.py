@@ -77,7 +77,9 @@ class Table:
     def to_csv(self) -> str:
         """The table in CSV: the head, then the rows."""
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([[plain(cell) for cell in row] for row in (self.head, *self.rows)])
+        csv.writer(text, lineterminator="\n").writerows(
+            [[plain(cell) for cell in row] for row in (self.head, *self.rows)]
+        )
         return text.getvalue()
 
     def to_latex(self) -> str:

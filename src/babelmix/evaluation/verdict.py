@@ -141,8 +141,8 @@ def verdict(estimates: Estimates, fair: Mapping[str, float]) -> Verdict:
             langs = {lang: _of_share(cell, fair[lang]) for lang, cell in cells.items()}
             levels.append(_of_share(share, mean_fair))
             reasons.append(
-                f"{_percent(share.value)} of the first {k} answers are in the query's own language "
-                f"[{_percent(share.low)}, {_percent(share.high)}], fair would be {_percent(mean_fair)}"
+                f"{percent(share.value)} of the first {k} answers are in the query's own language "
+                f"[{percent(share.low)}, {percent(share.high)}], fair would be {percent(mean_fair)}"
             )
             biased = [lang for lang, level in langs.items() if level == "biased"]
             if biased and levels[0] != "biased":
@@ -150,7 +150,7 @@ def verdict(estimates: Estimates, fair: Mapping[str, float]) -> Verdict:
                 most = max(biased, key=lambda lang: abs(lean(cells[lang].value, fair[lang])))
                 reasons.append(
                     f"{len(biased)} of {len(langs)} query languages are biased, most of all {most} "
-                    f"({_percent(cells[most].value)}, fair {_percent(fair[most])})"
+                    f"({percent(cells[most].value)}, fair {percent(fair[most])})"
                 )
     distance = estimates[OVER_CHANCE][0] if OVER_CHANCE in estimates else None
     if distance is not None:
@@ -218,11 +218,12 @@ def _of_distance(distance: Estimate) -> Level:
     return "slightly biased" if distance.low >= EVEN_DISTANCE else "even"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as text: `77%`; close to 0 and 1 with a decimal, as in `99.3%`."""
     return f"{share:.0%}" if 0.01 <= share <= 0.99 or share in (0, 1) else f"{share:.1%}"
 
 
 __all__ = [
     "BIASED_DISTANCE", "BIASED_LEAN", "EVEN_DISTANCE", "EVEN_LEAN", "LEVELS", "Level", "Verdict", "fair_shares", "lean",
-    "verdict", "verdict_of",
+    "percent", "verdict", "verdict_of",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from babelmix.evaluation.gates import GateResult
 from babelmix.evaluation.measure_info import TESTS, headline, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
 from babelmix.experiment.report.audits import comparison_lead, write_audits_report
+from babelmix.experiment.report.winners import winner_lines
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,9 +61,13 @@ class AuditComparison(Result):
         """The headline of each audit, one row per audit."""
         return self.tables()[0]
 
+    def lead(self) -> str:
+        """Who is better, in which measures and by how much."""
+        return " ".join(winner_lines(self.comparisons))
+
     def lines(self) -> list[str]:
-        """One sentence: how many differences are significant."""
-        return [comparison_lead(self)]
+        """Who is better, and how many differences are significant."""
+        return [*winner_lines(self.comparisons), comparison_lead(self)]
 
     def places(self) -> dict[str, str]:
         """The path of the report; empty if it is not saved."""

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Audit, measure_info
-from babelmix.evaluation.audit_tables import tests_table
 from babelmix.evaluation.measure_info import (
     SAME_LANGUAGE_SHARE,
     headline,
     titles,
 )  # fmt: skip
-from babelmix.experiment.report import figures, sections
-from babelmix.experiment.report.page import Section, render
+from babelmix.experiment.report import figures, sections, summary, winners
+from babelmix.experiment.report.page import LeftOut, Section, render
 from babelmix.experiment.report.pictures import picture_sections
 
 if TYPE_CHECKING:
     from babelmix.experiment.results import Entry, Findings
+
+
+_NO_LABELS = "there are no relevance judgements"
 
 
 def audit_lead(audit: Audit) -> str:
@@ -42,23 +44,42 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
     name = about.encoder or "encoder"
     one = {name: audit}
     has_labels = len(audit.table.pair_query) > 0
-    parts = [sections.settings_section(audit)] if has_labels else []
-    parts.append(sections.bias_section(audit))
+    colours = figures.colours_of(one)
+    hero = summary.hero_of(audit, colours)
+    parts: list[Section | LeftOut] = [
+        summary.queries_section(audit), summary.remedies_section(audit), summary.measures_section(audit),
+        sections.settings_section(audit) if has_labels else LeftOut("Three settings", _NO_LABELS),
+        sections.languages_section(audit),
+    ]  # fmt: skip
     if len(audit.table.passage_langs) > 1:
-        parts.append(sections.shares_section(one))
-        parts += [sections.crowding_section(one), sections.pairs_section(one)] if has_labels else []
-    parts.append(sections.languages_section(audit))
-    if (levels := sections.score_levels_section(audit)) is not None:
-        parts.append(levels)
-    if (tokens := sections.tokens_section(audit)) is not None:
-        parts.append(tokens)
-    if perturbed is not None:
-        parts.append(sections.perturb_section(perturbed))
-    if (pool := sections.pool_section(audit)) is not None:
-        parts.append(pool)
-    apart = ("tokens", "calibration", "left_out", "excluded", "copies")
+        parts += [
+            sections.shares_section(one, colours),
+            sections.crowding_section(one)
+            if has_labels
+            else LeftOut("Which languages crowd the answer out?", _NO_LABELS),
+            sections.pairs_section(one) if has_labels else LeftOut("Each pair of languages", _NO_LABELS),
+        ]
+    else:
+        parts.append(LeftOut("Languages against each other", "all passages are in one language"))
+    parts += [
+        sections.score_levels_section(audit)
+        or LeftOut("Do scores mean the same in every language?", "the audit measured no scores in two languages"),
+        sections.tokens_section(audit)
+        or LeftOut("What the tokenizer makes of each language", "the system has no fast tokenizer"),
+        sections.perturb_section(perturbed)
+        if perturbed is not None
+        else LeftOut("What noise on the queries costs", "it was not measured; see the option --perturb"),
+        sections.pool_section(audit)
+        or LeftOut("What the pool holds", "nothing was left out or excluded, and no right answer has a copy"),
+    ]
+    apart = ("tokens", "calibration", "left_out", "excluded", "copies", "samples", "remedies")
     facts = [(key.replace("_", " "), _fact(value)) for key, value in about.as_json().items() if key not in apart]
-    write_text(file, render(f"Language audit of {name}", audit_lead(audit), facts, parts))
+    write_text(file, render(f"Language audit of {name}", _below(audit), facts, parts, hero=hero))
+
+
+def _below(audit: Audit) -> str:
+    """The sentences below the verdict, which stands above them already."""
+    return " ".join(line for line in audit.lines() if line != audit.lead())
 
 
 def write_comparison_report(results: Findings, file: Path) -> None:
@@ -71,7 +92,7 @@ def write_comparison_report(results: Findings, file: Path) -> None:
     figure = headline_figure(results)
     same_corpus = [entry for entry in entries if entry.corpus == results.strategies()[0].corpus]
     audits = {entry.name: entry.audits[0] for entry in same_corpus}
-    parts = [
+    parts: list[Section | LeftOut] = [
         Section(
             "The headline",
             "Points are means over seeds; bars are 95 % bootstrap intervals over groups. References and the start are audited "
@@ -81,13 +102,8 @@ def write_comparison_report(results: Findings, file: Path) -> None:
             [headline_table(results)],
         )
     ]
-    if results.tests:
-        parts.append(
-            Section(
-                "Are the differences real?",
-                tables=[tests_table([c for found in results.tests.values() for c in found])],
-            )
-        )
+    if tests := [test for found in results.tests.values() for test in found]:
+        parts.append(winners.differences_section(tests))
     for name, on in results.benchmarks.items():
         parts += _benchmark_sections(name, on)
     parts += picture_sections(results)
@@ -99,17 +115,20 @@ def write_comparison_report(results: Findings, file: Path) -> None:
     for name, audit in references.items():
         if len(audit.table.passage_langs) > 1:
             parts.append(
-                replace(sections.shares_section({name: audit}), title=f"{name}: whose language are its answers in?")
+                replace(
+                    sections.shares_section({name: audit}, _colours(results)),
+                    title=f"{name}: whose language are its answers in?",
+                )
             )
     if any(len(audit.table.passage_langs) > 1 for audit in audits.values()):
         parts += [
-            sections.shares_section(audits),
+            sections.shares_section(audits, _colours(results)),
             sections.pairs_section(audits),
             sections.crowding_section(audits),
         ]
     losses = {entry.name: entry.losses for entry in results.strategies() if entry.losses and entry.losses[0]}
     if losses:
-        parts.append(_curves_section(losses))
+        parts.append(_curves_section(losses, _colours(results)))
     experiment = results.experiment
     facts = [
         ("experiment", experiment.name),
@@ -139,7 +158,15 @@ def headline_figure(results: Findings) -> str:
         )
         for entry in results.entries
     ]
-    return figures.settings_overview(rows, list(zip(names, titles(names), strict=True)))
+    return figures.settings_overview(
+        rows, list(zip(names, titles(names), strict=True)), _colours(results, marked=True)
+    )
+
+
+def _colours(results: Findings, *, marked: bool = False) -> dict[str, str]:
+    """The colour of each entry; with `marked`, also under its name with the mark of another pool."""
+    found = figures.colours_of(entry.name for entry in results.entries)
+    return found | ({f"{name} *": colour for name, colour in found.items()} if marked else {})
 
 
 def headline_of(results: Findings) -> list[str]:
@@ -168,8 +195,9 @@ def _benchmark_sections(name: str, results: Findings) -> list[Section]:
             finding(results),
             headline_figure(results),
             "Points with intervals for each encoder in the three settings and rank distance.",
-            [headline_table(results), *([tests_table(tests)] if tests else [])],
-        )
+            [headline_table(results)],
+        ),
+        *([winners.differences_section(tests, f"Are the differences real on {name}?")] if tests else []),
     ]
     if alpha := _alpha_section(results):
         parts.append(replace(alpha, title=f"{alpha.title}, on {name}"))
@@ -186,7 +214,7 @@ def _cell(entry: Entry, name: str) -> str:
     return f"{text} ± {info.shown(entry.seed_deviation[name])}" if len(entry.audits) > 1 else text
 
 
-def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section:
+def _curves_section(losses: dict[str, list[list[tuple[int, float]]]], colours: Mapping[str, str]) -> Section:
     steps = [step for step, _ in next(iter(losses.values()))[0]]
     every = max(1, len(steps) // 10)
     rows = [
@@ -197,7 +225,7 @@ def _curves_section(losses: dict[str, list[list[tuple[int, float]]]]) -> Section
         "Training",
         "Loss by step: the line is the mean over seeds, the band goes from the lowest to the highest. The losses of different "
         "strategies are not comparable: negatives in another language are easier to tell apart.",
-        figures.curves(losses, x_label="step", y_label="loss"),
+        figures.curves(losses, x_label="step", y_label="loss", colours=colours),
         "Lines of training loss by step for each strategy.",
         [Table(["step", *losses], rows)],
     )

@@ -1,7 +1,7 @@
 """A report as one HTML file that loads no other files: a verdict, then sections with text, a figure, and tables.
 
-To add a section to a report, write a function that returns a `Section` (or a `LeftOut` with the reason, if the audit does not have
-what the section needs), and add it to the list of `write_audit_report` or `write_audits_report`, in the order of the page. The page
+To add a section to a report, write a function that returns a `Section`, or a `LeftOut` with the reason if the audit does not have
+what the section needs. Add it to the list of `write_audit_report` or `write_audits_report`, in the order of the page. The page
 makes a heading, an entry in the contents, and for each table a way to sort and to download it.
 """
 
@@ -181,9 +181,7 @@ def _downloads(table: Table, name: str) -> list[tuple[str, str, str]]:
     """The files that a table is downloaded as: the words of the link, the file name, the data URI."""
     base = slug(table.title or name) or "table"
     texts = (("CSV", "csv", "text/csv", table.to_csv()), ("LaTeX", "tex", "text/x-tex", table.to_latex() + "\n"))
-    return [
-        (words, f"{base}.{end}", f"data:{kind};charset=utf-8,{quote(text)}") for words, end, kind, text in texts
-    ]
+    return [(words, f"{base}.{end}", f"data:{kind};charset=utf-8,{quote(text)}") for words, end, kind, text in texts]
 
 
 __all__ = ["Hero", "LeftOut", "Section", "Strip", "Tile", "render", "uri_of"]

@@ -12,8 +12,6 @@ import numpy.typing as npt
 from babelmix._tables import Table
 from babelmix.evaluation import Audit, crowding, language_shares
 from babelmix.evaluation.audit_tables import (
-    bias_table,
-    further_bias_tables,
     languages_table,
     noise_table,
     optional,
@@ -39,25 +37,6 @@ def settings_section(audit: Audit) -> Section:
     )
 
 
-def bias_section(audit: Audit) -> Section:
-    """Every bias metric, with intervals."""
-    note = (
-        "Rank distance: the number of places between the best and the worst ranked translation of the same answer. "
-        "Median: over queries; a few queries that find nothing dominate the mean. Log: how often the list must be doubled to get "
-        "from the best to the worst (best value: log2 of the number of languages). Relative: divided by the size of the pool. "
-        "Over chance: divided by the distance in a shuffled pool (1: as by chance). Mean rank correlation: whether a question in "
-        "another language ranks the answers in the same order (1: yes). PEER: a test of equal ranks of all languages (near 0: "
-        "they differ). Same-language preference: how often the answer in the query's own language ranks before a translation of "
-        "it (0.5: no preference). Excess: the share of the first k answers divided by the language's share of the pool (1: no "
-        "preference)."
-    )
-    return Section(
-        "Language bias",
-        note,
-        tables=[bias_table(audit.estimates, audit.table), *further_bias_tables(audit.estimates, audit.table)],
-    )
-
-
 def pair_matrix(audit: Audit, metric: str = "mAP") -> tuple[Floats, list[str], list[str]]:
     """A metric by query language (rows) and passage language (columns), with their names. The diagonal is monolingual."""
     rows, columns = list(audit.table.query_langs), list(audit.table.passage_langs)
@@ -77,7 +56,7 @@ def matrix_table(matrix: Floats, rows: Sequence[str], columns: Sequence[str], co
 
 
 def pairs_section(audits: Mapping[str, Audit]) -> Section:
-    """Heatmap of mAP by query language and passage language."""
+    """Heatmap of mAP by query language and passage language, on a colour scale that fits the data."""
     matrices = {name: pair_matrix(audit) for name, audit in audits.items()}
     _, rows, columns = next(iter(matrices.values()))
     planes = {name: matrix for name, (matrix, _, _) in matrices.items()}
@@ -85,16 +64,20 @@ def pairs_section(audits: Mapping[str, Audit]) -> Section:
     return Section(
         "Each pair of languages",
         "mAP of queries in one language (row) against passages of one language (column). The diagonal is monolingual.",
-        figures.heatmaps(
-            planes, rows, columns, row_label="query language", column_label="passage language", low=0, high=1
-        ),
+        figures.heatmaps(planes, rows, columns, row_label="query language", column_label="passage language"),
         "Heatmap of mAP by query language and passage language; the table below holds the numbers.",
         tables,
     )
 
 
-def shares_section(audits: Mapping[str, Audit]) -> Section:
-    """Bars: the share of the first answers in the query's own language."""
+def shares_section(audits: Mapping[str, Audit], colours: Mapping[str, str] | None = None) -> Section:
+    """Bars: the share of the first answers in the query's own language.
+
+    Args:
+        audits: the audits by name.
+        colours: the colour of each name; see `babelmix.experiment.report.figures.colours_of`.
+
+    """
     first = next(iter(audits.values()))
     langs = [lang for lang in first.table.query_langs if lang in first.table.passage_langs]
     sizes = first.table.pool_sizes
@@ -114,7 +97,9 @@ def shares_section(audits: Mapping[str, Audit]) -> Section:
     )
     figure = ""
     if langs:
-        figure = figures.grouped_bars(series, langs, value_label=f"share of the first {SHARE_AT}", fair=fair)
+        figure = figures.grouped_bars(
+            series, langs, value_label=f"share of the first {SHARE_AT}", fair=fair, colours=colours
+        )
     details = [
         matrix_table(
             language_shares(a.table, SHARE_AT), a.table.query_langs, a.table.passage_langs, f"{n}: query \\ answer"
