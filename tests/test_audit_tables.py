@@ -79,7 +79,7 @@ def test_a_comparison_prints_the_headline_the_tests_and_how_many_differ(done: Au
     assert [table.title for table in tests] == ["a - b", "a - c", "b - c"]
     assert [bool(table.note) for table in compared.tables()] == [False, False, False, True]
     assert compared.headline().rows == first.rows
-    assert re.fullmatch(r"3 audits of toy: \d+ of 12 differences are significant .*", compared.lines()[0])
+    assert re.fullmatch(r"3 audits of toy: \d+ of 12 differences are significant .*", compared.lines()[-1])
     frame = compared.to_frame()
     assert frame["audit"].unique(maintain_order=True).to_list() == ["a", "b", "c"]
     report = compared.save(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from babelmix.evaluation import Audit, Comparison, Estimate, estimates, measure_info
+from babelmix.evaluation import Audit, Comparison, Estimate, Measure, estimates, measure_info
 from babelmix.evaluation.measure_info import CROSS_HIT_1, MULTI_HIT_1, RANK_DISTANCE, RANK_DISTANCE_OVER_QUERIES, TESTS
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.examples import Example
@@ -47,13 +47,20 @@ class Entry:
         averaged = {
             key: replace(measure, values=np.mean([a.measures[key].values for a in audits], axis=0))
             for key, measure in first.items()
+            # The queries of some measures depend on the answers, such as those whose first answer is right.
+            if all(key in a.measures and same_queries(a.measures[key], measure) for a in audits)
         }
         means = {key: macro for key, (macro, _) in estimates(averaged).items()}
         spread = {
             key: float(np.std([a.measures[key].macro() for a in audits], ddof=1)) if len(audits) > 1 else 0.0
-            for key in first
+            for key in averaged
         }
         return cls(name, kind, str(audits[0].table.about.corpus), audits, losses or [], means, spread)
+
+
+def same_queries(first: Measure, second: Measure) -> bool:
+    """Whether two measures have values of the same cells and groups, so that they can be averaged."""
+    return np.array_equal(first.cell, second.cell) and np.array_equal(first.group, second.group)
 
 
 @dataclass(frozen=True, eq=False)
