@@ -98,8 +98,9 @@ def heatmaps(
     cell = 0.46 if across == 1 else 0.26
     width = max(3.0, cell * len(columns) + 1.2) * across + 0.6
     figure, axes = new_figure(width, max(2.6, cell * len(rows) + 1.1) * down, down, across)
-    bottom = min(float(np.nanmin(p)) for p in planes.values()) if low is None else low
-    top = max(float(np.nanmax(p)) for p in planes.values()) if high is None else high
+    known = np.concatenate([plane[~np.isnan(plane)] for plane in planes.values()] + [np.zeros(0)])
+    known = known if len(known) else np.array([0.0, 1.0])
+    bottom, top = float(known.min()) if low is None else low, float(known.max()) if high is None else high
     image = None
     for axis, (title, plane) in zip(axes.ravel(), planes.items(), strict=False):
         image = axis.imshow(plane, cmap=_SEQUENTIAL, vmin=bottom, vmax=top, aspect="auto")
