@@ -184,7 +184,7 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     assert len(tests) == 3 * 4
     assert all(t["p_holm"] >= t["p"] for t in tests)
     assert found["finding"].startswith("On toy/test, over 2 seeds, hybrid batches reach monolingual mAP ")
-    text = check_page(tmp_path / "out" / "report.html", images=6)
+    text = check_page(tmp_path / "out" / "report.html", images=7)
     assert "How much of either: alpha" in text
     assert "hybrid - mono" in text
     environment = json.loads((tmp_path / "out" / "environment.json").read_text())
@@ -420,7 +420,7 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
     experiment = parse_experiment(values, "demo.toml")
     results = run_experiment(experiment, tmp_path / "demo", SILENT)
     write_comparison_report(results, tmp_path / "demo" / "report.html")
-    check_page(tmp_path / "demo" / "report.html", images=6)
+    check_page(tmp_path / "demo" / "report.html", images=7)
     by_name = {entry.name: entry for entry in results.entries}
     assert by_name["e5-small-offline"].corpus.endswith("2 groups")
     assert by_name["cross"].means["multi/mAP"].value > by_name["mixed"].means["multi/mAP"].value

@@ -28,6 +28,7 @@ from babelmix.encoders.debias import LEAST
 from babelmix.encoders.removal.centred import centred_subspace, usual_rank
 from babelmix.evaluation.chunks import read
 from babelmix.evaluation.drawn import drawn_queries
+from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.measure_info import MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE, SHARE_AT
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.metrics import RankedLists, metric
@@ -50,7 +51,6 @@ _CHUNK = 4096
 """Passages that are scored in one step."""
 
 Floats = npt.NDArray[np.float32]
-Vectors = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class _Balanced:
 def remedies(
     table: RankTable,
     corpus: Corpus,
-    queries: Vectors,
-    passages: Vectors,
+    queries: Matrix,
+    passages: Matrix,
     *,
     similarity: str,
     copies: Copies = "wrong",
@@ -195,7 +195,7 @@ class _Drawn:
     def ranked(
         self,
         asked: Floats,
-        passages: Vectors,
+        passages: Matrix,
         lang: IntArray,
         similarity: str,
         tried: Sequence[_Removal | _Balanced],
@@ -301,7 +301,7 @@ class _Best:
         return found
 
 
-def _balanced(asked: Floats, passages: Vectors, lang: IntArray, table: RankTable, similarity: str) -> _Balanced:
+def _balanced(asked: Floats, passages: Matrix, lang: IntArray, table: RankTable, similarity: str) -> _Balanced:
     """The moments of the scores of each query in each language."""
     languages = len(table.passage_langs)
     mean = np.zeros((len(asked), languages), dtype=np.float32)
@@ -318,9 +318,7 @@ def _balanced(asked: Floats, passages: Vectors, lang: IntArray, table: RankTable
     return _Balanced(mean, np.sqrt(np.maximum(variance, 1e-12)))
 
 
-def _directions(
-    table: RankTable, queries: Vectors, passages: Vectors, lang: IntArray, similarity: str
-) -> Floats | str:
+def _directions(table: RankTable, queries: Matrix, passages: Matrix, lang: IntArray, similarity: str) -> Floats | str:
     """The directions that `centred` takes away; or the reason why it cannot be fitted."""
     langs, dimension = table.passage_langs, passages.shape[1]
     small = [(name, int(size)) for name, size in zip(langs, table.pool_sizes, strict=True) if size < LEAST]
