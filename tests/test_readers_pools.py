@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,61 @@ def test_mlqa_sources_that_are_not(tmp_path) -> None:
     write(tmp_path, "copy/test-context-en-question-en.json", json.dumps(squad(("T", [("p", [("x", "x?")])]))))
     with pytest.raises(ReaderError, match="is there twice"):
         open_corpus(source)
+
+
+def shift_of_mlqa(
+    files: dict[tuple[str, str], list[tuple[str, str, str]]], asked: list[str]
+) -> tuple[Any, list[Text]]:
+    """SHIFT's rules for MLQA, written a second time: the relevant passages of each query, and the pool.
+
+    `files` has the rows (id, question, paragraph) by language of the paragraphs and of the questions, in SHIFT's order.
+    """
+    one = len(asked) == 1
+    read = [pair for pair in files if pair[1] in asked]
+    first = {}
+    for lang, query in read:
+        for _, _, paragraph in files[lang, query]:
+            first.setdefault(paragraph, lang)
+    answers: dict[Text, set[Text]] = {}
+    for lang, query in read:
+        for name, question, paragraph in files[lang, query]:
+            # With one query language a query is its text, and else its id.
+            answers.setdefault((query, question if one else name), set()).add((first[paragraph], paragraph))
+    if not one:
+        every: dict[str, set[Text]] = {}
+        for (_, name), found in answers.items():
+            every.setdefault(name, set()).update(found)
+        answers = {(query, name): every[name] for query, name in answers}
+    return answers, [(lang, paragraph) for paragraph, lang in first.items()]
+
+
+@pytest.mark.parametrize("asked", [["en"], ["de"], ["de", "en", "es"]])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rules_of_shift_on_random_data(tmp_path, asked: list[str], seed: int) -> None:
+    rng = random.Random(seed)
+    langs = ("de", "en", "es")
+    there = {n: ["en", *rng.sample(["de", "es"], rng.randint(0, 2))] for n in range(40)}
+    # Few texts, so that questions share theirs, and paragraphs occur in several languages.
+    question = {(n, lang): f"{rng.randrange(15)}? {lang}" for n in there for lang in langs}
+    paragraph = {(n, lang): f"p{rng.randrange(12)}{rng.choice(('', lang))}" for n in there for lang in langs}
+    files = {}
+    for lang in langs:
+        for query in langs:
+            names = [n for n, known in there.items() if lang in known and query in known]
+            files[lang, query] = [(f"q{n}", question[n, query], paragraph[n, lang]) for n in names]
+            articles = [("T", [(context, [(name, text)])]) for name, text, context in files[lang, query]]
+            write(tmp_path, f"test-context-{lang}-question-{query}.json", json.dumps(squad(*articles)))
+    corpus = open_corpus(f"mlqa={tmp_path}?pool=shift&queries={','.join(asked)}")
+    expected, pool = shift_of_mlqa(files, asked)
+    assert sorted(pool_of(corpus)) == sorted(pool)
+    passages: dict[str, set[Text]] = {}
+    for row in corpus.passages.to_pylist():
+        passages.setdefault(row["item"], set()).add((row["lang"], row["text"]))
+    answers: dict[str, set[Text]] = {}
+    for pair in corpus.qrels.to_pylist():
+        answers.setdefault(pair["query_item"], set()).update(passages[pair["passage_item"]])
+    key = "text" if len(asked) == 1 else "item"
+    assert {(row["lang"], row[key]): answers[row["item"]] for row in corpus.queries.to_pylist()} == expected
 
 
 # --- Multi-EuP
