@@ -35,7 +35,12 @@ def distance_by_chance(counts: npt.NDArray[np.int64], pool: npt.NDArray[np.int64
         [6.0]
 
     """
-    kinds, kind = np.unique(np.sort(counts, axis=1), axis=0, return_inverse=True)
+    counts = np.sort(counts, axis=1)
+    if len(counts) and (counts == counts[0]).all():
+        # A parallel corpus; np.unique would take most of the time.
+        kinds, kind = counts[:1], np.zeros(len(counts), dtype=np.int64)
+    else:
+        kinds, kind = np.unique(counts, axis=0, return_inverse=True)
     nodes, weights = np.polynomial.legendre.leggauss(min(_NODES, int(kinds.sum(axis=1).max(initial=1)) // 2 + 1))
     at, weights = (nodes + 1) / 2, weights / 2
     share = np.zeros(len(kinds))

@@ -10,7 +10,7 @@ from scipy.special import chdtrc
 
 from babelmix.errors import ConfigError
 from babelmix.evaluation.ranks import IntArray, RankTable, numbered
-from babelmix.evaluation.relevant_ranks import RelevantRanks
+from babelmix.evaluation.relevant_ranks import RelevantRanks, relevant_ranks
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,6 +41,8 @@ def peer(table: RankTable, *, by_group: bool = False) -> tuple[IntArray, Floats]
 
     """
     unit = table.pair_query
+    if not by_group and untold_by_peer(relevant_ranks(table)):
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
     if by_group:
         key = numbered(table.query_group) * len(table.query_langs) + table.query_lang
         _, unit_of_query = np.unique(key, return_inverse=True)
