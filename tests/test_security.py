@@ -11,6 +11,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 from h11._connection import DEFAULT_MAX_INCOMPLETE_EVENT_SIZE
 
 from babelmix.corpus import images
+from babelmix.corpus.readers._rows import MAX_TEXT
 from babelmix.encoders.uniter import regions
 from babelmix.search import rows
 from babelmix.search.service import Settings, bodies, connections, guard, keys, metrics, models
@@ -45,7 +46,7 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"values of a column | {most('langs')}; {most('where')}; 1,000 |",
         f"Keys have at least {keys.MIN_LENGTH} characters",
         f"at most {images.MAX_BYTES >> 20} MiB and {images.MAX_PIXELS:,} pixels",
-        f"at most {rows.MAX_ITEM} characters, a text at most {rows.MAX_TEXT:,} bytes",
+        f"at most {rows.MAX_ITEM} characters, a text at most {MAX_TEXT:,} bytes",
         f"at most {rows.MAX_ROWS_OF_AN_ITEM:,} renderings, a metadata value at most {rows._MAX_FIELD:,} characters",
         f"at most {regions._MOST_REGIONS:,} x {regions._MOST_FEATURES:,} numbers",
     ],

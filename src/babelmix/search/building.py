@@ -16,6 +16,7 @@ from babelmix.encoders import fingerprint, load_encoder
 from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.documents import RowSource, open_rows, rows_of_corpus
 from babelmix.search.engines import exists
+from babelmix.search.engines.opening import engine_of
 from babelmix.search.index import Index
 from babelmix.search.indexing import Indexed, check_rows, index_rows
 
@@ -188,7 +189,7 @@ def build_index(
                 "model", f"{address} is a new index; say which encoder it is for, as in  e5-small-offline"
             )
         # Check the rows before an encoder is loaded or an index made: otherwise an error could come after hours of encoding.
-        check_rows(rows, opened)
+        check_rows(rows, opened, max_text=engine_of(address).max_text)
         encoder = load_encoder(
             name,
             max_seq_length=max_seq_length,

@@ -31,6 +31,7 @@ from babelmix.corpus.file_names import FileNames
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.readers._join_columns import join_note
+from babelmix.corpus.readers._rows import RowChecks, layout_of, no_column
 from babelmix.corpus.readers._tables import Table, is_table, read_table
 from babelmix.errors import PictureError, ReaderError, SearchError
 from babelmix.search.columns import add_types
@@ -50,11 +51,13 @@ class Survey:
     Args:
         columns: the metadata columns and their types.
         has_pictures: whether there are pictures among them.
+        longest: the item with the longest text and the bytes of this text; None without texts.
 
     """
 
     columns: dict[str, str]
     has_pictures: bool
+    longest: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class RowSource:
         """
         columns: dict[str, str] = {}
         has_pictures = False
+        longest: tuple[str, int] | None = None
         waiting = 0
         with progress_bar("checking", self.count, "rows") as bar:
             for item in self.items():
@@ -97,12 +101,16 @@ class RowSource:
                 for row in item:
                     add_types(columns, row)
                     has_pictures |= row.image is not None
+                    # Most texts are short. Those have at most four bytes a character.
+                    if row.text is not None and (longest is None or 4 * len(row.text) > longest[1]):
+                        size = len(row.text.encode("utf-8", "replace"))
+                        longest = (row.item, size) if longest is None or size > longest[1] else longest
                 waiting += len(item)
                 if waiting >= _BATCH:
                     bar.advance(waiting)
                     waiting = 0
             bar.advance(waiting)
-        return Survey(columns, has_pictures)
+        return Survey(columns, has_pictures, longest)
 
 
 def open_rows(
@@ -122,8 +130,7 @@ def open_rows(
     file = Path(source)
     if is_table(file) and file.is_file():
         table = read_table(file)
-        heads = set(table.names)
-        if {"text", "image"} & heads and "side" not in heads and not {"query", "passage"} <= heads:
+        if layout_of(table) == "documents":
             return rows_of_documents(table, langs, columns)
     corpus = open_corpus(source)
     return rows_of_corpus(corpus if langs is None else corpus.only_langs(langs))
@@ -205,7 +212,7 @@ def rows_of_documents(
         own.setdefault("item", "id")
     for name in ("item", "lang"):
         if name not in own:
-            raise ReaderError(f"is missing; there are {', '.join(table.names)}", file=file, field=name)
+            raise no_column(table, name, table.names)
     others = [name for name in table.names if name not in own.values()]
     fields, notes = metadata_of(table, others, columns or {})
     absent = pl.Series([None] * len(table.lines), dtype=pl.String)
@@ -215,7 +222,7 @@ def rows_of_documents(
     frame = frame.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).name.keep())
     frame = frame.with_columns(column.cells.alias(f"fields.{name}") for name, column in fields.items())
     if frame.height == 0:
-        raise ReaderError("holds no rows", file=file)
+        raise ReaderError("has no rows", file=file)
     notes += filter(None, [join_note(table, own["item"], [*others, "group"])])
     if langs is not None:
         there = frame["lang"].drop_nulls().unique().sort().to_list()
@@ -227,6 +234,7 @@ def rows_of_documents(
     values = [(name, column.value) for name, column in fields.items()]
 
     def rows() -> Iterator[Row]:
+        checks, last = RowChecks(file), None
         for part in frame.iter_slices(_BATCH):
             for number, item, lang, text, image, group, *cells in part.iter_rows():
                 found = {
@@ -234,7 +242,10 @@ def rows_of_documents(
                     for (name, value), cell in zip(values, cells, strict=True)
                     if cell is not None
                 }
-                yield _row(file, number, item, lang, text, image, group, found, pictures)
+                if item != last:
+                    checks.next_item()
+                    last = item
+                yield _row(checks, file, number, item, lang, text, image, group, found, pictures)
 
     tags = frame["lang"].drop_nulls().value_counts().sort("lang").iter_rows()
     read_as = {tag: {"as": lang, "rows": count} for tag, count in tags if (lang := canonical_language(tag)) != tag}
@@ -248,6 +259,7 @@ def _by_item(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _row(
+    checks: RowChecks,
     file: Path,
     number: int,
     item: str | None,
@@ -258,12 +270,14 @@ def _row(
     fields: dict[str, Value],
     pictures: FileNames,
 ) -> Row:
-    for name, cell in (("item", item), ("lang", lang if image is None else IMAGE)):
-        if cell is None:
-            raise ReaderError("is empty", file=file, row=number, field=name)
+    name = checks.item(item, number)
+    tag = checks.lang(lang, number) if image is None else lang or IMAGE
+    if text is not None and image is None:
+        checks.text(name, tag, text, number, side="passage", field="text")
+    checks.group(name, group or name, number)
     try:
         data = bytes_of({"path": str(pictures.find(image))}) if image is not None else None
-        return Row(item or "", lang or IMAGE, text, data, group or "", fields)
+        return Row(name, tag, text, data, group or "", fields)
     except PictureError as error:
         raise ReaderError(str(error), file=file, row=number, field="image") from error
     except SearchError as error:

@@ -22,7 +22,17 @@ from babelmix.search.calibration import Calibration
 from babelmix.search.columns import add_types, as_type, spellings, together, widened
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
 from babelmix.search.facts import FORMAT, IndexFacts
-from babelmix.search.rows import Point, Row, Value, Vectors, Where, digest_of_row, points_of, thumbnail_of
+from babelmix.search.rows import (
+    Point,
+    Row,
+    Value,
+    Vectors,
+    Where,
+    check_length,
+    digest_of_row,
+    points_of,
+    thumbnail_of,
+)
 
 _STALE = 0.1
 """A calibration is fitted again if the rows of a language have changed by more than this share."""
@@ -163,9 +173,12 @@ class Index:
             rows: all rows of some items.
 
         Raises:
-            SearchError: a metadata column had another type before.
+            SearchError: a metadata column had another type before, or a text is longer than the engine can hold.
 
         """
+        if (most := self.engine.max_text) is not None:
+            for row in rows:
+                check_length(row.item, len((row.text or "").encode("utf-8", "replace")), most)
         columns = self.with_types_of(rows)
         points = points_of(rows)
         there = self.engine.digests(list({row.item for row in rows}))

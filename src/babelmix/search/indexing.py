@@ -17,7 +17,7 @@ from babelmix.errors import SearchError
 from babelmix.search.documents import RowSource
 from babelmix.search.encoding import PointEncoder, encode_points, opened_picture
 from babelmix.search.index import Changes, Index
-from babelmix.search.rows import Row
+from babelmix.search.rows import Row, check_length
 
 ROWS = 512
 """The approximate number of rows of a batch. If the process is killed, the work of at most one batch is lost."""
@@ -62,12 +62,13 @@ def batches_of(rows: RowSource, size: int = ROWS) -> Iterator[list[Row]]:
         yield batch
 
 
-def check_rows(rows: RowSource, index: Index | None = None) -> None:
+def check_rows(rows: RowSource, index: Index | None = None, *, max_text: int | None = None) -> None:
     """Read all rows, before any is written, and raise if one of them cannot be written.
 
     Args:
         rows: the rows.
         index: the index they are for; None: a new one.
+        max_text: the most bytes of a text that the engine of a new index can hold; None: no limit of its own.
 
     Raises:
         SearchError: a row breaks a rule, or a value is of another type than its column.
@@ -75,6 +76,9 @@ def check_rows(rows: RowSource, index: Index | None = None) -> None:
 
     """
     survey = rows.survey
+    max_text = max_text if index is None else index.engine.max_text
+    if survey.longest is not None:
+        check_length(*survey.longest, max_text)
     if index is not None:
         index.check_columns(survey.columns)
     if not survey.has_pictures:

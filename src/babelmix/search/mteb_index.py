@@ -99,7 +99,7 @@ class IndexSearch:
         """Put a pool into a new index; empty documents are left out.
 
         Raises:
-            SearchError: a document has more than 60,000 bytes, or the task has pictures.
+            SearchError: a document has more than 1,000,000 bytes, or the task has pictures.
 
         """
         self.close()

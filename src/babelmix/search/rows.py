@@ -21,6 +21,7 @@ from babelmix.corpus import IMAGE, canonical_language, is_language_tag
 from babelmix.corpus.images import digest_of, open_picture
 from babelmix.corpus.languages import match_languages, not_a_tag
 from babelmix.corpus.readers._records import is_unicode
+from babelmix.corpus.readers._rows import MAX_NAME, MAX_TEXT
 from babelmix.errors import PictureError, SearchError
 
 Value = str | int | float | bool
@@ -28,11 +29,8 @@ Value = str | int | float | bool
 
 Vectors = npt.NDArray[np.float32]
 
-MAX_ITEM = 512
+MAX_ITEM = MAX_NAME
 """Maximum length of an item's name in characters."""
-
-MAX_TEXT = 60_000
-"""Maximum length of a text in bytes: every engine can hold it."""
 
 MAX_ROWS_OF_AN_ITEM = 1000
 """Maximum number of rows of an item."""
@@ -97,6 +95,25 @@ class Row:
             if name in ("item", "group"):
                 raise SearchError(f"{where}: a metadata column cannot be named {name!r}, which the row itself has")
             check_field(name, value, where)
+
+
+def check_length(item: str, size: int, most: int | None) -> None:
+    """Check that an engine can hold a text.
+
+    Args:
+        item: the item of the text.
+        size: the bytes of the text.
+        most: the most bytes that the engine can hold; None: no limit of its own.
+
+    Raises:
+        SearchError: the text is too long.
+
+    """
+    if most is not None and size > most:
+        raise SearchError(
+            f"item {item!r}: the text has {size:,} bytes, and this engine holds at most {most:,}; cut it into passages, or use "
+            "an index in a folder"
+        )
 
 
 def check_characters(text: str, where: str, *, lines: bool = False, controls: bool = False) -> None:

@@ -27,9 +27,10 @@ from typing import Any
 
 import polars as pl
 
-from babelmix.corpus.languages import canonical_language, check_distinct, is_language_tag, not_a_tag
+from babelmix.corpus.languages import check_distinct, is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._join_columns import join_note
+from babelmix.corpus.readers._rows import RowChecks, layout_of, no_queries
 from babelmix.corpus.readers._tables import Table, read_table
 from babelmix.corpus.readers._unpacking import stem_of
 from babelmix.errors import CorpusError, ReaderError
@@ -63,6 +64,8 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
         ReaderError: the table breaks the layout above.
 
     """
+    if layout_of(table) == "documents" and "lang" in table.names:
+        raise no_queries(table)
     corpus = parse(_frame(table), source, table.lines)
     notes = [*table.notes]
     if "lang" in table.names:
@@ -106,24 +109,14 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
                 "may mean the item or Indonesian; rename the column of the item to 'item'", file=file, field="id"
             )
         frame = frame.rename({"id": "item"})
-    rows = list(_long_rows(frame, file, lines) if "lang" in frame.columns else _wide_rows(frame, file, lines))
+    checks = RowChecks(file)
+    rows = list(
+        _long_rows(frame, file, lines, checks) if "lang" in frame.columns else _wide_rows(frame, file, lines, checks)
+    )
     sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
-    seen: dict[tuple[str, str, str, str], int] = {}
-    groups: dict[str, str] = {}
     for number, side, row, column in rows:
-        if not row["text"].strip():
-            raise ReaderError("is blank; write the text, or leave the cell empty", file=file, row=number, field=column)
-        key = (side, row["item"], canonical_language(row["lang"]), row["text"])
-        if key in seen:
-            raise ReaderError(
-                f"repeats row {seen[key]}: the same item, language and text", file=file, row=number, field=column
-            )
-        seen[key] = number
-        if groups.setdefault(row["item"], row["group"]) != row["group"]:
-            raise ReaderError(
-                f"item {row['item']!r} is in group {row['group']!r} here and {groups[row['item']]!r} elsewhere",
-                file=file, row=number, field="group",
-            )  # fmt: skip
+        checks.text(row["item"], row["lang"], row["text"], number, side=side, field=column)
+        checks.group(row["item"], row["group"], number)
         sides[side].append(row)
     items = [{row["item"] for row in sides[side]} for side in ("query", "passage")]
     for this, other, have in (("query", "passage", items[0] - items[1]), ("passage", "query", items[1] - items[0])):
@@ -150,7 +143,7 @@ def _is_parallel_text(frame: pl.DataFrame) -> bool:
 Entry = tuple[int, str, dict[str, str], str]
 
 
-def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator[Entry]:
+def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int], checks: RowChecks) -> Iterator[Entry]:
     columns: list[tuple[str, tuple[str, ...], str]] = []
     unknown: list[str] = []
     for name in frame.columns:
@@ -184,7 +177,7 @@ def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
     has_side = "side" in frame.columns
     seen: dict[tuple[str, str], int] = {}
     for place, (number, row) in enumerate(zip(lines, frame.iter_rows(named=True), strict=True), 1):
-        item = _item(row, file, number) if "item" in frame.columns else str(place)
+        item = checks.item(row["item"], number) if "item" in frame.columns else str(place)
         side = _side(row, file, number) if has_side else ""
         if (item, side) in seen:
             raise ReaderError(
@@ -199,15 +192,13 @@ def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
                 yield number, one, _rendering(item, lang, row[name], row), name
 
 
-def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator[Entry]:
+def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int], checks: RowChecks) -> Iterator[Entry]:
     by_side = "side" in frame.columns
     for needed in ("item", "side", "text") if by_side else ("item", "query", "passage"):
         if needed not in frame.columns:
             raise ReaderError(f"is missing; the columns are {', '.join(frame.columns)}", file=file, field=needed)
     for number, row in zip(lines, frame.iter_rows(named=True), strict=True):
-        item, lang = _item(row, file, number), row["lang"]
-        if lang is None or not is_language_tag(lang):
-            raise ReaderError(not_a_tag(lang or ""), file=file, row=number, field="lang")
+        item, lang = checks.item(row["item"], number), checks.lang(row["lang"], number)
         texts = {_side(row, file, number): "text"} if by_side else {"query": "query", "passage": "passage"}
         found = {side: column for side, column in texts.items() if row[column] is not None}
         if not found:
@@ -218,12 +209,6 @@ def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Iterator
 
 def _rendering(item: str, lang: str, text: str, row: dict[str, Any]) -> dict[str, str]:
     return {"item": item, "lang": lang, "text": text, "group": row.get("group") or item}
-
-
-def _item(row: dict[str, Any], file: str, number: int) -> str:
-    if row["item"] is None or not row["item"].strip():
-        raise ReaderError("is empty", file=file, row=number, field="item")
-    return str(row["item"])
 
 
 def _side(row: dict[str, Any], file: str, number: int) -> str:

@@ -24,6 +24,9 @@ class Engine(Protocol):
     has_words: bool = False
     """Whether the store can search by words (BM25)."""
 
+    max_text: int | None = None
+    """The most bytes of a text that the store can hold; None: no limit of its own."""
+
     shared: bool = False
     """Whether several processes may open the store and write to it at the same time."""
 

@@ -56,6 +56,7 @@ class EdgeEngine:
 
     has_words = True
     shared = False
+    max_text: int | None = None
 
     def __init__(self, folder: Path, shard: Any) -> None:
         self._edge = _library()

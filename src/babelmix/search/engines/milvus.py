@@ -50,6 +50,7 @@ class MilvusEngine:
 
     has_words = False
     shared = True
+    max_text: int | None = 60_000
 
     def __init__(self, server: Server) -> None:
         self.address = server.place.address
