@@ -104,12 +104,13 @@ def _loaded(report: Report | str | Path, rules: Sequence[Rule]) -> Report:
     return AuditReport(audit.table.about.system, audit, back, folder=folder)
 
 
-def metrics_of(rules: Sequence[Rule], metrics: Sequence[str] | None = None) -> list[str]:
-    """Ranking metrics, with those that the rules need; None: the default ones."""
-    from babelmix.evaluation.measure_info import ranking_metrics
+def metrics_of(rules: Sequence[Rule], metrics: Sequence[str] | None = None, *, exact: bool = True) -> list[str]:
+    """Metrics, with those that the rules need; None: the default ones. `exact`: of an audit by exact scores, not of lists."""
+    from babelmix.evaluation.measure_info import BIAS, ranking_metrics
     from babelmix.evaluation.metrics import DEFAULT
 
     needed = ranking_metrics(rule.measure for rule in rules)
+    needed += [rule.measure for rule in rules if exact and rule.measure.startswith(BIAS) and "@" in rule.measure]
     return list(dict.fromkeys([*(DEFAULT if metrics is None else metrics), *needed]))
 
 
@@ -174,9 +175,9 @@ class Gate:
                 raise ArgumentError(name, f"{file} is a folder; name a file")
         return cls(rules, significant, *files)
 
-    def metrics(self, metrics: Sequence[str] | None) -> list[str]:
-        """Ranking metrics, with those that the rules need."""
-        return metrics_of(self.rules, metrics)
+    def metrics(self, metrics: Sequence[str] | None, *, exact: bool = True) -> list[str]:
+        """Metrics, with those that the rules need; see `metrics_of`."""
+        return metrics_of(self.rules, metrics, exact=exact)
 
     def check_corpora(self, corpora: Sequence[Corpus], *, before: bool) -> None:
         """Raise before anything is encoded if a rule cannot be checked; see `babelmix.evaluation.gates.check_possible`."""

@@ -161,7 +161,7 @@ def audit_index(
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:
         judged = depth_of(k, depth)
-        wanted = gate.metrics(checked_metrics(wanted, judged, cut=True))
+        wanted = gate.metrics(checked_metrics(wanted, judged, cut=True), exact=False)
         gate.check_names(measure_names(checked_metrics(wanted, judged, cut=True), judged))
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 
@@ -34,6 +35,9 @@ def measure_of(written: str) -> str:
         ('bias/same-language share@10', 'multi/nDCG@10')
 
     """
+    for exact in (written, f"bias/{written}"):
+        with contextlib.suppress(ConfigError):
+            return measure_info(exact).name
     found = _CUTOFF.fullmatch(written)
     base, k = (found[1], f"@{found[2]}") if found else (written, "")
     forms = _forms()

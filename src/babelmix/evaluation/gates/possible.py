@@ -8,10 +8,13 @@ import numpy as np
 
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError
-from babelmix.evaluation.bias import BIAS_METRICS
+from babelmix.evaluation.bias import parse_bias_metric
 from babelmix.evaluation.gates.rules import Rule
 from babelmix.evaluation.measure_info import SETTINGS
 from babelmix.evaluation.ranks import SHARE_CUTOFFS, relevant_pairs
+
+_COUNTED = ("same-language share", "same-language excess")
+"""Bias metrics whose cut-offs are those of the rank table."""
 
 
 def check_possible(rules: Sequence[Rule], corpora: Iterable[Corpus], *, before: bool) -> None:
@@ -73,9 +76,11 @@ def _why_not(rule: Rule, cells: Mapping[str, set[str]]) -> str:
     setting, _, metric = rule.measure.partition("/")
     base, _, k = metric.partition("@")
     if setting == "bias":
-        if base not in BIAS_METRICS or BIAS_METRICS[base].per_cutoff != bool(k):
+        try:
+            parse_bias_metric(metric)
+        except ConfigError:
             return f"{rule.measure} is a measure of ranked lists, which this audit does not have"
-        if k and int(k) not in SHARE_CUTOFFS:
+        if base in _COUNTED and int(k) not in SHARE_CUTOFFS:
             return f"languages are counted at {', '.join(map(str, SHARE_CUTOFFS))}; write one of these in place of {k}"
     there = cells["own" if base.startswith("same-language") else setting]
     if not there:
