@@ -36,12 +36,14 @@ MODULES = {
         "evaluation.metrics",
         "evaluation.score_levels",
         "evaluation.chance",
+        "evaluation.gates",
         "evaluation.perturb",
         "evaluation.mteb",
     ),
     "experiment": ("experiment",),
     "search": ("search", "search.service", "search.mteb_index"),
     "extend": ("extend",),
+    "testing": ("testing",),
     "errors": ("errors",),
 }
 """The public modules, a page a room."""

@@ -1,6 +1,7 @@
 """What callers rely on, as text. `python tests/surface.py` writes both files anew.
 
-`public.txt` holds the Python names: those of `babelmix`, `babelmix.errors` and `babelmix.extend`, with their parameters.
+`public.txt` holds the Python names: those of `babelmix`, `babelmix.errors`, `babelmix.extend` and `babelmix.testing`, with their
+parameters.
 `interface.txt` holds what has a name elsewhere: commands and options, keys of an experiment's file, readers, strategies, metrics.
 """
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = Path(__file__).with_name("public.txt")
 INTERFACE = Path(__file__).with_name("interface.txt")
 
-MODULES = {"": griffe.Object, "errors": griffe.Class, "extend": griffe.Function}
+MODULES = {"": griffe.Object, "errors": griffe.Class, "extend": griffe.Function, "testing": griffe.Function}
 """The modules whose names are promised, below `babelmix`; where a module has no `__all__`, those of its own of this kind."""
 
 NAMED = {

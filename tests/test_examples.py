@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize("module", ["babelmix", "babelmix.extend"])
+@pytest.mark.parametrize("module", ["babelmix", "babelmix.extend", "babelmix.testing"])
 def test_every_function_that_a_user_calls_has_an_example(module: str) -> None:
     loaded = importlib.import_module(module)
     promised = getattr(loaded, "__all__", [name for name in vars(loaded) if not name.startswith("_")])

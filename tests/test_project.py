@@ -17,7 +17,7 @@ LEVELS = {
     "_settings": 0, "_terminal": 0,
     "_checksums": 1, "_progress": 1, "_tables": 1, "_cache": 2,
     "corpus": 3, "encoders": 4, "batches": 4, "evaluation": 5, "training": 6, "experiment": 7, "search": 7,
-    "extend": 8, "api": 8, "audit": 9, "cli": 9,
+    "extend": 8, "api": 8, "audit": 9, "cli": 9, "testing": 9,
 }  # fmt: skip
 
 

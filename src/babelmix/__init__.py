@@ -7,7 +7,7 @@ Everything that a user needs is here, and is imported at its first use:
 - Measure: `audit`, `Vectors`, `audit_index`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
-- Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`.
+- Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`. Your tests: the module `babelmix.testing`.
 
 The sub-packages (`corpus`, `encoders`, `batches`, `evaluation`, `training`, `experiment`, `search`) are for those who go deeper;
 they may change between minor versions.
@@ -113,7 +113,7 @@ _HOMES = {
 }
 """The module of each name, relative to `babelmix`. A different name in the module follows a colon."""
 
-_MODULES = ("errors", "extend")
+_MODULES = ("errors", "extend", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from babelmix.api.audit_reports import BACK, AuditReport
+from babelmix.api.audit_reports import BACK, AuditReport, AuditReports
 from babelmix.errors import ArgumentError, ConfigError
 
 if TYPE_CHECKING:
     from babelmix.corpus import Corpus
     from babelmix.evaluation.gates import GateResult, Judged, Rule
+
+
+OWN_SHARE_RULE = "own-language share@10 > 0.75 * fair + 0.25"
+"""The own share is more than a quarter of the way from the fair share to 1: what reports call biased."""
+DISTANCE_RULE = "rank distance over chance > 0.5"
+"""Translations of one answer lie more than half as far apart as in a shuffled pool: what reports call biased."""
 
 
 class Report(Protocol):
@@ -73,6 +79,18 @@ def check(
     )  # fmt: skip
 
 
+def default_rules(report: Report | str | Path) -> list[str]:
+    """The rules of `babelmix.testing.assert_no_language_bias`: from these limits on, reports say biased.
+
+    Args:
+        report: the report, or the folder of a finished audit. Without translations it has no rank distance.
+
+    """
+    judged = _loaded(report, ()).judged()
+    distance = "bias/rank distance over chance"
+    return [OWN_SHARE_RULE, *([DISTANCE_RULE] if any(distance in measures for measures in judged.values()) else [])]
+
+
 def judged_before(report: Report, before: Report) -> Judged:
     """The measures of a saved report of one system, checked to be of the same corpus.
 
@@ -93,15 +111,34 @@ def judged_before(report: Report, before: Report) -> Judged:
 
 
 def _loaded(report: Report | str | Path, rules: Sequence[Rule]) -> Report:
-    """A report; the folder of a finished audit is read."""
+    """A report that has the metrics of the rules; the folder of a finished audit is read."""
     from babelmix.evaluation import Audit
 
+    if isinstance(report, AuditReports):
+        return replace(report, reports={name: _complete(one, rules) for name, one in report.reports.items()})
+    if isinstance(report, AuditReport):
+        return _complete(report, rules)
     if not isinstance(report, (str, Path)):
         return report
     folder, metrics = Path(report), metrics_of(rules)
     audit = Audit.load(folder, metrics)
     back = Audit.load(folder / BACK, metrics) if (folder / BACK / "ranks.parquet").is_file() else None
     return AuditReport(audit.table.about.system, audit, back, folder=folder)
+
+
+def _complete(report: AuditReport, rules: Sequence[Rule]) -> AuditReport:
+    """A report with the metrics of the rules: they are computed from its ranks if they are missing."""
+    from babelmix.evaluation import Audit
+    from babelmix.evaluation.measure_info import ranking_metrics
+
+    needed = metrics_of(rules, ())
+    there = {name.partition("/")[2] for audit in report.audits.values() for name in audit.measures}
+    if all(name.removeprefix("bias/") in there for name in needed):
+        return report
+    audits = [
+        Audit.of(audit.table, metrics_of(rules, ranking_metrics(audit.measures))) for audit in report.audits.values()
+    ]
+    return replace(report, audit=audits[0], back=audits[1] if len(audits) > 1 else None)
 
 
 def metrics_of(rules: Sequence[Rule], metrics: Sequence[str] | None = None, *, exact: bool = True) -> list[str]:
@@ -115,6 +152,8 @@ def metrics_of(rules: Sequence[Rule], metrics: Sequence[str] | None = None, *, e
 
 
 def _subject(report: Report) -> str:
+    if isinstance(report, AuditReports):
+        return _subject(next(iter(report.reports.values())))
     return (report.audit.table.about.corpus or "") if isinstance(report, AuditReport) else ""
 
 
