@@ -233,6 +233,13 @@ class Gate:
                     "fail_if", f"rule {rule.text!r}: name the audit that `before` stands for, with --against"
                 )
 
+    def check_no_before(self, what: str) -> None:
+        """Raise if a rule has `before`, and there can be no saved audit; see `babelmix.evaluation.gates.check_no_before`."""
+        from babelmix.evaluation.gates import check_no_before
+
+        with _named():
+            check_no_before(self.rules, what)
+
     def check_names(self, names: Sequence[str]) -> None:
         """Raise before anything is searched if a rule cannot be checked; see `babelmix.evaluation.gates.check_names`."""
         from babelmix.evaluation.gates import check_names

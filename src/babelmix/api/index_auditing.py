@@ -160,6 +160,7 @@ def audit_index(
     gate = Gate.of(fail_if, significant, junit, summary)
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:
+        gate.check_no_before("an audit of an index")
         judged = depth_of(k, depth)
         wanted = gate.metrics(checked_metrics(wanted, judged, cut=True), exact=False)
         gate.check_names(measure_names(checked_metrics(wanted, judged, cut=True), judged))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from babelmix.evaluation.gates.deciding import ALPHA, REVERSED, Decision, Judged, Status, decide
-from babelmix.evaluation.gates.possible import check_names, check_possible
+from babelmix.evaluation.gates.possible import check_names, check_no_before, check_possible
 from babelmix.evaluation.gates.result import GateResult, Outcome
 from babelmix.evaluation.gates.rules import Limit, Rule, parse_rules
 
@@ -71,5 +71,5 @@ def check(
 
 __all__ = [
     "ALPHA", "REVERSED", "Decision", "GateResult", "Judged", "Limit", "Outcome", "Rule", "Status", "check", "check_names",
-    "check_possible", "parse_rules",
+    "check_no_before", "check_possible", "parse_rules",
 ]  # fmt: skip

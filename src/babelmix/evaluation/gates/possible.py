@@ -39,18 +39,30 @@ def check_possible(rules: Sequence[Rule], corpora: Iterable[Corpus], *, before: 
             raise ConfigError(f"rule {rule.text!r}: {why[0]}")
 
 
-def check_names(rules: Sequence[Rule], names: Sequence[str]) -> None:
-    """Raise if the measure of a rule is not among these names, or a rule needs a saved audit.
+def check_no_before(rules: Sequence[Rule], what: str) -> None:
+    """Raise if a rule needs a saved audit, where there is none.
+
+    Args:
+        rules: the rules.
+        what: what is audited, for the message.
 
     Raises:
-        ConfigError: see above.
+        ConfigError: a rule has `before`.
 
     """
     for rule in rules:
         if rule.limit.base == "before":
-            raise ConfigError(
-                f"rule {rule.text!r}: an audit of an index has no saved audit to compare with; write the limit as a number"
-            )
+            raise ConfigError(f"rule {rule.text!r}: {what} has no saved audit to compare with; write a number or fair")
+
+
+def check_names(rules: Sequence[Rule], names: Sequence[str]) -> None:
+    """Raise if the measure of a rule is not among these names.
+
+    Raises:
+        ConfigError: it is not.
+
+    """
+    for rule in rules:
         if rule.measure not in names:
             raise ConfigError(f"rule {rule.text!r}: this audit has no {rule.measure}; there are {', '.join(names)}")
 
@@ -92,4 +104,4 @@ def _why_not(rule: Rule, cells: Mapping[str, set[str]]) -> str:
     return f"{rule.measure} has no [{rule.where}] on this corpus; there are {', '.join(sorted(there))}"
 
 
-__all__ = ["check_names", "check_possible"]
+__all__ = ["check_names", "check_no_before", "check_possible"]
