@@ -190,6 +190,15 @@ def test_the_interval_decides_if_only_what_is_significant_counts() -> None:
     assert [outcome.status for outcome in by_cell.inconclusive] == [Status.INCONCLUSIVE]
 
 
+def test_one_group_is_never_significant() -> None:
+    """Its interval has no width, as every resample is the same."""
+    one = Measure("multi", "mAP", ("de",), np.zeros(3, int), np.zeros(3, int), np.array([0.1, 0.2, 0.3]))
+    for rule in ("multi/mAP < 0.9", "multi/mAP < 0.1", "multi/mAP < before - 0.5"):
+        found = check(rule, {"x": {"multi/mAP": one}}, {"x": {"multi/mAP": one}}, significant=True)
+        assert [decision.status for decision in found.decisions] == [Status.INCONCLUSIVE]
+    assert not check("multi/mAP < 0.9", {"x": {"multi/mAP": one}}).passed
+
+
 def test_intervals_are_those_of_the_whole_audit() -> None:
     """A measure of fewer groups is drawn with all groups of the audit, as in its report."""
     few = measure([0.1, 0.5, 0.9], [0, 0, 0], "bias/rank distance", ("de",))

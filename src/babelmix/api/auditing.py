@@ -185,6 +185,8 @@ def audit(
     if gate is not None:
         gate.check_corpora(list(order.ways.values()), before=against is not None)
     saved = None if against is None else _saved(Path(against), folders, order)
+    if gate is not None:
+        gate.check_saved(_judged(saved))
     reports = {
         name: _report(name, one, folder, order) for (name, one), folder in zip(audited.items(), folders, strict=True)
     }

@@ -225,6 +225,14 @@ class Gate:
         with _named():
             check_possible(self.rules, corpora, before=before)
 
+    def check_saved(self, before: Judged | None) -> None:
+        """Raise before anything is encoded if the saved audit does not have the measure of a rule."""
+        for rule in self.rules:
+            if rule.limit.base == "before" and not any(rule.measure in one for one in (before or {}).values()):
+                raise ArgumentError(
+                    "fail_if", f"rule {rule.text!r}: the audit to compare with has no {rule.measure}; make it again"
+                )
+
     def check_against(self, against: str | None) -> None:
         """Raise if a rule has `before`, and no audit is named that it stands for."""
         for rule in self.rules:

@@ -261,7 +261,7 @@ def _decided(case: _Case, value: Estimate, test: Comparison | None, significant:
     elif not significant:
         status = Status.BROKEN if case.rule.holds(value.value, limit) else Status.PASSED
     elif test is None:
-        status = _by_interval(case.rule, value, limit)
+        status = _by_interval(case, value, limit)
     else:
         status = _by_test(case, value, test)
     return Decision(
@@ -269,8 +269,11 @@ def _decided(case: _Case, value: Estimate, test: Comparison | None, significant:
     )
 
 
-def _by_interval(rule: Rule, value: Estimate, limit: float) -> Status:
-    ends = [rule.holds(end, limit) for end in (value.low, value.high)]
+def _by_interval(case: _Case, value: Estimate, limit: float) -> Status:
+    # The interval of one group has no width, and says nothing about other groups.
+    if len(np.unique(case.measure.group)) < 2 or np.isnan([value.low, value.high]).any():
+        return Status.INCONCLUSIVE
+    ends = [case.rule.holds(end, limit) for end in (value.low, value.high)]
     if all(ends):
         return Status.BROKEN
     return Status.INCONCLUSIVE if any(ends) else Status.PASSED
