@@ -117,7 +117,7 @@ def test_bias_that_comes_back_is_significant(babelmix: Run, shop: Path, models: 
         (["--fail-if", "[xx] multi/mAP < 0.5"], "multi/mAP has no [xx] on this corpus; there are de, en, es, fr"),
         (["--fail-if", "[de > xx] cross/mAP < 0.5"], "cross/mAP has no [de > xx] on this corpus; there are de > en"),
         (["--fail-if", "own-language share@7 > 0.4"], "languages are counted at 1, 5, 10, 20"),
-        (["--fail-if", "languages@10 < 2"], "a measure of ranked lists"),
+        (["--fail-if", "rank distance@10 > 2"], "a measure of ranked lists"),
         (["--fail-if", "multi/mAP < before"], "name the saved audit that `before` stands for, with --against"),
         (["--significant"], "--significant: is for rules; give one with fail_if"),
         (["--junit", "x.xml"], "--junit: is for rules"),
