@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, cast, overload
 
-from babelmix._lists import as_list
+from babelmix.api._audit_arguments import check_texts_only, metrics_for, perturbations
 from babelmix.api._folders import Out
 from babelmix.api._loading import loaded, opened
 from babelmix.api._recall import Asked
@@ -162,14 +162,14 @@ def audit(
     if not named:
         raise ConfigError("name an encoder to audit; see  babelmix encoders")
     gate = Gate.of(fail_if, significant, junit, summary)
-    kinds = _perturbations(perturb, typo_rate, perturb_seed)
+    kinds = perturbations(perturb, typo_rate, perturb_seed)
     counted = check_copies(copies or "wrong")
     data = opened(corpus, langs=langs, part=part)
-    wanted = _metrics(data, metrics)
+    wanted = metrics_for(data, metrics)
     wanted = wanted if gate is None else gate.metrics(wanted)
     if bf16 and backend != "torch":
         raise ArgumentError("bf16", "is for torch; leave it out, or leave out the backend")
-    _check_texts_only(data, kinds, mteb)
+    check_texts_only(data, kinds, mteb)
     for name in named:
         if card and not (Path(name) / "training.json").is_file():
             raise ArgumentError("card", f"{name} is not the folder of an encoder that babelmix train wrote")
@@ -301,57 +301,6 @@ def _check_variants(audited: Mapping[str, Variant[Model]], unfit: Mapping[str, o
                 raise ArgumentError(argument, f"is for an encoder as it is; leave it out, or leave out {asked}")
         if is_cut and _is_system(model) and not hasattr(model, "cut"):
             raise ArgumentError(asked, f"is for encoders and vectors, and {name} is neither; leave it out")
-
-
-def _perturbations(
-    perturb: str | Sequence[str] | None, typo_rate: float | None, perturb_seed: int | None
-) -> list[str]:
-    """The kinds of noise, checked before anything is encoded."""
-    from babelmix.evaluation.perturb import perturb as make_noise
-
-    if perturb is None:
-        for name, given in (("typo_rate", typo_rate), ("perturb_seed", perturb_seed)):
-            if given is not None:
-                raise ArgumentError(name, "is for noise on the queries: say which kind with perturb, such as typos")
-        return []
-    kinds = as_list(perturb, "perturb", empty=False)
-    for kind in kinds:
-        make_noise("", kind, rate=0.0 if typo_rate is None else typo_rate)
-    if typo_rate is not None and "typos" not in kinds:
-        raise ArgumentError("typo_rate", "is for typos only; add typos to perturb")
-    return kinds
-
-
-def _metrics(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
-    from babelmix.evaluation.measure_info import check_metrics
-    from babelmix.evaluation.metrics import DEFAULT, PICTURES
-
-    if data.is_images("queries"):
-        raise ConfigError(
-            f"{data.name}: its queries are pictures; an audit goes both ways, so give it with captions as queries"
-        )
-    if metrics is None:
-        wanted = list(data.meta.get("metrics") or (PICTURES if data.has_images else DEFAULT))
-    else:
-        wanted = as_list(metrics, "metrics", empty=False)
-    check_metrics(wanted)
-    return wanted
-
-
-def _check_texts_only(data: Corpus, perturb: Sequence[str], mteb: str | Path | None) -> None:
-    from babelmix.evaluation.mteb.names import language_code
-
-    if perturb and data.has_images:
-        raise ArgumentError("perturb", f"{data.name} has pictures; noise is for queries and passages that are texts")
-    if mteb is None:
-        return
-    if data.has_images:
-        raise ArgumentError("mteb", f"{data.name} has pictures; mteb's format is for results on texts")
-    for lang in data.langs:
-        try:
-            language_code(lang)
-        except AuditError as error:
-            raise ArgumentError("mteb", f"{error}; leave the language out, or leave out mteb") from error
 
 
 def _report(name: str, variant: Variant[Model], folder: Path | None, order: _Order) -> AuditReport:
