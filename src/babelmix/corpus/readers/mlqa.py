@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,4 +170,13 @@ def _files(path: str, split: str) -> dict[Pair, Path]:
 def _from_hub(path: str, pair: Pair, split: str) -> Any:
     from datasets import load_dataset
 
-    return ask_hub(path, partial(load_dataset, path, f"mlqa.{pair[0]}.{pair[1]}", split=SPLITS[split]))
+    name = f"mlqa.{pair[0]}.{pair[1]}"
+
+    def load() -> Any:
+        try:
+            return load_dataset(path, name, split=SPLITS[split])
+        except RuntimeError:
+            # The repository has a script, which `datasets` no longer runs; the hub keeps its rows as Parquet.
+            return load_dataset(path, name, split=SPLITS[split], revision="refs/convert/parquet")
+
+    return ask_hub(path, load)
