@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import parallel_corpus
 
 from babelmix.corpus import Corpus
-from babelmix.evaluation import Estimate, ScoreMatrix, audit
+from babelmix.evaluation import Estimate, ScoreMatrix, audit, remedies, samples
+from babelmix.evaluation import verdict as verdicts
 from babelmix.evaluation.verdict import LEVELS, fair_shares, lean, verdict
 
 
@@ -113,3 +116,15 @@ def test_the_fair_share_is_that_of_the_pool() -> None:
     corpus = Corpus.from_rows(both.queries.to_pylist(), passages, [(f"i{i}", f"i{i}") for i in range(40)])
     scores = np.zeros((corpus.queries.num_rows, corpus.passages.num_rows), dtype=np.float32)
     assert fair_shares(audit(ScoreMatrix("x", scores), corpus).table) == {"de": 0.2, "en": 0.8}
+
+
+def test_the_document_has_the_thresholds_of_the_code() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text(encoding="utf-8")
+    rows = {cells[1].strip(): cells[2:] for line in page.splitlines() if len(cells := line.split("|")) == 6}
+    assert f"is {verdicts.BIASED_LEAN} or further" in rows["biased"][0]
+    assert f"within {verdicts.EVEN_LEAN} of 0" in rows["even"][0]
+    assert f"further than {verdicts.EVEN_LEAN}" in rows["cannot tell"][0]
+    assert f"is {verdicts.BIASED_DISTANCE} or more" in rows["biased"][2]
+    assert f"is {verdicts.EVEN_DISTANCE} or more" in rows["slightly biased"][2]
+    assert f"first {samples.LENGTH} characters" in page
+    assert f"on up to {remedies.QUERIES} queries" in page

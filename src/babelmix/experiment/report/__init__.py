@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation.bias import left_out as left_out_of
 from babelmix.evaluation.measure_info import (
     SAME_LANGUAGE_SHARE,
     headline,
@@ -78,8 +79,9 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
 
 
 def _below(audit: Audit) -> str:
-    """The sentences below the verdict, which stands above them already."""
-    return " ".join(line for line in audit.lines() if line != audit.lead())
+    """The sentences below the verdict. What stands elsewhere on the page is not said again."""
+    elsewhere = {audit.lead(), *left_out_of(audit.table).values()}
+    return " ".join(line for line in audit.lines() if line not in elsewhere)
 
 
 def write_comparison_report(results: Findings, file: Path) -> None:

@@ -149,10 +149,9 @@ def remedies_section(audit: Audit) -> Section | LeftOut:
     left_out = "".join(f" {ESTIMATED[s]} was not tried: {why}." for s, why in found["left_out"].items())
     return Section(
         title,
-        f"Estimated from the embeddings at hand, on {found['queries']:,} queries that a hash drew, against all passages: the "
-        f"share of the first {SHARE_AT} answers in the query's own language. Removal is fitted on this corpus; fit it on other "
-        "texts when you use it, and audit the result. `balanced` gives every language the same chance; check that mAP does not "
-        f"fall. {_gains(systems)}{left_out}",
+        f"{_gains(systems)}{left_out} Estimated from the embeddings at hand, on {found['queries']:,} queries that a hash drew, "
+        "against all passages. Removal was fitted on this corpus: use other texts, and audit the result. The policy balanced "
+        "gives every language the same chance, whatever its answers are worth: see that mAP does not fall.",
         figure,
         f"Bars of the own share by query language: {', '.join(ESTIMATED[s] for s in systems)}, with the fair share as a line.",
         [whole, by_lang] if figure else [whole],
@@ -213,7 +212,7 @@ def measures_section(audit: Audit) -> Section | LeftOut:
         return LeftOut("Language bias", "no bias measure is defined on this corpus")
     rest = further_bias_tables(audit.estimates, audit.table)
     count = sum(len(table.rows) for table in rest)
-    left_out = "".join(f" {name} is left out: {why}" for name, why in left_out_of(audit.table).items())
+    left_out = "".join(f" {why}" for why in left_out_of(audit.table).values())
     return Section(
         "Language bias",
         "Ideal is the value of a system that finds every right answer and favours no language. A system that ranks everything "
