@@ -89,6 +89,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "scoring": Benchmark(8, (("scoring.py",),), part="scoring"),
     "plans": Benchmark(4, (("plans.py",),), part="plans"),
     "static": Benchmark(5, (("static.py",),), part="static"),
+    "runs": Benchmark(3, (("runs.py",),), part="runs", needs=("pytrec_eval",)),
     "uniter": Benchmark(2, (("uniter_rerank.py", "--shape", "small", "--threads", "1"),), part="uniter"),
     "pictures": Benchmark(6, (("pictures.py",),), part="pictures", needs=("emoji", "resvg_py")),
     "backends": Benchmark(

@@ -18,7 +18,7 @@ from babelmix.corpus.copies import COPIES, copies_of_answers, count_copies, with
 from babelmix.errors import ConfigError, CorpusError
 from babelmix.evaluation import RankTable, measures, rank_table
 from babelmix.evaluation.bias import per_query
-from babelmix.evaluation.judged_lists import Judge, answer_table
+from babelmix.evaluation.judged_lists import Judge
 from babelmix.evaluation.run import Audit
 
 LANGS = ("de", "en", "ja")
@@ -283,7 +283,8 @@ def test_an_audit_through_an_index_passes_over_excluded_passages() -> None:
     judge = Judge(corpus)
     assert judge.excluded_rows().tolist() == [2, 0]
     names = [(row["item"], row["lang"]) for row in passages]
-    lists = judge.judge("x", answer_table([0] * 6 + [1] * 6, *map(list, zip(*(names * 2), strict=True))), 10)
+    answers = judge.answers("x", [0] * 6 + [1] * 6, *map(list, zip(*(names * 2), strict=True)))
+    lists = judge.judge(answers, 10)
     assert lists.depth.tolist() == [4, 6]
     assert lists.grade.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 1, 1]
     assert lists.pool.sum(axis=1).tolist() == [4, 6]

@@ -4,7 +4,7 @@ Everything that a user needs is here, and is imported at its first use:
 
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
-- Measure: `audit`, `Vectors`, `audit_index`, `compare`, `check`.
+- Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`. Your tests: the module `babelmix.testing`.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
     from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
+    from babelmix.api.list_reports import ListReport
     from babelmix.api.mining import mine
     from babelmix.api.switching import codeswitch
     from babelmix.api.training import TrainedModel, train
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from babelmix.encoders import encode
     from babelmix.encoders import load_encoder as load_model
     from babelmix.evaluation.gates import GateResult
+    from babelmix.evaluation.systems.function import Search
+    from babelmix.evaluation.systems.run_file import Run
     from babelmix.evaluation.systems.vectors import Vectors
     from babelmix.search import build_index, delete_items, open_index, serve
+    from babelmix.search.remote import ServiceSystem as Service
     from babelmix.training import TrainingSettings
 
     __version__: str
@@ -51,9 +55,13 @@ __all__ = [
     "CorpusSummary",
     "DebiasedModel",
     "GateResult",
+    "ListReport",
     "ModelSummary",
     "PolicyReport",
     "Result",
+    "Run",
+    "Search",
+    "Service",
     "TrainedModel",
     "TrainingSettings",
     "Vectors",
@@ -86,11 +94,15 @@ _HOMES = {
     "CorpusSummary": "api.describing",
     "DebiasedModel": "api.debiasing",
     "GateResult": "evaluation.gates",
+    "ListReport": "api.list_reports",
     "ModelSummary": "api.describing",
     "PolicyReport": "api.index_auditing",
     "Result": "_tables",
     "TrainedModel": "api.training",
     "TrainingSettings": "training",
+    "Run": "evaluation.systems.run_file",
+    "Search": "evaluation.systems.function",
+    "Service": "search.remote:ServiceSystem",
     "Vectors": "evaluation.systems.vectors",
     "audit": "api.auditing",
     "audit_index": "api.index_auditing",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from babelmix._progress import console
 from babelmix.corpus import Corpus, load_corpus
+from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -29,6 +30,37 @@ def say_notes(notes: Sequence[str]) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
+def judged_by(corpus: str | Path | Corpus, qrels: str | Path | None) -> str | Path | Corpus:
+    """A corpus, or its source, with the qrels of a file in place of its own, if there is one."""
+    if qrels is None:
+        return corpus
+    from babelmix.corpus.opening import has_option
+    from babelmix.corpus.qrel_files import with_qrels
+
+    # A folder of BEIR without a folder of qrels can only be read with these.
+    if isinstance(corpus, (str, Path)) and has_option(str(corpus), "qrels"):
+        return opened(str(corpus), qrels=str(qrels))
+    found = with_qrels(opened(corpus), qrels)
+    say_notes(found.meta.get("notes", [])[-1:])
+    return found
+
+
+def check_unfit(why: str, **given: object) -> None:
+    """Raise if an argument is given that does not go with what is audited.
+
+    Args:
+        why: the rest of the sentence.
+        given: the arguments by name; None and False are not given.
+
+    Raises:
+        ArgumentError: an argument is given.
+
+    """
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise ArgumentError(name, why)
+
+
 def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[SentenceTransformer, str]:
     """An encoder and its name. `options` are for `load_encoder`; they have no effect on an encoder that is given as an object."""
     from babelmix.encoders import load_encoder
@@ -39,4 +71,4 @@ def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[Sen
     return model, named(model)
 
 
-__all__ = ["loaded", "opened", "say_notes"]
+__all__ = ["check_unfit", "judged_by", "loaded", "opened", "say_notes"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, Unpack, cast, overload
 
 from babelmix.api._audit_arguments import check_texts_only, metrics_for, perturbations
 from babelmix.api._folders import Out
-from babelmix.api._loading import loaded, opened
+from babelmix.api._loading import check_unfit, judged_by, loaded, opened
 from babelmix.api._recall import Asked
 from babelmix.api._variants import Variant, variants
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
@@ -21,39 +21,22 @@ from babelmix.errors import ArgumentError, AuditError, ConfigError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from babelmix.api._audit_options import AuditOptions, ListOptions
+    from babelmix.api.list_reports import ListReport
     from babelmix.evaluation import Audit
     from babelmix.evaluation.gates import Judged
-    from babelmix.evaluation.systems import ExactSystem
+    from babelmix.evaluation.systems import ExactSystem, ListSystem
     from babelmix.experiment import AuditComparison
 
     Model = str | Path | SentenceTransformer | ExactSystem
 
 
-class AuditOptions(TypedDict, total=False):
-    """The keyword arguments of `audit`."""
-
-    out: Out
-    against: str | Path | None
-    langs: str | Sequence[str] | None
-    part: str
-    metrics: str | Sequence[str] | None
-    batch_size: int
-    max_seq_length: int | None
-    bf16: bool
-    backend: str
-    copies: str | None
-    perturb: str | Sequence[str] | None
-    typo_rate: float | None
-    perturb_seed: int | None
-    mteb: str | Path | None
-    card: bool
-    trust_code: bool
-    dimensions: int | Sequence[int] | None
-    precision: str | Sequence[str] | None
-    fail_if: str | Sequence[str] | None
-    significant: bool
-    junit: str | Path | None
-    summary: str | Path | None
+@overload
+def audit(
+    models: ListSystem | Sequence[ListSystem] | Mapping[str, ListSystem],
+    corpus: str | Path | Corpus,
+    **options: Unpack[ListOptions],
+) -> ListReport: ...
 
 
 @overload
@@ -67,7 +50,12 @@ def audit(
 
 
 def audit(
-    models: Model | Sequence[Model] | Mapping[str, Model],
+    models: Model
+    | Sequence[Model]
+    | Mapping[str, Model]
+    | ListSystem
+    | Sequence[ListSystem]
+    | Mapping[str, ListSystem],
     corpus: str | Path | Corpus,
     *,
     out: Out = None,
@@ -92,7 +80,10 @@ def audit(
     significant: bool = False,
     junit: str | Path | None = None,
     summary: str | Path | None = None,
-) -> AuditReport | AuditReports:
+    depth: int | None = None,
+    queries: int | None = None,
+    qrels: str | Path | None = None,
+) -> AuditReport | AuditReports | ListReport:
     """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
 
     If the corpus has pictures, both directions are audited: captions as queries for pictures, and pictures as queries for
@@ -101,7 +92,8 @@ def audit(
     Args:
         models: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or vectors from elsewhere,
             `babelmix.Vectors`. Or another system that scores every passage, see `babelmix.evaluation.systems.ExactSystem`. Or
-            several, as a list or as a dictionary by name; they are compared with tests. A list of one is the same as the one.
+            several, as a list or as a dictionary by name; they are compared with tests. A list of one is the same as the one. Or
+            ranked lists: `babelmix.Run`, `babelmix.Search`, `babelmix.Service`, or several of these; see docs/ranked-lists.md.
         corpus: see `babelmix.load_corpus`.
         out: save the audit into this folder. With several encoders, each gets a sub-folder. An audit that is already finished in
             the folder is loaded instead of repeated. None: nothing is saved; see `AuditReport.save`.
@@ -129,9 +121,12 @@ def audit(
         significant: with `fail_if`: a rule is broken only if the 95 % interval or the paired test says so.
         junit: with `fail_if`: also write the result into this file, as JUnit XML.
         summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
+        depth: for ranked lists: the number of answers to judge; see `babelmix.api.list_auditing.audit_ranked`.
+        queries: for ranked lists: the number of queries, drawn with a fixed seed; None: all.
+        qrels: a file of qrels, in the form of TREC or BEIR, that replace those of the corpus.
 
     Returns:
-        An `AuditReport`; for several encoders an `AuditReports`.
+        An `AuditReport`; for several encoders an `AuditReports`; for ranked lists a `ListReport`.
 
     Raises:
         ConfigError: an argument is wrong, or two arguments cannot be combined.
@@ -145,26 +140,38 @@ def audit(
         >>> report.save("before")  # doctest: +SKIP
 
     """
+    from babelmix.api.list_auditing import audit_ranked, lists_among
+    from babelmix.evaluation.perturb import TYPOS
+
+    if (lists := lists_among(models)) is not None:
+        check_unfit(
+            "is for encoders, and ranked lists come from none; leave it out", max_seq_length=max_seq_length, bf16=bf16,
+            perturb=perturb, typo_rate=typo_rate, perturb_seed=perturb_seed, mteb=mteb, card=card, dimensions=dimensions,
+            precision=precision,
+        )  # fmt: skip
+        return audit_ranked(
+            lists, corpus, out=out, against=against, langs=langs, part=part, metrics=metrics, depth=depth, queries=queries,
+            copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        )  # fmt: skip
+    check_unfit("is for ranked lists and audits of an index; leave it out", depth=depth, queries=queries)
     asked = None
     if (
-        not (against or perturb or mteb or card or trust_code or dimensions or precision or fail_if)
+        not (against or perturb or mteb or card or trust_code or dimensions or precision or fail_if or qrels)
         and out is not None
     ):
         asked = _asked(
-            models, corpus, langs=langs, part=part, metrics=metrics, max_seq_length=max_seq_length, bf16=bf16, backend=backend,
-            copies=copies, others=[typo_rate, perturb_seed, junit, summary, significant or None],
+            cast("Model", models), corpus, langs=langs, part=part, metrics=metrics, max_seq_length=max_seq_length, bf16=bf16,
+            backend=backend, copies=copies, others=[typo_rate, perturb_seed, junit, summary, significant or None],
         )  # fmt: skip
         if asked is not None and (recalled := asked.recall(out)) is not None:
             return AuditReport(asked.model, recalled[1], folder=recalled[0])
-    from babelmix.evaluation.perturb import TYPOS
-
-    named = _named(models)
+    named = _named(cast("Model | Sequence[Model] | Mapping[str, Model]", models))
     if not named:
         raise ConfigError("name an encoder to audit; see  babelmix encoders")
     gate = Gate.of(fail_if, significant, junit, summary)
     kinds = perturbations(perturb, typo_rate, perturb_seed)
     counted = check_copies(copies or "wrong")
-    data = opened(corpus, langs=langs, part=part)
+    data = opened(judged_by(corpus, qrels), langs=langs, part=part)
     wanted = metrics_for(data, metrics)
     wanted = wanted if gate is None else gate.metrics(wanted)
     if bf16 and backend != "torch":
@@ -173,7 +180,9 @@ def audit(
     for name in named:
         if card and not (Path(name) / "training.json").is_file():
             raise ArgumentError("card", f"{name} is not the folder of an encoder that babelmix train wrote")
-    _check_systems(named, {"max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb})
+    for name in (name for name, model in named.items() if _is_system(model)):
+        why = f"is for encoders, and {name} is none; leave it out"
+        check_unfit(why, max_seq_length=max_seq_length, bf16=bf16, perturb=perturb)
     audited = variants(named, dimensions, precision)
     _check_variants(audited, {"perturb": perturb, "mteb": mteb, "card": card})
     several = len(audited) > 1
@@ -282,14 +291,6 @@ def _named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, M
 def _is_system(model: Model) -> TypeGuard[ExactSystem]:
     """Whether it is a system, not an encoder."""
     return hasattr(model, "facts") and hasattr(model, "rank")
-
-
-def _check_systems(named: Mapping[str, Model], unfit: Mapping[str, object]) -> None:
-    """Raise if an argument is given that only an encoder understands, and a model is another system."""
-    for name, model in named.items():
-        for argument, given in unfit.items():
-            if given and _is_system(model):
-                raise ArgumentError(argument, f"is for encoders, and {name} is none; leave it out")
 
 
 def _check_variants(audited: Mapping[str, Variant[Model]], unfit: Mapping[str, object]) -> None:

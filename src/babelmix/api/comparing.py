@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from babelmix._files import check_output_folder, recorded, slug
 from babelmix._lists import as_list
@@ -13,6 +13,7 @@ from babelmix._progress import console
 from babelmix.api._folders import RUNS, Folder, Out, folder_of
 from babelmix.api.audit_reports import AuditReport
 from babelmix.api.gating import Gate
+from babelmix.api.list_reports import ListReport
 from babelmix.errors import ArgumentError, ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    what: str | Path | Experiment | Sequence[str | Path | AuditReport],
+    what: str | Path | Experiment | Sequence[str | Path | AuditReport | ListReport],
     *,
     out: Out = None,
     corpus: str | None = None,
@@ -32,7 +33,7 @@ def compare(
     significant: bool = False,
     junit: str | Path | None = None,
     summary: str | Path | None = None,
-) -> AuditComparison | Results:
+) -> AuditComparison | ListReport | Results:
     """Run an experiment over batch strategies and seeds, or compare finished audits; test the differences.
 
     An experiment trains an encoder with each strategy, audits it, tests the differences and writes a report. Finished runs are
@@ -40,7 +41,8 @@ def compare(
 
     Args:
         what: an experiment: a TOML file, the name of a bundled experiment, or an `Experiment`. Or a list of two or more audits:
-            either their folders, or the `AuditReport` objects that `babelmix.audit` returned.
+            either their folders, or the `AuditReport` objects that `babelmix.audit` returned; or those of ranked lists,
+            `ListReport`.
         out: the folder of the comparison. None: an experiment is saved in `runs/NAME`; a comparison of audits is not saved.
         corpus: only for an experiment: train and test on this corpus instead of the one that the file names.
         benchmarks: only for an experiment: further corpora to test on, instead of those that the file names.
@@ -54,7 +56,8 @@ def compare(
         summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
 
     Returns:
-        An `AuditComparison` of audits, or the `Results` of an experiment. Both print as the command does.
+        An `AuditComparison` of audits, a `ListReport` of ranked lists, or the `Results` of an experiment. All print as the
+        command does.
 
     Raises:
         ConfigError: the experiment's file or an argument is wrong, the folder holds another experiment, or the list mixes
@@ -74,7 +77,9 @@ def compare(
             raise ConfigError(
                 "a corpus and benchmarks are for experiments; audits keep the corpus that they were made on"
             )
-        return _compare_audits(what, tests, against, out, gate)
+        if (lists := _list_reports(what)) is not None:
+            return _compare_lists(lists, tests, against, out, gate)
+        return _compare_audits(cast("Sequence[str | Path | AuditReport]", what), tests, against, out, gate)
     if gate is not None:
         raise ArgumentError("fail_if", "is for audits; an experiment has no rules")
     if tests is not None or against is not None:
@@ -111,6 +116,32 @@ def open_experiment(
     if not given and not more:
         return plan
     return plan.model_copy(update={"data": plan.data.model_copy(update={**given, **more})})
+
+
+def _list_reports(what: Sequence[object]) -> dict[str, ListReport] | None:
+    """The audits of ranked lists by name; None if there are others among them."""
+    found: dict[str, ListReport] = {}
+    for one in what:
+        if isinstance(one, (str, Path)) and (Path(one) / "lists.json").is_file():
+            found[str(one)] = ListReport.load(one)
+        elif isinstance(one, ListReport):
+            found[str(one.folder or ", ".join(one.audits))] = one
+        else:
+            return None
+    return found or None
+
+
+def _compare_lists(
+    reports: dict[str, ListReport], tests: str | Sequence[str] | None, against: str | None, out: Out, gate: Gate | None
+) -> ListReport:
+    from babelmix.api.list_auditing import compare_lists
+
+    if gate is not None:
+        raise ArgumentError("fail_if", "is for one audit of ranked lists; give it to  babelmix audit --run")
+    named = [] if tests is None else as_list(tests, "tests", empty=False)
+    found = compare_lists(reports, tests=named, against=against)
+    folder = folder_of(out, f"compare-{'-'.join(slug(Path(name).name) for name in reports)}")
+    return found if folder is None else found.save(folder)
 
 
 def _compare_audits(

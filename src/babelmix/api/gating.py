@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports
+from babelmix.api.list_reports import ListReport
 from babelmix.errors import ArgumentError, ConfigError
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def _loaded(report: Report | str | Path, rules: Sequence[Rule]) -> Report:
     if not isinstance(report, (str, Path)):
         return report
     folder, metrics = Path(report), metrics_of(rules)
+    if (folder / "lists.json").is_file():
+        return ListReport.load(folder)
     audit = Audit.load(folder, metrics)
     back = Audit.load(folder / BACK, metrics) if (folder / BACK / "ranks.parquet").is_file() else None
     return AuditReport(audit.table.about.system, audit, back, folder=folder)
@@ -217,6 +220,12 @@ class Gate:
     def metrics(self, metrics: Sequence[str] | None, *, exact: bool = True) -> list[str]:
         """Metrics, with those that the rules need; see `metrics_of`."""
         return metrics_of(self.rules, metrics, exact=exact)
+
+    def needed(self) -> list[str]:
+        """The ranking metrics that the rules need."""
+        from babelmix.evaluation.measure_info import ranking_metrics
+
+        return ranking_metrics(rule.measure for rule in self.rules)
 
     def check_corpora(self, corpora: Sequence[Corpus], *, before: bool) -> None:
         """Raise before anything is encoded if a rule cannot be checked; see `babelmix.evaluation.gates.check_possible`."""

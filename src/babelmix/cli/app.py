@@ -26,6 +26,8 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix audit my-model -c my.csv --against before",
         "babelmix audit my-model -c my.csv --against before --fail-if 'own-language share@10 > before + 0.02'",
         "babelmix audit -c my.csv --through my-index --policy any --policy balanced",
+        "babelmix audit -c my.csv --run bm25.trec --run reranked=results.jsonl",
+        "babelmix audit -c my.csv --through my_adapter.py:search",
     ),
     train: (
         "babelmix train -c my.csv --strategy hybrid --out my-model",

@@ -35,7 +35,8 @@ def audit(
     through: Annotated[
         str,
         typer.Option(
-            help="Search this index for the corpus's queries under language policies, instead of comparing with every passage.",
+            help="Search this index, or the service at this URL, for the corpus's queries under language policies, instead of "
+            "comparing with every passage. FILE.py:FUNCTION asks a search function of your own, and runs its code.",
             metavar="INDEX",
         ),
     ] = "",
@@ -56,13 +57,15 @@ def audit(
     depth: Annotated[
         int | None,
         typer.Option(
-            help="With --through: answers to judge; those after the first k are of a second search.  [default: 100]",
+            help="With --through: answers to judge; those after the first k are of a second search.  [default: 100] With --run: "
+            "answers to judge.  [default: as many as each run has]",
             min=10,
             max=1000,
         ),
     ] = None,
     queries: Annotated[
-        int | None, typer.Option(min=0, help="With --through: how many queries, drawn with a fixed seed; 0: all.")
+        int | None,
+        typer.Option(min=0, help="With --through or --run: how many queries, drawn with a fixed seed; 0: all."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -147,6 +150,25 @@ def audit(
             metavar="int8,binary,...",
         ),
     ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Audit the ranked lists of a run file instead of an encoder: a TREC run, CSV, JSON lines or Parquet. NAME=FILE "
+            "names it. Once for each; several are compared, with tests.",
+            metavar="FILE",
+        ),
+    ] = None,
+    unknown_ids: Annotated[
+        str | None,
+        typer.Option(
+            help="With --run: passages that the corpus does not have are an error, or wrong (answers).  [default: error]",
+            metavar="WHAT",
+        ),
+    ] = None,
+    qrels: Annotated[
+        Path | None,
+        typer.Option(help="Qrels, in the form of TREC or BEIR, that replace those of the corpus.", metavar="FILE"),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -159,36 +181,53 @@ def audit(
     policy, and measures the answers, their languages and the time of a search. Writes policies.json and report.html.
 
     With `--fail-if`, the audit is a gate: it prints a line for each rule, and exits with status 3 if a rule is broken.
+
+    With `--run`, or `--through` a service or a function, the command measures ranked lists. Writes lists.json, values.parquet,
+    answers.parquet and report.html. The answers of a service or a function are kept as they come: an interrupted audit goes on.
     """
     from babelmix.api import auditing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
-    rules = {"fail_if": fail_if, "significant": significant, "junit": junit, "summary": summary}
     if through:
-        _audit_index(
-            through, corpus, models or [], policy, k, depth, queries, out, listed(langs), part, listed(metrics), batch_size,
-            backend, trust_code, json_output, rules,
+        _audit_through(
+            models or [],
             {
-                "against": against, "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb,
-                "card": card, "copies": copies, "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors,
-                "similarity": similarity, "dimensions": dimensions, "precision": precision,
+                "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb, "card": card,
+                "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors, "similarity": similarity,
+                "dimensions": dimensions, "precision": precision, "run": run, "unknown_ids": unknown_ids,
             },
+            json_output,
+            address=through, corpus=corpus, policies=policy, k=k, depth=depth, queries=queries or None, out=out or RUNS,
+            against=against, langs=listed(langs), part=part, metrics=listed(metrics), copies=copies, qrels=qrels,
+            batch_size=batch_size, backend=backend or None, trust_code=trust_code, fail_if=fail_if, significant=significant,
+            junit=junit, summary=summary,
         )  # fmt: skip
         return
-    for name, given in (("policy", policy), ("k", k), ("depth", depth), ("queries", queries)):
+    for name, given in (("policy", policy), ("k", k)):
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
+    for name, given in (("depth", depth), ("queries", queries)):
+        if given is not None and not run:
+            raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
+    if unknown_ids is not None and not run:
+        raise ArgumentError("unknown_ids", "is for run files; name one with --run")
+    if run and vectors:
+        raise ArgumentError("run", "ranked lists and vectors are audited apart; leave out --vectors")
     if similarity is not None and not vectors:
         raise ArgumentError("similarity", "is for vectors from files; name them with --vectors")
-    found = auditing.audit(
-        _vectors(vectors, models or [], similarity) if vectors else list(models or []), corpus, out=out or RUNS,
+    if run:
+        audited: list[Any] = _runs(run, models or [], unknown_ids)
+    else:
+        audited = _vectors(vectors, models or [], similarity) if vectors else list(models or [])
+    found: Any = auditing.audit(
+        audited, corpus, out=out or RUNS,
         against=against, langs=listed(langs), part=part,
         metrics=listed(metrics), batch_size=batch_size, max_seq_length=max_seq_length or None, bf16=bf16,
         backend=backend or "torch", copies=copies, perturb=listed(perturb), typo_rate=typo_rate, perturb_seed=perturb_seed,
-        mteb=mteb, card=card, trust_code=trust_code, dimensions=_numbers(dimensions), precision=listed(precision),
-        fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        mteb=mteb, card=card, trust_code=trust_code, dimensions=_numbers(dimensions), precision=listed(precision), depth=depth,
+        queries=queries or None, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
     )  # fmt: skip
     show(found, json_output)
     end(found.gate)
@@ -207,11 +246,8 @@ def _vectors(queries: list[str], passages: list[str], similarity: str | None) ->
         )
     pairs = []
     for first, second in zip(queries, passages, strict=True):
-        name, equals, file = first.partition("=")
-        is_named = bool(equals and name and "/" not in name and not Path(first).exists())
-        pairs.append(
-            Vectors(file if is_named else first, second, name if is_named else "", similarity or "cosine")  # type: ignore[arg-type]
-        )
+        name, file = _split_name(first)
+        pairs.append(Vectors(file, second, name, similarity or "cosine"))  # type: ignore[arg-type]
     return pairs
 
 
@@ -226,27 +262,26 @@ def _numbers(given: str | None) -> list[int] | None:
     return [int(word) for word in words]
 
 
-def _audit_index(
-    through: str,
-    corpus: str,
-    models: list[str],
-    policy: list[str] | None,
-    k: int | None,
-    depth: int | None,
-    queries: int | None,
-    out: Path | None,
-    langs: list[str] | None,
-    part: str,
-    metrics: list[str] | None,
-    batch_size: int,
-    backend: str,
-    trust_code: bool,
-    json_output: bool,
-    rules: dict[str, Any],
-    unfit: dict[str, Any],
-) -> None:
-    from babelmix.api import index_auditing
-    from babelmix.api._folders import RUNS
+def _runs(files: list[str], models: list[str], unknown_ids: str | None) -> list[Any]:
+    """The run files of each `--run`."""
+    from babelmix.errors import ArgumentError
+    from babelmix.evaluation.systems import Run
+
+    if models:
+        raise ArgumentError("run", f"ranked lists and encoders are audited apart; leave out {models[0]}")
+    if unknown_ids not in (None, "error", "wrong"):
+        raise ArgumentError("unknown_ids", f"{unknown_ids!r} is unknown; use error or wrong")
+    return [Run(file, name, unknown_ids or "error") for name, file in map(_split_name, files)]  # type: ignore[arg-type]
+
+
+def _split_name(given: str) -> tuple[str, str]:
+    """The name and the file of `NAME=FILE`; without a name, it is empty."""
+    name, equals, file = given.partition("=")
+    return (name, file) if equals and name and "/" not in name and not Path(given).exists() else ("", given)
+
+
+def _audit_through(models: list[str], unfit: dict[str, Any], json_output: bool, **options: Any) -> None:
+    from babelmix.api import through_auditing
     from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
@@ -255,10 +290,6 @@ def _audit_index(
             raise ArgumentError(name, "is for audits of an encoder; leave it out, or leave out --through")
     if len(models) > 1:
         raise ArgumentError("through", "an index has one encoder; name where it is now, or none")
-    found = index_auditing.audit_index(
-        through, corpus, model=models[0] if models else None, policies=policy, k=10 if k is None else k, depth=depth,
-        queries=queries or None, out=out or RUNS, langs=langs, part=part, metrics=metrics,
-        batch_size=batch_size, backend=backend or None, trust_code=trust_code, **rules,
-    )  # fmt: skip
+    found = through_auditing.audit_through(model=models[0] if models else None, **options)
     show(found, json_output)
     end(found.gate)

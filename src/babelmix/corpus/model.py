@@ -22,6 +22,7 @@ from babelmix.corpus.row_ids import row_ids
 from babelmix.corpus.schema import (
     GRADE,
     OPTIONAL,
+    OWN_ID,
     QREL_COLUMNS,
     REQUIRED,
     canonical_rows,
@@ -363,7 +364,8 @@ class Corpus:
         for table in (self.queries, self.passages, self.qrels, *others):
             for column in table.column_names:
                 # The column `digest` is hashed instead of the picture.
-                if (column == GRADE and not self.is_graded) or column == "image":
+                # Other ids of the rows are not data.
+                if (column == GRADE and not self.is_graded) or column in ("image", OWN_ID):
                     continue
                 digest.update(f"\x1e{column}\x1e".encode())
                 for start, part in parts_of(table[column]):

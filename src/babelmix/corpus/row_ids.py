@@ -52,8 +52,8 @@ def row_ids(rows: pa.Table) -> pl.Series:
 def rows_of_ids(ids: pl.Series, rows: pa.Table) -> pl.Series:
     """The rows that ids mean.
 
-    Three spellings mean a row: its id; its id with another tag of the same language (`page-7/deu`); and its item alone, if the
-    item has one row on this side.
+    Four spellings mean a row: what its column `id` has, if there is one; its id; its id with another tag of the same language
+    (`page-7/deu`); and its item alone, if the item has one row on this side.
 
     Args:
         ids: strings, shape (ids,).
@@ -64,6 +64,9 @@ def rows_of_ids(ids: pl.Series, rows: pa.Table) -> pl.Series:
 
     """
     own = pl.DataFrame({"id": row_ids(rows)}).with_row_index("row").select("id", pl.col("row").cast(pl.Int64))
+    if "id" in rows.column_names:
+        given = own.with_columns(cast(pl.Series, pl.from_arrow(rows["id"])).cast(pl.String).alias("id")).drop_nulls()
+        own = pl.concat([given, own]).unique("id", keep="first", maintain_order=True)
     found = pl.DataFrame({"id": ids.cast(pl.String)}).join(own, on="id", how="left", maintain_order="left")["row"]
     if not found.has_nulls():
         return found
@@ -72,7 +75,8 @@ def rows_of_ids(ids: pl.Series, rows: pa.Table) -> pl.Series:
     tags = {tag: canonical_language(tag) for tag in parts["lang"].drop_nulls().unique() if is_language_tag(tag)}
     lang = parts["lang"].replace_strict(tags, default=None, return_dtype=pl.String)
     other = parts.select(pl.concat_str("start", pl.lit("/"), lang, "end").alias("other"))["other"]
-    item = pl.DataFrame({"id": cast(pl.Series, pl.from_arrow(rows["item"])).cast(pl.String), "row": own["row"]})
+    items = cast(pl.Series, pl.from_arrow(rows["item"])).cast(pl.String)
+    item = pl.DataFrame({"id": items}).with_row_index("row").select("id", pl.col("row").cast(pl.Int64))
     alone = item.filter(pl.col("id").is_unique())
     by_tag = unknown.with_columns(other).join(own, left_on="other", right_on="id").select("id", "row")
     more = pl.concat([by_tag, unknown.join(alone, on="id").select("id", "row")]).unique("id", keep="first")

@@ -26,6 +26,9 @@ ROW_COLUMNS = ("item", "lang", "text", "group")
 IMAGE_COLUMNS = ("image", "digest")
 """The columns that a side with pictures has besides `ROW_COLUMNS`."""
 
+OWN_ID = "id"
+"""The column of a side that has other ids of its rows, such as those of a search engine. It may be missing."""
+
 QREL_COLUMNS = ("query_item", "passage_item")
 """The columns of every table of pairs."""
 
@@ -79,6 +82,7 @@ def rows_table(table: pa.Table, side: str) -> pa.Table:
     if missing:
         raise CorpusError(f"{side}: column {missing[0]!r} is missing; there are {', '.join(table.column_names)}")
     pictures = "image" in table.column_names and table["image"].null_count < table.num_rows
+    ids = table[OWN_ID].cast(pa.large_string()) if OWN_ID in table.column_names else None
     table = _with_digests(table, side) if pictures else table.select(list(ROW_COLUMNS)).cast(ROW_SCHEMA)
     for name in ROW_COLUMNS:
         for start, part in parts_of(table[name]):
@@ -93,7 +97,13 @@ def rows_table(table: pa.Table, side: str) -> pa.Table:
                 raise CorpusError(f"{side}, row {row + 1}, column {name!r}: is empty; leave the row out instead")
     _check_languages_of_pictures(table, side, pictures)
     check_language_tags(pc.unique(table["lang"]).to_pylist(), f"{side}, column 'lang'")
-    return table
+    if ids is None or ids.null_count == len(ids):
+        return table
+    again = pl.Series(pl.from_arrow(ids)).drop_nulls()
+    if again.n_unique() < len(again):
+        name = again.filter(again.is_duplicated())[0]
+        raise CorpusError(f"{side}, column {OWN_ID!r}: two rows have the id {name!r}; give each row its own, or none")
+    return table.append_column(OWN_ID, ids)
 
 
 def _with_digests(table: pa.Table, side: str) -> pa.Table:
@@ -167,8 +177,8 @@ def table_of_rows(rows: Iterable[Mapping[str, Any]], side: str) -> pa.Table:
     """A table of `queries` or `passages` from dicts.
 
     Args:
-        rows: dicts with `item`, `lang` and `text`, and perhaps `group` (by default the item) and `image` (the bytes of a
-            file, or its path).
+        rows: dicts with `item`, `lang` and `text`, and perhaps `group` (by default the item), `image` (the bytes of a
+            file, or its path) and `id`.
         side: `queries` or `passages`, for messages.
 
     Raises:
@@ -176,6 +186,7 @@ def table_of_rows(rows: Iterable[Mapping[str, Any]], side: str) -> pa.Table:
 
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*ROW_COLUMNS, "image")}
+    ids: list[str | None] = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise CorpusError(f"{side}, row {number}: is a {type(row).__name__}, not a dict with item, lang and text")
@@ -186,13 +197,19 @@ def table_of_rows(rows: Iterable[Mapping[str, Any]], side: str) -> pa.Table:
             if not isinstance(value, str | None):
                 raise CorpusError(f"{side}, row {number}, column {name!r}: holds {value!r}, but a text is needed")
             columns[name].append(value)
+        if not isinstance(row.get(OWN_ID), str | None):
+            raise CorpusError(f"{side}, row {number}, column {OWN_ID!r}: holds {row[OWN_ID]!r}, but a text is needed")
+        ids.append(row.get(OWN_ID))
         picture = row.get("image")
         columns["image"].append(
             {"bytes": picture} if isinstance(picture, bytes) else picture and {"path": str(picture)}
         )
     if any(picture is not None for picture in columns["image"]):
-        return pa.table(columns, schema=PICTURE_SCHEMA.remove(PICTURE_SCHEMA.get_field_index("digest")))
-    return pa.table({name: columns[name] for name in ROW_COLUMNS}, schema=ROW_SCHEMA)
+        table = pa.table(columns, schema=PICTURE_SCHEMA.remove(PICTURE_SCHEMA.get_field_index("digest")))
+    else:
+        table = pa.table({name: columns[name] for name in ROW_COLUMNS}, schema=ROW_SCHEMA)
+    known = any(name is not None for name in ids)
+    return table.append_column(OWN_ID, pa.array(ids, pa.large_string())) if known else table
 
 
 def table_of_qrels(pairs: Iterable[tuple[str, str] | tuple[str, str, int]]) -> pa.Table:

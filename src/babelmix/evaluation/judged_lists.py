@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.corpus.languages import canonical_language
 from babelmix.corpus.query_groups import groups_of_queries
+from babelmix.corpus.row_ids import row_ids, rows_of_ids
 from babelmix.corpus.schema import QREL_COLUMNS
 from babelmix.errors import AuditError
 from babelmix.evaluation.metrics import RankedLists
@@ -24,25 +27,30 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+Unknown = Literal["error", "wrong"]
+"""What to do with answers whose passage is not in the corpus."""
+
+UNDETERMINED = "und"
+"""The language of an answer whose passage is not in the corpus, if its system does not say the language."""
+
+
 @dataclass(frozen=True, eq=False)
 class AnswerTable:
     """Ranked lists as columns, a row for each answer: the lists of the queries one after the other, each the best first.
 
     Args:
         query: the number of the query, ascending, int64, shape (answers,).
-        item: the item of each passage, strings, shape (answers,).
-        lang: the language of each passage, strings, shape (answers,).
+        passage: the passage row of each answer in the corpus, int64, shape (answers,); -1 for a passage that it does not have.
+        lang: the language of each answer, strings, shape (answers,). It is only needed where the corpus does not have the
+            passage. None: these are in an unknown language.
         score: the score of each answer, float64, shape (answers,); None without scores.
-        passage: the passage row of each answer in the corpus, int64, shape (answers,), -1 for a passage that is not in the
-            corpus; None: the item and the language say which it is.
 
     """
 
     query: Integers
-    item: pl.Series
-    lang: pl.Series
+    passage: Integers
+    lang: pl.Series | None = None
     score: Floats | None = None
-    passage: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +203,8 @@ class Judge:
     """
 
     def __init__(self, corpus: Corpus, queries: pa.Table | None = None, *, copies: Copies = "wrong") -> None:
-        self.corpus = corpus if queries is None else _asking(corpus, queries)
+        self.whole = corpus
+        self.corpus = corpus if queries is None or queries is corpus.queries else _asking(corpus, queries)
         self.queries = self.corpus.queries
         passages = pl.DataFrame(pl.from_arrow(self.corpus.passages.select(["item", "lang"])))
         self._langs = tuple(passages["lang"].unique().sort())
@@ -217,13 +226,75 @@ class Judge:
         """The number of passages that are excluded for each query, shape (queries,)."""
         return np.bincount(self._excluded[0], minlength=self.queries.num_rows)
 
-    def rows_of(self, name: str, query: Integers, item: pl.Series, lang: pl.Series) -> Integers:
-        """The passage row of each answer; -1 if the corpus does not have it.
+    def answers(
+        self,
+        name: str,
+        query: Sequence[int],
+        item: Sequence[str],
+        lang: Sequence[str],
+        score: Sequence[float | None] | None = None,
+        *,
+        unknown: Unknown = "wrong",
+    ) -> AnswerTable:
+        """The answers of a system as a table.
+
+        Args:
+            name: the name of the system, for errors.
+            query: the number of the query of each answer, ascending.
+            item: the item of each passage, or its id, see `babelmix.corpus.row_ids`.
+            lang: the language of each passage; empty where `item` is an id.
+            score: the score of each answer; None without scores.
+            unknown: what to do with passages that are not in the corpus: `"error"`, or `"wrong"`, which counts them as wrong.
 
         Raises:
-            AuditError: a query has an answer twice.
+            AuditError: a passage that is not in the corpus is an error, or no answer is in it, or a query has an answer twice.
 
         """
+        numbers = np.array(query, dtype=np.int64)
+        items, tags = pl.Series("item", item, dtype=pl.String), pl.Series("lang", lang, dtype=pl.String)
+        canonical = {tag: canonical_language(tag) if tag else UNDETERMINED for tag in tags.unique()}
+        by_id = (tags == "").to_numpy()
+        tags = tags.replace(canonical) if any(tag != other for tag, other in canonical.items()) else tags
+        passage = np.full(len(numbers), -1, dtype=np.int64)
+        if by_id.any():
+            found = rows_of_ids(items.filter(by_id), self.corpus.passages)
+            passage[by_id] = found.fill_null(-1).to_numpy()
+        if not by_id.all():
+            there = np.flatnonzero(~by_id)
+            passage[there] = self._rows_of(name, numbers[there], items.gather(there), tags.gather(there))
+        if (strange := np.flatnonzero(passage < 0)).size and (unknown == "error" or len(strange) == len(numbers)):
+            place = int(strange[0])
+            asked = self._asked(int(numbers[place]))
+            named = f"{item[place]!r}" if by_id[place] else f"{item[place]!r} in {tags[place]}"
+            raise AuditError(
+                f"{name}: {len(strange):,} of {len(numbers):,} answers name no passage of {self.corpus.name}, first {named} as "
+                f"an answer to {asked}; an answer is the id of a passage, such as "
+                f"{row_ids(self.corpus.passages.slice(0, 1))[0]!r}, or its item and its language"
+            )
+        scores = None if score is None or None in score else np.array(score, dtype=np.float64)
+        table = AnswerTable(numbers, passage, tags, scores)
+        self.check_distinct(name, table)
+        return table
+
+    def check_distinct(self, name: str, answers: AnswerTable, where: Callable[[int], str] | None = None) -> None:
+        """Raise if a query has an answer twice.
+
+        Args:
+            name: the name of the system, for errors.
+            answers: the answers.
+            where: gives the place of an answer in a file, for errors.
+
+        """
+        known = answers.passage >= 0
+        keys = pl.Series(answers.query * self.corpus.passages.num_rows + answers.passage)
+        keys = keys if known.all() else keys.filter(known)
+        if keys.n_unique() < len(keys):
+            again = np.flatnonzero(known)[keys.is_first_distinct().not_().arg_true()]
+            place = int(again[0]) if where is None else min(map(int, again))
+            raise self._twice(name, int(answers.query[place]), int(answers.passage[place]), where and where(place))
+
+    def _rows_of(self, name: str, query: Integers, item: pl.Series, lang: pl.Series) -> Integers:
+        """The passage row of each answer that is named by item and language; -1 if the corpus does not have it."""
         there = pl.DataFrame({"item": item, "lang": lang}).join(
             self._first, on=["item", "lang"], how="left", maintain_order="left"
         )
@@ -234,46 +305,51 @@ class Judge:
         if len(several):
             # The nth answer of one item and language is its nth row.
             again = pl.DataFrame({"query": query[several], "start": start[several]})
-            number = again.select(pl.int_range(pl.len()).over("query", "start"))["literal"].to_numpy()
+            number = again.select(pl.int_range(pl.len()).over("query", "start").alias("nth"))["nth"].to_numpy()
             if (over := np.flatnonzero(number >= count[several])).size:
-                raise _twice(name, self.queries, int(query[several[over[0]]]), item, lang, int(several[over[0]]))
+                place = int(several[over[0]])
+                raise self._twice(name, int(query[place]), int(rows[start[place]]), None)
             start = start.copy()
             start[several] += number
         return np.where(start < 0, -1, rows[start] if len(rows) else -1)
 
-    def judge(self, name: str, answers: AnswerTable, k: int, pool: dict[str, int] | None = None) -> JudgedLists:
+    def _asked(self, query: int) -> str:
+        """A query in words."""
+        asked = self.queries.slice(query, 1).select(["item", "lang"]).to_pylist()[0]
+        return f"the query {asked['item']!r} in {asked['lang']}"
+
+    def _twice(self, name: str, query: int, passage: int, where: str | None) -> AuditError:
+        found = self.corpus.passages.slice(passage, 1).select(["item", "lang"]).to_pylist()[0]
+        return AuditError(
+            f"{name}: the answers to {self._asked(query)} have the passage {found['item']!r} in {found['lang']} twice"
+            f"{f' ({where})' if where else ''}; give each passage once, at its best rank"
+        )
+
+    def judge(self, answers: AnswerTable, k: int, pool: Mapping[str, int] | None = None) -> JudgedLists:
         """Judge the lists of a system.
 
         Args:
-            name: the name of the system, for errors.
             answers: its lists.
             k: the most answers to judge.
             pool: the passages in each language that the system holds; None: those of the corpus.
 
-        Raises:
-            AuditError: a query has an answer twice.
-
         """
-        lang = answers.lang
-        langs = tuple(dict.fromkeys([*self._langs, *(pool or {}), *lang.unique().sort()]))
-        passage = answers.passage
-        if passage is None:
-            passage = self.rows_of(name, answers.query, answers.item, lang)
-        number = self._numbers(lang, langs)
+        passage, strange = answers.passage, np.flatnonzero(answers.passage < 0)
+        tags = pl.Series([UNDETERMINED] * len(strange), dtype=pl.String)
+        if answers.lang is not None:
+            tags = answers.lang.gather(strange)
+        langs = tuple(dict.fromkeys([*self._langs, *(pool or {}), *tags.unique().sort()]))
+        lang = self._lang[passage] if len(self._lang) else passage.copy()
+        lang[strange] = self._numbers(tags, langs)
         width = self.corpus.passages.num_rows
         query, keys = answers.query, answers.query * width + passage
-        known = passage >= 0
-        if pl.Series(keys[known]).is_duplicated().any():
-            place = int(np.flatnonzero(known)[pl.Series(keys[known]).is_first_distinct().not_().arg_true()[0]])
-            raise _twice(name, self.queries, int(query[place]), answers.item, lang, place)
-        out = known & np.isin(keys, self._excluded[0] * width + self._excluded[1]) if len(self._excluded[0]) else None
-        if out is not None and out.any():
-            query, keys, passage, number = (column[~out] for column in (query, keys, passage, number))
-        starts = np.searchsorted(query, np.arange(self.queries.num_rows))
-        rank = np.arange(len(query)) - starts[query]
+        if len(self._excluded[0]):
+            stay = ~np.isin(keys, self._excluded[0] * width + self._excluded[1]) | (passage < 0)
+            query, keys, passage, lang = (column[stay] for column in (query, keys, passage, lang))
+        rank = np.arange(len(query)) - np.searchsorted(query, np.arange(self.queries.num_rows))[query]
         if len(rank) and rank.max() >= k:
-            kept = rank < k
-            query, keys, passage, number, rank = (column[kept] for column in (query, keys, passage, number, rank))
+            near = rank < k
+            query, keys, passage, lang, rank = (column[near] for column in (query, keys, passage, lang, rank))
         pair_query, pair_passage, pair_grade = self._pair
         pair_keys = pair_query * width + pair_passage
         grade, pair_rank = np.zeros(len(query), dtype=np.int64), np.full(len(pair_query), -1, dtype=np.int64)
@@ -282,38 +358,16 @@ class Judge:
             right = (pair_keys[place] == keys) & (passage >= 0)
             grade[right] = pair_grade[place[right]]
             pair_rank[place[right]] = rank[right]
-        numbers = {lang: number for number, lang in enumerate(langs)}
         sizes = np.bincount(self._lang, minlength=len(langs))
-        for lang_name, size in (pool or {}).items():
-            sizes[numbers[lang_name]] = max(size, int(sizes[numbers[lang_name]]))
+        for number, name in enumerate(langs):
+            sizes[number] = max(int(sizes[number]), (pool or {}).get(name, 0))
         pools = np.tile(sizes, (self.queries.num_rows, 1))
         np.subtract.at(pools, (self._excluded[0], self._lang[self._excluded[1]]), 1)
         return JudgedLists(
             k, langs, np.array(self.queries["lang"].to_pylist(), dtype=object),
-            self.groups.number, pools, query, rank, passage, number, grade,
+            self.groups.number, pools, query, rank, passage, lang, grade,
             pair_query, pair_passage, self._lang[pair_passage], pair_grade, pair_rank, self.corpus.qrels.num_rows > 0,
         )  # fmt: skip
-
-
-def answer_table(
-    query: list[int], item: list[str], lang: list[str], score: list[float | None] | None = None
-) -> AnswerTable:
-    """Ranked lists from Python lists. Languages get their canonical tags.
-
-    Args:
-        query: the number of the query of each answer, ascending.
-        item: the item of each answer.
-        lang: the language of each answer.
-        score: the score of each answer; None without scores.
-
-    """
-    tags = pl.Series(lang, dtype=pl.String)
-    canonical = {tag: canonical_language(tag) for tag in tags.unique()}
-    scores = None if score is None or None in score else np.array(score, dtype=np.float64)
-    return AnswerTable(
-        np.array(query, dtype=np.int64), pl.Series(item, dtype=pl.String),
-        tags.replace(canonical) if any(tag != other for tag, other in canonical.items()) else tags, scores,
-    )  # fmt: skip
 
 
 def _asking(corpus: Corpus, queries: pa.Table) -> Corpus:
@@ -325,12 +379,4 @@ def _asking(corpus: Corpus, queries: pa.Table) -> Corpus:
     return replace(corpus, queries=queries, qrels=kept[0], negatives=None, excluded=kept[1])
 
 
-def _twice(name: str, queries: pa.Table, query: int, item: pl.Series, lang: pl.Series, place: int) -> AuditError:
-    asked = queries.slice(query, 1).select(["item", "lang"]).to_pylist()[0]
-    return AuditError(
-        f"{name}: the answers to the query {asked['item']!r} in {asked['lang']} have the passage {item[place]!r} in "
-        f"{lang[place]} twice; give each passage once, at its best rank"
-    )
-
-
-__all__ = ["AnswerTable", "Judge", "JudgedLists", "answer_table"]
+__all__ = ["UNDETERMINED", "AnswerTable", "Judge", "JudgedLists", "Unknown"]

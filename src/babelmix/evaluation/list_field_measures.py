@@ -61,14 +61,17 @@ def wins(lists: JudgedLists, k: int) -> Bounded:
 
 
 def first_is(lists: JudgedLists, k: int, *, right: bool, language: Literal["same", "other"]) -> Bounded:
-    """Whether the first answer is in one of four cells. All are 0 for a query without an answer."""
+    """Whether the first answer is in one of four cells. All are 0 for a query without an answer; any of them may be 1."""
     first = lists.rank == 0
     own = np.zeros(lists.queries, dtype=bool)
     own[lists.query[first]] = lists.lang[first] == lists.own[lists.query[first]]
     known = np.array([lang not in UNKNOWN_LANGUAGES for lang in lists.query_lang], dtype=bool) & _several(lists)
     value = first_answer(in_lists(lists), own, known, right, language)
     rows = np.flatnonzero(~np.isnan(value))
-    return Bounded.exact(rows, np.where(lists.depth[rows] > 0, value[rows], 0.0))
+    shown = lists.depth[rows] > 0
+    return floats(
+        rows, np.where(shown, value[rows], 0.0), np.where(shown, value[rows], 0.0), np.where(shown, value[rows], 1.0)
+    )
 
 
 def gained(lists: JudgedLists, k: int, *, gain: float = GAIN) -> Bounded:

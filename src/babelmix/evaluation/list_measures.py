@@ -80,16 +80,9 @@ def rank_distance(lists: JudgedLists, k: int) -> Bounded:
 def languages(lists: JudgedLists, k: int) -> Bounded:
     """The number of languages among the first k answers."""
     here = lists.given(k) > 0
-    value, unknown = here.sum(axis=1), lists.unknown(k)
-    low, high = value.copy(), value + np.minimum(unknown, ((lists.left > 0) & ~here).sum(axis=1))
-    if (short := np.flatnonzero(unknown)).size:
-        # At least as many further languages as are needed to fill the unknown places.
-        left, is_here = lists.left[short], here[short]
-        room = np.where(is_here, left, 0).sum(axis=1)
-        others = -np.sort(-np.where(is_here, 0, left), axis=1)
-        filled = np.cumsum(np.c_[room, others], axis=1)
-        low[short] += (filled[:, :-1] < unknown[short][:, None]).sum(axis=1)
-    return floats(np.arange(lists.queries), value, low, np.maximum(high, low))
+    value = here.sum(axis=1)
+    high = value + np.minimum(lists.unknown(k), ((lists.left > 0) & ~here).sum(axis=1))
+    return floats(np.arange(lists.queries), value, value, high)
 
 
 def right_languages(lists: JudgedLists, k: int) -> Bounded:

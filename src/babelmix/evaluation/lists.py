@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from babelmix._progress import progress_bar
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError, ConfigError
-from babelmix.evaluation.judged_lists import AnswerTable, Integers, Judge, JudgedLists, answer_table
+from babelmix.evaluation.judged_lists import AnswerTable, Integers, Judge, JudgedLists
 from babelmix.evaluation.list_measures import LIST_MEASURES, Bounded
 from babelmix.evaluation.measure_info import SHARE_AT, measure_info
 from babelmix.evaluation.measures import Measure
@@ -27,6 +28,18 @@ from babelmix.evaluation.systems.base import Answer, ListSystem
 
 LANGUAGES = f"languages@{SHARE_AT}"
 RIGHT_LANGUAGES = f"right languages@{SHARE_AT}"
+
+LIVE = 100
+"""The most answers that a live system is asked for by default."""
+
+
+@runtime_checkable
+class KnownLists(Protocol):
+    """A `ListSystem` that knows all its lists already, such as a run file."""
+
+    def answers(self, judge: Judge) -> AnswerTable:
+        """All lists at once, for `judge.queries` and the passages of `judge.corpus`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +96,7 @@ def audit_lists(
     systems: Mapping[str, ListSystem],
     corpus: Corpus,
     *,
-    k: int = 100,
+    k: int | None = 100,
     metrics: str | Sequence[str] | None = None,
     queries: pa.Table | None = None,
     copies: Copies = "wrong",
@@ -105,9 +118,10 @@ def audit_lists(
 
     Args:
         systems: the systems by name. Each must search the passages of the corpus. If a system has an attribute `pool`, it says
-            how many passages it holds in each language.
+            how many passages it holds in each language. An attribute `unknown` that is `"error"` refuses answers whose passages
+            are not in the corpus; otherwise they count as wrong.
         corpus: the corpus, with its qrels. Without qrels, only the measures that need none have a value.
-        k: the number of answers to judge, 10 or more.
+        k: the number of answers to judge, 10 or more. None: as many as every system has, at most 100 of a live system.
         metrics: ranking metrics with cut-offs of k at most, or without a cut-off.
         queries: the rows of `corpus.queries` to send; by default all.
         copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
@@ -140,30 +154,40 @@ def audit_lists(
     """
     if not systems:
         raise AuditError("name a system to audit")
+    rows = corpus.queries if queries is None else queries
+    if rows.num_rows == 0:
+        raise AuditError(f"{corpus.name}: there are no queries")
+    judge = Judge(corpus, queries, copies=copies)
+    known = {name: system.answers(judge) for name, system in systems.items() if isinstance(system, KnownLists)}
+    k = _k_of(systems, known) if k is None else k
     names = checked_metrics(metrics, k)
     for name, system in systems.items():
         if system.depth is not None and system.depth < k:
             raise AuditError(
                 f"{name}: gives at most {system.depth:,} answers per query; set k to {system.depth:,} or less, not {k:,}"
             )
-    rows = corpus.queries if queries is None else queries
-    if rows.num_rows == 0:
-        raise AuditError(f"{corpus.name}: there are no queries")
-    judge = Judge(corpus, queries, copies=copies)
     # Ask for more answers than k: answers that are excluded for a query are dropped.
     wanted = (k + judge.excluded_rows()).tolist()
     asked = {
         name: system.retrieve(rows, wanted if system.depth is None else [min(n, system.depth) for n in wanted])
         for name, system in systems.items()
-        if not hasattr(system, "answers")
+        if name not in known
     }
-    found = _collected(asked, rows.num_rows, label)
-    audits = {}
-    for name, system in systems.items():
-        answers = found[name] if name in found else system.answers(corpus, rows)  # type: ignore[attr-defined]
-        lists = judge.judge(name, answers, k, getattr(system, "pool", None))
-        audits[name] = measured(lists, names)
-    return audits
+    for name, columns in _collected(asked, rows.num_rows, label).items():
+        known[name] = judge.answers(name, *columns, unknown=getattr(systems[name], "unknown", "wrong"))
+    return {
+        name: measured(judge.judge(known[name], k, getattr(system, "pool", None)), names)
+        for name, system in systems.items()
+    }
+
+
+def _k_of(systems: Mapping[str, ListSystem], known: Mapping[str, AnswerTable]) -> int:
+    """As many answers as the longest list of each system has, at most 100 of a live system, and 10 at least."""
+    depths = [
+        int(np.bincount(known[name].query).max(initial=0)) if name in known else min(LIVE, system.depth or LIVE)
+        for name, system in systems.items()
+    ]
+    return max(SHARE_AT, min(depths))
 
 
 def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
@@ -240,13 +264,15 @@ def measure_names(metrics: Sequence[str], k: int) -> list[str]:
     return [*(f"multi/{name}" for name in metrics), *(f"bias/{name}" for name in names)]
 
 
-def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str) -> dict[str, AnswerTable]:
+_Columns = tuple[list[int], list[str], list[str], list[float | None]]
+"""The query, item, language and score of each answer."""
+
+
+def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, label: str) -> dict[str, _Columns]:
     """Ask every system for each query in turn."""
-    columns: dict[str, tuple[list[int], list[str], list[str], list[float | None]]] = {
-        name: ([], [], [], []) for name in asked
-    }
+    columns: dict[str, _Columns] = {name: ([], [], [], []) for name in asked}
     if not asked:
-        return {}
+        return columns
     with progress_bar(label, queries, "queries") as bar:
         for row in range(queries):
             for name, lists in asked.items():
@@ -258,7 +284,7 @@ def _collected(asked: Mapping[str, Iterator[Sequence[Answer]]], queries: int, la
                 langs += [answer.lang for answer in answered]
                 scores += [answer.score for answer in answered]
             bar.advance()
-    return {name: answer_table(*found) for name, found in columns.items()}
+    return columns
 
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.schema import GRADE, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, pairs_table
+from babelmix.corpus.schema import GRADE, OWN_ID, QREL_COLUMNS, QREL_SCHEMA, ROW_COLUMNS, ROW_SCHEMA, pairs_table
 from babelmix.errors import CorpusError, ReaderError
 
 BATCH = 50_000
@@ -21,9 +21,15 @@ class SideBuilder:
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._columns: tuple[list[str], ...] = tuple([] for _ in ROW_COLUMNS)
+        self._ids: list[pa.Array] = []
+        self._open: list[str] = []
+        self._apart = False
 
-    def add(self, item: str, lang: str, text: str, group: str) -> None:
-        """Add a row."""
+    def add(self, item: str, lang: str, text: str, group: str, name: str | None = None) -> None:
+        """Add a row. `name` is its id in the source, by which others name it; give it for every row or for none."""
+        if name is not None:
+            self._open.append(name)
+            self._apart = self._apart or name != item
         for column, cell in zip(self._columns, (item, lang, text, group), strict=True):
             column.append(cell)
         if len(self._columns[0]) >= BATCH:
@@ -34,11 +40,14 @@ class SideBuilder:
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=ROW_SCHEMA))
         for column in self._columns:
             column.clear()
+        self._ids.append(pa.array(self._open, pa.large_string()))
+        self._open.clear()
 
     def table(self) -> pa.Table:
         """All rows added so far, as an Arrow table."""
         self._close()
-        return pa.Table.from_batches(self._batches, schema=ROW_SCHEMA)
+        table = pa.Table.from_batches(self._batches, schema=ROW_SCHEMA)
+        return table.append_column(OWN_ID, pa.chunked_array(self._ids)) if self._apart else table
 
 
 def corpus_from_tables(

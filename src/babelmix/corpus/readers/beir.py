@@ -45,7 +45,7 @@ def is_beir_folder(folder: Path) -> bool:
     return any((folder / f"corpus.jsonl{packed}").is_file() for packed in ("", ".gz"))
 
 
-def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude") -> Corpus:
+def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude", qrels: str = "") -> Corpus:
     """Read a BEIR folder.
 
     Args:
@@ -55,6 +55,7 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
         self: `exclude` removes a passage from the pool of the query with the same id, as BEIR's evaluation does by default
             (`ignore_identical_ids`), because in ArguAna, Quora and CQADupStack the query is in its own pool. `keep` keeps it. A
             passage that is judged relevant is always kept.
+        qrels: a file of judgements to use instead of that of the split, in the form of BEIR or TREC.
 
     Raises:
         ReaderError: a file or a field is missing or malformed, or an id has two texts. The message names the file, the row and
@@ -73,33 +74,33 @@ def read(path: str, *, split: str = "test", lang: str = "", self: str = "exclude
             file=folder,
         )
     left_out = LeftOut()
-    qrels_file = _qrels_file(folder, split)
+    qrels_file = Path(qrels) if qrels else _qrels_file(folder, split)
     judged = _judgements(qrels_file, left_out)
     rows, asked, without = _queries(folder, lang, left_out)
     passages, found, empty = _documents(folder, lang, {passage for _, passage in judged} | set(asked), left_out)
     # A translation of a judged query belongs to the split too.
     wanted = {asked[query] for query, _ in judged if query in asked}
     queries, others = SideBuilder(), 0
-    for row in rows:
+    for key, row in rows.items():
         if row[0] in wanted:
-            queries.add(*row)
+            queries.add(*row, key)
         else:
             others += 1
     left_out.add("queries of other splits", count=others)
-    qrels: dict[Pair, int] = {}
+    pairs: dict[Pair, int] = {}
     for (query, passage), score in judged.items():
         if query not in asked or passage not in found:
             why = _why_unused(query, passage, asked, without, empty)
             left_out.add(f"judgements of {why}", f"{qrels_file.name}: {query!r}, {passage!r}")
         elif score > 0:
             pair = asked[query], found[passage]
-            qrels[pair] = max(score, qrels.get(pair, 1))
+            pairs[pair] = max(score, pairs.get(pair, 1))
     own = dict.fromkeys((asked[name], found[name]) for name in asked if name in found and asked[name] in wanted)
-    excluded = [pair for pair in own if pair not in qrels] if self == "exclude" else []
+    excluded = [pair for pair in own if pair not in pairs] if self == "exclude" else []
     protocol = {"split": split} | ({"self": SELF[self]} if own else {})
     meta = {"source": str(folder), "split": split, "protocol": protocol, **left_out.facts()}
     return corpus_from_tables(
-        queries.table(), passages, qrels, [], name=folder.resolve().name, meta=meta, file=qrels_file, excluded=excluded
+        queries.table(), passages, pairs, [], name=folder.resolve().name, meta=meta, file=qrels_file, excluded=excluded
     )
 
 
@@ -128,12 +129,12 @@ def _qrels_file(folder: Path, split: str) -> Path:
     return _file(folder, f"qrels/{split}.tsv")
 
 
-def _queries(folder: Path, lang: str, left_out: LeftOut) -> tuple[list[Row], dict[str, str], set[str]]:
+def _queries(folder: Path, lang: str, left_out: LeftOut) -> tuple[dict[str, Row], dict[str, str], set[str]]:
     """The queries with a text, the item of each id, and the ids without a text."""
-    rows, items, empty = [], {}, set()
+    rows, items, empty = {}, {}, set()
     for key, row in _records(_file(folder, "queries.jsonl"), "queries", lang, left_out):
         if row[2]:
-            rows.append(row)
+            rows[key] = row
             items[key] = row[0]
         else:
             empty.add(key)
@@ -147,7 +148,7 @@ def _documents(
     rows, items, empty = SideBuilder(), {}, set()
     for key, row in _records(_file(folder, "corpus.jsonl"), "documents", lang, left_out):
         if row[2]:
-            rows.add(*row)
+            rows.add(*row, key)
         if key in wanted:
             if row[2]:
                 items[key] = row[0]

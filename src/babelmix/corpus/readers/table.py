@@ -9,8 +9,9 @@ A wide table has one row for each item. Its columns are one of:
 A long table has one row for each item and language. Its columns are `item`, `lang`, `query` and `passage`, or `item`, `lang`,
 `side` and `text`.
 
-`item` (or `id`) identifies the meaning. A wide table without it numbers its rows. `group` is optional. An empty cell of a CSV, or
-a null of another format, means that the text does not exist in this language. A blank text is an error.
+`item` (or `id`) identifies the meaning. A wide table without it numbers its rows. If a long table has both, `id` names the row,
+for run files and vectors from elsewhere. `group` is optional. An empty cell of a CSV, or a null of another format, means that the
+text does not exist in this language. A blank text is an error.
 
 Other columns of a long table are not read. In a wide table, any other column of texts is an error, because its name may be a
 misspelt language. Columns of numbers, booleans, lists, objects, dates or categories are not read.
@@ -118,6 +119,11 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
         checks.text(row["item"], row["lang"], row["text"], number, side=side, field=column)
         checks.group(row["item"], row["group"], number)
         sides[side].append(row)
+    for some in sides.values():
+        # Ids that do not tell the rows apart are no ids of rows.
+        if len({one.get("id") for one in some}) < len(some):
+            for one in some:
+                one.pop("id", None)
     items = [{row["item"] for row in sides[side]} for side in ("query", "passage")]
     for this, other, have in (("query", "passage", items[0] - items[1]), ("passage", "query", items[1] - items[0])):
         if have:
@@ -208,7 +214,8 @@ def _long_rows(frame: pl.DataFrame, file: str, lines: Sequence[int], checks: Row
 
 
 def _rendering(item: str, lang: str, text: str, row: dict[str, Any]) -> dict[str, str]:
-    return {"item": item, "lang": lang, "text": text, "group": row.get("group") or item}
+    found = {"item": item, "lang": lang, "text": text, "group": row.get("group") or item}
+    return found | {"id": row["id"]} if row.get("id") else found
 
 
 def _side(row: dict[str, Any], file: str, number: int) -> str:

@@ -10,6 +10,8 @@ from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, Sy
 
 if TYPE_CHECKING:
     from babelmix.evaluation.systems.encoder import EncoderSystem, Sides
+    from babelmix.evaluation.systems.function import Search
+    from babelmix.evaluation.systems.run_file import Run
     from babelmix.evaluation.systems.scores import ScoreMatrix
     from babelmix.evaluation.systems.vectors import Vectors
 
@@ -20,7 +22,10 @@ SYSTEMS: Registry[type[System]] = Registry(
         "encoder": Lazy("babelmix.evaluation.systems.encoder:EncoderSystem"),
         # Also because the package babelmix.search is in a layer above this one.
         "index": Lazy("babelmix.search.system:IndexSystem"),
+        "function": Lazy("babelmix.evaluation.systems.function:Search"),
+        "run": Lazy("babelmix.evaluation.systems.run_file:Run"),
         "scores": Lazy("babelmix.evaluation.systems.scores:ScoreMatrix"),
+        "service": Lazy("babelmix.search.remote:ServiceSystem"),
         "vectors": Lazy("babelmix.evaluation.systems.vectors:Vectors"),
     },
 )
@@ -32,13 +37,22 @@ __all__ = [
     "EncoderSystem",
     "ExactSystem",
     "ListSystem",
+    "Run",
     "ScoreMatrix",
+    "Search",
     "Sides",
     "System",
     "Vectors",
 ]
 
-_HOMES = {"EncoderSystem": "encoder", "Sides": "encoder", "ScoreMatrix": "scores", "Vectors": "vectors"}
+_HOMES = {
+    "EncoderSystem": "encoder",
+    "Run": "run_file",
+    "ScoreMatrix": "scores",
+    "Search": "function",
+    "Sides": "encoder",
+    "Vectors": "vectors",
+}
 
 
 def __getattr__(name: str) -> Any:

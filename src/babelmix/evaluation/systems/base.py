@@ -66,7 +66,8 @@ class Answer(NamedTuple):
 
     Args:
         item: the item of the passage.
-        lang: the language of the passage. Item and language together say which passage it is.
+        lang: the language of the passage. Item and language together say which passage it is. If it is empty, `item` is the id of
+            the passage; see `babelmix.corpus.row_ids`.
         score: the score; None if the system gives none. Audits use the order of the list, not the scores.
 
     """

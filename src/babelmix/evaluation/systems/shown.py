@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -47,6 +48,10 @@ class AsShown:
     deeper: ListSystem
     shown: int
     judged: int
+
+    def __getattr__(self, name: str) -> Any:
+        # What a system may have besides the protocol, such as the times of its searches.
+        return getattr(self.system, name)
 
     @property
     def depth(self) -> int | None:

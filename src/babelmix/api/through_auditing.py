@@ -1,0 +1,102 @@
+"""Audit what answers at an address: an index, a service of ours, or a search function: `babelmix audit --through`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babelmix.api._folders import Out
+from babelmix.api._loading import check_unfit
+from babelmix.api.list_auditing import audit_function, audit_service, is_adapter
+from babelmix.corpus import Corpus
+
+if TYPE_CHECKING:
+    from babelmix.api.index_auditing import PolicyReport
+    from babelmix.api.list_reports import ListReport
+
+
+def audit_through(
+    address: str,
+    corpus: str | Path | Corpus,
+    *,
+    policies: str | Sequence[str] | None = None,
+    k: int | None = None,
+    depth: int | None = None,
+    queries: int | None = None,
+    out: Out = None,
+    against: str | Path | None = None,
+    langs: str | Sequence[str] | None = None,
+    part: str = "all",
+    metrics: str | Sequence[str] | None = None,
+    copies: str | None = None,
+    qrels: str | Path | None = None,
+    batch_size: int = 32,
+    model: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+    fail_if: str | Sequence[str] | None = None,
+    significant: bool = False,
+    junit: str | Path | None = None,
+    summary: str | Path | None = None,
+) -> PolicyReport | ListReport:
+    """Measure the answers of an index or a service under language policies, or those of a search function.
+
+    Args:
+        address: the address of an index, the URL of a service of `babelmix serve`, or a function, as `FILE.py:FUNCTION` or
+            `MODULE:FUNCTION`. The code of the function is run.
+        corpus: see `babelmix.load_corpus`.
+        policies: language policies, of an index or a service; None: `any` and `balanced`.
+        k: the number of answers that users see, of an index or a service; None: 10.
+        depth: the number of answers to judge; None: 100.
+        queries: the number of queries, drawn with a fixed seed; None: all.
+        out: save the result into this folder; None: nothing is saved.
+        against: the folder of a finished audit of a service or a function; the differences from it are tested.
+        langs: judge only the queries in these languages.
+        part: judge only the queries of this part; see `babelmix.load_corpus`.
+        metrics: ranking metrics; None: mAP@depth and nDCG@10.
+        copies: how copies of right answers are counted, of a service or a function; see `babelmix.audit`.
+        qrels: a file of qrels that replace those of the corpus, of a service or a function.
+        batch_size: texts in one forward pass, of an index.
+        model: the name or folder of the encoder of an index, if it was moved.
+        backend: the engine that runs the encoder of an index.
+        trust_code: run code that the encoder of an index contains or names.
+        fail_if: rules that say when the audit fails; see docs/ci.md.
+        significant: with `fail_if`: see `babelmix.audit`.
+        junit: with `fail_if`: see `babelmix.audit`.
+        summary: with `fail_if`: see `babelmix.audit`.
+
+    Raises:
+        ConfigError: an argument is wrong, or does not go with what is at the address.
+        SearchError: there is no such index or service, or it fails.
+        CorpusError: the corpus cannot be read.
+        AuditError: the function fails, or its answers are not in the corpus.
+
+    """
+    from babelmix.search.remote import is_service
+
+    if is_adapter(address):
+        check_unfit("is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend)
+        return audit_function(
+            address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
+            copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        )  # fmt: skip
+    if is_service(address):
+        check_unfit("is for an index; the service has its own encoder", model=model, backend=backend)
+        return audit_service(
+            address, corpus, policies=policies, k=k, depth=depth, queries=queries, out=out, against=against, langs=langs,
+            part=part, metrics=metrics, copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit,
+            summary=summary,
+        )  # fmt: skip
+    from babelmix.api.index_auditing import audit_index
+
+    check_unfit("is for audits of an encoder; leave it out, or leave out --through", against=against, copies=copies)
+    check_unfit("is for ranked lists and encoders; leave it out, or leave out --through", qrels=qrels)
+    return audit_index(
+        address, corpus, policies=policies, k=10 if k is None else k, depth=depth, queries=queries, out=out, langs=langs,
+        part=part, metrics=metrics, batch_size=batch_size, model=model, backend=backend, trust_code=trust_code,
+        fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+    )  # fmt: skip
+
+
+__all__ = ["audit_through"]
