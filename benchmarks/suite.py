@@ -87,6 +87,7 @@ _PARALLEL = ("data_parallel.py", "--corpus", OF_LIBREOFFICE, "--precision", "bfl
 _MAKE_INDEX = ("-m", "babelmix", "index", OF_XQUAD, "--to", INDEX, "--model", MODEL)
 BENCHMARKS: dict[str, Benchmark] = {
     "scoring": Benchmark(8, (("scoring.py",),), part="scoring"),
+    "vectors": Benchmark(3, (("vectors.py",),), part="vectors"),
     "plans": Benchmark(4, (("plans.py",),), part="plans"),
     "static": Benchmark(5, (("static.py",),), part="static"),
     "runs": Benchmark(3, (("runs.py",),), part="runs", needs=("pytrec_eval",)),
