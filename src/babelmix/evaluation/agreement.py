@@ -103,8 +103,10 @@ def _is_first(items: Items) -> npt.NDArray[np.bool_]:
 def _jaccard(pair: _Pair, k: int) -> Floats:
     one, other = pair.one[:, :k], pair.other[:, :k]
     both = np.zeros(len(one), dtype=np.int64)
+    # Pairs are the last axis, which is the longest: so numpy compares many numbers at once.
+    turned = np.ascontiguousarray(other.T)
     for place in range(one.shape[1]):
-        both += pair.is_first[:, place] & (one[:, place : place + 1] == other).any(axis=1)
+        both += pair.is_first[:, place] & (np.ascontiguousarray(one[:, place]) == turned).any(axis=0)
     either = pair.is_first[:, :k].sum(axis=1) + pair.other_is_first[:, :k].sum(axis=1) - both
     # Two queries without any answer agree.
     return np.where(either > 0, both / np.maximum(either, 1), 1.0)
@@ -117,12 +119,15 @@ def _overlap(pair: _Pair) -> Floats:
     long, short = np.maximum(size, other_size), np.minimum(size, other_size)
     depth = pair.one.shape[1]
     # How many items stand in both lists at a depth, shape (rows, depth).
-    met = np.zeros((len(size), depth + 1))
+    met: list[IntArray] = []
+    # Pairs are the last axis, which is the longest: so numpy compares many numbers at once.
+    other, firsts = np.ascontiguousarray(pair.other.T), np.ascontiguousarray(pair.other_is_first.T)
     for at in range(depth):
-        same = pair.other_is_first & pair.is_first[:, at : at + 1] & (pair.one[:, at : at + 1] == pair.other)
-        row, there = np.nonzero(same)
-        np.add.at(met, (row, np.maximum(place[row, at], other_place[row, there])), 1)
-    shared = met.cumsum(axis=1)[:, 1:]
+        same = firsts & pair.is_first[:, at] & (np.ascontiguousarray(pair.one[:, at]) == other)
+        there, row = np.divmod(np.flatnonzero(same), same.shape[1])
+        met.append(row * (depth + 1) + np.maximum(place[row, at], other_place[row, there]))
+    counts = np.bincount(np.concatenate(met), minlength=len(size) * (depth + 1)).astype(np.float64)
+    shared = counts.reshape(len(size), depth + 1).cumsum(axis=1)[:, 1:]
     depths, rows = np.arange(1, depth + 1), np.arange(len(size))
     weight = PERSISTENCE**depths / depths
     of_short, of_long = shared[rows, np.maximum(short, 1) - 1], shared[rows, np.maximum(long, 1) - 1]
