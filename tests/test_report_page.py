@@ -16,6 +16,7 @@ from conftest import parallel_corpus
 from babelmix._tables import Table
 from babelmix.encoders.kinds import make_encoder
 from babelmix.evaluation import Audit, Comparison, Estimate, audit
+from babelmix.evaluation.samples import Placed, SampledAnswer, SampledQuery
 from babelmix.experiment import compare_loaded, write_audit_report
 from babelmix.experiment.report.audits import write_audits_report
 from babelmix.experiment.report.figures import differences, settings_overview
@@ -91,6 +92,27 @@ def test_texts_cannot_break_the_page() -> None:
     assert href is not None
     assert href[1] == "x-table.csv"
     assert list(csv.reader(io.StringIO(unquote(href[2])))) == [["<i>", 'a"b'], ["</script>", "1,5 2"]]
+
+
+def test_the_places_of_right_answers_are_said_in_words() -> None:
+    answers = [SampledAnswer("a", "en", "a text", right=True), SampledAnswer("b", "de", "ein Text", right=False)]
+    first = SampledQuery("a", "en", "a query", answers, [Placed("en", 1, {})])
+    later = SampledQuery(
+        "a", "en", "a query", answers, [Placed("en", 1, {}), Placed("de", 1_143, {"en": 1, "fr": 97})]
+    )
+    never = SampledQuery("a", "en", "a query", answers, [Placed("de", None, {})])
+    unjudged = SampledQuery("a", "en", "a query", [SampledAnswer("a", "en", "a text")])
+    page = render("x", "x", [], [Section("s", queries=[first, later, never, unjudged])])
+    words = " ".join(re.sub(r"<[^>]+>", "", page.partition("<main>")[2]).split())
+    for sentence in (
+        "The right answer in en is at place 1.",
+        "The right answer in de is at place 1,143, behind 97 passages in fr.",
+        "Places of the right answer in each language: en 1, de 1,143.",
+        "The right answer in de is not in the list.",
+    ):
+        assert sentence in words
+    assert words.count("The right answer in") == 3
+    assert page.count('class="chip right"') == 3
 
 
 CLIPPED = """
