@@ -15,6 +15,7 @@ from babelmix.corpus.readers._mteb_rows import _groups
 from babelmix.evaluation import Audit, estimates, rank_table
 from babelmix.evaluation.judged_lists import Judge
 from babelmix.evaluation.measures import measures
+from babelmix.evaluation.systems import Run
 
 
 def corpus_of(
@@ -152,3 +153,8 @@ def test_a_beir_folder_without_groups_has_wider_intervals(tmp_path) -> None:
     assert wide.value == narrow.value
     assert wide.high - wide.low > 1.6 * (narrow.high - narrow.low)
     assert "count the 20 groups" in "".join(bm.inspect_corpus(f"beir={tmp_path}").lines())
+    answers = {q: [f"p{(n + 1) % 20}", f"p{n}"] for n in range(20) for q in [f"q{n}-{k}" for k in range(5)]}
+    lines = [f"{q} Q0 {p} {rank} {-rank} r" for q, found in answers.items() for rank, p in enumerate(found, 1)]
+    write(tmp_path, "results.trec", "\n".join(lines))
+    judged = bm.audit(Run(tmp_path / "results.trec"), f"beir={tmp_path}")
+    assert any("count the 20 groups" in note for note in judged.notes)

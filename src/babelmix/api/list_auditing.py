@@ -24,6 +24,7 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.copies import check_copies
 from babelmix.corpus.loading import PARTS, load_corpus
 from babelmix.corpus.opening import has_option
+from babelmix.corpus.query_groups import groups_of_corpus
 from babelmix.errors import ArgumentError, AuditError, ConfigError, first_line
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def compare_lists(
         {name: [one.measures] for name, one in audits.items()}, tests or tested(shared), against=against
     )
     facts = {name: one for report in reports.values() for name, one in report.about["systems"].items()}
-    notes = [note for report in reports.values() for note in report.notes]
+    notes = list(dict.fromkeys(note for report in reports.values() for note in report.notes))
     return ListReport({**first.about, "systems": facts}, audits, found, notes)
 
 
@@ -381,6 +382,8 @@ def _report(
             notes.append(f"{name}: has up to {longest:,} answers to a query; the first {k:,} are judged")
     if not corpus.qrels.num_rows:
         notes.append(f"{corpus.name} has no qrels: only the languages of the answers are measured, not their quality")
+    if grouped := groups_of_corpus(corpus).note():
+        notes.append(grouped)
     total = sum(pools.values())
     about = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "queries": len(next(iter(audits.values())).lists.query_lang),  # type: ignore[union-attr]
