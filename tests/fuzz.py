@@ -142,6 +142,7 @@ def targets() -> dict[str, Target]:
     import test_readers_xtd
     import test_uniter_checkpoint
     import test_uniter_regions
+    import test_vectors
     from conftest import parallel_corpus
 
     from babelmix.batches import strategy
@@ -158,6 +159,7 @@ def targets() -> dict[str, Target]:
     from babelmix.errors import BabelmixError
     from babelmix.evaluation import Audit
     from babelmix.evaluation.perturb import PERTURBATIONS, perturb
+    from babelmix.evaluation.vector_files import Decoded, open_vectors
     from babelmix.experiment import load_experiment
     from babelmix.experiment.bundled import bundled, names
     from babelmix.search import Policy, open_rows
@@ -170,6 +172,21 @@ def targets() -> dict[str, Target]:
     def rows_of(source: object) -> None:
         for _ in open_rows(str(source)).items():
             pass
+
+    def vector_files(folder: Path) -> None:
+        values = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
+        for write in test_vectors.WRITERS:
+            write(folder / write.__name__, values)
+        np.save(folder / "int8.npy", (values * 40).astype(np.int8))
+        np.save(folder / "int8.scales.npy", np.ones((12, 1), dtype=np.float32))
+        (folder / "write_npy.ids.txt").write_text("\n".join(f"a{n}/de" for n in range(12)))
+
+    def read_vectors(folder: Path) -> None:
+        for file in sorted(folder.iterdir()):
+            if not {".ids", ".scales"} & set(file.suffixes):
+                source = open_vectors(file, "queries")
+                for bits in (False, source.kind == "uint8"):
+                    Decoded(source, bits=bits)[0:20]
 
     def table_files(folder: Path) -> None:
         for name, text in (("wide", test_readers.WIDE), ("long", test_readers.LONG)):
@@ -446,6 +463,9 @@ def targets() -> dict[str, Target]:
         "embeddings": Target("cached embeddings", stored),
         "pictures": Target("PNG, JPEG, WebP, GIF, BMP, TIFF", pictures),
         "svg": Target("drawings", of_text(drawn, lambda text: emoji.render(text, 16))),
+        "vectors": Target(
+            "vectors in npy, npz, safetensors, Parquet, Arrow, JSONL", in_folder(vector_files, read_vectors)
+        ),
         "table": Target(
             "CSV, TSV, JSONL, Parquet of a corpus", in_folder(table_files, lambda f: table.read(str(f)), alone=True)
         ),
