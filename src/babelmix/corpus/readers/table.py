@@ -65,9 +65,10 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
         ReaderError: the table breaks the layout above.
 
     """
-    if layout_of(table) == "documents" and "lang" in table.names:
+    layout, frame = layout_of(table), _frame(table)
+    if layout == "documents" and "lang" in table.names:
         raise no_queries(table)
-    corpus = parse(_frame(table), source, table.lines)
+    corpus = parse(frame, source, table.lines)
     notes = [*table.notes]
     if "lang" in table.names:
         item = "item" if "item" in table.names else "id"
