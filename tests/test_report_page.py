@@ -14,6 +14,7 @@ import pytest
 from conftest import parallel_corpus
 
 from babelmix._tables import Table
+from babelmix.corpus import Corpus
 from babelmix.encoders.kinds import make_encoder
 from babelmix.evaluation import Audit, Comparison, Estimate, audit
 from babelmix.evaluation.samples import Placed, SampledAnswer, SampledQuery
@@ -229,3 +230,19 @@ def test_tables_sort_and_download(browser, folder: Path, tmp_path: Path) -> None
 def test_a_test_that_is_not_significant_is_marked() -> None:
     open_one = Comparison("multi/mAP", Estimate(0.01, -0.01, 0.03), 0.1, 0.4, 0.4, 0.4, "a", "b")
     assert "#5d5d66" in differences([("a − b", {"multi/mAP": (0.01, -0.01, 0.03)})], [open_one.measure])
+
+
+def test_without_judgements_the_report_makes_no_claim_about_quality(done: Audit, tmp_path: Path) -> None:
+    both = parallel_corpus(40)
+    corpus = Corpus.from_rows(both.queries.to_pylist(), both.passages.to_pylist(), [], name="log")
+    encoder = make_encoder("static", corpus.passages["text"].to_pylist(), dimension=24, seed=0)
+    found = audit(encoder, corpus, name="my-encoder", store=False)
+    write_audit_report(found, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "This is no claim about quality: there are no relevance judgements." in text
+    assert "Left out, “Three settings”: there are no relevance judgements." in text
+    assert {"Three real queries", "What would help", "Language bias"} < set(heads(text))
+    assert "mAP" not in text.partition("<main>")[2].partition(">Three real queries</h2>")[0]
+    remedies = found.table.about.remedies
+    assert remedies is not None
+    assert set(remedies["systems"]["balanced"]) == {"bias/same-language share@10"}

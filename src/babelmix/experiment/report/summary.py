@@ -101,14 +101,17 @@ def tiles_of(audit: Audit) -> list[Tile]:
 
 def queries_section(audit: Audit) -> Section | LeftOut:
     """A few real queries with the languages of their first answers."""
-    title, samples = "Three real queries", audit.table.about.samples
+    samples = audit.table.about.samples
     if not samples:
-        return LeftOut(title, _no_samples(audit))
+        return LeftOut("Three real queries", _no_samples(audit))
+    title = "Three real queries" if len(samples) == 3 else "Real queries"
+    found = [SampledQuery.of(one) for one in samples]
+    green = "; green is a right one" if any(one.right for one in found) else ". There are no relevance judgements"
     return Section(
         title,
         "A hash of language and item drew these queries, so nobody chose them, and every audit of this corpus shows the same "
-        "ones. Each box is one of the first answers, by its language; green is a right one.",
-        queries=[SampledQuery.of(one) for one in samples],
+        f"ones. Each box is one of the first answers, by its language{green}.",
+        queries=found,
     )
 
 
