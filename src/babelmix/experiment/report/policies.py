@@ -8,10 +8,10 @@ from pathlib import Path
 from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Comparison, Estimate
-from babelmix.evaluation.audit_tables import tests_table
 from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, titles, unfolded
 from babelmix.experiment.report import figures
-from babelmix.experiment.report.page import Section, render
+from babelmix.experiment.report.page import LeftOut, Section, render
+from babelmix.experiment.report.winners import differences_section
 
 Estimates = Mapping[str, tuple[Estimate, dict[str, Estimate]]]
 
@@ -59,9 +59,8 @@ def write_policies_report(
         lead: the finding in one sentence.
 
     """
-    parts = [Section("The policies", tables=[policies_table(found, cost)])]
-    if tests:
-        parts.append(Section("Are the differences real?", tables=[tests_table(tests)]))
+    colours = figures.colours_of(found)
+    parts: list[Section | LeftOut] = []
     first = next(iter(found.values()))
     if SAME_LANGUAGE_SHARE in first:
         langs = list(first[SAME_LANGUAGE_SHARE][1])
@@ -75,12 +74,22 @@ def write_policies_report(
                 f"Share of the first {SHARE_AT} answers that are in the query's own language. The black line is that language's "
                 "share of the pool.",
                 figures.grouped_bars(
-                    shares, langs, value_label=f"share of the first {SHARE_AT}", fair=[fair[lang] for lang in langs]
+                    shares,
+                    langs,
+                    value_label=f"share of the first {SHARE_AT}",
+                    fair=[fair[lang] for lang in langs],
+                    colours=colours,
                 ),
                 "Bars of the same-language share by query language and policy, with the fair share as a line.",
                 [_by_language(found, SAME_LANGUAGE_SHARE)],
             )
         )
+    else:
+        title = f"Whose language are the first {SHARE_AT} answers in?"
+        parts.append(LeftOut(title, "no query is in a language of the index"))
+    parts.append(Section("The policies", tables=[policies_table(found, cost)]))
+    if tests:
+        parts.append(differences_section(tests))
     tables = [_by_language(found, name) for name in first if name != SAME_LANGUAGE_SHARE]
     parts.append(Section("Each query language", tables=tables))
     write_text(file, render("Language policies through an index", lead, facts, parts))
