@@ -104,6 +104,7 @@ def cases() -> list[Case]:
         ),
         Case("mine", "mine {data}/bert -c {data}/corpus --out out --json"),
         Case("codeswitch", "codeswitch -c {data}/english --lexicon en:de={data}/en-de.txt --out out --json"),
+        Case("make-queries", "data make-queries {data}/corpus --queries-from {data}/log.csv --out out --json"),
         Case("debias", "debias {data}/bert --on {data}/corpus --out out --json"),
     ]
 
@@ -131,6 +132,7 @@ def make_data(folder: Path) -> None:
         json.dumps({"item": r["item"], "lang": r["lang"], "text": r["text"], "year": i % 30})
         for i, r in enumerate(rows)
     )
+    (folder / "log.csv").write_text("text,lang\ndog,en\nHund,de\n", encoding="utf-8")
     (folder / "documents.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "experiment.toml").write_text(
         f'name = "small"\n[data]\ncorpus = "{folder}/corpus"\nsplit = {{ train = 0.5, validation = 0.2, test = 0.3 }}\n'

@@ -131,6 +131,7 @@ def targets() -> dict[str, Target]:
     import test_codeswitch
     import test_encoders
     import test_images
+    import test_known_items
     import test_readers
     import test_readers_captions
     import test_readers_lareqa
@@ -430,6 +431,7 @@ def targets() -> dict[str, Target]:
         "xquad-paragraphs": (lareqa, "xquad-r={}?check=false&unit=paragraph"),
         "mlqa": (test_readers_pools.mlqa_folder, "mlqa={}?queries=en&pool=shift"),
         "multieup": (test_readers_pools.multieup_file, "multieup={}"),
+        "folder": (test_known_items.folder_of_clicks, "folder={}"),
         "squadshifts": (squad, "squadshifts={}"),
         "parallel-qa": (test_readers_qa.qa_folder, "parallel-qa={}"),
         "captions": (test_readers_captions.own, "captions={}/mine.jsonl"),

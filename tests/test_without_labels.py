@@ -13,7 +13,9 @@ from babelmix.corpus import Corpus
 from babelmix.errors import AuditError
 from babelmix.evaluation import Audit, audit
 from babelmix.evaluation.agreement import PERSISTENCE, rank_biased_overlap
-from babelmix.evaluation.systems import ScoreMatrix
+from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.lists import audit_lists
+from babelmix.evaluation.systems import Answer, ScoreMatrix
 from babelmix.experiment import write_audit_report
 from babelmix.experiment.audits import compare_loaded
 
@@ -102,7 +104,7 @@ def test_an_audit_without_labels_has_what_needs_none_and_says_so(tmp_path: Path)
     write_audit_report(found, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "nothing here says whether an answer is right" in text
-    assert "Which languages crowd the answer out?" not in text
+    assert "Left out, “Which languages crowd the answer out?”: there are no relevance judgements." in text
 
 
 def test_audits_without_labels_are_compared_by_what_they_have(tmp_path: Path):
@@ -136,3 +138,32 @@ def test_the_overlap_needs_translations_of_a_question():
     rows = [{"item": str(i), "lang": LANGS[i % 3], "text": str(i)} for i in range(9)]
     found = audited(Corpus.from_rows(rows, rows, [], name="each once"))
     assert not [name for name in found.measures if "overlap" in name]
+
+
+def test_the_overlap_of_ranked_lists_is_that_of_exact_scores():
+    corpus = log()
+    scores = (
+        np.random.default_rng(0).normal(size=(corpus.queries.num_rows, corpus.passages.num_rows)).astype(np.float32)
+    )
+    items, langs = (corpus.passages[name].to_pylist() for name in ("item", "lang"))
+
+    class Lists:
+        name, depth = "lists", None
+
+        def facts(self, corpus, *, copies="wrong"):
+            return AuditFacts(encoder=self.name, corpus=corpus.name)
+
+        def retrieve(self, queries, k):
+            for row, line in enumerate(scores):
+                cut = 3 if row == 0 else 10
+                yield [Answer(items[one], langs[one]) for one in np.argsort(-line, kind="stable")[:cut]]
+
+    found = audit_lists({"lists": Lists()}, corpus, k=10)["lists"]
+    overlap = found.measures["bias/answer overlap@10"]
+    exact = audit(ScoreMatrix("exact", scores), corpus).measures["bias/answer overlap@10"]
+    assert overlap.values[3:] == pytest.approx(exact.values[3:])
+    bounds = found.bounds["bias/answer overlap@10"]
+    # One list has three answers only, and is compared with two others.
+    assert bounds.low.values[:3].tolist() == [0, 0, 0]
+    assert bounds.high.values[:3].tolist() == [1, 1, 1]
+    assert bounds.low.values[3:].tolist() == bounds.high.values[3:].tolist() == overlap.values[3:].tolist()

@@ -2,7 +2,7 @@
 
 Everything that a user needs is here, and is imported at its first use:
 
-- Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`.
+- Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
 - Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
     from babelmix.api.list_reports import ListReport
+    from babelmix.api.making_queries import make_queries
     from babelmix.api.mining import mine
     from babelmix.api.switching import codeswitch
     from babelmix.api.training import TrainedModel, train
@@ -79,6 +80,7 @@ __all__ = [
     "inspect_model",
     "load_corpus",
     "load_model",
+    "make_queries",
     "mine",
     "open_index",
     "serve",
@@ -117,6 +119,7 @@ _HOMES = {
     "inspect_model": "api.describing",
     "load_corpus": "corpus",
     "load_model": "encoders:load_encoder",
+    "make_queries": "api.making_queries",
     "mine": "api.mining",
     "open_index": "search",
     "serve": "search",

@@ -45,9 +45,12 @@ def metrics_for(data: Corpus, metrics: str | Sequence[str] | None) -> list[str]:
 
 
 def check_texts_only(data: Corpus, perturb: Sequence[str], mteb: str | Path | None) -> None:
-    """Raise if an argument is given that is for texts only, and the corpus has pictures; or mteb has no name for a language."""
+    """Raise if an argument is given that is for texts or for labels, and the corpus has pictures or no labels."""
     from babelmix.evaluation.mteb.names import language_code
 
+    for name, given in (("perturb", perturb), ("mteb", mteb)):
+        if given and not data.qrels.num_rows:
+            raise ArgumentError(name, f"{data.name} has no labels, and it needs them; leave it out")
     if perturb and data.has_images:
         raise ArgumentError("perturb", f"{data.name} has pictures; noise is for queries and passages that are texts")
     if mteb is None:

@@ -37,6 +37,7 @@ class AuditOptions(TypedDict, total=False):
     depth: int | None
     queries: int | None
     qrels: str | Path | None
+    queries_from: str | Path | None
 
 
 class ListOptions(TypedDict, total=False):
@@ -55,6 +56,7 @@ class ListOptions(TypedDict, total=False):
     significant: bool
     junit: str | Path | None
     summary: str | Path | None
+    queries_from: str | Path | None
 
 
 __all__ = ["AuditOptions", "ListOptions"]

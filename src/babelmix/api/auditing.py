@@ -83,6 +83,7 @@ def audit(
     depth: int | None = None,
     queries: int | None = None,
     qrels: str | Path | None = None,
+    queries_from: str | Path | None = None,
 ) -> AuditReport | AuditReports | ListReport:
     """Measure how an encoder retrieves within a language, across languages and in a pool of all, and its language bias.
 
@@ -124,6 +125,7 @@ def audit(
         depth: for ranked lists: the number of answers to judge; see `babelmix.api.list_auditing.audit_ranked`.
         queries: for ranked lists: the number of queries, drawn with a fixed seed; None: all.
         qrels: a file of qrels, in the form of TREC or BEIR, that replace those of the corpus.
+        queries_from: the queries of a collection that has none: parts of its texts, or a log; see `babelmix.load_corpus`.
 
     Returns:
         An `AuditReport`; for several encoders an `AuditReports`; for ranked lists a `ListReport`.
@@ -143,6 +145,8 @@ def audit(
     from babelmix.api.list_auditing import audit_ranked, lists_among
     from babelmix.evaluation.perturb import TYPOS
 
+    if queries_from is not None:
+        corpus = opened(corpus, queries_from=queries_from)
     if (lists := lists_among(models)) is not None:
         check_unfit(
             "is for encoders, and ranked lists come from none; leave it out", max_seq_length=max_seq_length, bf16=bf16,

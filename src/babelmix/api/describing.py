@@ -11,6 +11,7 @@ from babelmix._files import check_output_folder
 from babelmix._tables import Result, Table, plain
 from babelmix.api._loading import loaded
 from babelmix.corpus import Corpus, load_corpus
+from babelmix.corpus.labels import CLICK_FACTS, labels_of, what_labels_mean
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.corpus.nfc import count_decomposed
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 """The number of examples that are printed for each kind of left-out row."""
 
-_PRINTED_APART = ("left_out", "left_out_examples", "copies", "notes", READ_AS)
+_PRINTED_APART = ("labels", "known_items", "clicks", "left_out", "left_out_examples", "copies", "notes", READ_AS)
 """Keys of a corpus's `meta` that are printed as sentences, not as `key: value`."""
 
 
@@ -74,6 +75,7 @@ class CorpusSummary(Result):
             lines.append("one text per language: in the monolingual setting every text finds itself")
         if decomposed := _decomposed(corpus):
             lines.append(f"{decomposed:,} texts are not in NFC; encoders read them composed")
+        lines += _label_lines(corpus)
         lines += renamed_languages(corpus.meta.get(READ_AS, {}))
         grouped = groups_of_corpus(corpus).note()
         lines += [f"  note: {note}" for note in (*corpus.notes, *([] if grouped is None else [grouped]))]
@@ -130,6 +132,15 @@ def inspect_corpus(
 
 def _decomposed(corpus: Corpus) -> int:
     return sum(count_decomposed(side["text"]) for side in (corpus.queries, corpus.passages))
+
+
+def _label_lines(corpus: Corpus) -> Iterator[str]:
+    """Sentences about labels that are no judgements."""
+    labels = labels_of(corpus.meta, corpus.qrels.num_rows)
+    if meaning := what_labels_mean(labels, corpus.meta.get(CLICK_FACTS)):
+        yield meaning
+    if asked := corpus.meta.get("known_items"):
+        yield "  items by what asks for them: " + ", ".join(f"{kind} {number:,}" for kind, number in asked.items())
 
 
 def _pool_lines(corpus: Corpus) -> Iterator[str]:

@@ -101,7 +101,7 @@ class PolicyReport(Result):
 
 def audit_index(
     index: str | Path | Searcher,
-    corpus: str | Path | Corpus,
+    corpus: str | Path | Corpus | None = None,
     *,
     policies: str | Sequence[str] | None = None,
     k: int = 10,
@@ -119,13 +119,14 @@ def audit_index(
     significant: bool = False,
     junit: str | Path | None = None,
     summary: str | Path | None = None,
+    queries_from: str | Path | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
     Args:
         index: the address of the index, or the `Searcher` that `babelmix.open_index` returned. It must hold the passages of the
             corpus.
-        corpus: see `babelmix.load_corpus`.
+        corpus: see `babelmix.load_corpus`. None: the rows of the index itself; see `queries_from`.
         policies: language policies, such as `balanced`; the others are tested against the first. None: `any` and `balanced`.
         k: the number of answers that users see, 10 to 1,000. Each policy is applied to a search for so many.
         queries: the number of queries, drawn with a fixed seed; None: all.
@@ -144,6 +145,8 @@ def audit_index(
         significant: with `fail_if`: a rule is broken only if the 95 % interval says so.
         junit: with `fail_if`: also write the result into this file, as JUnit XML.
         summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
+        queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
+            `babelmix.load_corpus`. None: those of the corpus; without a corpus `auto`.
 
     Raises:
         SearchError: the index does not hold the corpus's passages, or k, depth or a policy is wrong.
@@ -165,8 +168,11 @@ def audit_index(
         wanted = gate.metrics(checked_metrics(wanted, judged, cut=True), exact=False)
         gate.check_names(measure_names(checked_metrics(wanted, judged, cut=True), judged))
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
+    held = corpus is None
+    if corpus is None:
+        corpus, queries_from = _of_index(index, queries_from), None
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
-    whole = opened(corpus, part=part if own_part else "all")
+    whole = opened(corpus, part=part if own_part else "all", queries_from=queries_from)
     asked = load_corpus(whole, langs=langs, part="all" if own_part else part)
     address = str(index) if isinstance(index, (str, Path)) else index.index.address
     folder = folder_of(
@@ -183,13 +189,26 @@ def audit_index(
     found = audit_through(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
         metrics=wanted, batch_size=batch_size,
-        model=model, backend=backend, trust_code=trust_code, depth=depth,
+        model=model, backend=backend, trust_code=trust_code, depth=depth, held=held,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)
     result = None if gate is None else gate.result(report, None, whole.name)
     saved = report if folder is None else report.save(folder)
     return replace(saved, gate=result)
+
+
+def _of_index(index: str | Path | Searcher, queries_from: str | Path | None) -> Corpus:
+    """The rows of an index, with queries from its own texts, or from a log."""
+    from babelmix.corpus.copies import with_copies
+    from babelmix.search.index import Index
+    from babelmix.search.known_items import corpus_of_index
+
+    ask = queries_from or "auto"
+    if not isinstance(index, (str, Path)):
+        return with_copies(corpus_of_index(index.index, ask))
+    with Index.open(str(index)) as found:
+        return with_copies(corpus_of_index(found, ask))
 
 
 __all__ = ["PolicyReport", "audit_index"]

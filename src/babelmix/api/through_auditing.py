@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babelmix.api._folders import Out
-from babelmix.api._loading import check_unfit
+from babelmix.api._loading import check_unfit, opened
 from babelmix.api.list_auditing import audit_function, audit_service, is_adapter
 from babelmix.corpus import Corpus
+from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
     from babelmix.api.index_auditing import PolicyReport
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def audit_through(
     address: str,
-    corpus: str | Path | Corpus,
+    corpus: str | Path | Corpus | None = None,
     *,
     policies: str | Sequence[str] | None = None,
     k: int | None = None,
@@ -39,13 +40,14 @@ def audit_through(
     significant: bool = False,
     junit: str | Path | None = None,
     summary: str | Path | None = None,
+    queries_from: str | Path | None = None,
 ) -> PolicyReport | ListReport:
     """Measure the answers of an index or a service under language policies, or those of a search function.
 
     Args:
         address: the address of an index, the URL of a service of `babelmix serve`, or a function, as `FILE.py:FUNCTION` or
             `MODULE:FUNCTION`. The code of the function is run.
-        corpus: see `babelmix.load_corpus`.
+        corpus: see `babelmix.load_corpus`. None, with an index: its own rows; see `queries_from`.
         policies: language policies, of an index or a service; None: `any` and `balanced`.
         k: the number of answers that users see, of an index or a service; None: 10.
         depth: the number of answers to judge; None: 100.
@@ -65,6 +67,8 @@ def audit_through(
         significant: with `fail_if`: see `babelmix.audit`.
         junit: with `fail_if`: see `babelmix.audit`.
         summary: with `fail_if`: see `babelmix.audit`.
+        queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
+            `babelmix.load_corpus`.
 
     Raises:
         ConfigError: an argument is wrong, or does not go with what is at the address.
@@ -75,13 +79,19 @@ def audit_through(
     """
     from babelmix.search.remote import is_service
 
-    if is_adapter(address):
+    if corpus is not None and queries_from is not None:
+        corpus, queries_from = opened(corpus, queries_from=queries_from), None
+    if corpus is None and (is_adapter(address) or is_service(address)):
+        raise ArgumentError(
+            "corpus", "is missing: only an index can ask for its own rows; name the corpus, as in  -c my.csv"
+        )
+    if is_adapter(address) and corpus is not None:
         check_unfit("is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend)
         return audit_function(
             address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
             copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
         )  # fmt: skip
-    if is_service(address):
+    if is_service(address) and corpus is not None:
         check_unfit("is for an index; the service has its own encoder", model=model, backend=backend)
         return audit_service(
             address, corpus, policies=policies, k=k, depth=depth, queries=queries, out=out, against=against, langs=langs,
@@ -95,7 +105,7 @@ def audit_through(
     return audit_index(
         address, corpus, policies=policies, k=10 if k is None else k, depth=depth, queries=queries, out=out, langs=langs,
         part=part, metrics=metrics, batch_size=batch_size, model=model, backend=backend, trust_code=trust_code,
-        fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        fail_if=fail_if, significant=significant, junit=junit, summary=summary, queries_from=queries_from,
     )  # fmt: skip
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from babelmix.cli.auditing import audit
 from babelmix.cli.comparing import compare
 from babelmix.cli.debiasing import debias
-from babelmix.cli.describing import data, encoders
+from babelmix.cli.describing import data, encoders, make_queries
 from babelmix.cli.mining import mine
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
@@ -46,6 +47,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix data my.csv",
         "babelmix data libreoffice-help=blocks.parquet --langs en,de,ja --to corpora/help",
     ),
+    make_queries: (
+        "babelmix data make-queries articles.jsonl --out asked",
+        "babelmix data make-queries articles.jsonl --queries-from titles --out asked",
+        "babelmix data make-queries articles.jsonl --queries-from clicks.csv --min-clicks 3 --out asked",
+    ),
     encoders: ("babelmix encoders", "babelmix encoders e5-small-offline"),
     index: (
         "babelmix index documents.jsonl --to my-index --model e5-small-offline",
@@ -73,7 +79,20 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 }
 """The commands in the order of `babelmix --help`, each with examples."""
 
+
+class _Commands(TyperGroup):
+    """The commands. `data make-queries` is one of them, whose name has two words."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of the first word, or of the first two."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.commands:
+            return both, self.commands[both], args[2:]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -114,8 +133,14 @@ def _options(
         typer.echo(context.get_help())
 
 
+_NAMES: dict[Callable[..., None], str] = {make_queries: "data make-queries"}
+"""The names of commands that are not those of their functions."""
+
+
 def _add(command: Callable[..., Any], examples: tuple[str, ...]) -> None:
-    app.command(cls=Command, epilog="\n\n".join(["Examples:", *(f"`{example}`" for example in examples)]))(command)
+    app.command(
+        _NAMES.get(command), cls=Command, epilog="\n\n".join(["Examples:", *(f"`{example}`" for example in examples)])
+    )(command)
 
 
 for _command, _examples in COMMANDS.items():

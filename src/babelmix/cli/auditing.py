@@ -15,6 +15,7 @@ from babelmix.cli.options import (
     JunitOption,
     LangsOption,
     PartOption,
+    QueriesFromOption,
     SignificantOption,
     SummaryOption,
     TrustOption,
@@ -23,7 +24,7 @@ from babelmix.cli.options import (
 
 
 def audit(
-    corpus: CorpusOption,
+    corpus: CorpusOption = "",
     models: Annotated[
         list[str] | None,
         typer.Argument(
@@ -169,6 +170,7 @@ def audit(
         Path | None,
         typer.Option(help="Qrels, in the form of TREC or BEIR, that replace those of the corpus.", metavar="FILE"),
     ] = None,
+    queries_from: QueriesFromOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -180,6 +182,8 @@ def audit(
     With `--through`, the command searches an index for the corpus's queries (those of `--langs` and `--part`) under each language
     policy, and measures the answers, their languages and the time of a search. Writes policies.json and report.html.
 
+    With `--queries-from`, a collection without queries is audited: its titles ask for the rest of their texts, or a log asks.
+
     With `--fail-if`, the audit is a gate: it prints a line for each rule, and exits with status 3 if a rule is broken.
 
     With `--run`, or `--through` a service or a function, the command measures ranked lists. Writes lists.json, values.parquet,
@@ -190,6 +194,8 @@ def audit(
     from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
+    if not corpus and not through:
+        raise ArgumentError("corpus", "is missing: name the corpus, as in  -c my.csv")
     if through:
         _audit_through(
             models or [],
@@ -199,7 +205,8 @@ def audit(
                 "dimensions": dimensions, "precision": precision, "run": run, "unknown_ids": unknown_ids,
             },
             json_output,
-            address=through, corpus=corpus, policies=policy, k=k, depth=depth, queries=queries or None, out=out or RUNS,
+            address=through, corpus=corpus or None, queries_from=queries_from or None, policies=policy, k=k, depth=depth,
+            queries=queries or None, out=out or RUNS,
             against=against, langs=listed(langs), part=part, metrics=listed(metrics), copies=copies, qrels=qrels,
             batch_size=batch_size, backend=backend or None, trust_code=trust_code, fail_if=fail_if, significant=significant,
             junit=junit, summary=summary,
@@ -228,6 +235,7 @@ def audit(
         backend=backend or "torch", copies=copies, perturb=listed(perturb), typo_rate=typo_rate, perturb_seed=perturb_seed,
         mteb=mteb, card=card, trust_code=trust_code, dimensions=_numbers(dimensions), precision=listed(precision), depth=depth,
         queries=queries or None, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        queries_from=queries_from or None,
     )  # fmt: skip
     show(found, json_output)
     end(found.gate)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, PartOption, TrustOption, print_json
+from babelmix.cli.options import JsonOption, LangsOption, PartOption, QueriesFromOption, TrustOption, print_json
 
 
 def data(
@@ -31,6 +31,51 @@ def data(
     from babelmix.cli.output import show
 
     found = inspect_corpus(corpus, langs=listed(langs), part=part, to=to)
+    show(found, json_output)
+
+
+def make_queries(
+    collection: Annotated[
+        str,
+        typer.Argument(
+            help="A table of documents (item, lang, text, and optionally title), a folder with passages.jsonl, a corpus, or an "
+            "index.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Write the corpus into this folder, as JSON lines.", metavar="FOLDER")],
+    queries_from: QueriesFromOption = "auto",
+    items: Annotated[
+        int, typer.Option(min=0, help="The most items that are asked for, drawn by a hash of their names; 0: all.")
+    ] = 2000,
+    lang: Annotated[
+        str, typer.Option(help="The language of texts and queries without one of their own.", metavar="de")
+    ] = "",
+    min_clicks: Annotated[
+        int | None, typer.Option(min=1, help="With clicks: so many make a passage relevant.  [default: 1]")
+    ] = None,
+    grades: Annotated[
+        str | None,
+        typer.Option(
+            help="With clicks: one (every relevant passage has grade 1) or log2 (one grade more for twice as many clicks).  "
+            "[default: one]",
+            metavar="HOW",
+        ),
+    ] = None,
+    langs: LangsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Make queries for a collection without any: parts of its texts ask for the rest, or a log of queries or clicks asks.
+
+    Writes queries.jsonl, passages.jsonl, meta.json and, with labels, qrels.jsonl. Look at them; then audit with `-c FOLDER`.
+    """
+    from babelmix.api import making_queries
+    from babelmix.cli.options import listed
+    from babelmix.cli.output import show
+
+    found = making_queries.make_queries(
+        collection, queries_from=queries_from or "auto", out=out, items=items, lang=lang, min_clicks=min_clicks, grades=grades,
+        langs=listed(langs),
+    )  # fmt: skip
     show(found, json_output)
 
 

@@ -20,6 +20,14 @@ LangsOption = Annotated[
 PartOption = Annotated[
     str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
 ]
+QueriesFromOption = Annotated[
+    str,
+    typer.Option(
+        help="What asks: titles, headings or sentences of the collection's own texts, for the rest of them; auto: the first of "
+        "these that there is. Or a file: a log of queries (text, lang, item) or of clicks (query, clicked_id, count).",
+        metavar="WHAT",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
 TrustOption = Annotated[
     bool,

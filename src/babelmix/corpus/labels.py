@@ -27,11 +27,16 @@ KNOWN_ITEMS = "known items"
 """The beginning of the regimes of known items; what asks for what follows a colon."""
 
 
-def known_item_labels(kinds: Mapping[str, int]) -> str:
+CONTAINED = "their text, which contains them"
+"""The end of the regime of known items whose texts are as they were, as in an index."""
+
+
+def known_item_labels(kinds: Mapping[str, int], contained: bool = False) -> str:
     """The regime of known items.
 
     Args:
         kinds: the number of items by what asks for them: `titles`, `headings` or `sentences`.
+        contained: whether texts still contain what asks for them.
 
     Example:
         >>> known_item_labels({"titles": 7})
@@ -40,7 +45,8 @@ def known_item_labels(kinds: Mapping[str, int]) -> str:
     """
     words = {"titles": "titles", "headings": "first headings", "sentences": "first sentences"}
     asked = [words[kind] for kind in words if kinds.get(kind)]
-    return f"{KNOWN_ITEMS}: {' and '.join(asked) or 'nothing'} ask for the rest of their text"
+    what = CONTAINED if contained else "the rest of their text"
+    return f"{KNOWN_ITEMS}: {' and '.join(asked) or 'nothing'} ask for {what}"
 
 
 def labels_of(meta: Mapping[str, Any], qrels: int) -> str | None:
@@ -75,6 +81,10 @@ def what_labels_mean(labels: str | None, clicks: Mapping[str, Any] | None = None
         return (
             f"Labels: {labels}. Such questions share words with their answer, so they are easier than users' questions: compare "
             "languages and systems by them, but do not read mAP as quality."
+        ) + (
+            " The text in the query's own language contains the query word for word, so the preference for it is overstated."
+            if labels.endswith(CONTAINED)
+            else ""
         )
     if labels.startswith(CLICKS):
         return f"Labels: {labels}. {_clicks(clicks or {})}"

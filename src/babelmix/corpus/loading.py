@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babelmix._lists import as_list
+from babelmix.corpus.asking import ask
 from babelmix.corpus.copies import with_copies
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import has_option, open_corpus, open_path
@@ -23,7 +24,12 @@ PARTS = {"train": 0.8, "test": 0.2}
 
 
 def load_corpus(
-    source: Source, *, langs: str | Sequence[str] | None = None, part: str = "all", **options: Any
+    source: Source,
+    *,
+    langs: str | Sequence[str] | None = None,
+    part: str = "all",
+    queries_from: str | Path | None = None,
+    **options: Any,
 ) -> Corpus:
     """Make a corpus from a name, a path, a table in memory or another corpus.
 
@@ -39,6 +45,8 @@ def load_corpus(
         langs: keep only these languages; `"en"` also keeps en-US and en-GB. By default all.
         part: `"all"`, `"train"` or `"test"`. A reader with the option `part` reads that part. Any other source is split by group
             into 80 % for training and 20 % for testing, always in the same way.
+        queries_from: the queries, if the source is a collection without any: `titles`, `headings`, `sentences` or `auto`, which
+            ask for the rest of their texts; or a file with a log of queries or clicks. See `babelmix.corpus.asking`.
         options: options of the reader, such as `check=False`.
 
     Returns:
@@ -60,7 +68,11 @@ def load_corpus(
     if part not in ("all", *PARTS):
         raise ArgumentError("part", f"{part!r} is unknown; use all, {' or '.join(PARTS)}")
     wanted = None if langs is None else as_list(langs, "langs", empty=False)
-    if part != "all" and isinstance(source, str) and "part" not in options and has_option(source, "part"):
+    if queries_from is not None:
+        if not isinstance(source, (str, Path, Corpus)):
+            raise ArgumentError("queries_from", "is for a file, a folder or a corpus; save the table to a file first")
+        corpus, rest = with_copies(ask(source, queries_from, **options)), part
+    elif part != "all" and isinstance(source, str) and "part" not in options and has_option(source, "part"):
         corpus, rest = open_corpus(source, part=part, **options), "all"
     else:
         corpus, rest = _opened(source, options), part

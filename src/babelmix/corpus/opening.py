@@ -24,8 +24,8 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     Args:
         spec: one of:
 
-            - A path: a folder that `Corpus.save` wrote, a BEIR folder, or a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`,
-              `.arrow`; the first three also packed, as in `.csv.gz`).
+            - A path: a folder that `Corpus.save` wrote, a BEIR folder, a folder with passages and queries, or a table (`.csv`,
+              `.tsv`, `.jsonl`, `.parquet`, `.arrow`; the first three also packed, as in `.csv.gz`).
             - `NAME` or `NAME=PATH`, where `NAME` is in `READERS`. Some readers also take the name of a Hugging Face data set as
               `PATH`. Options may follow: `?langs=de,en&pairs=1000`.
 
@@ -107,7 +107,14 @@ def _open_path(path: str, options: dict[str, Any]) -> Corpus:
 
     if is_beir_folder(folder):
         return _read("beir", read, [path], options)
-    raise ReaderError("is neither a babelmix corpus (corpus.json) nor a BEIR folder (corpus.jsonl)", file=folder)
+    from babelmix.corpus.readers.folder import is_plain_folder
+
+    if is_plain_folder(folder):
+        return _read("folder", READERS["folder"].function, [path], options)
+    raise ReaderError(
+        "is neither a babelmix corpus (corpus.json), nor a BEIR folder (corpus.jsonl), nor a folder with passages and queries",
+        file=folder,
+    )
 
 
 def _parts(spec: str) -> tuple[str, str, str]:

@@ -132,7 +132,7 @@ def one_line(text: str) -> str:
 
 
 def size(text: str) -> int:
-    """How much a text says: its letters and digits, where a Chinese, Japanese or Korean character counts as two.
+    """How much a text says: its letters, marks and digits, where a Chinese, Japanese or Korean character counts as two.
 
     Example:
         >>> size("ten seconds"), size("十秒钟")
@@ -143,7 +143,7 @@ def size(text: str) -> int:
     return letters + len(_WIDE.findall(text))
 
 
-_LETTER = regex.compile(r"[\p{L}\p{N}]")
+_LETTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
 _WIDE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
 
 __all__ = ["MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "size"]

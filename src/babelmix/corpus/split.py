@@ -51,7 +51,7 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
     for number, part in enumerate(parts):
         groups = [group for group, name in leader.items() if place[name] == number]
         cut = corpus.only_groups(groups, f"{corpus.name}/{part}")
-        if cut.queries.num_rows == 0 or cut.qrels.num_rows == 0:
+        if cut.queries.num_rows == 0 or (corpus.qrels.num_rows and cut.qrels.num_rows == 0):
             raise ConfigError(
                 f"the part {part!r} of {corpus.name} is empty: {len(leader)} groups are too few for the shares {dict(parts)}; "
                 "add groups, or use the whole corpus"

@@ -37,7 +37,25 @@ def answer_overlap(table: RankTable, k: int) -> tuple[IntArray, Floats]:
         Query rows, int64, shape (values,), and values from 0 to 1, float64, shape (values,).
 
     """
-    return _over_translations(table, lambda pair: _jaccard(pair, k))
+    if table.first_item is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    return overlap_of_items(table.first_item, numbered(table.query_item), table.query_lang, k)
+
+
+def overlap_of_items(first: Items, item: IntArray, lang: IntArray, k: int) -> tuple[IntArray, Floats]:
+    """`answer_overlap` of lists of items.
+
+    Args:
+        first: a number for the item of each of the first answers, -1 for none, int32, shape (queries, depth).
+        item: the item of each query, int64, shape (queries,).
+        lang: the language of each query, int64, shape (queries,).
+        k: the number of answers.
+
+    Returns:
+        See `answer_overlap`.
+
+    """
+    return _over_translations(first, item, lang, lambda pair: _jaccard(pair, k))
 
 
 def rank_biased_overlap(table: RankTable) -> tuple[IntArray, Floats]:
@@ -53,7 +71,9 @@ def rank_biased_overlap(table: RankTable) -> tuple[IntArray, Floats]:
         Query rows, int64, shape (values,), and values from 0 to 1, float64, shape (values,).
 
     """
-    return _over_translations(table, _overlap)
+    if table.first_item is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    return _over_translations(table.first_item, numbered(table.query_item), table.query_lang, _overlap)
 
 
 class _Pair(NamedTuple):
@@ -65,28 +85,27 @@ class _Pair(NamedTuple):
     other_is_first: npt.NDArray[np.bool_]
 
 
-def _over_translations(table: RankTable, similarity: Callable[[_Pair], Floats]) -> tuple[IntArray, Floats]:
+def _over_translations(
+    first: Items, item: IntArray, lang: IntArray, similarity: Callable[[_Pair], Floats]
+) -> tuple[IntArray, Floats]:
     """The mean similarity of each query's answers with those of its translations."""
-    sums, counts = np.zeros(len(table.query_lang)), np.zeros(len(table.query_lang), dtype=np.int64)
-    if table.first_item is not None:
-        is_first = _is_first(table.first_item)
-        for one, other in _pairs_of_translations(table):
-            items = table.first_item
-            found = similarity(_Pair(items[one], items[other], is_first[one], is_first[other]))
-            for side in (one, other):
-                sums += np.bincount(side, found, minlength=len(sums))
-                counts += np.bincount(side, minlength=len(sums))
+    sums, counts = np.zeros(len(lang)), np.zeros(len(lang), dtype=np.int64)
+    is_first = _is_first(first)
+    for one, other in _pairs_of_translations(item, lang):
+        found = similarity(_Pair(first[one], first[other], is_first[one], is_first[other]))
+        for side in (one, other):
+            sums += np.bincount(side, found, minlength=len(sums))
+            counts += np.bincount(side, minlength=len(sums))
     known = np.flatnonzero(counts)
     return known, sums[known] / counts[known]
 
 
-def _pairs_of_translations(table: RankTable) -> Iterator[tuple[IntArray, IntArray]]:
+def _pairs_of_translations(item: IntArray, lang: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
     """Pairs of query rows with the same item and different languages, each pair once, in blocks."""
-    item = numbered(table.query_item)
     order = np.argsort(item, kind="stable")
     for distance in range(1, int(np.bincount(item).max(initial=0))):
         one, other = order[:-distance], order[distance:]
-        same = (item[one] == item[other]) & (table.query_lang[one] != table.query_lang[other])
+        same = (item[one] == item[other]) & (lang[one] != lang[other])
         one, other = one[same], other[same]
         for start in range(0, len(one), _BLOCK):
             yield one[start : start + _BLOCK], other[start : start + _BLOCK]
@@ -140,4 +159,4 @@ def _overlap(pair: _Pair) -> Floats:
     return np.where(long == 0, 1.0, np.where(short == 0, 0.0, found))
 
 
-__all__ = ["PERSISTENCE", "answer_overlap", "rank_biased_overlap"]
+__all__ = ["PERSISTENCE", "answer_overlap", "overlap_of_items", "rank_biased_overlap"]

@@ -21,7 +21,7 @@ from babelmix.corpus.row_ids import row_ids, rows_of_ids
 from babelmix.corpus.schema import QREL_COLUMNS
 from babelmix.errors import AuditError
 from babelmix.evaluation.metrics import RankedLists
-from babelmix.evaluation.ranks import excluded_pairs, relevant_pairs
+from babelmix.evaluation.ranks import excluded_pairs, numbered, relevant_pairs
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -78,6 +78,8 @@ class JudgedLists:
         pair_grade: its grade, int64, shape (pairs,).
         pair_rank: the rank of its passage, from 0; -1 if it is missing, int64, shape (pairs,).
         judged: whether the corpus has qrels at all. Otherwise only measures that need none have a value.
+        item: a number for the item of each answer, -1 for a passage that is not in the corpus, int64, shape (answers,).
+        query_item: a number for the item of each query, int64, shape (queries,). Without it nothing is known about translations.
 
     """
 
@@ -97,6 +99,8 @@ class JudgedLists:
     pair_grade: Integers
     pair_rank: Integers
     judged: bool
+    item: Integers | None = None
+    query_item: Integers | None = None
 
     @property
     def queries(self) -> int:
@@ -216,6 +220,8 @@ class Judge:
         self._pair = relevant_pairs(self.corpus, copies=copies)
         item, group = (np.array(self.queries[name].to_pylist(), dtype=object) for name in ("item", "group"))
         self.groups = groups_of_queries(item, group, *self._pair[:2])
+        self._item = numbered(np.array(self.corpus.passages["item"].to_pylist(), dtype=object))
+        self._query_item = numbered(item)
         self._excluded = excluded_pairs(self.corpus, copies=copies)
 
     @staticmethod
@@ -367,6 +373,7 @@ class Judge:
             k, langs, np.array(self.queries["lang"].to_pylist(), dtype=object),
             self.groups.number, pools, query, rank, passage, lang, grade,
             pair_query, pair_passage, self._lang[pair_passage], pair_grade, pair_rank, self.corpus.qrels.num_rows > 0,
+            np.where(passage < 0, -1, self._item[passage]) if len(self._item) else passage, self._query_item,
         )  # fmt: skip
 
 

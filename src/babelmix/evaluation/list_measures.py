@@ -10,6 +10,7 @@ import numpy as np
 
 from babelmix._registry import Registry
 from babelmix.evaluation.judged_lists import JudgedLists
+from babelmix.evaluation.list_agreement import answer_overlap_of_lists
 from babelmix.evaluation.list_field_measures import FIELD_MEASURES
 from babelmix.evaluation.list_measure import AT, Bounded, ListMeasure, clipped, floats
 
@@ -99,6 +100,7 @@ LIST_MEASURES: Registry[ListMeasure] = Registry(
         "same-language share": ListMeasure(same_language_share, needs_qrels=False),
         "same-language preference": ListMeasure(same_language_preference, at=None),
         "languages": ListMeasure(languages, better="higher", needs_qrels=False),
+        "answer overlap": ListMeasure(answer_overlap_of_lists, better="higher", needs_qrels=False),
         "right languages": ListMeasure(right_languages, better="higher"),
         "rank distance": ListMeasure(rank_distance, at=None, better="lower", format="rank", source="arXiv 2408.10536"),
         **FIELD_MEASURES,

@@ -21,6 +21,7 @@ from babelmix._files import check_output_folder, write_json
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.corpus import IMAGE, Corpus
+from babelmix.corpus.labels import CLICK_FACTS, LABELS, labels_of, what_labels_mean
 from babelmix.corpus.query_groups import groups_of_corpus
 from babelmix.errors import SearchError
 from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimates, holm
@@ -119,21 +120,25 @@ class PolicyComparison(Result):
 
     def lines(self) -> list[str]:
         """The finding in a sentence."""
-        ranking = next(name for name in next(iter(self.found.values())) if not measure_info(name).is_bias)
+        ranking = next((name for name in next(iter(self.found.values())) if not measure_info(name).is_bias), None)
         parts = []
         for policy, measured in self.found.items():
             own = ""
             if SAME_LANGUAGE_SHARE in measured:
                 share = measured[SAME_LANGUAGE_SHARE][0].value
                 own = f", {share:.0%} of the first {SHARE_AT} in the query's own language"
-            parts.append(
-                f"{policy}: {ranking.partition('/')[2]} {measured[ranking][0].value:.3f}{own}, "
-                f"{self.cost[policy]['median']:.1f} ms a search"
+            quality = (
+                "no labels" if ranking is None else f"{ranking.partition('/')[2]} {measured[ranking][0].value:.3f}"
             )
+            parts.append(f"{policy}: {quality}{own}, {self.cost[policy]['median']:.1f} ms a search")
         return [f"{'; '.join(parts)}.", *self._notes(), *(f"Note: {note}." for note in self.about.get("notes", ()))]
 
     def _notes(self) -> list[str]:
-        """Policies that hold within more answers than the shares count."""
+        """What the labels are, and policies that hold within more answers than the shares count."""
+        labels = what_labels_mean(self.about.get(LABELS), self.about.get(CLICK_FACTS))
+        return [*([labels] if labels else []), *self._wide_policies()]
+
+    def _wide_policies(self) -> list[str]:
         k = int(self.about["k"])
         wide = [name for name in self.found if Policy.parse(name).depends_on_k]
         if not wide or k <= SHARE_AT:
@@ -198,6 +203,7 @@ def audit_through(
     trust_code: bool = False,
     say: Callable[[str], None] | None = None,
     depth: int | None = None,
+    held: bool = False,
 ) -> PolicyComparison:
     """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
 
@@ -214,6 +220,7 @@ def audit_through(
         model: the new path of the encoder, if it was moved after the index was made.
         backend: the backend that runs the encoder; by default the one that embedded the rows.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        held: whether the passages are known to be the rows of the index, so that this need not be checked.
         say: a function that gets the notes of the index, such as that another backend embeds the queries.
         depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search. By default
             100, or k if it is larger.
@@ -236,13 +243,22 @@ def audit_through(
                     say(note)
             return audit_through(
                 opened, corpus, policies=named, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
-                store=store, depth=depth,
+                store=store, depth=depth, held=held,
             )  # fmt: skip
     asked = corpus.queries if queries is None else queries
     if 0 < count < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
     audits = audit_policies(
-        index, corpus, named, k=k, metrics=metrics, asked=asked, batch_size=batch_size, store=store, depth=depth
+        index,
+        corpus,
+        named,
+        k=k,
+        metrics=metrics,
+        asked=asked,
+        batch_size=batch_size,
+        store=store,
+        depth=depth,
+        held=held,
     )
     sizes = index.index.langs()
     pool = sum(sizes.values())
@@ -253,6 +269,8 @@ def audit_through(
     }  # fmt: skip
     if shared := groups_of_corpus(corpus, asked).note():
         about["notes"] = [shared]
+    if (labels := labels_of(corpus.meta, corpus.qrels.num_rows)) is not None:
+        about |= {LABELS: labels} | ({CLICK_FACTS: corpus.meta[CLICK_FACTS]} if CLICK_FACTS in corpus.meta else {})
     return PolicyComparison(
         about,
         {policy: one.estimates() for policy, one in audits.items()},
@@ -304,6 +322,7 @@ def audit_policies(
     batch_size: int = 32,
     store: bool = True,
     depth: int | None = None,
+    held: bool = False,
 ) -> dict[str, PolicyAudit]:
     """Search an index for a corpus's queries under each policy in turn, one query at a time.
 
@@ -319,6 +338,7 @@ def audit_policies(
         batch_size: the number of texts per forward pass.
         store: keep the queries' embeddings in the user's cache.
         depth: the number of answers that are judged; see `audit_through`.
+        held: whether the passages are known to be the rows of the index, so that this need not be checked.
 
     Returns:
         For each policy, its measures and the time of each search.
@@ -334,7 +354,8 @@ def audit_policies(
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
-    check_holds(searcher.index, corpus)
+    if not held:
+        check_holds(searcher.index, corpus)
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
     timed, deeper = (
         {name: IndexSystem(searcher, policy, vectors=vectors) for name, policy in chosen.items()} for _ in range(2)

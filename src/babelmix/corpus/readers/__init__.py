@@ -104,6 +104,7 @@ READERS: Registry[Reader] = _Readers(
             "Flickr30k-200 and XTD-200: machine-translated captions in 200 languages, evaluation only",
         ),
         "beir": _own("beir", "a BEIR folder whose queries and corpus have a language field"),
+        "folder": _own("folder", "your own folder: passages and queries, with qrels, clicks, or no labels"),
         "table": _own("table", "your own CSV, JSONL or Parquet, wide or long"),
         "mteb": _own("mteb_task", "a multilingual retrieval task of mteb by its name (extra: mteb)"),
         "hub": Reader(

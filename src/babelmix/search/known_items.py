@@ -1,0 +1,60 @@
+"""An index as a collection without queries: its texts ask for themselves, as the index stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from babelmix.corpus import Corpus
+from babelmix.corpus.asking import ask_log
+from babelmix.corpus.known_items import ASKS, ITEMS, known_items
+from babelmix.corpus.readers._documents import Document
+from babelmix.search.index import Index
+from babelmix.search.rows import Where
+
+_AT_ONCE = 64
+"""Items that are read at once."""
+
+_TITLES = ("title", "heading")
+"""Metadata columns that hold the title of a text."""
+
+
+def documents_of_index(index: Index) -> Iterator[Document]:
+    """Yield the texts of an index. The title is a metadata column `title` or `heading`, if there is one."""
+    items = iter(sorted(index.items()))
+    title = next((name for name in _TITLES if index.columns.get(name) == "text"), "")
+    # Every row has the dot product 0 with this vector, so that all rows of the items are found.
+    nothing = np.zeros((1, index.about.dimension), dtype=np.float32)
+    while some := list(islice(items, _AT_ONCE)):
+        count = len(index.engine.digests(some))
+        for hit in index.engine.nearest(nothing, [Where(None, {"item": tuple(some)})], count, exact=True)[0]:
+            if hit.text is not None:
+                yield Document(hit.item, hit.lang, hit.text, str(hit.fields.get(title, "")), hit.group, "", 0)
+
+
+def corpus_of_index(index: Index, queries_from: str | Path = "auto", *, items: int = ITEMS) -> Corpus:
+    """Make a corpus whose passages are the rows of an index as it stores them.
+
+    Args:
+        index: the index.
+        queries_from: `titles` (the metadata column `title`), `headings`, `sentences` or `auto`; see
+            `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for, because the index holds it.
+            Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.
+        items: the most items that parts of texts ask for; 0: all.
+
+    Raises:
+        ArgumentError: `queries_from` is neither a part of texts nor a file.
+        CorpusError: no text has what asks, or no query is left.
+
+    """
+    documents, name = documents_of_index(index), f"{index.address} known items"
+    if isinstance(queries_from, str) and queries_from in ASKS:
+        return known_items(documents, ask=queries_from, items=items, name=name, keep=True)
+    return ask_log([replace(one, title="") for one in documents], queries_from, name=index.address)
+
+
+__all__ = ["corpus_of_index", "documents_of_index"]
