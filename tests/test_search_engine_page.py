@@ -271,7 +271,7 @@ def test_adapters_and_runs(place: Path, monkeypatch: pytest.MonkeyPatch, babelmi
     Path("my_adapter.py").write_text(MARKED["adapter-elastic"], encoding="utf-8")
     code, _, err = babelmix("audit", "-c", "asked", "--run", "mine.trec", "--out", "lists")
     assert code == 0, err
-    code, out, err = babelmix(
+    code, _, err = babelmix(
         "audit", "-c", "asked", "--through", "my_adapter.py:search", "--depth", "20", "--out", "live"
     )
     assert code == 0, err
