@@ -18,6 +18,9 @@ IntArray = npt.NDArray[np.int64]
 COLUMNS = 64
 """The number of columns of a chunk is padded to a multiple of this. Other widths may round the same score differently."""
 
+_QUERIES = 16
+"""The queries of `product` are padded to a multiple of this, for the same reason."""
+
 _BYTES = 8
 """The columns of a language are padded to a multiple of this. Eight comparisons, one byte each, are added as a 64-bit number."""
 
@@ -194,11 +197,11 @@ def to_unit_length(vectors: Floats) -> Floats:
 def product(queries: Floats, passages: Floats) -> Floats:
     """The scores of a few queries and passages, float32, shape (queries, passages).
 
-    Both sides are padded to a fixed number of rows, so that passages with equal vectors have equal scores.
+    Both sides are padded to multiples, so that passages with equal vectors have equal scores.
     """
     padded = [
-        np.concatenate([side, np.zeros((-len(side) % COLUMNS, side.shape[1]), dtype=np.float32)])
-        for side in (queries, passages)
+        np.concatenate([side, np.zeros((-len(side) % rows, side.shape[1]), dtype=np.float32)])
+        for side, rows in ((queries, _QUERIES), (passages, COLUMNS))
     ]
     left, right = (torch.from_numpy(side) for side in padded)
     scores: Floats = torch.nn.functional.linear(left, right).numpy()[: len(queries), : len(passages)]
