@@ -115,12 +115,14 @@ class GateResult(Result):
 
     def tables(self) -> list[Table]:
         """The inconclusive cells, if there are any."""
+        unclear = [one for one in self.decisions if one.status is Status.INCONCLUSIVE]
+        tested = any(one.p is not None for one in unclear)
+        several = self._several
         rows = [
-            [one.rule.text, *([one.system] if self._several else []), one.cell or "all", *one.shown]
-            for one in self.decisions
-            if one.status is Status.INCONCLUSIVE
+            [one.rule.text, *([one.system] if several else []), one.cell or "all", *one.shown[: 2 + tested]]
+            for one in unclear
         ]
-        head = ["rule", *(["system"] if self._several else []), "where", "value [95 %]", "limit", "p Holm"]
+        head = ["rule", *(["system"] if several else []), "where", "value [95 %]", "limit", *["p Holm"] * tested]
         return [Table(head, rows, title="Inconclusive: neither clearly met nor clearly not met")] if rows else []
 
     def lines(self) -> list[str]:
