@@ -143,7 +143,6 @@ def audit(
 
     """
     from babelmix.api.list_auditing import audit_ranked, lists_among
-    from babelmix.evaluation.perturb import TYPOS
 
     if queries_from is not None:
         corpus = opened(corpus, queries_from=queries_from)
@@ -169,6 +168,9 @@ def audit(
         )  # fmt: skip
         if asked is not None and (recalled := asked.recall(out)) is not None:
             return AuditReport(asked.model, recalled[1], folder=recalled[0])
+    # After the recall: this imports sentence-transformers, which takes seconds.
+    from babelmix.evaluation.perturb import TYPOS
+
     named = _named(cast("Model | Sequence[Model] | Mapping[str, Model]", models))
     if not named:
         raise ConfigError("name an encoder to audit; see  babelmix encoders")
