@@ -150,7 +150,7 @@ def remedies_section(audit: Audit) -> Section | LeftOut:
     by_lang = Table(
         ["query language", "fair share", *(ESTIMATED[s] for s in systems)], cells, title="Own share by language"
     )
-    left_out = "".join(f" {ESTIMATED[s]} was not tried: {why}." for s, why in found["left_out"].items())
+    left_out = "".join(f" {_capital(ESTIMATED[s])} was not tried: {why}." for s, why in found["left_out"].items())
     return Section(
         title,
         f"{_gains(systems)}{left_out} Estimated from the embeddings at hand, on {found['queries']:,} queries that a hash drew, "
@@ -177,9 +177,12 @@ def _gains(systems: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
                 if name in measured:
                     shown = percent if name == SAME_LANGUAGE_SHARE else measure_info(name).shown
                     changes.append(f"{words} from {shown(now[name]['value'])} to {shown(measured[name]['value'])}")
-            called = ESTIMATED[system]
-            found.append(f"{called[0].upper()}{called[1:]}: {', '.join(changes)}.")
+            found.append(f"{_capital(ESTIMATED[system])}: {', '.join(changes)}.")
     return " ".join(found)
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _commands(about: AuditFacts) -> dict[str, tuple[str, str]]:
