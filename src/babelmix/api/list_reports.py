@@ -269,8 +269,9 @@ class ListReport(Result):
 
         found = next(iter(self.estimates.values()))
         shares = self.about["pool_shares"]
-        ranking = [name for name in found if not measure_info(name).is_bias][:2]
-        names = [*ranking, *(name for name in found if name.startswith("bias/"))][:6]
+        # A terminal has room for four: all others are in the report.
+        ranking = [name for name in found if not measure_info(name).is_bias][:1]
+        names = [*ranking, *(name for name in found if name.startswith(_BY_LANGUAGE))]
         langs = sorted({lang for name in names for lang in found[name][1]})
         rows = [
             [
@@ -309,6 +310,8 @@ class ListReport(Result):
                 )
         return lines
 
+
+_BY_LANGUAGE = ("bias/same-language share@", "bias/same-language preference@", "bias/right languages@")
 
 ANSWERS = "answers"
 """The folder in the folder of an unfinished audit, with the answers of live systems so far."""
