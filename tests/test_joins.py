@@ -91,9 +91,8 @@ def test_a_forgotten_item_is_named_everywhere(tmp_path: Path, babelmix, tiny_sta
     assert note in errors
     scores = np.eye(36, dtype=np.float32)
     found = audit(ScoreMatrix("x", scores), corpus)
-    (said,) = found.notes()
+    (said,) = [note for note in found.notes() if note.startswith("Note: every query has right answers in its own language")]
     assert said in found.lines()
-    assert said.startswith("Note: every query has right answers in its own language only")
     assert "bias/rank distance" not in found.measures
     write_audit_report(found, tmp_path / "report.html")
     assert "every query has right answers in its own language only" in (tmp_path / "report.html").read_text("utf-8")
