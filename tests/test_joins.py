@@ -91,7 +91,9 @@ def test_a_forgotten_item_is_named_everywhere(tmp_path: Path, babelmix, tiny_sta
     assert note in errors
     scores = np.eye(36, dtype=np.float32)
     found = audit(ScoreMatrix("x", scores), corpus)
-    (said,) = [note for note in found.notes() if note.startswith("Note: every query has right answers in its own language")]
+    (said,) = [
+        note for note in found.notes() if note.startswith("Note: every query has right answers in its own language")
+    ]
     assert said in found.lines()
     assert "bias/rank distance" not in found.measures
     write_audit_report(found, tmp_path / "report.html")
