@@ -1,6 +1,6 @@
 """Do known items rank systems as labels do? Encoders are audited with labelled questions and with known items of one collection.
 
-python benchmarks/known_items.py xquad-r=PATH?unit=paragraph libreoffice-help=PATH
+python benchmarks/known_items.py 'xquad-r=PATH?unit=paragraph' --models static-e5
 
 The labelled audit is the corpus as its reader gives it. The audit without labels takes its passages only: first sentences ask for
 the rest. Writes the table of docs/without-labels.md.
