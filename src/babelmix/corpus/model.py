@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,18 +16,17 @@ import pyarrow.compute as pc
 from babelmix._lists import as_list
 from babelmix.corpus.joins import Joins, joins_of
 from babelmix.corpus.labels import LABELS, LOST
-from babelmix.corpus.languages import IMAGE, canonical_language, in_range, match_languages
+from babelmix.corpus.languages import IMAGE, match_languages
 from babelmix.corpus.row_ids import row_ids
+from babelmix.corpus.row_texts import digest_of_tables, first_texts
 from babelmix.corpus.schema import (
     GRADE,
     OPTIONAL,
-    OWN_ID,
     QREL_COLUMNS,
     REQUIRED,
     canonical_rows,
     optional_pairs_table,
     pairs_table,
-    parts_of,
     qrels_table,
     rows_table,
     table_of_qrels,
@@ -325,12 +323,7 @@ class Corpus:
             {'1': 'colour'}
 
         """
-        own: dict[str, str] = {}
-        regional: dict[str, str] = {}
-        for row in getattr(self, side).select(["item", "lang", "text"]).to_pylist():
-            if lang is not None and row["text"] is not None and in_range(row["lang"], lang):
-                (own if row["lang"] == canonical_language(lang) else regional).setdefault(row["item"], row["text"])
-        return {**regional, **own}
+        return first_texts(getattr(self, side), lang)
 
     def named(self, name: str, **meta: Any) -> Corpus:
         """The same corpus with another name. Keyword arguments are added to `meta`."""
@@ -356,22 +349,7 @@ class Corpus:
 
     @cached_property
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        # Empty optional tables are not hashed, so that fingerprints of older versions stay valid.
-        others = [table for table in (getattr(self, name) for name in OPTIONAL) if table.num_rows]
-        if self.excluded.num_rows:
-            digest.update(b"\x1dexcluded\x1d")  # distinguishes excluded pairs from negatives
-        for table in (self.queries, self.passages, self.qrels, *others):
-            for column in table.column_names:
-                # The column `digest` is hashed instead of the picture.
-                # Other ids of the rows are not data.
-                if (column == GRADE and not self.is_graded) or column in ("image", OWN_ID):
-                    continue
-                digest.update(f"\x1e{column}\x1e".encode())
-                for start, part in parts_of(table[column]):
-                    digest.update(("\x1f" if start else "").encode())
-                    digest.update("\x1f".join(map(str, part.to_pylist())).encode())
-        return digest.hexdigest()
+        return digest_of_tables(self.tables().values(), graded=self.is_graded, excluded=self.excluded.num_rows > 0)
 
     def counts(self) -> pl.DataFrame:
         """Count the rows of each language.
