@@ -89,3 +89,10 @@ def test_names_are_turned_into_metrics_and_titles() -> None:
     assert all(
         measure_info(f"bias/{name}@3" if one.per_cutoff else f"bias/{name}") for name, one in BIAS_METRICS.items()
     )
+
+
+def test_a_value_rounded_to_zero_has_no_sign() -> None:
+    info = measure_info("multi/mAP")
+    assert info.shown(-0.0) == "0.000"
+    assert info.shown(-0.0004) == "0.000"
+    assert info.shown(-0.0006) == "-0.001"

@@ -22,6 +22,10 @@ from babelmix.cli.options import (
     listed,
 )
 
+_INDEX, _LISTS, _VECTORS = "An index, a service or a function", "Ranked lists", "Vectors"
+_ENCODER, _NOISE = "How texts are encoded", "Noise on the queries"
+"""The groups of options in the help."""
+
 
 def audit(
     corpus: CorpusOption = "",
@@ -39,6 +43,7 @@ def audit(
             help="Search this index, or the service at this URL, for the corpus's queries under language policies, instead of "
             "comparing with every passage. FILE.py:FUNCTION asks a search function of your own, and runs its code.",
             metavar="INDEX",
+            rich_help_panel=_INDEX,
         ),
     ] = "",
     policy: Annotated[
@@ -47,12 +52,17 @@ def audit(
             help="With --through: a language policy, as in `babelmix search`; once for each. The others are tested against the "
             "first.  [default: any and balanced]",
             metavar="POLICY",
+            rich_help_panel=_INDEX,
         ),
     ] = None,
     k: Annotated[
         int | None,
         typer.Option(
-            "-k", help="With --through: answers of a search, as users see them.  [default: 10]", min=10, max=1000
+            "-k",
+            help="With --through: answers of a search, as users see them.  [default: 10]",
+            min=10,
+            max=1000,
+            rich_help_panel=_INDEX,
         ),
     ] = None,
     depth: Annotated[
@@ -62,11 +72,16 @@ def audit(
             "answers to judge.  [default: as many as each run has]",
             min=10,
             max=1000,
+            rich_help_panel=_INDEX,
         ),
     ] = None,
     queries: Annotated[
         int | None,
-        typer.Option(min=0, help="With --through or --run: how many queries, drawn with a fixed seed; 0: all."),
+        typer.Option(
+            min=0,
+            help="With --through or --run: how many queries, drawn with a fixed seed; 0: all.",
+            rich_help_panel=_INDEX,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -84,11 +99,15 @@ def audit(
     metrics: Annotated[
         str | None, typer.Option(help="Ranking metrics, separated by commas.", metavar="mAP,R@1,...")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.", rich_help_panel=_ENCODER)] = 32,
     max_seq_length: Annotated[
-        int | None, typer.Option(min=0, help="Tokens to read of each text; 0: the encoder's own limit.")
+        int | None,
+        typer.Option(min=0, help="Tokens to read of each text; 0: the encoder's own limit.", rich_help_panel=_ENCODER),
     ] = None,
-    bf16: Annotated[bool, typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.")] = False,
+    bf16: Annotated[
+        bool,
+        typer.Option(help="Encode in bfloat16 mixed precision: faster; see docs/audit.md.", rich_help_panel=_ENCODER),
+    ] = False,
     backend: BackendOption = "",
     copies: Annotated[
         str | None,
@@ -103,13 +122,21 @@ def audit(
         typer.Option(
             help="Noise on the queries, and what it costs: typos, case, script, spacing, separated by commas.",
             metavar="KIND,...",
+            rich_help_panel=_NOISE,
         ),
     ] = None,
     typo_rate: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="With --perturb typos: share of letters with a typo.  [default: 0.05]"),
+        typer.Option(
+            min=0,
+            max=1,
+            help="With --perturb typos: share of letters with a typo.  [default: 0.05]",
+            rich_help_panel=_NOISE,
+        ),
     ] = None,
-    perturb_seed: Annotated[int | None, typer.Option(help="With --perturb: the seed.  [default: 0]")] = None,
+    perturb_seed: Annotated[
+        int | None, typer.Option(help="With --perturb: the seed.  [default: 0]", rich_help_panel=_NOISE)
+    ] = None,
     mteb: Annotated[
         Path | None,
         typer.Option(help="Write the result into this folder in mteb's format too.", metavar="FOLDER"),
@@ -128,12 +155,15 @@ def audit(
             help="Audit vectors from files instead of an encoder: those of the queries and those of the passages (npy, npz, "
             "safetensors, Parquet, Arrow, JSON lines). NAME=QUERIES names them. Once for each pair of files; pairs are compared.",
             metavar="QUERIES PASSAGES",
+            rich_help_panel=_VECTORS,
         ),
     ] = None,
     similarity: Annotated[
         str | None,
         typer.Option(
-            help="With --vectors: cosine, dot, or hamming for packed bits.  [default: cosine]", metavar="WHICH"
+            help="With --vectors: cosine, dot, or hamming for packed bits.  [default: cosine]",
+            metavar="WHICH",
+            rich_help_panel=_VECTORS,
         ),
     ] = None,
     dimensions: Annotated[
@@ -141,6 +171,7 @@ def audit(
         typer.Option(
             help="Cut the embeddings to so many dimensions; several numbers, separated by commas, are compared.",
             metavar="64,128,...",
+            rich_help_panel=_VECTORS,
         ),
     ] = None,
     precision: Annotated[
@@ -149,6 +180,7 @@ def audit(
             help="Make the embeddings coarser: float32 (as they are), float16, bfloat16, int8, binary; several, separated by "
             "commas, are compared.",
             metavar="int8,binary,...",
+            rich_help_panel=_VECTORS,
         ),
     ] = None,
     run: Annotated[
@@ -157,6 +189,7 @@ def audit(
             help="Audit the ranked lists of a run file instead of an encoder: a TREC run, CSV, JSON lines or Parquet. NAME=FILE "
             "names it. Once for each; several are compared, with tests.",
             metavar="FILE",
+            rich_help_panel=_LISTS,
         ),
     ] = None,
     unknown_ids: Annotated[
@@ -164,6 +197,7 @@ def audit(
         typer.Option(
             help="With --run: passages that the corpus does not have are an error, or wrong (answers).  [default: error]",
             metavar="WHAT",
+            rich_help_panel=_LISTS,
         ),
     ] = None,
     qrels: Annotated[

@@ -60,6 +60,7 @@ FailIfOption = Annotated[
         help="Exit with status 3 if this rule is met, such as 'own-language share@10 > 0.4' or 'multi/mAP < before - 0.02'; "
         "before is the audit of --against. May be given several times; see docs/ci.md.",
         metavar="RULE",
+        rich_help_panel="Gate",
     ),
 ]
 SignificantOption = Annotated[
@@ -67,17 +68,21 @@ SignificantOption = Annotated[
     typer.Option(
         "--significant",
         help="With --fail-if: a rule fails only if the 95 % interval or the paired test says so; else it is inconclusive.",
+        rich_help_panel="Gate",
     ),
 ]
 JunitOption = Annotated[
     Path | None,
-    typer.Option(help="With --fail-if: write the result into this file, as JUnit XML.", metavar="FILE"),
+    typer.Option(
+        help="With --fail-if: write the result into this file, as JUnit XML.", metavar="FILE", rich_help_panel="Gate"
+    ),
 ]
 SummaryOption = Annotated[
     Path | None,
     typer.Option(
         help="With --fail-if: write the result into this file, as Markdown.  [default: $GITHUB_STEP_SUMMARY, if it is set]",
         metavar="FILE",
+        rich_help_panel="Gate",
     ),
 ]
 

@@ -184,7 +184,8 @@ def shown_number(value: float, format: Literal["score", "rank"] = "score") -> st
         return f"{value:,.0f}"
     if abs(value) >= 10 or (format == "rank" and abs(value) >= 1):
         return f"{value:.1f}"
-    return f"{value:.3f}"
+    # `z` leaves out the sign of a value that is rounded to zero.
+    return f"{value:z.3f}"
 
 
 def titles(names: Iterable[str]) -> list[str]:

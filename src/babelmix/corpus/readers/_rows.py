@@ -70,7 +70,7 @@ def no_queries(table: Table) -> ReaderError:
     """The error for a file of documents where a corpus is needed."""
     return ReaderError(
         f"has documents without queries ({', '.join(table.names)}): babelmix index takes it; for an audit, make queries with  "
-        f"babelmix data make-queries {table.file}, or add the columns query and passage",
+        f"babelmix data make-queries {table.file} --out FOLDER, or add the columns query and passage",
         file=table.file,
     )
 
