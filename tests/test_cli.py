@@ -143,8 +143,8 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit", "e5-small-offline"], "Missing option '--corpus'"),
-        (["audit"], "Missing option '--corpus'"),
+        (["audit", "e5-small-offline"], "--corpus: is missing: name the corpus"),
+        (["audit"], "--corpus: is missing: name the corpus"),
         (["audit", "-c", "CSV"], "name an encoder to audit"),
         (["audit", "no-such/encoder", "-c", "CSV"], "neither a folder nor a model that the hub gave"),
         (["audit", "x", "-c", "absent.csv"], "absent.csv: there is no such corpus"),

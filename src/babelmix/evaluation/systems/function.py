@@ -50,7 +50,7 @@ class Search:
         >>> def search(text, lang, k):
         ...     return [f"{text[0]}/{lang}", f"{text[0]}/de", f"{text[0]}/en"][:: 2 if lang == "de" else 1][:2]
         >>> report = bm.audit(bm.Search(search, name="own first"), corpus)
-        >>> report.macro("bias/same-language preference@10")
+        >>> report.macro("bias/same-language preference@100")
         1.0
 
     """
