@@ -185,6 +185,36 @@ def test_queries_are_made_in_memory_and_in_a_folder_alike(tmp_path: Path):
     assert (tmp_path / "other" / "mine.txt").read_text() == "mine"
 
 
+def test_the_own_ids_of_a_collection_are_kept_and_name_passages_in_a_run(tmp_path: Path):
+    bm.make_queries(articles(tmp_path), queries_from="titles", out=tmp_path / "asked")
+    first = json.loads((tmp_path / "asked" / "passages.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert (first["id"], first["item"], first["lang"]) == ("0-en", "0", "en")
+    corpus = load_corpus(str(tmp_path / "asked"))
+    assert corpus.passages["id"].to_pylist() == [f"{d.item}-{d.lang}" for d in documents()]
+    run = tmp_path / "mine.trec"
+    run.write_text("".join(f"{name} Q0 {name.split('/')[0]}-en 1 0.5 mine\n" for name in corpus.row_ids("queries")))
+    report = bm.audit(bm.Run(run), corpus)
+    assert report.macro("bias/same-language share@10") == pytest.approx(1 / 3)
+    # A log of queries, and a corpus that is asked again, keep them too.
+    log = tmp_path / "log.csv"
+    log.write_text("text,lang\nreset,en\n")
+    bm.make_queries(articles(tmp_path), queries_from=log, out=tmp_path / "log")
+    asked = load_corpus(str(tmp_path / "log"))
+    again = load_corpus(asked, queries_from="sentences")
+    assert asked.passages["id"].to_pylist() == again.passages["id"].to_pylist() == corpus.passages["id"].to_pylist()
+
+
+def test_a_row_without_an_id_of_its_own_has_none(tmp_path: Path):
+    rows: list[dict[str, object]] = [
+        {"id": f"{d.item}-{d.lang}", "item": d.item, "lang": d.lang, "title": d.title, "text": d.text}
+        for d in documents()
+    ]
+    del rows[1]["id"]
+    made = bm.make_queries(articles(tmp_path, rows), queries_from="titles", out=tmp_path / "asked").corpus
+    assert made.passages["id"].to_pylist()[:3] == ["0-en", None, "0-zh"]
+    assert load_corpus(str(tmp_path / "asked")).passages["id"].to_pylist() == made.passages["id"].to_pylist()
+
+
 def test_a_wide_table_and_a_corpus_are_collections_too(tmp_path: Path):
     file = tmp_path / "sections.csv"
     rows = ["heading_en,text_en,heading_de,text_de"]

@@ -14,6 +14,7 @@ from babelmix.corpus.readers._documents import Document, documents_of, is_wide
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._tables import is_table, read_table
 from babelmix.corpus.readers.folder import corpus_of_log, only_passages, with_titles
+from babelmix.corpus.schema import OWN_ID, ROW_COLUMNS
 from babelmix.corpus.storage import is_corpus_folder
 from babelmix.errors import ArgumentError, CorpusError
 
@@ -117,9 +118,10 @@ def _passages(corpus: Corpus) -> Iterator[Document]:
         raise CorpusError(f"{corpus.name}: its passages are pictures, and texts are needed")
     if LABELS in corpus.meta and str(corpus.meta[LABELS]).startswith("known items"):
         raise CorpusError(f"{corpus.name}: is made of known items already; make them from the collection itself")
-    for batch in corpus.passages.select(["item", "lang", "text", "group"]).to_batches(max_chunksize=4096):
+    names = [name for name in (*ROW_COLUMNS, OWN_ID) if name in corpus.passages.column_names]
+    for batch in corpus.passages.select(names).to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
-            yield Document(row["item"], row["lang"], row["text"], "", row["group"], "", 0)
+            yield Document(row["item"], row["lang"], row["text"], "", row["group"], row.get(OWN_ID) or "", 0)
 
 
 def _facts(corpus: Corpus) -> dict[str, Any]:

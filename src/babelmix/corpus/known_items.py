@@ -112,7 +112,7 @@ def known_items(
             else:
                 rest = document.text if keep else opening.rest
                 known.append(_Known(document, opening.asked, rest))
-            pool.add(document.item, document.lang, rest, document.group)
+            pool.add(document.item, document.lang, rest, document.group, document.id or None)
     asked = _drawn(_answerable(known, counted), items)
     if not asked:
         raise CorpusError(_why_none(name, known, counted, ask))

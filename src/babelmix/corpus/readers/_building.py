@@ -22,14 +22,13 @@ class SideBuilder:
         self._batches: list[pa.RecordBatch] = []
         self._columns: tuple[list[str], ...] = tuple([] for _ in ROW_COLUMNS)
         self._ids: list[pa.Array] = []
-        self._open: list[str] = []
+        self._open: list[str | None] = []
         self._apart = False
 
     def add(self, item: str, lang: str, text: str, group: str, name: str | None = None) -> None:
-        """Add a row. `name` is its id in the source, by which others name it; give it for every row or for none."""
-        if name is not None:
-            self._open.append(name)
-            self._apart = self._apart or name != item
+        """Add a row. `name` is its id in the source, by which others name it; None: it has none."""
+        self._open.append(name)
+        self._apart = self._apart or name not in (None, item)
         for column, cell in zip(self._columns, (item, lang, text, group), strict=True):
             column.append(cell)
         if len(self._columns[0]) >= BATCH:

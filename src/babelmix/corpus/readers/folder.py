@@ -33,7 +33,7 @@ from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._records import json_document
 from babelmix.corpus.readers._tables import SUFFIXES, Table, is_table, read_table
 from babelmix.corpus.readers._unpacking import stem_of
-from babelmix.corpus.schema import GRADE, QREL_SCHEMA
+from babelmix.corpus.schema import GRADE, OWN_ID, QREL_SCHEMA
 from babelmix.errors import CorpusError, ReaderError
 
 FACTS = "meta.json"
@@ -151,7 +151,7 @@ def _together(meta: Mapping[str, Any], left_out: LeftOut) -> dict[str, Any]:
 def _side(rows: Iterable[Document]) -> pa.Table:
     side = SideBuilder()
     for one in rows:
-        side.add(one.item, one.lang, one.text, one.group)
+        side.add(one.item, one.lang, one.text, one.group, one.id or None)
     return side.table()
 
 
@@ -234,6 +234,7 @@ def write(corpus: Corpus, folder: str | Path) -> None:
                     for row in batch.to_pylist():
                         line = {key: row[key] for key in ("item", "lang", "text")}
                         line |= {"group": row["group"]} if row["group"] != row["item"] else {}
+                        line |= {OWN_ID: row[OWN_ID]} if row.get(OWN_ID) is not None else {}
                         out.write(json.dumps(line, ensure_ascii=False) + "\n")
         if corpus.qrels.num_rows:
             with (temporary / "qrels.jsonl").open("w", encoding="utf-8", newline="\n") as out:
