@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from babelmix.corpus import load_corpus
 from babelmix.corpus.readers._rows import MAX_TEXT
-from babelmix.errors import BabelmixError, SearchError
+from babelmix.errors import BabelmixError, ReaderError, SearchError
+from babelmix.evaluation.run_files import read_run
 from babelmix.search.documents import open_rows
 from babelmix.search.indexing import check_rows
 
@@ -133,3 +135,37 @@ def test_an_index_in_a_folder_holds_a_long_text(tmp_path: Path, tiny_static) -> 
         index.engine.max_text = 10
         with pytest.raises(BabelmixError, match="holds at most 10"):
             index_rows(index, tiny_static, open_rows(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "said"),
+    [
+        ("a.csv", "item;lang;query;passage", "separated by ';', and a CSV has commas: save it with commas"),
+        ("a.csv", '"item";"lang";"query";"passage"', "separated by ';', and a CSV has commas: save it with commas"),
+        ("a.csv", "item\tlang\tquery\tpassage", "separated by tabs, and a CSV has commas: name it .tsv, or save it with"),
+        ("a.tsv", "item,lang,query,passage", "separated by commas, and a TSV has tabs: name it .csv, or save it with tabs"),
+        ("a.tsv", "item;lang;query;passage", "separated by ';', and a TSV has tabs: save it with tabs"),
+    ],
+)
+def test_a_table_with_another_separator_is_refused_at_its_header(tmp_path: Path, name, header, said):
+    file = tmp_path / name
+    # Commas and quotes in the cells break a CSV further below.
+    file.write_text(f'{header}\n1;en;what, "now"?;"a", b\n', encoding="utf-8")
+    for read in (lambda: load_corpus(file), lambda: read_run(file), lambda: open_rows(str(file))):
+        with pytest.raises(ReaderError) as error:
+            read()
+        assert f"{name}, row 1: its columns seem to be {said}" in str(error.value)
+    passages = tmp_path / "passages.csv"
+    passages.write_text("item,lang,text\n1,en,a cat\n")
+    for log in (header, header.replace("passage", "clicked_id")):
+        file.write_text(f"{log}\n", encoding="utf-8")
+        with pytest.raises(ReaderError, match="its columns seem to be separated by"):
+            load_corpus(passages, queries_from=file)
+
+
+def test_a_table_with_one_column_has_no_separator(tmp_path: Path):
+    passages, log = tmp_path / "passages.csv", tmp_path / "log.csv"
+    passages.write_text("item,lang,text\n1,en,a cat\n")
+    log.write_text('text\nwhat is a cat; and a dog?\n"cats, dogs"\n')
+    corpus = load_corpus(passages, queries_from=log, lang="en")
+    assert corpus.queries["text"].to_pylist() == ["what is a cat; and a dog?", "cats, dogs"]
