@@ -142,8 +142,16 @@ def test_an_index_in_a_folder_holds_a_long_text(tmp_path: Path, tiny_static) -> 
     [
         ("a.csv", "item;lang;query;passage", "separated by ';', and a CSV has commas: save it with commas"),
         ("a.csv", '"item";"lang";"query";"passage"', "separated by ';', and a CSV has commas: save it with commas"),
-        ("a.csv", "item\tlang\tquery\tpassage", "separated by tabs, and a CSV has commas: name it .tsv, or save it with"),
-        ("a.tsv", "item,lang,query,passage", "separated by commas, and a TSV has tabs: name it .csv, or save it with tabs"),
+        (
+            "a.csv",
+            "item\tlang\tquery\tpassage",
+            "separated by tabs, and a CSV has commas: name it .tsv, or save it with",
+        ),
+        (
+            "a.tsv",
+            "item,lang,query,passage",
+            "separated by commas, and a TSV has tabs: name it .csv, or save it with tabs",
+        ),
         ("a.tsv", "item;lang;query;passage", "separated by ';', and a TSV has tabs: save it with tabs"),
     ],
 )

@@ -284,7 +284,9 @@ def _other_separator(header: str, tabs: bool) -> str:
     ):
         # A cell of a CSV with a comma was in quotes.
         if mark in header and (tabs or mark != ","):
-            return f"its columns seem to be separated by {said}, and a {'TSV' if tabs else 'CSV'} has {wanted}: {advice}"
+            return (
+                f"its columns seem to be separated by {said}, and a {'TSV' if tabs else 'CSV'} has {wanted}: {advice}"
+            )
     return ""
 
 
