@@ -267,7 +267,7 @@ def test_vectors_of_languages_that_are_left_out_may_be_there(toy: Corpus, made: 
     assert ranks(system, some) == expected.outranking_counts.tolist()
 
 
-def test_a_wrong_order_without_ids_is_noticed(capsys) -> None:
+def test_a_wrong_order_without_ids_is_noticed(capsys, tmp_path: Path) -> None:
     corpus = parallel_corpus(48)
     rng = np.random.default_rng(0)
     meaning = rng.standard_normal((48, 8), dtype=np.float32).repeat(4, axis=0)
@@ -277,6 +277,15 @@ def test_a_wrong_order_without_ids_is_noticed(capsys) -> None:
     wrong = meaning[rng.permutation(len(meaning))]
     assert langs_by_chance(Vectors(queries, wrong).rank(corpus)) == ["de", "en", "fr", "ja"]
     assert "in de, en, fr, ja the right passages rank no better than by chance" in capsys.readouterr().err
+    files = [tmp_path / f"{side}.npy" for side in ("queries", "passages")]
+    for file, side in zip(files, (queries, wrong), strict=True):
+        np.save(file, side)
+    report = bm.audit(Vectors(*files, name="mine"), corpus, out=tmp_path / "saved")
+    assert report.lead().startswith("Cannot tell: in de, en, fr, ja the right passages rank no better than by chance")
+    assert "in another order" in (tmp_path / "saved" / "report.html").read_text(encoding="utf-8")
+    for checked in (report, tmp_path / "saved"):
+        with pytest.raises(AuditError, match="the rules cannot be checked for mine: in de, en, fr, ja the right"):
+            bm.check(checked, "own-language share@10 > 0.9")
     one = meaning.copy()
     german = np.arange(0, len(meaning), 4)
     one[german] = one[rng.permutation(german)]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports
 from babelmix.api.list_reports import ListReport
-from babelmix.errors import ArgumentError, ConfigError
+from babelmix.errors import ArgumentError, AuditError, ConfigError
 
 if TYPE_CHECKING:
     from babelmix.corpus import Corpus
+    from babelmix.evaluation import Audit
     from babelmix.evaluation.gates import GateResult, Judged, Rule
 
 
@@ -55,7 +56,8 @@ def check(
 
     Raises:
         ConfigError: a rule cannot be read, or `before` is several systems.
-        AuditError: the report or `before` does not have a measure or a language of a rule, or they are not of one corpus.
+        AuditError: the report or `before` does not have a measure or a language of a rule, they are not of one corpus, or the
+            ranks are probably of a mistake, such as vectors in another order.
 
     Example:
         >>> import babelmix as bm
@@ -74,6 +76,7 @@ def check(
 
     parsed = parse_rules(rules)
     now = _loaded(report, parsed)
+    _check_input(now)
     return check_measures(
         parsed, now.judged(), None if before is None else judged_before(now, _loaded(before, parsed)), significant=significant,
         pool_shares=now.pool_shares(), subject=_subject(now),
@@ -109,6 +112,27 @@ def judged_before(report: Report, before: Report) -> Judged:
     if isinstance(report, AuditReport) and isinstance(before, AuditReport):
         check_same_corpus("before", before.audit.table.about, report.name, report.audit.table.about)
     return judged
+
+
+def _check_input(report: Report) -> None:
+    """Raise if the ranks are probably of a mistake in the input: a gate must not pass on them.
+
+    Raises:
+        AuditError: an audit has a `doubt`; see `babelmix.evaluation.audit_facts.AuditFacts`.
+
+    """
+    from babelmix.experiment.audits import AuditComparison
+
+    audits: dict[str, Audit] = {}
+    if isinstance(report, AuditReports):
+        audits = {name: one.audit for name, one in report.reports.items()}
+    elif isinstance(report, AuditReport):
+        audits = {report.name: report.audit}
+    elif isinstance(report, AuditComparison):
+        audits = report.audits
+    for name, audit in audits.items():
+        if audit.table.about.doubt is not None:
+            raise AuditError(f"the rules cannot be checked for {name}: {audit.table.about.doubt}")
 
 
 def _loaded(report: Report | str | Path, rules: Sequence[Rule]) -> Report:
@@ -268,6 +292,7 @@ class Gate:
         """Check a report, and write the files."""
         from babelmix.evaluation.gates import check as check_measures
 
+        _check_input(report)
         found = check_measures(
             self.rules, report.judged(), before, significant=self.significant, pool_shares=report.pool_shares(),
             subject=subject,

@@ -11,6 +11,9 @@ from typing import Any
 from babelmix.corpus import Corpus
 from babelmix.corpus.labels import CLICK_FACTS, labels_of
 
+DOUBT = "doubt"
+"""The name of the further fact that says why the ranks of an audit are probably of a mistake in its input."""
+
 
 @dataclass(frozen=True)
 class AuditFacts:
@@ -105,6 +108,12 @@ class AuditFacts:
         return self.encoder or "the encoder"
 
     @property
+    def doubt(self) -> str | None:
+        """Why the ranks are probably of a mistake in the input, such as vectors in another order; None if nothing is known."""
+        found = self.extra.get(DOUBT)
+        return None if found is None else str(found)
+
+    @property
     def count_copies_as(self) -> str:
         """How copies of right answers are counted: as `wrong`, `relevant` or `excluded`."""
         return str((self.copies or {}).get("count_as", "wrong"))
@@ -144,4 +153,4 @@ _NAMES = frozenset(one.name for one in fields(AuditFacts)) - {"extra"}
 _NULL_OF_ENCODERS = ("max_seq_length", "precision")
 """Facts that are written for every encoder, as null if they have no value. A finished audit is recognised by them."""
 
-__all__ = ["AuditFacts"]
+__all__ = ["DOUBT", "AuditFacts"]

@@ -21,6 +21,8 @@ cannot tell, then even.
    - even: otherwise;
    - cannot tell: if the own shares are even, but the interval reaches 1. Such a system finds answers as by chance.
 
+If the input is probably wrong, such as vectors in another order than the corpus, the verdict is that the audit cannot tell.
+
 An audit without relevance judgements has no rank distance: its own share decides alone, and there is no claim about quality. A
 pool of one language has no verdict.
 """
@@ -28,7 +30,7 @@ pool of one language has no verdict.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -191,7 +193,9 @@ def verdict_of(table: RankTable, estimates: Estimates) -> Verdict | None:
     """The verdict of an audit; None for pictures, which have no language of their own."""
     if IMAGE in (*table.query_langs, *table.passage_langs):
         return None
-    return verdict(estimates, fair_shares(table))
+    found = verdict(estimates, fair_shares(table))
+    # A bias that comes from a mistake in the input is none of the system.
+    return found if table.about.doubt is None else replace(found, level="cannot tell", reasons=(table.about.doubt,))
 
 
 def _share_name(estimates: Estimates) -> str | None:

@@ -18,7 +18,7 @@ from babelmix._progress import console
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies, count_copies
 from babelmix.errors import ConfigError, VectorsError
-from babelmix.evaluation.audit_facts import AuditFacts
+from babelmix.evaluation.audit_facts import DOUBT, AuditFacts
 from babelmix.evaluation.coarser import check_precision, coarser, settings_of
 from babelmix.evaluation.matrix import blocks, zero_rows
 from babelmix.evaluation.ranks import RankTable
@@ -156,7 +156,8 @@ class Vectors:
     def rank(self, corpus: Corpus, *, copies: Copies = "wrong") -> RankTable:
         """Rank every passage for every query.
 
-        A note is printed if vectors were matched by row and find nothing: they are then probably in another order.
+        If vectors were matched by row and find nothing, they are probably in another order. This is printed and kept in the facts
+        as `doubt`. The verdict then is that the audit cannot tell, and a gate refuses to check its rules.
 
         Raises:
             VectorsError: a file cannot be read, or does not fit the corpus. The message names the file and the row.
@@ -190,13 +191,14 @@ class Vectors:
         table = rank_embedded(
             corpus, queries, passages, similarity=similarity, facts=facts, copies=copies, details=True
         )
-        if not all(by_id) and (langs := langs_by_chance(table)):
-            console.print(
-                f"{self.name}: in {', '.join(langs)} the right passages rank no better than by chance. Vectors without ids are "
-                "matched by row, so the rows of a file are probably in another order than those of the corpus: add ids.",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
-        return table
+        if all(by_id) or not (langs := langs_by_chance(table)):
+            return table
+        doubt = (
+            f"in {', '.join(langs)} the right passages rank no better than by chance; vectors without ids are matched by row, so "
+            "the rows of a file are probably in another order than those of the corpus; add ids"
+        )
+        console.print(f"{self.name}: {doubt}", markup=False, highlight=False, soft_wrap=True)
+        return replace(table, about=replace(table.about, extra={**table.about.extra, DOUBT: doubt}))
 
 
 def langs_by_chance(table: RankTable) -> list[str]:
