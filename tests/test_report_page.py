@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from conftest import parallel_corpus
 
@@ -17,7 +19,9 @@ from babelmix._tables import Table
 from babelmix.corpus import Corpus
 from babelmix.encoders.kinds import make_encoder
 from babelmix.evaluation import Audit, Comparison, Estimate, audit
+from babelmix.evaluation.measure_info import MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE, measure_info
 from babelmix.evaluation.samples import Placed, SampledAnswer, SampledQuery
+from babelmix.evaluation.systems.vectors import Vectors
 from babelmix.experiment import compare_loaded, write_audit_report
 from babelmix.experiment.report.audits import write_audits_report
 from babelmix.experiment.report.figures import differences, settings_overview
@@ -246,3 +250,42 @@ def test_without_judgements_the_report_makes_no_claim_about_quality(done: Audit,
     remedies = found.table.about.remedies
     assert remedies is not None
     assert set(remedies["systems"]["balanced"]) == {"bias/same-language share@10"}
+
+
+def shown(page: str) -> str:
+    """The words of a page, without tags."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2].partition("</main>")[0])).split())
+
+
+def test_an_interval_stands_behind_the_value_that_it_belongs_to(done: Audit, folder: Path) -> None:
+    words = shown((folder / "report.html").read_text(encoding="utf-8"))
+    share, places, second = (done.estimates[name][0] for name in (SAME_LANGUAGE_SHARE, RANK_DISTANCE, MULTI_MAP))
+    low, value, high = (measure_info(RANK_DISTANCE).shown(one) for one in (places.low, places.value, places.high))
+    assert f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}] of the first 10 answers" in words
+    assert f"{value} [{low}, {high}] of 160 places lie between translations of one answer" in words
+    assert f"→ {second.value:.3f} [{second.low:.3f}, {second.high:.3f}] mAP within a language →" in words
+    assert "the second [" not in words
+    assert not re.search(r"fair would be \d+% \[", words)
+
+
+@pytest.fixture(scope="module")
+def of_vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Corpus, str]:
+    """The folder with two files of vectors that lean to the own language, their corpus, and the report on them."""
+    place, corpus = tmp_path_factory.mktemp("vectors"), parallel_corpus(40)
+    rng = np.random.default_rng(0)
+    langs = {lang: rng.normal(size=16) for lang in sorted(set(corpus.queries["lang"].to_pylist()))}
+    meanings = {item: rng.normal(size=16) for item in sorted(set(corpus.queries["item"].to_pylist()))}
+    for side in ("queries", "passages"):
+        rows = getattr(corpus, side).to_pylist()
+        vectors = [1.5 * langs[row["lang"]] + meanings[row["item"]] + 0.3 * rng.normal(size=16) for row in rows]
+        np.save(place / f"{side}.npy", np.array(vectors, dtype=np.float32))
+    vectors = Vectors(place / "queries.npy", place / "passages.npy", name="my-api")
+    write_audit_report(Audit.of(vectors.rank(corpus)), place / "report.html")
+    return place, corpus, (place / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_was_measured_has_words_and_no_empty_values(of_vectors: tuple[Path, Corpus, str]) -> None:
+    measured = of_vectors[2].partition('id="measured"')[2]
+    assert "queries.npy, float32, 16 dimensions, matched by row</dd>" in measured
+    assert "<dd></dd>" not in measured
+    assert "{" not in measured.partition("</dl>")[0]

@@ -74,7 +74,13 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
         or LeftOut("What the pool holds", "nothing was left out or excluded, and no right answer has a copy"),
     ]
     apart = ("tokens", "calibration", "left_out", "excluded", "copies", "samples", "remedies")
-    facts = [(key.replace("_", " "), _fact(value)) for key, value in about.as_json().items() if key not in apart]
+    found = about.as_json()
+    facts = [
+        (key.replace("_", " "), _fact(value))
+        for key, value in found.items()
+        if key not in (*apart, "vectors") and value not in (None, "")
+    ]
+    facts += [(f"vectors of {side}", _vectors_fact(one)) for side, one in (found.get("vectors") or {}).items()]
     write_text(file, render(f"Language audit of {name}", _below(audit), facts, parts, hero=hero))
 
 
@@ -304,6 +310,11 @@ def _alpha_section(results: Findings) -> Section | None:
         "Lines of the headline measures against alpha.",
         [Table(["alpha", *series], rows)],
     )
+
+
+def _vectors_fact(one: Mapping[str, Any]) -> str:
+    """The vectors of one side in words: `queries.npy, float32, 384 dimensions, matched by id`."""
+    return f"{one['file']}, {one['type']}, {one['dimensions']:,} dimensions, matched by {one['matched by']}"
 
 
 def _fact(value: object) -> str:

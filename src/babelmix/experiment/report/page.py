@@ -99,12 +99,14 @@ class Tile:
         value: the number as text.
         label: what it is.
         note: what it is to be compared with.
+        interval: the interval of the number, shown right behind it.
 
     """
 
     value: str
     label: str
     note: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)

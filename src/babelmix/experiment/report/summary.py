@@ -79,7 +79,8 @@ def tiles_of(audit: Audit) -> list[Tile]:
             Tile(
                 percent(found.share.value),
                 f"of the first {found.k} answers are in the query's own language",
-                f"fair would be {percent(found.fair)} [{percent(found.share.low)}, {percent(found.share.high)}]",
+                f"fair would be {percent(found.fair)}",
+                f"[{percent(found.share.low)}, {percent(found.share.high)}]",
             )
         )
     if RANK_DISTANCE in estimates:
@@ -87,7 +88,7 @@ def tiles_of(audit: Audit) -> list[Tile]:
         pool = f"{int(audit.table.pool_sizes.sum()):,}"
         interval = f"[{info.shown(one.low)}, {info.shown(one.high)}]"
         tiles.append(
-            Tile(info.shown(one.value), "places lie between translations of one answer", f"of {pool} {interval}")
+            Tile(info.shown(one.value), f"of {pool} places lie between translations of one answer", "", interval)
         )
     if MULTI_MAP in estimates:
         info, one = measure_info(MULTI_MAP), estimates[MULTI_MAP][0]
@@ -95,7 +96,7 @@ def tiles_of(audit: Audit) -> list[Tile]:
         if MONO_MAP in estimates:
             value = f"{info.shown(estimates[MONO_MAP][0].value)} → {value}"
             label = "mAP within a language → in the pool of all languages"
-        tiles.append(Tile(value, label, f"the second [{info.shown(one.low)}, {info.shown(one.high)}]"))
+        tiles.append(Tile(value, label, "", f"[{info.shown(one.low)}, {info.shown(one.high)}]"))
     return tiles
 
 
