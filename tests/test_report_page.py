@@ -254,7 +254,9 @@ def test_without_judgements_the_report_makes_no_claim_about_quality(done: Audit,
 
 def shown(page: str) -> str:
     """The words of a page, without tags."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2].partition("</main>")[0])).split())
+    return " ".join(
+        html.unescape(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2].partition("</main>")[0])).split()
+    )
 
 
 def test_an_interval_stands_behind_the_value_that_it_belongs_to(done: Audit, folder: Path) -> None:
