@@ -22,6 +22,7 @@ from babelmix.evaluation import Audit, Comparison, Estimate, audit
 from babelmix.evaluation.measure_info import MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE, measure_info
 from babelmix.evaluation.samples import Placed, SampledAnswer, SampledQuery
 from babelmix.evaluation.systems.vectors import Vectors
+from babelmix.evaluation.verdict import percent
 from babelmix.experiment import compare_loaded, write_audit_report
 from babelmix.experiment.report.audits import write_audits_report
 from babelmix.experiment.report.figures import differences, settings_overview
@@ -263,7 +264,7 @@ def test_an_interval_stands_behind_the_value_that_it_belongs_to(done: Audit, fol
     words = shown((folder / "report.html").read_text(encoding="utf-8"))
     share, places, second = (done.estimates[name][0] for name in (SAME_LANGUAGE_SHARE, RANK_DISTANCE, MULTI_MAP))
     low, value, high = (measure_info(RANK_DISTANCE).shown(one) for one in (places.low, places.value, places.high))
-    assert f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}] of the first 10 answers" in words
+    assert f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}] of the first 10 answers" in words
     assert f"{value} [{low}, {high}] of 160 places lie between translations of one answer" in words
     assert f"→ {second.value:.3f} [{second.low:.3f}, {second.high:.3f}] mAP within a language →" in words
     assert "the second [" not in words
@@ -291,3 +292,42 @@ def test_what_was_measured_has_words_and_no_empty_values(of_vectors: tuple[Path,
     assert "queries.npy, float32, 16 dimensions, matched by row</dd>" in measured
     assert "<dd></dd>" not in measured
     assert "{" not in measured.partition("</dl>")[0]
+
+
+@pytest.mark.parametrize("by_id", [(), ("queries", "passages"), ("passages",)])
+def test_the_lines_of_numpy_for_vectors_run_and_help(
+    of_vectors: tuple[Path, Corpus, str], by_id: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, corpus, text = of_vectors
+    monkeypatch.chdir(tmp_path)
+    corpus.save(tmp_path / "CORPUS")
+    for side in ("queries", "passages"):
+        # With ids the rows are in another order.
+        step = -1 if side in by_id else 1
+        np.save(f"{side}.npy", np.load(place / f"{side}.npy")[::step])
+        if side in by_id:
+            Path(f"{side}.ids.txt").write_text("\n".join(corpus.row_ids(side)[::-1]) + "\n", encoding="utf-8")
+    before = Audit.of(Vectors("queries.npy", "passages.npy", name="my-api").rank(corpus))
+    write_audit_report(before, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    blocks = [html.unescape(one) for one in re.findall(r"<pre><code>(.*?)</code></pre>", text, re.DOTALL)]
+    code, command = blocks
+    assert command == "babelmix audit --vectors my-api-centred=queries-centred.npy passages-centred.npy -c CORPUS"
+    exec(compile(code, "report.html", "exec"), {})
+    after = Audit.of(Vectors("queries-centred.npy", "passages-centred.npy", name="after").rank(corpus))
+    assert after.macro(SAME_LANGUAGE_SHARE) < before.macro(SAME_LANGUAGE_SHARE) - 0.3
+    assert after.macro(MULTI_MAP) > before.macro(MULTI_MAP)
+    assert "babelmix debias" not in text
+    assert "babelmix index" not in text
+    assert "send each query once for each language" in text
+
+
+def test_the_verdict_says_for_whom(done: Audit, folder: Path) -> None:
+    cells = {lang: one.value for lang, one in done.estimates[SAME_LANGUAGE_SHARE][1].items()}
+    words = shown((folder / "report.html").read_text(encoding="utf-8"))
+    found = re.search(r"Biased\. Own language: most for (\w+) \(([\d.]+%)\), least for (\w+) \(([\d.]+%)\)\.", words)
+    assert found is not None
+    most, least = max(cells.values()), min(cells.values())
+    assert (cells[found[1]], found[2]) == (most, percent(most))
+    assert (cells[found[3]], found[4]) == (least, percent(least))
+    assert "most for" not in shown((folder / "comparison.html").read_text(encoding="utf-8"))

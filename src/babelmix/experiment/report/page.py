@@ -57,7 +57,7 @@ class Section:
         strips: groups of rows of pictures, each with its heading.
         folded: tables that are always folded, and the words to unfold them.
         queries: real queries with their answers.
-        commands: commands to run, each after a sentence on what it does.
+        commands: commands to run, each after a sentence on what it does; empty if the sentence says it all.
 
     """
 
@@ -120,6 +120,7 @@ class Hero:
         tiles: the numbers.
         figure: an SVG; empty without a figure.
         alt: the alternative text of the figure.
+        whom: the query language with the most answers in its own language and the one with the least, each with its share.
 
     """
 
@@ -129,6 +130,7 @@ class Hero:
     tiles: Sequence[Tile] = ()
     figure: str = ""
     alt: str = ""
+    whom: Sequence[tuple[str, str]] = ()
 
     @property
     def figure_uri(self) -> str:

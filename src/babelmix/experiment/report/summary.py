@@ -22,7 +22,7 @@ from babelmix.evaluation.measure_info import (
     titles,
 )
 from babelmix.evaluation.samples import SampledQuery
-from babelmix.evaluation.verdict import Verdict, fair_shares, percent
+from babelmix.evaluation.verdict import Verdict, fair_shares, lean, percent
 from babelmix.experiment.report import figures
 from babelmix.experiment.report.page import Hero, LeftOut, Section, Tile
 
@@ -53,7 +53,20 @@ def hero_of(audit: Audit, colours: Mapping[str, str] | None = None) -> Hero | No
         )  # fmt: skip
         shown = ", ".join(f"{lang} {percent(cells[lang].value)} (fair {percent(fair[lang])})" for lang in langs)
         alt = f"Bars: how many of the first {SHARE_AT} answers are in the query's own language. {shown}."
-    return Hero(found.level, found.word, _sentence(found), tiles_of(audit), figure, alt)
+    whom = _whom({lang: cells[lang].value for lang in langs}, fair)
+    return Hero(found.level, found.word, _sentence(found), tiles_of(audit), figure, alt, whom)
+
+
+def _whom(shares: Mapping[str, float], fair: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    """The query languages with the most and the least answers in their own language, against the fair share; none below two."""
+    if len(shares) < 2:
+        return ()
+    order = sorted(shares, key=lambda lang: lean(shares[lang], fair[lang]))
+    same = len({percent(fair[lang]) for lang in shares}) == 1
+    return tuple(
+        (lang, percent(shares[lang]) + ("" if same else f", fair {percent(fair[lang])}"))
+        for lang in (order[-1], order[0])
+    )
 
 
 def _sentence(found: Verdict) -> str:
@@ -160,7 +173,11 @@ def remedies_section(audit: Audit) -> Section | LeftOut:
         figure,
         f"Bars of the own share by query language: {', '.join(ESTIMATED[s] for s in systems)}, with the fair share as a line.",
         [whole, by_lang] if figure else [whole],
-        commands=[command for system, command in _commands(audit.table.about).items() if system in systems],
+        commands=[
+            command
+            for system, command in _commands(audit.table.about).items()
+            if ("removal" if system == "audit" else system) in systems
+        ],
     )
 
 
@@ -186,8 +203,84 @@ def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
+_CENTRED = """\
+import babelmix as bm
+import numpy as np
+
+corpus = bm.load_corpus("CORPUS")
+for side, file in {files}:
+    vectors = np.load(file).astype("float32")
+{unit}{langs}    for lang in set(langs.tolist()):
+        vectors[langs == lang] -= vectors[langs == lang].mean(axis=0)
+    np.save(f"{{side}}-centred.npy", vectors)
+{ids}"""
+_UNIT = "    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)\n"
+_LANGS = {
+    "row": """    langs = np.array(getattr(corpus, side)["lang"].to_pylist())
+""",
+    "id": """    ids = open(file[:-4] + ".ids.txt", encoding="utf-8").read().splitlines()  # the id of each vector
+    lang_of = dict(zip(corpus.row_ids(side), getattr(corpus, side)["lang"].to_pylist()))
+    langs = np.array([lang_of[one] for one in ids])
+""",
+    "either": """    own = corpus.row_ids(side)
+    ids = open(file[:-4] + ".ids.txt", encoding="utf-8").read().splitlines() if side == "SIDE" else own
+    lang_of = dict(zip(own, getattr(corpus, side)["lang"].to_pylist()))
+    langs = np.array([lang_of[one] for one in ids])
+""",
+}
+_IDS = """    with open(f"{side}-centred.ids.txt", "w", encoding="utf-8") as lines:
+        lines.write("\\n".join(ids) + "\\n")
+"""
+
+
+def _of_vectors(about: AuditFacts) -> dict[str, tuple[str, str]]:
+    """The same for vectors from files, whose encoder babelmix does not have: numpy, and words."""
+    sides = about.extra["vectors"]
+    balanced = (
+        "The policy balanced, in your own engine: send each query once for each language, with a filter on the language of the "
+        "passages. From each score subtract the mean score of this query with passages of that language, divide by the "
+        "standard deviation, and merge the lists by the result. A random sample of 1,000 passages of each language is enough. "
+        "Audit the merged lists with --run."
+    )
+    if any(one["type"] == "packed bits" for one in sides.values()):
+        return {
+            "removal": ("Packed bits cannot be centred: subtract each language's mean before you make bits of the vectors.", ""),
+            "balanced": (balanced, ""),
+        }  # fmt: skip
+    # Arrays have no file: a name stands for them.
+    named = {side: one["file"] if one["file"].endswith(".npy") else f"{side}.npy" for side, one in sides.items()}
+    by_id = [side for side, one in sides.items() if one["matched by"] == "id"]
+    langs = _LANGS[("row", "either", "id")[len(by_id)]].replace("SIDE", by_id[0] if by_id else "")
+    similarity = "" if about.similarity == "cosine" else f" --similarity {about.similarity}"
+    name = shlex.quote(f"{about.system}-centred")
+    code = _CENTRED.format(
+        files=tuple(named.items()), unit=_UNIT if about.similarity == "cosine" else "",
+        langs=langs, ids=_IDS if by_id else "",
+    )  # fmt: skip
+    other = (
+        ""
+        if all(one["file"].endswith(".npy") for one in sides.values())
+        else " Put your way to read them for np.load."
+    )
+    other += " Multiply int8 by its scales first." if any(one["type"] == "int8" for one in sides.values()) else ""
+    return {
+        "removal": (
+            "Subtract each language's mean from the vectors of both sides, with numpy. CORPUS: the corpus of this audit. Keep "
+            f"the means: new queries and passages need the same subtraction, and so the language of a query.{other}",
+            code.rstrip("\n"),
+        ),
+        "audit": (
+            "Then audit the result:",
+            f"babelmix audit --vectors {name}=queries-centred.npy passages-centred.npy -c CORPUS{similarity}",
+        ),
+        "balanced": (balanced, ""),
+    }
+
+
 def _commands(about: AuditFacts) -> dict[str, tuple[str, str]]:
     """For each remedy what the command does, and the command."""
+    if about.extra.get("vectors"):
+        return _of_vectors(about)
     # Vectors from files have no fingerprint of an encoder: the name is that of a file.
     model = shlex.quote(about.encoder) if about.encoder_fingerprint and about.encoder else "ENCODER"
     whose = "" if model != "ENCODER" else " ENCODER is the one that made the vectors."
