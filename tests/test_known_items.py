@@ -336,6 +336,18 @@ def test_the_command_makes_queries_and_the_audit_names_the_regime(tmp_path: Path
     said = run("data", "make-queries", str(file), "--queries-from", "titles", "--out", str(tmp_path / "asked"))
     assert "titles ask for the rest of their text" in said
     assert "9 queries, 9 passages" in run("data", str(tmp_path / "asked"))
+    # The item of a log is no label: the help and the output say it in the same words.
+    log = tmp_path / "log.csv"
+    log.write_text("text,lang,item\nhow to reset,en,0\nzurücksetzen,de,0\n")
+    meaning = "item joins translations of one query, and is no label; a clicked_id is one"
+    said = run("data", "make-queries", str(file), "--queries-from", str(log), "--out", str(tmp_path / "logged"))
+    assert "0 relevant pairs" in said
+    assert f"note: log.csv: {meaning}" in said
+    assert meaning in run("data", str(tmp_path / "logged"))
+    log.write_text("text,lang\nhow to reset,en\n")
+    said = run("data", "make-queries", str(file), "--queries-from", str(log), "--out", str(tmp_path / "logged"))
+    assert "is no label" not in said
+    assert meaning in " ".join(run("data", "make-queries", "--help").replace("│", " ").split())
 
 
 def test_the_regime_is_in_the_audit_and_its_report(tmp_path: Path):

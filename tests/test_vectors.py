@@ -320,6 +320,16 @@ def test_a_wrong_order_without_ids_is_noticed(capsys, tmp_path: Path) -> None:
             lambda v, c: Vectors(v[0][1:], v[1], query_ids=c.row_ids("queries")[1:]),
             r"queries: has no vector for 1 of \d+ queries of sparse; the first is 'q\d+/\w+', row 1",
         ),
+        (
+            lambda v, c: Vectors(*v, passage_ids=[name.upper() for name in c.row_ids("passages")]),
+            r"passages: has no vector for (\d+) of \1 passages of sparse: it has the id 'P0/DE', and the corpus has 'p0/de'; "
+            r"an id is ITEM/LANG, with the columns item and lang as  babelmix data CORPUS --to FOLDER  writes them in passages.p",
+        ),
+        (
+            lambda v, c: Vectors(v[0], v[1][:-1]),
+            r"passages: has \d+ vectors, but sparse has \d+ passages; without ids, vector n is that of row n: embed the passages "
+            r"of the corpus in their order \( babelmix data CORPUS --to FOLDER  writes them in passages.parquet\), or add ids",
+        ),
         (lambda v, c: Vectors(*v, dimensions=17), r"sparse|vectors: has 16 dimensions, so 17 cannot be kept"),
         (lambda v, c: Vectors(*v, query_scales=np.ones(5)), r"queries: has scales of the shape \(5,\)"),
         (lambda v, c: Vectors(*v, query_scales=np.zeros((1, 16))), r"queries: scale 1 is 0.0; scales are positive"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
-from babelmix.corpus.labels import LABELS
+from babelmix.corpus.labels import ITEM_NO_LABEL, LABELS
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import open_corpus
 from babelmix.corpus.readers._documents import Document, documents_of, is_wide
@@ -69,6 +69,9 @@ def ask_log(passages: Sequence[Document], log: str | Path, *, name: str, **optio
     check_log(log)
     table = read_table(Path(log))
     is_clicks = "clicked_id" in table.names
+    if not is_clicks and "item" in table.names:
+        meta = dict(options.get("meta") or {})
+        options["meta"] = {**meta, "notes": [*meta.get("notes", []), f"{table.file.name}: {ITEM_NO_LABEL}"]}
     return corpus_of_log(
         passages, None if is_clicks else table, table if is_clicks else None, name=f"{name} {table.stem}", **options
     )

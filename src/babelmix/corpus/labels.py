@@ -27,6 +27,9 @@ KNOWN_ITEMS = "known items"
 """The beginning of the regimes of known items; what asks for what follows a colon."""
 
 
+ITEM_NO_LABEL = "item joins translations of one query, and is no label; a clicked_id is one"
+"""What the column `item` of a log of queries means."""
+
 CONTAINED = "their text, which contains them"
 """The end of the regime of known items whose texts are as they were, as in an index."""
 
@@ -105,5 +108,5 @@ def _clicks(facts: Mapping[str, Any]) -> str:
 
 
 __all__ = [
-    "CLICKS", "CLICK_FACTS", "KNOWN_ITEMS", "LABELS", "LOST", "NONE", "known_item_labels", "labels_of", "what_labels_mean",
+    "CLICKS", "CLICK_FACTS", "ITEM_NO_LABEL", "KNOWN_ITEMS", "LABELS", "LOST", "NONE", "known_item_labels", "labels_of", "what_labels_mean",
 ]  # fmt: skip

@@ -68,7 +68,7 @@ def corpus_of(table: Table, source: str = "table") -> Corpus:
     layout, frame = layout_of(table), _frame(table)
     if layout == "documents" and "lang" in table.names:
         raise no_queries(table)
-    corpus = parse(frame, source, table.lines)
+    corpus = parse(frame, source, table.lines, table.names)
     notes = [*table.notes]
     if "lang" in table.names:
         item = "item" if "item" in table.names else "id"
@@ -91,13 +91,14 @@ def _is_known(name: str) -> bool:
     return name in _RESERVED or is_language_tag(match.group(2) if match else name)
 
 
-def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
+def parse(frame: pl.DataFrame, file: str, lines: Sequence[int], there: Sequence[str]) -> Corpus:
     """Turn a table of strings into a corpus (a pure function).
 
     Args:
         frame: the string columns described above.
         file: the name of the source in errors.
         lines: the number of each row in errors.
+        there: the columns of the source in errors, with those that are not read.
 
     Raises:
         ReaderError: the table breaks the layout above.
@@ -112,9 +113,8 @@ def parse(frame: pl.DataFrame, file: str, lines: Sequence[int]) -> Corpus:
             )
         frame = frame.rename({"id": "item"})
     checks = RowChecks(file)
-    rows = list(
-        _long_rows(frame, file, lines, checks) if "lang" in frame.columns else _wide_rows(frame, file, lines, checks)
-    )
+    long = "lang" in frame.columns
+    rows = list(_long_rows(frame, file, lines, checks) if long else _wide_rows(frame, file, lines, checks, there))
     sides: dict[str, list[dict[str, str]]] = {"query": [], "passage": []}
     for number, side, row, column in rows:
         checks.text(row["item"], row["lang"], row["text"], number, side=side, field=column)
@@ -150,7 +150,9 @@ def _is_parallel_text(frame: pl.DataFrame) -> bool:
 Entry = tuple[int, str, dict[str, str], str]
 
 
-def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int], checks: RowChecks) -> Iterator[Entry]:
+def _wide_rows(
+    frame: pl.DataFrame, file: str, lines: Sequence[int], checks: RowChecks, there: Sequence[str]
+) -> Iterator[Entry]:
     columns: list[tuple[str, tuple[str, ...], str]] = []
     unknown: list[str] = []
     for name in frame.columns:
@@ -167,17 +169,18 @@ def _wide_rows(frame: pl.DataFrame, file: str, lines: Sequence[int], checks: Row
             unknown.append(name)
             continue
         columns.append((name, (match.group(1),) if match else ("query", "passage"), lang))
+    if not columns:
+        raise ReaderError(
+            "there is no language column: name the columns  item, lang, text  (articles, for which  babelmix data make-queries  "
+            "makes queries), or  item, lang, query, passage, or  query_en, passage_en  with language tags such as en and pt-BR; the "
+            f"columns are {', '.join(there)}",
+            file=file,
+        )
     if unknown:
         raise ReaderError(
             "is neither a language tag (de, pt-BR) nor query_<tag> or passage_<tag>; rename the column or remove it",
             file=file, field=unknown[0],
         )  # fmt: skip
-    if not columns:
-        raise ReaderError(
-            "there is no language column: name columns query_en, passage_en, ... (wide), or item, lang, query, passage "
-            f"(long); the columns are {', '.join(frame.columns)}",
-            file=file,
-        )
     for side in ("query", "passage"):
         of_side = [lang for _, sides, lang in columns if side in sides]
         check_distinct(of_side, f"columns of {side} texts", partial(ReaderError, file=file))

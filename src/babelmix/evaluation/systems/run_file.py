@@ -23,7 +23,7 @@ from babelmix.evaluation.judged_lists import AnswerTable, Integers, Judge, Unkno
 from babelmix.evaluation.run_files import RunLines, read_run
 from babelmix.evaluation.systems.base import Answer
 
-_HINT = "an id is an item and a language, as in  page-7/de  (see Corpus.row_ids), or the row's own id"
+_HINT = "an id is ITEM/LANG, as in  page-7/de  (in Python, Corpus.row_ids), or the row's own id"
 
 
 @dataclass(eq=False)

@@ -21,6 +21,9 @@ IntArray = npt.NDArray[np.int64]
 _BITS = 8
 """The values that a byte of packed bits holds."""
 
+_FEW = 0.1
+"""The share of a corpus's rows up to which ids fit by chance, so that their spelling is at fault."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -103,7 +106,8 @@ def decoded(source: VectorSource, corpus: Corpus, side: str, *, bits: bool = Fal
     if len(source.values) != table.num_rows:
         raise source.error(
             f"has {len(source.values):,} vectors, but {corpus.name} has {table.num_rows:,} {side}; without ids, vector n is "
-            f"that of row n: embed the texts of corpus.{side} in their order, or add ids such as {row_ids(table[:1])[0]!r}"
+            f"that of row n: embed the {side} of the corpus in their order ( babelmix data CORPUS --to FOLDER  writes them in "
+            f"{side}.parquet), or add ids such as {row_ids(table[:1])[0]!r}"
             + ("; with --langs or --part the corpus has fewer rows" if len(source.values) > table.num_rows else "")
         )
     return Decoded(source, None, bits)
@@ -146,11 +150,18 @@ def order_of(source: VectorSource, table: pa.Table, corpus: Corpus, side: str) -
         order = np.zeros(table.num_rows, dtype=bool)
         order[known["row"].to_numpy()] = True
         missing = int(np.argmin(order))
-        count = table.num_rows - known.height
+        lacks = f"has no vector for {table.num_rows - known.height:,} of {table.num_rows:,} {side} of {corpus.name}"
+        wanted, place = row_ids(table)[missing], source.ids_place or source.place
+        if unknown.any() and known.height <= _FEW * table.num_rows:
+            # The ids are spelled otherwise: the texts have vectors.
+            other = source.ids[int(unknown.arg_max() or 0)]
+            raise VectorsError(
+                f"{lacks}: it has the id {other!r}, and the corpus has {wanted!r}; an id is ITEM/LANG, with the columns item and "
+                f"lang as  babelmix data CORPUS --to FOLDER  writes them in {side}.parquet",
+                file=place,
+            )
         raise VectorsError(
-            f"has no vector for {count:,} of {table.num_rows:,} {side} of {corpus.name}; the first is "
-            f"{row_ids(table)[missing]!r}, row {missing + 1}: embed it, or leave it out of the corpus",
-            file=source.ids_place or source.place,
+            f"{lacks}; the first is {wanted!r}, row {missing + 1}: embed it, or leave it out of the corpus", file=place
         )
     result = np.empty(table.num_rows, dtype=np.int64)
     result[known["row"].to_numpy()] = known["at"].to_numpy()
