@@ -62,7 +62,11 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
         ("a.csv", "item,en,en\n1,a,b\n", "row 1, field 'en': is the name of two columns"),
         ("a.csv", "item,query_en,passage_en\n1,a,b,c\n", "row 2: has 4 cells, but the header has 3"),
         ("a.csv", "item,query_en,passage_en\n", "has no rows"),
-        ("a.csv", "item,question,answer\n1,a,b\n", "no language column: name the columns  item, lang, text .*are item, question, answer$"),
+        (
+            "a.csv",
+            "item,question,answer\n1,a,b\n",
+            "no language column: name the columns  item, lang, text .*are item, question, answer$",
+        ),
         ("a.csv", "doc_id,article_id,language,body\n1,2,en,a\n", "columns are doc_id, article_id, language, body$"),
         ("a.csv", "item,group\n1,a\n", "no language column"),
         ("a.csv", "item,query_en,passage_xx1y\n1,a,b\n", "field 'passage_xx1y'"),

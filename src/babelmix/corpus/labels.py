@@ -108,5 +108,6 @@ def _clicks(facts: Mapping[str, Any]) -> str:
 
 
 __all__ = [
-    "CLICKS", "CLICK_FACTS", "ITEM_NO_LABEL", "KNOWN_ITEMS", "LABELS", "LOST", "NONE", "known_item_labels", "labels_of", "what_labels_mean",
+    "CLICKS", "CLICK_FACTS", "ITEM_NO_LABEL", "KNOWN_ITEMS", "LABELS", "LOST", "NONE", "known_item_labels", "labels_of",
+    "what_labels_mean",
 ]  # fmt: skip

@@ -172,8 +172,8 @@ def _wide_rows(
     if not columns:
         raise ReaderError(
             "there is no language column: name the columns  item, lang, text  (articles, for which  babelmix data make-queries  "
-            "makes queries), or  item, lang, query, passage, or  query_en, passage_en  with language tags such as en and pt-BR; the "
-            f"columns are {', '.join(there)}",
+            "makes queries), or  item, lang, query, passage, or  query_en, passage_en  with language tags such as en and "
+            f"pt-BR; the columns are {', '.join(there)}",
             file=file,
         )
     if unknown:
