@@ -295,7 +295,7 @@ HALFWAY = {
     "audit": "babelmix.encoders.embed.encode_batch",
     "train": "babelmix.training.plan_trainer.PlanTrainer.training_step",
     "compare": "babelmix.experiment.running.add_audit",
-    "index": "babelmix.search.indexing.encode_points",
+    "index": "babelmix.search.encoding.PointEncoder.__call__",
     "mine": "babelmix.training.mining._mined",
     "codeswitch": "babelmix.corpus.codeswitch.switch",
     "debias": "babelmix.encoders.embed.encode_batch",
