@@ -339,21 +339,21 @@ def command() -> None:
 
     from babelmix.cli import main as babelmix
 
-    plain_write, plain_encode = Index.write, indexing.encode_points
+    plain_write, plain_encode = Index.write, indexing.PointEncoder.__call__
 
     def write(self: Index, changes: Changes, vectors: Vectors) -> None:
         plain_write(self, changes, vectors)
         note("written", changes)
 
-    def encode(encoder: Any, points: Any, *, batch_size: int = 32) -> Vectors:
+    def encode(self: Any, points: Any) -> Vectors:
         note("begun", Changes(points, [], 0))
-        return plain_encode(encoder, points, batch_size=batch_size)
+        return plain_encode(self, points)
 
     size = int(os.environ[BATCH])
     search.index_rows = partial(indexing.index_rows, size=size)
     workers.index_with_workers = partial(workers.index_with_workers, size=size)
     Index.write = write  # type: ignore[method-assign]
-    indexing.encode_points = encode
+    indexing.PointEncoder.__call__ = encode  # type: ignore[method-assign]
     workers.EncodingWorker = nodes.Counted  # type: ignore[misc]
     babelmix()
 
