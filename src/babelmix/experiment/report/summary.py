@@ -62,7 +62,8 @@ def _whom(shares: Mapping[str, float], fair: Mapping[str, float]) -> tuple[tuple
     if len(shares) < 2:
         return ()
     order = sorted(shares, key=lambda lang: lean(shares[lang], fair[lang]))
-    same = len({percent(fair[lang]) for lang in shares}) == 1
+    # Fair shares that hardly differ explain nothing.
+    same = max(fair[lang] for lang in shares) - min(fair[lang] for lang in shares) < 0.05
     return tuple(
         (lang, percent(shares[lang]) + ("" if same else f", fair {percent(fair[lang])}"))
         for lang in (order[-1], order[0])
