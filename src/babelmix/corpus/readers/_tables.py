@@ -27,6 +27,7 @@ import polars as pl
 import pyarrow as pa
 
 from babelmix.corpus.readers._records import HAS_NUL, NOT_UNICODE, damaged, decoded, is_unicode, json_lines, text_lines
+from babelmix.corpus.readers._separators import header_without_commas, other_separator
 from babelmix.corpus.readers._unpacking import PACKED, DamagedError, is_packed, kind_of, opened, stem_of
 from babelmix.errors import ReaderError, first_line
 
@@ -212,7 +213,7 @@ def _csv_rows(file: Path) -> NumberedCells:
                 decoded(line, file, number)
         raise ReaderError("is not UTF-8; save the file as UTF-8", file=file) from error
     except csv.Error as error:
-        if begin == 1 and (why := _other_separator(_first_line(file), tabs=False)):
+        if begin == 1 and (why := other_separator(header_without_commas(file), tabs=False)):
             raise ReaderError(why, file=file, row=1) from error
         raise ReaderError(f"is not well-formed ({error})", file=file, row=begin) from error
     except DamagedError as error:
@@ -231,7 +232,7 @@ def _of_rows(rows: NumberedCells, file: Path) -> Table:
     first, names = next(rows, (1, []))
     if not any(names):
         raise ReaderError("is empty: there is no header row", file=file)
-    if len(names) == 1 and (why := _other_separator(names[0], tabs)):
+    if len(names) == 1 and (why := other_separator(names[0], tabs)):
         raise ReaderError(why, file=file, row=first)
     for name in names:
         if names.count(name) > 1:
@@ -265,29 +266,6 @@ def _of_rows(rows: NumberedCells, file: Path) -> Table:
         lines += [number for number, _ in kept]
     frame = pl.concat(chunks) if chunks else pl.DataFrame(schema=schema)
     return Table(file, frame, lines, untyped=True, in_quotes=in_quotes)
-
-
-def _first_line(file: Path) -> str:
-    """The first line of a CSV; empty if it has commas too. Quotes before another separator are an error of a CSV."""
-    with opened(file) as lines:
-        line = lines.readline().decode("utf-8-sig", "replace")
-    return "" if "," in line else line
-
-
-def _other_separator(header: str, tabs: bool) -> str:
-    """The sentence for a header of one cell whose columns seem to be separated otherwise; empty if they do not."""
-    wanted = "tabs" if tabs else "commas"
-    for mark, said, advice in (
-        ("\t", "tabs", "name it .tsv, or save it with commas"),
-        (";", "';'", f"save it with {wanted}"),
-        (",", "commas", "name it .csv, or save it with tabs"),
-    ):
-        # A cell of a CSV with a comma was in quotes.
-        if mark in header and (tabs or mark != ","):
-            return (
-                f"its columns seem to be separated by {said}, and a {'TSV' if tabs else 'CSV'} has {wanted}: {advice}"
-            )
-    return ""
 
 
 def table_of_records(records: Iterable[Mapping[str, Any]], name: str = "table") -> Table:
