@@ -23,6 +23,7 @@ from babelmix.corpus.languages import is_language_tag, not_a_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers._building import SideBuilder, corpus_from_tables
 from babelmix.corpus.readers._left_out import LeftOut
+from babelmix.corpus.readers._qrels import HEADS, grade_of, qrel_cells
 from babelmix.corpus.readers._records import json_lines, text_lines
 from babelmix.errors import ReaderError
 
@@ -31,9 +32,6 @@ SELF = {
     "keep": "a passage that has the query's id is in its pool",
 }
 """How to treat a passage with the id of the query."""
-
-_HEADS = ("score", "relevance", "rel", "label", "grade")
-"""The names of the column of scores in a header."""
 
 Pair = tuple[str, str]
 Row = tuple[str, str, str, str]
@@ -228,31 +226,13 @@ def _row(key: str, record: dict[str, Any], lang: str, file: Path, number: int) -
 def _judgements(file: Path, left_out: LeftOut) -> dict[Pair, int]:
     """The score of each pair of ids. If a pair is judged twice, the last score counts, as in BEIR's own loader."""
     judged: dict[Pair, int] = {}
-    for number, (query, passage, score) in _cells(file):
-        if number == 1 and score.lower() in _HEADS:
+    for number, (query, passage, score) in qrel_cells(file):
+        if number == 1 and score.lower() in HEADS:
             continue
-        try:
-            value = float(score)
-        except ValueError:
-            raise ReaderError(f"{score!r} is not a number", file=file, row=number, field="score") from None
-        if not (value.is_integer() and abs(value) < 2**31):
-            raise ReaderError(f"{score!r} is not a whole number", file=file, row=number, field="score")
+        value = grade_of(score, file, number)
         if (query, passage) in judged:
             same = judged[query, passage] == value
             what = "repeated judgements" if same else "judgements that a later one contradicts"
             left_out.add(what, f"{file.name}, row {number}: {query!r}, {passage!r}")
-        judged[query, passage] = int(value)
+        judged[query, passage] = value
     return judged
-
-
-def _cells(file: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """Yield the number, and the query id, document id and score, of each row."""
-    for number, line in enumerate(text_lines(file), 1):
-        if not line.strip():
-            continue
-        cells = line.split("\t") if "\t" in line else line.split()
-        if len(cells) == 4:  # TREC's: query, iteration, document, relevance
-            del cells[1]
-        if len(cells) != 3:
-            raise ReaderError(f"has {len(cells)} columns, not query-id, corpus-id, score", file=file, row=number)
-        yield number, (cells[0], cells[1], cells[2].strip())
