@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from babelmix.corpus import Corpus
-from babelmix.corpus.copies import Copies
+from babelmix.corpus.copies import Copies, count_copies
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.ranks import RankTable
@@ -54,4 +55,26 @@ def rank_embedded(
     return replace(table, about=replace(table.about, calibration=levels, remedies=helps))
 
 
-__all__ = ["rank_embedded"]
+def pool_facts(corpus: Corpus, copies: Copies) -> dict[str, Any]:
+    """The facts of a corpus by which a finished audit is recognised, as arguments of `AuditFacts`.
+
+    Args:
+        corpus: the corpus.
+        copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
+
+    """
+    counted = count_copies(corpus)
+    return {
+        "corpus": corpus.name,
+        "fingerprint": corpus.fingerprint(),
+        "queries": corpus.queries.num_rows,
+        "passages": corpus.passages.num_rows,
+        "machine_made": list(corpus.meta.get("machine_made") or []),
+        "protocol": dict(corpus.meta["protocol"]) if corpus.meta.get("protocol") else None,
+        "left_out": corpus.meta.get("left_out") or None,
+        "excluded": corpus.excluded.num_rows or None,
+        "copies": {**counted, "count_as": copies} if counted["pairs"] else None,
+    }
+
+
+__all__ = ["pool_facts", "rank_embedded"]

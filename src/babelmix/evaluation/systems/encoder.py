@@ -10,7 +10,7 @@ import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus import IMAGE, Corpus
-from babelmix.corpus.copies import Copies, check_copies, count_copies
+from babelmix.corpus.copies import Copies, check_copies
 from babelmix.corpus.images import Pictures
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.embed import INPUT_KINDS
@@ -23,7 +23,7 @@ from babelmix.errors import AuditError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.coarser import coarser, settings_of
 from babelmix.evaluation.ranks import RankTable
-from babelmix.evaluation.systems.embedded import rank_embedded
+from babelmix.evaluation.systems.embedded import pool_facts, rank_embedded
 from babelmix.evaluation.tokens import tokens_of
 
 
@@ -90,7 +90,6 @@ class EncoderSystem:
 
     def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
         """The facts by which a finished audit is recognised: name, weights, prompts, limits, corpus, copies, precision."""
-        counted = count_copies(corpus)
         backend = backend_of(self.encoder)
         return AuditFacts(
             encoder=self.name,
@@ -98,16 +97,8 @@ class EncoderSystem:
             prompts=dict(self.encoder.prompts),
             max_seq_length=length_limit(self.encoder),
             similarity=str(self.encoder.similarity_fn_name),
-            corpus=corpus.name,
-            fingerprint=corpus.fingerprint(),
-            queries=corpus.queries.num_rows,
-            passages=corpus.passages.num_rows,
             settings=settings_of(self.dimensions, self.precision),
-            machine_made=list(corpus.meta.get("machine_made") or []),
-            protocol=dict(corpus.meta["protocol"]) if corpus.meta.get("protocol") else None,
-            left_out=corpus.meta.get("left_out") or None,
-            excluded=corpus.excluded.num_rows or None,
-            copies={**counted, "count_as": copies} if counted["pairs"] else None,
+            **pool_facts(corpus, copies),
             # None for float32 with torch: audits of older versions have no precision.
             precision="bfloat16" if self.bf16 else None if backend == "torch" else backend,
         )

@@ -16,13 +16,13 @@ import numpy as np
 from babelmix._checksums import checksum
 from babelmix._progress import console
 from babelmix.corpus import Corpus
-from babelmix.corpus.copies import Copies, check_copies, count_copies
+from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import ConfigError, VectorsError
 from babelmix.evaluation.audit_facts import DOUBT, AuditFacts
 from babelmix.evaluation.coarser import check_precision, coarser, settings_of
 from babelmix.evaluation.matrix import blocks, zero_rows
 from babelmix.evaluation.ranks import RankTable
-from babelmix.evaluation.systems.embedded import rank_embedded
+from babelmix.evaluation.systems.embedded import pool_facts, rank_embedded
 from babelmix.evaluation.vector_files import VectorSource, decoded, files_beside, open_vectors
 
 Similarity = Literal["cosine", "dot", "hamming"]
@@ -136,21 +136,12 @@ class Vectors:
 
     def facts(self, corpus: Corpus, *, copies: Copies = "wrong") -> AuditFacts:
         """The facts by which a finished audit is recognised: name, digest, similarity, dimensions, precision, corpus, copies."""
-        counted = count_copies(corpus)
         return AuditFacts(
             encoder=self.name,
             encoder_fingerprint=self.fingerprint,
             similarity=self.similarity,
-            corpus=corpus.name,
-            fingerprint=corpus.fingerprint(),
-            queries=corpus.queries.num_rows,
-            passages=corpus.passages.num_rows,
             settings=settings_of(self.dimensions, self.precision),
-            machine_made=list(corpus.meta.get("machine_made") or []),
-            protocol=dict(corpus.meta["protocol"]) if corpus.meta.get("protocol") else None,
-            left_out=corpus.meta.get("left_out") or None,
-            excluded=corpus.excluded.num_rows or None,
-            copies={**counted, "count_as": copies} if counted["pairs"] else None,
+            **pool_facts(corpus, copies),
         )
 
     def rank(self, corpus: Corpus, *, copies: Copies = "wrong") -> RankTable:
