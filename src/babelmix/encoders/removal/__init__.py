@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from babelmix._registry import Lazy, Registry
+from babelmix.encoders.removal.fitted import Removal
 from babelmix.errors import ArgumentError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
 
 Array = npt.NDArray[np.float64]
 
@@ -25,6 +29,9 @@ class Embedded:
         kind: 0 for texts that were embedded as queries, 1 for passages, int64, shape (texts,). All are 0 where the encoder
             embeds both alike.
         langs: the languages, by number.
+        item: number of what each text says, int64, shape (texts,): texts of one number are translations of each other. None: no
+            translations are known.
+        similarity: `cosine` or `dot`: how the encoder compares. With cosine, vectors have length one.
 
     """
 
@@ -32,6 +39,8 @@ class Embedded:
     lang: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
     langs: tuple[str, ...] = ()
+    item: npt.NDArray[np.int64] | None = None
+    similarity: str = "cosine"
 
     def means_of_langs(self) -> Array:
         """Mean embedding of each language, shape (languages, dimension); queries and passages count alike."""
@@ -46,14 +55,34 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class RemovalOptions:
+    """The options of a fit. A method ignores those that it does not have.
+
+    Args:
+        rank: how many directions; 0: the method's default.
+        pivot: where the languages are moved to: `mean` of all languages, or a language.
+        ridge: how strongly a linear map is drawn towards the identity.
+        seed: of a method that is trained.
+
+    """
+
+    rank: int = 0
+    pivot: str = "mean"
+    ridge: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class RemovalMethod:
     """A way to take language out of embeddings.
 
     Args:
-        fit: takes embedded texts and a rank; returns the module that is added at the end of the encoder.
+        fit: takes embedded texts and a rank; returns the module that is added at the end of an encoder, which knows no languages.
         takes_away: what the module takes away.
         source: the paper.
         usual_rank: the default number of directions for a number of languages; None: the method has no rank.
+        fit_removal: takes embedded texts and options; returns the `Removal` for vectors whose languages are known.
+        needs_pairs: whether it needs texts that are translations of each other (`Embedded.item`).
 
     """
 
@@ -61,6 +90,8 @@ class RemovalMethod:
     takes_away: str
     source: str = ""
     usual_rank: Callable[[int], int] | None = None
+    fit_removal: Callable[[Embedded, RemovalOptions], Removal] | None = None
+    needs_pairs: bool = False
 
     def rank_for(self, name: str, rank: int, langs: int) -> int:
         """The rank that the method is fitted with.
@@ -93,6 +124,8 @@ METHODS: Registry[RemovalMethod] = Registry(
         "whiten": Lazy("babelmix.encoders.removal.whitening:METHOD"),
         "means": Lazy("babelmix.encoders.removal.by_language:MEANS"),
         "components": Lazy("babelmix.encoders.removal.by_language:COMPONENTS"),
+        "offsets": Lazy("babelmix.encoders.removal.offsets:METHOD"),
+        "own-means": Lazy("babelmix.encoders.removal.own_means:METHOD"),
     },
 )
 
@@ -109,4 +142,4 @@ def removal_method(name: str) -> RemovalMethod:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "Array", "Embedded", "RemovalMethod", "removal_method"]
+__all__ = ["METHODS", "Array", "Embedded", "Removal", "RemovalMethod", "RemovalOptions", "removal_method"]

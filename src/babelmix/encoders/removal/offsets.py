@@ -1,0 +1,127 @@
+"""`offsets`: move each language by the mean difference to its translations (SHIFT).
+
+The offset of a language is the mean, over texts that exist in this language and in the pivot, of the difference of their vectors.
+Topic cancels out, because both texts of a difference say the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
+from babelmix.encoders.removal.by_language import removal_by_language
+from babelmix.encoders.removal.telling import discriminants
+from babelmix.errors import EncoderError
+
+Integers = npt.NDArray[np.int64]
+
+MEAN = "mean"
+"""The pivot that is the mean of all languages."""
+
+LEAST_PAIRS = 20
+"""The fewest translations from which the offset of a language is computed."""
+
+
+def mean_differences(
+    vectors: Array, lang: Integers, item: Integers, pivot: int | None, names: tuple[str, ...]
+) -> Array:
+    """The mean difference of each language to the pivot, over the items that both have.
+
+    With the mean of languages as the pivot, the differences of all pairs of languages are fitted together by least squares with
+    an effect for each item, so that languages may lack items.
+
+    Args:
+        vectors: of one kind, shape (texts, dimension).
+        lang: numbers of languages, shape (texts,).
+        item: numbers of items, shape (texts,).
+        pivot: the number of a language; None: the mean of all languages.
+        names: the languages, for messages.
+
+    Returns:
+        Shape (languages, dimension).
+
+    Raises:
+        EncoderError: a language shares fewer than `LEAST_PAIRS` items with the pivot, or with the other languages.
+
+    """
+    langs = len(names)
+    _, item = np.unique(item, return_inverse=True)
+    cells = np.zeros((langs, item.max() + 1), dtype=bool)
+    cells[lang, item] = True
+    sums = np.zeros((langs, item.max() + 1, vectors.shape[1]))
+    counts = np.zeros(cells.shape)
+    np.add.at(sums, (lang, item), vectors)
+    np.add.at(counts, (lang, item), 1)
+    values = sums / np.maximum(counts, 1)[..., None]
+    found = np.zeros((langs, vectors.shape[1]))
+    if pivot is not None:
+        for one in range(langs):
+            both = cells[one] & cells[pivot]
+            _check_pairs(int(both.sum()), names[one], f"with {names[pivot]}")
+            found[one] = (values[one, both] - values[pivot, both]).mean(axis=0)
+        return found
+    useful = cells.sum(axis=0) >= 2
+    cells, values = cells[:, useful], values[:, useful]
+    for one in range(langs):
+        _check_pairs(int(cells[one].sum()), names[one], "with the other languages")
+    # Normal equations of value = effect of language + effect of item, where the effects of languages sum to zero.
+    share = cells / cells.sum(axis=0)
+    normal = np.diag(cells.sum(axis=1)) - share @ cells.T.astype(float)
+    centred = values - (values * cells[..., None]).sum(axis=0) / cells.sum(axis=0)[:, None]
+    right = (centred * cells[..., None]).sum(axis=1)
+    return np.linalg.lstsq(normal + np.ones((langs, langs)) / langs, right, rcond=None)[0]
+
+
+def fit_removal(embedded: Embedded, options: RemovalOptions) -> Removal:
+    """Fit the offsets of each kind; see `mean_differences`.
+
+    Raises:
+        EncoderError: there are no translations, too few, or the pivot is not among the languages.
+
+    """
+    if embedded.item is None:
+        raise EncoderError("offsets are fitted on translations; give a corpus whose items exist in several languages")
+    if options.pivot != MEAN and options.pivot not in embedded.langs:
+        raise EncoderError(f"the pivot {options.pivot!r} is not among the languages {', '.join(embedded.langs)}")
+    pivot = None if options.pivot == MEAN else embedded.langs.index(options.pivot)
+    found = []
+    for kind in range(embedded.kind.max() + 1):
+        some = embedded.kind == kind
+        found.append(
+            mean_differences(embedded.vectors[some], embedded.lang[some], embedded.item[some], pivot, embedded.langs)
+        )
+    weights, biases = discriminants(embedded)
+    return Removal(
+        "offsets", embedded.langs, np.stack([found[0], found[-1]]).astype(np.float32), similarity=embedded.similarity,
+        discriminants=weights.astype(np.float32), biases=biases.astype(np.float32), facts={"pivot": options.pivot},
+    )  # fmt: skip
+
+
+def _check_pairs(count: int, lang: str, where: str) -> None:
+    if count < LEAST_PAIRS:
+        raise EncoderError(
+            f"{lang} shares {count} items {where}; {LEAST_PAIRS} or more translations of a language are needed"
+        )
+
+
+def _fit_module(embedded: Embedded, rank: int) -> torch.nn.Module:
+    del rank
+    module = removal_by_language(embedded, 0)
+    removal = fit_removal(embedded, RemovalOptions())
+    kinds = embedded.kind.max() + 1
+    offsets = removal.offsets[:kinds].transpose(1, 0, 2).reshape(-1, removal.dimension)
+    module.means.copy_(torch.from_numpy(np.ascontiguousarray(offsets)))
+    return module
+
+
+METHOD = RemovalMethod(
+    _fit_module,
+    "the mean difference of the text's language to its translations",
+    "SHIFT: arXiv 2606.18801",
+    fit_removal=fit_removal,
+    needs_pairs=True,
+)
+
+__all__ = ["LEAST_PAIRS", "MEAN", "METHOD", "fit_removal", "mean_differences"]
