@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from babelmix.encoders.removal import Embedded, Removal, RemovalOptions, removal_method
+from babelmix.encoders.removal import AnyRemoval, Embedded, Removal, RemovalOptions, load_removal, removal_method
+from babelmix.encoders.removal.files import write_removal
 from babelmix.encoders.removal.offsets import mean_differences
 from babelmix.errors import EncoderError
 
@@ -84,6 +85,16 @@ def test_a_removal_is_saved_and_loaded(tmp_path: Path) -> None:
     assert (again.method, again.langs, again.alpha, again.similarity) == ("offsets", removal.langs, 0.5, "dot")
     x = embedded.vectors[:4]
     np.testing.assert_array_equal(again.apply(x, "de", "query"), removal.apply(x, "de", "query"))
+    same = load_removal(tmp_path / "removal.safetensors")
+    assert isinstance(same, AnyRemoval)
+    np.testing.assert_array_equal(same.apply(x, None, "query"), removal.apply(x, None, "query"))
+    about = {"method": "new", "langs": ["*"], "alpha": 1, "similarity": "dot", "facts": {}}
+    for form in ("affine", "unheard-of"):
+        write_removal(tmp_path / f"{form}.safetensors", form, about, {"spectra": np.ones((2, 3))}, "float32")
+    with pytest.raises(EncoderError, match="has the arrays spectra"):
+        load_removal(tmp_path / "affine.safetensors")
+    with pytest.raises(EncoderError, match="of the form 'unheard-of'; this version reads affine"):
+        load_removal(tmp_path / "unheard-of.safetensors")
     (tmp_path / "other.safetensors").write_bytes(b"no")
     with pytest.raises(EncoderError, match="is not a removal"):
         Removal.load(tmp_path / "other.safetensors")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from babelmix._registry import Lazy, Registry
+from babelmix.encoders.removal.files import read_removal
 from babelmix.encoders.removal.fitted import Removal
+from babelmix.encoders.removal.protocol import AnyRemoval
 from babelmix.errors import ArgumentError, EncoderError
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ class RemovalMethod:
         takes_away: what the module takes away.
         source: the paper.
         usual_rank: the default number of directions for a number of languages; None: the method has no rank.
-        fit_removal: takes embedded texts and options; returns the `Removal` for vectors whose languages are known.
+        fit_removal: takes embedded texts and options; returns the removal for vectors whose languages are known.
         needs_pairs: whether it needs texts that are translations of each other (`Embedded.item`).
 
     """
@@ -90,7 +93,7 @@ class RemovalMethod:
     takes_away: str
     source: str = ""
     usual_rank: Callable[[int], int] | None = None
-    fit_removal: Callable[[Embedded, RemovalOptions], Removal] | None = None
+    fit_removal: Callable[[Embedded, RemovalOptions], AnyRemoval] | None = None
     needs_pairs: bool = False
 
     def rank_for(self, name: str, rank: int, langs: int) -> int:
@@ -142,4 +145,32 @@ def removal_method(name: str) -> RemovalMethod:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "Array", "Embedded", "Removal", "RemovalMethod", "RemovalOptions", "removal_method"]
+FORMS: dict[str, Callable[[Path, Mapping[str, Any], Mapping[str, npt.NDArray[np.float32]]], AnyRemoval]] = {
+    "affine": Removal.from_file,
+}
+"""What reads a removal's file, by the form that the file states."""
+
+
+def load_removal(file: str | Path) -> AnyRemoval:
+    """Read a removal that `save` wrote.
+
+    Args:
+        file: a safetensors file.
+
+    Raises:
+        EncoderError: the file is not there, or is no removal that this version reads.
+
+    Example:
+        >>> load_removal("removal.safetensors").apply(vectors, "de", "passage")  # doctest: +SKIP
+
+    """
+    form, about, arrays = read_removal(file)
+    if form not in FORMS:
+        raise EncoderError(f"{file}: is a removal of the form {form!r}; this version reads {', '.join(FORMS)}")
+    return FORMS[form](Path(file), about, arrays)
+
+
+__all__ = [
+    "FORMS", "METHODS", "AnyRemoval", "Array", "Embedded", "Removal", "RemovalMethod", "RemovalOptions", "load_removal",
+    "removal_method",
+]  # fmt: skip

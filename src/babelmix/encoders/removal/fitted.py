@@ -6,7 +6,6 @@ vectors alone, and kept in a safetensors file that any library reads.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,19 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from babelmix._files import replacing_file
+from babelmix.encoders.removal.files import AFFINE, KINDS, read_removal, write_removal
 from babelmix.errors import EncoderError
 
 Floats = npt.NDArray[np.float32]
 
-KINDS = ("query", "passage")
-"""The kinds of input, in the order of the first axis of all arrays."""
-
 ANY = "*"
 """The language of a removal that treats all languages alike: it needs no language."""
-
-FORMAT = 1
-"""The version of the file's layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,17 +188,11 @@ class Removal:
             dtype: `float32`, or `float16` for half the size.
 
         """
-        from safetensors.numpy import save_file
-
         about = {
-            "format": FORMAT, "method": self.method, "langs": list(self.langs), "alpha": self.alpha,
-            "similarity": self.similarity, "kinds": list(KINDS), "facts": dict(self.facts),
+            "method": self.method, "langs": list(self.langs), "alpha": self.alpha, "similarity": self.similarity,
+            "facts": dict(self.facts),
         }  # fmt: skip
-        place = Path(file)
-        arrays = {name: np.ascontiguousarray(values, dtype=dtype) for name, values in self._arrays().items()}
-        with replacing_file(place) as temporary:
-            save_file(arrays, temporary, {"removal": json.dumps(about, ensure_ascii=False)})
-        return place
+        return write_removal(file, AFFINE, about, self._arrays(), dtype)
 
     @classmethod
     def load(cls, file: str | Path) -> Removal:
@@ -215,22 +202,22 @@ class Removal:
             EncoderError: the file is not there, or is not such a file.
 
         """
-        from safetensors import SafetensorError, safe_open
+        form, about, arrays = read_removal(file)
+        if form != AFFINE:
+            raise EncoderError(f"{file}: is no affine removal but {form!r}; read it with  load_removal")
+        return cls.from_file(Path(file), about, arrays)
 
-        place = Path(file)
-        try:
-            with safe_open(place, "numpy") as opened:
-                about = json.loads((opened.metadata() or {})["removal"])
-                arrays = {name: opened.get_tensor(name).astype(np.float32) for name in opened.keys()}  # noqa: SIM118
-        except FileNotFoundError as error:
-            raise EncoderError(f"{place}: is not there; name a file that  babelmix debias  wrote") from error
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise EncoderError(f"{place}: is not a removal of babelmix ({error})") from error
-        if about.get("format") != FORMAT or about.get("kinds") != list(KINDS) or "offsets" not in arrays:
-            raise EncoderError(f"{place}: has the format {about.get('format')!r}, and this version reads {FORMAT}")
-        unknown = set(arrays) - {"offsets", "left", "right", "discriminants", "biases"}
-        if unknown:
-            raise EncoderError(f"{place}: has unknown arrays: {', '.join(sorted(unknown))}")
+    @classmethod
+    def from_file(cls, place: Path, about: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Removal:
+        """The removal of the content of a file; see `babelmix.encoders.removal.files.read_removal`.
+
+        Raises:
+            EncoderError: the content is not that of such a file.
+
+        """
+        known = {"offsets", "left", "right", "discriminants", "biases"}
+        if "offsets" not in arrays or set(arrays) - known:
+            raise EncoderError(f"{place}: has the arrays {', '.join(sorted(arrays))}; make it again")
         try:
             return cls(
                 about["method"], tuple(about["langs"]), alpha=float(about["alpha"]), similarity=about["similarity"],
@@ -240,4 +227,4 @@ class Removal:
             raise EncoderError(f"{place}: is damaged ({error!r}); make it again") from error
 
 
-__all__ = ["ANY", "FORMAT", "KINDS", "Removal"]
+__all__ = ["ANY", "KINDS", "Removal"]
