@@ -21,11 +21,11 @@ from babelmix.encoders.debias import (
     centred_subspace,
     debiased,
     language_subspace,
-    removal_by_language,
     usual_rank,
     whitening,
 )
-from babelmix.encoders.removal import Embedded, removal_method
+from babelmix.encoders.removal import Embedded, RemovalOptions, removal_method
+from babelmix.encoders.removal.module import module_of
 from babelmix.errors import ArgumentError, ConfigError, EncoderError
 from babelmix.evaluation import audit
 
@@ -38,12 +38,21 @@ def drawn(langs: int = 4, each: int = 300, dimension: int = 12, apart: float = 5
     centres = 1 + apart * rng.standard_normal((langs, dimension))
     lang = np.repeat(np.arange(langs), each)
     vectors = centres[lang] + rng.standard_normal((len(lang), dimension)) * np.linspace(0.5, 1.5, dimension)
-    return Embedded(vectors, lang, np.zeros_like(lang))
+    return Embedded(vectors, lang, np.zeros_like(lang), tuple("abcd"[:langs]), similarity="dot")
+
+
+def module(method: str, embedded: Embedded, rank: int = 0) -> torch.nn.Module:
+    return module_of(removal_method(method).fit_removal(embedded, RemovalOptions(rank=rank)))
 
 
 def texts(langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> dict[str, list[str]]:
     corpus = parallel_corpus()
     return {lang: corpus.only_langs([lang]).passages["text"].to_pylist() for lang in langs}
+
+
+def items() -> dict[str, list[int]]:
+    """The texts of the corpus are translations, in one order."""
+    return {lang: list(range(len(some))) for lang, some in texts().items()}
 
 
 def test_the_subspace_holds_all_differences_of_means_and_nothing_they_share() -> None:
@@ -105,7 +114,7 @@ def test_whitened_vectors_have_no_correlations() -> None:
 
 def test_means_are_those_of_the_language_that_the_embedding_tells() -> None:
     embedded = drawn()
-    removal = removal_by_language(embedded, 0)
+    removal = module("means", embedded)
     x = torch.from_numpy(embedded.vectors).float()
     found = removal({"sentence_embedding": x})["sentence_embedding"].numpy()
     expected = embedded.vectors - embedded.means_of_langs()[embedded.lang]
@@ -115,7 +124,7 @@ def test_means_are_those_of_the_language_that_the_embedding_tells() -> None:
 
 def test_what_may_be_of_two_languages_loses_half_of_each_mean() -> None:
     embedded = drawn(langs=2)
-    removal = removal_by_language(embedded, 0)
+    removal = module("means", embedded)
     means = embedded.means_of_langs()
     between = torch.from_numpy(means.mean(axis=0, keepdims=True)).float()
     found = removal({"sentence_embedding": between})["sentence_embedding"].numpy()
@@ -124,7 +133,7 @@ def test_what_may_be_of_two_languages_loses_half_of_each_mean() -> None:
 
 def test_components_are_the_first_principal_directions_of_the_language() -> None:
     embedded = drawn()
-    removal = removal_by_language(embedded, 2)
+    removal = module("components", embedded, 2)
     x = torch.from_numpy(embedded.vectors).float()
     found = removal({"sentence_embedding": x})["sentence_embedding"].numpy()
     for lang in range(4):
@@ -134,11 +143,11 @@ def test_components_are_the_first_principal_directions_of_the_language() -> None
         np.testing.assert_allclose(found[embedded.lang == lang], some @ kept @ kept.T, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].needs_pairs])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_an_encoder_without_language_is_saved_and_loaded(tiny_static, tmp_path: Path, method: str) -> None:
     before = copy.deepcopy(tiny_static.state_dict())
     rank = 3 if usual_rank(method, 4) else 0
-    found = debiased(tiny_static, texts(), method=method, rank=rank)
+    found = debiased(tiny_static, texts(), items=items(), method=method, rank=rank)
     assert all(torch.equal(before[name], value) for name, value in tiny_static.state_dict().items())
     found.save(str(tmp_path / "saved"))
     again = load_encoder(str(tmp_path / "saved"))

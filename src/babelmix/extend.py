@@ -344,8 +344,8 @@ def removal(name: str, *, takes_away: str = "", usual_rank: Callable[[int], int]
         rank. The function returns one of:
 
         - a matrix M, float, shape (dimension, dimension): each embedding x becomes M x;
-        - a pair of M and an offset b of shape (dimension,): each x becomes M x + b;
-        - a `torch.nn.Module` that sentence-transformers can save. Only `--trust-code` loads such an encoder again.
+        - a pair of M and an offset b of shape (dimension,), for M x + b; or a `babelmix.encoders.removal.Removal`;
+        - a `torch.nn.Module` that sentence-transformers can save, for encoders only. Only `--trust-code` loads such an encoder.
 
     Raises:
         ConfigError: babelmix itself has a method of this name.

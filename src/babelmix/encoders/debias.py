@@ -7,84 +7,34 @@
 | `whiten` | the mean, and all correlations | Su et al., arXiv 2103.15316 |
 | `means` | the mean of the text's language | Libovický et al., Findings of EMNLP 2020 |
 | `components` | the first principal directions of the text's language | LIR: Yang et al., EMNLP 2021 |
+| `own-means` | the mean of the text's language in your collection | as `means`, with known languages |
+| `offsets` | the mean difference of the text's language to its translations | SHIFT: arXiv 2606.18801 |
 
-The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The last two
-estimate the language of a text from its embedding; load such an encoder with `load_encoder`. `extend.removal` adds a method.
+The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The others
+estimate the language of a text from its embedding; load such an encoder with `load_encoder`. For vectors whose languages are
+known, see `babelmix.encoders.removal`. `extend.removal` adds a method.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Normalize
 
 from babelmix._lists import as_list
 from babelmix.corpus.languages import check_distinct
 from babelmix.encoders.embed import INPUT_KINDS, encode
 from babelmix.encoders.limits import forget_last_batch
-from babelmix.encoders.removal import METHODS, Embedded, removal_method
+from babelmix.encoders.removal import LEAST, METHODS, AnyRemoval, Embedded, RemovalOptions, removal_method
+from babelmix.encoders.removal.module import LanguageRemoval, module_of
 from babelmix.errors import EncoderError
-
-LEAST = 20
-"""The smallest number of texts of a language."""
-
-_WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
-
-
-class LanguageRemoval(Module):  # type: ignore[misc,unused-ignore]
-    """Subtracts the mean or the main directions of its language from an embedding, weighted by the probability of each language.
-
-    `x - sum_c p(c | x) (mean_c + directions_c' directions_c x)`. A cluster c is a language and a kind (query or passage).
-    p(c | x) is the softmax of `discriminants x + offsets`.
-
-    Args:
-        dimension: the dimension of the embeddings.
-        clusters: the number of clusters.
-        rank: the number of directions of each cluster; 0 for means.
-
-    """
-
-    config_keys: list[str] = ["dimension", "clusters", "rank"]  # noqa: RUF012
-
-    def __init__(self, dimension: int, clusters: int, rank: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.dimension, self.clusters, self.rank = dimension, clusters, rank
-        self.register_buffer("means", torch.zeros(clusters, dimension))
-        self.register_buffer("directions", torch.zeros(clusters, rank, dimension))
-        self.register_buffer("discriminants", torch.zeros(clusters, dimension))
-        self.register_buffer("offsets", torch.zeros(clusters))
-
-    def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
-        """Replace `sentence_embedding`, float32, shape (texts, dimension)."""
-        del options
-        x = features["sentence_embedding"]
-        shares = torch.softmax(x @ self.discriminants.T + self.offsets, dim=-1)
-        taken = shares @ self.means
-        if self.rank:
-            along = torch.einsum("crd,td->tcr", self.directions, x)
-            taken = taken + torch.einsum("tc,tcr,crd->td", shares, along, self.directions)
-        features["sentence_embedding"] = x - taken
-        return features
-
-    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **options: Any) -> None:
-        """Write configuration and weights into a folder."""
-        del args, options
-        self.save_config(output_path)
-        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
-
-    @classmethod
-    def load(cls, model_name_or_path: str, **options: Any) -> Self:  # type: ignore[override,unused-ignore]
-        """Read what `save` wrote."""
-        where = {name: value for name, value in options.items() if name in _WHERE}
-        module = cls(**cls.load_config(model_name_or_path=model_name_or_path, **where))
-        return cls.load_torch_weights(model_name_or_path=model_name_or_path, model=module, **where)
 
 
 def debiased(
@@ -92,20 +42,28 @@ def debiased(
     texts: Mapping[str, str | Sequence[str]],
     *,
     queries: Mapping[str, str | Sequence[str]] | None = None,
+    items: Mapping[str, Sequence[Hashable]] | None = None,
+    query_items: Mapping[str, Sequence[Hashable]] | None = None,
     method: str = "centred",
     rank: int = 0,
+    options: RemovalOptions | None = None,
     batch_size: int = 32,
 ) -> SentenceTransformer:
     """A copy of an encoder without language in its embeddings.
 
     Args:
         encoder: any encoder; it is not changed.
-        texts: texts by language, at least `LEAST` each. They need no translations, and any topic will do.
-        queries: texts by language that look like queries. A language that has fewer than `LEAST` uses `texts` as queries too.
+        texts: texts by language, at least `LEAST` each. Any topic will do. They need translations only for `offsets` and
+            `linear-map`.
+        queries: texts by language that look like queries. A language that has fewer than `LEAST` uses `texts` as queries too. A
+            method that is fitted on translations uses them only with `query_items`.
+        items: what each text says, by language, in the order of `texts`: texts with equal items are translations of each other.
+        query_items: the same of `queries`.
         method: one of `METHODS`.
         rank: the number of language directions to take away: for all languages together with `centred` and `subspace`, for each
             language with `components`. In addition, `centred` takes away the direction of the mean, and the direction from
             queries to passages if they are embedded differently. 0: see `usual_rank`.
+        options: more options of the method; `rank` here goes before its rank.
         batch_size: texts per forward pass.
 
     Returns:
@@ -113,7 +71,8 @@ def debiased(
         before it and after it, so that embeddings have length one again.
 
     Raises:
-        EncoderError: the method is unknown, there are too few languages or texts, or the rank is too large.
+        EncoderError: the method is unknown, there are too few languages or texts, there are no translations for a method that
+            needs them, or the rank is too large.
         ArgumentError: the method has no rank, and one is given.
 
     Example:
@@ -134,8 +93,45 @@ def debiased(
     for lang, some in texts.items():
         if len(some) < LEAST:
             raise EncoderError(f"there are {len(some)} texts in {lang!r}; each language needs {LEAST} or more")
-    rank = removal.rank_for(method, rank, len(texts))
-    fitted = removal.fit(_embedded(encoder, texts, asked, batch_size), rank)
+    if removal.needs_pairs and items is None:
+        raise EncoderError(
+            f"{method} is fitted on translations; say with `items` which texts are translations of each other"
+        )
+    chosen = options or RemovalOptions()
+    chosen = replace(chosen, rank=removal.rank_for(method, rank or chosen.rank, len(texts)))
+    if items is not None:
+        if query_items is None:
+            asked = {}
+        asked = {lang: some for lang, some in asked.items() if len(some) >= LEAST}
+        items = {lang: _items_of(items, lang, some, "items") for lang, some in texts.items()}
+        query_items = {lang: _items_of(query_items or {}, lang, some, "query_items") for lang, some in asked.items()}
+    embedded = _embedded(encoder, texts, asked, items, query_items, batch_size)
+    if removal.fit_module is not None:
+        return with_modules(encoder, removal.fit_module(embedded, chosen.rank))
+    return with_removal(encoder, removal.fit_removal(embedded, chosen))
+
+
+def with_removal(encoder: SentenceTransformer, removal: AnyRemoval) -> SentenceTransformer:
+    """A copy of an encoder with a fitted removal at its end. The language of a text is told from its embedding.
+
+    Args:
+        encoder: any encoder; it is not changed.
+        removal: a removal for vectors of this encoder.
+
+    Raises:
+        EncoderError: the dimension is another, or the removal cannot tell the language of a text.
+
+    """
+    dimension = encoder.get_embedding_dimension()
+    if dimension is not None and dimension != removal.dimension:
+        raise EncoderError(
+            f"a removal of dimension {removal.dimension} does not fit embeddings of dimension {dimension}"
+        )
+    return with_modules(encoder, module_of(removal))
+
+
+def with_modules(encoder: SentenceTransformer, fitted: torch.nn.Module) -> SentenceTransformer:
+    """A copy of an encoder with a module at its end, between two `Normalize` if it compares by cosine."""
     made = copy.deepcopy(encoder)
     # The tokenizer keeps settings of the last batch, which depend on the texts that were in the cache.
     forget_last_batch(made)
@@ -147,13 +143,25 @@ def debiased(
     return made
 
 
+def _items_of(
+    items: Mapping[str, Sequence[Hashable]], lang: str, texts: Sequence[str], name: str
+) -> Sequence[Hashable]:
+    found = items.get(lang, ())
+    if len(found) != len(texts):
+        raise EncoderError(f"{name}: there are {len(texts)} texts in {lang!r}, and the items of {len(found)}")
+    return found
+
+
 def _embedded(
     encoder: SentenceTransformer,
     texts: Mapping[str, Sequence[str]],
     queries: Mapping[str, Sequence[str]],
+    items: Mapping[str, Sequence[Hashable]] | None,
+    query_items: Mapping[str, Sequence[Hashable]] | None,
     batch_size: int,
 ) -> Embedded:
-    asked = {lang: queries[lang] if len(queries.get(lang, ())) >= LEAST else some for lang, some in texts.items()}
+    own = {lang for lang, some in queries.items() if len(some) >= LEAST}
+    asked = {lang: queries[lang] if lang in own else some for lang, some in texts.items()}
     # Queries and passages have equal embeddings if their texts and their prompts are equal. Then embed them once.
     alike = asked == dict(texts) and len({encoder.prompts.get(kind) or "" for kind in INPUT_KINDS}) == 1
     kinds = dict(zip(INPUT_KINDS[:1] if alike else INPUT_KINDS, (asked, texts), strict=False))
@@ -165,11 +173,19 @@ def _embedded(
             found /= np.linalg.norm(found, axis=1, keepdims=True)
         vectors.append(found)
         langs.append(np.repeat(np.arange(len(by_lang)), [len(some) for some in by_lang.values()]))
+    numbers = None
+    if items is not None:
+        of_queries = {lang: (query_items or {})[lang] if lang in own else items[lang] for lang in texts}
+        names = [one for by_lang in (of_queries, items)[-len(kinds) :] for lang in texts for one in by_lang[lang]]
+        known = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        numbers = np.array([known[name] for name in names], dtype=np.int64)
     return Embedded(
         np.concatenate(vectors),
         np.concatenate(langs),
         np.repeat(np.arange(len(kinds)), [len(v) for v in vectors]),
         tuple(texts),
+        numbers,
+        str(encoder.similarity_fn_name) if str(encoder.similarity_fn_name) == "cosine" else "dot",
     )
 
 
@@ -186,10 +202,9 @@ def usual_rank(method: str, langs: int) -> int:
 
 # Functions that were in this module before each method had a module of its own.
 _HOMES = {
-    "affine": "affine",
+    "affine": "module",
     "centred_subspace": "centred",
     "language_subspace": "subspace",
-    "removal_by_language": "by_language",
     "whitening": "whitening",
 }
 
@@ -200,4 +215,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["LEAST", "METHODS", "LanguageRemoval", "debiased", "usual_rank"]
+__all__ = ["LEAST", "METHODS", "LanguageRemoval", "debiased", "usual_rank", "with_removal"]

@@ -38,6 +38,7 @@ _PRODUCTS = (
     ("in_word_embedding_dimension", "out_channels"),
     ("word_embedding_dimension", "hidden_dim", "num_layers"),
     ("dimension", "clusters"),
+    ("dimension", "clusters", "rank"),
     ("num_hidden_layers",),
 )
 """Sizes in a module's configuration. Their product cannot exceed the numbers in its weights."""

@@ -16,7 +16,7 @@ _MORE = (
     "WordEmbeddings", "WordWeights",
 )  # fmt: skip
 _SNAKE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-OURS = "babelmix.encoders.debias.LanguageRemoval"
+OURS = "babelmix.encoders.removal.module.LanguageRemoval"
 
 
 def _spellings() -> dict[str, tuple[str, str]]:
@@ -32,7 +32,7 @@ def _spellings() -> dict[str, tuple[str, str]]:
     for prefix in (f"{_ST}.models", f"{_ST}.base.modules", f"{_ST}.base.modules.router"):
         found[f"{prefix}.Asym"] = (f"{_ST}.base.modules.router", "Router")
     found[f"{_ST}.models.Asym.Asym"] = (f"{_ST}.base.modules.router", "Router")
-    found[OURS] = ("babelmix.encoders.debias", "LanguageRemoval")
+    found[OURS] = ("babelmix.encoders.removal.module", "LanguageRemoval")
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix._registry import Lazy, Registry
+from babelmix.encoders.removal.embedded import LEAST, Array, Embedded, complete
 from babelmix.encoders.removal.files import read_removal
 from babelmix.encoders.removal.fitted import Removal
 from babelmix.encoders.removal.protocol import AnyRemoval
@@ -18,43 +19,6 @@ from babelmix.errors import ArgumentError, EncoderError
 
 if TYPE_CHECKING:
     import torch
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """The embedded texts that a method is fitted on.
-
-    Args:
-        vectors: float64, shape (texts, dimension).
-        lang: number of each text's language, int64, shape (texts,).
-        kind: 0 for texts that were embedded as queries, 1 for passages, int64, shape (texts,). All are 0 where the encoder
-            embeds both alike.
-        langs: the languages, by number.
-        item: number of what each text says, int64, shape (texts,): texts of one number are translations of each other. None: no
-            translations are known.
-        similarity: `cosine` or `dot`: how the encoder compares. With cosine, vectors have length one.
-
-    """
-
-    vectors: Array
-    lang: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.int64]
-    langs: tuple[str, ...] = ()
-    item: npt.NDArray[np.int64] | None = None
-    similarity: str = "cosine"
-
-    def means_of_langs(self) -> Array:
-        """Mean embedding of each language, shape (languages, dimension); queries and passages count alike."""
-        return np.stack([np.mean([some.mean(axis=0) for some in kinds], axis=0) for kinds in self.members()])
-
-    def members(self) -> list[list[Array]]:
-        """The embeddings of each language, by kind; each of shape (texts, dimension)."""
-        return [
-            [self.vectors[(self.lang == lang) & (self.kind == kind)] for kind in range(self.kind.max() + 1)]
-            for lang in range(self.lang.max() + 1)
-        ]
 
 
 @dataclass(frozen=True)
@@ -64,14 +28,14 @@ class RemovalOptions:
     Args:
         rank: how many directions; 0: the method's default.
         pivot: where the languages are moved to: `mean` of all languages, or a language.
-        ridge: how strongly a linear map is drawn towards the identity.
+        ridge: how strongly a linear map is drawn towards the identity; 0: chosen on held-out translations.
         seed: of a method that is trained.
 
     """
 
     rank: int = 0
     pivot: str = "mean"
-    ridge: float = 1.0
+    ridge: float = 0.0
     seed: int = 0
 
 
@@ -80,21 +44,46 @@ class RemovalMethod:
     """A way to take language out of embeddings.
 
     Args:
-        fit: takes embedded texts and a rank; returns the module that is added at the end of an encoder, which knows no languages.
-        takes_away: what the module takes away.
+        fit: takes embedded texts and options; returns what is fitted. Call it by `fit_removal`.
+        takes_away: what the method takes away.
         source: the paper.
         usual_rank: the default number of directions for a number of languages; None: the method has no rank.
-        fit_removal: takes embedded texts and options; returns the removal for vectors whose languages are known.
         needs_pairs: whether it needs texts that are translations of each other (`Embedded.item`).
+        fit_module: of a method that is a module and works on encoders only: takes embedded texts and a rank.
 
     """
 
-    fit: Callable[[Embedded, int], torch.nn.Module]
+    fit: Callable[[Embedded, RemovalOptions], AnyRemoval]
     takes_away: str
     source: str = ""
     usual_rank: Callable[[int], int] | None = None
-    fit_removal: Callable[[Embedded, RemovalOptions], AnyRemoval] | None = None
     needs_pairs: bool = False
+    fit_module: Callable[[Embedded, int], torch.nn.Module] | None = None
+
+    def fit_removal(self, embedded: Embedded, options: RemovalOptions | None = None) -> AnyRemoval:
+        """Fit the method on vectors whose languages are known.
+
+        Args:
+            embedded: the vectors. A language with few queries is fitted on its passages in their place; see `complete`.
+            options: None: the defaults.
+
+        Returns:
+            What is fitted. Its `facts` have the languages whose passages stood for queries, under `queries_from_passages`.
+
+        Raises:
+            EncoderError: there are fewer than two languages, too few texts of one, no translations for a method that needs them,
+                or an option does not fit.
+
+        """
+        if len(np.unique(embedded.lang)) < 2:
+            raise EncoderError(f"there are texts in {len(np.unique(embedded.lang))} languages; two or more are needed")
+        if self.needs_pairs and embedded.item is None:
+            raise EncoderError(
+                "this method is fitted on translations; give a corpus whose items exist in several languages"
+            )
+        whole, moved = complete(embedded)
+        made = self.fit(whole, options or RemovalOptions())
+        return made.with_facts({**made.facts, "queries_from_passages": moved}) if moved else made
 
     def rank_for(self, name: str, rank: int, langs: int) -> int:
         """The rank that the method is fitted with.
@@ -171,6 +160,6 @@ def load_removal(file: str | Path) -> AnyRemoval:
 
 
 __all__ = [
-    "FORMS", "METHODS", "AnyRemoval", "Array", "Embedded", "Removal", "RemovalMethod", "RemovalOptions", "load_removal",
-    "removal_method",
+    "FORMS", "LEAST", "METHODS", "AnyRemoval", "Array", "Embedded", "Removal", "RemovalMethod", "RemovalOptions", "complete",
+    "load_removal", "removal_method",
 ]  # fmt: skip

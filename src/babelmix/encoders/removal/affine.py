@@ -1,39 +1,44 @@
-"""Modules for methods that are one matrix for all texts. They load without babelmix."""
+"""Removals that are one map for all languages."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from sentence_transformers.base.modules.dense import Dense
-from torch.nn import Identity
 
-from babelmix.encoders.removal import Array
+from babelmix.encoders.removal import Array, Embedded, Removal
+from babelmix.encoders.removal.fitted import ANY
 from babelmix.errors import EncoderError
 
 
-def affine(matrix: Array, offset: Array) -> Dense:
-    """`matrix x + offset` as a module of sentence-transformers.
+def one_map(method: str, embedded: Embedded, matrix: Array, offset: Array) -> Removal:
+    """The removal after which x is `matrix x + offset`, for queries and passages of all languages.
 
     Args:
+        method: the name of the method.
+        embedded: what it was fitted on.
         matrix: shape (dimension, dimension).
         offset: shape (dimension,).
 
     """
-    return Dense(
-        matrix.shape[1], matrix.shape[0], activation_function=Identity(),
-        init_weight=torch.from_numpy(matrix).float(), init_bias=torch.from_numpy(offset).float(),
-    )  # fmt: skip
+    identity = np.eye(len(matrix))
+    return _removal(method, embedded, -offset, matrix - identity, identity)
 
 
-def without_directions(directions: Array) -> Dense:
-    """The projection that takes directions away.
+def without_directions(method: str, embedded: Embedded, directions: Array) -> Removal:
+    """The projection that takes directions away, of queries and passages of all languages.
 
     Args:
+        method: the name of the method.
+        embedded: what it was fitted on.
         directions: orthonormal, shape (directions, dimension).
 
     """
-    dimension = directions.shape[1]
-    return affine(np.eye(dimension) - directions.T @ directions, np.zeros(dimension))
+    return _removal(method, embedded, np.zeros(directions.shape[1]), -directions.T, directions)
+
+
+def _removal(method: str, embedded: Embedded, offset: Array, left: Array, right: Array) -> Removal:
+    b, m, n = (np.stack([one[None]] * 2).astype(np.float32) for one in (offset, left, right))
+    facts = {"rank": len(right)} if len(right) < len(offset) else {}
+    return Removal(method, (ANY,), b, m, n, similarity=embedded.similarity, facts=facts)
 
 
 def check_rank_of_langs(rank: int, langs: int, dimension: int) -> None:
@@ -49,4 +54,4 @@ def check_rank_of_langs(rank: int, langs: int, dimension: int) -> None:
         )
 
 
-__all__ = ["affine", "check_rank_of_langs", "without_directions"]
+__all__ = ["check_rank_of_langs", "one_map", "without_directions"]

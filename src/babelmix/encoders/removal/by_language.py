@@ -1,56 +1,74 @@
 """`means` and `components`: take away the mean or the main directions of the text's own language.
 
-Both need the language of a text. A linear discriminant estimates the probability of each language from the embedding, and the
-removal is weighted by these probabilities. So the language of a query need not be known.
+Both need the language of a text. Where it is unknown, a linear discriminant estimates the probability of each language from the
+embedding, and the removal is weighted by these probabilities.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from babelmix.encoders.debias import LanguageRemoval
-from babelmix.encoders.removal import Embedded, RemovalMethod
+from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
 from babelmix.encoders.removal.subspace import usual_rank
+from babelmix.encoders.removal.telling import discriminants
 from babelmix.errors import EncoderError
 
-SHRINKAGE = 0.1
-"""The covariance of the discriminant is shrunk by this share towards a multiple of the identity matrix."""
+
+def removal_by_language(
+    method: str, embedded: Embedded, offsets: Array, left: Array | None = None, right: Array | None = None
+) -> Removal:
+    """The removal of arrays by language and kind, with discriminants that tell the language.
+
+    Args:
+        method: the name of the method.
+        embedded: what it was fitted on.
+        offsets: shape (kinds, languages, dimension), with one kind or two.
+        left: shape (kinds, languages, dimension, rank).
+        right: shape (kinds, languages, rank, dimension).
+
+    """
+    weights, biases = discriminants(embedded)
+
+    def of_kinds(one: Array) -> npt.NDArray[np.float32]:
+        return np.stack([one[0], one[-1]]).astype(np.float32)
+
+    return Removal(
+        method, embedded.langs, of_kinds(offsets), None if left is None else of_kinds(left),
+        None if right is None else of_kinds(right), similarity=embedded.similarity, discriminants=of_kinds(weights),
+        biases=of_kinds(biases),
+    )  # fmt: skip
 
 
-def removal_by_language(embedded: Embedded, rank: int) -> LanguageRemoval:
-    """Fit means (rank 0) or the first principal directions of each language and kind, and a linear discriminant between them."""
+def means(embedded: Embedded) -> Array:
+    """The mean of each kind and language, shape (kinds, languages, dimension)."""
+    return np.array([[some.mean(axis=0) for some in kinds] for kinds in embedded.members()]).transpose(1, 0, 2)
+
+
+def _fit_means(embedded: Embedded, options: RemovalOptions) -> Removal:
+    del options
+    return removal_by_language("means", embedded, means(embedded))
+
+
+def _fit_components(embedded: Embedded, options: RemovalOptions) -> Removal:
     dimension = embedded.vectors.shape[1]
-    members = [some for kinds in embedded.members() for some in kinds]
-    means = np.stack([some.mean(axis=0) for some in members])
-    within = sum(((some - mean).T @ (some - mean) for some, mean in zip(members, means, strict=True)), np.zeros(()))
-    within = within / len(embedded.vectors)
-    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / dimension * np.eye(dimension)
-    discriminants = np.linalg.solve(within, means.T).T
-    made = LanguageRemoval(dimension, len(members), rank)
-    values = {"discriminants": discriminants, "offsets": -(discriminants * means).sum(axis=1) / 2}
-    if rank:
-        # Vectors are not centred, as in the source: the first direction is nearly that of the mean.
-        values["directions"] = np.stack([np.linalg.svd(some, full_matrices=False)[2][:rank] for some in members])
-    else:
-        values["means"] = means
-    for name, value in values.items():
-        getattr(made, name).copy_(torch.from_numpy(value))
-    return made
-
-
-def _fit_components(embedded: Embedded, rank: int) -> torch.nn.Module:
-    dimension = embedded.vectors.shape[1]
+    rank = options.rank or usual_rank(len(embedded.langs))
     if not 1 <= rank < dimension:
         raise EncoderError(f"rank {rank} must be 1 or more, and below the dimension, {dimension}")
-    return removal_by_language(embedded, rank)
+    # Vectors are not centred, as in the source: the first direction is nearly that of the mean.
+    right = np.array(
+        [
+            [np.linalg.svd(some, full_matrices=False)[2][:rank] for some in kinds]
+            for kinds in embedded.members()
+        ]
+    ).transpose(1, 0, 2, 3)  # fmt: skip
+    if right.shape[2] < rank:
+        raise EncoderError(f"rank {rank} needs {rank} or more texts of each language and kind")
+    offsets = np.zeros((*right.shape[:2], dimension))
+    return removal_by_language("components", embedded, offsets, -right.swapaxes(2, 3), right)
 
 
-MEANS = RemovalMethod(
-    lambda embedded, rank: removal_by_language(embedded, 0),
-    "the mean of the text's language",
-    "Libovický et al., Findings of EMNLP 2020",
-)
+MEANS = RemovalMethod(_fit_means, "the mean of the text's language", "Libovický et al., Findings of EMNLP 2020")
 COMPONENTS = RemovalMethod(
     _fit_components,
     "the first principal directions of the text's language",
@@ -58,4 +76,4 @@ COMPONENTS = RemovalMethod(
     usual_rank,
 )
 
-__all__ = ["COMPONENTS", "MEANS", "removal_by_language"]
+__all__ = ["COMPONENTS", "MEANS", "means", "removal_by_language"]

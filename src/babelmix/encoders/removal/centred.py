@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from babelmix.encoders.removal import Array, Embedded, RemovalMethod
+from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
 from babelmix.encoders.removal.affine import check_rank_of_langs, without_directions
 
 
@@ -46,11 +45,12 @@ def usual_rank(langs: int) -> int:
     return max(1, langs - 1)
 
 
-def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
     """Fit the method; see `centred_subspace`."""
     members = embedded.members()
+    rank = options.rank or usual_rank(len(members))
     check_rank_of_langs(rank, len(members), embedded.vectors.shape[1])
-    return without_directions(centred_subspace(members, rank))
+    return without_directions("centred", embedded, centred_subspace(members, rank))
 
 
 METHOD = RemovalMethod(

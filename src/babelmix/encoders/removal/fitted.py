@@ -94,6 +94,10 @@ class Removal:
         """The same removal, applied by another share."""
         return replace(self, alpha=alpha)
 
+    def with_facts(self, facts: Mapping[str, Any]) -> Removal:
+        """The same removal, with other facts."""
+        return replace(self, facts=facts)
+
     def place(self, lang: str | None) -> int:
         """The number of a language: of the tag, or of the longest tag that it begins with (de-AT is de); -1: not fitted."""
         if self.langs == (ANY,):

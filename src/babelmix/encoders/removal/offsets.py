@@ -6,13 +6,13 @@ Topic cancels out, because both texts of a difference say the same.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
 from babelmix.encoders.removal.by_language import removal_by_language
-from babelmix.encoders.removal.telling import discriminants
 from babelmix.errors import EncoderError
 
 Integers = npt.NDArray[np.int64]
@@ -74,29 +74,35 @@ def mean_differences(
     return np.linalg.lstsq(normal + np.ones((langs, langs)) / langs, right, rcond=None)[0]
 
 
-def fit_removal(embedded: Embedded, options: RemovalOptions) -> Removal:
+def number_of_pivot(pivot: str, langs: tuple[str, ...]) -> int | None:
+    """The number of the pivot among the languages; None: the mean of all.
+
+    Raises:
+        EncoderError: the pivot is not among the languages.
+
+    """
+    if pivot != MEAN and pivot not in langs:
+        raise EncoderError(f"the pivot {pivot!r} is not among the languages {', '.join(langs)}")
+    return None if pivot == MEAN else langs.index(pivot)
+
+
+def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
     """Fit the offsets of each kind; see `mean_differences`.
 
     Raises:
         EncoderError: there are no translations, too few, or the pivot is not among the languages.
 
     """
-    if embedded.item is None:
-        raise EncoderError("offsets are fitted on translations; give a corpus whose items exist in several languages")
-    if options.pivot != MEAN and options.pivot not in embedded.langs:
-        raise EncoderError(f"the pivot {options.pivot!r} is not among the languages {', '.join(embedded.langs)}")
-    pivot = None if options.pivot == MEAN else embedded.langs.index(options.pivot)
+    assert embedded.item is not None
+    pivot = number_of_pivot(options.pivot, embedded.langs)
     found = []
     for kind in range(embedded.kind.max() + 1):
         some = embedded.kind == kind
         found.append(
             mean_differences(embedded.vectors[some], embedded.lang[some], embedded.item[some], pivot, embedded.langs)
         )
-    weights, biases = discriminants(embedded)
-    return Removal(
-        "offsets", embedded.langs, np.stack([found[0], found[-1]]).astype(np.float32), similarity=embedded.similarity,
-        discriminants=weights.astype(np.float32), biases=biases.astype(np.float32), facts={"pivot": options.pivot},
-    )  # fmt: skip
+    made = removal_by_language("offsets", embedded, np.stack(found))
+    return replace(made, facts={"pivot": options.pivot})
 
 
 def _check_pairs(count: int, lang: str, where: str) -> None:
@@ -106,22 +112,8 @@ def _check_pairs(count: int, lang: str, where: str) -> None:
         )
 
 
-def _fit_module(embedded: Embedded, rank: int) -> torch.nn.Module:
-    del rank
-    module = removal_by_language(embedded, 0)
-    removal = fit_removal(embedded, RemovalOptions())
-    kinds = embedded.kind.max() + 1
-    offsets = removal.offsets[:kinds].transpose(1, 0, 2).reshape(-1, removal.dimension)
-    module.means.copy_(torch.from_numpy(np.ascontiguousarray(offsets)))
-    return module
-
-
 METHOD = RemovalMethod(
-    _fit_module,
-    "the mean difference of the text's language to its translations",
-    "SHIFT: arXiv 2606.18801",
-    fit_removal=fit_removal,
-    needs_pairs=True,
+    fit, "the mean difference of the text's language to its translations", "SHIFT: arXiv 2606.18801", needs_pairs=True
 )
 
-__all__ = ["LEAST_PAIRS", "MEAN", "METHOD", "fit_removal", "mean_differences"]
+__all__ = ["LEAST_PAIRS", "MEAN", "METHOD", "fit", "mean_differences", "number_of_pivot"]

@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from babelmix.encoders.removal import METHODS, Embedded, RemovalMethod
-from babelmix.encoders.removal.affine import affine
+from babelmix.encoders.removal import METHODS, AnyRemoval, Embedded, Removal, RemovalMethod, RemovalOptions
+from babelmix.encoders.removal.affine import one_map
 from babelmix.errors import EncoderError
 
 ByLanguage = Mapping[str, npt.NDArray[np.float32]]
 """Embeddings of each language, float32, shape (texts, dimension)."""
 
-Fitted = npt.NDArray[np.floating] | tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | torch.nn.Module
-"""A matrix, a matrix and an offset, or a module."""
+Fitted = (
+    npt.NDArray[np.floating] | tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | Removal | torch.nn.Module
+)
+"""A matrix, a matrix and an offset, a removal, or a module."""
 
 
 Fit = Callable[[ByLanguage, ByLanguage, int], Fitted]
@@ -40,22 +42,47 @@ def register_method(
 
     """
 
-    def fit_module(embedded: Embedded, rank: int) -> torch.nn.Module:
+    def fitted(embedded: Embedded, rank: int) -> AnyRemoval | torch.nn.Module:
         members = embedded.members()
         # An encoder that embeds queries and passages alike has one kind.
         queries, passages = (
             {lang: kinds[kind].astype(np.float32) for lang, kinds in zip(embedded.langs, members, strict=True)}
             for kind in (0, -1)
         )
-        return _as_module(name, fit(passages, queries, rank), embedded.vectors.shape[1])
+        return _checked(name, fit(passages, queries, rank), embedded)
 
-    METHODS.register(name, RemovalMethod(fit_module, takes_away or name, usual_rank=usual_rank))
+    def fit_removal(embedded: Embedded, options: RemovalOptions) -> AnyRemoval:
+        rank = options.rank or (usual_rank(len(embedded.langs)) if usual_rank is not None else 0)
+        found = fitted(embedded, rank)
+        if isinstance(found, torch.nn.Module):
+            raise EncoderError(
+                f"the method {name!r} returned a module, which works in an encoder only; for vectors, let it return a matrix, "
+                "a matrix and an offset, or a Removal"
+            )
+        return found
+
+    def fit_module(embedded: Embedded, rank: int) -> torch.nn.Module:
+        from babelmix.encoders.removal.module import module_of
+
+        found = fitted(embedded, rank)
+        return found if isinstance(found, torch.nn.Module) else module_of(found)
+
+    METHODS.register(
+        name, RemovalMethod(fit_removal, takes_away or name, usual_rank=usual_rank, fit_module=fit_module)
+    )
 
 
-def _as_module(name: str, fitted: Fitted, dimension: int) -> torch.nn.Module:
-    if isinstance(fitted, torch.nn.Module):
-        return fitted
-    pair: Any = fitted if isinstance(fitted, tuple) else (fitted, np.zeros(dimension))
+def _checked(name: str, found: Fitted, embedded: Embedded) -> AnyRemoval | torch.nn.Module:
+    if isinstance(found, torch.nn.Module):
+        return found
+    dimension = embedded.vectors.shape[1]
+    if isinstance(found, Removal):
+        if found.dimension != dimension:
+            raise EncoderError(
+                f"the method {name!r} returned a removal of dimension {found.dimension}, not {dimension}"
+            )
+        return found
+    pair: Any = found if isinstance(found, tuple) else (found, np.zeros(dimension))
     matrix, offset = (np.asarray(one, dtype=np.float64) for one in pair)
     if matrix.shape != (dimension, dimension) or offset.shape != (dimension,):
         raise EncoderError(
@@ -64,7 +91,7 @@ def _as_module(name: str, fitted: Fitted, dimension: int) -> torch.nn.Module:
         )
     if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
         raise EncoderError(f"the method {name!r} returned numbers that are NaN or infinite")
-    return affine(matrix, offset)
+    return one_map(name, embedded, matrix, offset)
 
 
 __all__ = ["ByLanguage", "Fit", "Fitted", "register_method"]

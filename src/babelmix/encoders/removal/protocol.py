@@ -44,6 +44,9 @@ class AnyRemoval(Protocol):
     def with_alpha(self, alpha: float) -> Self:
         """The same removal, applied by another share."""
 
+    def with_facts(self, facts: Mapping[str, Any]) -> Self:
+        """The same removal, with other facts."""
+
     def not_fitted(self, langs: Sequence[str | None]) -> list[str]:
         """The languages of a collection that the removal was not fitted on. Their vectors are left as they are."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from babelmix.encoders.removal import Array, Embedded, RemovalMethod
+from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
 from babelmix.encoders.removal.affine import check_rank_of_langs, without_directions
 
 
@@ -39,11 +38,12 @@ def usual_rank(langs: int) -> int:
     return max(1, min(10, langs - 1))
 
 
-def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
     """Fit the method; see `language_subspace`."""
     means = embedded.means_of_langs()
+    rank = options.rank or usual_rank(len(means))
     check_rank_of_langs(rank, *means.shape)
-    return without_directions(language_subspace(means, rank))
+    return without_directions("subspace", embedded, language_subspace(means, rank))
 
 
 METHOD = RemovalMethod(

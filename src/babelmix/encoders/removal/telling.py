@@ -13,7 +13,8 @@ SHRINKAGE = 0.1
 def discriminants(embedded: Embedded) -> tuple[Array, Array]:
     """The discriminants of `Removal`, for queries and for passages.
 
-    Languages have one covariance, and each is as likely as the others.
+    All languages and kinds have one covariance, and each is as likely as the others. So the values of queries and passages can be
+    compared, where the kind of a vector is unknown.
 
     Source: linear discriminant analysis with shrinkage, as `sklearn.discriminant_analysis.LinearDiscriminantAnalysis`.
 
@@ -24,15 +25,17 @@ def discriminants(embedded: Embedded) -> tuple[Array, Array]:
     """
     members = embedded.members()
     dimension = embedded.vectors.shape[1]
-    found = []
-    for kind in range(len(members[0])):
-        means = np.stack([kinds[kind].mean(axis=0) for kinds in members])
-        centred = np.concatenate([kinds[kind] - mean for kinds, mean in zip(members, means, strict=True)])
-        within = centred.T @ centred / len(centred)
-        within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / dimension * np.eye(dimension)
-        weights = np.linalg.solve(within, means.T).T
-        found.append((weights, -(weights * means).sum(axis=1) / 2))
-    return np.stack([found[0][0], found[-1][0]]), np.stack([found[0][1], found[-1][1]])
+    means = np.array([[some.mean(axis=0) for some in kinds] for kinds in members])
+    within = np.zeros((dimension, dimension))
+    for kinds, of_kinds in zip(members, means, strict=True):
+        for some, mean in zip(kinds, of_kinds, strict=True):
+            within += (some - mean).T @ (some - mean)
+    within /= len(embedded.vectors)
+    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / dimension * np.eye(dimension)
+    weights = np.linalg.solve(within, means.reshape(-1, dimension).T).T.reshape(means.shape)
+    biases = -(weights * means).sum(axis=2) / 2
+    both = [0, -1]
+    return weights[:, both].transpose(1, 0, 2), biases[:, both].T
 
 
 __all__ = ["SHRINKAGE", "discriminants"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from babelmix.encoders.removal import Array, Embedded, RemovalMethod
-from babelmix.encoders.removal.affine import affine
+from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
+from babelmix.encoders.removal.affine import one_map
 
 
 def whitening(vectors: Array) -> tuple[Array, Array]:
@@ -31,10 +30,10 @@ def whitening(vectors: Array) -> tuple[Array, Array]:
     return matrix, -matrix @ mean
 
 
-def fit(embedded: Embedded, rank: int) -> torch.nn.Module:
+def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
     """Fit the method; see `whitening`."""
-    del rank
-    return affine(*whitening(embedded.vectors))
+    del options
+    return one_map("whiten", embedded, *whitening(embedded.vectors))
 
 
 METHOD = RemovalMethod(fit, "the mean, and all correlations", "Su et al., arXiv 2103.15316")
