@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from babelmix.evaluation.gates import GateResult
     from babelmix.evaluation.measures import Measure
     from babelmix.search import Searcher
+    from babelmix.search.options import Mode
     from babelmix.search.through import PolicyComparison
 
 
@@ -120,6 +121,9 @@ def audit_index(
     junit: str | Path | None = None,
     summary: str | Path | None = None,
     queries_from: str | Path | None = None,
+    mode: Mode | None = None,
+    words_weight: float | None = None,
+    query_langs: str | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
@@ -147,9 +151,14 @@ def audit_index(
         summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
         queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
             `babelmix.load_corpus`. None: those of the corpus; without a corpus `auto`.
+        mode: `dense`, `words` or `hybrid`; see `Searcher.search`. None: `dense`.
+        words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
+        query_langs: what a removal kept with the index is told of the languages of the queries: None: nothing, as most users say
+            nothing; `known`: those that the corpus states; `detect`: from the text; or the language of all queries.
 
     Raises:
-        SearchError: the index does not hold the corpus's passages, or k, depth or a policy is wrong.
+        SearchError: the index does not hold the corpus's passages, or k, depth, a policy, the mode, the weight or the language is
+            wrong.
         CorpusError: the corpus cannot be read.
         EncoderError: the encoder cannot be loaded.
 
@@ -158,8 +167,10 @@ def audit_index(
 
     """
     from babelmix.evaluation.lists import checked_metrics, measure_names
+    from babelmix.search.options import SearchOptions
     from babelmix.search.through import DEFAULT_POLICIES, audit_through, depth_of
 
+    options = SearchOptions(mode or "dense", words_weight, query_langs)
     gate = Gate.of(fail_if, significant, junit, summary)
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:
@@ -189,7 +200,7 @@ def audit_index(
     found = audit_through(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
         metrics=wanted, batch_size=batch_size,
-        model=model, backend=backend, trust_code=trust_code, depth=depth, held=held,
+        model=model, backend=backend, trust_code=trust_code, depth=depth, held=held, options=options,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)

@@ -15,6 +15,7 @@ from babelmix.errors import ArgumentError
 if TYPE_CHECKING:
     from babelmix.api.index_auditing import PolicyReport
     from babelmix.api.list_reports import ListReport
+    from babelmix.search.options import Mode
 
 
 def audit_through(
@@ -41,6 +42,9 @@ def audit_through(
     junit: str | Path | None = None,
     summary: str | Path | None = None,
     queries_from: str | Path | None = None,
+    mode: Mode | None = None,
+    words_weight: float | None = None,
+    query_langs: str | None = None,
 ) -> PolicyReport | ListReport:
     """Measure the answers of an index or a service under language policies, or those of a search function.
 
@@ -69,6 +73,9 @@ def audit_through(
         summary: with `fail_if`: see `babelmix.audit`.
         queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
             `babelmix.load_corpus`.
+        mode: `dense`, `words` or `hybrid`, of an index or a service; None: `dense`.
+        words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
+        query_langs: what is said of the languages of the queries, to an index or a service; see `babelmix.audit_index`.
 
     Raises:
         ConfigError: an argument is wrong, or does not go with what is at the address.
@@ -86,7 +93,10 @@ def audit_through(
             "corpus", "is missing: only an index can ask for its own rows; name the corpus, as in  -c my.csv"
         )
     if is_adapter(address) and corpus is not None:
-        check_unfit("is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend)
+        check_unfit(
+            "is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend, mode=mode,
+            words_weight=words_weight, query_lang=query_langs,
+        )  # fmt: skip
         return audit_function(
             address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
             copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
@@ -96,7 +106,7 @@ def audit_through(
         return audit_service(
             address, corpus, policies=policies, k=k, depth=depth, queries=queries, out=out, against=against, langs=langs,
             part=part, metrics=metrics, copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit,
-            summary=summary,
+            summary=summary, mode=mode, words_weight=words_weight, query_langs=query_langs,
         )  # fmt: skip
     from babelmix.api.index_auditing import audit_index
 
@@ -106,6 +116,7 @@ def audit_through(
         address, corpus, policies=policies, k=10 if k is None else k, depth=depth, queries=queries, out=out, langs=langs,
         part=part, metrics=metrics, batch_size=batch_size, model=model, backend=backend, trust_code=trust_code,
         fail_if=fail_if, significant=significant, junit=junit, summary=summary, queries_from=queries_from,
+        mode=mode, words_weight=words_weight, query_langs=query_langs,
     )  # fmt: skip
 
 

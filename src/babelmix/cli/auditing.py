@@ -205,6 +205,30 @@ def audit(
         typer.Option(help="Qrels, in the form of TREC or BEIR, that replace those of the corpus.", metavar="FILE"),
     ] = None,
     queries_from: QueriesFromOption = "",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="With --through: dense, words or hybrid, as in `babelmix search`.  [default: dense]",
+            metavar="MODE",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    words_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="With --mode hybrid: how much the list of words counts, 0 to 1.  [default: 1]",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    query_lang: Annotated[
+        str | None,
+        typer.Option(
+            help="With --through: what is said of the queries' languages, which a removal kept with the index uses: known (what "
+            "the corpus states), detect, or a language.  [default: nothing, as most users say nothing]",
+            metavar="WHAT",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -243,10 +267,12 @@ def audit(
             queries=queries or None, out=out or RUNS,
             against=against, langs=listed(langs), part=part, metrics=listed(metrics), copies=copies, qrels=qrels,
             batch_size=batch_size, backend=backend or None, trust_code=trust_code, fail_if=fail_if, significant=significant,
-            junit=junit, summary=summary,
+            junit=junit, summary=summary, mode=mode, words_weight=words_weight, query_langs=query_lang,
         )  # fmt: skip
         return
-    for name, given in (("policy", policy), ("k", k)):
+    for name, given in (
+        ("policy", policy), ("k", k), ("mode", mode), ("words_weight", words_weight), ("query_lang", query_lang),
+    ):  # fmt: skip
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
     for name, given in (("depth", depth), ("queries", queries)):

@@ -10,7 +10,7 @@ import typer
 from babelmix.cli.options import BackendOption, JsonOption, SearchBackendOption, TrustOption, given, listed, say
 
 if TYPE_CHECKING:
-    from babelmix.search.searcher import Mode
+    from babelmix.search.options import Mode
 
 
 def index(
@@ -123,6 +123,21 @@ def search(
             metavar='COLUMN=A,"B",...',
         ),
     ] = None,
+    words_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="With --mode hybrid: how much the list of words counts, 0 (not at all) to 1. Words find nearly only the query's "
+            "own language.  [default: 1]",
+        ),
+    ] = None,
+    query_lang: Annotated[
+        str | None,
+        typer.Option(
+            help="The language of the queries, or detect (extra `detect`); a removal kept with the index uses it.  [default: "
+            "told from the embedding]",
+            metavar="LANG",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option(help="Each item once, in the rendering that comes first.")] = False,
     exact: Annotated[bool, typer.Option(help="Compare with every row, not through a graph.")] = False,
     model: Annotated[
@@ -144,10 +159,13 @@ def search(
         raise ConfigError("give words to search by, or a picture with --image")
     queries: list[str | Path] = list(query or []) if image is None else [image]
     # Check the arguments before the encoder is loaded.
-    check_search(queries, k=k, policy=policy, mode=mode)
+    check_search(queries, k=k, policy=policy, mode=mode, query_langs=query_lang, words_weight=words_weight)
     with open_index(where_is, model=model or None, backend=backend or None, trust_code=trust_code) as index:
         for note in index.notes:
             say(note, err=True)
-        found = index.search(queries, k=k, policy=policy, where=where, mode=cast("Mode", mode), once=once, exact=exact)
+        found = index.search(
+            queries, k=k, policy=policy, where=where, mode=cast("Mode", mode), once=once, exact=exact, query_langs=query_lang,
+            words_weight=words_weight,
+        )  # fmt: skip
     for hits in found:
         show(hits, json_output)

@@ -7,9 +7,10 @@ from babelmix.search.documents import open_rows
 from babelmix.search.hits import Hits
 from babelmix.search.index import Changes, Index
 from babelmix.search.indexing import Indexed, index_rows
+from babelmix.search.options import MODES
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Hit, Row, Where
-from babelmix.search.searcher import MODES, Searcher, open_index
+from babelmix.search.searcher import Searcher, open_index
 from babelmix.search.serving import serve
 
 __all__ = [

@@ -17,9 +17,10 @@ from babelmix.evaluation.mteb import cached_encoder
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.indexing import write_rows
+from babelmix.search.options import Mode
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Row, Vectors
-from babelmix.search.searcher import MAX_K, Mode, Searcher
+from babelmix.search.searcher import MAX_K, Searcher
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeGuard, overload
+from typing import TYPE_CHECKING, Self, TypeGuard, overload
 
 from sentence_transformers import SentenceTransformer
 
@@ -18,14 +18,12 @@ from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
+from babelmix.search.options import EQUAL, Mode, check_mode, checked_query_langs, told_langs
 from babelmix.search.policies import Policy, Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.rows import Hit, Value, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Mode = Literal["dense", "words", "hybrid"]
-MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
 
 MAX_K = 1000
 """The most rows that a search returns."""
@@ -94,11 +92,18 @@ class Searcher:
             f"Queries are embedded by {now}, and {self.index.address} by {then}: scores differ a little (see docs/serve.md)."
         ]
 
-    def embed(self, queries: str | Image | Sequence[str | Image], *, batch_size: int = 32) -> Vectors:
+    def embed(
+        self,
+        queries: str | Image | Sequence[str | Image],
+        langs: Sequence[str | None] | None = None,
+        *,
+        batch_size: int = 32,
+    ) -> Vectors:
         """Embed queries as the index compares them.
 
         Args:
             queries: one text or opened picture, or a list of them.
+            langs: the language of each query, as `query_langs` returns them; None: unknown.
             batch_size: the number of queries per forward pass.
 
         Returns:
@@ -114,16 +119,37 @@ class Searcher:
         )
         return self.index.ready(vectors)
 
+    def query_langs(
+        self, queries: Sequence[str | Image], given: str | Sequence[str | None] | None
+    ) -> list[str | None] | None:
+        """The languages of queries, as tags: given, or detected among the languages of the index.
+
+        Args:
+            queries: texts or opened pictures.
+            given: see `query_langs` of `search`.
+
+        Returns:
+            One tag for each query, or None where it is unknown. None if all are unknown.
+
+        Raises:
+            SearchError: a language is not a tag, or there are not as many languages as queries.
+            MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
+
+        """
+        return told_langs(queries, checked_query_langs(given, len(queries)), list(self.index.langs()))
+
     @overload
     def search(  # type: ignore[overload-overlap]
         self, queries: str | Path | Image, *, k: int = ..., policy: Policy | str = ..., langs: str | Sequence[str] | None = ...,
         where: Filter | None = ..., mode: Mode = ..., once: bool = ..., exact: bool = ..., vectors: Vectors | None = ...,
+        query_langs: str | Sequence[str | None] | None = ..., words_weight: float | None = ...,
     ) -> Hits: ...  # fmt: skip
     @overload
     def search(
         self, queries: Sequence[str | Path | Image], *, k: int = ..., policy: Policy | str = ...,
         langs: str | Sequence[str] | None = ..., where: Filter | None = ..., mode: Mode = ..., once: bool = ...,
-        exact: bool = ..., vectors: Vectors | None = ...,
+        exact: bool = ..., vectors: Vectors | None = ..., query_langs: str | Sequence[str | None] | None = ...,
+        words_weight: float | None = ...,
     ) -> list[Hits]: ...  # fmt: skip
     def search(
         self,
@@ -137,6 +163,8 @@ class Searcher:
         once: bool = False,
         exact: bool = False,
         vectors: Vectors | None = None,
+        query_langs: str | Sequence[str | None] | None = None,
+        words_weight: float | None = None,
     ) -> Hits | list[Hits]:
         """Find the best k rows for each query.
 
@@ -151,19 +179,28 @@ class Searcher:
             once: each item once, in its best rendering.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
+            query_langs: the language of all queries, or of each, which a removal kept with the index uses: a tag; `detect`: from
+                the text, by the extra `detect`; None: unknown, so that it is told from the vector.
+            words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 1; that of the list of vectors is
+                1. BM25 finds nearly only the query's own language, so that less weight means less of it. None: 1.
 
         Returns:
             The hits of a query, best first. For a list of queries, a list with the hits of each. `Hits` is a list that prints as
             a table.
 
         Raises:
-            SearchError: k, policy, mode or filter are wrong, a picture cannot be read, or the engine has no BM25.
+            SearchError: k, policy, mode, filter, language or weight are wrong, a picture cannot be read, or the engine has no
+                BM25.
             EncoderError: a query is a picture, and the encoder cannot embed pictures.
+            MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
 
         """
-        if not _is_one(queries):
-            return self._search(as_inputs(queries, SearchError), k, policy, langs, where, mode, once, exact, vectors)
-        return self._search([queries], k, policy, langs, where, mode, once, exact, vectors)[0]
+        one = _is_one(queries)
+        found = self._search(
+            [queries] if _is_one(queries) else as_inputs(queries, SearchError), k, policy, langs, where, mode, once, exact,
+            vectors, query_langs, EQUAL if words_weight is None and mode == "hybrid" else words_weight,
+        )  # fmt: skip
+        return found[0] if one else found
 
     def _search(
         self,
@@ -176,16 +213,22 @@ class Searcher:
         once: bool,
         exact: bool,
         vectors: Vectors | None,
+        query_langs: str | Sequence[str | None] | None,
+        weight: float | None,
     ) -> list[Hits]:
         opened = [_opened(query) for query in queries]
-        chosen = check_search(opened, k=k, policy=policy, mode=mode, embedded=vectors is not None)
+        chosen = check_search(
+            opened, k=k, policy=policy, mode=mode, embedded=vectors is not None, query_langs=query_langs, words_weight=weight
+        )  # fmt: skip
+        if mode == "hybrid" and weight == 0:
+            mode, weight = "dense", None
         if mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
         own_langs = list(self.index.langs())
         chosen, filter_ = self._among(own_langs, chosen, self._filter(langs, where))
         retrievers: list[tuple[Retriever, Scale | WordScale]] = []
         if mode != "words":
-            embedded = self.embed(opened) if vectors is None else vectors
+            embedded = self.embed(opened, self.query_langs(opened, query_langs)) if vectors is None else vectors
             retrievers.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
         if mode != "dense":
             words = [query if isinstance(query, str) else "" for query in opened]
@@ -203,7 +246,8 @@ class Searcher:
             if len(lists) == 1:
                 return lists[0]
             # Only a quota needs rows beyond `count`.
-            merged = [fused(both, None if chosen.languages else count) for both in zip(*lists, strict=True)]
+            weights = [1.0, EQUAL if weight is None else weight]
+            merged = [fused(both, None if chosen.languages else count, weights) for both in zip(*lists, strict=True)]
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
         found = distinct_items(retrieve_top, k, chosen.languages) if once else retrieve_top(k)
@@ -300,6 +344,8 @@ def check_search(
     policy: Policy | str = "any",
     mode: str = "dense",
     embedded: bool = False,
+    query_langs: str | Sequence[str | None] | None = None,
+    words_weight: float | None = None,
 ) -> Policy:
     """Check the arguments of a search, before the index is opened.
 
@@ -309,18 +355,22 @@ def check_search(
         policy: see `Searcher.search`.
         mode: see `Searcher.search`.
         embedded: whether the queries' vectors are given. If so, the queries themselves may be empty.
+        query_langs: see `Searcher.search`.
+        words_weight: see `Searcher.search`.
 
     Returns:
         The policy, parsed.
 
     Raises:
-        SearchError: k, policy or mode are wrong, a query is empty, a picture cannot be read, or a picture is searched by words.
+        SearchError: k, policy, mode, language or weight are wrong, a query is empty, a picture cannot be read, or a picture is
+            searched by words.
+        MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
 
     """
     if not 1 <= k <= MAX_K:
         raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
-    if mode not in MODES:
-        raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
+    check_mode(mode, words_weight)
+    checked_query_langs(query_langs, len(queries))
     chosen = Policy.parse(policy) if isinstance(policy, str) else policy
     for query in map(_opened, queries):
         if mode == "words" and not isinstance(query, str):

@@ -14,9 +14,10 @@ from babelmix.encoders import encode
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.systems.base import Answer
 from babelmix.search.hits import Hits
+from babelmix.search.options import Mode, SearchOptions
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Vectors
-from babelmix.search.searcher import MAX_K, Mode, Searcher
+from babelmix.search.searcher import MAX_K, Searcher
 
 
 class QueryVectors:
@@ -31,17 +32,23 @@ class QueryVectors:
 
     def __init__(self, searcher: Searcher, *, batch_size: int = 32, store: bool = True) -> None:
         self._searcher, self._batch_size, self._store = searcher, batch_size, store
-        self._last: tuple[list[str], Vectors] | None = None
+        self._last: tuple[list[str], list[str | None] | None, Vectors] | None = None
 
-    def __call__(self, texts: list[str]) -> Vectors:
-        """Vectors as the index compares them, float32, shape (texts, dimension)."""
-        if self._last is None or self._last[0] != texts:
+    def __call__(self, texts: list[str], langs: list[str | None] | None = None) -> Vectors:
+        """Vectors as the index compares them, float32, shape (texts, dimension).
+
+        Args:
+            texts: the queries.
+            langs: their languages, as `Searcher.query_langs` returns them.
+
+        """
+        if self._last is None or self._last[:2] != (texts, langs):
             encoder = self._searcher.encoder
             found = encode(
                 encoder, texts, "query", batch_size=self._batch_size, store=self._store, label="encoding queries",
             )  # fmt: skip
-            self._last = texts, self._searcher.index.ready(found)
-        return self._last[1]
+            self._last = texts, langs, self._searcher.index.ready(found)
+        return self._last[2]
 
 
 @dataclass(eq=False)
@@ -54,6 +61,8 @@ class IndexSystem:
         mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, without the graph.
         vectors: the function that embeds the queries. Systems of one index may share it.
+        words_weight: with `hybrid`: the weight of the list of words; see `Searcher.search`.
+        query_langs: what is said of the languages of the queries; see `SearchOptions`.
 
     """
 
@@ -62,6 +71,8 @@ class IndexSystem:
     mode: Mode = "dense"
     exact: bool = False
     vectors: QueryVectors | None = None
+    words_weight: float | None = None
+    query_langs: str | None = None
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each search, without the embedding of its query."""
 
@@ -70,6 +81,7 @@ class IndexSystem:
     def __post_init__(self) -> None:
         self.policy = Policy.parse(self.policy) if isinstance(self.policy, str) else self.policy
         self.vectors = self.vectors or QueryVectors(self.searcher)
+        self._options = SearchOptions(self.mode, self.words_weight, self.query_langs)
 
     @property
     def name(self) -> str:
@@ -90,7 +102,8 @@ class IndexSystem:
             mode=self.mode,
             queries=corpus.queries.num_rows,
             passages=corpus.passages.num_rows,
-            extra={"index": self.searcher.index.address, "policy": str(self.policy), "exact": self.exact},
+            extra={"index": self.searcher.index.address, "policy": str(self.policy), "exact": self.exact}
+            | self._options.facts(),
         )
 
     def retrieve(self, queries: pa.Table, k: Sequence[int]) -> Iterator[Sequence[Answer]]:
@@ -106,7 +119,8 @@ class IndexSystem:
         """
         texts = queries["text"].to_pylist()
         assert self.vectors is not None
-        vectors = None if self.mode == "words" else self.vectors(texts)
+        langs = self.searcher.query_langs(texts, self._options.langs_of(queries["lang"].to_pylist()))
+        vectors = None if self.mode == "words" else self.vectors(texts, langs)
         for row, text in enumerate(texts):
             own = None if vectors is None else vectors[row : row + 1]
             if row == 0:
@@ -118,4 +132,7 @@ class IndexSystem:
             yield [Answer(hit.item, hit.lang, hit.score) for hit in hits]
 
     def _search(self, text: str, k: int, vectors: Vectors | None) -> Hits:
-        return self.searcher.search(text, vectors=vectors, k=k, policy=self.policy, mode=self.mode, exact=self.exact)
+        return self.searcher.search(
+            text, vectors=vectors, k=k, policy=self.policy, mode=self.mode, exact=self.exact,
+            words_weight=self.words_weight,
+        )  # fmt: skip

@@ -33,6 +33,7 @@ from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of
+from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
 from babelmix.search.searcher import MAX_K, Searcher, open_index
 from babelmix.search.system import IndexSystem, QueryVectors
@@ -204,6 +205,7 @@ def audit_through(
     say: Callable[[str], None] | None = None,
     depth: int | None = None,
     held: bool = False,
+    options: SearchOptions | None = None,
 ) -> PolicyComparison:
     """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
 
@@ -224,6 +226,7 @@ def audit_through(
         say: a function that gets the notes of the index, such as that another backend embeds the queries.
         depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search. By default
             100, or k if it is larger.
+        options: the mode, the weight of words, and what is said of the languages of the queries; None: the defaults.
 
     Returns:
         The measures of each policy, the cost of a search, and the tests.
@@ -243,7 +246,7 @@ def audit_through(
                     say(note)
             return audit_through(
                 opened, corpus, policies=named, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
-                store=store, depth=depth, held=held,
+                store=store, depth=depth, held=held, options=options,
             )  # fmt: skip
     asked = corpus.queries if queries is None else queries
     if 0 < count < asked.num_rows:
@@ -259,13 +262,14 @@ def audit_through(
         store=store,
         depth=depth,
         held=held,
+        options=options,
     )
     sizes = index.index.langs()
     pool = sum(sizes.values())
     about: dict[str, Any] = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
-        "k": k, "depth": depth_of(k, depth),
+        "k": k, "depth": depth_of(k, depth), **(options or SearchOptions()).facts(),
     }  # fmt: skip
     if shared := groups_of_corpus(corpus, asked).note():
         about["notes"] = [shared]
@@ -323,6 +327,7 @@ def audit_policies(
     store: bool = True,
     depth: int | None = None,
     held: bool = False,
+    options: SearchOptions | None = None,
 ) -> dict[str, PolicyAudit]:
     """Search an index for a corpus's queries under each policy in turn, one query at a time.
 
@@ -339,6 +344,7 @@ def audit_policies(
         store: keep the queries' embeddings in the user's cache.
         depth: the number of answers that are judged; see `audit_through`.
         held: whether the passages are known to be the rows of the index, so that this need not be checked.
+        options: see `audit_through`.
 
     Returns:
         For each policy, its measures and the time of each search.
@@ -357,8 +363,15 @@ def audit_policies(
     if not held:
         check_holds(searcher.index, corpus)
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
+    how = options or SearchOptions()
     timed, deeper = (
-        {name: IndexSystem(searcher, policy, vectors=vectors) for name, policy in chosen.items()} for _ in range(2)
+        {
+            name: IndexSystem(
+                searcher, policy, how.mode, vectors=vectors, words_weight=how.words_weight, query_langs=how.query_langs
+            )
+            for name, policy in chosen.items()
+        }
+        for _ in range(2)
     )
     systems: dict[str, ListSystem] = {
         name: one if depth == k else AsShown(one, deeper[name], shown=k, judged=depth) for name, one in timed.items()

@@ -16,9 +16,10 @@ from babelmix.corpus.images import open_picture, pixels_of
 from babelmix.errors import PictureError, SearchError
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
+from babelmix.search.options import MODES, check_mode
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Row, Vectors
-from babelmix.search.searcher import MODES, NO_WORDS, Searcher
+from babelmix.search.searcher import NO_WORDS, Searcher
 from babelmix.search.service.batching import BatchedEncoder
 from babelmix.search.service.bodies import SMALL, parse
 from babelmix.search.service.metrics import Metrics
@@ -107,15 +108,18 @@ class Service:
         """Search.
 
         Raises:
-            SearchError: the policy, a filter or the mode is wrong, or the index cannot be searched.
+            SearchError: the policy, a filter, the mode, the language or the weight is wrong, or the index cannot be searched.
+            MissingExtraError: the language is to be detected, and the extra `detect` is not installed.
             PictureError: the picture is damaged or too large.
             EncoderError: the query is a picture, and the encoder cannot embed pictures.
 
         """
         began = time.perf_counter()
         policy = Policy.parse(request.policy)
+        check_mode(request.mode, request.words_weight)
         # In a thread: the engine may take time.
         where = await self._in_thread(self._index.where, request.langs, request.where)
+        lang = await self._lang_of(request)
         # A search by words needs no vector.
         vectors = None
         if request.image and request.mode == "words":
@@ -123,7 +127,7 @@ class Service:
         if request.image:
             vectors = await self._vector_of(request.image)
         elif request.mode != "words":
-            vectors = await self._encoding.query(request.query)
+            vectors = await self._encoding.query(request.query, lang)
         found: Hits = await self._in_thread(
             self._searcher.search,
             request.query,
@@ -133,11 +137,24 @@ class Service:
             mode=request.mode,
             once=request.once,
             vectors=vectors,
+            words_weight=request.words_weight,
         )
         took = round(1000 * (time.perf_counter() - began), 2)
         return SearchAnswer(
-            hits=[HitAnswer.of(hit) for hit in found], policy=str(policy), mode=request.mode, took_ms=took
+            hits=[HitAnswer.of(hit) for hit in found],
+            policy=str(policy),
+            mode=request.mode,
+            query_lang=lang,
+            took_ms=took,
         )
+
+    async def _lang_of(self, request: SearchRequest) -> str | None:
+        """The language of a query, if it is given or detected."""
+        if request.query_lang is None or request.image:
+            return None
+        # In a thread: a detector may load its model.
+        told = await self._in_thread(self._searcher.query_langs, [request.query], request.query_lang)
+        return None if told is None else told[0]
 
     async def _vector_of(self, image: str) -> Vectors:
         """The vector of a picture in base64. It is decoded when the pixel budget has room, and freed once it is embedded."""

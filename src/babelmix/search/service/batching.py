@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,27 +45,31 @@ class BatchedEncoder:
     def __init__(self, searcher: Searcher, metrics: Metrics) -> None:
         self._searcher, self._metrics = searcher, metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._waiting: deque[tuple[str | Image, asyncio.Future[Vectors]]] = deque()
-        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+        self._waiting: deque[tuple[str | Image, str | None, asyncio.Future[Vectors]]] = deque()
+        self._kept: OrderedDict[tuple[str, str | None], Vectors] = OrderedDict()
         self._pump: asyncio.Task[None] | None = None
 
-    async def query(self, query: str | Image) -> Vectors:
+    async def query(self, query: str | Image, lang: str | None = None) -> Vectors:
         """The vector of a query, float32, shape (1, dimension), as the index compares it.
+
+        Args:
+            query: a text or an opened picture.
+            lang: its language; None: unknown.
 
         Raises:
             EncoderError: the query is a picture, and the encoder cannot embed pictures.
 
         """
-        if isinstance(query, str) and query in self._kept:
-            self._kept.move_to_end(query)
-            return self._kept[query]
+        if isinstance(query, str) and (query, lang) in self._kept:
+            self._kept.move_to_end((query, lang))
+            return self._kept[query, lang]
         future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, future))
+        self._waiting.append((query, lang, future))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._embed_all())
         vectors = await future
         if isinstance(query, str):
-            self._kept[query] = vectors
+            self._kept[query, lang] = vectors
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return vectors
@@ -90,21 +95,23 @@ class BatchedEncoder:
             # Texts or pictures, not both: a picture that cannot be embedded must not fail the texts of others.
             is_text = isinstance(self._waiting[0][0], str)
             queries: list[str | Image] = []
+            langs: list[str | None] = []
             futures: list[asyncio.Future[Vectors]] = []
             while self._waiting and len(queries) < BATCH and isinstance(self._waiting[0][0], str) == is_text:
-                query, future = self._waiting.popleft()
+                query, lang, future = self._waiting.popleft()
                 if not future.done():  # the client has given up
                     queries.append(query)
+                    langs.append(lang)
                     futures.append(future)
                 del query
             if not queries:
                 continue
             try:
-                vectors = await self._run("query", len(queries), self._searcher.embed, queries)
+                vectors = await self._run("query", len(queries), partial(self._searcher.embed, langs=langs), queries)
             except EmbeddingError as error:
                 # One text must not fail the others.
-                for query, future in zip(list(queries), futures, strict=True):
-                    await self._embed_alone(query, future, error if len(futures) == 1 else None)
+                for query, lang, future in zip(list(queries), langs, futures, strict=True):
+                    await self._embed_alone(query, lang, future, error if len(futures) == 1 else None)
                 continue
             except Exception as error:  # whatever it is, the waiting requests need it
                 for future in futures:
@@ -120,13 +127,13 @@ class BatchedEncoder:
                     future.set_result(vectors[row : row + 1].copy())
 
     async def _embed_alone(
-        self, query: str | Image, future: asyncio.Future[Vectors], failed: EmbeddingError | None
+        self, query: str | Image, lang: str | None, future: asyncio.Future[Vectors], failed: EmbeddingError | None
     ) -> None:
         """Embed one query of a failed batch; if it was the only one, pass the error on."""
         try:
             if failed is not None:
                 raise failed
-            vectors = await self._run("query", 1, self._searcher.embed, [query])
+            vectors = await self._run("query", 1, partial(self._searcher.embed, langs=[lang]), [query])
         except Exception as error:  # as for a batch
             if not future.done():
                 future.set_exception(error)

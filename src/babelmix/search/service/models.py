@@ -62,6 +62,18 @@ class SearchRequest(_Request):
         default={}, max_length=20, description="values allowed, by metadata column, `item` or `group`"
     )
     once: bool = Field(default=False, description="each item once")
+    query_lang: Lang | None = Field(
+        default=None,
+        description="the query's language, such as de, or detect; left out: told from its vector. A removal kept with the index "
+        "uses it",
+    )
+    words_weight: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="with hybrid: how much the list of words counts; left out: 1",
+    )
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
@@ -98,6 +110,7 @@ class SearchAnswer(BaseModel):
     hits: list[HitAnswer]
     policy: str
     mode: str
+    query_lang: str | None = Field(description="the query's language, if it was given or detected")
     took_ms: float
 
 

@@ -1,0 +1,157 @@
+"""How an index is searched, besides the language policy: the mode, the weight of words, and the language of the queries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from babelmix.corpus import canonical_language
+from babelmix.corpus.detecting import check_detector, detect_languages
+from babelmix.corpus.languages import is_language_tag, not_a_tag
+from babelmix.errors import SearchError
+
+Mode = Literal["dense", "words", "hybrid"]
+MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
+
+DETECT = "detect"
+"""The language of a query is detected from its text."""
+
+KNOWN = "known"
+"""In an audit: the language of a query is the one that the corpus states."""
+
+EQUAL = 1.0
+"""The weight of words if none is given: the list of words counts as much as the list of vectors."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How an audit searches an index, besides the policy.
+
+    Args:
+        mode: `dense`, `words` or `hybrid`.
+        words_weight: with `hybrid`: see `Searcher.search`; None: 1.
+        query_langs: what is said of the language of the queries: None: nothing, as most users say nothing; `known`: the corpus's
+            languages; `detect`: detect it from the text; or the language of all queries.
+
+    Raises:
+        SearchError: an option is wrong.
+        MissingExtraError: `detect`, and the extra `detect` is not installed.
+
+    Example:
+        >>> SearchOptions("hybrid", words_weight=0.2).facts()
+        {'mode': 'hybrid', 'words_weight': 0.2}
+
+    """
+
+    mode: Mode = "dense"
+    words_weight: float | None = None
+    query_langs: str | None = None
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode, self.words_weight)
+        if self.query_langs is not None and self.query_langs != KNOWN:
+            checked_query_lang(self.query_langs, "known, detect or a language")
+
+    def langs_of(self, langs: Sequence[str]) -> str | list[str] | None:
+        """The argument `query_langs` of `Searcher.search` for queries of these languages."""
+        return list(langs) if self.query_langs == KNOWN else self.query_langs
+
+    def facts(self) -> dict[str, Any]:
+        """The options that are not the default."""
+        named = {"words_weight": self.words_weight, "query_langs": self.query_langs}
+        mode = {} if self.mode == "dense" else {"mode": self.mode}
+        return mode | {name: value for name, value in named.items() if value is not None}
+
+
+def check_mode(mode: str, words_weight: float | None) -> None:
+    """Raise unless there is such a mode, and the weight of words goes with it.
+
+    Raises:
+        SearchError: the mode is unknown, or the weight is not a number from 0 to 1, or is given with another mode than `hybrid`.
+
+    """
+    if mode not in MODES:
+        raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
+    if words_weight is None:
+        return
+    if mode != "hybrid":
+        raise SearchError(
+            f"a weight of words is for the mode 'hybrid', not {mode!r}; leave it out, or change the mode"
+        )
+    if not (math.isfinite(words_weight) and 0 <= words_weight <= 1):
+        raise SearchError(
+            f"the weight of words is {words_weight:g}; give a number from 0 (meaning alone) to 1 (equal)"
+        )
+
+
+def checked_query_lang(lang: str, allowed: str = "detect or a language") -> str:
+    """The language of a query as it is compared: `detect`, or the canonical form of a tag.
+
+    Raises:
+        SearchError: it is not a tag.
+        MissingExtraError: `detect`, and the extra `detect` is not installed.
+
+    """
+    if lang == DETECT:
+        check_detector()
+        return lang
+    if not is_language_tag(lang):
+        raise SearchError(f"the language of a query: {not_a_tag(lang)}; give {allowed}")
+    return canonical_language(lang)
+
+
+def checked_query_langs(query_langs: str | Sequence[str | None] | None, queries: int) -> list[str | None] | None:
+    """The language of each query: a tag, `detect`, or None if it is unknown. None: all are unknown.
+
+    Raises:
+        SearchError: a language is not a tag, or there are not as many languages as queries.
+        MissingExtraError: `detect`, and the extra `detect` is not installed.
+
+    """
+    if query_langs is None:
+        return None
+    given = [query_langs] * queries if isinstance(query_langs, str) else list(query_langs)
+    if len(given) != queries:
+        raise SearchError(
+            f"there are {queries:,} queries, and the languages of {len(given):,}; give one for each query"
+        )
+    return [None if lang is None else checked_query_lang(lang) for lang in given]
+
+
+def told_langs(
+    queries: Sequence[object], langs: Sequence[str | None] | None, candidates: Sequence[str]
+) -> list[str | None] | None:
+    """The languages of queries, with those detected that are to be.
+
+    Args:
+        queries: texts; other inputs, such as pictures, have no language.
+        langs: what `checked_query_langs` returned.
+        candidates: the languages among which is detected.
+
+    Returns:
+        One tag for each query, or None where it is unknown. None if all are unknown.
+
+    """
+    if langs is None:
+        return None
+    told: list[str | None] = [None if lang == DETECT else lang for lang in langs]
+    asked = [i for i, lang in enumerate(langs) if lang == DETECT and isinstance(queries[i], str)]
+    if asked:
+        for i, found in zip(asked, detect_languages([str(queries[i]) for i in asked], candidates), strict=True):
+            told[i] = found
+    return told
+
+
+__all__ = [
+    "DETECT",
+    "EQUAL",
+    "KNOWN",
+    "MODES",
+    "Mode",
+    "SearchOptions",
+    "check_mode",
+    "checked_query_langs",
+    "told_langs",
+]

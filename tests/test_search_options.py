@@ -1,0 +1,162 @@
+"""The weight of words in a hybrid search, and the language of a query: given, detected, or unknown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Serve, parallel_corpus
+
+from babelmix.api.index_auditing import audit_index
+from babelmix.corpus.detecting import detect_languages
+from babelmix.errors import MissingExtraError, SearchError
+from babelmix.search import Searcher
+from babelmix.search.merging import fused
+from babelmix.search.options import SearchOptions
+from babelmix.search.rows import Hit
+from babelmix.search.system import IndexSystem
+
+pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+
+
+def hits(names: str) -> list[Hit]:
+    return [Hit(name, 0.0, name, "de", name, name) for name in names]
+
+
+def test_a_list_counts_by_its_weight() -> None:
+    found = fused([hits("abc"), hits("cd")], weights=[1, 0.25])
+    assert [(hit.id, hit.score) for hit in found] == [
+        ("c", pytest.approx(1 / 63 + 0.25 / 61)), ("a", 1 / 61), ("b", 1 / 62), ("d", pytest.approx(0.25 / 62)),
+    ]  # fmt: skip
+    assert fused([hits("abc"), hits("cd")], weights=[1, 1]) == fused([hits("abc"), hits("cd")])
+
+
+def test_the_weight_of_words_goes_from_meaning_to_both(searcher: Searcher) -> None:
+    def search(**options: Any) -> list[tuple[str, float]]:
+        return [(hit.id, hit.score) for hit in searcher.search("Katze 3", k=12, **options)]
+
+    assert search(mode="hybrid", words_weight=0) == search()
+    assert search(mode="hybrid", words_weight=1) == search(mode="hybrid")
+    assert search(mode="hybrid", words_weight=0.1) not in (search(), search(mode="hybrid"))
+    best = search(mode="words")[0][0]
+    places = [[name for name, _ in search(mode="hybrid", words_weight=weight)].index(best) for weight in (0.1, 1)]
+    assert places[0] >= places[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"words_weight": 0.5}, "a weight of words is for the mode 'hybrid', not 'dense'"),
+        ({"mode": "hybrid", "words_weight": 1.5}, "the weight of words is 1.5; give a number from 0"),
+        ({"mode": "hybrid", "words_weight": float("nan")}, "the weight of words is nan"),
+        ({"query_langs": "jp"}, "the language of a query: 'jp' is not a BCP 47 .*did you mean 'ja'.*give detect or a language"),
+        ({"query_langs": ["de", "en"]}, "there are 1 queries, and the languages of 2; give one for each query"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_wrong_is_said(searcher: Searcher, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(SearchError, match=match):
+        searcher.search("cat", **options)
+
+
+def test_languages_are_given_or_detected(searcher: Searcher) -> None:
+    asked = ["das Haus am Fluss", "the house by the river", "42"]
+    assert searcher.query_langs(asked, "detect") == ["de", "en", None]
+    assert searcher.query_langs(asked, ["fra", None, "detect"]) == ["fr", None, None]
+    assert searcher.query_langs(asked, "iw") == ["he"] * 3
+    assert searcher.query_langs(asked, None) is None
+
+
+def test_the_language_reaches_the_embedding(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    embed = Searcher.embed
+
+    def remembered(self: Searcher, queries: Any, langs: Any = None, **options: Any) -> Any:
+        seen.append(langs)
+        return embed(self, queries, langs, **options)
+
+    monkeypatch.setattr(Searcher, "embed", remembered)
+    searcher.search("das Haus am Fluss", query_langs="detect")
+    searcher.search(["a", "b"], query_langs=["de", None])
+    searcher.search("a")
+    assert seen == [["de"], ["de", None], None]
+
+
+def test_a_detector_chooses_among_the_languages_that_there_may_be() -> None:
+    text = "Tenho uma pergunta sobre a configuração"
+    assert detect_languages(text, ["en", "pt-BR", "pt-PT"]) == ["pt-BR"]
+    assert detect_languages(text, ["en", "es"], least=0) == ["es"]
+    assert detect_languages(["", "?!", "1,5"], ["en", "es"], least=0) == [None] * 3
+    assert detect_languages(text, []) == [None]
+    # A language that the detector does not know is never detected.
+    assert detect_languages(text, ["tlh"]) == [None]
+
+
+def test_without_the_extra(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    with pytest.raises(MissingExtraError, match=r"Detecting the language of a text needs .*babelmix\[detect\]"):
+        searcher.search("cat", query_langs="detect")
+
+
+def test_the_service(serve: Serve, searcher: Searcher) -> None:
+    client = serve()
+    asked = {"query": "Katze 3", "mode": "hybrid", "words_weight": 0.2}
+    answer = client.post("/search", json=asked).json()
+    expected = searcher.search("Katze 3", mode="hybrid", words_weight=0.2)
+    assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected]
+    assert answer["query_lang"] is None
+    for said, lang in (("detect", "de"), ("fra", "fr")):
+        answer = client.post("/search", json={"query": "das Haus am Fluss", "query_lang": said}).json()
+        assert answer["query_lang"] == lang
+    for body, status, words in (
+        ({"query_lang": "jp"}, 400, "did you mean 'ja'"),
+        ({"words_weight": 0.5}, 400, "for the mode 'hybrid'"),
+        ({"mode": "hybrid", "words_weight": 7}, 422, "words_weight"),
+    ):
+        refused = client.post("/search", json={"query": "cat", **body})
+        assert (refused.status_code, words in refused.json()["error"]) == (status, True), refused.json()
+
+
+def test_an_audit_says_how_it_searched(searcher: Searcher) -> None:
+    corpus = parallel_corpus()
+    report = audit_index(searcher, corpus, queries=20, mode="hybrid", words_weight=0.2, query_langs="known")
+    assert report.comparison.about.items() >= {"mode": "hybrid", "words_weight": 0.2, "query_langs": "known"}.items()
+    assert "mode" not in audit_index(searcher, corpus, queries=20).comparison.about
+    queries = corpus.queries.slice(0, 2)
+    system = IndexSystem(searcher, mode="hybrid", words_weight=0.2)
+    assert system.facts(corpus).extra["words_weight"] == 0.2
+    expected = searcher.search(queries["text"].to_pylist(), k=5, mode="hybrid", words_weight=0.2)
+    found = [[one.item for one in some] for some in system.retrieve(queries, [5, 5])]
+    assert found == [[hit.item for hit in some] for some in expected]
+    with pytest.raises(SearchError, match="give known, detect or a language"):
+        audit_index(searcher, corpus, query_langs="xx")
+    assert SearchOptions(query_langs="known").langs_of(["de", "en"]) == ["de", "en"]
+
+
+def test_the_commands(searcher: Searcher, tiny_static: Any, babelmix: Any, tmp_path: Path) -> None:
+    searcher.index.close()
+    tiny_static.save(str(tmp_path / "encoder"))
+    parallel_corpus().save(tmp_path / "toy")
+    place = ["--in", str(tmp_path / "index"), "--model", str(tmp_path / "encoder")]
+    options = ["--mode", "hybrid", "--words-weight", "0.3", "--query-lang", "detect"]
+    code, printed, error = babelmix("search", "das Haus 3", *place, *options, "--json")
+    assert (code, len(json.loads(printed)["hits"])) == (0, 10), error
+    audit = [
+        "audit", str(tmp_path / "encoder"), "-c", str(tmp_path / "toy"), "--through", str(tmp_path / "index"), "--queries", "20",
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    code, printed, error = babelmix(*audit, *options, "--json")
+    assert code == 0, error
+    assert json.loads(printed)["about"].items() >= {"words_weight": 0.3, "query_langs": "detect"}.items()
+    for words, message in (
+        (["search", "x", *place, "--words-weight", "0.3"], "a weight of words is for the mode 'hybrid'"),
+        (["search", "x", *place, "--query-lang", "xx"], "the language of a query: 'xx' is not a BCP 47"),
+        ([*audit, "--mode", "best"], "the mode 'best' is unknown"),
+        (["audit", "x", "-c", "y", "--mode", "hybrid"], "--mode: is for audits of an index"),
+        (["audit", "x", "-c", "y", "--query-lang", "known"], "--query-lang: is for audits of an index"),
+    ):
+        code, _, error = babelmix(*words)
+        assert (code, message in error, "Traceback" in error) == (1, True, False), error
