@@ -1,0 +1,45 @@
+"""Find the kind of a store by the scheme of its address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from babelmix._registry import Lazy, Registry
+from babelmix.errors import SearchError
+from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.base import ForeignStore
+
+STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
+    "foreign store",
+    {
+        "postgresql": Lazy("babelmix.search.foreign.postgres:PostgresStore"),
+        "qdrant": Lazy("babelmix.search.foreign.qdrant:QdrantStore"),
+    },
+)
+"""The kinds of stores by the scheme of their addresses."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address of a store."""
+    return text.partition("://")[0].lower() in STORES and "://" in text
+
+
+def open_store(address: str) -> ForeignStore:
+    """Open a store for reading and writing.
+
+    Args:
+        address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE` or `qdrant://HOST:PORT/COLLECTION`, with options after a
+            question mark: `id` (the columns of the key), `lang` (the column or payload field of the language) and `vector`.
+
+    Raises:
+        SearchError: the address is wrong, the server does not answer, or the table or collection is not as the address says.
+        MissingExtraError: the client of the store is not installed.
+
+    """
+    parsed = Address.parse(address)
+    if parsed.scheme not in STORES:
+        raise SearchError(f"{parsed}: is no address of a store; it begins with {', '.join(f'{s}://' for s in STORES)}")
+    return STORES[parsed.scheme](parsed)
+
+
+__all__ = ["STORES", "is_address", "open_store"]
