@@ -41,4 +41,4 @@ def test_both_files_hold_all_kinds_of_names() -> None:
 
 
 def test_few_python_names_are_promised() -> None:
-    assert len(PUBLIC.read_text(encoding="utf-8").splitlines()) < 150
+    assert len(PUBLIC.read_text(encoding="utf-8").splitlines()) < 160

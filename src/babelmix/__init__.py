@@ -5,7 +5,7 @@ Everything that a user needs is here, and is imported at its first use:
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
 - Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
-- Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `mine`, `codeswitch`.
+- Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `frontier`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`. Your tests: the module `babelmix.testing`.
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from babelmix.api.comparing import compare
     from babelmix.api.debiasing import DebiasedModel, debias
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
+    from babelmix.api.frontiers import frontier
     from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
     from babelmix.api.list_reports import ListReport
@@ -76,6 +77,7 @@ __all__ = [
     "debias",
     "delete_items",
     "encode",
+    "frontier",
     "inspect_corpus",
     "inspect_model",
     "load_corpus",
@@ -115,6 +117,7 @@ _HOMES = {
     "debias": "api.debiasing",
     "delete_items": "search",
     "encode": "encoders",
+    "frontier": "api.frontiers",
     "inspect_corpus": "api.describing",
     "inspect_model": "api.describing",
     "load_corpus": "corpus",

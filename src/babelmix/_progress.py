@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.progress import (
     BarColumn,
@@ -22,6 +23,8 @@ from babelmix._terminal import PlainConsole, visible
 
 # With several processes, only rank 0 prints.
 console = PlainConsole(stderr=True, quiet=not is_main(), markup=False)
+
+_inside: ContextVar[bool] = ContextVar("inside a bar", default=False)
 
 
 class _RateColumn(ProgressColumn):
@@ -48,7 +51,7 @@ class Ticker:
 
 @contextmanager
 def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator[Ticker]:
-    """Show a bar on standard error while the block runs.
+    """Show a bar on standard error while the block runs. A bar inside the block of another one is not shown.
 
     Args:
         what: the text before the bar.
@@ -69,10 +72,15 @@ def progress_bar(what: str, total: int, unit: str, *, done: int = 0) -> Iterator
         transient=False,
         # Without a terminal, only the finished bar is printed.
         auto_refresh=console.is_terminal,
+        disable=_inside.get(),
     )
-    with progress:
-        task = progress.add_task(visible(what), total=total, completed=done, unit=unit)
-        yield Ticker(progress, task)
+    token = _inside.set(True)
+    try:
+        with progress:
+            task = progress.add_task(visible(what), total=total, completed=done, unit=unit)
+            yield Ticker(progress, task)
+    finally:
+        _inside.reset(token)
 
 
 @contextmanager

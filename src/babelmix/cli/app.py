@@ -12,6 +12,7 @@ from babelmix.cli.auditing import audit
 from babelmix.cli.comparing import compare
 from babelmix.cli.debiasing import debias
 from babelmix.cli.describing import data, encoders, make_queries
+from babelmix.cli.frontiers import frontier
 from babelmix.cli.mining import mine
 from babelmix.cli.searching import index, search
 from babelmix.cli.serving import serve
@@ -67,6 +68,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     debias: (
         "babelmix debias e5-small-offline --on comfyui-docs --out my-encoder",
         "babelmix debias my-encoder --on texts.jsonl --method means --out another",
+    ),
+    frontier: (
+        "babelmix frontier e5-small-offline -c my.csv --keep-same-language 0.98",
+        "babelmix frontier --vectors queries.npy passages.npy -c my.csv --removal offsets.safetensors --best multi/mAP",
+        "babelmix frontier e5-small-offline -c my.csv --policy any --policy balanced=0,0.5,1 --mix log.csv",
     ),
     codeswitch: (
         "babelmix codeswitch -c my-english.csv --lexicon en:de=en-de.txt --out switched",

@@ -43,10 +43,10 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
     shares = np.array(list(parts.values()), dtype=np.float64)
     if len(shares) == 0 or (shares <= 0).any() or not np.isclose(shares.sum(), 1.0):
         raise ConfigError(f"the shares of a split must be positive and sum to 1, not {dict(parts)}")
-    leader = _group_leaders(corpus)
+    leader = group_leaders(corpus)
     edges = np.cumsum(shares)
     edges[-1] = 1.0
-    place = {name: int(np.searchsorted(edges, _unit_hash(name, seed), side="right")) for name in set(leader.values())}
+    place = {name: int(np.searchsorted(edges, unit_hash(name, seed), side="right")) for name in set(leader.values())}
     result: dict[str, Corpus] = {}
     for number, part in enumerate(parts):
         groups = [group for group, name in leader.items() if place[name] == number]
@@ -60,12 +60,13 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
     return result
 
 
-def _unit_hash(text: str, seed: int) -> float:
+def unit_hash(text: str, seed: int) -> float:
+    """A number from 0 to 1 that depends on a text and a seed alone."""
     digest = hashlib.blake2b(text.encode(), digest_size=8, key=f"split {seed}".encode()).digest()
     return int.from_bytes(digest, "little") / 2**64
 
 
-def _group_leaders(corpus: Corpus) -> dict[str, str]:
+def group_leaders(corpus: Corpus) -> dict[str, str]:
     """For each group, the alphabetically first name of all groups that qrels connect it with."""
 
     def groups_of(table: pa.Table, item: str) -> pl.DataFrame:

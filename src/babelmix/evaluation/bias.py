@@ -119,8 +119,13 @@ def per_query(table: RankTable, more: Sequence[str] = ()) -> dict[str, BiasValue
         ConfigError: there is no such metric.
 
     """
+    return values_of(table, [*default_names(table), *more])
+
+
+def values_of(table: RankTable, names: Sequence[str]) -> dict[str, BiasValues]:
+    """The values of some bias metrics, as `per_query` has those of all."""
     result: dict[str, BiasValues] = {}
-    for name in dict.fromkeys([*default_names(table), *more]):
+    for name in dict.fromkeys(names):
         metric, k = parse_bias_metric(name)
         arguments = () if k is None else (k,)
         result[name] = _as_values(name, metric.function(table, *arguments), table)
@@ -173,5 +178,5 @@ def _as_values(name: str, found: BiasValues | Floats, table: RankTable) -> BiasV
 
 __all__ = [
     "BIAS_METRICS", "Better", "BiasMetric", "BiasValues", "crowding", "default_names", "ideal_value", "language_shares",
-    "left_out", "own_language", "parse_bias_metric", "per_query",
+    "left_out", "own_language", "parse_bias_metric", "per_query", "values_of",
 ]  # fmt: skip

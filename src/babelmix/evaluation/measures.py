@@ -13,7 +13,7 @@ cross-lingual cell has only the questions that exist in both languages, as in ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 from babelmix._lists import as_list
 from babelmix.evaluation import bias
-from babelmix.evaluation.measure_info import BIAS, SETTINGS, measure_info
+from babelmix.evaluation.measure_info import BIAS, SETTINGS, check_name, measure_info
 from babelmix.evaluation.metrics import DEFAULT, RankedLists, metric
 from babelmix.evaluation.ranks import RankTable
+
+Function = Callable[[RankedLists], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +89,54 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
     """
     names = as_list(metrics, "metrics")
     functions = {name: metric(name) for name in names if not name.startswith(BIAS)}
-    group_of_query = table.groups.number
+    more = [name.removeprefix(BIAS) for name in names if name.startswith(BIAS)]
+    return _of_settings(table, dict.fromkeys(SETTINGS, functions)) | _of_bias(table, bias.per_query(table, more))
+
+
+def chosen(table: RankTable, names: str | Sequence[str]) -> dict[str, Measure]:
+    """Compute some measures of a rank table and no others; one without any query is left out.
+
+    Args:
+        table: the rank table.
+        names: measures, as `setting/metric`.
+
+    Returns:
+        The measures by name, in the order of `names`.
+
+    Raises:
+        ConfigError: there is no such measure.
+        AuditError: see `measures`.
+
+    Example:
+        >>> chosen(table, ["multi/mAP", "bias/rank distance"])  # doctest: +SKIP
+
+    """
+    wanted = as_list(names, "measures")
+    functions: dict[str, dict[str, Function]] = {setting: {} for setting in SETTINGS}
+    biased = []
+    for name in wanted:
+        check_name(name)
+        setting, _, what = name.partition("/")
+        if name.startswith(BIAS):
+            biased.append(what)
+        else:
+            functions[setting][what] = metric(what)
+    found = _of_settings(table, functions) | _of_bias(table, bias.values_of(table, biased))
+    return {name: found[name] for name in wanted if name in found}
+
+
+def _of_settings(table: RankTable, functions: Mapping[str, Mapping[str, Function]]) -> dict[str, Measure]:
+    """Ranking metrics, by setting and metric."""
     passage_index = {lang: i for i, lang in enumerate(table.passage_langs)}
     own = np.array([passage_index.get(lang, -1) for lang in table.query_langs])
-    pair_query_lang = table.query_lang[table.pair_query]
-    same = own[pair_query_lang] == table.pair_lang
+    same = own[table.query_lang[table.pair_query]] == table.pair_lang
     result: dict[str, Measure] = {}
     for setting in SETTINGS:
         if setting == "multi":
             keep, ranks = np.ones(len(same), dtype=bool), table.rank_in_all()
         else:
             keep, ranks = (same if setting == "mono" else ~same), table.rank_in_own()
-        if not keep.any():
+        if not keep.any() or not functions[setting]:
             continue
         width = len(table.passage_langs) if setting == "cross" else 1
         key = table.pair_query[keep] * width + (table.pair_lang[keep] if setting == "cross" else 0)
@@ -113,17 +151,22 @@ def measures(table: RankTable, metrics: str | Sequence[str] = DEFAULT) -> dict[s
             table.query_langs[c // width] + (f" > {table.passage_langs[c % width]}" if setting == "cross" else "")
             for c in used
         )
-        for name, function in functions.items():
-            measure = Measure(setting, name, cells, cell, group_of_query[query], function(lists))
+        for name, function in functions[setting].items():
+            measure = Measure(setting, name, cells, cell, table.groups.number[query], function(lists))
             result[measure.name] = measure
-    more = [name.removeprefix(BIAS) for name in names if name.startswith(BIAS)]
-    for name, found in bias.per_query(table, more).items():
+    return result
+
+
+def _of_bias(table: RankTable, values: Mapping[str, bias.BiasValues]) -> dict[str, Measure]:
+    """Bias metrics, from their values by name."""
+    result: dict[str, Measure] = {}
+    for name, found in values.items():
         used, cell = np.unique(table.query_lang[found.query], return_inverse=True)
         cells = tuple(table.query_langs[c] for c in used)
         if found.of_items:
             cells, cell = ("all",), np.zeros(len(found.query), dtype=np.int64)
-        group = group_of_query[found.query]
-        info = measure_info(f"bias/{name}")
+        group = table.groups.number[found.query]
+        info = measure_info(f"{BIAS}{name}")
         measure = Measure("bias", name, cells, cell, group, found.values, info.lower_is_better, info.aggregate)
         result[measure.name] = measure
     return result

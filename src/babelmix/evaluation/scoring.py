@@ -12,7 +12,7 @@ passages. If one of them differs from the score that the pass itself computes, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,8 +32,9 @@ from babelmix.errors import AuditError, NotFiniteError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.chunks import COLUMNS, Chunk, read
 from babelmix.evaluation.counting import Best, count_outranking
+from babelmix.evaluation.first_answers import excluded_counts, items_of_first, languages_of_first
 from babelmix.evaluation.matrix import Matrix
-from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, numbered, relevant_pairs
+from babelmix.evaluation.ranks import SHARE_CUTOFFS, IntArray, RankTable, excluded_pairs, relevant_pairs
 
 _BLOCK = 256
 """Queries in one matrix product. Fewer are slower; more do not fit the processor's caches."""
@@ -52,6 +53,10 @@ _SUMMED = 256
 
 Floats = npt.NDArray[np.float32]
 
+ScoreChange = Callable[[Floats, IntArray, IntArray], Floats]
+"""Changes scores, float32, shape (queries, passages), of query rows and passage rows; a row -1 is padding. The new score of a
+pair must depend on its old score and its rows alone."""
+
 
 def rank_table(
     corpus: Corpus,
@@ -64,6 +69,7 @@ def rank_table(
     memory: int = 384 << 20,
     chunk: int | None = None,
     copies: Copies = "wrong",
+    change: ScoreChange | None = None,
 ) -> RankTable:
     """Score every query against every passage, and count what outranks each relevant passage.
 
@@ -91,6 +97,7 @@ def rank_table(
         chunk: passages in a chunk; by default as many as `memory` allows, at most 16,384.
         copies: how copies of right answers are counted: as `wrong`, as `relevant` with the grade of the answer, or as
             `excluded`, which is neither; see `babelmix.corpus.copies`.
+        change: changes the scores before passages are ranked, as a search policy does; None: they stay as they are.
 
     Returns:
         The rank table.
@@ -138,6 +145,7 @@ def rank_table(
         out_passage,
         min(max(cutoffs), passages),
         min(chunk or allowed, passages),
+        change,
     )
     workers = int(np.clip((memory - scoring.held) // scoring.buffer, 1, torch.get_num_threads()))
     counts, first = scoring.run(workers)
@@ -153,12 +161,12 @@ def rank_table(
         pair_lang=passage_lang[pair_passage],
         pair_grade=pair_grade,
         outranking_counts=counts,
-        top=_languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
+        top=languages_of_first(np.where(first < 0, -1, passage_lang[first]), cutoffs, len(passage_langs)),
         cutoffs=tuple(cutoffs),
         about=AuditFacts.of(about).with_labels(corpus),
-        excluded=_excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
+        excluded=excluded_counts(out_query, passage_lang[out_passage], (len(query_lang), len(passage_langs))),
         first=first.astype(np.int32),
-        first_item=_items_of_first(corpus, first),
+        first_item=items_of_first(corpus, first),
     )
 
 
@@ -177,6 +185,7 @@ class _Scoring:
     excluded_passage: IntArray
     depth: int
     chunk: int
+    change: ScoreChange | None = None
 
     @property
     def widest(self) -> int:
@@ -236,7 +245,8 @@ class _Scoring:
                 piece = passages[start : start + _PIECE]
                 vectors = torch.zeros((-(-len(piece) // COLUMNS) * COLUMNS, queries.shape[1]))
                 vectors.numpy()[: len(piece)] = read(self.passages, piece, "passage", self.similarity)
-                scores = _product(queries, _factor(vectors))
+                scores = _product(queries, _factor(vectors))[: len(block.queries), : len(piece)]
+                scores = scores if self.change is None else self.change(scores, block.queries, piece)
                 here = np.flatnonzero((column >= start) & (column < start + len(piece)))
                 own[block.pairs][here] = scores[row[here], column[here] - start]
 
@@ -260,6 +270,8 @@ class _Scoring:
             grid = _product(self._read(block), passages)[: len(block.queries)]
             if self.similarity == "dot" and not (np.isfinite(grid.min()) and np.isfinite(grid.max())):
                 raise NotFiniteError("dot products exceed float32: use embeddings of smaller values, or cosine")
+            if self.change is not None:
+                grid = self.change(grid, block.queries, chunk.row_at)
             grid[:, chunk.row_at < 0] = -np.inf
             self._leave_out(grid, chunk, block)
             passage, mine = self.pair_passage[block.pairs], seen[block.pairs]
@@ -385,38 +397,3 @@ def _check_shapes(corpus: Corpus, queries: Matrix, passages: Matrix) -> None:
             raise AuditError(f"there are {table.num_rows} {side} rows, but embeddings of shape {embeddings.shape}")
     if queries.shape[1] != passages.shape[1]:
         raise AuditError(f"queries have {queries.shape[1]} dimensions but passages {passages.shape[1]}")
-
-
-def _languages_of_first(langs: IntArray, cutoffs: Sequence[int], languages: int) -> npt.NDArray[np.int32]:
-    """How many of the first k answers are in each language: int32, shape (queries, cut-offs, languages).
-
-    Args:
-        langs: language of each answer in rank order, -1 for none, int64, shape (queries, depth).
-        cutoffs: the k.
-        languages: the number of languages.
-
-    """
-    counts = np.zeros((len(langs), len(cutoffs), languages), dtype=np.int32)
-    flat = langs + languages * np.arange(len(langs))[:, None]
-    for c, k in enumerate(cutoffs):
-        there = flat[:, :k][langs[:, :k] >= 0]
-        counts[:, c] = np.bincount(there, minlength=langs.shape[0] * languages).reshape(-1, languages)
-    return counts
-
-
-def _items_of_first(corpus: Corpus, first: IntArray) -> npt.NDArray[np.int32]:
-    """A number for the item of each of the first answers, -1 for none, int32, shape (queries, depth)."""
-    rows, place = np.unique(first[first >= 0], return_inverse=True)
-    items = numbered(np.array(corpus.passages["item"].take(pa.array(rows)).to_pylist(), dtype=object))
-    found = np.full(first.shape, -1, dtype=np.int32)
-    found[first >= 0] = items[place]
-    return found
-
-
-def _excluded_counts(query: IntArray, lang: IntArray, shape: tuple[int, int]) -> npt.NDArray[np.int32] | None:
-    """The number of excluded passages by query and language; None if there are none."""
-    if not len(query):
-        return None
-    counts = np.zeros(shape, dtype=np.int32)
-    np.add.at(counts, (query, lang), 1)
-    return counts

@@ -110,7 +110,7 @@ def estimates(
 
     """
     result: dict[str, tuple[Estimate, dict[str, Estimate]]] = {}
-    for name, cells in _drawn(measures, resamples, seed, groups=groups).items():
+    for name, cells in resampled(measures, resamples, seed, groups=groups).items():
         measure = measures[name]
         values = measure.cell_values()
         # A resample may have no group of a small cell; its macro-average is then over the other cells.
@@ -214,7 +214,7 @@ def _prepared(
 ) -> dict[str, tuple[Measure, Floats]]:
     """The measures of a system averaged over its seeds, each with its macro-average in every resample, shape (resamples,)."""
     averaged = {name: _averaged(runs, name) for name in names}
-    drawn = _drawn(averaged, resamples, seed, _nanmean)
+    drawn = resampled(averaged, resamples, seed, _nanmean)
     return {name: (measure, drawn[name]) for name, measure in averaged.items()}
 
 
@@ -251,7 +251,7 @@ def _averaged(runs: Sequence[Mapping[str, Measure]], name: str) -> Measure:
     return replace(first, values=np.mean([run[name].values for run in runs], axis=0))
 
 
-def _drawn(
+def resampled(
     measures: Mapping[str, Measure],
     resamples: int,
     seed: int,

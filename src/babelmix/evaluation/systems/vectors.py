@@ -20,10 +20,10 @@ from babelmix.corpus.copies import Copies, check_copies
 from babelmix.errors import ConfigError, VectorsError
 from babelmix.evaluation.audit_facts import DOUBT, AuditFacts
 from babelmix.evaluation.coarser import check_precision, coarser, settings_of
-from babelmix.evaluation.matrix import blocks, zero_rows
+from babelmix.evaluation.matrix import Matrix, blocks, zero_rows
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.systems.embedded import pool_facts, rank_embedded
-from babelmix.evaluation.vector_files import VectorSource, decoded, files_beside, open_vectors
+from babelmix.evaluation.vector_files import Decoded, VectorSource, decoded, files_beside, open_vectors
 
 Similarity = Literal["cosine", "dot", "hamming"]
 """How two vectors are compared; `hamming` is for packed bits."""
@@ -144,6 +144,21 @@ class Vectors:
             **pool_facts(corpus, copies),
         )
 
+    def _embedded(self, corpus: Corpus) -> tuple[list[Decoded], tuple[Matrix, Matrix, str]]:
+        """The vectors as they are, and with the dimensions and the precision of this system."""
+        bits = self.similarity == "hamming"
+        if bits and self.precision not in (None, "binary"):
+            raise ConfigError(f"packed bits cannot be made {self.precision}; leave the precision out")
+        sides = [
+            decoded(one, corpus, side, bits=bits)
+            for one, side in zip(self._sources, ("queries", "passages"), strict=True)
+        ]
+        found = coarser(
+            *sides, similarity="dot" if bits else self.similarity, dimensions=self.dimensions, precision=self.precision,
+            name=self.name,
+        )  # fmt: skip
+        return sides, found
+
     def rank(self, corpus: Corpus, *, copies: Copies = "wrong") -> RankTable:
         """Rank every passage for every query.
 
@@ -156,17 +171,8 @@ class Vectors:
 
         """
         check_copies(copies)
-        bits = self.similarity == "hamming"
-        if bits and self.precision not in (None, "binary"):
-            raise ConfigError(f"packed bits cannot be made {self.precision}; leave the precision out")
-        sources = self._sources
-        sides = [
-            decoded(one, corpus, side, bits=bits) for one, side in zip(sources, ("queries", "passages"), strict=True)
-        ]
-        queries, passages, similarity = coarser(
-            *sides, similarity="dot" if bits else self.similarity, dimensions=self.dimensions, precision=self.precision,
-            name=self.name,
-        )  # fmt: skip
+        sides, (queries, passages, similarity) = self._embedded(corpus)
+        bits, sources = self.similarity == "hamming", self._sources
         zero = {side: zero_rows(one) for side, one in zip(("queries", "passages"), sides, strict=True)}
         by_id = [one.ids is not None for one in sources]
         about = {
@@ -190,6 +196,16 @@ class Vectors:
         )
         console.print(f"{self.name}: {doubt}", markup=False, highlight=False, soft_wrap=True)
         return replace(table, about=replace(table.about, extra={**table.about.extra, DOUBT: doubt}))
+
+
+def matrices(vectors: Vectors, corpus: Corpus) -> tuple[Matrix, Matrix, str]:
+    """The vectors of queries and passages in row order, read when they are needed, and how they are compared.
+
+    Raises:
+        VectorsError: a file cannot be read, or does not fit the corpus. The message names the file and the row.
+
+    """
+    return vectors._embedded(corpus)[1]
 
 
 def langs_by_chance(table: RankTable) -> list[str]:
@@ -247,4 +263,4 @@ def _digest(given: Any) -> Any:
     return [str(getattr(array, "dtype", "")), list(array.shape), value]
 
 
-__all__ = ["SIMILARITIES", "Similarity", "Vectors", "langs_by_chance"]
+__all__ = ["SIMILARITIES", "Similarity", "Vectors", "langs_by_chance", "matrices"]
