@@ -78,6 +78,11 @@ class MemoryEngine(Engine):
         some = [point.vector for point in self._points.values() if point.row.lang == lang][:count]
         return np.array(some, dtype=np.float32).reshape(len(some), self._dimension)
 
+    def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:
+        for point in list(self._points.values()):
+            if langs is None or point.row.lang in langs:
+                yield point
+
     def langs(self) -> dict[str, int]:
         return dict(sorted(Counter(point.row.lang for point in self._points.values()).items()))
 

@@ -206,6 +206,19 @@ def _put(temporary: Path, path: Path, scratch: Path) -> None:
             shutil.rmtree(scratch / _OLD, ignore_errors=True)
 
 
+def put_folder(folder: Path, path: Path) -> None:
+    """Move a complete folder to `path`, and remove what is there."""
+    with _scratch(path) as scratch:
+        # What is replaced may take the place of the new folder.
+        folder.replace(scratch / _NEW)
+        _put(scratch / _NEW, path, scratch)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder until the handle is closed or the process ends; None if another process has it, or on Windows."""
+    return _locked(folder, wait=False)
+
+
 def _put_if_free(temporary: Path, path: Path) -> None:
     """Move a folder to its place, unless another process has written there meanwhile."""
     try:

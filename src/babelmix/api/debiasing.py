@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
+from babelmix.api._debias_vectors import RECORD, DebiasedVectors, check_alpha, debias_vectors, opened_removal
 from babelmix.api._folders import Out, folder_of
-from babelmix.api._loading import loaded
+from babelmix.api._loading import check_unfit, loaded, opened
 from babelmix.corpus import Corpus
+from babelmix.encoders.removal import RemovalOptions
+from babelmix.errors import ArgumentError
+from babelmix.evaluation.systems import Vectors
 
 if TYPE_CHECKING:
     import polars as pl
     from sentence_transformers import SentenceTransformer
 
-RECORD = "debias.json"
-"""The file that marks a folder as written by `debias`."""
+    from babelmix.encoders.removal import AnyRemoval
+
+USUAL = "own-means"
+"""The default method for vectors and indexes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,11 @@ class DebiasedModel(Result):
 
     def lines(self) -> list[str]:
         """A sentence: the numbers of texts, queries and languages for fitting."""
+        if not self.facts["texts"]:
+            langs = self.facts.get("langs", [])
+            return [
+                f"{self.facts['on']}: {self.facts['method']}, alpha {self.facts['alpha']:g}, {len(langs)} languages"
+            ]
         texts, asked = self.facts["texts"], sum(self.facts["queries"].values())
         queries = f" and {asked:,} queries" if asked else ""
         return [f"fitted on {sum(texts.values()):,} texts{queries} in {len(texts)} languages"]
@@ -96,63 +108,166 @@ class DebiasedModel(Result):
         return replace(self, folder=place)
 
 
+@overload
+def debias(model: Vectors, on: str | Path | Corpus | None = None, **options: Any) -> DebiasedVectors: ...
+@overload
 def debias(
-    model: str | Path | SentenceTransformer,
-    on: str | Path | Corpus,
+    model: str | Path | SentenceTransformer, on: str | Path | Corpus | None = None, **options: Any
+) -> DebiasedModel: ...
+def debias(  # type: ignore[misc]
+    model: str | Path | SentenceTransformer | Vectors,
+    on: str | Path | Corpus | None = None,
     *,
-    method: str = "centred",
+    method: str | None = None,
+    alpha: float | None = None,
+    pivot: str | None = None,
+    ridge: float | None = None,
+    seed: int | None = None,
     rank: int | None = None,
-    texts: int = 500,
+    removal: str | Path | AnyRemoval | None = None,
+    fit_on: Vectors | None = None,
+    fit_corpus: str | Path | Corpus | None = None,
+    queries_langs: str | Path | None = None,
+    passages_langs: str | Path | None = None,
+    dtype: str | None = None,
+    texts: int | None = None,
     langs: str | Sequence[str] | None = None,
     out: Out = None,
     batch_size: int = 32,
     max_seq_length: int | None = 128,
     trust_code: bool = False,
-) -> DebiasedModel:
-    """Take language out of an encoder's embeddings, without training.
+) -> DebiasedModel | DebiasedVectors:
+    """Take language out of embeddings, without training: out of those that an encoder makes, or out of vectors from elsewhere.
 
-    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. The language of a
-    query need not be known.
+    Of an encoder, the difference between languages is fitted on texts of any kind and saved as the encoder's last modules. The
+    language of a query need not be known.
+
+    Of vectors, it is fitted on the vectors themselves or on others of the same encoder (`fit_on`), with the languages of the
+    rows. Files are corrected chunk by chunk; with `out`, an interrupted call goes on where it stopped.
 
     Args:
-        model: a name or a folder, see `babelmix.load_model`; or an encoder.
-        on: the texts to fit on: a file of documents (columns `item`, `lang`, `text`), or a corpus, whose passages and queries
-            are used. The texts need not be translations of each other. Do not fit on your test data.
-        method: `centred`, `subspace`, `whiten`, `means`, `components`, or a method of a plugin.
-        rank: how many language directions to remove, for `centred`, `subspace` and `components`. None: one less than the number
-            of languages; for `subspace` and `components` at most 10.
-        texts: the largest number of texts of one language.
-        langs: use only these languages.
-        out: save the result into this folder; None: nothing is saved, see `DebiasedModel.save`.
+        model: a name or a folder, see `babelmix.load_model`; an encoder; or `Vectors`, where one side may be None.
+        on: of an encoder, the texts to fit on: a file of documents (columns `item`, `lang`, `text`), or a corpus, whose passages
+            and queries are used. The texts need not be translations of each other. Do not fit on your test data. None: the
+            removal that babelmix ships for this encoder. Of vectors, the corpus whose rows they are; None: their languages are in
+            `queries_langs` and `passages_langs`, or in ids such as `page-7/de`.
+        method: one of `babelmix.encoders.removal.METHODS`, or a method of a plugin. None: `centred` for an encoder, `own-means`
+            for vectors.
+        alpha: for vectors, or with `removal`: how much is taken out, from 0 to 1. None: 1, or that of the removal.
+        pivot: for vectors, with methods that have one: move languages to the `mean` of all, or to a language.
+        ridge: for vectors, with linear maps: how strongly they are drawn towards the identity.
+        seed: for vectors, with a method that is trained.
+        rank: how many language directions to remove, for methods that have a rank. None: the method's default.
+        removal: a removal that is fitted already, or its file, or the folder of one; then nothing is fitted.
+        fit_on: for vectors: others to fit on, such as those of translations with ids `ITEM/LANG`, or of a query log.
+        fit_corpus: the corpus whose rows `fit_on` are.
+        queries_langs: for vectors: a table with the languages of the queries (columns `lang`, and `id` or `item`).
+        passages_langs: for vectors: the same for the passages.
+        dtype: for vectors: the type of the values, `float32` (the default) or `float16`.
+        texts: of an encoder: the largest number of texts of one language. None: 500.
+        langs: fit only these languages.
+        out: save the result into this folder; None: nothing is saved, see `save` of the result.
         batch_size: texts in one forward pass.
         max_seq_length: tokens to read of each text while fitting; None: the encoder's own limit.
         trust_code: run code that the model contains or names; see `babelmix.load_model`.
 
+    Returns:
+        The encoder, or the vectors, without language.
+
     Raises:
-        EncoderError: there is no such method, the rank is too large, or there are too few texts or languages.
-        ArgumentError: a rank is given for a method without rank, or the list of languages is empty.
+        EncoderError: there is no such method, the rank is too large, or there are too few texts, vectors or languages.
+        ArgumentError: an argument does not go with what is given, or the list of languages is empty.
+        VectorsError: a file of vectors cannot be read, or the language of a passage is unknown.
         BabelmixError: `out` holds other files.
 
+    Source:
+        `offsets`: SHIFT, arXiv 2606.18801. The other methods name theirs in `babelmix.encoders.removal.METHODS`.
+
     Example:
+        >>> import numpy as np
+        >>> import babelmix as bm
+        >>> rng = np.random.default_rng(0)
+        >>> vectors, ids = rng.standard_normal((60, 8)), [f"{n}/{lang}" for lang in ("de", "en", "fr") for n in range(20)]
+        >>> vectors[:20, 0] += 3
+        >>> made = bm.debias(bm.Vectors(None, vectors, passage_ids=ids), method="own-means")
+        >>> print(made.lines()[0])
+        own-means, alpha 1: fitted on 60 passages in 3 languages
         >>> debias("e5-small-offline", "texts.jsonl", out="my-encoder")  # doctest: +SKIP
 
     """
+    of_vectors = {
+        "alpha": alpha, "pivot": pivot, "ridge": ridge, "seed": seed, "fit_on": fit_on, "fit_corpus": fit_corpus,
+        "queries_langs": queries_langs, "passages_langs": passages_langs, "dtype": dtype,
+    }  # fmt: skip
+    if not isinstance(model, Vectors):
+        check_alpha(alpha)
+        fitted = on is None
+        check_unfit(
+            "is for vectors; name them in place of an encoder",
+            **{name: value for name, value in of_vectors.items() if not (fitted and name == "alpha")},
+        )
+        if fitted:
+            check_unfit("is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs)
+            return _with_fitted(model, removal, alpha, out, trust_code)
+        check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
+        return _debias_encoder(
+            model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size,
+            max_seq_length=max_seq_length, trust_code=trust_code,
+        )  # fmt: skip
+    check_unfit("is for encoders; vectors are made already", texts=texts)
+    if removal is not None:
+        why = "the removal is fitted already; leave this out"
+        fixed = ("pivot", "ridge", "seed", "fit_on", "fit_corpus")
+        check_unfit(why, method=method, rank=rank, langs=langs, **{name: of_vectors[name] for name in fixed})
+    if fit_corpus is not None and fit_on is None:
+        raise ArgumentError("fit_corpus", "is the corpus of the vectors to fit on; name those with fit_on")
+    check_alpha(alpha)
+    given = {"rank": rank, "pivot": pivot, "ridge": ridge, "seed": seed}
+    return debias_vectors(
+        model,
+        None if on is None else opened(on),
+        method=method or USUAL,
+        alpha=1.0 if alpha is None else alpha,
+        options=RemovalOptions(**{name: value for name, value in given.items() if value is not None}),  # type: ignore[arg-type]
+        langs=langs,
+        removal=opened_removal(removal, alpha),
+        fit_on=fit_on,
+        fit_corpus=None if fit_corpus is None else opened(fit_corpus),
+        queries_langs=queries_langs,
+        passages_langs=passages_langs,
+        dtype=dtype or "float32",
+        out=folder_of(
+            out,
+            f"debiased-{slug(model.name)}",
+            lambda place: recorded(place / RECORD, "vectors") not in (None, model.name),
+        ),
+    )
+
+
+def _debias_encoder(
+    model: str | Path | SentenceTransformer,
+    on: str | Path | Corpus | None,
+    *,
+    method: str | None,
+    rank: int | None,
+    texts: int | None,
+    langs: str | Sequence[str] | None,
+    out: Out,
+    batch_size: int,
+    max_seq_length: int | None,
+    trust_code: bool,
+) -> DebiasedModel:
     from babelmix.encoders.debias import LEAST, debiased
     from babelmix.encoders.limits import cut_after, length_limit
     from babelmix.encoders.removal import removal_method
     from babelmix.search import open_rows
     from babelmix.search.documents import rows_of_corpus, sampled_queries, sampled_texts
 
+    method, texts = method or "centred", texts or 500
     removal = removal_method(method)
     # Check before anything is loaded: some methods have no rank.
     removal.rank_for(method, rank or 0, 2)
-    folder = folder_of(
-        out,
-        f"debiased-{slug(str(model))}",
-        lambda place: Path(recorded(place / RECORD, "base") or str(model)) != Path(str(model)),
-    )
-    if folder is not None:
-        check_output_folder(folder, [RECORD])
+    folder = _folder_of_model(out, model)
     wanted = None if langs is None else as_list(langs, "langs", empty=False)
     rows = (
         rows_of_corpus(on if wanted is None else on.only_langs(wanted))
@@ -176,8 +291,58 @@ def debias(
     return result if folder is None else result.save(folder)
 
 
+def _with_fitted(
+    model: str | Path | SentenceTransformer,
+    removal: str | Path | AnyRemoval | None,
+    alpha: float | None,
+    out: Out,
+    trust_code: bool,
+) -> DebiasedModel:
+    """An encoder with a removal that is fitted already: the given one, or the one that babelmix has for it."""
+    from babelmix.encoders.debias import with_removal
+
+    found = opened_removal(removal)
+    folder = _folder_of_model(out, model)
+    encoder, name = loaded(model, trust_code=trust_code)
+    found = found or shipped(encoder, name)
+    if found is None:
+        raise ArgumentError(
+            "on",
+            f"is missing: babelmix has no removal for {name}; say which texts to fit on; see  babelmix debias --help",
+        )
+    found = found if alpha is None else found.with_alpha(alpha)
+    facts = {
+        **dict(found.facts), "method": found.method, "alpha": found.alpha, "rank": 0, "langs": list(found.langs), "texts": {},
+        "queries": {}, "on": f"the removal {removal}" if isinstance(removal, (str, Path)) else f"the removal for {name}",
+    }  # fmt: skip
+    result = DebiasedModel(with_removal(encoder, found), name, facts)
+    return result if folder is None else result.save(folder)
+
+
+def _folder_of_model(out: Out, model: str | Path | SentenceTransformer) -> Path | None:
+    folder = folder_of(
+        out,
+        f"debiased-{slug(str(model))}",
+        lambda place: Path(recorded(place / RECORD, "base") or str(model)) != Path(str(model)),
+    )
+    if folder is not None:
+        check_output_folder(folder, [RECORD])
+    return folder
+
+
+def shipped(encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
+    """The removal that comes with babelmix for an encoder; None: there is none."""
+    from babelmix.encoders import fingerprint
+
+    try:
+        found = importlib.import_module("babelmix.encoders.removal.shipped")
+    except ModuleNotFoundError:
+        return None
+    return found.shipped_removal(name) or found.shipped_removal(fingerprint(encoder))
+
+
 def _counts(texts: dict[str, list[str]]) -> dict[str, int]:
     return {lang: len(some) for lang, some in texts.items()}
 
 
-__all__ = ["RECORD", "DebiasedModel", "debias"]
+__all__ = ["RECORD", "USUAL", "DebiasedModel", "DebiasedVectors", "debias"]

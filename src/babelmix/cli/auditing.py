@@ -20,6 +20,7 @@ from babelmix.cli.options import (
     SummaryOption,
     TrustOption,
     listed,
+    split_name,
 )
 
 _INDEX, _LISTS, _VECTORS = "An index, a service or a function", "Ranked lists", "Vectors"
@@ -314,7 +315,7 @@ def _vectors(queries: list[str], passages: list[str], similarity: str | None) ->
         )
     pairs = []
     for first, second in zip(queries, passages, strict=True):
-        name, file = _split_name(first)
+        name, file = split_name(first)
         pairs.append(Vectors(file, second, name, similarity or "cosine"))  # type: ignore[arg-type]
     return pairs
 
@@ -339,13 +340,7 @@ def _runs(files: list[str], models: list[str], unknown_ids: str | None) -> list[
         raise ArgumentError("run", f"ranked lists and encoders are audited apart; leave out {models[0]}")
     if unknown_ids not in (None, "error", "wrong"):
         raise ArgumentError("unknown_ids", f"{unknown_ids!r} is unknown; use error or wrong")
-    return [Run(file, name, unknown_ids or "error") for name, file in map(_split_name, files)]  # type: ignore[arg-type]
-
-
-def _split_name(given: str) -> tuple[str, str]:
-    """The name and the file of `NAME=FILE`; without a name, it is empty."""
-    name, equals, file = given.partition("=")
-    return (name, file) if equals and name and "/" not in name and not Path(given).exists() else ("", given)
+    return [Run(file, name, unknown_ids or "error") for name, file in map(split_name, files)]  # type: ignore[arg-type]
 
 
 def _audit_through(models: list[str], unfit: dict[str, Any], json_output: bool, **options: Any) -> None:

@@ -3,56 +3,234 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from babelmix.cli.options import JsonOption, LangsOption, TrustOption, listed
 
+_FIT, _ENCODER, _VECTORS = "What is taken out", "An encoder", "Vectors"
+"""The groups of options in the help."""
+
 
 def debias(
-    model: Annotated[str, typer.Argument(help="An encoder: see `babelmix encoders`.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="An encoder: see `babelmix encoders`. With --vectors: the file of the passages. With --export: a folder that "
+            "`debias` wrote, or a removal.safetensors.",
+            show_default=False,
+        ),
+    ] = "",
     on: Annotated[
         str,
         typer.Option(
             help="Texts to fit on: a file of documents (item, lang, text), or a corpus, whose passages and queries are used. "
-            "They need no translations. Do not fit on what you test on.",
+            "They need no translations. Do not fit on what you test on.  [default: nothing is fitted; the removal that "
+            "babelmix has for this encoder]",
             metavar="SOURCE",
+            rich_help_panel=_ENCODER,
         ),
     ] = "",
-    method: Annotated[str, typer.Option(help="centred, subspace, whiten, means or components.")] = "centred",
+    vectors: Annotated[
+        str,
+        typer.Option(
+            help="Take language out of vectors instead: a file of queries, then a file of passages (npy, npz, safetensors, "
+            "Parquet, Arrow, JSON lines). NAME=QUERIES names them. One file alone is of passages.",
+            metavar="QUERIES PASSAGES",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = "",
+    corpus: Annotated[
+        str,
+        typer.Option(
+            "--corpus",
+            "-c",
+            help="The corpus whose rows the vectors are: it has their languages.",
+            metavar="CORPUS",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = "",
+    passages_langs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Without a corpus: a table (CSV, JSONL, Parquet) with the passages' languages: lang, and id or item. Ids such "
+            "as page-7/de have them too.",
+            metavar="FILE",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    queries_langs: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same for the queries.  [default: unknown: told from each vector]",
+            metavar="FILE",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    fit_on: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fit on these vectors of passages in place of the given ones, such as translations with ids ITEM/LANG.",
+            metavar="FILE",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    fit_queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fit queries on these vectors: of a log, or of documents that were embedded as queries.",
+            metavar="FILE",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    fit_corpus: Annotated[
+        str,
+        typer.Option(
+            help="The corpus whose rows --fit-on and --fit-queries are.", metavar="CORPUS", rich_help_panel=_VECTORS
+        ),
+    ] = "",
+    similarity: Annotated[
+        str | None,
+        typer.Option(
+            help="How the vectors are compared: cosine or dot.  [default: cosine]",
+            metavar="WHICH",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="The values that are written: float32 or float16.  [default: float32]",
+            metavar="TYPE",
+            rich_help_panel=_VECTORS,
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="See docs/training.md.  [default: centred for an encoder, own-means for vectors]",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="How much is taken out, from 0 to 1. Half of it costs less within a language.  [default: 1]",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    pivot: Annotated[
+        str | None,
+        typer.Option(
+            help="Where languages are moved to: mean (of all languages), or a language, such as en.  [default: mean]",
+            metavar="LANG",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    ridge: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="How strongly a linear map is drawn towards the identity.  [default: chosen on held-out translations]",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of a method that is trained.  [default: 0]", rich_help_panel=_FIT)
+    ] = None,
     rank: Annotated[
         int,
         typer.Option(
-            min=0, help="Directions to remove; 0: one less than there are languages, at most 10 unless centred."
+            min=0,
+            help="Directions to remove; 0: one less than there are languages, at most 10 unless centred.",
+            rich_help_panel=_FIT,
         ),
     ] = 0,
-    texts: Annotated[int, typer.Option(min=20, help="The most texts of one language.")] = 500,
+    removal: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fit nothing: use this removal.safetensors, or the one in this folder.",
+            metavar="FILE",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
     langs: LangsOption = None,
+    texts: Annotated[
+        int | None,
+        typer.Option(min=20, help="The most texts of one language.  [default: 500]", rich_help_panel=_ENCODER),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the result.  [default: runs/debiased-MODEL]", metavar="FOLDER")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")] = 32,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Print lines of numpy that do the same as the removal of a folder or a file."),
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.", rich_help_panel=_ENCODER)] = 32,
     max_seq_length: Annotated[
-        int, typer.Option(min=0, help="Tokens to read of each text; 0: the encoder's own limit.")
+        int,
+        typer.Option(min=0, help="Tokens to read of each text; 0: the encoder's own limit.", rich_help_panel=_ENCODER),
     ] = 128,
     trust_code: TrustOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Take language out of an encoder's embeddings, without training.
+    """Take language out of an encoder's embeddings, or out of vectors, without training.
 
-    The difference between languages is fitted on texts of any kind and saved as the encoder's last modules. The language of a
-    query need not be known.
+    The difference between languages is fitted on texts or vectors of any kind. Of an encoder, it is saved as the encoder's last
+    modules, and the language of a query need not be known.
+
+    With `--vectors`, writes queries.npy and passages.npy in the order of the input, removal.safetensors and debias.json. An
+    interrupted run goes on where it stopped.
     """
     from babelmix.api import debiasing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import show
-    from babelmix.errors import ArgumentError
 
-    if not on:
-        raise ArgumentError("on", "is missing: say which texts to fit on; see  babelmix debias --help")
-    made = debiasing.debias(
-        model, on, method=method, rank=rank or None, texts=texts, langs=listed(langs), batch_size=batch_size,
-        out=out or RUNS, max_seq_length=max_seq_length or None, trust_code=trust_code,
+    given: Any = _vectors(vectors, model, similarity) if vectors else model
+    if export:
+        from babelmix.api._debias_export import lines_of_numpy
+
+        typer.echo(lines_of_numpy(given or removal or out), nl=False)
+        return
+    _check(vectors, model, corpus=corpus, similarity=similarity, fit_queries=fit_queries, on=on)
+    made: Any = debiasing.debias(
+        given, (corpus if vectors else on) or None, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed,
+        rank=rank or None, removal=removal, fit_on=_fit_on(fit_on, fit_queries, similarity), fit_corpus=fit_corpus or None,
+        queries_langs=queries_langs, passages_langs=passages_langs, dtype=dtype, texts=texts, langs=listed(langs),
+        batch_size=batch_size, out=out or RUNS, max_seq_length=max_seq_length or None, trust_code=trust_code,
     )  # fmt: skip
     show(made, json_output)
+
+
+def _check(vectors: str, model: str, **given: Any) -> None:
+    """Raise if an option does not go with an encoder, or with vectors."""
+    from babelmix.errors import ArgumentError, ConfigError
+
+    if not vectors and not model:
+        raise ConfigError("name an encoder, or files of vectors with --vectors; see  babelmix debias --help")
+    if vectors and given["on"]:
+        raise ArgumentError(
+            "on", "is for encoders; name the corpus of the vectors with --corpus, others with --fit-on"
+        )
+    for name in ("corpus", "similarity", "fit_queries"):
+        if not vectors and given[name]:
+            raise ArgumentError(name, "is for vectors; name them with --vectors")
+
+
+def _vectors(first: str, second: str, similarity: str | None) -> Any:
+    """The vectors of `--vectors`: an option has one value, so the second file is the argument of the command."""
+    from babelmix.cli.options import split_name
+    from babelmix.evaluation.systems import Vectors
+
+    name, file = split_name(first)
+    queries, passages = (file, second) if second else (None, file)
+    return Vectors(queries, passages, name, similarity or "cosine")  # type: ignore[arg-type]
+
+
+def _fit_on(passages: Path | None, queries: Path | None, similarity: str | None) -> Any:
+    from babelmix.evaluation.systems import Vectors
+
+    if passages is None and queries is None:
+        return None
+    return Vectors(queries, passages, similarity=similarity or "cosine")  # type: ignore[arg-type]

@@ -103,6 +103,12 @@ def listed(text: str | None) -> list[str] | None:
     return None if not text else [name.strip() for name in text.split(",") if name.strip()]
 
 
+def split_name(given: str) -> tuple[str, str]:
+    """The name and the file of `NAME=FILE`; without a name, it is empty."""
+    name, equals, file = given.partition("=")
+    return (name, file) if equals and name and "/" not in name and not Path(given).exists() else ("", given)
+
+
 def given(context: typer.Context) -> set[str]:
     """The names of the parameters that the user gave on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -192,6 +193,22 @@ class Point:
     row: Row
     vector: Vectors | None = field(default=None, repr=False)
     thumbnail: str = field(default="", repr=False)
+
+
+def stored_point(name: str, digest: str, facts: Mapping[str, Any], vector: Any) -> Point:
+    """A row as an engine gives it back.
+
+    Args:
+        name: the row's UUID.
+        digest: the stored digest.
+        facts: `item`, `lang`, `group`, `text` or `thumbnail`, `fields`.
+        vector: shape (dimension,).
+
+    """
+    text, thumbnail = facts.get("text") or None, facts.get("thumbnail") or ""
+    image = None if text is not None else base64.b64decode(thumbnail) or b"-"
+    row = Row(facts["item"], facts["lang"], text, image, facts["group"], facts.get("fields") or {})
+    return Point(name, digest, row, np.array(vector, dtype=np.float32), thumbnail)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class Vectors:
     row n of `corpus.queries` or `corpus.passages`, in the order in which `Corpus.row_ids` and `babelmix data --to` give them.
 
     Args:
-        queries: the vectors of the queries, shape (queries, dimension).
-        passages: the vectors of the passages, shape (passages, dimension).
+        queries: the vectors of the queries, shape (queries, dimension). None for `babelmix.debias`, if there are only passages.
+        passages: the vectors of the passages, shape (passages, dimension). None if there are only queries.
         name: the name in reports; empty: what the names of both files begin with, or else their folder.
         similarity: `cosine`, `dot`, or `hamming` for packed bits: uint8 as of `np.packbits`, or int8, which is that minus 128, as
             sentence-transformers' `binary`.
@@ -109,6 +109,9 @@ class Vectors:
 
     @cached_property
     def _sources(self) -> tuple[VectorSource, VectorSource]:
+        if self.queries is None or self.passages is None:
+            missing = "queries" if self.queries is None else "passages"
+            raise VectorsError(f"{self.name}: there are no vectors of the {missing}; an audit needs both sides")
         queries = open_vectors(self.queries, "queries", ids=self.query_ids, scales=self.query_scales)
         passages = open_vectors(self.passages, "passages", ids=self.passage_ids, scales=self.passage_scales)
         widths = queries.values.shape[1], passages.values.shape[1]
@@ -227,6 +230,9 @@ def langs_by_chance(table: RankTable) -> list[str]:
 
 def _name_of(queries: Any, passages: Any) -> str:
     """A name for two files: what both names begin with, or else their folder."""
+    given = [one for one in (queries, passages) if one is not None]
+    if len(given) == 1:
+        queries = passages = given[0]
     if not all(isinstance(one, (str, Path)) for one in (queries, passages)):
         return "vectors"
     places = [Path(one) for one in (queries, passages)]

@@ -12,8 +12,8 @@ from babelmix.search.rows import Hit, Point, Vectors, Where
 class Engine(Protocol):
     """A store of rows with vectors. Its constructors are `create` and `open`.
 
-    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `with_words` and
-    `settle` have defaults; define all others. `babelmix.search.engines.contract.check_engine` tests an engine.
+    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `with_words`,
+    `points` and `settle` have defaults; define all others. `babelmix.search.engines.contract.check_engine` tests an engine.
 
     Vectors are compared by dot product. They have length one where the encoder's similarity is cosine.
     """
@@ -109,6 +109,20 @@ class Engine(Protocol):
     def sample(self, lang: str, count: int) -> Vectors:
         """Vectors of some rows of a language, the same rows each time, float32, shape (at most count, dimension)."""
         ...
+
+    def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:
+        """All rows with their vectors, digests and thumbnails, page by page, in any order.
+
+        A row that is a picture has its thumbnail in place of the picture.
+
+        Args:
+            langs: only rows of these languages; None: all.
+
+        Raises:
+            SearchError: the engine cannot give vectors back.
+
+        """
+        raise SearchError(f"{self.address}: this engine does not give its vectors back")
 
     def langs(self) -> dict[str, int]:
         """The number of rows of each language, sorted by language; languages without rows are left out."""

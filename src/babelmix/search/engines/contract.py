@@ -242,6 +242,30 @@ def check_sample(reference: Reference) -> None:
     _equal(len(reference.engine.sample("it", 5)), 0, "rows of a sample of a language without rows")
 
 
+def check_points(reference: Reference) -> None:
+    """All rows are given back with their vectors; or the engine says that it does not give them back."""
+    engine = reference.engine
+    try:
+        next(iter(engine.points()))
+    except SearchError:
+        return
+    ids = reference.put([Row("seen", "ja", "見", fields={"year": 1})])
+    ids += reference.put([Row("seen", "zxx", image=b"a picture")], thumbnail="QUJD")
+    for langs in (None, ("ja", "zxx"), ("de",), ("it",), ()):
+        found = {point.id: point for point in engine.points(langs)}
+        expected = {name: p for name, p in reference.points.items() if langs is None or p.row.lang in langs}
+        _equal(sorted(found), sorted(expected), f"rows given back, of the languages {langs}")
+        for name, point in expected.items():
+            given = found[name]
+            assert given.vector is not None
+            assert point.vector is not None
+            _equal(_hit_of(given), _hit_of(point), f"what is given back of {name}")
+            _equal(given.digest, point.digest, f"the digest of {name}")
+            _equal(given.row.image is None, point.row.image is None, f"whether {name} is a picture")
+            _true(np.allclose(given.vector, point.vector, rtol=_CLOSE, atol=_CLOSE), f"the vector of {name}")
+    reference.remove(ids)
+
+
 def check_words(reference: Reference) -> None:
     """A search by words finds the rows that share one, under the same filters; or the engine says that it has no BM25."""
     engine = reference.engine
@@ -276,7 +300,7 @@ CHECKS: Mapping[str, Callable[[Reference], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
         check_stored, check_filters, check_numbers, check_exact, check_replaced, check_ties, check_long, check_facts,
-        check_sample, check_words, check_reopened,
+        check_sample, check_points, check_words, check_reopened,
     )
 }  # fmt: skip
 """The checks by name. After each check, the engine holds the same rows as `Reference`."""

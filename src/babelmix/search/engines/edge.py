@@ -19,7 +19,7 @@ import numpy as np
 from babelmix._files import replacing_folder, write_json
 from babelmix.errors import BabelmixError, EngineError, SearchError, WriteError, first_line, require
 from babelmix.search.engines.edge_rows import DENSE, LAYOUT, MARKS, WORDS, EdgeRows, layout_file, layout_of
-from babelmix.search.rows import Hit, Point, Vectors, Where
+from babelmix.search.rows import Hit, Point, Vectors, Where, stored_point
 
 MARKER = "index.json"
 """The file that makes a folder an index."""
@@ -269,6 +269,13 @@ class EdgeEngine:
             page, _ = self._shard.scroll(asked)
         return np.array([record.vector[DENSE] for record in page], dtype=np.float32)
 
+    def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:  # noqa: D102
+        where = self._rows.filter(Where(None if langs is None else tuple(langs)))
+        for record in self._scroll(where, [*_FACTS, "digest"], vectors=True):
+            yield stored_point(
+                str(record.id), record.payload["digest"], record.payload, record.vector[DENSE],
+            )  # fmt: skip
+
     def langs(self) -> dict[str, int]:  # noqa: D102
         # A count that began before a write may miss its rows, so it is stored with the number of writes before it.
         writes = self._writes
@@ -329,10 +336,12 @@ class EdgeEngine:
                 with _blaming(self.address, "closed"):
                     shard.close()
 
-    def _scroll(self, where: Any, facts: list[str]) -> Iterator[Any]:
+    def _scroll(self, where: Any, facts: list[str], *, vectors: bool = False) -> Iterator[Any]:
         offset = None
         while True:
-            asked = self._edge.ScrollRequest(filter=where, limit=_PAGE, offset=offset, with_payload=facts)
+            asked = self._edge.ScrollRequest(
+                filter=where, limit=_PAGE, offset=offset, with_payload=facts, with_vector=[DENSE] if vectors else False
+            )
             with _blaming(self.address, "read"):
                 page, offset = self._shard.scroll(asked)
             yield from page

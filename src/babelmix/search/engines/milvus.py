@@ -19,7 +19,7 @@ import numpy as np
 
 from babelmix.errors import SearchError
 from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, FactsCollection, Place, Server
-from babelmix.search.rows import Hit, Point, Value, Vectors, Where
+from babelmix.search.rows import Hit, Point, Value, Vectors, Where, stored_point
 
 _ROWS = "babelmix: rows of an index"
 """The description of our collections; a collection with another description was made by someone else."""
@@ -318,6 +318,14 @@ class MilvusEngine:
         with closing(self._server.pages(self._rows, _one_of("lang", [lang]), ["vector"], min(count, _LIMIT))) as pages:
             page: list[dict[str, Any]] = next(pages, [])
         return np.array([row["vector"] for row in page], dtype=np.float32)
+
+    def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:  # noqa: D102
+        expression = "" if langs is None else _expression(Where(tuple(langs)))
+        if expression is None:
+            return
+        for page in self._server.pages(self._rows, expression, ["id", "digest", "vector", *_SHOWN], _ANSWERS):
+            for row in page:
+                yield stored_point(row["id"], row["digest"], row, row["vector"])
 
     def langs(self) -> dict[str, int]:  # noqa: D102
         now, kept = time.monotonic(), self._langs

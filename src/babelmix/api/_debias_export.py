@@ -1,0 +1,81 @@
+"""A removal as lines of numpy: `babelmix debias --export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babelmix.api._debias_vectors import REMOVAL
+from babelmix.encoders.removal.fitted import ANY, Removal
+from babelmix.errors import ConfigError, EncoderError
+
+if TYPE_CHECKING:
+    from babelmix.encoders.removal import AnyRemoval
+
+_START = """import numpy as np
+from safetensors.numpy import load_file
+
+FITTED = {{name: values.astype(np.float32) for name, values in load_file({file!r}).items()}}
+LANGS, ALPHA = {langs!r}, {alpha!r}
+
+
+def without_language(x, langs, kind):  # vectors (rows, {dimension}), a language tag for each row, "query" or "passage"
+    side = ["query", "passage"].index(kind)
+"""
+_KNOWN = """    for n, lang in enumerate(LANGS):  # other languages stay as they are
+        some = np.asarray(langs) == lang
+        x[some] {change}
+"""
+_ANY = """    x {change}
+"""
+
+
+def lines_of_numpy(source: Any) -> str:
+    """Python code with a function that does what a removal does. It needs numpy and safetensors alone.
+
+    Args:
+        source: a folder that `debias` wrote, or a file that `Removal.save` wrote.
+
+    Raises:
+        ConfigError: no folder or file is named.
+        EncoderError: it is no removal, or one that is more than a few lines.
+
+    """
+    from babelmix.encoders.removal import load_removal
+
+    if not isinstance(source, (str, Path)) or not str(source):
+        raise ConfigError("name the folder that  babelmix debias  wrote, or a removal.safetensors, after --export")
+    place = Path(source)
+    file = place / REMOVAL if place.is_dir() else place
+    return _code(load_removal(file), file)
+
+
+def _code(removal: AnyRemoval, file: Path) -> str:
+    if not isinstance(removal, Removal):
+        raise EncoderError(
+            f"{file}: the removal {removal.method!r} is no affine map a language; apply it with "
+            "babelmix.encoders.removal.load_removal"
+        )
+    any_lang = removal.langs == (ANY,)
+    place = "side, 0" if any_lang else "side, n"
+    rows = "x" if any_lang else "x[some]"
+    moved = f'-ALPHA * FITTED["offsets"][{place}]'
+    if removal.left is not None:
+        linear = f'{rows} @ FITTED["right"][{place}].T @ FITTED["left"][{place}].T'
+        moved = f'ALPHA * ({linear} - FITTED["offsets"][{place}])'
+    change = f"+= {moved}" if not moved.startswith("-") else f"-= {moved[1:]}"
+    unit = "x / np.linalg.norm(x, axis=1, keepdims=True)"
+    body = (_ANY if any_lang else _KNOWN).format(change=change)
+    cosine = removal.similarity == "cosine"
+    return (
+        _START.format(
+            file=str(file), langs=[] if any_lang else list(removal.langs), alpha=float(removal.alpha),
+            dimension=removal.dimension,
+        )
+        + (f"    x = {unit}\n" if cosine else "    x = np.array(x, dtype=np.float32)\n")
+        + body
+        + (f"    return {unit}\n" if cosine else "    return x\n")
+    )  # fmt: skip
+
+
+__all__ = ["lines_of_numpy"]
