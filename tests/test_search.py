@@ -229,7 +229,9 @@ def test_wrong_policies_are_refused(text: str, match: str) -> None:
         Policy.parse(text)
 
 
-@pytest.mark.parametrize("text", ["any", "balanced", "quota=3", "prefer=de,fr", "prefer=de:1.5", "only=de,zh-Hant"])
+@pytest.mark.parametrize(
+    "text", ["any", "balanced", "equal", "quota=3", "prefer=de,fr", "prefer=de:1.5", "only=de,zh-Hant"]
+)
 def test_policies_are_written_as_they_are_read(text: str) -> None:
     assert str(Policy.parse(text)) == text
 

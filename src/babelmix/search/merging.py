@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from babelmix.search.policies import Retriever, with_quota
+from babelmix.search.policies import RRF, Retriever, with_quota
 from babelmix.search.rows import Hit, Where
-
-RRF = 60
-"""The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 DEEPEST = 8192
 """The most rows to retrieve for a query to find distinct items."""

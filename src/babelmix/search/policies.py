@@ -4,6 +4,7 @@
 |---|---|
 | `any` | the best by score |
 | `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
+| `equal` | equally many of each language: first the best of each, then the second of each; by score where ranks are equal |
 | `quota=N` | the best by score, in at least N languages |
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
@@ -35,7 +36,10 @@ from babelmix.search.rows import Hit, Vectors, Where
 Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
 """A function that searches: from query numbers, a filter for each query, and k, to the best k rows of each query, best first."""
 
-POLICIES = ("any", "balanced", "quota", "prefer", "only")
+POLICIES = ("any", "balanced", "equal", "quota", "prefer", "only")
+
+RRF = 60
+"""The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 MAX_BOOST = 10.0
 """The largest boost of `prefer`, in spreads (standard deviations) of the query's scores."""
@@ -82,9 +86,10 @@ class Policy:
         name, _, given = text.strip().partition("=")
         if name not in POLICIES:
             raise SearchError(
-                f"the language policy {text[:60]!r} is unknown; use any, balanced, quota=N, prefer=LANG,... or only=LANG,..."
+                f"the language policy {text[:60]!r} is unknown; use any, balanced, equal, quota=N, prefer=LANG,... or "
+                "only=LANG,..."
             )
-        if name in ("any", "balanced"):
+        if name in ("any", "balanced", "equal"):
             if given:
                 raise SearchError(f"the language policy {name!r} takes no {given[:60]!r}")
             return cls(name)
@@ -242,14 +247,15 @@ def apply_policy(
         scale: the spread of the scores.
 
     Returns:
-        For each query its rows, best first. The scores are those that the policy compares: `balanced` and `prefer` change them.
+        For each query its rows, best first. The scores are those that the policy compares: `balanced`, `equal` and `prefer`
+        change them.
 
     """
     where = policy.narrowed(where)
     allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
     task = _Task(retrieve, queries, where, k, allowed, scale)
     # `any` and `only` are the best by score: `only` has narrowed the filter.
-    apply = {"balanced": _balanced, "prefer": _prefer, "quota": _quota}.get(policy.name)
+    apply = {"balanced": _balanced, "equal": _equal, "prefer": _prefer, "quota": _quota}.get(policy.name)
     return task.best() if apply is None else apply(policy, task)
 
 
@@ -265,6 +271,33 @@ def _balanced(policy: Policy, task: _Task) -> list[list[Hit]]:
             adjusted += [((hit.score - offset) / spread, hit) for hit in hits]
         found.append(_best(adjusted, task.k))
     return found
+
+
+def _equal(policy: Policy, task: _Task) -> list[list[Hit]]:
+    """Reciprocal rank fusion of the best rows of each language.
+
+    Source: "balanced retrieval", arXiv 2507.07543.
+
+    """
+    del policy
+    # Words of a query are rare in other languages: equally many rows of each would bring up rows by chance.
+    if isinstance(task.scale, WordScale) or not task.langs:
+        return task.best()
+    depth = -(-task.k // len(task.langs))
+    found = task.best_by_lang(task.langs, k=depth)
+    # Where languages have too few rows, the others fill their places.
+    short = [query for query, by_lang in enumerate(found) if sum(map(len, by_lang.values())) < task.k]
+    for query, by_lang in zip(short, task.best_by_lang(task.langs, short), strict=True):
+        found[query] = by_lang
+    fused = []
+    for by_lang in found:
+        ranked = [
+            (rank, -hit.score, hit.id, hit) for hits in by_lang.values() for rank, hit in enumerate(hits, start=1)
+        ]
+        fused.append(
+            [hit.scored(1 / (RRF + rank)) for rank, *_, hit in sorted(ranked, key=lambda one: one[:3])[: task.k]]
+        )
+    return fused
 
 
 def _prefer(policy: Policy, task: _Task) -> list[list[Hit]]:

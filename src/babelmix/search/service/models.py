@@ -48,7 +48,9 @@ class SearchRequest(_Request):
     image: Picture = Field(default="", validate_default=False)
     k: int = Field(default=10, ge=1, le=MAX_HITS, description="rows at most")
     policy: str = Field(
-        default="any", max_length=2000, description="any, balanced, quota=N, prefer=LANG,...[:BOOST] or only=LANG,..."
+        default="any",
+        max_length=2000,
+        description="any, balanced, equal, quota=N, prefer=LANG,...[:BOOST] or only=LANG,...",
     )
     mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
     langs: list[Lang] | None = Field(
