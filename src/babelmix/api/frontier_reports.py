@@ -132,7 +132,8 @@ class FrontierReport(Result):
         setting = self.chosen
         what = f"alpha {setting.alpha:g} of {setting.method}" if setting.method != UNTOUCHED else "untouched vectors"
         what += "" if setting.policy == "any" else f" with the policy {setting.policy}"
-        what += f" and +{setting.own:g} for the query's language" if setting.own else ""
+        what += f", +{setting.own:g} for the query's language" if setting.own else ""
+        what += f", {setting.places} of the first 10 in the query's language or more" if setting.places else ""
         return f"{what}: {', '.join(parts)} on {self.facts['test']['questions']:,} held-out questions."
 
     def lines(self) -> list[str]:

@@ -34,6 +34,7 @@ from babelmix.evaluation.frontier import (
     settings_of,
     sweep,
 )
+from babelmix.evaluation.frontier.own_places import FIRST
 from babelmix.evaluation.measure_info import MULTI_MAP
 from babelmix.evaluation.significance import compare_all
 
@@ -53,6 +54,7 @@ def frontier(
     *,
     alphas: Sequence[float] = ALPHAS,
     policies: str | Sequence[str] | Mapping[str, Sequence[float]] = "any",
+    own_places: int | Sequence[int] = 0,
     keep_same_language: float | None = None,
     best: str | None = None,
     mix: str | Path | None = None,
@@ -87,6 +89,8 @@ def frontier(
         alphas: the shares of each removal that are tried. 0, untouched vectors, is always tried.
         policies: how scores are compared: `any`, `balanced`, or both. Or a dictionary: for each of them the bonuses that passages
             in the query's language get, in units of its scores.
+        own_places: so many of the first 10 answers, at least, are in the query's language; one number or several, which are tried
+            with each policy. 0, none, is always tried.
         keep_same_language: keep this share of the untouched vectors' same-language recall@10; 0.98 loses at most 2 %. It is 0.98
             if neither this nor `best` nor `mix` is given.
         best: choose the best value of this measure, such as `multi/mAP` (also None) or `bias/rank distance`.
@@ -129,6 +133,9 @@ def frontier(
     known = {**POLICIES, **(more_policies or {})}
     tried = _policies(policies, known)
     shares = _shares(alphas)
+    places = [own_places] if isinstance(own_places, int) else list(own_places)
+    if not all(0 <= number <= FIRST for number in places):
+        raise ArgumentError("own_places", f"{places} are no numbers of the first {FIRST} answers; give 0 to {FIRST}")
     names = list(dict.fromkeys([*MEASURES, *as_list(measures or [], "measures"), *([best] if best else [])]))
     data = opened(corpus, langs=langs, part=part)
     folder = folder_of(
@@ -146,7 +153,7 @@ def frontier(
         keep_same_language, best or MULTI_MAP,
         None if mix is None else mix_of(mix, sorted(set(data.queries["lang"].to_pylist())), _pool(data)), surely,
     )  # fmt: skip
-    settings = settings_of(fitted, shares, tried)
+    settings = settings_of(fitted, shares, tried, places)
     points = sweep(
         searched, parts[0], fitted, settings=settings, measures=names, policies=known, copies=counted, label="frontier"
     )
@@ -167,6 +174,7 @@ def frontier(
         "fitted": facts,
         "alphas": shares,
         "policies": {name: list(bonuses) for name, bonuses in tried.items()},
+        "own_places": places,
         "copies": counted,
         "notes": _notes(parts, facts),
     }  # fmt: skip

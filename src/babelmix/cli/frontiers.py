@@ -45,6 +45,13 @@ def frontier(
             metavar="NAME",
         ),
     ] = None,
+    own_places: Annotated[
+        str,
+        typer.Option(
+            help="With each policy: so many of the first 10 answers, at least, are in the query's language.",
+            metavar="3,5,...",
+        ),
+    ] = "",
     keep_same_language: Annotated[
         float | None,
         typer.Option(
@@ -110,6 +117,7 @@ def frontier(
         model if vectors is None else Vectors(*vectors, similarity=similarity), corpus,  # type: ignore[arg-type]
         _named(removal or ["own-means"]),
         alphas=_numbers("alphas", alphas) if alphas else ALPHAS, policies=_policies(policy or ["any"]),
+        own_places=_places(own_places),
         keep_same_language=keep_same_language, surely=surely, best=best, mix=mix, validation=validation, seed=seed,
         queries=queries, langs=listed(langs), part=part, copies=copies, out=out or RUNS, batch_size=batch_size,
         max_seq_length=max_seq_length or None, trust_code=trust_code,
@@ -138,6 +146,15 @@ def _policies(given: list[str]) -> dict[str, list[float]]:
         name, equals, bonuses = one.partition("=")
         found.setdefault(name, []).extend(_numbers("policy", bonuses) if equals else [0.0])
     return found
+
+
+def _places(text: str) -> list[int]:
+    from babelmix.errors import ArgumentError
+
+    found = _numbers("own_places", text) if text else [0.0]
+    if any(number != int(number) for number in found):
+        raise ArgumentError("own_places", f"{text!r} are no whole numbers; separate them by commas, as in 3,5")
+    return [int(number) for number in found]
 
 
 def _numbers(option: str, text: str) -> list[float]:

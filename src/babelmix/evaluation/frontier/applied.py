@@ -148,31 +148,27 @@ def _score_moments(queries: Floats, sides: Sides, rows: IntArray) -> tuple[Float
     return queries @ mean.astype(np.float32), variance
 
 
-def favouring_own(policy: Policy, bonus: float) -> Policy:
-    """A policy with a bonus for passages in the query's language.
+def favouring_own(sides: Sides, before: ScoreChange | None, bonus: float) -> ScoreChange:
+    """Add a bonus to the scores of passages in the query's language.
 
     Args:
-        policy: the policy whose scores get the bonus.
+        sides: the vectors, with their languages.
+        before: what the search does to scores before that.
         bonus: what is added: to a cosine or dot product under `any`, to standard deviations under `balanced`. A query or a
             passage of an unknown language has none.
 
     """
+    names = sorted({lang for lang in sides.passage_langs.tolist() if lang is not None})
+    number = {lang: place for place, lang in enumerate(names)}
+    own = np.array([number.get(lang, -1) for lang in sides.query_langs.tolist()])
+    lang = np.array([number.get(lang, -2) for lang in sides.passage_langs.tolist()])
 
-    def with_bonus(sides: Sides) -> ScoreChange:
-        before = policy(sides)
-        names = sorted({lang for lang in sides.passage_langs.tolist() if lang is not None})
-        number = {lang: place for place, lang in enumerate(names)}
-        own = np.array([number.get(lang, -1) for lang in sides.query_langs.tolist()])
-        lang = np.array([number.get(lang, -2) for lang in sides.passage_langs.tolist()])
+    def change(scores: Floats, query: IntArray, passage: IntArray) -> Floats:
+        found = scores if before is None else before(scores, query, passage)
+        added: Floats = found + np.float32(bonus) * (own[query][:, None] == lang[passage])
+        return added
 
-        def change(scores: Floats, query: IntArray, passage: IntArray) -> Floats:
-            found = scores if before is None else before(scores, query, passage)
-            added: Floats = found + np.float32(bonus) * (own[query][:, None] == lang[passage])
-            return added
-
-        return change
-
-    return with_bonus
+    return change
 
 
 POLICIES: dict[str, Policy] = {"any": plain, "balanced": balanced}

@@ -15,12 +15,14 @@ from babelmix.encoders.removal import AnyRemoval
 from babelmix.errors import AuditError, EncoderError
 from babelmix.evaluation.frontier.applied import POLICIES, Policy, Sides, favouring_own, held, known_langs
 from babelmix.evaluation.frontier.held_out import Part
+from babelmix.evaluation.frontier.own_places import OwnPlaces, own_places
 from babelmix.evaluation.matrix import Matrix
 from babelmix.evaluation.measure_info import CROSS_MAP, MONO_MAP, MULTI_MAP, RANK_DISTANCE, measure_info
 from babelmix.evaluation.measures import Measure, chosen
+from babelmix.evaluation.ranks import IntArray, RankTable
 from babelmix.evaluation.ratios import ratio
 from babelmix.evaluation.relevant_ranks import UNKNOWN_LANGUAGES
-from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.scoring import ScoreChange, rank_table
 from babelmix.evaluation.significance import Estimate, estimates
 
 ALPHAS = tuple(step / 10 for step in range(1, 11))
@@ -48,6 +50,8 @@ class Setting:
         alpha: the share of it, from 0 to 1.
         policy: how scores are compared: `any`, `balanced`, or a name that the caller gave.
         own: the bonus of passages in the query's language; see `babelmix.evaluation.frontier.applied.favouring_own`.
+        places: at least so many of the first 10 answers are in the query's language; see
+            `babelmix.evaluation.frontier.own_places`.
 
     """
 
@@ -55,6 +59,7 @@ class Setting:
     alpha: float
     policy: str = "any"
     own: float = 0.0
+    places: int = 0
 
     @property
     def curve(self) -> str:
@@ -68,8 +73,12 @@ class Setting:
 
     def __str__(self) -> str:
         alpha = "" if self.method == UNTOUCHED else f" {self.alpha:g}"
-        own = f", own +{self.own:g}" if self.own else ""
-        return f"{self.method}{alpha}" + ("" if self.policy == "any" else f", {self.policy}") + own
+        return f"{self.method}{alpha}" + ("" if self.policy == "any" else f", {self.policy}") + self.favour
+
+    @property
+    def favour(self) -> str:
+        """What is done for the query's language: `, own +0.5`, `, own 5 of 10`, or nothing."""
+        return (f", own +{self.own:g}" if self.own else "") + (f", own {self.places} of 10" if self.places else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +162,10 @@ class Searched:
 
 
 def settings_of(
-    removals: Iterable[str], alphas: Sequence[float], policies: Mapping[str, Sequence[float]]
+    removals: Iterable[str],
+    alphas: Sequence[float],
+    policies: Mapping[str, Sequence[float]],
+    places: Sequence[int] = (0,),
 ) -> list[Setting]:
     """The settings of a sweep: untouched first, then policy by policy, and curve by curve.
 
@@ -161,15 +173,18 @@ def settings_of(
         removals: the names of the removals.
         alphas: the shares of each.
         policies: by the name of a policy, the bonuses for the query's language that are tried with it.
+        places: the numbers of places for the query's language that are tried with each policy, without a bonus.
 
     """
     shares = sorted({float(alpha) for alpha in alphas} - {0.0})
     start = Setting(UNTOUCHED, 0.0)
     found = [start]
     for policy, bonuses in policies.items():
-        for own in sorted({float(bonus) for bonus in bonuses}):
-            found.append(Setting(UNTOUCHED, 0.0, policy, own))
-            found += [Setting(name, alpha, policy, own) for name in removals for alpha in shares]
+        favours = [(own, 0) for own in sorted({float(bonus) for bonus in bonuses})]
+        favours += [(0.0, number) for number in sorted({int(one) for one in places} - {0})]
+        for favour in favours:
+            found.append(Setting(UNTOUCHED, 0.0, policy, *favour))
+            found += [Setting(name, alpha, policy, *favour) for name in removals for alpha in shares]
     return list(dict.fromkeys(found))
 
 
@@ -240,34 +255,69 @@ def sweep(
     """
     if not settings or not settings[0].is_start:
         raise AuditError("the first setting of a sweep is untouched")
-    sides = searched.sides(part)
-    before: tuple[str, float] | None = None
-    applied = sides
+    start = searched.sides(part)
+    searching = _Searching(part, start, copies)
     # All policies of one removal follow each other, so that it is applied once.
     order = sorted(range(len(settings)), key=lambda i: (i > 0, settings[i].method, settings[i].alpha))
     points: dict[int, Point] = {}
+    before = settings[0]
     with progress_bar(label, len(settings), "points") as bar:
         for number in order:
             setting = settings[number]
-            if (setting.method, setting.alpha) != before:
+            if (setting.method, setting.alpha) != (before.method, before.alpha):
+                before = setting
                 untouched = setting.method == UNTOUCHED
-                applied = (
-                    sides if untouched else sides.removed(removals[setting.method].with_alpha(setting.alpha), memory)
+                sides = (
+                    start if untouched else start.removed(removals[setting.method].with_alpha(setting.alpha), memory)
                 )
-                before = (setting.method, setting.alpha)
-            policy = policies[setting.policy]
-            policy = favouring_own(policy, setting.own) if setting.own else policy
-            table = rank_table(
-                part.corpus, applied.queries, applied.passages, similarity=sides.similarity, copies=copies,
-                change=policy(applied),
-            )  # fmt: skip
-            values = chosen(table, measures)
+                searching = _Searching(part, sides, copies)
+            values = chosen(searching.ranked(setting, policies[setting.policy]), measures)
             first = values if number == 0 else points[0].measures
             own = values.get(SAME_RECALL)
             kept = None if own is None or first[SAME_RECALL].macro() == 0 else ratio(own, first[SAME_RECALL])
             points[number] = Point(setting, values, estimates(values), kept)
             bar.advance(1)
     return [points[number] for number in range(len(settings))]
+
+
+class _Searching:
+    """Searches with one removal, under several policies."""
+
+    def __init__(self, part: Part, sides: Sides, copies: Copies) -> None:
+        self.part, self.sides, self.copies = part, sides, copies
+        self._changes: dict[str, ScoreChange | None] = {}
+        self._places: dict[str, OwnPlaces] = {}
+
+    def ranked(self, setting: Setting, policy: Policy) -> RankTable:
+        """Rank all passages."""
+        if setting.policy not in self._changes:
+            self._changes[setting.policy] = policy(self.sides)
+        change = self._changes[setting.policy]
+        if setting.own:
+            change = favouring_own(self.sides, change, setting.own)
+        if setting.places:
+            name = f"{setting.policy} {setting.own}"
+            if name not in self._places:
+                langs = self.sides.query_langs, self.sides.passage_langs
+                self._places[name] = own_places(*langs, self._first, change)
+            change = self._places[name].change(change, setting.places)
+        return self._table(change)
+
+    def _first(self, change: ScoreChange | None) -> IntArray:
+        first = self._table(change).first
+        assert first is not None
+        return first.astype(np.int64)
+
+    def _table(self, change: ScoreChange | None) -> RankTable:
+        sides = self.sides
+        return rank_table(
+            self.part.corpus,
+            sides.queries,
+            sides.passages,
+            similarity=sides.similarity,
+            copies=self.copies,
+            change=change,
+        )
 
 
 def titles_of(names: Sequence[str]) -> list[str]:

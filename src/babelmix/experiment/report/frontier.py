@@ -51,7 +51,7 @@ def frontier_figure(points: Sequence[Point], chosen: int | None = None) -> str:
         several = len({one.setting.alpha for one in found}) < len(found)
         for place, one in enumerate(along):
             every = -(-len(along) // LABELLED)
-            text = f"{one.setting.alpha:g}" + (f" +{one.setting.own:g}" if several else "")
+            text = f"{one.setting.alpha:g}" + (one.setting.favour.replace(", own", "") if several else "")
             _point(
                 axis, one, colours[name], figures.MARKERS[number % len(figures.MARKERS)], "" if place % every else text
             )
