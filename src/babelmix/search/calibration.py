@@ -60,6 +60,11 @@ class Moments:
         rest = float(variances[rank:].mean()) if rank < dimension else 0.0
         return cls(mean, directions.T[::-1][:rank].astype(np.float32), variances[:rank].astype(np.float32), rest)
 
+    @property
+    def total_variance(self) -> float:
+        """The sum of the variances along all directions."""
+        return float(self.variances.sum()) + self.rest * (len(self.mean) - len(self.variances))
+
     def score_moments(self, queries: Vectors) -> tuple[Vectors, Vectors]:
         """Mean and variance of the scores of queries, each float32, shape (queries,)."""
         along = (queries @ self.directions.T) ** 2
@@ -69,17 +74,17 @@ class Moments:
     def as_json(self) -> dict[str, Any]:
         """As JSON-serialisable values."""
         return {
-            "mean": _packed(self.mean),
-            "directions": _packed(self.directions),
-            "variances": _packed(self.variances),
+            "mean": packed(self.mean),
+            "directions": packed(self.directions),
+            "variances": packed(self.variances),
             "rest": self.rest,
         }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Moments:
         """Read the result of `as_json`."""
-        mean, variances = _unpacked(kept["mean"]), _unpacked(kept["variances"])
-        directions = _unpacked(kept["directions"]).reshape(len(variances), len(mean))
+        mean, variances = unpacked(kept["mean"]), unpacked(kept["variances"])
+        directions = unpacked(kept["directions"]).reshape(len(variances), len(mean))
         return cls(mean, directions, variances, float(kept["rest"]))
 
 
@@ -167,9 +172,11 @@ class Calibration:
             raise SearchError(f"the index's calibration cannot be read ({error!r})") from error
 
 
-def _packed(values: Vectors) -> str:
+def packed(values: Vectors) -> str:
+    """Float32 values in base64."""
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
 
 
-def _unpacked(text: str) -> npt.NDArray[np.float32]:
+def unpacked(text: str) -> npt.NDArray[np.float32]:
+    """Read the result of `packed`; float32, shape (values,)."""
     return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import warnings
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from sentence_transformers import SentenceTransformer
 
-from babelmix.errors import SearchError
+from babelmix.encoders import fingerprint
+from babelmix.encoders.limits import length_limit
+from babelmix.encoders.runtime import backend_of
+from babelmix.errors import EncoderError, SearchError
 
 FORMAT = 1
 """The version of the facts, for later versions of babelmix that change them."""
@@ -34,6 +39,7 @@ class IndexFacts(BaseModel):
         similarity: how the encoder compares vectors.
         columns: the types of the metadata columns.
         calibration: `Calibration.as_json`; None: not calibrated yet.
+        corrections: `Corrections.as_json`, of the corrected vectors; None: there are none.
 
     """
 
@@ -52,6 +58,7 @@ class IndexFacts(BaseModel):
     similarity: Literal["cosine", "dot"]
     columns: dict[str, ColumnType]
     calibration: Any = None
+    corrections: Any = None
 
     @classmethod
     def from_json(cls, address: str, found: dict[str, Any]) -> IndexFacts:
@@ -89,3 +96,38 @@ class IndexFacts(BaseModel):
             f"the facts of an index have attributes now; write  about.{name}", DeprecationWarning, stacklevel=2
         )
         return getattr(self, name)
+
+
+def facts_of(encoder: SentenceTransformer, name: str, revision: str | None) -> IndexFacts:
+    """The facts of a new index.
+
+    Args:
+        encoder: the encoder that makes its vectors.
+        name: the name or path that loads the encoder again.
+        revision: the revision of the encoder on the Hugging Face hub.
+
+    Raises:
+        SearchError: the encoder's similarity is neither cosine nor dot product.
+        EncoderError: the encoder does not say the dimension of its embeddings.
+
+    """
+    similarity = str(encoder.similarity_fn_name)
+    if similarity not in ("cosine", "dot"):
+        raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
+    dimension = encoder.get_embedding_dimension()
+    if dimension is None:
+        raise EncoderError(f"{name} does not say the dimension of its embeddings")
+    return IndexFacts(
+        format=FORMAT,
+        babelmix=importlib.metadata.version("babelmix"),
+        encoder=name,
+        revision=revision,
+        fingerprint=fingerprint(encoder),
+        prompts={kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
+        max_seq_length=length_limit(encoder),
+        backend=backend_of(encoder),
+        dimension=int(dimension),
+        similarity="dot" if similarity == "dot" else "cosine",
+        columns={},
+        calibration=None,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,13 @@ from sentence_transformers import SentenceTransformer
 from babelmix._lists import as_list
 from babelmix.corpus.readers._records import is_unicode
 from babelmix.encoders import fingerprint
-from babelmix.encoders.limits import length_limit
 from babelmix.encoders.runtime import backend_of
-from babelmix.errors import EncoderError, SearchError
+from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.columns import add_types, as_type, spellings, together, widened
+from babelmix.search.correcting import CorrectedRows
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
-from babelmix.search.facts import FORMAT, IndexFacts
+from babelmix.search.facts import IndexFacts, facts_of
 from babelmix.search.rows import (
     Point,
     Row,
@@ -67,6 +66,7 @@ class Index:
         self._about = about
         self._calibration: Calibration | None = None
         self._remembering, self._calibrating = threading.RLock(), threading.Lock()
+        self.corrected = CorrectedRows(self)
 
     @classmethod
     def create(
@@ -92,7 +92,7 @@ class Index:
         """
         if exists(address):
             raise SearchError(f"{address}: there is an index already; choose another place, or open it")
-        about = _facts(encoder, name, revision)
+        about = facts_of(encoder, name, revision)
         return cls(create_engine(address, about.dimension, about.as_json()), about)
 
     @classmethod
@@ -154,7 +154,7 @@ class Index:
                     f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; {advice}"
                 )
             return
-        now = _facts(encoder, self._about.encoder, None)
+        now = facts_of(encoder, self._about.encoder, None)
         for fact in ("dimension", "prompts", "max_seq_length"):
             if (given := getattr(now, fact)) != (own := getattr(self._about, fact)):
                 raise SearchError(
@@ -233,12 +233,15 @@ class Index:
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
         # Store the columns before the rows: a kill in between must not leave a column without a type.
         self.remember_columns(changes.columns)
-        self.engine.put(
-            [
-                replace(point, vector=vector, thumbnail=thumbnail)
-                for point, vector, thumbnail in zip(changes.points, ready, thumbnails, strict=True)
-            ]
-        )
+        with self.corrected.of(ready, [point.row.lang for point in changes.points]) as corrected:
+            self.engine.put(
+                [
+                    replace(point, vector=vector, thumbnail=thumbnail, corrected=also)
+                    for point, vector, thumbnail, also in zip(
+                        changes.points, ready, thumbnails, corrected, strict=True
+                    )
+                ]
+            )
         self.engine.remove(changes.stale)
 
     def delete(self, items: str | Iterable[str]) -> int:
@@ -359,6 +362,10 @@ class Index:
             if together(self.columns, columns) != self.columns:
                 self._remember(columns)
 
+    def remember_corrections(self, corrections: Any) -> None:
+        """Store the corrections of the corrected vectors: `Corrections.as_json`."""
+        self._remember(corrections=corrections)
+
     def _remember(self, columns: Mapping[str, str] | None = None, **facts: Any) -> None:
         # A calibration must not overwrite columns that a write stores at the same time, here or in another process.
         with self._remembering:
@@ -375,7 +382,8 @@ class Index:
                 self._about = IndexFacts.from_json(self.address, self.engine.about())
 
     def settle(self) -> None:
-        """Build the graph of the rows written since the last call, so that searches are fast."""
+        """Build the graphs of the rows written since the last call, so that searches are fast."""
+        self.corrected.settle()
         self.engine.settle()
 
     def items(self) -> Iterator[str]:
@@ -391,29 +399,6 @@ class Index:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _facts(encoder: SentenceTransformer, name: str, revision: str | None) -> IndexFacts:
-    similarity = str(encoder.similarity_fn_name)
-    if similarity not in ("cosine", "dot"):
-        raise SearchError(f"{name} scores by {similarity}; an index is searched by cosine or dot product")
-    dimension = encoder.get_embedding_dimension()
-    if dimension is None:
-        raise EncoderError(f"{name} does not say the dimension of its embeddings")
-    return IndexFacts(
-        format=FORMAT,
-        babelmix=importlib.metadata.version("babelmix"),
-        encoder=name,
-        revision=revision,
-        fingerprint=fingerprint(encoder),
-        prompts={kind: prompt for kind, prompt in encoder.prompts.items() if prompt},
-        max_seq_length=length_limit(encoder),
-        backend=backend_of(encoder),
-        dimension=int(dimension),
-        similarity="dot" if similarity == "dot" else "cosine",
-        columns={},
-        calibration=None,
-    )
 
 
 def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:

@@ -210,8 +210,8 @@ def bring_up_to_date(
             some = index.engine.digests(gone[start : start + size])
             index.engine.remove(sorted(some))
             removed += len(some)
-    # Build the graph even if nothing was written: an earlier run may have stopped before this, and a service never builds it.
-    index.settle()
     if index.langs() and (written or removed or not index.is_calibrated):
         index.calibrate()
+    # Build the graph even if nothing was written: an earlier run may have stopped before this, and a service never builds it.
+    index.settle()
     return Indexed(written, unchanged, removed, decomposed)

@@ -12,6 +12,7 @@
 A language includes its regions and scripts (RFC 4647, basic filtering): `only=en` finds en, en-US and en-GB; `*` finds all.
 
 A policy that treats languages differently retrieves the best rows of each of them and merges the lists, so its result is exact.
+`balanced` needs one search only, where the index has corrected vectors: see `babelmix.search.correcting`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +36,10 @@ from babelmix.search.rows import Hit, Vectors, Where
 
 Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
 """A function that searches: from query numbers, a filter for each query, and k, to the best k rows of each query, best first."""
+
+OneSearch = Callable[[Where, int, Sequence[str]], list[list[Hit] | None]]
+"""A function that finds the best rows of every query under `balanced`: from a filter, k, and the languages that the filter
+allows. None in place of the rows of a query: each language has to be searched alone."""
 
 POLICIES = ("any", "balanced", "equal", "quota", "prefer", "only")
 
@@ -150,11 +155,15 @@ class Scale:
     Args:
         calibration: a function that returns the calibration. It is called only if a policy needs it.
         vectors: the vectors of the queries as the index compares them, float32, shape (queries, dimension).
+        one_search: finds the best rows of every query under `balanced` in one search; None: each language is searched alone.
 
     """
 
-    def __init__(self, calibration: Callable[[], Calibration], vectors: Vectors) -> None:
+    def __init__(
+        self, calibration: Callable[[], Calibration], vectors: Vectors, one_search: OneSearch | None = None
+    ) -> None:
         self._get, self._vectors = calibration, vectors
+        self.one_search = one_search
         self._scales: dict[str, tuple[Vectors, Vectors]] = {}
 
     @cached_property
@@ -263,14 +272,22 @@ def _balanced(policy: Policy, task: _Task) -> list[list[Hit]]:
     del policy
     if isinstance(task.scale, WordScale):
         return task.best()
-    found = []
-    for query, by_lang in enumerate(task.best_by_lang(task.langs)):
+    found: list[list[Hit] | None] = [None] * task.queries
+    if task.scale.one_search is not None and len(task.langs) > 1:
+        found = task.scale.one_search(task.where, task.k, task.langs)
+    missing = [query for query, hits in enumerate(found) if hits is None]
+    apart = dict(zip(missing, _balanced_apart(task, task.scale, missing), strict=True))
+    return [apart[query] if hits is None else hits for query, hits in enumerate(found)]
+
+
+def _balanced_apart(task: _Task, scale: Scale, queries: Sequence[int]) -> Iterator[list[Hit]]:
+    """The best rows of some queries, by a search in each language."""
+    for query, by_lang in zip(queries, task.best_by_lang(task.langs, queries), strict=True):
         adjusted = []
         for lang, hits in by_lang.items():
-            offset, spread = task.scale.of(query, lang)
+            offset, spread = scale.of(query, lang)
             adjusted += [((hit.score - offset) / spread, hit) for hit in hits]
-        found.append(_best(adjusted, task.k))
-    return found
+        yield best_scored(adjusted, task.k)
 
 
 def _equal(policy: Policy, task: _Task) -> list[list[Hit]]:
@@ -309,7 +326,7 @@ def _prefer(policy: Policy, task: _Task) -> list[list[Hit]]:
         together = {hit.id: hit for hit in [*hits, *(hit for some in by_lang.values() for hit in some)]}
         boost = policy.boost * task.scale.spread(query, hits[:SPREAD_OF]) if together else 0.0
         raised = [(hit.score + boost if hit.lang in wanted else hit.score, hit) for hit in together.values()]
-        found.append(_best(raised, task.k))
+        found.append(best_scored(raised, task.k))
     return found
 
 
@@ -319,11 +336,11 @@ def _quota(policy: Policy, task: _Task) -> list[list[Hit]]:
     few = [query for query, hits in enumerate(plain) if len({canonical_language(hit.lang) for hit in hits}) < several]
     for query, by_lang in zip(few, task.best_by_lang(task.langs, few, 1), strict=True):
         firsts = [(hit.score, hit) for some in by_lang.values() for hit in some]
-        plain[query] = with_quota(plain[query], _best(firsts, len(firsts)), policy.languages)
+        plain[query] = with_quota(plain[query], best_scored(firsts, len(firsts)), policy.languages)
     return plain
 
 
-def _best(scored: Sequence[tuple[float, Hit]], k: int) -> list[Hit]:
+def best_scored(scored: Sequence[tuple[float, Hit]], k: int) -> list[Hit]:
     """The k rows with the largest new scores."""
     best = heapq.nsmallest(k, ((-score, hit.id, i) for i, (score, hit) in enumerate(scored)))
     return [scored[i][1].scored(-score) for score, _, i in best]

@@ -185,6 +185,7 @@ class Point:
         row: the row.
         vector: float32, shape (dimension,); None until the row is encoded.
         thumbnail: a small WebP picture in base64; empty for a text.
+        corrected: the corrected vector, float32, shape (dimension,); None: it has none. See `babelmix.search.corrected`.
 
     """
 
@@ -193,6 +194,7 @@ class Point:
     row: Row
     vector: Vectors | None = field(default=None, repr=False)
     thumbnail: str = field(default="", repr=False)
+    corrected: Vectors | None = field(default=None, repr=False)
 
 
 def stored_point(name: str, digest: str, facts: Mapping[str, Any], vector: Any) -> Point:

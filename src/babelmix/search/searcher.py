@@ -14,6 +14,7 @@ from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import ArgumentError, PictureError, SearchError
+from babelmix.search.correcting import OneSearch
 from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
@@ -229,7 +230,7 @@ class Searcher:
         retrievers: list[tuple[Retriever, Scale | WordScale]] = []
         if mode != "words":
             embedded = self.embed(opened, self.query_langs(opened, query_langs)) if vectors is None else vectors
-            retrievers.append((self._dense(embedded, exact), Scale(lambda: self.index.calibration, embedded)))
+            retrievers.append((self._dense(embedded, exact), self._scale(embedded, exact)))
         if mode != "dense":
             words = [query if isinstance(query, str) else "" for query in opened]
             retrievers.append((self._words(words), WordScale()))
@@ -272,6 +273,11 @@ class Searcher:
                 f"the policy {policy} and the filter by {', '.join(where.langs)} leave no language; leave out one of them"
             )
         return policy, where
+
+    def _scale(self, vectors: Vectors, exact: bool) -> Scale:
+        # An exact search compares with the rows of each language once, so that nothing can be saved.
+        one_search = OneSearch(self.index.corrected, vectors) if not exact else None
+        return Scale(lambda: self.index.calibration, vectors, one_search)
 
     def _dense(self, vectors: Vectors, exact: bool) -> Retriever:
         engine = self.index.engine

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
 from babelmix.errors import SearchError
 from babelmix.search.rows import Hit, Point, Vectors, Where
 
+Correct = Callable[[Vectors, Sequence[str]], Vectors]
+"""A function that makes corrected vectors, from vectors and their languages."""
+
 
 class Engine(Protocol):
     """A store of rows with vectors. Its constructors are `create` and `open`.
 
-    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `with_words`,
-    `points` and `settle` have defaults; define all others. `babelmix.search.engines.contract.check_engine` tests an engine.
+    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `has_corrected`,
+    `with_words`, `points`, `settle` and everything about corrected vectors have defaults; define all others.
+    `babelmix.search.engines.contract.check_engine` tests an engine.
 
     Vectors are compared by dot product. They have length one where the encoder's similarity is cosine.
     """
@@ -29,6 +33,10 @@ class Engine(Protocol):
 
     shared: bool = False
     """Whether several processes may open the store and write to it at the same time."""
+
+    has_corrected: bool = False
+    """Whether the store can keep corrected vectors beside the vectors, see `babelmix.search.corrected`. Each language is searched
+    alone under the policy `balanced` otherwise."""
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
@@ -77,7 +85,10 @@ class Engine(Protocol):
         ...
 
     def put(self, points: Sequence[Point]) -> None:
-        """Write rows; a row with the same id is replaced. When this returns, the rows survive a kill of the process."""
+        """Write rows; a row with the same id is replaced. When this returns, the rows survive a kill of the process.
+
+        A row without a corrected vector has none after this, even if it had one.
+        """
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove rows by id. When this returns, they stay removed after a kill of the process."""
@@ -105,6 +116,42 @@ class Engine(Protocol):
 
         """
         raise SearchError(f"{self.address}: this engine has no BM25; use the mode 'dense'")
+
+    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[list[Hit]]:
+        """The rows with the largest dot products by their corrected vectors. Rows without one are not found.
+
+        Args:
+            vectors: see `nearest`.
+            wheres: see `nearest`.
+            k: the most rows per search.
+
+        Returns:
+            The rows of each search, with the dot products of their own vectors as scores; best score first, rows with equal
+            scores in the order of their ids.
+
+        """
+        raise SearchError(f"{self.address}: this engine has no corrected vectors")
+
+    def corrected_count(self) -> int:
+        """The number of rows that have a corrected vector."""
+        return 0
+
+    def correct(self, make: Correct) -> Iterator[int]:
+        """Give a corrected vector to each row that has none, some rows at a time.
+
+        Args:
+            make: makes corrected vectors.
+
+        Yields:
+            The number of rows that were written. They survive a kill of the process.
+
+        """
+        del make
+        raise SearchError(f"{self.address}: this engine has no corrected vectors")
+
+    def forget_corrected(self, lang: str) -> None:
+        """Remove the corrected vectors of a language."""
+        del lang
 
     def sample(self, lang: str, count: int) -> Vectors:
         """Vectors of some rows of a language, the same rows each time, float32, shape (at most count, dimension)."""

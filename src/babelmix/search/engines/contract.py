@@ -17,7 +17,7 @@ import numpy as np
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Engine
 from babelmix.search.engines.opening import create_engine, exists, open_engine
-from babelmix.search.rows import Hit, Point, Row, Value, Where, points_of
+from babelmix.search.rows import Hit, Point, Row, Value, Vectors, Where, points_of
 
 DIMENSION = 8
 ABOUT: dict[str, Any] = {"format": 1, "text": "ä\"\\'😀"}
@@ -266,6 +266,57 @@ def check_points(reference: Reference) -> None:
     reference.remove(ids)
 
 
+def check_corrected(reference: Reference) -> None:
+    """Rows are found by their corrected vectors, with the scores of their own; or the engine says that it has none."""
+    engine = reference.engine
+    _equal(engine.corrected_count(), 0, "corrected vectors before any is made")
+    if not engine.has_corrected:
+        return
+    _equal(sum(engine.correct(_corrected)), len(reference.points), "rows that are corrected")
+    _equal(sum(engine.correct(_corrected)), 0, "rows that are corrected again")
+    _equal(engine.corrected_count(), len(reference.points), "corrected vectors")
+    query = reference.rng.normal(size=(1, DIMENSION)).astype(np.float32)
+    wheres = [Where(), Where(("de",)), Where(("de", "en"), {"good": (True,)}), Where(("it",))]
+    for where, k in [(where, k) for where in wheres for k in (7, 1000)]:
+        hits = engine.nearest_corrected(query, [where], k)[0]
+        order = [(-hit.score, hit.id) for hit in hits]
+        _equal(order, sorted(order), f"the order of {where}")
+        allowed = {point.id: point for point in reference.suits(where)}
+        scores = {name: float(query[0] @ _corrected_of(point)) for name, point in allowed.items()}
+        _equal(len(hits), min(k, len(allowed)), f"hits of {where} by corrected vectors")
+        # Corrected vectors may be rounded.
+        least = sorted(scores.values(), reverse=True)[: len(hits)][-1:] or [0.0]
+        for hit in hits:
+            _true(scores[hit.id] >= least[0] - 0.1, f"{hit.id} is among the nearest by corrected vectors")
+            _true(
+                bool(np.isclose(hit.score, _score(query[0], allowed[hit.id]), atol=_CLOSE)), f"the score of {hit.id}"
+            )
+            _equal(hit.scored(0.0), _hit_of(reference.points[hit.id]), f"what is stored of {hit.id}")
+    first, second = list(reference.points.values())[:2]
+    engine.put([first, replace(second, corrected=_corrected_of(second))])
+    _equal(
+        engine.corrected_count(), len(reference.points) - 1, "corrected vectors after a row was written without one"
+    )
+    _equal(sum(engine.correct(_corrected)), 1, "rows that are corrected after that")
+    engine.forget_corrected("de")
+    left = [point for point in reference.points.values() if point.row.lang != "de"]
+    _equal(engine.corrected_count(), len(left), "corrected vectors without those of a language")
+    _equal(engine.nearest_corrected(query, [Where(("de",))], 3), [[]], "hits of rows without corrected vectors")
+    for lang in engine.langs():
+        engine.forget_corrected(lang)
+    _equal(engine.corrected_count(), 0, "corrected vectors after all were removed")
+    reference.check_all()
+
+
+def _corrected(vectors: Vectors, langs: Sequence[str]) -> Vectors:
+    return vectors[:, ::-1] * np.array([len(lang) for lang in langs], dtype=np.float32)[:, None]
+
+
+def _corrected_of(point: Point) -> Vectors:
+    assert point.vector is not None
+    return _corrected(point.vector[None], [point.row.lang])[0]
+
+
 def check_words(reference: Reference) -> None:
     """A search by words finds the rows that share one, under the same filters; or the engine says that it has no BM25."""
     engine = reference.engine
@@ -300,7 +351,7 @@ CHECKS: Mapping[str, Callable[[Reference], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
         check_stored, check_filters, check_numbers, check_exact, check_replaced, check_ties, check_long, check_facts,
-        check_sample, check_points, check_words, check_reopened,
+        check_sample, check_points, check_corrected, check_words, check_reopened,
     )
 }  # fmt: skip
 """The checks by name. After each check, the engine holds the same rows as `Reference`."""

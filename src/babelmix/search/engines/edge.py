@@ -6,19 +6,29 @@ at each write, so a power failure may lose the last seconds.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from babelmix._files import replacing_folder, write_json
-from babelmix.errors import BabelmixError, EngineError, SearchError, WriteError, first_line, require
-from babelmix.search.engines.edge_rows import DENSE, LAYOUT, MARKS, WORDS, EdgeRows, layout_file, layout_of
+from babelmix.errors import BabelmixError, SearchError, WriteError
+from babelmix.search.engines.base import Correct
+from babelmix.search.engines.edge_calls import blaming, check_room, library, read_object
+from babelmix.search.engines.edge_rows import (
+    CORRECTED,
+    DENSE,
+    LAYOUT,
+    WORDS,
+    EdgeRows,
+    config_of,
+    hit_of,
+    index_of_marks,
+    layout_file,
+    layout_of,
+)
 from babelmix.search.rows import Hit, Point, Vectors, Where, stored_point
 
 MARKER = "index.json"
@@ -29,12 +39,13 @@ _SETTLED = "settled"
 """This file exists while nothing has been written since the graph was built."""
 _FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
+_CORRECTED_AT_ONCE = 1024
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
-_LINKS, _WIDTH = 24, 200
-"""The graph: links of a row, and rows compared for each row while the graph is built."""
 _LOOK, _LOOK_IN_ONE = 512, 128
 """Rows compared by a search in all languages, and in one language, where fewer are enough: see `benchmarks/engine.py`."""
+_LOOK_CORRECTED = 1024
+"""Rows compared by a search for corrected vectors: see `benchmarks/balanced.py`."""
 _FIRST, _MORE = 50, 1.2
 """For k rows, 50 + 1.2 k candidates are compared by their vectors; all others only by their eight-bit codes."""
 _SCANNED = 10_000
@@ -42,9 +53,6 @@ _SCANNED = 10_000
 _COMPARED = 1 << 29
 """Up to this many bytes of vectors, a search with a metadata filter compares all matching rows. The graph would miss rows if
 columns and languages are combined: see `benchmarks/filters.py`."""
-_ROOM = 64 << 20
-"""Bytes that have to be free on the disk before a write. The library maps files into memory; a page that does not fit on the disk
-kills the process without a message."""
 _OPENING = 32 << 20
 """Further bytes that have to be free before an index is opened."""
 _COPIES = 4
@@ -55,11 +63,12 @@ class EdgeEngine:
     """See `Engine`; made by `create` and `open`."""
 
     has_words = True
+    has_corrected = True
     shared = False
     max_text: int | None = None
 
     def __init__(self, folder: Path, shard: Any) -> None:
-        self._edge = _library()
+        self._edge = library()
         self.address = str(folder)
         self._folder = folder
         self._shard = shard
@@ -67,6 +76,8 @@ class EdgeEngine:
         self._unflushed = 0
         self._writes = 0
         self._langs: tuple[int, dict[str, int]] | None = None
+        self._corrected: tuple[int, int] | None = None
+        self._has_name = False
         # One writer at a time; readers need no lock.
         self._writing = threading.Lock()
 
@@ -78,30 +89,16 @@ class EdgeEngine:
             SearchError: the folder holds something.
 
         """
-        edge, folder = _library(), Path(address)
-        dense = edge.EdgeVectorParams(
-            size=dimension,
-            distance=edge.Distance.Dot,
-            hnsw_config=edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=_SCANNED),
-            # The graph is built and searched with codes of eight bits per dimension. TurboQuant rotates vectors before it rounds
-            # them, so encoders with a few very large dimensions, such as XLM-R, lose no precision.
-            quantization_config=edge.TurboQuantQuantizationConfig(
-                bits=edge.TurboQuantBitSize.Bits8, memory=edge.Memory.Cached
-            ),
-        )
-        config = edge.EdgeConfig(
-            vectors={DENSE: dense},
-            sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-        )
+        edge, folder = library(), Path(address)
         try:
             with replacing_folder(folder, []) as temporary:
-                _check_room(temporary, str(folder), _OPENING)
+                check_room(temporary, str(folder), _OPENING)
                 (temporary / _ROWS).mkdir()
-                with _blaming(str(folder), "made"):
-                    shard = edge.EdgeShard.create(str(temporary / _ROWS), config)
+                with blaming(str(folder), "made"):
+                    shard = edge.EdgeShard.create(str(temporary / _ROWS), config_of(edge, dimension, _SCANNED))
                     for name in ("item", "lang", "group"):
                         shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
-                    shard.update(_index_of_marks(edge))
+                    shard.update(index_of_marks(edge))
                     shard.close()
                 write_json(layout_file(temporary), {"layout": LAYOUT})
                 write_json(temporary / MARKER, about)
@@ -119,12 +116,12 @@ class EdgeEngine:
             SearchError: there is no index, it is damaged, or another process has it open.
 
         """
-        edge, folder = _library(), Path(address)
+        edge, folder = library(), Path(address)
         if not cls.exists(address):
             raise SearchError(f"{folder}: is not an index (there is no {MARKER}); make one with  babelmix index")
         # The library maps the next pages of its log when it opens, even for a search.
-        _check_room(folder, str(folder), _OPENING)
-        with _blaming(str(folder), "opened as an index"):
+        check_room(folder, str(folder), _OPENING)
+        with blaming(str(folder), "opened as an index"):
             shard = edge.EdgeShard.load(str(folder / _ROWS))
         return cls(folder, shard)
 
@@ -134,14 +131,7 @@ class EdgeEngine:
         return (Path(address) / MARKER).is_file()
 
     def about(self) -> dict[str, Any]:  # noqa: D102
-        file = self._folder / MARKER
-        try:
-            about = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise EngineError(f"{file}: is damaged ({first_line(error)}); make the index again") from error
-        if not isinstance(about, dict):
-            raise EngineError(f"{file}: is damaged (it holds no object); make the index again")
-        return about
+        return read_object(self._folder / MARKER)
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
         write_json(self._folder / MARKER, about)
@@ -162,6 +152,8 @@ class EdgeEngine:
         size = sum(len((p.row.text or p.thumbnail).encode("utf-8", "replace")) for p in points)
         size += sum(point.vector.nbytes for point in points if point.vector is not None)
         with self._writing:
+            if some := [point.corrected for point in points if point.corrected is not None]:
+                self._name_corrected(len(some[0]))
             self._update(self._edge.UpdateOperation.upsert_points(made), len(points), size)
 
     def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
@@ -170,8 +162,8 @@ class EdgeEngine:
                 self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids))
 
     def _update(self, operation: Any, rows: int, size: int = 0) -> None:
-        _check_room(self._folder, self.address, _COPIES * size)
-        with _blaming(self.address, "written to"):
+        check_room(self._folder, self.address, _COPIES * size)
+        with blaming(self.address, "written to"):
             (self._folder / _SETTLED).unlink(missing_ok=True)
             self._shard.update(operation)
             self._writes += 1
@@ -184,6 +176,21 @@ class EdgeEngine:
     def nearest(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
     ) -> list[list[Hit]]:
+        return self._found(self._nearest, vectors, wheres, k, exact=exact)
+
+    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
+        return self._found(self._nearest_corrected, vectors, wheres, k)
+
+    def _found(
+        self,
+        search: Callable[[Vectors, Sequence[Where], Sequence[Any], int, Sequence[bool]], list[list[Hit]]],
+        vectors: Vectors,
+        wheres: Sequence[Where],
+        k: int,
+        *,
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """The rows that a search finds, of which some compare all matching rows, and some are repeated so."""
         filters = self._rows.filters(wheres)
         counts: dict[int, int] = {}
 
@@ -196,11 +203,11 @@ class EdgeEngine:
             return vectors[0].nbytes * counts[id(filter_)] <= _COMPARED
 
         compared = [compares(where, filter_) for where, filter_ in zip(wheres, filters, strict=True)]
-        found = self._nearest(vectors, wheres, filters, k, compared)
+        found = search(vectors, wheres, filters, k, compared)
         # The graph search may stop before it has found all rows. If few rows match, counting them is cheap.
         short = [i for i, hits in enumerate(found) if len(hits) < k and not compared[i]]
         if short := [i for i in short if len(found[i]) < self._count(filters[i])]:
-            again = self._nearest(
+            again = search(
                 vectors[short], [wheres[i] for i in short], [filters[i] for i in short], k, [True] * len(short)
             )
             for i, hits in zip(short, again, strict=True):
@@ -213,22 +220,40 @@ class EdgeEngine:
         edge = self._edge
         # The best candidates by code are sorted by their vectors. An index without codes ignores this.
         codes = edge.QuantizationSearchParams(rescore=True, oversampling=_MORE + _FIRST / k)
-        # With its default limit of selectivity, ACORN would be off exactly where it is needed.
-        through = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
         parameters = [
-            edge.SearchParams(
-                exact=all_,
-                hnsw_ef=_LOOK_IN_ONE if where.langs and len(where.langs) == 1 else _LOOK,
-                quantization=codes,
-                acorn=through if where.fields else None,
-            )
+            self._parameters(where, all_, _LOOK_IN_ONE if where.langs and len(where.langs) == 1 else _LOOK, codes)
             for where, all_ in zip(wheres, exact, strict=True)
         ]
         queries = [edge.Query.Nearest(vector.tolist(), using=DENSE) for vector in vectors]
         return self._search(queries, filters, k, parameters)
 
+    def _nearest_corrected(
+        self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
+    ) -> list[list[Hit]]:
+        edge = self._edge
+        # The corrected vectors are codes of eight bits, without the numbers that they were made from. The scores are those of the
+        # rows' own vectors, not of their codes.
+        whole = edge.SearchParams(quantization=edge.QuantizationSearchParams(ignore=True))
+        asked = [vector.tolist() for vector in vectors]
+        first = [
+            edge.Prefetch(
+                limit=k,
+                query=edge.Query.Nearest(vector, using=CORRECTED),
+                params=self._parameters(where, all_, _LOOK_CORRECTED),
+                filter=filter_,
+            )
+            for vector, where, filter_, all_ in zip(asked, wheres, filters, exact, strict=True)
+        ]
+        queries = [edge.Query.Nearest(vector, using=DENSE) for vector in asked]
+        return self._search(queries, [None] * len(queries), k, [whole] * len(queries), first)
+
+    def _parameters(self, where: Where, exact: bool, width: int, codes: Any = None) -> Any:
+        # With its default limit of selectivity, ACORN would be off exactly where it is needed.
+        through = self._edge.AcornSearchParams(enable=True, max_selectivity=1.0) if where.fields else None
+        return self._edge.SearchParams(exact=exact, hnsw_ef=width, quantization=codes, acorn=through)
+
     def _count(self, filter_: Any, *, exact: bool = True) -> int:
-        with _blaming(self.address, "searched"):
+        with blaming(self.address, "searched"):
             return int(self._shard.count(self._edge.CountRequest(exact=exact, filter=filter_)))
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
@@ -247,25 +272,75 @@ class EdgeEngine:
         return result
 
     def _search(
-        self, queries: Sequence[Any], filters: Sequence[Any], k: int, parameters: Sequence[Any]
+        self,
+        queries: Sequence[Any],
+        filters: Sequence[Any],
+        k: int,
+        parameters: Sequence[Any],
+        first: Sequence[Any] | None = None,
     ) -> list[list[Hit]]:
         edge = self._edge
         requests = [
-            edge.QueryRequest(query=query, filter=filter_, limit=k, params=how, with_payload=list(_FACTS))
-            for query, filter_, how in zip(queries, filters, parameters, strict=True)
-        ]
+            edge.QueryRequest(
+                query=query, filter=filter_, limit=k, params=how, with_payload=list(_FACTS),
+                prefetches=[first[i]] if first else None,
+            )
+            for i, (query, filter_, how) in enumerate(zip(queries, filters, parameters, strict=True))
+        ]  # fmt: skip
         if not requests:
             return []
-        with _blaming(self.address, "searched"):
+        with blaming(self.address, "searched"):
             found = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [sorted(map(_hit, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
+        return [sorted(map(hit_of, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
+
+    def corrected_count(self) -> int:  # noqa: D102
+        writes = self._writes
+        if self._corrected is None or self._corrected[0] != writes:
+            self._corrected = writes, self._count(self._rows.with_corrected(present=True))
+        return self._corrected[1]
+
+    def correct(self, make: Correct) -> Iterator[int]:  # noqa: D102
+        edge, offset = self._edge, None
+        while True:
+            # A row that is replaced between reading and writing would get the corrected vector of its old text.
+            with self._writing, blaming(self.address, "written to"):
+                asked = edge.ScrollRequest(
+                    filter=self._rows.with_corrected(present=False), limit=_CORRECTED_AT_ONCE, offset=offset,
+                    with_payload=["lang"], with_vector=[DENSE],
+                )  # fmt: skip
+                page, offset = self._shard.scroll(asked)
+                if page:
+                    self._name_corrected(dimension := len(page[0].vector[DENSE]))
+                    points = self._rows.corrected(page, make)
+                    self._update(edge.UpdateOperation.update_vectors(points), len(page), 4 * dimension * len(page))
+            if page:
+                yield len(page)
+            if offset is None:
+                return
+
+    def forget_corrected(self, lang: str) -> None:  # noqa: D102
+        if self.corrected_count():
+            with self._writing:
+                where = self._rows.filter(Where((lang,)))
+                self._update(self._edge.UpdateOperation.delete_vectors_by_filter(where, [CORRECTED]), 0)
+
+    def _name_corrected(self, dimension: int) -> None:
+        """Add the vector to an index that has none of this name; nothing changes in one that has."""
+        if not self._has_name:
+            edge = self._edge
+            # No second copy of the numbers: a quarter of the disk and memory.
+            codes = edge.VectorStorageDatatype.Turbo8
+            self._update(
+                edge.UpdateOperation.create_dense_vector(CORRECTED, dimension, edge.Distance.Dot, datatype=codes), 0
+            )
+            self._has_name = True
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
         # Ids are digests, so the first rows are a random sample, and the same each time.
         asked = self._edge.ScrollRequest(
             filter=self._rows.filter(Where((lang,))), limit=count, with_payload=False, with_vector=[DENSE]
         )
-        with _blaming(self.address, "read"):
+        with blaming(self.address, "read"):
             page, _ = self._shard.scroll(asked)
         return np.array([record.vector[DENSE] for record in page], dtype=np.float32)
 
@@ -280,7 +355,7 @@ class EdgeEngine:
         # A count that began before a write may miss its rows, so it is stored with the number of writes before it.
         writes = self._writes
         if self._langs is None or self._langs[0] != writes:
-            with _blaming(self.address, "read"):
+            with blaming(self.address, "read"):
                 found = self._shard.facet(self._edge.FacetRequest(key="lang", limit=_MAX_LANGS, exact=True))
             # The library still lists languages whose rows are all removed.
             self._langs = writes, dict(sorted((hit.value, hit.count) for hit in found.hits if hit.count))
@@ -294,14 +369,14 @@ class EdgeEngine:
                 yield record.payload["item"]
 
     def settle(self) -> None:  # noqa: D102
-        with self._writing, _blaming(self.address, "written to"):
+        with self._writing, blaming(self.address, "written to"):
             self._renew()
             if (self._folder / _SETTLED).exists():
                 return
             held = sum(512 * file.stat().st_blocks for file in (self._folder / _ROWS).rglob("*") if file.is_file())
             self._shard.flush()
             self._unflushed = 0
-            _check_room(self._folder, self.address, held)
+            check_room(self._folder, self.address, held)
             self._shard.optimize()
             (self._folder / _SETTLED).touch()
 
@@ -310,7 +385,7 @@ class EdgeEngine:
         if self._rows.layout == LAYOUT:
             return
         edge = self._edge
-        self._update(_index_of_marks(edge), 0)
+        self._update(index_of_marks(edge), 0)
         offset = None
         while True:
             asked = edge.ScrollRequest(limit=_PAGE, offset=offset, with_payload=True, with_vector=[DENSE])
@@ -330,10 +405,10 @@ class EdgeEngine:
                 return
             shard, self._shard = self._shard, None
             try:
-                with _blaming(self.address, "written to"):
+                with blaming(self.address, "written to"):
                     shard.flush()
             finally:
-                with _blaming(self.address, "closed"):
+                with blaming(self.address, "closed"):
                     shard.close()
 
     def _scroll(self, where: Any, facts: list[str], *, vectors: bool = False) -> Iterator[Any]:
@@ -342,49 +417,8 @@ class EdgeEngine:
             asked = self._edge.ScrollRequest(
                 filter=where, limit=_PAGE, offset=offset, with_payload=facts, with_vector=[DENSE] if vectors else False
             )
-            with _blaming(self.address, "read"):
+            with blaming(self.address, "read"):
                 page, offset = self._shard.scroll(asked)
             yield from page
             if offset is None:
                 return
-
-
-def _index_of_marks(edge: Any) -> Any:
-    # No extra graph links per value: they take longer to build than the whole graph, and help only filters by one value of one
-    # column.
-    return edge.UpdateOperation.create_field_index(MARKS, edge.KeywordIndexParams(enable_hnsw=False))
-
-
-def _check_room(folder: Path, address: str, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < _ROOM + size:
-        raise EngineError(
-            f"{address}: its disk has {free >> 20:,} MiB left, and {(_ROOM + size) >> 20:,} have to be free; make room, and try "
-            "again"
-        )
-
-
-def _hit(point: Any) -> Hit:
-    facts = point.payload
-    return Hit(
-        str(point.id), float(point.score), facts["item"], facts["lang"], facts["group"], facts.get("text"),
-        facts.get("thumbnail", ""), facts.get("fields") or {},
-    )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _blaming(address: str, what: str) -> Iterator[None]:
-    """Turn the exceptions of the library, and panics of its Rust code, into `EngineError`."""
-    try:
-        yield
-    except (BabelmixError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic is not an Exception
-        # The library raises a plain Exception for everything: only its words tell this one.
-        if "WouldBlock" in str(error):
-            raise EngineError(f"{address}: another process has this index open; wait for it, or stop it") from error
-        raise EngineError(f"{address}: cannot be {what} ({first_line(error)})") from error
-
-
-def _library() -> Any:
-    return require("qdrant_edge", "serve", "An index in a folder")

@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from babelmix.errors import SearchError
-from babelmix.search.rows import Point, Value, Where
+from babelmix.search.engines.base import Correct
+from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 from babelmix.search.words import Words
 
-DENSE, WORDS = "dense", "words"
+DENSE, WORDS, CORRECTED = "dense", "words", "corrected"
+"""The names of the vectors of a row."""
+
 MARKS = "marks"
 """The payload key with a digest of each metadata value: one index for columns of all names and types."""
 
@@ -21,6 +26,9 @@ LAYOUT = 2
 """The version of the storage. In layout 1 there were no marks, and the library split texts into words."""
 
 _LAYOUT_FILE = "layout.json"
+_LINKS, _WIDTH = 24, 200
+"""The graph: links of a row, and rows compared for each row while the graph is built."""
+
 _LENGTH = 64
 """The average passage length of BM25, in words."""
 
@@ -58,15 +66,16 @@ class EdgeRows:
         # The Python bindings convert true to 1, and then match neither.
         truths = {name: str(value) for name, value in row.fields.items() if isinstance(value, bool)}
         payload |= {"truths": truths} if truths and self.layout == 1 else {}
-        return self._point(point.id, payload, point.vector.tolist())
+        return self._point(point.id, payload, point.vector.tolist(), point.corrected)
 
     def renewed(self, record: Any) -> Any:
         """Convert a stored row of layout 1 to the current layout."""
         payload = {name: value for name, value in record.payload.items() if name != "truths"}
         return self._point(str(record.id), payload, record.vector[DENSE])
 
-    def _point(self, name: str, payload: dict[str, Any], vector: list[float]) -> Any:
+    def _point(self, name: str, payload: dict[str, Any], vector: list[float], corrected: Vectors | None = None) -> Any:
         vectors: dict[str, Any] = {DENSE: vector}
+        vectors |= {CORRECTED: corrected.tolist()} if corrected is not None else {}
         if "text" in payload:
             vectors[WORDS] = self.weights(payload["text"], query=False)
         marks = marks_of(payload.get("fields", {}))
@@ -83,6 +92,20 @@ class EdgeRows:
             weights |= dict(zip(found.indices, found.values, strict=True))
         order = sorted(weights)
         return self._edge.SparseVector(indices=order, values=[weights[index] for index in order])
+
+    def with_corrected(self, *, present: bool) -> Any:
+        """The filter of rows that have, or have not, a corrected vector."""
+        condition = [self._edge.HasVectorCondition(CORRECTED)]
+        return self._edge.Filter(must=condition) if present else self._edge.Filter(must_not=condition)
+
+    def corrected(self, records: Sequence[Any], make: Correct) -> list[Any]:
+        """The corrected vectors of stored rows."""
+        vectors = np.array([record.vector[DENSE] for record in records], dtype=np.float32)
+        made = make(vectors, [record.payload["lang"] for record in records]).tolist()
+        return [
+            self._edge.PointVectors(record.id, {CORRECTED: vector})
+            for record, vector in zip(records, made, strict=True)
+        ]
 
     def filters(self, wheres: Sequence[Where]) -> list[Any]:
         """Convert filters. A filter that all rows pass becomes None. Equal filters are converted once."""
@@ -127,6 +150,50 @@ class EdgeRows:
                 for value in values
             ]
         )
+
+
+def config_of(edge: Any, dimension: int, scanned: int) -> Any:
+    """The configuration of a new index.
+
+    Args:
+        edge: the library.
+        dimension: the dimension of the vectors.
+        scanned: up to this many KiB of vectors, all of them are compared, without the graph.
+
+    """
+    graph = edge.HnswIndexConfig(m=_LINKS, ef_construct=_WIDTH, full_scan_threshold=scanned)
+    dense = edge.EdgeVectorParams(
+        size=dimension,
+        distance=edge.Distance.Dot,
+        hnsw_config=graph,
+        # The graph is built and searched with codes of eight bits per dimension. TurboQuant rotates vectors before it rounds
+        # them, so encoders with a few very large dimensions, such as XLM-R, lose no precision.
+        quantization_config=edge.TurboQuantQuantizationConfig(
+            bits=edge.TurboQuantBitSize.Bits8, memory=edge.Memory.Cached
+        ),
+    )
+    return edge.EdgeConfig(
+        vectors={DENSE: dense},
+        sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        # For the corrected vectors, which come later. An index of before uses the graph of its own vectors.
+        hnsw_config=graph,
+    )
+
+
+def hit_of(point: Any) -> Hit:
+    """A row that the library found."""
+    facts = point.payload
+    return Hit(
+        str(point.id), float(point.score), facts["item"], facts["lang"], facts["group"], facts.get("text"),
+        facts.get("thumbnail", ""), facts.get("fields") or {},
+    )  # fmt: skip
+
+
+def index_of_marks(edge: Any) -> Any:
+    """The operation that makes the payload index of the marks."""
+    # No extra graph links per value: they take longer to build than the whole graph, and help only filters by one value of one
+    # column.
+    return edge.UpdateOperation.create_field_index(MARKS, edge.KeywordIndexParams(enable_hnsw=False))
 
 
 def marks_of(fields: Mapping[str, Value]) -> list[str]:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from babelmix.errors import SearchError
+from babelmix.search.engines.base import Engine
 from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, FactsCollection, Place, Server
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where, stored_point
 
@@ -45,7 +46,7 @@ _LEAST_BEAM, _BEAM_UNDER_FILTERS = 128, 1024
 _BEFORE_INVERTED = re.compile(r"v?2\.[0-3]\.")
 
 
-class MilvusEngine:
+class MilvusEngine(Engine):
     """See `Engine`; made by `create` and `open`."""
 
     has_words = False
@@ -65,7 +66,7 @@ class MilvusEngine:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> MilvusEngine:
+    def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
         """Make an empty index. Parts left by a killed run are replaced.
 
         Raises:
@@ -80,7 +81,7 @@ class MilvusEngine:
             return engine
 
     @classmethod
-    def open(cls, address: str) -> MilvusEngine:
+    def open(cls, address: str) -> Self:
         """Open an index that `create` made; several processes may have it open.
 
         Raises:
@@ -94,7 +95,7 @@ class MilvusEngine:
 
     @classmethod
     @contextmanager
-    def _connected(cls, address: str) -> Iterator[MilvusEngine]:
+    def _connected(cls, address: str) -> Iterator[Self]:
         """An engine; its connection is closed if the block fails."""
         engine = cls(Server(Place.parse(address)))
         try:
