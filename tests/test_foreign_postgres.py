@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from postgres_server import postgres_server
 
-from babelmix.api._debias_stores import debias_store
+from babelmix.api.store_debiasing import debias_store
 from babelmix.errors import ArgumentError, BabelmixError, SearchError
 from babelmix.search.foreign import open_store
 
@@ -226,7 +226,7 @@ def test_a_killed_process_goes_on(server: str, connection: Any, tmp_path: Path) 
     )
     count = connection.execute("SELECT count(embedding) FROM killed").fetchone()[0]
     command = [
-        sys.executable, "-c", "import sys; from babelmix.api._debias_stores import debias_store; "
+        sys.executable, "-c", "import sys; from babelmix.api.store_debiasing import debias_store; "
         "debias_store(sys.argv[1], write=True, out=sys.argv[2])", address(server, "killed"), str(tmp_path / "out"),
     ]  # fmt: skip
     process = subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL)

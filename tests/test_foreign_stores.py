@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from babelmix.api._debias_stores import FILE, debias_store, fingerprint
+from babelmix.api.store_debiasing import FILE, debias_store, fingerprint
 from babelmix.encoders.removal import Removal
 from babelmix.errors import ArgumentError, BabelmixError, EncoderError, SearchError
 from babelmix.search.foreign import STORES, Address, Page, is_address, open_store
@@ -200,11 +200,15 @@ def test_the_original_and_what_others_made_are_never_written(memory: MemoryStore
         rewrite(memory, "old", None)  # type: ignore[arg-type]
 
 
+def test_a_removal_that_needs_no_language_copies_nothing(memory: MemoryStore) -> None:
+    found = debias_store("memory://x/y", method="centred", to_vector="new", write=True)
+    assert (found.copied, found.written, found.removal.langs) == ({}, 300, ("*",))
+    assert np.abs(memory.new["new"][0] - memory.old[0]).max() > 0.01  # it has no language
+
+
 def test_what_cannot_be_fitted_is_said(memory: MemoryStore, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="translations"):
         debias_store("memory://x/y", method="offsets")
-    with pytest.raises(ArgumentError, match="encoder"):
-        debias_store("memory://x/y", method="centred")
     with pytest.raises(EncoderError, match="two languages"):
         debias_store("memory://x/y", langs="de")
     with pytest.raises(ArgumentError, match="alpha"):
