@@ -212,7 +212,7 @@ def test_what_cannot_be_fitted_is_said(memory: MemoryStore, tmp_path: Path) -> N
     with pytest.raises(EncoderError, match="two languages"):
         debias_store("memory://x/y", langs="de")
     with pytest.raises(ArgumentError, match="alpha"):
-        debias_store("memory://x/y", alpha=0)
+        debias_store("memory://x/y", alpha=3)
     wrong = Removal("x", ("de", "en"), np.zeros((2, 2, 3), dtype=np.float32)).save(tmp_path / "w.safetensors")
     with pytest.raises(SearchError, match="dimension 3"):
         debias_store("memory://x/y", removal=wrong)
@@ -293,3 +293,25 @@ def test_qdrant_says_what_is_wrong(qdrant: Any, tmp_path: Path) -> None:
         with pytest.raises(BabelmixError, match=said):
             open_store(address)
     assert not (tmp_path / "empty").exists()
+
+
+def test_the_command(memory: MemoryStore) -> None:
+    from typer.testing import CliRunner
+
+    from babelmix.cli.app import app
+
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(app, ["debias", "--store", "memory://x/y", *words])
+
+    assert "nothing was written" in run("--to-vector", "new").output
+    assert json.loads(run("--to-vector", "new", "--write", "--json").stdout)["written"] == 300
+    assert memory.new["new"].keys() == set(range(300))
+    for words, said in (
+        (("--similarity", "dot"), "part of its address"), (("--pivot", "en"), "--store"), (("e5-small-offline",), "--store"),
+        (("--to-vector", "old", "--write"), "original vector"),
+    ):  # fmt: skip
+        failed = run(*words)
+        assert failed.exit_code != 0
+        assert said in str(failed.exception) or said in failed.output
+    for words in (["--write"], ["--to-vector", "x"], ["--replace"]):
+        assert CliRunner().invoke(app, ["debias", "e5-small-offline", *words]).exit_code != 0

@@ -13,6 +13,7 @@ from babelmix._files import check_output_folder, recorded, replacing_folder, slu
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix._tables import Result, Table
+from babelmix.api._debias_vectors import check_alpha, opened_removal
 from babelmix.api._folders import RUNS, Out, folder_of
 from babelmix.encoders.removal import AnyRemoval, RemovalOptions, load_removal
 from babelmix.errors import ArgumentError, SearchError
@@ -31,6 +32,12 @@ FILE = "removal.safetensors"
 
 TO_VECTOR = "embedding_debiased"
 """The default name of the new vector."""
+
+TEXTS = 2000
+"""The default of the most rows of one language that a removal is fitted on."""
+
+USUAL = "own-means"
+"""The default method."""
 
 _MARK = "babelmix removal "
 
@@ -107,7 +114,7 @@ class DebiasedStore(Result):
         file = self.folder / FILE
         return {
             "removal": str(file),
-            "queries": f'load_removal("{file}").apply(vectors, langs, "query")   (from babelmix.encoders.removal)',
+            "queries": f"correct them by the lines of  babelmix debias --export {file}",
             **self.steps,
         }
 
@@ -115,11 +122,13 @@ class DebiasedStore(Result):
 def debias_store(
     store: str,
     *,
-    method: str = "own-means",
+    method: str = USUAL,
     removal: str | Path | None = None,
     alpha: float | None = None,
     rank: int | None = None,
-    texts: int = 2000,
+    ridge: float | None = None,
+    seed: int | None = None,
+    texts: int = TEXTS,
     langs: str | Sequence[str] | None = None,
     to_vector: str = TO_VECTOR,
     write: bool = False,
@@ -137,7 +146,9 @@ def debias_store(
         method: how the removal is fitted on rows that are drawn from the store; it needs no translations: `own-means`.
         removal: use the removal of this file instead.
         alpha: the share of the removal that is applied; None: all of it, or what the file says.
-        rank: of a method that has one.
+        rank: of a method that has one; None: its default.
+        ridge: of a method that has one; None: its default.
+        seed: of a method that is trained.
         texts: the most rows of one language that it is fitted on.
         langs: fit and correct only these languages; the vectors of others are copied.
         to_vector: the name of the new column, or of the new named vector.
@@ -159,8 +170,7 @@ def debias_store(
     from babelmix.search.foreign import open_store
     from babelmix.search.foreign.removing import draw, not_fitted, rewrite
 
-    if not 0 < (1 if alpha is None else alpha) <= 2:
-        raise ArgumentError("alpha", f"is {alpha}; it is above 0, and at most 2")
+    check_alpha(alpha)
     opened = open_store(store)
     try:
         if to_vector == opened.vector:
@@ -182,7 +192,9 @@ def debias_store(
             check_output_folder(where, [RECORD])
         begun = None if mark is None or replace else mark.removeprefix(_MARK)
         drawn = draw(opened, texts)
-        fitted = _removal_of(opened, drawn, method, removal, alpha, rank, langs, begun, where)
+        given = {"rank": rank, "ridge": ridge, "seed": seed}
+        options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        fitted = _removal_of(opened, drawn, method, options, removal, alpha, langs, begun, where)
         rows = drawn.rows
         checksum = fingerprint(fitted)
         facts: dict[str, Any] = {
@@ -214,7 +226,7 @@ def debias_store(
 
 
 def _removal_of(
-    store: ForeignStore, drawn: Drawn, method: str, file: str | Path | None, alpha: float | None, rank: int | None,
+    store: ForeignStore, drawn: Drawn, method: str, options: RemovalOptions, file: str | Path | None, alpha: float | None,
     langs: str | Sequence[str] | None, begun: str | None, folder: Path,
 ) -> AnyRemoval:  # fmt: skip
     """The removal of the file, of the killed run that left it in the folder, or a new one.
@@ -240,12 +252,13 @@ def _removal_of(
             )
         return found
     if file is not None:
-        found = load_removal(file)
+        opened = opened_removal(file, alpha)
+        assert opened is not None
+        found = opened
         if found.dimension != store.dimension:
             raise SearchError(
                 f"{file}: is for vectors of dimension {found.dimension}, and {store.address} has {store.dimension}"
             )
-        found = found if alpha is None else found.with_alpha(alpha)
         if begun is not None and fingerprint(found) != begun:
             raise SearchError(
                 f"{store.address}: rows were written with another removal, {begun}; begin again with  --replace"
@@ -254,7 +267,7 @@ def _removal_of(
     wanted = None if langs is None else as_list(langs, "langs", empty=False)
     if wanted is not None:
         drawn = replace(drawn, vectors={lang: some for lang, some in drawn.vectors.items() if lang in wanted})
-    fitted = fit(drawn, method, RemovalOptions(rank=rank or 0), similarity_of(store, drawn))
+    fitted = fit(drawn, method, options, similarity_of(store, drawn))
     return fitted if alpha is None else fitted.with_alpha(alpha)
 
 
@@ -265,4 +278,4 @@ def fingerprint(removal: AnyRemoval) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-__all__ = ["FILE", "RECORD", "TO_VECTOR", "DebiasedStore", "debias_store", "fingerprint"]
+__all__ = ["FILE", "RECORD", "TEXTS", "TO_VECTOR", "USUAL", "DebiasedStore", "debias_store", "fingerprint"]

@@ -9,7 +9,7 @@ import typer
 
 from babelmix.cli.options import JsonOption, LangsOption, TrustOption, listed
 
-_FIT, _ENCODER, _VECTORS = "What is taken out", "An encoder", "Vectors"
+_FIT, _ENCODER, _VECTORS, _STORE = "What is taken out", "An encoder", "Vectors", "A table or a collection"
 """The groups of options in the help."""
 
 
@@ -155,10 +155,44 @@ def debias(
             rich_help_panel=_FIT,
         ),
     ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Take language out of the vectors of a store instead, beside the old ones: "
+            "postgresql://HOST/DATABASE/TABLE?id=COLUMN&lang=COLUMN&vector=COLUMN (pgvector), or "
+            "qdrant://HOST:6333/COLLECTION?lang=payload.FIELD&vector=NAME.",
+            metavar="ADDRESS",
+            rich_help_panel=_STORE,
+        ),
+    ] = "",
+    to_vector: Annotated[
+        str,
+        typer.Option(
+            help="The name of the new column, or of the new named vector.  [default: embedding_debiased]",
+            metavar="NAME",
+            rich_help_panel=_STORE,
+        ),
+    ] = "",
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Write; without it, say what would be written.", rich_help_panel=_STORE),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Begin again: remove the vectors that babelmix wrote under this name.",
+            rich_help_panel=_STORE,
+        ),
+    ] = False,
     langs: LangsOption = None,
     texts: Annotated[
         int | None,
-        typer.Option(min=20, help="The most texts of one language.  [default: 500]", rich_help_panel=_ENCODER),
+        typer.Option(
+            min=20,
+            help="The most texts of one language, or rows of a store.  [default: 500, of a store 2000]",
+            rich_help_panel=_FIT,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the result.  [default: runs/debiased-MODEL]", metavar="FOLDER")
@@ -182,11 +216,29 @@ def debias(
 
     With `--vectors`, writes queries.npy and passages.npy in the order of the input, removal.safetensors and debias.json. An
     interrupted run goes on where it stopped.
+
+    With `--store`, writes corrected vectors beside the old ones, which it never writes; a killed run goes on.
     """
     from babelmix.api import debiasing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import show
 
+    if store:
+        from babelmix.api.store_debiasing import TEXTS, TO_VECTOR, USUAL, debias_store
+
+        _check_store(
+            model=model, vectors=vectors, on=on, corpus=corpus, similarity=similarity, pivot=pivot, fit_on=fit_on,
+            fit_queries=fit_queries, fit_corpus=fit_corpus, queries_langs=queries_langs, passages_langs=passages_langs,
+            dtype=dtype, export=export,
+        )  # fmt: skip
+        found = debias_store(
+            store, method=method or USUAL, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
+            texts=texts or TEXTS, langs=listed(langs), to_vector=to_vector or TO_VECTOR, write=write, replace=replace,
+            out=out,
+        )  # fmt: skip
+        show(found, json_output)
+        return
+    _check_without_store(to_vector=to_vector, write=write, replace=replace)
     given: Any = _vectors(vectors, model, similarity) if vectors else model
     if export:
         from babelmix.api._debias_export import lines_of_numpy
@@ -216,6 +268,25 @@ def _check(vectors: str, model: str, **given: Any) -> None:
     for name in ("corpus", "similarity", "fit_queries"):
         if not vectors and given[name]:
             raise ArgumentError(name, "is for vectors; name them with --vectors")
+
+
+def _check_store(**given: Any) -> None:
+    """Raise if an option does not go with a store."""
+    from babelmix.errors import ArgumentError
+
+    for name, value in given.items():
+        if value and name == "similarity":
+            raise ArgumentError(name, "of a store is part of its address: ?similarity=dot")
+        if value:
+            raise ArgumentError(name, "does not go with --store; see  babelmix debias --help")
+
+
+def _check_without_store(**given: Any) -> None:
+    from babelmix.errors import ArgumentError
+
+    for name, value in given.items():
+        if value:
+            raise ArgumentError(name, "is for a table or a collection; name it with --store")
 
 
 def _vectors(first: str, second: str, similarity: str | None) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -137,6 +137,7 @@ def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str) -> 
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(lengths > 0, lengths, 1)
     lang = np.repeat(np.arange(len(langs)), [len(drawn.vectors[lang]) for lang in langs])
+    options = replace(options, rank=found.rank_for(method, options.rank, len(langs)))
     return found.fit_removal(Embedded(vectors, lang, np.zeros_like(lang), langs, None, similarity), options)
 
 
