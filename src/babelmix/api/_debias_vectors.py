@@ -86,7 +86,7 @@ class DebiasedVectors(Result):
 
     def lines(self) -> list[str]:
         """What was fitted on what, and the rows that were left as they are."""
-        return [*fit_lines(self.facts), *row_lines(self.facts)]
+        return [*choice_lines(self.facts), *fit_lines(self.facts), *row_lines(self.facts)]
 
     def places(self) -> dict[str, str]:
         """The files, and the commands that audit them and print the lines of numpy; empty if they are not saved."""
@@ -229,6 +229,21 @@ def debias_vectors(
     return DebiasedVectors(_saved(named, out), made, facts, out)
 
 
+def fit_vectors(
+    vectors: Vectors,
+    corpus: Corpus | None,
+    *,
+    method: str,
+    options: RemovalOptions,
+    langs: str | Sequence[str] | None = None,
+    fit_on: Vectors | None = None,
+    fit_corpus: Corpus | None = None,
+) -> AnyRemoval:
+    """Fit a removal as `debias_vectors` does, and apply it to nothing."""
+    samples = _samples(open_sides(vectors, corpus), langs, fit_on, fit_corpus)
+    return fit(*samples, method=method, alpha=1.0, options=options, similarity=vectors.similarity)[0]
+
+
 def fit_lines(facts: Mapping[str, Any]) -> list[str]:
     """Sentences: what a removal was fitted on, and what stood in for what was missing."""
     fitted = facts.get("fitted_on") or {}
@@ -246,6 +261,12 @@ def fit_lines(facts: Mapping[str, Any]) -> list[str]:
     elif stand_in:
         found.append("passages: no vectors of passages to fit on, so the queries of their language stand in")
     return found
+
+
+def choice_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Sentences: how alpha was chosen on a validation part, and what it does on the test part."""
+    chosen = facts.get("frontier") or {}
+    return list(chosen.get("lines", []))
 
 
 def row_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -381,6 +402,6 @@ def _key(facts: Sequence[Any]) -> str:
 
 
 __all__ = [
-    "RECORD", "REMOVAL", "DebiasedVectors", "check_alpha", "check_fits", "debias_vectors", "fit_lines", "opened_removal",
-    "row_lines",
+    "RECORD", "REMOVAL", "DebiasedVectors", "check_alpha", "check_fits", "choice_lines", "debias_vectors", "fit_lines",
+    "fit_vectors", "opened_removal", "row_lines",
 ]  # fmt: skip

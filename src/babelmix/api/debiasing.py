@@ -8,10 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json
+from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json, write_text
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
-from babelmix.api._debias_vectors import RECORD, DebiasedVectors, check_alpha, debias_vectors, opened_removal
+from babelmix.api._debias_validating import Validation, validated_encoder, validated_vectors
+from babelmix.api._debias_vectors import (
+    RECORD,
+    DebiasedVectors,
+    check_alpha,
+    choice_lines,
+    debias_vectors,
+    opened_removal,
+)
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._loading import check_unfit, loaded, opened
 from babelmix.corpus import Corpus
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
     from sentence_transformers import SentenceTransformer
 
+    from babelmix.api.frontier_reports import FrontierReport
     from babelmix.encoders.removal import AnyRemoval
 
 USUAL = "own-means"
@@ -38,6 +47,7 @@ class DebiasedModel(Result):
         base: the name of the original encoder.
         facts: `method`, `rank`, `on` (the name of the texts for fitting), `texts` and `queries` (their numbers by language).
         folder: the folder of the saved encoder; None if it is not saved.
+        frontier: how alpha was chosen; None if it was not.
 
     """
 
@@ -45,6 +55,7 @@ class DebiasedModel(Result):
     base: str
     facts: dict[str, Any]
     folder: Path | None = None
+    frontier: FrontierReport | None = None
 
     def tables(self) -> list[Table]:
         """An empty list: `lines` has the number of texts for fitting."""
@@ -68,15 +79,17 @@ class DebiasedModel(Result):
         return {"folder": str(self.folder) if self.folder is not None else None, **self.facts}
 
     def lines(self) -> list[str]:
-        """A sentence: the numbers of texts, queries and languages for fitting."""
+        """How alpha was chosen; and a sentence: the numbers of texts, queries and languages for fitting."""
+        chosen = choice_lines(self.facts)
         if not self.facts["texts"]:
             langs = self.facts.get("langs", [])
             return [
-                f"{self.facts['on']}: {self.facts['method']}, alpha {self.facts['alpha']:g}, {len(langs)} languages"
+                *chosen,
+                f"{self.facts['on']}: {self.facts['method']}, alpha {self.facts['alpha']:g}, {len(langs)} languages",
             ]
         texts, asked = self.facts["texts"], sum(self.facts["queries"].values())
         queries = f" and {asked:,} queries" if asked else ""
-        return [f"fitted on {sum(texts.values()):,} texts{queries} in {len(texts)} languages"]
+        return [*chosen, f"fitted on {sum(texts.values()):,} texts{queries} in {len(texts)} languages"]
 
     def places(self) -> dict[str, str]:
         """The folder of the encoder, and the command that audits it; empty if it is not saved."""
@@ -105,6 +118,9 @@ class DebiasedModel(Result):
         with replacing_folder(place, [RECORD]) as temporary:
             self.encoder.save(str(temporary), create_model_card=False)
             write_json(temporary / RECORD, {"base": self.base, **self.facts})
+            if self.frontier is not None:
+                write_text(temporary / "README.md", f"# {self.base} without language\n\n{self.frontier.card()}")
+                write_text(temporary / "frontier.svg", self.frontier.figure())
         return replace(self, folder=place)
 
 
@@ -130,6 +146,11 @@ def debias(  # type: ignore[misc]
     queries_langs: str | Path | None = None,
     passages_langs: str | Path | None = None,
     dtype: str | None = None,
+    validate: str | Path | Corpus | None = None,
+    keep_same_language: float | None = None,
+    surely: bool = False,
+    best: str | None = None,
+    mix: str | Path | None = None,
     texts: int | None = None,
     langs: str | Sequence[str] | None = None,
     out: Out = None,
@@ -164,6 +185,12 @@ def debias(  # type: ignore[misc]
         queries_langs: for vectors: a table with the languages of the queries (columns `lang`, and `id` or `item`).
         passages_langs: for vectors: the same for the passages.
         dtype: for vectors: the type of the values, `float32` (the default) or `float16`.
+        validate: choose alpha on half of the queries of this corpus, which has right answers, and test it on the other half; see
+            `babelmix.frontier`. Of vectors it is the corpus whose rows they are.
+        keep_same_language: with `validate`: keep this share of same-language recall@10; 0.98 if nothing else is said.
+        surely: with `keep_same_language`: the lower end of the 95 % interval must keep it too.
+        best: with `validate`: choose the best value of this measure, such as `multi/mAP`.
+        mix: with `validate`: choose by what users ask and want: a file of queries, or shares such as `same=0.8,other=0.2`.
         texts: of an encoder: the largest number of texts of one language. None: 500.
         langs: fit only these languages.
         out: save the result into this folder; None: nothing is saved, see `save` of the result.
@@ -199,6 +226,9 @@ def debias(  # type: ignore[misc]
         "alpha": alpha, "pivot": pivot, "ridge": ridge, "seed": seed, "fit_on": fit_on, "fit_corpus": fit_corpus,
         "queries_langs": queries_langs, "passages_langs": passages_langs, "dtype": dtype,
     }  # fmt: skip
+    chosen = Validation.of(validate, keep_same_language=keep_same_language, surely=surely, best=best, mix=mix)
+    if chosen is not None:
+        check_unfit("is chosen on the corpus that validate names; leave one of them out", alpha=alpha)
     if not isinstance(model, Vectors):
         check_alpha(alpha)
         fitted = on is None
@@ -208,8 +238,15 @@ def debias(  # type: ignore[misc]
         )
         if fitted:
             check_unfit("is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs)
+        else:
+            check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
+        if chosen is not None:
+            return validated_encoder(
+                model, on, chosen, method=method, rank=rank, texts=texts, langs=langs, removal=removal, out=out,
+                batch_size=batch_size, max_seq_length=max_seq_length, trust_code=trust_code,
+            )  # fmt: skip
+        if on is None:
             return _with_fitted(model, removal, alpha, out, trust_code)
-        check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
         return _debias_encoder(
             model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size,
             max_seq_length=max_seq_length, trust_code=trust_code,
@@ -223,12 +260,18 @@ def debias(  # type: ignore[misc]
         raise ArgumentError("fit_corpus", "is the corpus of the vectors to fit on; name those with fit_on")
     check_alpha(alpha)
     given = {"rank": rank, "pivot": pivot, "ridge": ridge, "seed": seed}
+    options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    if chosen is not None:
+        on, removal = validated_vectors(
+            model, on, chosen, method=method or USUAL, options=options, removal=removal, fit_on=fit_on,
+            fit_corpus=fit_corpus, langs=langs,
+        )  # fmt: skip
     return debias_vectors(
         model,
         None if on is None else opened(on),
         method=method or USUAL,
         alpha=1.0 if alpha is None else alpha,
-        options=RemovalOptions(**{name: value for name, value in given.items() if value is not None}),  # type: ignore[arg-type]
+        options=options,
         langs=langs,
         removal=opened_removal(removal, alpha),
         fit_on=fit_on,
@@ -246,7 +289,7 @@ def debias(  # type: ignore[misc]
 
 def _debias_encoder(
     model: str | Path | SentenceTransformer,
-    on: str | Path | Corpus | None,
+    on: str | Path | Corpus,
     *,
     method: str | None,
     rank: int | None,
@@ -257,25 +300,16 @@ def _debias_encoder(
     max_seq_length: int | None,
     trust_code: bool,
 ) -> DebiasedModel:
-    from babelmix.encoders.debias import LEAST, debiased
+    from babelmix.encoders.debias import debiased
     from babelmix.encoders.limits import cut_after, length_limit
     from babelmix.encoders.removal import removal_method
-    from babelmix.search import open_rows
-    from babelmix.search.documents import rows_of_corpus, sampled_queries, sampled_texts
 
-    method, texts = method or "centred", texts or 500
+    method = method or "centred"
     removal = removal_method(method)
     # Check before anything is loaded: some methods have no rank.
     removal.rank_for(method, rank or 0, 2)
-    folder = _folder_of_model(out, model)
-    wanted = None if langs is None else as_list(langs, "langs", empty=False)
-    rows = (
-        rows_of_corpus(on if wanted is None else on.only_langs(wanted))
-        if isinstance(on, Corpus)
-        else open_rows(str(on), langs=wanted)
-    )
-    found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
-    asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
+    folder = folder_of_model(out, model)
+    where, found, asked = fitting_texts(on, texts or 500, langs)
     encoder, name = loaded(model, trust_code=trust_code)
     own_limit = length_limit(encoder)
     cut_after(encoder, max_seq_length or 0)
@@ -284,11 +318,29 @@ def _debias_encoder(
         # Fitting cut the texts to save time. The result has the encoder's own limit again.
         made.max_seq_length = own_limit
     facts = {
-        "method": method, "rank": removal.rank_for(method, rank or 0, len(found)), "on": rows.name,
+        "method": method, "rank": removal.rank_for(method, rank or 0, len(found)), "on": where,
         "texts": _counts(found), "queries": _counts(asked),
     }  # fmt: skip
     result = DebiasedModel(made, name, facts)
     return result if folder is None else result.save(folder)
+
+
+def fitting_texts(
+    on: str | Path | Corpus, texts: int, langs: str | Sequence[str] | None
+) -> tuple[str, dict[str, list[str]], dict[str, list[str]]]:
+    """The name of the texts to fit on, the texts by language, and the queries by language."""
+    from babelmix.encoders.debias import LEAST
+    from babelmix.search import open_rows
+    from babelmix.search.documents import rows_of_corpus, sampled_queries, sampled_texts
+
+    wanted = None if langs is None else as_list(langs, "langs", empty=False)
+    rows = (
+        rows_of_corpus(on if wanted is None else on.only_langs(wanted))
+        if isinstance(on, Corpus)
+        else open_rows(str(on), langs=wanted)
+    )
+    found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
+    return rows.name, found, {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
 
 
 def _with_fitted(
@@ -302,14 +354,9 @@ def _with_fitted(
     from babelmix.encoders.debias import with_removal
 
     found = opened_removal(removal)
-    folder = _folder_of_model(out, model)
+    folder = folder_of_model(out, model)
     encoder, name = loaded(model, trust_code=trust_code)
-    found = found or shipped(encoder, name)
-    if found is None:
-        raise ArgumentError(
-            "on",
-            f"is missing: babelmix has no removal for {name}; say which texts to fit on; see  babelmix debias --help",
-        )
+    found = found or known_removal(encoder, name)
     found = found if alpha is None else found.with_alpha(alpha)
     facts = {
         **dict(found.facts), "method": found.method, "alpha": found.alpha, "rank": 0, "langs": list(found.langs), "texts": {},
@@ -319,7 +366,7 @@ def _with_fitted(
     return result if folder is None else result.save(folder)
 
 
-def _folder_of_model(out: Out, model: str | Path | SentenceTransformer) -> Path | None:
+def folder_of_model(out: Out, model: str | Path | SentenceTransformer) -> Path | None:
     folder = folder_of(
         out,
         f"debiased-{slug(str(model))}",
@@ -328,6 +375,22 @@ def _folder_of_model(out: Out, model: str | Path | SentenceTransformer) -> Path 
     if folder is not None:
         check_output_folder(folder, [RECORD])
     return folder
+
+
+def known_removal(encoder: SentenceTransformer, name: str) -> AnyRemoval:
+    """The removal that comes with babelmix for an encoder.
+
+    Raises:
+        ArgumentError: there is none.
+
+    """
+    found = shipped(encoder, name)
+    if found is None:
+        raise ArgumentError(
+            "on",
+            f"is missing: babelmix has no removal for {name}; say which texts to fit on; see  babelmix debias --help",
+        )
+    return found
 
 
 def shipped(encoder: SentenceTransformer, name: str) -> AnyRemoval | None:

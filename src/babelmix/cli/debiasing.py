@@ -10,6 +10,7 @@ import typer
 from babelmix.cli.options import JsonOption, LangsOption, TrustOption, listed
 
 _FIT, _ENCODER, _VECTORS, _STORE = "What is taken out", "An encoder", "Vectors", "A table or a collection"
+_CHOICE = "The choice of alpha"
 """The groups of options in the help."""
 
 
@@ -185,6 +186,48 @@ def debias(
             rich_help_panel=_STORE,
         ),
     ] = False,
+    validate: Annotated[
+        str,
+        typer.Option(
+            help="Choose alpha on half of the queries of this corpus, which has right answers, and test it on the other half; "
+            "see  babelmix frontier. Of vectors it is the corpus whose rows they are.",
+            metavar="CORPUS",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = "",
+    keep_same_language: Annotated[
+        float | None,
+        typer.Option(
+            help="With --validate: keep this share of same-language recall@10.  [default: 0.98, without --best and --mix]",
+            metavar="SHARE",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = None,
+    surely: Annotated[
+        bool,
+        typer.Option(
+            "--surely",
+            help="With --keep-same-language: by the lower end of the 95 % interval.",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = False,
+    best: Annotated[
+        str | None,
+        typer.Option(
+            help="With --validate: choose the best value of this measure.  [default: multi/mAP]",
+            metavar="SETTING/METRIC",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            help="With --validate: choose by what users ask and want: a file of queries (lang, optionally answer_lang and "
+            "count), or shares, as in same=0.8,other=0.2.",
+            metavar="FILE | SHARES",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = None,
     langs: LangsOption = None,
     texts: Annotated[
         int | None,
@@ -247,7 +290,8 @@ def debias(
         return
     _check(vectors, model, corpus=corpus, similarity=similarity, fit_queries=fit_queries, on=on)
     made: Any = debiasing.debias(
-        given, (corpus if vectors else on) or None, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed,
+        given, (corpus if vectors else on) or None, validate=validate or None, keep_same_language=keep_same_language,
+        surely=surely, best=best, mix=mix, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed,
         rank=rank or None, removal=removal, fit_on=_fit_on(fit_on, fit_queries, similarity), fit_corpus=fit_corpus or None,
         queries_langs=queries_langs, passages_langs=passages_langs, dtype=dtype, texts=texts, langs=listed(langs),
         batch_size=batch_size, out=out or RUNS, max_seq_length=max_seq_length or None, trust_code=trust_code,

@@ -84,9 +84,49 @@ def debiased(
         ((1, 8), 2)
 
     """
+    embedded, chosen = _prepared(
+        encoder, texts, queries, items, query_items, method, rank, options or RemovalOptions(), batch_size
+    )
     removal = removal_method(method)
-    check_distinct(texts, "texts", EncoderError)
-    texts = {lang: as_list(some, f"texts in {lang}", EncoderError) for lang, some in texts.items()}
+    if removal.fit_module is not None:
+        return with_modules(encoder, removal.fit_module(embedded, chosen.rank))
+    return with_removal(encoder, removal.fit_removal(embedded, chosen))
+
+
+def fitted_removal(
+    encoder: SentenceTransformer,
+    texts: Mapping[str, str | Sequence[str]],
+    *,
+    queries: Mapping[str, str | Sequence[str]] | None = None,
+    items: Mapping[str, Sequence[Hashable]] | None = None,
+    query_items: Mapping[str, Sequence[Hashable]] | None = None,
+    method: str = "centred",
+    rank: int = 0,
+    options: RemovalOptions | None = None,
+    batch_size: int = 32,
+) -> AnyRemoval:
+    """The removal that is fitted on texts, for vectors of this encoder; see `debiased` for the arguments and errors."""
+    embedded, chosen = _prepared(
+        encoder, texts, queries, items, query_items, method, rank, options or RemovalOptions(), batch_size
+    )
+    return removal_method(method).fit_removal(embedded, chosen)
+
+
+def _prepared(
+    encoder: SentenceTransformer,
+    given: Mapping[str, str | Sequence[str]],
+    queries: Mapping[str, str | Sequence[str]] | None,
+    items: Mapping[str, Sequence[Hashable]] | None,
+    query_items: Mapping[str, Sequence[Hashable]] | None,
+    method: str,
+    rank: int,
+    options: RemovalOptions,
+    batch_size: int,
+) -> tuple[Embedded, RemovalOptions]:
+    """The embedded texts, and the options with the method's rank."""
+    removal = removal_method(method)
+    check_distinct(given, "texts", EncoderError)
+    texts = {lang: as_list(some, f"texts in {lang}", EncoderError) for lang, some in given.items()}
     asked = {lang: as_list(some, f"queries in {lang}", EncoderError) for lang, some in (queries or {}).items()}
     if len(texts) < 2:
         raise EncoderError(f"there are texts in {len(texts)} languages; two or more are needed")
@@ -97,18 +137,14 @@ def debiased(
         raise EncoderError(
             f"{method} is fitted on translations; say with `items` which texts are translations of each other"
         )
-    chosen = options or RemovalOptions()
-    chosen = replace(chosen, rank=removal.rank_for(method, rank or chosen.rank, len(texts)))
+    chosen = replace(options, rank=removal.rank_for(method, rank or options.rank, len(texts)))
     if items is not None:
         if query_items is None:
             asked = {}
         asked = {lang: some for lang, some in asked.items() if len(some) >= LEAST}
         items = {lang: _items_of(items, lang, some, "items") for lang, some in texts.items()}
         query_items = {lang: _items_of(query_items or {}, lang, some, "query_items") for lang, some in asked.items()}
-    embedded = _embedded(encoder, texts, asked, items, query_items, batch_size)
-    if removal.fit_module is not None:
-        return with_modules(encoder, removal.fit_module(embedded, chosen.rank))
-    return with_removal(encoder, removal.fit_removal(embedded, chosen))
+    return _embedded(encoder, texts, asked, items, query_items, batch_size), chosen
 
 
 def with_removal(encoder: SentenceTransformer, removal: AnyRemoval) -> SentenceTransformer:
@@ -215,4 +251,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["LEAST", "METHODS", "LanguageRemoval", "debiased", "usual_rank", "with_removal"]
+__all__ = ["LEAST", "METHODS", "LanguageRemoval", "debiased", "fitted_removal", "usual_rank", "with_removal"]
