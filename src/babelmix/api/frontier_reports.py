@@ -199,7 +199,7 @@ class FrontierReport(Result):
         return {
             **{key: whole[key] for key in kept},
             "validated": {"untouched": start, "chosen": point},
-            "lead": self.lead(),
+            "lines": [self.lead(), *self.lines()],
         }
 
     def card(self) -> str:

@@ -272,7 +272,8 @@ def debias(
         _check_store(
             model=model, vectors=vectors, on=on, corpus=corpus, similarity=similarity, pivot=pivot, fit_on=fit_on,
             fit_queries=fit_queries, fit_corpus=fit_corpus, queries_langs=queries_langs, passages_langs=passages_langs,
-            dtype=dtype, export=export,
+            dtype=dtype, export=export, validate=validate, keep_same_language=keep_same_language, surely=surely, best=best,
+            mix=mix,
         )  # fmt: skip
         found = debias_store(
             store, method=method or USUAL, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
