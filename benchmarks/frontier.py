@@ -120,11 +120,11 @@ def main() -> None:
         f"XQuAD-R, `{ENCODER}` in int8, eleven languages: chosen on {counts[0]}, tested on the other {counts[1]}; all "
         f"{corpus.passages.num_rows:,} sentences are in both pools, and no article is in both parts. "
         f"`offsets` and `linear-map` are fitted on {SENTENCES} sentences of NTREX, mean of {len(DRAWS)} draws; `own-means` on "
-        "the sentences and the questions of the validation part, without labels. Intervals of 95 % and paired tests over articles, "
-        f"Holm's correction over all {len(choices)} rows.\n\n{table}\n\n"
-        "kept: same-language recall@10 over that of untouched vectors. own +1: passages in the query's language get a bonus of "
-        "one standard deviation of the scores. own 5 of 10: at least 5 of the first 10 answers are in the query's language.\n\n"
-        f"{target}\n\n![Frontier](images/frontier.svg)"
+        "the sentences and the questions of the validation part, without labels. Intervals of 95 % and paired tests over "
+        f"articles, Holm's correction over all {len(choices)} rows.\n\n{table}\n\n"
+        "kept: same-language recall@10 over that of untouched vectors. own +1: passages in the query's language get a bonus "
+        "of one standard deviation of the scores. own 5 of 10: at least 5 of the first 10 answers are in the query's "
+        f"language.\n\n{target}\n\n![Frontier](images/frontier.svg)"
     )
     marked.write(ROOT / "docs" / "remedies.md", {"frontier": text})
     (ROOT / "docs" / "images" / "frontier.svg").write_text(figure(validated[0]), encoding="utf-8")
