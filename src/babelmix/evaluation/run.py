@@ -31,6 +31,7 @@ from babelmix.evaluation.samples import with_samples
 from babelmix.evaluation.significance import LEVEL, RESAMPLES, Estimate, estimates
 from babelmix.evaluation.systems import ExactSystem
 from babelmix.evaluation.verdict import Verdict, verdict_of
+from babelmix.evaluation.weak_languages import WeakLanguages, weak_languages
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -110,15 +111,21 @@ class Audit(Result):
         """Whether the system is biased; see `babelmix.evaluation.verdict`. None for pictures."""
         return verdict_of(self.table, self.estimates)
 
+    @cached_property
+    def weak(self) -> WeakLanguages | None:
+        """The languages that the system hardly knows; see `babelmix.evaluation.weak_languages`. None if there are none."""
+        return None if self.table.about.doubt is not None else weak_languages(self.estimates)
+
     def lead(self) -> str:
         """The verdict in one sentence, which is printed above the tables; empty for pictures."""
         return "" if self.verdict is None else self.verdict.line()
 
     def lines(self) -> list[str]:
-        """The verdict, the finding of the audit in one sentence, and a note if translations are not joined."""
+        """The verdict, the finding in one sentence, the languages that the system hardly knows, and notes; see `notes`."""
         lead = self.lead()
         found = audit_tables.audit_lead(self.table, self.estimates)
-        return [*([lead] if lead else []), found, *self.notes()]
+        weak = [] if self.weak is None else [self.weak.line(self.table.about.system)]
+        return [*([lead] if lead else []), found, *weak, *self.notes()]
 
     def notes(self) -> list[str]:
         """Sentences on what the audit cannot measure: labels that are no judgements, answers in one language, unfit measures."""
@@ -150,6 +157,7 @@ class Audit(Result):
             "macro": {name: asdict(macro) for name, (macro, _) in self.estimates.items()},
             "cells": {name: {c: asdict(e) for c, e in cells.items()} for name, (_, cells) in self.estimates.items()},
             "not_measured": bias.left_out(self.table),
+            "weak_languages": None if self.weak is None else self.weak.as_json(),
             f"language_share@{SHARE_AT}": shares.tolist(),
             "crowding": [[[None if np.isnan(v) else v for v in row] for row in plane] for plane in crowding.tolist()],
         }

@@ -64,6 +64,7 @@ def write_audits_report(comparison: Compared, file: Path) -> None:
     else:
         parts.append(LeftOut("Languages against each other", "all passages are in one language"))
     verdicts = [(f"verdict on {name}", audit.lead()) for name, audit in audits.items() if audit.lead()]
+    verdicts += [("weak languages", audit.weak.line(name)) for name, audit in audits.items() if audit.weak is not None]
     facts = [("corpus", first.about.corpus or ""), ("audits", ", ".join(audits)), *verdicts]
     title, lead = f"Audits compared: {', '.join(audits)}", comparison_lead(comparison)
     write_text(file, render(title, lead, facts, parts, hero=winners.winner_hero(comparison.comparisons)))
