@@ -5,7 +5,7 @@ python benchmarks/balanced.py --ntrex PATH --xquad PATH --vectors FOLDER --to FO
 Rows are passages of NTREX (and of XQuAD-R, with 11 languages), embedded by `e5-small-offline`. Embeddings are kept in
 `--vectors` as `ntrex.LANG.passage.npy` and so on, and used again. To reach `--rows`, further rows are mixed from two random
 passages of a language. The language's mean is subtracted from both, and their weights' squares add to one, so that mean and
-covariance of the language stay. With 11 languages the queries are XQuAD-R's questions; with 32, NTREX's sentences in 11 languages,
+covariance of the language stay. With 11 languages the queries are XQuAD-R's questions; with 32, sentences of NTREX in 11 of them,
 embedded as queries. Right are the answers, or the sentence itself, in all languages.
 
 Each build makes its own index and is searched in its own process, one query at a time, with texts and metadata. Blocks of queries

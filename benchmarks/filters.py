@@ -24,8 +24,7 @@ import machine
 import marked
 import numpy as np
 
-from babelmix.search.engines import Engine, create_engine
-from babelmix.search.engines import edge as edge_engine
+from babelmix.search.engines import Engine, create_engine, edge_search
 from babelmix.search.rows import Point, Row, Value, Vectors, Where
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +49,7 @@ def main() -> None:
     if given.quick:
         given.rows, given.dimension, given.queries = 4000, 32, 20
     if given.graph:
-        edge_engine._COMPARED = 0
+        edge_search._COMPARED = 0
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((CENTRES, given.dimension)).astype(np.float32)
     vectors = about(centres, given.rows, rng)

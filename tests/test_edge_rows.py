@@ -11,7 +11,7 @@ import pytest
 
 from babelmix.errors import SearchError
 from babelmix.search import Row, Where
-from babelmix.search.engines import edge, open_engine
+from babelmix.search.engines import edge, edge_search, open_engine
 from babelmix.search.engines.contract import Reference
 from babelmix.search.engines.edge_rows import layout_file, marks_of
 
@@ -118,6 +118,6 @@ def test_fewer_than_there_are_is_looked_for_again(tmp_path: Path, monkeypatch: p
         return [hits if all_ else hits[::2] for hits, all_ in zip(found, exact, strict=True)]
 
     monkeypatch.setattr(engine, "_nearest", losing)
-    monkeypatch.setattr(edge, "_COMPARED", 0)
+    monkeypatch.setattr(edge_search, "_COMPARED", 0)
     kept.check([Where(), Where(("de",)), Where(("de", "fr")), *WHERES], k=50)
     engine.close()

@@ -132,8 +132,8 @@ class CorrectedRows:
     def _fill(self) -> None:
         corrections, engine = self.corrections, self.engine
         assert corrections is not None
-        missing = sum(self._index.langs().values()) - engine.corrected_count()
-        if missing <= 0:
+        missing = engine.uncorrected_count()
+        if not missing:
             return
         with progress_bar("correcting vectors by language", missing, "rows") as bar:
             for done in engine.correct(corrections.apply):
@@ -145,7 +145,7 @@ class CorrectedRows:
         engine, corrections = self.engine, self.corrections
         if not engine.has_corrected or corrections is None or corrections.pending:
             return False
-        return engine.corrected_count() == sum(self._index.langs().values())
+        return engine.uncorrected_count() == 0
 
     def scores(self) -> Scores:
         """Scores under `balanced`, by the calibration and the corrections as they are now."""

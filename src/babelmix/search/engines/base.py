@@ -132,8 +132,8 @@ class Engine(Protocol):
         """
         raise SearchError(f"{self.address}: this engine has no corrected vectors")
 
-    def corrected_count(self) -> int:
-        """The number of rows that have a corrected vector."""
+    def uncorrected_count(self) -> int:
+        """The number of rows that have no corrected vector. It is asked for before each search by corrected vectors."""
         return 0
 
     def correct(self, make: Correct) -> Iterator[int]:

@@ -269,12 +269,13 @@ def check_points(reference: Reference) -> None:
 def check_corrected(reference: Reference) -> None:
     """Rows are found by their corrected vectors, with the scores of their own; or the engine says that it has none."""
     engine = reference.engine
-    _equal(engine.corrected_count(), 0, "corrected vectors before any is made")
     if not engine.has_corrected:
         return
-    _equal(sum(engine.correct(_corrected)), len(reference.points), "rows that are corrected")
+    rows = len(reference.points)
+    _equal(engine.uncorrected_count(), rows, "rows without corrected vectors before any is made")
+    _equal(sum(engine.correct(_corrected)), rows, "rows that are corrected")
     _equal(sum(engine.correct(_corrected)), 0, "rows that are corrected again")
-    _equal(engine.corrected_count(), len(reference.points), "corrected vectors")
+    _equal(engine.uncorrected_count(), 0, "rows without corrected vectors after all were made")
     query = reference.rng.normal(size=(1, DIMENSION)).astype(np.float32)
     wheres = [Where(), Where(("de",)), Where(("de", "en"), {"good": (True,)}), Where(("it",))]
     for where, k in [(where, k) for where in wheres for k in (7, 1000)]:
@@ -292,19 +293,25 @@ def check_corrected(reference: Reference) -> None:
                 bool(np.isclose(hit.score, _score(query[0], allowed[hit.id]), atol=_CLOSE)), f"the score of {hit.id}"
             )
             _equal(hit.scored(0.0), _hit_of(reference.points[hit.id]), f"what is stored of {hit.id}")
+    corrected = [replace(point, corrected=_corrected_of(point)) for point in reference.points.values()]
+    engine.put(corrected[:3])
+    engine.remove([corrected[0].id])
+    engine.put(corrected[:1])
+    _equal(engine.uncorrected_count(), 0, "rows without corrected vectors after writes with them")
     first, second = list(reference.points.values())[:2]
     engine.put([first, replace(second, corrected=_corrected_of(second))])
-    _equal(
-        engine.corrected_count(), len(reference.points) - 1, "corrected vectors after a row was written without one"
-    )
+    _equal(engine.uncorrected_count(), 1, "rows without corrected vectors after one was written so")
     _equal(sum(engine.correct(_corrected)), 1, "rows that are corrected after that")
     engine.forget_corrected("de")
-    left = [point for point in reference.points.values() if point.row.lang != "de"]
-    _equal(engine.corrected_count(), len(left), "corrected vectors without those of a language")
+    _equal(
+        engine.uncorrected_count(),
+        engine.langs()["de"],
+        "rows without corrected vectors after those of a language went",
+    )
     _equal(engine.nearest_corrected(query, [Where(("de",))], 3), [[]], "hits of rows without corrected vectors")
     for lang in engine.langs():
         engine.forget_corrected(lang)
-    _equal(engine.corrected_count(), 0, "corrected vectors after all were removed")
+    _equal(engine.uncorrected_count(), rows, "rows without corrected vectors after all were removed")
     reference.check_all()
 
 

@@ -7,7 +7,7 @@ at each write, so a power failure may lose the last seconds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,14 @@ from babelmix.search.engines.edge_rows import (
     CORRECTED,
     DENSE,
     LAYOUT,
-    WORDS,
     EdgeRows,
     config_of,
-    hit_of,
     index_of_marks,
     layout_file,
     layout_of,
 )
-from babelmix.search.rows import Hit, Point, Vectors, Where, stored_point
+from babelmix.search.engines.edge_search import FACTS, EdgeSearch
+from babelmix.search.rows import Point, Vectors, Where, stored_point
 
 MARKER = "index.json"
 """The file that makes a folder an index."""
@@ -37,29 +36,19 @@ MARKER = "index.json"
 _ROWS = "rows"
 _SETTLED = "settled"
 """This file exists while nothing has been written since the graph was built."""
-_FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 _PAGE = 4096
 _CORRECTED_AT_ONCE = 1024
 _FLUSH_EVERY = 20_000
 _MAX_LANGS = 10_000
-_LOOK, _LOOK_IN_ONE = 512, 128
-"""Rows compared by a search in all languages, and in one language, where fewer are enough: see `benchmarks/engine.py`."""
-_LOOK_CORRECTED = 1024
-"""Rows compared by a search for corrected vectors: see `benchmarks/balanced.py`."""
-_FIRST, _MORE = 50, 1.2
-"""For k rows, 50 + 1.2 k candidates are compared by their vectors; all others only by their eight-bit codes."""
 _SCANNED = 10_000
 """Up to this many KiB of vectors, comparing all of them is faster than the graph."""
-_COMPARED = 1 << 29
-"""Up to this many bytes of vectors, a search with a metadata filter compares all matching rows. The graph would miss rows if
-columns and languages are combined: see `benchmarks/filters.py`."""
 _OPENING = 32 << 20
 """Further bytes that have to be free before an index is opened."""
 _COPIES = 4
 """Free space is needed for this many copies of the written data: the log, the rows, the segment of the graph, and a reserve."""
 
 
-class EdgeEngine:
+class EdgeEngine(EdgeSearch):
     """See `Engine`; made by `create` and `open`."""
 
     has_words = True
@@ -76,7 +65,7 @@ class EdgeEngine:
         self._unflushed = 0
         self._writes = 0
         self._langs: tuple[int, dict[str, int]] | None = None
-        self._corrected: tuple[int, int] | None = None
+        self._uncorrected: tuple[int, int] | None = None
         self._has_name = False
         # One writer at a time; readers need no lock.
         self._writing = threading.Lock()
@@ -152,20 +141,34 @@ class EdgeEngine:
         size = sum(len((p.row.text or p.thumbnail).encode("utf-8", "replace")) for p in points)
         size += sum(point.vector.nbytes for point in points if point.vector is not None)
         with self._writing:
-            if some := [point.corrected for point in points if point.corrected is not None]:
+            some = [point.corrected for point in points if point.corrected is not None]
+            if some:
                 self._name_corrected(len(some[0]))
-            self._update(self._edge.UpdateOperation.upsert_points(made), len(points), size)
+            self._update(
+                self._edge.UpdateOperation.upsert_points(made), len(points), size, complete=len(some) == len(points)
+            )
 
     def remove(self, ids: Sequence[str]) -> None:  # noqa: D102
         if ids:
             with self._writing:
-                self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids))
+                self._update(self._edge.UpdateOperation.delete_points(list(ids)), len(ids), complete=True)
 
-    def _update(self, operation: Any, rows: int, size: int = 0) -> None:
+    def _update(self, operation: Any, rows: int, size: int = 0, *, complete: bool = False) -> None:
+        """Apply a write.
+
+        Args:
+            operation: the write.
+            rows: the number of its rows.
+            size: bytes that it writes.
+            complete: whether all rows have corrected vectors after it if all had before it; they need not be counted again.
+
+        """
         check_room(self._folder, self.address, _COPIES * size)
         with blaming(self.address, "written to"):
             (self._folder / _SETTLED).unlink(missing_ok=True)
             self._shard.update(operation)
+            if complete and self._uncorrected == (self._writes, 0):
+                self._uncorrected = self._writes + 1, 0
             self._writes += 1
             self._unflushed += rows
             # Flushed rows need not be read from the log at the next start.
@@ -173,131 +176,11 @@ class EdgeEngine:
                 self._shard.flush()
                 self._unflushed = 0
 
-    def nearest(  # noqa: D102
-        self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False
-    ) -> list[list[Hit]]:
-        return self._found(self._nearest, vectors, wheres, k, exact=exact)
-
-    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        return self._found(self._nearest_corrected, vectors, wheres, k)
-
-    def _found(
-        self,
-        search: Callable[[Vectors, Sequence[Where], Sequence[Any], int, Sequence[bool]], list[list[Hit]]],
-        vectors: Vectors,
-        wheres: Sequence[Where],
-        k: int,
-        *,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        """The rows that a search finds, of which some compare all matching rows, and some are repeated so."""
-        filters = self._rows.filters(wheres)
-        counts: dict[int, int] = {}
-
-        def compares(where: Where, filter_: Any) -> bool:
-            """Whether to compare all matching rows, because the graph would miss some or is slower."""
-            if exact or not where.fields or self._rows.layout == 1:
-                return exact or bool(where.fields)
-            if id(filter_) not in counts:
-                counts[id(filter_)] = self._count(filter_, exact=False)
-            return vectors[0].nbytes * counts[id(filter_)] <= _COMPARED
-
-        compared = [compares(where, filter_) for where, filter_ in zip(wheres, filters, strict=True)]
-        found = search(vectors, wheres, filters, k, compared)
-        # The graph search may stop before it has found all rows. If few rows match, counting them is cheap.
-        short = [i for i, hits in enumerate(found) if len(hits) < k and not compared[i]]
-        if short := [i for i in short if len(found[i]) < self._count(filters[i])]:
-            again = search(
-                vectors[short], [wheres[i] for i in short], [filters[i] for i in short], k, [True] * len(short)
-            )
-            for i, hits in zip(short, again, strict=True):
-                found[i] = hits
-        return found
-
-    def _nearest(
-        self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
-    ) -> list[list[Hit]]:
-        edge = self._edge
-        # The best candidates by code are sorted by their vectors. An index without codes ignores this.
-        codes = edge.QuantizationSearchParams(rescore=True, oversampling=_MORE + _FIRST / k)
-        parameters = [
-            self._parameters(where, all_, _LOOK_IN_ONE if where.langs and len(where.langs) == 1 else _LOOK, codes)
-            for where, all_ in zip(wheres, exact, strict=True)
-        ]
-        queries = [edge.Query.Nearest(vector.tolist(), using=DENSE) for vector in vectors]
-        return self._search(queries, filters, k, parameters)
-
-    def _nearest_corrected(
-        self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
-    ) -> list[list[Hit]]:
-        edge = self._edge
-        # The corrected vectors are codes of eight bits, without the numbers that they were made from. The scores are those of the
-        # rows' own vectors, not of their codes.
-        whole = edge.SearchParams(quantization=edge.QuantizationSearchParams(ignore=True))
-        asked = [vector.tolist() for vector in vectors]
-        first = [
-            edge.Prefetch(
-                limit=k,
-                query=edge.Query.Nearest(vector, using=CORRECTED),
-                params=self._parameters(where, all_, _LOOK_CORRECTED),
-                filter=filter_,
-            )
-            for vector, where, filter_, all_ in zip(asked, wheres, filters, exact, strict=True)
-        ]
-        queries = [edge.Query.Nearest(vector, using=DENSE) for vector in asked]
-        return self._search(queries, [None] * len(queries), k, [whole] * len(queries), first)
-
-    def _parameters(self, where: Where, exact: bool, width: int, codes: Any = None) -> Any:
-        # With its default limit of selectivity, ACORN would be off exactly where it is needed.
-        through = self._edge.AcornSearchParams(enable=True, max_selectivity=1.0) if where.fields else None
-        return self._edge.SearchParams(exact=exact, hnsw_ef=width, quantization=codes, acorn=through)
-
-    def _count(self, filter_: Any, *, exact: bool = True) -> int:
-        with blaming(self.address, "searched"):
-            return int(self._shard.count(self._edge.CountRequest(exact=exact, filter=filter_)))
-
-    def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        if self._rows.layout == 1:
-            raise SearchError(
-                f"{self.address}: an older version cut its texts into other words; run  babelmix index  on it once more, which "
-                "brings it up to date and embeds nothing again"
-            )
-        queries = [self._rows.weights(text, query=True) for text in texts]
-        some = [i for i, query in enumerate(queries) if query.indices]
-        nearest = [self._edge.Query.Nearest(queries[i], using=WORDS) for i in some]
-        found = self._search(nearest, self._rows.filters([wheres[i] for i in some]), k, [None] * len(some))
-        result: list[list[Hit]] = [[] for _ in texts]
-        for i, hits in zip(some, found, strict=True):
-            result[i] = hits
-        return result
-
-    def _search(
-        self,
-        queries: Sequence[Any],
-        filters: Sequence[Any],
-        k: int,
-        parameters: Sequence[Any],
-        first: Sequence[Any] | None = None,
-    ) -> list[list[Hit]]:
-        edge = self._edge
-        requests = [
-            edge.QueryRequest(
-                query=query, filter=filter_, limit=k, params=how, with_payload=list(_FACTS),
-                prefetches=[first[i]] if first else None,
-            )
-            for i, (query, filter_, how) in enumerate(zip(queries, filters, parameters, strict=True))
-        ]  # fmt: skip
-        if not requests:
-            return []
-        with blaming(self.address, "searched"):
-            found = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [sorted(map(hit_of, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
-
-    def corrected_count(self) -> int:  # noqa: D102
+    def uncorrected_count(self) -> int:  # noqa: D102
         writes = self._writes
-        if self._corrected is None or self._corrected[0] != writes:
-            self._corrected = writes, self._count(self._rows.with_corrected(present=True))
-        return self._corrected[1]
+        if self._uncorrected is None or self._uncorrected[0] != writes:
+            self._uncorrected = writes, self._count(self._rows.with_corrected(present=False))
+        return self._uncorrected[1]
 
     def correct(self, make: Correct) -> Iterator[int]:  # noqa: D102
         edge, offset = self._edge, None
@@ -319,7 +202,7 @@ class EdgeEngine:
                 return
 
     def forget_corrected(self, lang: str) -> None:  # noqa: D102
-        if self.corrected_count():
+        if self._count(self._rows.with_corrected(present=True)):
             with self._writing:
                 where = self._rows.filter(Where((lang,)))
                 self._update(self._edge.UpdateOperation.delete_vectors_by_filter(where, [CORRECTED]), 0)
@@ -346,7 +229,7 @@ class EdgeEngine:
 
     def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:  # noqa: D102
         where = self._rows.filter(Where(None if langs is None else tuple(langs)))
-        for record in self._scroll(where, [*_FACTS, "digest"], vectors=True):
+        for record in self._scroll(where, [*FACTS, "digest"], vectors=True):
             yield stored_point(
                 str(record.id), record.payload["digest"], record.payload, record.vector[DENSE],
             )  # fmt: skip
