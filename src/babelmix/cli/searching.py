@@ -109,8 +109,8 @@ def search(
     policy: Annotated[
         str,
         typer.Option(
-            help="any: by score. balanced: no language favoured. equal: equally many of each language. quota=3: at least "
-            "3 languages. prefer=de or prefer=de:1.5: raised. only=de,fr.",
+            help="any: by score. balanced: no language favoured. equal: equally many of each language. adaptive: scores "
+            "above the language's level. quota=3: at least 3 languages. prefer=de or prefer=de:1.5: raised. only=de,fr.",
             metavar="POLICY",
         ),
     ] = "any",

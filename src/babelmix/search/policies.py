@@ -5,6 +5,7 @@
 | `any` | the best by score |
 | `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
 | `equal` | equally many of each language: first the best of each, then the second of each; by score where ranks are equal |
+| `adaptive` | the best by how far a score is above the query's first scores in the same language |
 | `quota=N` | the best by score, in at least N languages |
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
@@ -41,7 +42,10 @@ OneSearch = Callable[[Where, int, Sequence[str]], list[list[Hit] | None]]
 """A function that finds the best rows of every query under `balanced`: from a filter, k, and the languages that the filter
 allows. None in place of the rows of a query: each language has to be searched alone."""
 
-POLICIES = ("any", "balanced", "equal", "quota", "prefer", "only")
+POLICIES = ("any", "balanced", "equal", "adaptive", "quota", "prefer", "only")
+
+LEVEL_OF = 10
+"""The level of a language is the mean of a query's first 10 scores in it."""
 
 RRF = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
@@ -91,10 +95,10 @@ class Policy:
         name, _, given = text.strip().partition("=")
         if name not in POLICIES:
             raise SearchError(
-                f"the language policy {text[:60]!r} is unknown; use any, balanced, equal, quota=N, prefer=LANG,... or "
-                "only=LANG,..."
+                f"the language policy {text[:60]!r} is unknown; use any, balanced, equal, adaptive, quota=N, prefer=LANG,... "
+                "or only=LANG,..."
             )
-        if name in ("any", "balanced", "equal"):
+        if name in ("any", "balanced", "equal", "adaptive"):
             if given:
                 raise SearchError(f"the language policy {name!r} takes no {given[:60]!r}")
             return cls(name)
@@ -256,15 +260,16 @@ def apply_policy(
         scale: the spread of the scores.
 
     Returns:
-        For each query its rows, best first. The scores are those that the policy compares: `balanced`, `equal` and `prefer`
-        change them.
+        For each query its rows, best first. The scores are those that the policy compares: `balanced`, `equal`, `adaptive`
+        and `prefer` change them.
 
     """
     where = policy.narrowed(where)
     allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
     task = _Task(retrieve, queries, where, k, allowed, scale)
     # `any` and `only` are the best by score: `only` has narrowed the filter.
-    apply = {"balanced": _balanced, "equal": _equal, "prefer": _prefer, "quota": _quota}.get(policy.name)
+    policies = {"balanced": _balanced, "equal": _equal, "adaptive": _adaptive, "prefer": _prefer, "quota": _quota}
+    apply = policies.get(policy.name)
     return task.best() if apply is None else apply(policy, task)
 
 
@@ -315,6 +320,31 @@ def _equal(policy: Policy, task: _Task) -> list[list[Hit]]:
             [hit.scored(1 / (RRF + rank)) for rank, *_, hit in sorted(ranked, key=lambda one: one[:3])[: task.k]]
         )
     return fused
+
+
+def _adaptive(policy: Policy, task: _Task) -> list[list[Hit]]:
+    """Scores less the level of their language: the mean of the query's first scores in it.
+
+    Unlike `balanced`, it needs no statistics, and it compares the rows that compete for the first places, not all rows. A
+    language with fewer than `LEVEL_OF` rows has the mean level of the others: the level of one row would be its own score.
+
+    Source: adaptive T-norm, Sturim and Reynolds, ICASSP 2005.
+
+    """
+    del policy
+    if isinstance(task.scale, WordScale) or len(task.langs) < 2:
+        return task.best()
+    found = []
+    for by_lang in task.best_by_lang(task.langs, k=max(task.k, LEVEL_OF)):
+        levels = {
+            lang: float(np.mean([hit.score for hit in hits[:LEVEL_OF]]))
+            for lang, hits in by_lang.items()
+            if len(hits) >= LEVEL_OF
+        }
+        usual = float(np.mean(list(levels.values()))) if levels else 0.0
+        levelled = [(hit.score - levels.get(lang, usual), hit) for lang, hits in by_lang.items() for hit in hits]
+        found.append(best_scored(levelled, task.k))
+    return found
 
 
 def _prefer(policy: Policy, task: _Task) -> list[list[Hit]]:
