@@ -60,8 +60,11 @@ def _code(removal: AnyRemoval, file: Path) -> str:
     place = "side, 0" if any_lang else "side, n"
     rows = "x" if any_lang else "x[some]"
     moved = f'-ALPHA * FITTED["offsets"][{place}]'
-    if removal.left is not None:
-        linear = f'{rows} @ FITTED["right"][{place}].T @ FITTED["left"][{place}].T'
+    parts = [f'{rows} @ FITTED["right"][{place}].T @ FITTED["left"][{place}].T'] if removal.left is not None else []
+    if removal.shared is not None:
+        parts.append(f'{rows} @ FITTED["shared"][side].T')
+    if parts:
+        linear = " + ".join(parts)
         moved = f'ALPHA * ({linear} - FITTED["offsets"][{place}])'
     change = f"+= {moved}" if not moved.startswith("-") else f"-= {moved[1:]}"
     unit = "x / np.linalg.norm(x, axis=1, keepdims=True)"

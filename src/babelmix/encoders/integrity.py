@@ -40,6 +40,7 @@ _PRODUCTS = (
     ("word_embedding_dimension", "hidden_dim", "num_layers"),
     ("dimension", "clusters"),
     ("dimension", "clusters", "rank"),
+    ("dimension", "dimension", "shares"),
     ("vocabulary", "dimension"),
     ("num_hidden_layers",),
 )

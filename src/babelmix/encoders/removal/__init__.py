@@ -29,6 +29,8 @@ class RemovalOptions:
         rank: how many directions; 0: the method's default.
         pivot: where the languages are moved to: `mean` of all languages, or a language.
         ridge: how strongly a linear map is drawn towards the identity; 0: chosen on held-out translations.
+        centre: of `offsets`, `own-means` and `linear-map`: the share of the mean of all languages that is subtracted beside the
+            differences between languages. None: 0, 1, and chosen on held-out translations.
         seed: of a method that is trained.
 
     """
@@ -36,6 +38,7 @@ class RemovalOptions:
     rank: int = 0
     pivot: str = "mean"
     ridge: float = 0.0
+    centre: float | None = None
     seed: int = 0
 
 
@@ -117,6 +120,7 @@ METHODS: Registry[RemovalMethod] = Registry(
         "means": Lazy("babelmix.encoders.removal.by_language:MEANS"),
         "components": Lazy("babelmix.encoders.removal.by_language:COMPONENTS"),
         "offsets": Lazy("babelmix.encoders.removal.offsets:METHOD"),
+        "linear-map": Lazy("babelmix.encoders.removal.linear_map:METHOD"),
         "own-means": Lazy("babelmix.encoders.removal.own_means:METHOD"),
     },
 )

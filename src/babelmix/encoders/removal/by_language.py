@@ -16,7 +16,12 @@ from babelmix.errors import EncoderError
 
 
 def removal_by_language(
-    method: str, embedded: Embedded, offsets: Array, left: Array | None = None, right: Array | None = None
+    method: str,
+    embedded: Embedded,
+    offsets: Array,
+    left: Array | None = None,
+    right: Array | None = None,
+    shared: Array | None = None,
 ) -> Removal:
     """The removal of arrays by language and kind, with discriminants that tell the language.
 
@@ -26,6 +31,7 @@ def removal_by_language(
         offsets: shape (kinds, languages, dimension), with one kind or two.
         left: shape (kinds, languages, dimension, rank).
         right: shape (kinds, languages, rank, dimension).
+        shared: shape (kinds, dimension, dimension).
 
     """
     weights, biases = discriminants(embedded)
@@ -36,7 +42,7 @@ def removal_by_language(
     return Removal(
         method, embedded.langs, of_kinds(offsets), None if left is None else of_kinds(left),
         None if right is None else of_kinds(right), similarity=embedded.similarity, discriminants=of_kinds(weights),
-        biases=of_kinds(biases),
+        biases=of_kinds(biases), shared=None if shared is None else of_kinds(shared),
     )  # fmt: skip
 
 

@@ -25,8 +25,9 @@ ANY = "*"
 
 @dataclass(frozen=True, eq=False)
 class Removal:
-    """Takes language out of vectors: `x - alpha (offset - left right x)`, with arrays of the vector's kind and language.
+    """Takes language out of vectors: `x - alpha (offset - left right x - shared x)`.
 
+    The arrays are those of the vector's kind and language; `shared` is that of its kind.
     With the similarity cosine, vectors have length one before and after it.
 
     Args:
@@ -36,6 +37,7 @@ class Removal:
         left: with `right`, the linear part less the identity: x moves by `left right x`. float32, shape (2, languages, dimension,
             rank); None: there is no linear part.
         right: float32, shape (2, languages, rank, dimension).
+        shared: a linear part that all languages have in common, float32, shape (2, dimension, dimension); None: there is none.
         alpha: how much of it is applied: 0 changes nothing, 1 takes all of it away.
         similarity: `cosine` or `dot`.
         discriminants: what tells the language of a vector from the vector itself: the share of a language is the softmax of
@@ -65,6 +67,7 @@ class Removal:
     discriminants: Floats | None = None
     biases: Floats | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    shared: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = (len(KINDS), len(self.langs), self.dimension)
@@ -78,7 +81,10 @@ class Removal:
             rank = self.left.shape[-1]
             if self.left.shape != (*shape, rank) or self.right.shape != (*shape[:2], rank, self.dimension):
                 raise EncoderError(f"a removal has maps of the shapes {self.left.shape} and {self.right.shape}")
-        for name, values, wanted in (("discriminants", self.discriminants, shape), ("biases", self.biases, shape[:2])):
+        square = (len(KINDS), self.dimension, self.dimension)
+        for name, values, wanted in (
+            ("discriminants", self.discriminants, shape), ("biases", self.biases, shape[:2]), ("shared", self.shared, square),
+        ):  # fmt: skip
             if values is not None and values.shape != wanted:
                 raise EncoderError(f"a removal has {name} of the shape {values.shape}")
         for name, array in self._arrays().items():
@@ -164,6 +170,8 @@ class Removal:
         shares = self.shares(x, given, kind)
         side = KINDS.index(kind)
         moved = -(shares @ self.offsets[side])
+        if self.shared is not None:
+            moved += shares.sum(axis=1, keepdims=True) * (x @ self.shared[side].T)
         if self.left is not None and self.right is not None:
             for lang in np.flatnonzero(shares.any(axis=0)):
                 some = np.flatnonzero(shares[:, lang])
@@ -180,7 +188,7 @@ class Removal:
     def _arrays(self) -> dict[str, Floats]:
         named = {
             "offsets": self.offsets, "left": self.left, "right": self.right, "discriminants": self.discriminants,
-            "biases": self.biases,
+            "biases": self.biases, "shared": self.shared,
         }  # fmt: skip
         return {name: values for name, values in named.items() if values is not None}
 
@@ -219,7 +227,7 @@ class Removal:
             EncoderError: the content is not that of such a file.
 
         """
-        known = {"offsets", "left", "right", "discriminants", "biases"}
+        known = {"offsets", "left", "right", "discriminants", "biases", "shared"}
         if "offsets" not in arrays or set(arrays) - known:
             raise EncoderError(f"{place}: has the arrays {', '.join(sorted(arrays))}; make it again")
         try:

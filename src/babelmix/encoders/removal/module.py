@@ -40,9 +40,9 @@ class SavedModule(Module):  # type: ignore[misc,unused-ignore]
 class LanguageRemoval(SavedModule):
     """A `Removal` at the end of an encoder: the language of a text is told from its embedding.
 
-    `x - alpha sum_c p(c | x) (offset_c - left_c right_c x)`. A cluster c is a language and a kind (query or passage). p(c | x) is
-    the softmax of `discriminants x + biases`. It is taken over the clusters of the kind, if the encoder is told the kind
-    (`encode_query`, `encode_document`), otherwise over all clusters.
+    `x - alpha sum_c p(c | x) (offset_c - left_c right_c x - shared_c x)`. A cluster c is a language and a kind (query, passage).
+    p(c | x) is the softmax of `discriminants x + biases`. It is taken over the clusters of the kind, if the encoder is told the
+    kind (`encode_query`, `encode_document`), otherwise over all clusters.
 
     Args:
         dimension: the dimension of the embeddings.
@@ -50,23 +50,27 @@ class LanguageRemoval(SavedModule):
         kinds: 2 if queries and passages have arrays of their own, 1 if they share them.
         rank: the rank of the linear part; 0: there is none.
         alpha: how much of the removal is applied.
+        shares: 1 if there is a linear part that the languages of a kind share, else 0.
         clusters: kinds times languages.
 
     """
 
-    config_keys: list[str] = ["dimension", "langs", "kinds", "rank", "alpha", "clusters"]  # noqa: RUF012
+    config_keys: list[str] = ["dimension", "langs", "kinds", "rank", "alpha", "shares", "clusters"]  # noqa: RUF012
 
     def __init__(
-        self, dimension: int, langs: list[str], kinds: int, rank: int, alpha: float = 1.0, clusters: int = 0
-    ) -> None:
+        self, dimension: int, langs: list[str], kinds: int, rank: int, alpha: float = 1.0, shares: int = 0,
+        clusters: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
         self.dimension, self.langs, self.kinds, self.rank, self.alpha = dimension, list(langs), kinds, rank, alpha
         self.clusters = kinds * len(self.langs)
-        if clusters not in (0, self.clusters) or kinds not in (1, 2):
+        self.shares = shares
+        if clusters not in (0, self.clusters) or kinds not in (1, 2) or shares not in (0, 1):
             raise EncoderError(f"a removal of {len(self.langs)} languages and {kinds} kinds has {clusters} clusters")
         self.register_buffer("means", torch.zeros(self.clusters, dimension))
         self.register_buffer("left", torch.zeros(self.clusters, dimension, rank))
         self.register_buffer("right", torch.zeros(self.clusters, rank, dimension))
+        self.register_buffer("shared", torch.zeros(kinds * shares, dimension, dimension))
         self.register_buffer("discriminants", torch.zeros(self.clusters, dimension))
         self.register_buffer("offsets", torch.zeros(self.clusters))
 
@@ -86,28 +90,32 @@ class LanguageRemoval(SavedModule):
             "means": removal.offsets, "left": removal.left, "right": removal.right,
             # Without them, as of one map for all languages, a text has an equal share of each kind.
             "discriminants": removal.discriminants, "offsets": removal.biases,
+            "shared": removal.shared,
         }  # fmt: skip
         given = {name: array for name, array in arrays.items() if array is not None}
         kinds = 1 if all(np.array_equal(array[0], array[1]) for array in given.values()) else 2
         rank = removal.left.shape[-1] if removal.left is not None else 0
-        made = cls(removal.dimension, list(removal.langs), kinds, rank, removal.alpha)
+        made = cls(removal.dimension, list(removal.langs), kinds, rank, removal.alpha, int(removal.shared is not None))
         for name, array in given.items():
-            together = array[:kinds].reshape(made.clusters, *array.shape[2:])
-            getattr(made, name).copy_(torch.from_numpy(np.ascontiguousarray(together)))
+            buffer = getattr(made, name)
+            buffer.copy_(torch.from_numpy(np.ascontiguousarray(array[:kinds])).reshape(buffer.shape))
         return made
 
     def forward(self, features: dict[str, Any], task: str | None = None, **options: Any) -> dict[str, Any]:
         """Replace `sentence_embedding`, float32, shape (texts, dimension)."""
         del options
         x = features["sentence_embedding"]
-        some = slice(None)
-        if self.kinds == len(_TASKS) and task in _TASKS:
-            some = slice(_TASKS[task] * len(self.langs), (_TASKS[task] + 1) * len(self.langs))
+        kind = _TASKS.get(task or "") if self.kinds == len(_TASKS) else None
+        some = slice(None) if kind is None else slice(kind * len(self.langs), (kind + 1) * len(self.langs))
         shares = torch.softmax(x @ self.discriminants[some].T + self.offsets[some], dim=-1)
         taken = shares @ self.means[some]
         if self.rank:
             along = torch.einsum("crd,td->tcr", self.right[some], x) * shares[..., None]
             taken = taken - torch.einsum("tcr,cdr->td", along, self.left[some])
+        if self.shares:
+            of_kind = shares.reshape(len(x), -1, len(self.langs)).sum(dim=2)
+            sides = self.shared if kind is None else self.shared[kind : kind + 1]
+            taken = taken - torch.einsum("tk,kde,te->td", of_kind, sides, x)
         features["sentence_embedding"] = x - self.alpha * taken
         return features
 
@@ -138,12 +146,14 @@ def module_of(removal: AnyRemoval) -> torch.nn.Module:
     """
     if not isinstance(removal, Removal):
         raise EncoderError(f"the removal {removal.method!r} works on vectors only; it is no part of an encoder")
-    arrays = (removal.offsets, removal.left, removal.right)
+    arrays = (removal.offsets, removal.left, removal.right, removal.shared)
     if removal.langs != (ANY,) or any(one is not None and not np.array_equal(one[0], one[1]) for one in arrays):
         return LanguageRemoval.of(removal)
     matrix = np.eye(removal.dimension)
     if removal.left is not None and removal.right is not None:
         matrix += removal.alpha * (removal.left[0, 0].astype(np.float64) @ removal.right[0, 0])
+    if removal.shared is not None:
+        matrix += removal.alpha * removal.shared[0].astype(np.float64)
     return affine(matrix, -removal.alpha * removal.offsets[0, 0].astype(np.float64))
 
 

@@ -6,13 +6,11 @@ Topic cancels out, because both texts of a difference say the same.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
 from babelmix.encoders.removal import Array, Embedded, Removal, RemovalMethod, RemovalOptions
-from babelmix.encoders.removal.by_language import removal_by_language
+from babelmix.encoders.removal.by_language import means, removal_by_language
 from babelmix.errors import EncoderError
 
 Integers = npt.NDArray[np.int64]
@@ -59,13 +57,13 @@ def mean_differences(
     if pivot is not None:
         for one in range(langs):
             both = cells[one] & cells[pivot]
-            _check_pairs(int(both.sum()), names[one], f"with {names[pivot]}")
+            check_pairs(int(both.sum()), names[one], f"with {names[pivot]}")
             found[one] = (values[one, both] - values[pivot, both]).mean(axis=0)
         return found
     useful = cells.sum(axis=0) >= 2
     cells, values = cells[:, useful], values[:, useful]
     for one in range(langs):
-        _check_pairs(int(cells[one].sum()), names[one], "with the other languages")
+        check_pairs(int(cells[one].sum()), names[one], "with the other languages")
     # Normal equations of value = effect of language + effect of item, where the effects of languages sum to zero.
     share = cells / cells.sum(axis=0)
     normal = np.diag(cells.sum(axis=1)) - share @ cells.T.astype(float)
@@ -101,11 +99,14 @@ def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
         found.append(
             mean_differences(embedded.vectors[some], embedded.lang[some], embedded.item[some], pivot, embedded.langs)
         )
-    made = removal_by_language("offsets", embedded, np.stack(found))
-    return replace(made, facts={"pivot": options.pivot})
+    centre = options.centre or 0.0
+    moved = means(embedded) - np.stack(found)
+    made = removal_by_language("offsets", embedded, np.stack(found) + centre * moved.mean(axis=1, keepdims=True))
+    return made.with_facts({"pivot": options.pivot, "centre": centre})
 
 
-def _check_pairs(count: int, lang: str, where: str) -> None:
+def check_pairs(count: int, lang: str, where: str) -> None:
+    """Raise if a language has fewer than `LEAST_PAIRS` translations."""
     if count < LEAST_PAIRS:
         raise EncoderError(
             f"{lang} shares {count} items {where}; {LEAST_PAIRS} or more translations of a language are needed"
@@ -116,4 +117,4 @@ METHOD = RemovalMethod(
     fit, "the mean difference of the text's language to its translations", "SHIFT: arXiv 2606.18801", needs_pairs=True
 )
 
-__all__ = ["LEAST_PAIRS", "MEAN", "METHOD", "fit", "mean_differences", "number_of_pivot"]
+__all__ = ["LEAST_PAIRS", "MEAN", "METHOD", "check_pairs", "fit", "mean_differences", "number_of_pivot"]

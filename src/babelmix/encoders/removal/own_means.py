@@ -11,8 +11,10 @@ from babelmix.encoders.removal.by_language import means, removal_by_language
 
 def fit(embedded: Embedded, options: RemovalOptions) -> Removal:
     """The mean of each language and kind. The vectors may be those of the collection that is searched."""
-    del options
-    return removal_by_language("own-means", embedded, means(embedded))
+    centre = 1.0 if options.centre is None else options.centre
+    found = means(embedded)
+    kept = (1 - centre) * found.mean(axis=1, keepdims=True)
+    return removal_by_language("own-means", embedded, found - kept).with_facts({"centre": centre})
 
 
 METHOD = RemovalMethod(
