@@ -277,7 +277,7 @@ def test_a_calibration_that_cannot_be_read_is_fitted_anew(searcher: Searcher) ->
         (b"[]", "holds no object"),
         (b"null", "holds no object"),
         (b"{}", "'format': Field required"),
-        ({"format": 2}, "has the format 2, and this version reads 1"),
+        ({"format": 3}, "has the format 3, and this version reads up to 2"),
         ({"format": "1"}, "'format': Input should be a valid integer"),
         ({"encoder": None}, "'encoder': Input should be a valid string"),
         ({"dimension": "16"}, "'dimension': Input should be a valid integer"),

@@ -5,7 +5,7 @@ Everything that a user needs is here, and is imported at its first use:
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
 - Encoders: `load_model`, `encode`, `inspect_model`.
 - Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
-- Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `frontier`, `mine`, `codeswitch`.
+- Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `debias_index`, `frontier`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`. Your tests: the module `babelmix.testing`.
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from babelmix.api.audit_reports import AuditReport, AuditReports
     from babelmix.api.auditing import audit as audit
     from babelmix.api.comparing import compare
-    from babelmix.api.debiasing import DebiasedModel, debias
+    from babelmix.api.debiasing import DebiasedModel, debias, debias_index
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
     from babelmix.api.frontiers import frontier
     from babelmix.api.gating import check
@@ -75,6 +75,7 @@ __all__ = [
     "codeswitch",
     "compare",
     "debias",
+    "debias_index",
     "delete_items",
     "encode",
     "frontier",
@@ -115,6 +116,7 @@ _HOMES = {
     "codeswitch": "api.switching",
     "compare": "api.comparing",
     "debias": "api.debiasing",
+    "debias_index": "api.debiasing",
     "delete_items": "search",
     "encode": "encoders",
     "frontier": "api.frontiers",

@@ -20,7 +20,7 @@ MOST = 30_000
 """The approximate number of vectors of a side that a removal is fitted on. Of rare languages there are more than their share."""
 
 _OF_A_LANG = 500
-_AT_ONCE = 4096
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,10 @@ def sample_of(side: Side, langs: Sequence[str] | None = None, *, most: int = MOS
     allowed = np.array([langs is None or name in langs for name in side.names], dtype=bool)
     rows = np.flatnonzero((side.lang >= 0) & allowed[side.lang]) if len(allowed) else np.array([], dtype=np.int64)
     rows = rows[drawn(side.lang[rows], rows if side.item is None else side.item[rows], most)]
-    parts = [side.values[rows[start : start + _AT_ONCE]] for start in range(0, len(rows), _AT_ONCE)]
-    vectors = np.concatenate(parts) if parts else np.zeros((0, side.values.shape[1]), dtype=np.float32)
+    vectors = np.empty((len(rows), side.values.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), _AT_ONCE):
+        vectors[start : start + _AT_ONCE] = side.values[rows[start : start + _AT_ONCE]]
+        side.forget()
     good = np.flatnonzero(vectors.any(axis=1))
     rows = rows[good]
     return Sample(vectors[good], side.lang[rows], side.names, None if side.item is None else side.item[rows])
@@ -98,9 +100,25 @@ def drawn(lang: Integers, key: Integers, most: int) -> Integers:
     """
     if len(lang) <= most:
         return np.arange(len(lang))
-    counts = np.bincount(lang)
-    shares = np.maximum(most / len(lang), _OF_A_LANG / np.maximum(counts, 1))
-    return np.flatnonzero(np.random.default_rng(0).random(int(key.max()) + 1)[key] < shares[lang])
+    numbers = np.random.default_rng(0).random(int(key.max()) + 1)
+    return np.flatnonzero(numbers[key] < shares_of(np.bincount(lang), most)[lang])
+
+
+def shares_of(counts: Integers, most: int) -> npt.NDArray[np.float64]:
+    """The share of each language's rows that is drawn: equal, but 500 rows or all of a rare language.
+
+    Args:
+        counts: rows by language, int64, shape (languages,).
+        most: the approximate number of rows to draw.
+
+    Returns:
+        float64, shape (languages,); 1 or more: all.
+
+    """
+    total = max(int(counts.sum()), 1)
+    if total <= most:
+        return np.ones(len(counts))
+    return np.maximum(most / total, _OF_A_LANG / np.maximum(counts, 1))
 
 
 def fit(
@@ -196,4 +214,4 @@ def _with_own_items(parts: Sequence[Sample]) -> Integers:
     return np.concatenate([start + np.arange(len(parts[0].lang)), passages])
 
 
-__all__ = ["MOST", "Sample", "drawn", "fit", "sample_of"]
+__all__ = ["MOST", "Sample", "drawn", "fit", "sample_of", "shares_of"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -48,6 +49,14 @@ class Side:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def forget(self) -> None:
+        """Give back the memory of what was read of a mapped file: it counts as memory of the process until then."""
+        source = self.values.source
+        # Only files that are opened here: the mapping of a caller may hold changes.
+        pages = getattr(source.values, "_mmap", None) if isinstance(source.place, Path) else None
+        if pages is not None and hasattr(pages, "madvise"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
     @property
     def plural(self) -> str:

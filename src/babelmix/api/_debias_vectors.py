@@ -348,15 +348,29 @@ def _samples(
                 )
         # A log of queries alone: the passages are those of the collection.
         passages = passages if passages is not None else sides[1]
-    if langs is None:
-        samples = [None if side is None else sample_of(side) for side in (passages, queries)]
-    else:
+    return fit_samples((queries, passages), langs)
+
+
+def fit_samples(
+    sides: tuple[Side | None, Side | None], langs: str | Sequence[str] | None = None
+) -> tuple[Sample | None, Sample | None]:
+    """The passages and the queries to fit on, in this order, of the queries and the passages that there are.
+
+    Args:
+        sides: queries and passages.
+        langs: only these languages, each a range.
+
+    Raises:
+        ConfigError: a range means no language.
+
+    """
+    queries, passages = sides
+    wanted = None
+    if langs is not None:
         named = next(side for side in (passages, queries) if side is not None)
         wanted = only(named, langs if isinstance(langs, str) else list(langs))
-        samples = [None if side is None else sample_of(side, wanted) for side in (passages, queries)]
-    if samples[1] is not None and not len(samples[1].lang):
-        samples[1] = None
-    return samples[0], samples[1]
+    found = [None if side is None else sample_of(side, wanted) for side in (passages, queries)]
+    return found[0], found[1] if found[1] is not None and len(found[1].lang) else None
 
 
 def _applied(removal: AnyRemoval, sides: Sequence[Side]) -> dict[str, Any]:
@@ -403,5 +417,5 @@ def _key(facts: Sequence[Any]) -> str:
 
 __all__ = [
     "RECORD", "REMOVAL", "DebiasedVectors", "check_alpha", "check_fits", "choice_lines", "debias_vectors", "fit_lines",
-    "fit_vectors", "opened_removal", "row_lines",
+    "fit_samples", "fit_vectors", "opened_removal", "row_lines",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,19 +37,14 @@ def chunks(side: Side, removal: AnyRemoval, dtype: str, start: int = 0) -> Itera
     """
     width = side.values.shape[1]
     step = max(1, _CHUNK // (4 * width))
-    source = side.values.source
-    # Only files that are opened here: the mapping of a caller may hold changes.
-    pages = getattr(source.values, "_mmap", None) if isinstance(source.place, Path) else None
     for first in range(start, len(side), step):
         rows = slice(first, min(first + step, len(side)))
         with np.errstate(over="ignore"):
             made = removal.apply(side.values[rows], side.langs(rows), side.kind).astype(dtype, copy=False)
         if dtype == "float16" and not np.isfinite(made).all():
             row = first + int(np.flatnonzero(~np.isfinite(made).all(axis=1))[0])
-            raise source.error("has a value that float16 cannot hold; write float32", row)
-        if pages is not None and hasattr(pages, "madvise"):
-            # Pages that were read count as memory of the process until they are given back.
-            pages.madvise(mmap.MADV_DONTNEED)
+            raise side.values.source.error("has a value that float16 cannot hold; write float32", row)
+        side.forget()
         yield made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json, write_text
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
+from babelmix.api._debias_index import DebiasedIndex, debias_index
 from babelmix.api._debias_validating import Validation, validated_encoder, validated_vectors
 from babelmix.api._debias_vectors import (
     RECORD,
@@ -384,6 +384,8 @@ def known_removal(encoder: SentenceTransformer, name: str) -> AnyRemoval:
         ArgumentError: there is none.
 
     """
+    from babelmix.search.removal import shipped
+
     found = shipped(encoder, name)
     if found is None:
         raise ArgumentError(
@@ -393,19 +395,8 @@ def known_removal(encoder: SentenceTransformer, name: str) -> AnyRemoval:
     return found
 
 
-def shipped(encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
-    """The removal that comes with babelmix for an encoder; None: there is none."""
-    from babelmix.encoders import fingerprint
-
-    try:
-        found = importlib.import_module("babelmix.encoders.removal.shipped")
-    except ModuleNotFoundError:
-        return None
-    return found.shipped_removal(name) or found.shipped_removal(fingerprint(encoder))
-
-
 def _counts(texts: dict[str, list[str]]) -> dict[str, int]:
     return {lang: len(some) for lang, some in texts.items()}
 
 
-__all__ = ["RECORD", "USUAL", "DebiasedModel", "DebiasedVectors", "debias"]
+__all__ = ["RECORD", "USUAL", "DebiasedIndex", "DebiasedModel", "DebiasedVectors", "debias", "debias_index"]

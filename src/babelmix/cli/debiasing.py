@@ -10,7 +10,7 @@ import typer
 from babelmix.cli.options import JsonOption, LangsOption, TrustOption, listed
 
 _FIT, _ENCODER, _VECTORS, _STORE = "What is taken out", "An encoder", "Vectors", "A table or a collection"
-_CHOICE = "The choice of alpha"
+_INDEX, _CHOICE = "An index", "The choice of alpha"
 """The groups of options in the help."""
 
 
@@ -107,10 +107,25 @@ def debias(
             rich_help_panel=_VECTORS,
         ),
     ] = None,
+    index: Annotated[
+        str,
+        typer.Option(
+            help="Take language out of this index instead: its rows are written, corrected, into the new index --out, and "
+            "nothing is encoded again. The new index corrects queries and new rows too.",
+            metavar="ADDRESS",
+            rich_help_panel=_INDEX,
+        ),
+    ] = "",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Where the index's encoder is now, if it was moved.", rich_help_panel=_INDEX
+        ),
+    ] = "",
     method: Annotated[
         str | None,
         typer.Option(
-            help="See docs/training.md.  [default: centred for an encoder, own-means for vectors]",
+            help="See docs/training.md.  [default: centred for an encoder, own-means for vectors and indexes]",
             rich_help_panel=_FIT,
         ),
     ] = None,
@@ -149,9 +164,10 @@ def debias(
         ),
     ] = 0,
     removal: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Fit nothing: use this removal.safetensors, or the one in this folder.",
+            help="Fit nothing: use this removal.safetensors, or the one in this folder. With --index, auto is the one that "
+            "babelmix has for the index's encoder.",
             metavar="FILE",
             rich_help_panel=_FIT,
         ),
@@ -232,14 +248,21 @@ def debias(
     texts: Annotated[
         int | None,
         typer.Option(
-            min=20,
-            help="The most texts of one language, or rows of a store.  [default: 500, of a store 2000]",
+            min=0,
+            help="The most texts of one language, or rows of a store.  [default: 500, of a store 2000] With --index: rows of "
+            "each language that are embedded as queries; 0: none, their mean stands in.  [default: 200, or 0 if queries and passages "
+            "are embedded alike]",
             rich_help_panel=_FIT,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder of the result.  [default: runs/debiased-MODEL]", metavar="FOLDER")
-    ] = None,
+        str,
+        typer.Option(
+            help="The folder of the result.  [default: runs/debiased-MODEL] With --index: the address of the new index, a "
+            "folder or http://HOST:PORT/NAME.",
+            metavar="FOLDER",
+        ),
+    ] = "",
     export: Annotated[
         bool,
         typer.Option("--export", help="Print lines of numpy that do the same as the removal of a folder or a file."),
@@ -261,10 +284,13 @@ def debias(
     interrupted run goes on where it stopped.
 
     With `--store`, writes corrected vectors beside the old ones, which it never writes; a killed run goes on.
+
+    With `--index`, writes a new index with corrected vectors. An interrupted run goes on where it stopped.
     """
     from babelmix.api import debiasing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import show
+    from babelmix.errors import ArgumentError
 
     if store:
         from babelmix.api.store_debiasing import TEXTS, TO_VECTOR, USUAL, debias_store
@@ -272,8 +298,8 @@ def debias(
         _check_store(
             model=model, vectors=vectors, on=on, corpus=corpus, similarity=similarity, pivot=pivot, fit_on=fit_on,
             fit_queries=fit_queries, fit_corpus=fit_corpus, queries_langs=queries_langs, passages_langs=passages_langs,
-            dtype=dtype, export=export, validate=validate, keep_same_language=keep_same_language, surely=surely, best=best,
-            mix=mix,
+            dtype=dtype, export=export, index=index, encoder=encoder, validate=validate,
+            keep_same_language=keep_same_language, surely=surely, best=best, mix=mix,
         )  # fmt: skip
         found = debias_store(
             store, method=method or USUAL, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
@@ -289,6 +315,21 @@ def debias(
 
         typer.echo(lines_of_numpy(given or removal or out), nl=False)
         return
+    if index:
+        _check_index(
+            out, model=model, on=on, vectors=vectors, corpus=corpus, passages_langs=passages_langs, queries_langs=queries_langs,
+            similarity=similarity, dtype=dtype, validate=validate, keep_same_language=keep_same_language, surely=surely,
+            best=best, mix=mix,
+        )  # fmt: skip
+        changed = debiasing.debias_index(
+            index, out, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed, rank=rank or None, removal=removal,
+            fit_on=_fit_on(fit_on, fit_queries, similarity), fit_corpus=fit_corpus or None, texts=texts, langs=listed(langs),
+            model=encoder or None, batch_size=batch_size, trust_code=trust_code,
+        )  # fmt: skip
+        show(changed, json_output)
+        return
+    if encoder:
+        raise ArgumentError("model", "is for an index; name the encoder without an option")
     _check(vectors, model, corpus=corpus, similarity=similarity, fit_queries=fit_queries, on=on)
     made: Any = debiasing.debias(
         given, (corpus if vectors else on) or None, validate=validate or None, keep_same_language=keep_same_language,
@@ -332,6 +373,17 @@ def _check_without_store(**given: Any) -> None:
     for name, value in given.items():
         if value:
             raise ArgumentError(name, "is for a table or a collection; name it with --store")
+
+
+def _check_index(out: str, **given: Any) -> None:
+    """Raise if an option does not go with an index."""
+    from babelmix.errors import ArgumentError
+
+    for name, value in given.items():
+        if value:
+            raise ArgumentError(name, "does not go with --index: an index has its vectors, languages and encoder")
+    if not out:
+        raise ArgumentError("out", "is missing: say where the new index is to be, as in  --out new-index")
 
 
 def _vectors(first: str, second: str, similarity: str | None) -> Any:

@@ -53,6 +53,14 @@ def index(
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     revision: Annotated[str, typer.Option(help="Of a hub model.")] = "",
     backend: BackendOption = "",
+    removal: Annotated[
+        str,
+        typer.Option(
+            help="Of a new index: take language out of its rows and queries by this removal.safetensors, which `babelmix debias` "
+            "writes; auto: the one that babelmix has for the encoder.",
+            metavar="FILE",
+        ),
+    ] = "",
     ray: Annotated[
         str,
         typer.Option(
@@ -90,8 +98,8 @@ def index(
         raise ConfigError("say what to index: a file of documents or a corpus; see  babelmix index --help")
     report = build_index(
         source, to, model=model or None, langs=listed(langs), prune=prune, batch_size=batch_size,
-        max_seq_length=max_seq_length or None, revision=revision or None, backend=backend or None, ray=ray or None,
-        workers=workers, trust_code=trust_code, say=lambda note: say(note, err=True),
+        max_seq_length=max_seq_length or None, revision=revision or None, backend=backend or None,
+        removal=removal or None, ray=ray or None, workers=workers, trust_code=trust_code, say=lambda note: say(note, err=True),
     )  # fmt: skip
     show(report, json_output)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from babelmix.search.building import IndexReport, build_index, delete_items
+from babelmix.search.changes import Changes
 from babelmix.search.documents import open_rows
 from babelmix.search.hits import Hits
-from babelmix.search.index import Changes, Index
+from babelmix.search.index import Index
 from babelmix.search.indexing import Indexed, index_rows
 from babelmix.search.options import MODES
 from babelmix.search.policies import POLICIES, Policy

@@ -19,9 +19,12 @@ from babelmix.search.engines import exists
 from babelmix.search.engines.opening import engine_of
 from babelmix.search.index import Index
 from babelmix.search.indexing import Indexed, check_rows, index_rows
+from babelmix.search.removal import removal_for
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from babelmix.encoders.removal import AnyRemoval
 
 _NAMED = 20
 """Maximum missing items that `lines` names; `as_json` names all."""
@@ -43,6 +46,7 @@ class IndexReport(Result):
         not_there: the items that were not removed because the index did not have them. None if nothing was to be removed.
         read_as: language tags that were replaced by their canonical form, as in a corpus's `meta["languages_read_as"]`.
         notes: sentences about columns that are left out, or cells that may be meant differently.
+        removal: what takes language out of rows and queries; empty: nothing does.
 
     """
 
@@ -56,11 +60,14 @@ class IndexReport(Result):
     not_there: Sequence[str] | None = None
     read_as: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    removal: str = ""
 
     @classmethod
     def of(cls, index: Index, counts: Mapping[str, int], **more: Any) -> IndexReport:
         """The report of an open index."""
         about = index.about
+        if (kept := about.removal) is not None:
+            more["removal"] = f"{kept['method']}, alpha {kept['alpha']:g}"
         return cls(
             index.address,
             about.encoder,
@@ -83,6 +90,8 @@ class IndexReport(Result):
         if self.not_there:
             more = f", and {len(self.not_there) - _NAMED:,} more" if len(self.not_there) > _NAMED else ""
             found.append(f"not there: {', '.join(map(repr, self.not_there[:_NAMED]))}{more}")
+        if self.removal:
+            found.append(f"language is taken out of rows and queries: {self.removal}")
         return [*found, *renamed_languages(self.read_as)]
 
     def places(self) -> dict[str, str]:
@@ -104,6 +113,7 @@ class IndexReport(Result):
         return {
             "index": self.address, **self.counts, **not_there, **read_as, "langs": dict(self.langs), "encoder": self.encoder,
             "dimension": self.dimension, "similarity": self.similarity, "columns": dict(self.columns),
+            **({"removal": self.removal} if self.removal else {}),
         }  # fmt: skip
 
 
@@ -118,6 +128,7 @@ def build_index(
     max_seq_length: int | None = None,
     revision: str | None = None,
     backend: str | None = None,
+    removal: str | Path | AnyRemoval | None = None,
     ray: str | None = None,
     workers: int = 0,
     trust_code: bool = False,
@@ -139,6 +150,8 @@ def build_index(
         revision: the revision of the encoder on the Hugging Face hub.
         backend: the backend that runs the encoder: `torch`, `openvino`, `onnx` or `auto`. By default the one that embedded the
             rows of the index, or `torch` for a new index.
+        removal: of a new index: what takes language out of all its rows and queries: a removal, its file, or `auto`, which is
+            the one that babelmix has for the encoder. See `babelmix.debias` and `babelmix.debias_index`.
         ray: encode by many workers of a Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`.
         workers: with `ray`: the number of workers. 0: one per GPU, or without GPUs half the number of CPUs.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
@@ -149,7 +162,8 @@ def build_index(
         A report of the rows that were written and of the content of the index. It prints like `babelmix index`.
 
     Raises:
-        ArgumentError: `model` is missing, `workers` is given without `ray`, or `langs` for a `RowSource`.
+        ArgumentError: `model` is missing, `removal` is given for an index that is there, `workers` is given without `ray`, or
+            `langs` for a `RowSource`.
         SearchError: a row breaks a rule, the index was made by another encoder, or it cannot be written.
         CorpusError: the source cannot be read, or a picture is damaged.
         EncoderError: the encoder cannot be loaded.
@@ -175,6 +189,10 @@ def build_index(
     address = str(to)
     opened = Index.open(address) if exists(address) else None
     try:
+        if opened is not None and removal is not None:
+            raise ArgumentError(
+                "removal", f"is for a new index; make one of {address} with  babelmix debias --index {address}"
+            )
         rows = _rows_of(source, langs, opened)
         if say is not None:
             for note in rows.notes:
@@ -198,7 +216,8 @@ def build_index(
             trust_code=trust_code,
         )
         if opened is None:
-            opened = Index.create(address, encoder, name, revision=revision)
+            chosen = removal_for(removal, encoder, name)
+            opened = Index.create(address, encoder, name, revision=revision, removal=chosen)
         if ray:
             from babelmix.search.workers import index_with_workers
 

@@ -17,6 +17,9 @@ from babelmix.errors import EncoderError, SearchError
 FORMAT = 1
 """The version of the facts, for later versions of babelmix that change them."""
 
+WITH_REMOVAL = 2
+"""The version of the facts with a removal. Earlier versions of babelmix refuse it: they would not correct queries."""
+
 ColumnType = Literal["text", "integer", "number", "boolean"]
 """The type of a metadata column."""
 
@@ -40,6 +43,8 @@ class IndexFacts(BaseModel):
         columns: the types of the metadata columns.
         calibration: `Calibration.as_json`; None: not calibrated yet.
         corrections: `Corrections.as_json`, of the corrected vectors; None: there are none.
+        removal: what takes language out of rows and queries, see `babelmix.search.removal`; None: nothing does.
+        unfinished: the key of the call that makes this index from another; None: the index is complete.
 
     """
 
@@ -59,6 +64,8 @@ class IndexFacts(BaseModel):
     columns: dict[str, ColumnType]
     calibration: Any = None
     corrections: Any = None
+    removal: Any = None
+    unfinished: Any = None
 
     @classmethod
     def from_json(cls, address: str, found: dict[str, Any]) -> IndexFacts:
@@ -72,9 +79,9 @@ class IndexFacts(BaseModel):
             SearchError: the facts have another version, or a fact is missing or has a wrong type.
 
         """
-        if type(found.get("format")) is int and found["format"] != FORMAT:
+        if type(found.get("format")) is int and found["format"] not in (FORMAT, WITH_REMOVAL):
             raise SearchError(
-                f"{address}: has the format {found['format']}, and this version reads {FORMAT}; make it again with  "
+                f"{address}: has the format {found['format']}, and this version reads up to {WITH_REMOVAL}; make it again with  "
                 "babelmix index"
             )
         try:
@@ -85,6 +92,10 @@ class IndexFacts(BaseModel):
             raise SearchError(
                 f"{address}: its facts are damaged: {where!r}: {first['msg']}; make the index again with  babelmix index"
             ) from error
+
+    def with_removal(self, removal: dict[str, Any]) -> IndexFacts:
+        """The same facts with a removal."""
+        return self.model_copy(update={"format": WITH_REMOVAL, "removal": removal})
 
     def as_json(self) -> dict[str, Any]:
         """The facts as JSON-serialisable values."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -17,42 +17,27 @@ from babelmix.encoders import fingerprint
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
+from babelmix.search.changes import Changes, is_there
 from babelmix.search.columns import add_types, as_type, spellings, together, widened
 from babelmix.search.correcting import CorrectedRows
 from babelmix.search.engines import Engine, create_engine, exists, open_engine
 from babelmix.search.facts import IndexFacts, facts_of
+from babelmix.search.removal import check_removal, packed, unpacked
 from babelmix.search.rows import (
-    Point,
     Row,
     Value,
     Vectors,
     Where,
     check_length,
-    digest_of_row,
     points_of,
     thumbnail_of,
 )
 
+if TYPE_CHECKING:
+    from babelmix.encoders.removal import AnyRemoval
+
 _STALE = 0.1
 """A calibration is fitted again if the rows of a language have changed by more than this share."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """The writes that bring some items of an index up to date.
-
-    Args:
-        points: rows that are new or have changed; they have no vectors yet.
-        stale: ids of rows to remove: they are in the index, but their items no longer have them.
-        unchanged: the number of rows that are already in the index.
-        columns: the metadata columns of the rows, and their types.
-
-    """
-
-    points: list[Point]
-    stale: list[str]
-    unchanged: int
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Index:
@@ -65,6 +50,7 @@ class Index:
         self.engine = engine
         self._about = about
         self._calibration: Calibration | None = None
+        self._removal: AnyRemoval | None = None
         self._remembering, self._calibrating = threading.RLock(), threading.Lock()
         self.corrected = CorrectedRows(self)
 
@@ -76,6 +62,7 @@ class Index:
         name: str,
         *,
         revision: str | None = None,
+        removal: AnyRemoval | None = None,
     ) -> Self:
         """Make an empty index for an encoder.
 
@@ -84,6 +71,7 @@ class Index:
             encoder: the encoder that makes its vectors.
             name: the name or path that loads the encoder again.
             revision: the revision of the encoder on the Hugging Face hub.
+            removal: what takes language out of all its rows and queries; None: nothing does.
 
         Raises:
             SearchError: there is an index already, the index cannot be made at this address, or the encoder's similarity is
@@ -92,12 +80,23 @@ class Index:
         """
         if exists(address):
             raise SearchError(f"{address}: there is an index already; choose another place, or open it")
-        about = facts_of(encoder, name, revision)
+        return cls.create_with(address, facts_of(encoder, name, revision), removal)
+
+    @classmethod
+    def create_with(cls, address: str, about: IndexFacts, removal: AnyRemoval | None) -> Self:
+        """Make an empty index with the facts of another, and a removal; see `create`."""
+        if removal is not None:
+            check_removal(removal, about.dimension, about.similarity, address)
+            about = about.with_removal(packed(removal, address))
         return cls(create_engine(address, about.dimension, about.as_json()), about)
 
     @classmethod
-    def open(cls, address: str) -> Self:
+    def open(cls, address: str, *, unfinished: bool = False) -> Self:
         """Open an index.
+
+        Args:
+            address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+            unfinished: also open one that a killed  babelmix debias  left.
 
         Raises:
             SearchError: there is no index, it is damaged, made by a newer babelmix, or open in another process.
@@ -105,7 +104,12 @@ class Index:
         """
         engine = open_engine(address)
         try:
-            return cls(engine, IndexFacts.from_json(address, engine.about()))
+            about = IndexFacts.from_json(address, engine.about())
+            if about.unfinished is not None and not unfinished:
+                raise SearchError(
+                    f"{address}: is not complete; run the same  babelmix debias  again, which goes on with it"
+                )
+            return cls(engine, about)
         except BaseException:
             engine.close()
             raise
@@ -129,6 +133,19 @@ class Index:
     def columns(self) -> Mapping[str, str]:
         """The metadata columns and their types: `text`, `integer`, `number` or `boolean`."""
         return self._about.columns
+
+    @property
+    def removal(self) -> AnyRemoval | None:
+        """What takes language out of rows and queries; None: nothing does.
+
+        Raises:
+            SearchError: it is damaged.
+
+        """
+        with self._remembering:
+            if self._removal is None and self._about.removal is not None:
+                self._removal = unpacked(self._about.removal, self.address)
+            return self._removal
 
     def langs(self) -> dict[str, int]:
         """The number of rows of each language, sorted by language."""
@@ -182,7 +199,7 @@ class Index:
         columns = self.with_types_of(rows)
         points = points_of(rows)
         there = self.engine.digests(list({row.item for row in rows}))
-        new = [point for point in points if not _is_there(point, there.get(point.id), columns)]
+        new = [point for point in points if not is_there(point, there.get(point.id), columns)]
         stale = sorted(set(there) - {point.id for point in points})
         return Changes(new, stale, len(points) - len(new), columns)
 
@@ -228,7 +245,7 @@ class Index:
             SearchError: a vector is not finite or of another dimension, or the engine cannot write.
 
         """
-        ready = self.ready(vectors)
+        ready = self.ready(vectors, [point.row.lang for point in changes.points], "passage")
         pictures = (p.row.image for p in changes.points)
         thumbnails = [thumbnail_of(image) if image is not None else "" for image in pictures]
         # Store the columns before the rows: a kill in between must not leave a column without a type.
@@ -267,8 +284,13 @@ class Index:
         there = {item for item, _ in self.engine.digests(list(asked)).values()}
         return {name: [name] if name in there else [form for form in forms[name] if form in there] for name in wanted}
 
-    def ready(self, vectors: Vectors) -> Vectors:
-        """Vectors as the index compares them: normalised to length one if the similarity is cosine.
+    def ready(self, vectors: Vectors, langs: Sequence[str | None] | str | None = None, kind: str = "query") -> Vectors:
+        """Vectors as the index compares them: of length one if the similarity is cosine, and without language by its removal.
+
+        Args:
+            vectors: as the encoder returns them, shape (vectors, dimension).
+            langs: the language of each, or of all; None: unknown. An index without a removal needs none.
+            kind: `query` or `passage`.
 
         Raises:
             SearchError: a vector is not finite or of another dimension.
@@ -279,10 +301,10 @@ class Index:
             raise SearchError(f"vectors of shape {vectors.shape} do not fit dimension {self._about.dimension}")
         if not np.isfinite(vectors).all():
             raise SearchError(f"{self._about.encoder} gave a vector that is not finite")
-        if self._about.similarity == "dot":
-            return vectors
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        if self._about.similarity != "dot":
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        return vectors if self.removal is None else self.removal.apply(vectors, langs, kind)
 
     def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Value | Sequence[Value]]) -> Where:
         """Make a filter, and check it against the languages and metadata columns of the index.
@@ -366,6 +388,10 @@ class Index:
         """Store the corrections of the corrected vectors: `Corrections.as_json`."""
         self._remember(corrections=corrections)
 
+    def remember_finished(self) -> None:
+        """Store that the index is complete."""
+        self._remember(unfinished=None)
+
     def _remember(self, columns: Mapping[str, str] | None = None, **facts: Any) -> None:
         # A calibration must not overwrite columns that a write stores at the same time, here or in another process.
         with self._remembering:
@@ -399,13 +425,3 @@ class Index:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _is_there(point: Point, known: tuple[str, str] | None, columns: Mapping[str, str]) -> bool:
-    """Whether the index has this row with the same content. `known` is the item and the digest stored under the row's id."""
-    if known is None or known[1] == point.digest:
-        return known is not None
-    fields = point.row.fields
-    # Earlier versions stored whole numbers of a column of numbers as 10.0.
-    earlier = {name: float(fields[name]) for name in fields if columns[name] == "number"}
-    return bool(earlier) and known[1] == digest_of_row(point.row, {**fields, **earlier})

@@ -14,9 +14,10 @@ from sentence_transformers import SentenceTransformer
 from babelmix._progress import progress_bar
 from babelmix.corpus.nfc import is_composed
 from babelmix.errors import SearchError
+from babelmix.search.changes import Changes
 from babelmix.search.documents import RowSource
 from babelmix.search.encoding import PointEncoder, encode_points, opened_picture
-from babelmix.search.index import Changes, Index
+from babelmix.search.index import Index
 from babelmix.search.rows import Row, check_length
 
 ROWS = 512

@@ -118,7 +118,7 @@ class Searcher:
         vectors = encode_batch(
             self.encoder, as_inputs(queries, SearchError), "query", batch_size=batch_size, advice=advice
         )
-        return self.index.ready(vectors)
+        return self.index.ready(vectors, langs, "query")
 
     def query_langs(
         self, queries: Sequence[str | Image], given: str | Sequence[str | None] | None

@@ -47,7 +47,7 @@ class QueryVectors:
             found = encode(
                 encoder, texts, "query", batch_size=self._batch_size, store=self._store, label="encoding queries",
             )  # fmt: skip
-            self._last = texts, langs, self._searcher.index.ready(found)
+            self._last = texts, langs, self._searcher.index.ready(found, langs, "query")
         return self._last[2]
 
 

@@ -20,9 +20,10 @@ from babelmix._cluster import spread
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError
+from babelmix.search.changes import Changes
 from babelmix.search.documents import RowSource
 from babelmix.search.encoding import encode_points
-from babelmix.search.index import Changes, Index
+from babelmix.search.index import Index
 from babelmix.search.indexing import ROWS, Indexed, bring_up_to_date
 
 
