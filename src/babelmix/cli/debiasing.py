@@ -250,8 +250,8 @@ def debias(
         typer.Option(
             min=0,
             help="The most texts of one language, or rows of a store.  [default: 500, of a store 2000] With --index: rows of "
-            "each language that are embedded as queries; 0: none, their mean stands in.  [default: 200, or 0 if queries and passages "
-            "are embedded alike]",
+            "each language that are embedded as queries; 0: none, their mean stands in.  [default: 200, or 0 if queries and "
+            "passages are embedded alike]",
             rich_help_panel=_FIT,
         ),
     ] = None,
@@ -304,7 +304,7 @@ def debias(
         found = debias_store(
             store, method=method or USUAL, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
             texts=texts or TEXTS, langs=listed(langs), to_vector=to_vector or TO_VECTOR, write=write, replace=replace,
-            out=out,
+            out=out or None,
         )  # fmt: skip
         show(found, json_output)
         return
