@@ -51,9 +51,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ENCODER, BACKEND = "e5-small-offline", "openvino"
 DRAWS, SENTENCES = (0, 1, 2), 400
 ALPHAS = tuple(step / 10 for step in range(1, 11))
-FEW = (0.3, 0.6, 1.0)
+FEW = (0.6, 1.0)
 """The alphas that are tried together with `balanced` and with what favours the query's language."""
-BONUSES, PLACES = (0.0, 1.0), (0, 3, 4, 5, 6)
+BONUSES, PLACES = (0.0, 1.0), (0, 4, 5, 6)
 FITTED = [name for name in ("offsets", "linear-map") if name in METHODS]
 TARGET = 0.48
 

@@ -118,7 +118,8 @@ def search(
         str,
         typer.Option(
             help="any: by score. balanced: no language favoured. equal: equally many of each language. adaptive: scores "
-            "above the language's level. quota=3: at least 3 languages. prefer=de or prefer=de:1.5: raised. only=de,fr.",
+            "above the language's level. own=5: at least 5 of the first 10 in the query's language. quota=3: at least 3 "
+            "languages. prefer=de or prefer=de:1.5: raised. only=de,fr.",
             metavar="POLICY",
         ),
     ] = "any",

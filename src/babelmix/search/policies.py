@@ -6,6 +6,7 @@
 | `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
 | `equal` | equally many of each language: first the best of each, then the second of each; by score where ranks are equal |
 | `adaptive` | the best by how far a score is above the query's first scores in the same language |
+| `own=N` | as `balanced`, but at least N of the first 10 in the query's language, if it is known |
 | `quota=N` | the best by score, in at least N languages |
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
@@ -33,6 +34,7 @@ from babelmix.corpus import canonical_language
 from babelmix.corpus.languages import check_language_tags, match_languages
 from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
+from babelmix.search.own_places import FIRST
 from babelmix.search.rows import Hit, Vectors, Where
 
 Retriever = Callable[[Sequence[int], Sequence[Where], int], list[list[Hit]]]
@@ -42,7 +44,7 @@ OneSearch = Callable[[Where, int, Sequence[str]], list[list[Hit] | None]]
 """A function that finds the best rows of every query under `balanced`: from a filter, k, and the languages that the filter
 allows. None in place of the rows of a query: each language has to be searched alone."""
 
-POLICIES = ("any", "balanced", "equal", "adaptive", "quota", "prefer", "only")
+POLICIES = ("any", "balanced", "equal", "adaptive", "own", "quota", "prefer", "only")
 
 LEVEL_OF = 10
 """The level of a language is the mean of a query's first 10 scores in it."""
@@ -66,6 +68,7 @@ class Policy:
         langs: for `prefer` and `only`: the languages, as ranges.
         languages: for `quota`: the least number of languages.
         boost: for `prefer`: the boost in spreads (standard deviations) of the query's scores.
+        places: for `own`: the least number of the first 10 answers in the query's language.
 
     Example:
         >>> str(Policy("prefer", ("de", "fr"), boost=1.5))
@@ -77,6 +80,7 @@ class Policy:
     langs: tuple[str, ...] = ()
     languages: int = 0
     boost: float = 1.0
+    places: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "langs", tuple(as_list(self.langs, self.name, SearchError)))
@@ -86,7 +90,7 @@ class Policy:
         """Parse a policy as the user writes it.
 
         >>> Policy.parse("prefer=de:1.5")
-        Policy(name='prefer', langs=('de',), languages=0, boost=1.5)
+        Policy(name='prefer', langs=('de',), languages=0, boost=1.5, places=0)
 
         Raises:
             SearchError: there is no such policy, or it is incomplete.
@@ -95,8 +99,8 @@ class Policy:
         name, _, given = text.strip().partition("=")
         if name not in POLICIES:
             raise SearchError(
-                f"the language policy {text[:60]!r} is unknown; use any, balanced, equal, adaptive, quota=N, prefer=LANG,... "
-                "or only=LANG,..."
+                f"the language policy {text[:60]!r} is unknown; use any, balanced, equal, adaptive, own=N, quota=N, "
+                "prefer=LANG,... or only=LANG,..."
             )
         if name in ("any", "balanced", "equal", "adaptive"):
             if given:
@@ -106,6 +110,12 @@ class Policy:
             if not re.fullmatch(r"[0-9]{1,4}", given) or int(given) < 1:
                 raise SearchError(f"quota={given[:60]}: write how many languages at least, as in  quota=3")
             return cls(name, languages=int(given))
+        if name == "own":
+            if not re.fullmatch(r"[0-9]{1,2}", given) or not 1 <= int(given) <= FIRST:
+                raise SearchError(
+                    f"own={given[:60]}: write how many of the first {FIRST} answers are in the query's language, as in  own=5"
+                )
+            return cls(name, places=int(given))
         langs, colon, boost = given.partition(":")
         tags = tuple(dict.fromkeys(tag.strip() for tag in langs.split(",") if tag.strip()))
         if not tags:
@@ -124,6 +134,8 @@ class Policy:
     def __str__(self) -> str:
         if self.name == "quota":
             return f"quota={self.languages}"
+        if self.name == "own":
+            return f"own={self.places}"
         if self.name == "prefer":
             return f"prefer={','.join(self.langs)}" + ("" if self.boost == 1 else f":{self.boost:g}")
         return f"only={','.join(self.langs)}" if self.name == "only" else self.name
@@ -268,7 +280,10 @@ def apply_policy(
     allowed = [lang for lang in langs if where.langs is None or lang in where.langs]
     task = _Task(retrieve, queries, where, k, allowed, scale)
     # `any` and `only` are the best by score: `only` has narrowed the filter.
-    policies = {"balanced": _balanced, "equal": _equal, "adaptive": _adaptive, "prefer": _prefer, "quota": _quota}
+    # The places of `own` are filled when all lists are merged.
+    policies = {
+        "balanced": _balanced, "own": _balanced, "equal": _equal, "adaptive": _adaptive, "prefer": _prefer, "quota": _quota,
+    }  # fmt: skip
     apply = policies.get(policy.name)
     return task.best() if apply is None else apply(policy, task)
 

@@ -20,6 +20,7 @@ from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
 from babelmix.search.options import EQUAL, Mode, check_mode, checked_query_langs, told_langs
+from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy, Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.rows import Hit, Value, Vectors, Where
 
@@ -180,7 +181,8 @@ class Searcher:
             once: each item once, in its best rendering.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
-            query_langs: the language of all queries, or of each, which a removal kept with the index uses: a tag; `detect`: from
+            query_langs: the language of all queries, or of each, which a removal kept with the index uses, and the policy
+                `own`: a tag; `detect`: from
                 the text, by the extra `detect`; None: unknown, so that it is told from the vector.
             words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 1; that of the list of vectors is
                 1. BM25 finds nearly only the query's own language, so that less weight means less of it. None: 1.
@@ -228,8 +230,9 @@ class Searcher:
         own_langs = list(self.index.langs())
         chosen, filter_ = self._among(own_langs, chosen, self._filter(langs, where))
         retrievers: list[tuple[Retriever, Scale | WordScale]] = []
+        told = self.query_langs(opened, query_langs) if vectors is None or chosen.places else None
         if mode != "words":
-            embedded = self.embed(opened, self.query_langs(opened, query_langs)) if vectors is None else vectors
+            embedded = vectors = self.embed(opened, told) if vectors is None else vectors
             retrievers.append((self._dense(embedded, exact), self._scale(embedded, exact)))
         if mode != "dense":
             words = [query if isinstance(query, str) else "" for query in opened]
@@ -252,6 +255,18 @@ class Searcher:
             return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
 
         found = distinct_items(retrieve_top, k, chosen.languages) if once else retrieve_top(k)
+        if chosen.places and told is not None:
+
+            def in_own(numbers: Sequence[int], tags: Sequence[str], count: int) -> list[list[Hit]]:
+                own = None if vectors is None else vectors[list(numbers)]
+                some = [queries[number] for number in numbers]
+                again = self._search(
+                    some, count, "any", None, filter_.only(tags), mode, once, exact, own, None, weight
+                )
+                return [list(hits) for hits in again]
+
+            allowed = [lang for lang in own_langs if filter_.langs is None or lang in filter_.langs]
+            found = fill_places(found, told, allowed, in_own, chosen.places, k=k, once=once)
         return [Hits(hits, _shown(query)) for query, hits in zip(queries, found, strict=True)]
 
     def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
@@ -378,6 +393,8 @@ def check_search(
     check_mode(mode, words_weight)
     checked_query_langs(query_langs, len(queries))
     chosen = Policy.parse(policy) if isinstance(policy, str) else policy
+    if chosen.places and query_langs is None:
+        raise SearchError(f"the policy {chosen} needs the language of the query: give one, such as de, or detect")
     for query in map(_opened, queries):
         if mode == "words" and not isinstance(query, str):
             raise SearchError(NO_WORDS)

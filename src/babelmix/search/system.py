@@ -123,16 +123,17 @@ class IndexSystem:
         vectors = None if self.mode == "words" else self.vectors(texts, langs)
         for row, text in enumerate(texts):
             own = None if vectors is None else vectors[row : row + 1]
+            lang = None if langs is None else [langs[row]]
             if row == 0:
                 # The first search also does preparation, which is not part of the cost of a search. So it is run once untimed.
-                self._search(text, k[0], own)
+                self._search(text, k[0], own, lang)
             began = time.perf_counter()
-            hits = self._search(text, k[row], own)
+            hits = self._search(text, k[row], own, lang)
             self.seconds.append(time.perf_counter() - began)
             yield [Answer(hit.item, hit.lang, hit.score) for hit in hits]
 
-    def _search(self, text: str, k: int, vectors: Vectors | None) -> Hits:
+    def _search(self, text: str, k: int, vectors: Vectors | None, lang: list[str | None] | None) -> Hits:
         return self.searcher.search(
             text, vectors=vectors, k=k, policy=self.policy, mode=self.mode, exact=self.exact,
-            words_weight=self.words_weight,
+            words_weight=self.words_weight, query_langs=lang,
         )  # fmt: skip

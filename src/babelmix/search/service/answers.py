@@ -138,6 +138,7 @@ class Service:
             once=request.once,
             vectors=vectors,
             words_weight=request.words_weight,
+            query_langs=None if request.query_lang is None else [lang],
         )
         took = round(1000 * (time.perf_counter() - began), 2)
         return SearchAnswer(

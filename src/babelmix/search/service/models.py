@@ -50,7 +50,7 @@ class SearchRequest(_Request):
     policy: str = Field(
         default="any",
         max_length=2000,
-        description="any, balanced, equal, adaptive, quota=N, prefer=LANG,...[:BOOST] or only=LANG,...",
+        description="any, balanced, equal, adaptive, own=N, quota=N, prefer=LANG,...[:BOOST] or only=LANG,...",
     )
     mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
     langs: list[Lang] | None = Field(
