@@ -50,10 +50,10 @@ Floats = npt.NDArray[np.float32]
 ROOT = Path(__file__).resolve().parents[1]
 ENCODER, BACKEND = "e5-small-offline", "openvino"
 DRAWS, SENTENCES = (0, 1, 2), 400
-ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 FEW = (0.6,)
-"""The alphas that are tried together with `balanced` and with what favours the query's language."""
-BONUSES, PLACES = (0.0, 1.0), (0, 4, 5, 6)
+"""The alphas that are tried together with policies and with what favours the query's language."""
+POLICIES, PLACES = {"balanced": (0.0, 1.0), "adaptive": (0.0,)}, (0, 5, 6)
 FITTED = [name for name in ("offsets", "linear-map") if name in METHODS]
 TARGET = 0.48
 
@@ -155,7 +155,7 @@ def rules(langs: Sequence[str]) -> list[Choice]:
 def settings(removals: Mapping[str, AnyRemoval]) -> list[Setting]:
     """Alpha alone, then few alphas with policies."""
     found = settings_of(removals, ALPHAS, {"any": (0.0,)})
-    return list(dict.fromkeys([*found, *settings_of(removals, FEW, {"balanced": BONUSES}, PLACES)]))
+    return list(dict.fromkeys([*found, *settings_of(removals, FEW, POLICIES, PLACES)]))
 
 
 def fitted(

@@ -87,8 +87,8 @@ def frontier(
             `own-means`: it is fitted here, on the passages of the corpus and the queries of the validation part, without their
             right answers. Or several of these, as a list, or as a dictionary by name.
         alphas: the shares of each removal that are tried. 0, untouched vectors, is always tried.
-        policies: how scores are compared: `any`, `balanced`, or both. Or a dictionary: for each of them the bonuses that passages
-            in the query's language get, in units of its scores.
+        policies: how scores are compared: `any`, `balanced`, `adaptive`, or several. Or a dictionary: for each of them the
+            bonuses that passages in the query's language get, in units of its scores.
         own_places: so many of the first 10 answers, at least, are in the query's language; one number or several, which are tried
             with each policy. 0, none, is always tried.
         keep_same_language: keep this share of the untouched vectors' same-language recall@10; 0.98 loses at most 2 %. It is 0.98

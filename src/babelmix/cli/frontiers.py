@@ -40,8 +40,8 @@ def frontier(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="How scores are compared: any or balanced; with bonuses for the query's language, in units of its scores: "
-            "balanced=0,0.5,1. May be given several times.  [default: any]",
+            help="How scores are compared: any, balanced or adaptive; with bonuses for the query's language, in units of its "
+            "scores: balanced=0,0.5,1. May be given several times.  [default: any]",
             metavar="NAME",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""Vectors with language taken out, read when they are needed; and the scores that the policy `balanced` compares."""
+"""Vectors with language taken out, read when they are needed; and the scores that search policies compare."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ Names = npt.NDArray[np.object_]
 
 _ROWS = 4096
 """Rows that are read in one step."""
+
+LEVEL_OF = 10
+"""`adaptive`: the level of a language is the mean of a query's first 10 scores in it, as in `babelmix.search.policies`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,35 @@ def balanced(sides: Sides) -> ScoreChange:
     return change
 
 
+def adaptive(sides: Sides) -> ScoreChange:
+    """The policy `adaptive`: a score less the mean of the query's first 10 scores with passages of the same language.
+
+    A language with fewer than 10 passages gets the mean level of the others.
+    """
+    names, lang = np.unique([str(one) for one in sides.passage_langs.tolist()], return_inverse=True)
+    queries = read(sides.queries, np.arange(len(sides.queries)), "query", sides.similarity)
+    level = np.full((len(queries), len(names)), np.nan, dtype=np.float32)
+    for number in range(len(names)):
+        rows = np.flatnonzero(lang == number)
+        if len(rows) < LEVEL_OF:
+            continue
+        best = np.full((len(queries), LEVEL_OF), -np.inf, dtype=np.float32)
+        for start in range(0, len(rows), _ROWS):
+            vectors = read(sides.passages, rows[start : start + _ROWS], "passage", sides.similarity)
+            scores = np.concatenate([best, queries @ vectors.T], axis=1)
+            best = -np.partition(-scores, LEVEL_OF - 1, axis=1)[:, :LEVEL_OF]
+        level[:, number] = best.mean(axis=1)
+    known = ~np.isnan(level)
+    usual = np.where(known, level, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    level = np.where(known, level, usual[:, None]).astype(np.float32)
+
+    def change(scores: Floats, query: IntArray, passage: IntArray) -> Floats:
+        changed: Floats = scores - level[query][:, lang[passage]]
+        return changed
+
+    return change
+
+
 def _score_moments(queries: Floats, sides: Sides, rows: IntArray) -> tuple[Floats, Floats]:
     """Mean and variance of the scores of queries with some passages, each float32, shape (queries,)."""
     dimension = queries.shape[1]
@@ -171,7 +203,18 @@ def favouring_own(sides: Sides, before: ScoreChange | None, bonus: float) -> Sco
     return change
 
 
-POLICIES: dict[str, Policy] = {"any": plain, "balanced": balanced}
+POLICIES: dict[str, Policy] = {"any": plain, "balanced": balanced, "adaptive": adaptive}
 """The policies of a sweep by name."""
 
-__all__ = ["POLICIES", "Policy", "Removed", "Sides", "balanced", "favouring_own", "held", "known_langs", "plain"]
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "Removed",
+    "Sides",
+    "adaptive",
+    "balanced",
+    "favouring_own",
+    "held",
+    "known_langs",
+    "plain",
+]
