@@ -87,6 +87,25 @@ def test_policies_of_a_service_are_compared(served, tmp_path) -> None:
     assert audit_through("http://x:1", corpus(), depth=10).about["k"] == 10
 
 
+def test_a_service_is_told_mode_weight_and_languages(served) -> None:
+    fake = served(Fake())
+    report = audit_through(
+        "http://x:1", corpus(), policies="any", mode="hybrid", words_weight=0.2, query_langs="known"
+    )
+    assert all((one["mode"], one["words_weight"]) == ("hybrid", 0.2) for one in fake.asked)
+    assert all(one["query_lang"] == one["query"].split()[1] for one in fake.asked)
+    assert (
+        report.about["systems"]["any"].items()
+        >= {"mode": "hybrid", "words_weight": 0.2, "query_langs": "known"}.items()
+    )
+    # Older services refuse fields that they do not know.
+    served(plain := Fake())
+    audit_through("http://x:1", corpus(), policies="any")
+    assert {name for one in plain.asked for name in one} == {"query", "k", "policy"}
+    with pytest.raises(ConfigError, match="query_lang: is for an index; leave it out for a function"):
+        audit_through("no_module:search", corpus(), query_langs="known")
+
+
 def test_refusals_have_a_sentence(served, monkeypatch) -> None:
     served(Fake(key="secret"))
     with pytest.raises(
