@@ -33,6 +33,7 @@ def server() -> Iterator[str]:
 
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE EXTENSION vector")
+            connection.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')")
         yield url
 
 
@@ -77,6 +78,7 @@ def filled(
     key = key or {"id": "int"}
     langs, vectors = rows()
     makers: dict[str, Any] = {"int": int, "uuid": lambda n: uuid.UUID(int=n * 7919), "text": lambda n: f"it's {n}"}
+    makers |= {"mood": lambda n: ("sad", "happy")[n % 2], "timestamptz": lambda n: f"2026-01-01 12:00:00.{n:06}+02"}
     names = sql.SQL(", ").join(map(sql.Identifier, key))
     kinds = sql.SQL(", ").join(sql.SQL("{} " + of).format(sql.Identifier(name)) for name, of in key.items())
     where = sql.Identifier(table)
@@ -128,6 +130,7 @@ def test_a_column_beside_the_old_one(server: str, connection: Any, tmp_path: Pat
         ('Odd "table"', {"id": "uuid"}, "vector(8)", "lang"),
         ("odd%s", {"id": "text"}, "halfvec(8)", "the {language}"),
         ("pairs", {"item %s": "text", "id": "int"}, "vector", "lang"),
+        ("enumerated", {"kind": "mood", "id": "timestamptz"}, "vector(8)", "lang"),
     ],
 )
 def test_odd_names_and_keys(

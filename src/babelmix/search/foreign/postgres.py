@@ -20,6 +20,22 @@ OPTIONS = ("id", "lang", "vector", "similarity")
 """Options of the address that are ours. All others are of libpq, such as `sslmode`."""
 
 _TYPES = ("vector", "halfvec")
+_BINARY = {
+    "bool",
+    "bytea",
+    "date",
+    "int2",
+    "int4",
+    "int8",
+    "numeric",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+}
+"""Types of keys that psycopg reads in binary form. Of others, such as enumerations, it reads the text."""
+
 _LOCK = "10s"
 """How long to wait for the lock that adding a column needs. Every later query of the table waits behind it."""
 
@@ -97,6 +113,7 @@ class PostgresStore:
             )
         self._half = kind == "halfvec"
         self._key = self._key_of(address.options.get("id", ""))
+        self._binary = all(self._columns[name][1] in _BINARY for name in self._key)
         self.dimension = modifier if modifier > 0 else self._dimension_of_rows()
         self._method: str
         self._operators: str
@@ -267,7 +284,7 @@ class PostgresStore:
     def _run(self, statement: str, values: Sequence[Any] = (), **names: sql.Composable) -> Any:
         """Execute a statement, with values even if there are none: see `_in_statement`."""
         whole = self._sql.SQL(statement).format(**{**self._names(), **names})
-        return self._connection.execute(whole, values, binary=True)
+        return self._connection.execute(whole, values, binary=self._binary)
 
     def _placeholders(self) -> sql.Composable:
         """Placeholders for the values of a key."""
