@@ -6,8 +6,9 @@
 
 `train` trains `e5-small-offline` on help pages: hybrid batches, consistency 1, 100 steps of 32 pairs, as in `recipe.py`, one
 encoder for each seed. An encoder is kept for each share of the start. `embed` embeds XQuAD-R, and NTREX in its languages, both
-as queries and as passages, in int8 with OpenVINO. `measure` fits removals on NTREX only, unless a row says otherwise, and writes
-docs/remedies.md. Finished parts are not repeated, so a killed call goes on. The seed of an encoder also draws the 400 sentences.
+as queries and as passages, in int8 with OpenVINO; `--sentences 400` saves time, and then the rows that need more sentences have
+fewer seeds. `measure` fits removals on NTREX only, unless a row says otherwise, and writes docs/remedies.md. The seed of an encoder
+also draws the 400 sentences. Finished parts are not repeated, so a killed call goes on.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,7 @@ from sentence_transformers import SentenceTransformer
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode
-from babelmix.encoders.removal import METHODS, AnyRemoval, Embedded, RemovalOptions, removal_method
-from babelmix.encoders.removal.fitted import Removal
+from babelmix.encoders.removal import AnyRemoval, Embedded, RemovalOptions, removal_method
 from babelmix.evaluation import Measure, RankTable, compare_all, measures
 from babelmix.evaluation.scoring import rank_table
 from babelmix.training import train
@@ -78,30 +79,37 @@ def train_all(corpus: str, to: Path, seeds: list[int]) -> None:
             scratch.rename(place)
 
 
-def embed_all(corpus: Corpus, ntrex: Path, to: Path, seeds: list[int]) -> None:
-    """Embed with each encoder what is not embedded yet."""
-    sentences = pl.read_parquet(ntrex)
+def embed_all(corpus: Corpus, ntrex: Path, to: Path, seeds: list[int], sentences: int) -> None:
+    """Embed with each encoder what is not embedded yet; of NTREX so many sentences, those that the seed draws first."""
+    table_of = pl.read_parquet(ntrex)
     texts = {
         ("xquad-r", "query"): corpus.queries["text"].to_pylist(), ("xquad-r", "passage"): corpus.passages["text"].to_pylist(),
-        **{(f"ntrex.{lang}", kind): sentences[lang].to_list() for lang in corpus.langs for kind in ("query", "passage")},
+        **{(f"ntrex.{lang}", kind): table_of[lang].to_list() for kind in ("passage", "query") for lang in corpus.langs},
     }  # fmt: skip
-    for place in (encoder_of(to, share, seed) for share in SHARES for seed in seeds):
-        folder = place.with_name(f"{place.name}.vectors")
+    for share, seed in ((share, seed) for share in SHARES for seed in seeds):
+        place, folder = encoder_of(to, share, seed), _vectors(to, share, seed)
         left = [(*key, some) for key, some in texts.items() if not (folder / f"{key[0]}.{key[1]}.npy").is_file()]
-        if not left:
+        if not left or not place.is_dir():
             continue
         folder.mkdir(exist_ok=True)
         encoder = load_encoder(str(place), backend="openvino", max_seq_length=512)
         for name, kind, some in left:
-            encoder.max_seq_length = 512 if name == "xquad-r" else 128
-            order = np.argsort([len(text or "") for text in some])
+            benchmark = name == "xquad-r"
+            encoder.max_seq_length = 512 if benchmark else 128
+            rows = range(len(some)) if benchmark else drawn(seed, sentences)
+            order = sorted(rows, key=lambda row, some=some: len(some[row] or ""))
             side = "document" if kind == "passage" else kind
             found = encode(encoder, [some[row] or "" for row in order], side, batch_size=64)
-            vectors = np.empty((len(some), found.shape[1]), dtype=np.float32)
+            vectors = np.full((len(some), found.shape[1]), np.nan, dtype=np.float32)
             vectors[order] = found
             file = folder / f"{name}.{kind}.npy"
             np.save(file.with_suffix(".part.npy"), vectors)
             file.with_suffix(".part.npy").rename(file)
+
+
+def drawn(seed: int, count: int) -> npt.NDArray[np.int64]:
+    """The numbers of the sentences that a seed draws."""
+    return np.random.default_rng(seed).permutation(ALL)[:count]
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ class Space:
 
     def translations(self, count: int) -> Embedded:
         """So many sentences of NTREX in all languages, as queries and as passages."""
-        rows = np.random.default_rng(self.seed).permutation(ALL)[:count]
+        rows = drawn(self.seed, count)
         langs = tuple(sorted(self.corpus.langs))
         found = [self.read(f"ntrex.{lang}.{kind}")[rows] for kind in ("query", "passage") for lang in langs]
         numbers, items = np.repeat(np.arange(len(langs)), count), np.tile(np.arange(count), len(langs))
@@ -174,25 +182,41 @@ def balance(found: RankTable, queries: Floats, passages: Floats, corpus: Corpus)
     return replace(found, outranking_counts=counts)
 
 
-def systems(space: Space) -> Iterator[tuple[str, RankTable]]:
+def measured(space: Space) -> dict[str, dict[str, Measure]]:
+    """The measures of each system. They are kept in the folder of the vectors."""
+    file = space.folder / "measures.pkl"
+    kept: dict[str, dict[str, Measure]] = pickle.loads(file.read_bytes()) if file.is_file() else {}
+    for label, made in systems(space).items():
+        if label not in kept:
+            values = measures(made(), ["mAP"])
+            kept[label] = {name: values[name] for name in SHOWN}
+            print(space.folder.stem, label, [shown(n, values[n].macro()) for n in SHOWN], flush=True)
+            file.write_bytes(pickle.dumps(kept))
+    return kept
+
+
+def systems(space: Space) -> dict[str, Callable[[], RankTable]]:
     """What is measured, by its name."""
-    yield "alone", space.ranked(None, False)
-    yield "then `balanced`", space.ranked(None, True)
-    few, all_ = space.translations(PAIRS), space.translations(ALL)
-    fits: list[tuple[str, str, Embedded]] = [
-        (f"offsets of {PAIRS} NTREX sentences", "offsets", few), (f"offsets of {ALL:,}", "offsets", all_),
-        (f"linear map of {ALL:,}", "linear-map", all_), ("the collection's own means", "own-means", space.own_means()),
-    ]  # fmt: skip
-    for label, method, texts in fits:
-        if method not in METHODS:
-            print(f"{method}: is not there yet")
-            continue
-        fit = removal_method(method).fit_removal
-        assert fit is not None
-        removal = fit(texts, RemovalOptions())
-        assert isinstance(removal, Removal)
-        yield label, space.ranked(removal, False)
-        yield f"{label}, then `balanced`", space.ranked(removal, True)
+    found: dict[str, Callable[[], RankTable]] = {}
+
+    def both(label: str, fitted: Callable[[], AnyRemoval | None]) -> None:
+        found[label] = lambda: space.ranked(fitted(), False)
+        found["`balanced`" if label == "alone" else f"{label}, then `balanced`"] = lambda: space.ranked(fitted(), True)
+
+    both("alone", lambda: None)
+    both(f"offsets of {PAIRS} NTREX sentences", lambda: _fitted("offsets", space.translations(PAIRS)))
+    both("the collection's own means", lambda: _fitted("own-means", space.own_means()))
+    if np.isnan(space.read("ntrex.en.query")).any():
+        return found
+    both(f"offsets of {ALL:,}", lambda: _fitted("offsets", space.translations(ALL)))
+    both(f"linear map of {ALL:,}", lambda: _fitted("linear-map", space.translations(ALL)))
+    return found
+
+
+def _fitted(method: str, texts: Embedded) -> AnyRemoval:
+    fit = removal_method(method).fit_removal
+    assert fit is not None
+    return fit(texts, RemovalOptions())
 
 
 def measure_all(corpus: Corpus, to: Path, seeds: list[int]) -> dict[str, str]:
@@ -202,15 +226,13 @@ def measure_all(corpus: Corpus, to: Path, seeds: list[int]) -> dict[str, str]:
         runs: dict[str, list[dict[str, Measure]]] = {}
         done = [seed for seed in seeds if (_vectors(to, share, seed) / "ntrex.zh.query.npy").is_file()]
         for seed in done:
-            space = Space(corpus, _vectors(to, share, seed), seed)
-            for label, found in systems(space):
-                values = measures(found, ["mAP"])
-                runs.setdefault(label, []).append({name: values[name] for name in SHOWN})
-                print(share, seed, label, [shown(n, values[n].macro()) for n in SHOWN], flush=True)
+            for label, values in measured(Space(corpus, _vectors(to, share, seed), seed)).items():
+                runs.setdefault(label, []).append(values)
         for label, some in runs.items():
             rows.append([f"{share:.0%}", str(len(some)), label, *_cells(some)])
+        whole = {label: some for label, some in runs.items() if len(some) == len(done)}
         if len(done) > 1:
-            for c in compare_all(runs, list(AIMS), against="alone"):
+            for c in compare_all(whole, list(AIMS), against="alone"):
                 # What is compared against is first of each pair, so signs are turned.
                 value, low, high = (
                     shown(c.measure, -v) for v in (c.difference.value, c.difference.high, c.difference.low)
@@ -250,13 +272,16 @@ def main() -> None:
     parser.add_argument("stage", choices=["train", "embed", "measure"])
     parser.add_argument("corpus")
     parser.add_argument("--ntrex", type=Path, help="sentences.parquet, a column for each language")
+    parser.add_argument(
+        "--sentences", type=int, default=ALL, help="of NTREX to embed; rows that need more are left out"
+    )
     parser.add_argument("--to", type=Path, default=Path("runs/trained"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments: Any = parser.parse_args()
     if arguments.stage == "train":
         train_all(arguments.corpus, arguments.to, arguments.seeds)
     elif arguments.stage == "embed":
-        embed_all(open_corpus(arguments.corpus), arguments.ntrex, arguments.to, arguments.seeds)
+        embed_all(open_corpus(arguments.corpus), arguments.ntrex, arguments.to, arguments.seeds, arguments.sentences)
     else:
         tables = measure_all(open_corpus(arguments.corpus), arguments.to, arguments.seeds)
         print(json.dumps({name: text.count("\n") - 1 for name, text in tables.items()}))
