@@ -7,7 +7,7 @@
 `train` trains `e5-small-offline` on help pages: hybrid batches, consistency 1, 100 steps of 32 pairs, as in `recipe.py`, one
 encoder for each seed. An encoder is kept for each share of the start. `embed` embeds XQuAD-R, and NTREX in its languages, both
 as queries and as passages, in int8 with OpenVINO; `--sentences 400` saves time, and then the rows that need more sentences have
-fewer seeds. `measure` fits removals on NTREX only, unless a row says otherwise, and writes docs/remedies.md. The seed of an encoder
+fewer seeds. `measure` fits removals on NTREX only, unless a row says otherwise, and writes docs/remedies.md. The encoder's seed
 also draws the 400 sentences. Finished parts are not repeated, so a killed call goes on.
 """
 
