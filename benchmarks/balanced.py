@@ -33,6 +33,8 @@ K = 20
 BLOCK = 20
 ELEVEN = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 MODEL = "e5-small-offline"
+COLUMNS = {"written": 1, "seconds": 1, "disk": 1e-6}
+"""What is told of a build, and in which unit."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -48,6 +50,9 @@ def main() -> None:
     parser.add_argument("--languages", type=int, nargs="+", default=[11, 32])
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--copied", action="store_true", help="the earlier build searches a copy of this build's index"
+    )
     parser.add_argument("--only-build", action="store_true")
     parser.add_argument(
         "--quick", action="store_true", help="small, with drawn vectors, to see that it runs; writes nothing"
@@ -86,11 +91,16 @@ def table(given: argparse.Namespace, languages: int) -> list[str]:
         drawn(folder, given) if given.quick else prepare(folder, languages, given)
     builds = {"this": ROOT} | ({"before": given.before} if given.before else {})
     for name, root in builds.items():
-        if not (folder / f"{name}.json").exists():
+        if (folder / f"{name}.json").exists():
+            continue
+        if name == "before" and given.copied:
+            shutil.copytree(folder / "this", folder / name, dirs_exist_ok=True)
+            facts = {"rows": given.rows}
+        else:
             with Worker(folder, name, root) as worker:
                 facts = worker({"do": "build"})
-            (folder / f"{name}.json").write_text(json.dumps(facts))
             print(f"{languages} languages, {name}: built in {facts['seconds']:.0f} s", file=sys.stderr, flush=True)
+        (folder / f"{name}.json").write_text(json.dumps(facts))
     if given.only_build:
         return []
     with np.load(folder / "data.npz") as data:
@@ -152,14 +162,16 @@ def measured(
         f"{statistics.mean(count > 1 for count in searches):.1%} of the queries needed more candidates than a first search gave; "
         f"{statistics.mean(count == 0 for count in searches):.1%} were searched in each language.",
         "",
-        "| | written, s | with its graphs, s | disk, MB | memory of the process after the searches, MB | of it in files, MB |",
+        "| | written, s | with its graphs, s | disk, MB | memory after the searches, MB | without files, MB |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for name in builds:
-        facts = built[name]
-        cells = [f"{facts['written']:.0f}", f"{facts['seconds']:.0f}", f"{facts['disk'] / 1e6:,.0f}"]
-        cells += [f"{memory[name]['all'] / 1e6:,.0f}", f"{memory[name]['files'] / 1e6:,.0f}"]
+    for name, facts in built.items():
+        cells = [f"{facts[key] * scale:,.0f}" if key in facts else "" for key, scale in COLUMNS.items()]
+        size = memory[name]
+        cells += [f"{size['all'] / 1e6:,.0f}", f"{(size['all'] - size['files']) / 1e6:,.0f}"]
         lines.append(f"| {name_of[name]} | {' | '.join(cells)} |")
+    if given.copied:
+        lines += ["", "The build before searched a copy of the index of this build."]
     return lines
 
 
