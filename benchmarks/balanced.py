@@ -27,6 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import machine
+import marked
 import numpy as np
 
 K = 20
@@ -75,9 +77,6 @@ def main() -> None:
     parts = {f"balanced-{count}": "\n".join(table(given, count)) for count in given.languages}
     if given.only_build:
         return
-    import machine
-    import marked
-
     for part, lines in parts.items():
         print(lines)
         marked.write(ROOT / "docs" / "benchmarks.md", {part: f"{lines}\n\n{machine.note()}"})

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,18 +285,25 @@ def test_corrections_are_kept_and_tell_what_is_stale() -> None:
         )
 
     calibration = fitted(lambda some, lang: some)
-    corrections = Corrections.fit(calibration)
+    corrections = Corrections.fit(calibration, vectors[::7])
     read = Corrections.from_json(corrections.as_json())
     assert (read.apply(vectors, langs) == corrections.apply(vectors, langs)).all()
+    seen: dict[str, float] = {}
     for lang in LANGS:
         some = corrections.apply(vectors, langs)[tags == lang]
         assert some.mean(axis=0) == pytest.approx(np.zeros(DIMENSION), abs=1e-5)
-        assert some.var(axis=0).sum() == pytest.approx(1, rel=1e-3)
+        assert 0.2 < some.var(axis=0).sum() < 5
+        spreads = (some @ vectors[::7].T).std(axis=0)
+        spread = np.exp(np.log(spreads).mean())
+        assert spread == pytest.approx(seen.setdefault("spread", spread), rel=1e-3)
     assert corrections.stale(calibration, LANGS, vectors[::7]) == []
     moved = fitted(lambda some, lang: some + (lang == "hi"))
     assert corrections.stale(moved, LANGS, vectors[::7]) == ["hi"]
     wider = fitted(lambda some, lang: some.mean(axis=0) + (some - some.mean(axis=0)) * (1.5 if lang == "ja" else 1))
     assert corrections.stale(wider, LANGS, vectors[::7]) == ["ja"]
+    again = Corrections.fit(wider, vectors[::7], replace(corrections, pending=("ja",)))
+    assert again.of("de").scale == pytest.approx(corrections.of("de").scale, rel=0.02)
+    assert again.of("ja").scale == pytest.approx(1.5 * corrections.of("ja").scale, rel=0.02)
     scores = Scores(calibration, corrections, [*LANGS, "sv"])
     for query in vectors[::400]:
         own = scores.of(query)

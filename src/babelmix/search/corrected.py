@@ -1,8 +1,8 @@
 """Corrected vectors put the rows of all languages on one scale, so that one search finds the best rows under `balanced`.
 
 The policy `balanced` compares (q . p - q . m) / spread, with the mean m of the language and a spread that depends on the query q.
-The corrected vector of a row is (p - m) / s. Here s is one number for each language: the root of the summed variances of its
-vectors. The score q . (p - m) / s differs from the policy's score only by spread / s, which is nearly the same for all languages.
+The corrected vector of a row is (p - m) / s. Here s is one number for each language, in proportion to its spread for a usual
+query. The score q . (p - m) / s differs from the policy's score only by spread / s, which is nearly the same for all languages.
 So the nearest corrected vectors are candidates, and the policy's exact formula orders them.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from babelmix.errors import SearchError
-from babelmix.search.calibration import Calibration, Moments, packed, unpacked
+from babelmix.search.calibration import Calibration, packed, unpacked
 from babelmix.search.rows import Vectors
 
 SHIFTED = 0.25
@@ -47,11 +47,6 @@ class Correction:
     mean: Vectors
     scale: float
 
-    @classmethod
-    def of(cls, moments: Moments) -> Correction:
-        """The correction by the moments of a language."""
-        return cls(moments.mean, max(float(np.sqrt(moments.total_variance)), _LEAST))
-
     def as_json(self) -> dict[str, Any]:
         """As JSON-serialisable values."""
         return {"mean": packed(self.mean), "scale": self.scale}
@@ -78,10 +73,26 @@ class Corrections:
     pending: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, calibration: Calibration) -> Corrections:
-        """The corrections of a new index."""
-        langs = {lang: Correction.of(moments) for lang, moments in calibration.moments.items()}
-        return cls(langs, Correction.of(calibration.together))
+    def fit(cls, calibration: Calibration, queries: Vectors, like: Corrections | None = None) -> Corrections:
+        """Fit the corrections of an index.
+
+        Args:
+            calibration: the moments of the rows.
+            queries: vectors that stand for queries, float32, shape (queries, dimension).
+            like: the corrections of other rows, to whose scales the new ones are to compare. None: corrected vectors get a length
+                of about one.
+
+        """
+        usual = {lang: _usual_spread(calibration, lang, queries) for lang in [*calibration.moments, ""]}
+        factor = np.sqrt(calibration.together.total_variance) / usual[""]
+        if like is not None and like.langs:
+            ratios = [
+                one.scale / usual.get(lang, usual[""]) for lang, one in like.langs.items() if lang not in like.pending
+            ]
+            factor = np.median(ratios or [like.others.scale / usual[""]])
+        scales = {lang: max(float(factor) * spread, _LEAST) for lang, spread in usual.items()}
+        langs = {lang: Correction(moments.mean, scales[lang]) for lang, moments in calibration.moments.items()}
+        return cls(langs, Correction(calibration.together.mean, scales[""]))
 
     def of(self, lang: str) -> Correction:
         """The correction of a language."""
@@ -111,7 +122,7 @@ class Corrections:
             mean, spread = calibration.scale(lang, queries)
             now = self.of(lang)
             shifts[lang] = float(np.sqrt(np.mean(((queries @ now.mean - mean) / spread) ** 2)))
-            ratios[lang] = float(np.exp(np.mean(np.log(now.scale / spread))))
+            ratios[lang] = now.scale / _usual_spread(calibration, lang, queries)
         usual = float(np.median(list(ratios.values())))
         return [
             lang for lang in langs if shifts[lang] > SHIFTED or abs(np.log(ratios[lang] / usual)) > np.log1p(STRETCHED)
@@ -219,6 +230,11 @@ class QueryScores:
         at = [self.columns.get(lang, -1) for lang in langs]
         scores = (corrected + self.error) * self.scales[at] + self.corrected_means[at]
         return float(np.max((scores - self.means[at]) / self.spreads[at], initial=-np.inf))
+
+
+def _usual_spread(calibration: Calibration, lang: str, queries: Vectors) -> float:
+    """The geometric mean of the queries' spreads in a language. A language without moments of its own has those of all."""
+    return float(np.exp(np.mean(np.log(calibration.scale(lang, queries)[1]))))
 
 
 def _padded(values: Vectors, rank: int) -> Vectors:

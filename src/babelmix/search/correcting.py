@@ -8,7 +8,7 @@ searched alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _FIRST, _MORE = 30, 1.5
 """For k rows, 30 + 1.5 k candidates are found by their corrected vectors: see `benchmarks/balanced.py`."""
 
-_DEEPER = 5
-"""If rows that were not found might be among the first k, five times as many candidates are found."""
+_DEEPER = 4
+"""If rows that were not found might be among the first k, four times as many candidates are found."""
 
 _DEEPEST = 8192
 """With so many candidates, each language is searched alone instead."""
@@ -103,7 +103,7 @@ class CorrectedRows:
             for lang in counts:
                 # An earlier index may have some of corrections that cannot be read.
                 engine.forget_corrected(lang)
-            self._keep(Corrections.fit(self._index.calibration))
+            self._keep(Corrections.fit(self._index.calibration, self._like_queries(counts)))
         elif counts:
             self._renew(counts)
         self._fill()
@@ -112,18 +112,24 @@ class CorrectedRows:
         corrections, engine = self.corrections, self.engine
         assert corrections is not None
         calibration = self._index.calibration
-        drawn = [engine.sample(lang, max(_ASKING // len(counts), 1)) for lang in counts]
-        stale = corrections.stale(calibration, list(counts), np.concatenate(drawn))
+        queries = self._like_queries(counts)
+        stale = corrections.stale(calibration, list(counts), queries)
         pending = tuple(dict.fromkeys([*corrections.pending, *stale]))
         if not pending:
             return
-        self._keep(replace(corrections, pending=pending))
+        corrections = replace(corrections, pending=pending)
+        self._keep(corrections)
         for lang in pending:
             engine.forget_corrected(lang)
-        new = Corrections.fit(calibration)
+        new = Corrections.fit(calibration, queries, corrections)
         self._keep(
             replace(corrections, langs={**corrections.langs, **{lang: new.of(lang) for lang in pending}}, pending=())
         )
+
+    def _like_queries(self, langs: Iterable[str]) -> Vectors:
+        """Rows of all languages, which stand for queries, float32, shape (about `_ASKING`, dimension)."""
+        some = list(langs)
+        return np.concatenate([self.engine.sample(lang, -(-_ASKING // len(some))) for lang in some])
 
     def _keep(self, corrections: Corrections) -> None:
         with self._writing:
