@@ -263,8 +263,8 @@ def test_wrong_arguments_are_told(toy: Corpus, tmp_path: Path, babelmix: Callabl
         bm.debias(bm.Vectors(queries, passages, similarity="hamming"), toy)
     with pytest.raises(ArgumentError, match="vectors: are missing"):
         bm.debias(bm.Vectors(None, None), toy)
-    with pytest.raises(ArgumentError, match="alpha: is for vectors"):
-        bm.debias("e5-small-offline", toy, alpha=0.5)
+    with pytest.raises(ArgumentError, match="dtype: is for vectors"):
+        bm.debias("e5-small-offline", toy, dtype="float16")
     made = bm.debias(both, toy)
     with pytest.raises(EncoderError, match="dimension 16 that are compared by cosine, and these have 8"):
         bm.debias(bm.Vectors(queries[:, :8], None), toy, removal=made.removal)
@@ -287,3 +287,38 @@ def test_wrong_arguments_are_told(toy: Corpus, tmp_path: Path, babelmix: Callabl
         code, _, err = babelmix("debias", *words)
         assert code == 1
         assert message in " ".join(err.split()), err
+
+
+def test_an_encoder_is_fitted_on_translations_or_gets_a_removal_that_is_there(
+    toy: Corpus, tmp_path: Path, tiny_static: Any
+) -> None:
+    texts = toy.passages["text"].to_pylist()
+    offsets = bm.debias(tiny_static, toy, method="offsets", pivot="en", texts=30)
+    assert offsets.facts["texts"] == offsets.facts["queries"] == dict.fromkeys(LANGS, 30)
+    assert not np.allclose(offsets.encoder.encode(texts), tiny_static.encode(texts))
+    half = bm.debias(tiny_static, toy, method="own-means", alpha=0.5)
+    assert half.facts["alpha"] == 0.5
+    none = bm.debias(tiny_static, toy, method="own-means", alpha=0.0)
+    np.testing.assert_allclose(none.encoder.encode(texts), unit(tiny_static.encode(texts)), atol=1e-5)
+    vectors = tiny_static.encode(texts)
+    fitted = bm.debias(bm.Vectors(None, vectors), toy, out=tmp_path / "fitted")
+    made = bm.debias(tiny_static, removal=tmp_path / "fitted", out=tmp_path / "encoder")
+    np.testing.assert_allclose(made.encoder.encode(texts), fitted.removal.apply(vectors, None, "passage"), atol=1e-4)
+    assert "own-means, alpha 1, 4 languages" in made.lines()[0]
+    alone = toy.passages.to_pylist()
+    rows = [{**row, "item": f"{row['item']} {row['lang']}"} for row in alone]
+    apart = Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows])
+    with pytest.raises(EncoderError, match="has no translations"):
+        bm.debias(tiny_static, apart, method="offsets")
+    with pytest.raises(ArgumentError, match="on: is missing: babelmix has no removal for"):
+        bm.debias(tiny_static)
+
+
+def test_an_encoder_without_texts_gets_the_removal_that_babelmix_has(
+    toy: Corpus, tiny_static: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = bm.debias(bm.Vectors(None, tiny_static.encode(toy.passages["text"].to_pylist())), toy).removal
+    monkeypatch.setattr("babelmix.search.removal.shipped_removal", lambda name: fitted)
+    made = bm.debias(tiny_static, alpha=0.5)
+    assert made.facts["method"] == "own-means"
+    assert made.facts["alpha"] == 0.5

@@ -215,7 +215,7 @@ def validated_encoder(
     trust_code: bool,
 ) -> DebiasedModel:
     """Fit a removal on texts, choose alpha on a corpus with right answers, and put the removal at the end of the encoder."""
-    from babelmix.api.debiasing import DebiasedModel, fitting_texts, folder_of_model, known_removal
+    from babelmix.api._debias_encoders import DebiasedModel, fitting_texts, folder_of_model, known_removal
     from babelmix.encoders.debias import fitted_removal, with_removal
     from babelmix.encoders.limits import cut_after, length_limit
     from babelmix.evaluation.systems import EncoderSystem

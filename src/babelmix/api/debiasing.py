@@ -3,125 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json, write_text
-from babelmix._lists import as_list
-from babelmix._tables import Result, Table
+from babelmix._files import recorded, slug
+from babelmix.api._debias_encoders import DebiasedModel, debias_encoder, with_fitted
 from babelmix.api._debias_index import DebiasedIndex, debias_index
 from babelmix.api._debias_validating import Validation, validated_encoder, validated_vectors
 from babelmix.api._debias_vectors import (
     RECORD,
     DebiasedVectors,
     check_alpha,
-    choice_lines,
     debias_vectors,
     opened_removal,
 )
 from babelmix.api._folders import Out, folder_of
-from babelmix.api._loading import check_unfit, loaded, opened
+from babelmix.api._loading import check_unfit, opened
 from babelmix.corpus import Corpus
 from babelmix.encoders.removal import RemovalOptions
 from babelmix.errors import ArgumentError
 from babelmix.evaluation.systems import Vectors
 
 if TYPE_CHECKING:
-    import polars as pl
     from sentence_transformers import SentenceTransformer
 
-    from babelmix.api.frontier_reports import FrontierReport
     from babelmix.encoders.removal import AnyRemoval
 
 USUAL = "own-means"
 """The default method for vectors and indexes."""
-
-
-@dataclass(frozen=True, eq=False)
-class DebiasedModel(Result):
-    """An encoder whose embeddings have language taken out.
-
-    Args:
-        encoder: the encoder, ready to use. Its last modules remove language.
-        base: the name of the original encoder.
-        facts: `method`, `rank`, `on` (the name of the texts for fitting), `texts` and `queries` (their numbers by language).
-        folder: the folder of the saved encoder; None if it is not saved.
-        frontier: how alpha was chosen; None if it was not.
-
-    """
-
-    encoder: SentenceTransformer
-    base: str
-    facts: dict[str, Any]
-    folder: Path | None = None
-    frontier: FrontierReport | None = None
-
-    def tables(self) -> list[Table]:
-        """An empty list: `lines` has the number of texts for fitting."""
-        return []
-
-    def headline(self) -> Table:
-        """The numbers of texts and queries for fitting, by language."""
-        rows = [[lang, f"{texts:,}", f"{queries:,}"] for lang, texts, queries in self.to_frame().iter_rows()]
-        return Table(["language", "texts", "queries"], rows)
-
-    def to_frame(self) -> pl.DataFrame:
-        """The numbers of texts and queries for fitting: columns `lang`, `texts` and `queries`, one row per language."""
-        import polars as pl
-
-        texts, queries = self.facts["texts"], self.facts["queries"]
-        counts = [queries.get(lang, 0) for lang in texts]
-        return pl.DataFrame({"lang": list(texts), "texts": list(texts.values()), "queries": counts})
-
-    def as_json(self) -> dict[str, Any]:
-        """The folder and the facts."""
-        return {"folder": str(self.folder) if self.folder is not None else None, **self.facts}
-
-    def lines(self) -> list[str]:
-        """How alpha was chosen; and a sentence: the numbers of texts, queries and languages for fitting."""
-        chosen = choice_lines(self.facts)
-        if not self.facts["texts"]:
-            langs = self.facts.get("langs", [])
-            return [
-                *chosen,
-                f"{self.facts['on']}: {self.facts['method']}, alpha {self.facts['alpha']:g}, {len(langs)} languages",
-            ]
-        texts, asked = self.facts["texts"], sum(self.facts["queries"].values())
-        queries = f" and {asked:,} queries" if asked else ""
-        return [*chosen, f"fitted on {sum(texts.values()):,} texts{queries} in {len(texts)} languages"]
-
-    def places(self) -> dict[str, str]:
-        """The folder of the encoder, and the command that audits it; empty if it is not saved."""
-        if self.folder is None:
-            return {}
-        return {"encoder": f"{self.folder}   measure it with  babelmix audit {self.folder} --corpus CORPUS"}
-
-    def save(self, folder: str | Path) -> DebiasedModel:
-        """Save the encoder as a folder.
-
-        `SentenceTransformer(path)` loads it, except for the methods `means` and `components`: load these with
-        `babelmix.load_model`.
-
-        Args:
-            folder: a new folder, an empty one, or a folder that `debias` wrote, which is replaced.
-
-        Returns:
-            A copy of the result that knows its folder.
-
-        Raises:
-            BabelmixError: the folder holds other files.
-
-        """
-        place = Path(folder)
-        check_output_folder(place, [RECORD])
-        with replacing_folder(place, [RECORD]) as temporary:
-            self.encoder.save(str(temporary), create_model_card=False)
-            write_json(temporary / RECORD, {"base": self.base, **self.facts})
-            if self.frontier is not None:
-                write_text(temporary / "README.md", f"# {self.base} without language\n\n{self.frontier.card()}")
-                write_text(temporary / "frontier.svg", self.frontier.figure())
-        return replace(self, folder=place)
 
 
 @overload
@@ -174,10 +83,10 @@ def debias(  # type: ignore[misc]
             `queries_langs` and `passages_langs`, or in ids such as `page-7/de`.
         method: one of `babelmix.encoders.removal.METHODS`, or a method of a plugin. None: `centred` for an encoder, `own-means`
             for vectors.
-        alpha: for vectors, or with `removal`: how much is taken out, from 0 to 1. None: 1, or that of the removal.
-        pivot: for vectors, with methods that have one: move languages to the `mean` of all, or to a language.
-        ridge: for vectors, with linear maps: how strongly they are drawn towards the identity.
-        seed: for vectors, with a method that is trained.
+        alpha: how much is taken out, from 0 to 1. None: 1, or that of the removal.
+        pivot: with methods that have one: move languages to the `mean` of all, or to a language.
+        ridge: with linear maps: how strongly they are drawn towards the identity.
+        seed: with a method that is trained.
         rank: how many language directions to remove, for methods that have a rank. None: the method's default.
         removal: a removal that is fitted already, or its file, or the folder of one; then nothing is fitted.
         fit_on: for vectors: others to fit on, such as those of translations with ids `ITEM/LANG`, or of a query log.
@@ -234,10 +143,13 @@ def debias(  # type: ignore[misc]
         fitted = on is None
         check_unfit(
             "is for vectors; name them in place of an encoder",
-            **{name: value for name, value in of_vectors.items() if not (fitted and name == "alpha")},
+            **{name: value for name, value in of_vectors.items() if name not in ("alpha", "pivot", "ridge", "seed")},
         )
         if fitted:
-            check_unfit("is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs)
+            check_unfit(
+                "is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs, pivot=pivot,
+                ridge=ridge, seed=seed,
+            )  # fmt: skip
         else:
             check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
         if chosen is not None:
@@ -246,9 +158,10 @@ def debias(  # type: ignore[misc]
                 batch_size=batch_size, max_seq_length=max_seq_length, trust_code=trust_code,
             )  # fmt: skip
         if on is None:
-            return _with_fitted(model, removal, alpha, out, trust_code)
-        return _debias_encoder(
-            model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size,
+            return with_fitted(model, removal, alpha, out, trust_code)
+        return debias_encoder(
+            model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size, alpha=alpha,
+            options=_options(rank=rank, pivot=pivot, ridge=ridge, seed=seed),
             max_seq_length=max_seq_length, trust_code=trust_code,
         )  # fmt: skip
     check_unfit("is for encoders; vectors are made already", texts=texts)
@@ -259,8 +172,7 @@ def debias(  # type: ignore[misc]
     if fit_corpus is not None and fit_on is None:
         raise ArgumentError("fit_corpus", "is the corpus of the vectors to fit on; name those with fit_on")
     check_alpha(alpha)
-    given = {"rank": rank, "pivot": pivot, "ridge": ridge, "seed": seed}
-    options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    options = _options(rank=rank, pivot=pivot, ridge=ridge, seed=seed)
     if chosen is not None:
         on, removal = validated_vectors(
             model, on, chosen, method=method or USUAL, options=options, removal=removal, fit_on=fit_on,
@@ -287,116 +199,9 @@ def debias(  # type: ignore[misc]
     )
 
 
-def _debias_encoder(
-    model: str | Path | SentenceTransformer,
-    on: str | Path | Corpus,
-    *,
-    method: str | None,
-    rank: int | None,
-    texts: int | None,
-    langs: str | Sequence[str] | None,
-    out: Out,
-    batch_size: int,
-    max_seq_length: int | None,
-    trust_code: bool,
-) -> DebiasedModel:
-    from babelmix.encoders.debias import debiased
-    from babelmix.encoders.limits import cut_after, length_limit
-    from babelmix.encoders.removal import removal_method
-
-    method = method or "centred"
-    removal = removal_method(method)
-    # Check before anything is loaded: some methods have no rank.
-    removal.rank_for(method, rank or 0, 2)
-    folder = folder_of_model(out, model)
-    where, found, asked = fitting_texts(on, texts or 500, langs)
-    encoder, name = loaded(model, trust_code=trust_code)
-    own_limit = length_limit(encoder)
-    cut_after(encoder, max_seq_length or 0)
-    made = debiased(encoder, found, queries=asked, method=method, rank=rank or 0, batch_size=batch_size)
-    if own_limit is not None:
-        # Fitting cut the texts to save time. The result has the encoder's own limit again.
-        made.max_seq_length = own_limit
-    facts = {
-        "method": method, "rank": removal.rank_for(method, rank or 0, len(found)), "on": where,
-        "texts": _counts(found), "queries": _counts(asked),
-    }  # fmt: skip
-    result = DebiasedModel(made, name, facts)
-    return result if folder is None else result.save(folder)
-
-
-def fitting_texts(
-    on: str | Path | Corpus, texts: int, langs: str | Sequence[str] | None
-) -> tuple[str, dict[str, list[str]], dict[str, list[str]]]:
-    """The name of the texts to fit on, the texts by language, and the queries by language."""
-    from babelmix.encoders.debias import LEAST
-    from babelmix.search import open_rows
-    from babelmix.search.documents import rows_of_corpus, sampled_queries, sampled_texts
-
-    wanted = None if langs is None else as_list(langs, "langs", empty=False)
-    rows = (
-        rows_of_corpus(on if wanted is None else on.only_langs(wanted))
-        if isinstance(on, Corpus)
-        else open_rows(str(on), langs=wanted)
-    )
-    found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
-    return rows.name, found, {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
-
-
-def _with_fitted(
-    model: str | Path | SentenceTransformer,
-    removal: str | Path | AnyRemoval | None,
-    alpha: float | None,
-    out: Out,
-    trust_code: bool,
-) -> DebiasedModel:
-    """An encoder with a removal that is fitted already: the given one, or the one that babelmix has for it."""
-    from babelmix.encoders.debias import with_removal
-
-    found = opened_removal(removal)
-    folder = folder_of_model(out, model)
-    encoder, name = loaded(model, trust_code=trust_code)
-    found = found or known_removal(encoder, name)
-    found = found if alpha is None else found.with_alpha(alpha)
-    facts = {
-        **dict(found.facts), "method": found.method, "alpha": found.alpha, "rank": 0, "langs": list(found.langs), "texts": {},
-        "queries": {}, "on": f"the removal {removal}" if isinstance(removal, (str, Path)) else f"the removal for {name}",
-    }  # fmt: skip
-    result = DebiasedModel(with_removal(encoder, found), name, facts)
-    return result if folder is None else result.save(folder)
-
-
-def folder_of_model(out: Out, model: str | Path | SentenceTransformer) -> Path | None:
-    folder = folder_of(
-        out,
-        f"debiased-{slug(str(model))}",
-        lambda place: Path(recorded(place / RECORD, "base") or str(model)) != Path(str(model)),
-    )
-    if folder is not None:
-        check_output_folder(folder, [RECORD])
-    return folder
-
-
-def known_removal(encoder: SentenceTransformer, name: str) -> AnyRemoval:
-    """The removal that comes with babelmix for an encoder.
-
-    Raises:
-        ArgumentError: there is none.
-
-    """
-    from babelmix.search.removal import shipped
-
-    found = shipped(encoder, name)
-    if found is None:
-        raise ArgumentError(
-            "on",
-            f"is missing: babelmix has no removal for {name}; say which texts to fit on; see  babelmix debias --help",
-        )
-    return found
-
-
-def _counts(texts: dict[str, list[str]]) -> dict[str, int]:
-    return {lang: len(some) for lang, some in texts.items()}
+def _options(**given: Any) -> RemovalOptions:
+    """The options of a method that were given."""
+    return RemovalOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 __all__ = ["RECORD", "USUAL", "DebiasedIndex", "DebiasedModel", "DebiasedVectors", "debias", "debias_index"]

@@ -154,6 +154,48 @@ def sampled_queries(rows: RowSource, count: int) -> dict[str, list[str]]:
     return {} if rows.corpus is None else _sampled(_texts_of(rows.corpus.queries), count)
 
 
+def sampled_pairs(rows: RowSource, count: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Draw texts that have translations: one of each item and language. The choice depends on the names of the items alone.
+
+    Args:
+        rows: the rows of a collection. Pictures, and items in one language only, are skipped.
+        count: the most texts of a language.
+
+    Returns:
+        The texts by language, and the item of each.
+
+    """
+    return _paired(((row.item, row.lang, row.text) for item in rows.items() for row in item), count)
+
+
+def sampled_query_pairs(rows: RowSource, count: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The same of the queries in the corpus of the rows; empty for documents, which have none."""
+    if rows.corpus is None:
+        return {}, {}
+    table = rows.corpus.queries.select(["item", "lang", "text"])
+    return _paired(zip(*(column.to_pylist() for column in table.columns), strict=True), count)
+
+
+def _paired(
+    entries: Iterable[tuple[str, str, str | None]], count: int
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    by_item: dict[str, dict[str, str]] = {}
+    for item, lang, text in entries:
+        if text is not None:
+            by_item.setdefault(item, {}).setdefault(lang, text)
+    names = sorted(
+        (item for item, some in by_item.items() if len(some) > 1), key=lambda item: digest_of(item.encode())
+    )
+    texts: dict[str, list[str]] = {}
+    items: dict[str, list[str]] = {}
+    for item in names:
+        for lang, text in by_item[item].items():
+            if len(texts.setdefault(lang, [])) < count:
+                texts[lang].append(text)
+                items.setdefault(lang, []).append(item)
+    return dict(sorted(texts.items())), items
+
+
 def _texts_of(table: pa.Table) -> Iterator[tuple[str, str | None]]:
     for batch in table.select(["lang", "text"]).to_batches(max_chunksize=_BATCH):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

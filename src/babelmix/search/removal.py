@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix.encoders import fingerprint
 from babelmix.encoders.removal import AnyRemoval, load_removal
+from babelmix.encoders.removal.shipped import shipped_removal
 from babelmix.errors import EncoderError, SearchError
 
 SHIPPED = "auto"
@@ -67,11 +67,7 @@ def unpacked(kept: Mapping[str, Any], address: str) -> AnyRemoval:
 
 def shipped(encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
     """The removal that comes with babelmix for an encoder; None: there is none."""
-    try:
-        found = importlib.import_module("babelmix.encoders.removal.shipped")
-    except ModuleNotFoundError:
-        return None
-    return found.shipped_removal(name) or found.shipped_removal(fingerprint(encoder))
+    return shipped_removal(name) or shipped_removal(fingerprint(encoder))
 
 
 def removal_for(given: str | Path | AnyRemoval | None, encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
