@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Serve, parallel_corpus
 
 from babelmix.api.index_auditing import audit_index
 from babelmix.corpus.detecting import detect_languages
+from babelmix.encoders.removal import Removal
 from babelmix.errors import MissingExtraError, SearchError
-from babelmix.search import Searcher
+from babelmix.search import Index, Searcher, index_rows
+from babelmix.search.documents import rows_of_corpus
 from babelmix.search.merging import fused
 from babelmix.search.options import SearchOptions
 from babelmix.search.rows import Hit
@@ -83,6 +86,26 @@ def test_the_language_reaches_the_embedding(searcher: Searcher, monkeypatch: pyt
     searcher.search(["a", "b"], query_langs=["de", None])
     searcher.search("a")
     assert seen == [["de"], ["de", None], None]
+
+
+def test_a_removal_of_the_index_moves_a_query_by_its_language(tiny_static: Any, tmp_path: Path) -> None:
+    langs = ("de", "en", "fr", "ja")
+    offsets = np.zeros((2, 4, tiny_static.get_embedding_dimension()), dtype=np.float32)
+    offsets[:, np.arange(4), np.arange(4)] = 0.5
+    # It tells every vector to be French.
+    biases = np.tile(np.array([0, 0, 50, 0], dtype=np.float32), (2, 1))
+    removal = Removal("offsets", langs, offsets, discriminants=np.zeros_like(offsets), biases=biases)
+    index = Index.create(str(tmp_path / "index"), tiny_static, "tiny", removal=removal)
+    index_rows(index, tiny_static, rows_of_corpus(parallel_corpus()))
+    with Searcher(index, tiny_static) as searcher:
+        text = "das Haus am Fluss"
+        raw = tiny_static.encode_query([text])
+        for said, lang in (("fr", "fr"), ("detect", "de"), ("de-AT", "de"), (None, "fr")):
+            expected = removal.apply(raw, [lang], "query")
+            told = searcher.query_langs([text], said)
+            np.testing.assert_allclose(searcher.embed([text], told), expected, atol=1e-6)
+            hits = searcher.search(text, k=5, query_langs=said)
+            assert hits == searcher.search(text, k=5, vectors=expected)
 
 
 def test_a_detector_chooses_among_the_languages_that_there_may_be() -> None:

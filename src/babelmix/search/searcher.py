@@ -181,9 +181,8 @@ class Searcher:
             once: each item once, in its best rendering.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
-            query_langs: the language of all queries, or of each, which a removal kept with the index uses, and the policy
-                `own`: a tag; `detect`: from
-                the text, by the extra `detect`; None: unknown, so that it is told from the vector.
+            query_langs: the language of all queries, or of each, which a removal kept with the index uses, and the policy `own`:
+                a tag; `detect`: from the text, by the extra `detect`; None: unknown, so that a removal tells it from the vector.
             words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 1; that of the list of vectors is
                 1. BM25 finds nearly only the query's own language, so that less weight means less of it. None: 1.
 
