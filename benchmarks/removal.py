@@ -16,7 +16,7 @@ import argparse
 import hashlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,118 +25,37 @@ import numpy as np
 import removal_data as data
 from marked import write
 from removal_data import Store, TestSet
-from removal_scores import Adjust, adaptive, adjusted, balanced
+from removal_rows import REMEDIES, SHIFT, UNTOUCHED, Remedy
+from removal_scores import adjusted
 from results import shown, table
 
 from babelmix._cache import place_for
 from babelmix._files import slug
-from babelmix.encoders.removal import AnyRemoval, Embedded, RemovalOptions, removal_method
-from babelmix.encoders.removal.shipped import shipped_removal
+from babelmix.encoders.removal import AnyRemoval, Embedded, load_removal
 from babelmix.errors import ArgumentError, EncoderError
 from babelmix.evaluation import compare_all, estimates, measures
 from babelmix.evaluation.scoring import rank_table
+from babelmix.evaluation.significance import group_count
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "remedies.md"
-PAIRS = 400
-"""Translated texts of a draw."""
-UNTOUCHED, SHIFT = "untouched", "SHIFT: `offsets`, pivot English, both sides"
+
 RENAMED = {"zh": "zh-CN"}
 """A language of the fitting texts that the help pages name otherwise."""
-CENTRE, RIDGE = 0.75, 0.3
-"""Chosen by `linear-map` itself on held-out sentences of NTREX: how well their translations are found."""
-SHIPPED_RANK, SHIPPED_ALPHA = 4, 0.75
-"""Of the removals that come with the package."""
 
+TARGETS: dict[str, Callable[[Mapping[str, float], Mapping[str, float]], bool]] = {
+    "mono": lambda now, start: now["mono/mAP"] >= start["mono/mAP"],
+    "cross .69": lambda now, start: now["cross/mAP"] >= 0.69,
+    "multi .58": lambda now, start: now["multi/mAP"] >= 0.58,
+    "multi .60": lambda now, start: now["multi/mAP"] >= 0.60,
+    "distance 550": lambda now, start: now["bias/rank distance"] <= 550,
+    "distance 480": lambda now, start: now["bias/rank distance"] <= 480,
+    "same-language R@10 98% and multi .48": lambda now, start: (
+        now[SAME] >= 0.98 * start[SAME] and now["multi/mAP"] >= 0.48
+    ),
+}
+"""What was aimed at on all questions of XQuAD-R."""
 
-@dataclass(frozen=True)
-class Remedy:
-    """A row of the table.
-
-    Args:
-        name: what it says.
-        texts: what it is fitted on: `ntrex`, `courses`, `help`, `collection` (passages of the test set), or nothing.
-        fit: from embedded texts to a removal; None: vectors stay as they are.
-        sides: whether queries, passages or both are changed.
-        adjust: how the scores of a query are changed, from the passages' vectors and languages.
-        number: texts of a draw; 0: all.
-        trained: whether the vectors are those of trained encoders; each seed is a draw.
-
-    """
-
-    name: str
-    texts: str = ""
-    fit: Callable[[Embedded], AnyRemoval] | None = None
-    sides: str = "both"
-    adjust: Adjust | None = None
-    number: int = PAIRS
-    trained: bool = False
-
-
-def method(name: str, **options: Any) -> Callable[[Embedded], AnyRemoval]:
-    """What fits a method with some options."""
-    return lambda embedded: removal_method(name).fit_removal(embedded, RemovalOptions(**options))
-
-
-ENGLISH, MEAN = method("offsets", pivot="en", centre=0.0), method("offsets", centre=0.0)
-CENTRED = method("offsets", centre=CENTRE)
-MAP = method("linear-map", ridge=RIDGE, centre=0.0)
-GOOD = method("linear-map", ridge=RIDGE, centre=CENTRE)
-
-
-def share(alpha: float, fit: Callable[[Embedded], AnyRemoval] = GOOD) -> Callable[[Embedded], AnyRemoval]:
-    """The same, applied by a share."""
-    return lambda embedded: fit(embedded).with_alpha(alpha)
-
-
-def shipped(embedded: Embedded) -> AnyRemoval:
-    """What comes with the package for this encoder."""
-    found = shipped_removal(SHIPPED_NAMES[embedded.vectors.shape[1]])
-    if found is None:
-        raise EncoderError("nothing is shipped for this encoder")
-    return found
-
-
-SHIPPED_NAMES = {384: "e5-small-offline", 512: "use-multilingual-offline"}
-"""The encoder of a removal that is shipped, by the dimension of its vectors."""
-
-
-MAPS = f"`linear-map`, centre {CENTRE:g}"
-
-REMEDIES = (
-    Remedy(UNTOUCHED),
-    Remedy("SHIFT: `offsets`, pivot English, passages only", "ntrex", ENGLISH, "passage"),
-    Remedy(SHIFT, "ntrex", ENGLISH),
-    Remedy("`offsets`, pivot mean of languages", "ntrex", MEAN),
-    Remedy("`offsets`, pivot mean of languages", "courses", MEAN),
-    Remedy("`offsets`, pivot mean of languages", "help", MEAN),
-    Remedy("`centred`", "ntrex", method("centred")),
-    Remedy("`components` (LIR)", "ntrex", method("components", rank=1)),
-    Remedy("`subspace` (LSAR)", "ntrex", method("subspace")),
-    Remedy("`whiten`", "ntrex", method("whiten")),
-    Remedy("`means`", "ntrex", method("means")),
-    Remedy("`own-means`", "collection", method("own-means")),
-    Remedy("`linear-map`", "ntrex", MAP),
-    Remedy("`sae` (LangSAE)", "ntrex", method("sae")),
-    Remedy("policy `balanced`", "collection", adjust=balanced),
-    Remedy("policy `adaptive`", "", adjust=adaptive),
-    Remedy(f"`offsets`, centre {CENTRE:g}", "ntrex", CENTRED),
-    Remedy(MAPS, "ntrex", GOOD),
-    Remedy(f"{MAPS}, alpha 1", "all of ntrex", GOOD, number=0),
-    Remedy(f"{MAPS}, alpha 0.75", "all of ntrex", share(0.75), number=0),
-    Remedy(f"{MAPS}, alpha 0.5", "all of ntrex", share(0.5), number=0),
-    Remedy("shipped with the package", "all of ntrex", shipped, number=0),
-    Remedy(f"{MAPS}, then `balanced`", "ntrex, collection", GOOD, adjust=balanced),
-    Remedy(f"{MAPS}, then `adaptive`", "ntrex", GOOD, adjust=adaptive),
-    Remedy(f"{MAPS}, alpha 1, then `adaptive`", "all of ntrex", GOOD, adjust=adaptive, number=0),
-    Remedy(f"{MAPS}, alpha 0.75, then `adaptive`", "all of ntrex", share(0.75), adjust=adaptive, number=0),
-    Remedy(f"{MAPS}, alpha 0.5, then `adaptive`", "all of ntrex", share(0.5), adjust=adaptive, number=0),
-    Remedy("shipped with the package, then `adaptive`", "all of ntrex", shipped, adjust=adaptive, number=0),
-    Remedy("`own-means`, then `adaptive`", "collection", method("own-means"), adjust=adaptive),
-    Remedy("trained: recipe `best`", trained=True),
-    Remedy("trained, then `adaptive`", adjust=adaptive, trained=True),
-    Remedy(f"trained, then {MAPS}, alpha 0.75", "all of ntrex", share(0.75), number=0, trained=True),
-    Remedy(f"trained, then {MAPS}, alpha 0.75, `adaptive`", "all of ntrex", share(0.75), adjust=adaptive, number=0, trained=True),
-)  # fmt: skip
+SAME = "bias/same-language recall@10"
 
 
 class Bench:
@@ -184,24 +103,46 @@ class Bench:
         sampled = remedy.fit is not None and remedy.number and not remedy.texts.startswith("collection")
         return self.given.draws if sampled else 1
 
+    def fitted(self, remedy: Remedy, draw: int) -> AnyRemoval:
+        """The removal of one draw; kept in the folder, as several rows and test sets have the same."""
+        assert remedy.fit is not None
+        langs = sorted({*self.test.langs["queries"], *self.test.langs["passages"]})
+        on = self.folder if remedy.texts == "collection" else remedy.texts.split(",")[0]
+        key = f"{self.store.folder}|{remedy.fit.__name__}|{on}|{remedy.number}|{draw}|{langs}"
+        file = self.given.results / "removals" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            remedy.fit(self.texts(remedy, draw)).save(file)
+        removal = load_removal(file)
+        return removal if remedy.alpha is None else removal.with_alpha(remedy.alpha)
+
     def measured(self, remedy: Remedy, draw: int) -> Mapping[str, Any]:
         """The measures of one draw; kept in the folder."""
         if remedy.trained:
             return self.trained[draw].measured(replace(remedy, trained=False), 0)
-        key = f"{remedy.name}|{remedy.texts}|{remedy.number}|{draw}|{len(self.test.queries)}"
+        version = (
+            "3"
+            if remedy.adjust is not None
+            else "2"
+            if "linear-map" in remedy.name or "shipped" in remedy.name
+            else ""
+        )
+        key = f"{remedy.name}|{remedy.texts}|{remedy.number}|{draw}|{len(self.test.queries)}{version}"
         file = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.pickle"
         if file.exists():
             return dict(pickle.loads(file.read_bytes()))
         sides = {"query": self.test.queries, "passage": self.test.passages}
         if remedy.fit is not None:
-            removal = remedy.fit(self.texts(remedy, draw))
+            removal = self.fitted(remedy, draw)
             langs = {"query": self.test.langs["queries"], "passage": self.test.langs["passages"]}
             for kind in ("query", "passage") if remedy.sides == "both" else (remedy.sides,):
                 sides[kind] = removal.apply(sides[kind], langs[kind], kind)
         if remedy.adjust is None:
             ranks = rank_table(self.test.corpus, sides["query"], sides["passage"])
         else:
-            ranks = adjusted(self._base, sides["query"], sides["passage"], self.test.langs["passages"], remedy.adjust)
+            ranks = adjusted(
+                self._base, sides["query"], sides["passage"], self.test.langs["passages"], remedy.adjust, remedy.own
+            )
         found = measures(ranks, list(self.test.metrics))
         kept = {name: found[name] for name in self.test.measures}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -259,8 +200,34 @@ class Bench:
         )
         return (
             f"{table(['remedy', 'fitted on', *self.test.measures.values()], rows)}\n\n"
-            f"95% intervals of the untouched encoder over {self._base.groups.count:,} groups: {spans}."
+            f"95% intervals of the untouched encoder over {group_count(measures(self._base, ['mAP'])):,} groups: {spans}."
         )
+
+    def targets(self) -> str:
+        """The rows that the targets are about, on all questions, with intervals, and what each reaches."""
+        kept = [
+            remedy for remedy in REMEDIES if remedy.name == UNTOUCHED or (remedy.number == 0 and not remedy.trained)
+        ]
+        runs = {remedy.name: [self.measured(remedy, 0)] for remedy in kept}
+        start = {name: measure.macro() for name, measure in runs[UNTOUCHED][0].items()}
+        tests = {
+            (t.second, t.measure): t
+            for t in compare_all(runs, list(self.test.measures), against=UNTOUCHED, resamples=200)
+        }
+        rows = []
+        for name, (found,) in runs.items():
+            spans = estimates(found)
+            cells = []
+            for measure in self.test.measures:
+                span, test = spans[measure][0], tests.get((name, measure))
+                mark = "" if test is None else f", p {test.p_holm:.4f}"
+                cells.append(
+                    f"{shown(measure, span.value)} [{shown(measure, span.low)}, {shown(measure, span.high)}]{mark}"
+                )
+            value = {measure: found[measure].macro() for measure in found}
+            reached = [title for title, met in TARGETS.items() if name != UNTOUCHED and met(value, start)]
+            rows.append([name, *cells, "; ".join(reached) or "none"])
+        return table(["remedy", *self.test.measures.values(), "targets reached"], rows)
 
     @staticmethod
     def label(remedy: Remedy) -> str:
@@ -304,15 +271,27 @@ def main() -> None:
     parser.add_argument("--backend", default="openvino", help="as of `babelmix audit`")
     parser.add_argument("--questions", type=int, default=0, help="of XQuAD-R's sentences; 0: all")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--sets", nargs="+", default=["sentences", "paragraphs", "one-language", "help"])
+    parser.add_argument("--sets", nargs="+", default=["sentences", "paragraphs", "one-language", "help", "targets"])
+    parser.add_argument("--no-embedding", action="store_true", help="leave out what lacks vectors in the folder")
     parser.add_argument("--trained", nargs="*", type=Path, default=[], help="folders of vectors of trained encoders")
     given = parser.parse_args()
+    if "targets" in given.sets:
+        store = Store(given.encoders[0], given.backend, given.vectors / given.encoders[0])
+        test = data.xquad_sentences(store, f"xquad-r={given.data / 'xquad-r'}", 0)
+        write(
+            FILE,
+            {"removal-targets": f"{test.about[:1].upper()}{test.about[1:]}:\n\n{Bench(store, test, given).targets()}"},
+        )
     for part in given.sets:
+        if part == "targets":
+            continue
         texts = []
         for encoder in given.encoders:
-            store = Store(encoder, given.backend, given.vectors / encoder)
+            store = Store(encoder, given.backend, given.vectors / encoder, not given.no_embedding)
             seeds = (
-                [Store(folder.name, "", folder) for folder in given.trained] if encoder == given.encoders[0] else []
+                [Store(folder.name, "", folder, embeds=False) for folder in given.trained]
+                if encoder == given.encoders[0]
+                else []
             )
             seeds = [seed for seed in seeds if (seed.folder / f"{NEEDED[part]}.npy").exists()]
             others = [tests_of(seed, given)[part]() for seed in seeds]

@@ -20,6 +20,7 @@ from babelmix._files import slug
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode
 from babelmix.encoders.removal import Embedded
+from babelmix.errors import EncoderError
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,12 +44,14 @@ class Store:
         encoder: its name.
         backend: as of `babelmix audit`.
         folder: the folder of the vectors.
+        embeds: whether vectors that are not there are made.
 
     """
 
     encoder: str
     backend: str
     folder: Path
+    embeds: bool = True
 
     @cached_property
     def _model(self) -> Any:
@@ -57,6 +60,8 @@ class Store:
     def vectors(self, label: str, kind: str, texts: Callable[[], Sequence[str]], tokens: int = 512) -> Floats:
         """The vectors `LABEL.KIND.npy`, float32, shape (texts, dimension), of length one; embedded if they are not there."""
         file = self.folder / f"{label}.{kind}.npy"
+        if not file.exists() and not self.embeds:
+            raise EncoderError(f"{file}: is not there; run without --no-embedding")
         if not file.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             given = list(texts())

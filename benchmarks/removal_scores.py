@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def adaptive(passages: Floats, top: int = 10) -> Callable[[Floats, Floats], tupl
     return of
 
 
-def adjusted(base: Any, queries: Floats, passages: Floats, langs: list[str], adjust: Any) -> Any:
+def adjusted(base: Any, queries: Floats, passages: Floats, langs: list[str], adjust: Any, own: float = 0.0) -> Any:
     """A rank table whose ranks are those of adjusted scores.
 
     Args:
@@ -59,6 +58,7 @@ def adjusted(base: Any, queries: Floats, passages: Floats, langs: list[str], adj
         passages: float32, shape (passages, dimension).
         langs: the language of each passage.
         adjust: see `Adjust`.
+        own: what is added to the scores of passages in the query's language.
 
     Returns:
         The rank table. The languages of its first answers are those of `base`, so language shares cannot be read from it.
@@ -72,6 +72,8 @@ def adjusted(base: Any, queries: Floats, passages: Floats, langs: list[str], adj
     for mine in rows:
         place[mine] = np.arange(len(mine))
     counts = np.zeros_like(base.outranking_counts)
+    numbers = {lang: n for n, lang in enumerate(base.passage_langs)}
+    asked = np.array([numbers.get(lang, -1) for lang in base.query_langs])[base.query_lang]
     for start in range(0, len(queries), BLOCK):
         some = queries[start : start + BLOCK]
         scores = []
@@ -79,14 +81,14 @@ def adjusted(base: Any, queries: Floats, passages: Floats, langs: list[str], adj
             plain = some @ part.T
             offset, scale = of(some, plain)
             scores.append((plain - offset[:, None]) / scale[:, None])
+            if own:
+                scores[-1] += own * (asked[start : start + BLOCK] == len(scores) - 1)[:, None]
         low, high = np.searchsorted(base.pair_query, [start, start + len(some)])
         for pair in range(low, high):
             query = base.pair_query[pair] - start
-            own = scores[base.pair_lang[pair]][query, place[base.pair_passage[pair]]]
-            counts[pair] = [np.count_nonzero(score[query] > own) for score in scores]
+            right = scores[base.pair_lang[pair]][query, place[base.pair_passage[pair]]]
+            counts[pair] = [np.count_nonzero(score[query] > right) for score in scores]
     return replace(base, outranking_counts=counts)
 
 
-ADAPTIVE = {top: partial(adaptive, top=top) for top in (3, 10, 30)}
-
-__all__ = ["ADAPTIVE", "Adjust", "adaptive", "adjusted", "balanced"]
+__all__ = ["Adjust", "adaptive", "adjusted", "balanced"]

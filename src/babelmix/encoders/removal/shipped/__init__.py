@@ -11,12 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from babelmix.encoders.known import E5_OFFLINE
+from babelmix.encoders.known import E5_OFFLINE, USE_OFFLINE
 
 if TYPE_CHECKING:
     from babelmix.encoders.removal import AnyRemoval
 
-NAMES = {E5_OFFLINE: E5_OFFLINE, "intfloat/multilingual-e5-small": E5_OFFLINE}
+NAMES = {E5_OFFLINE: E5_OFFLINE, "intfloat/multilingual-e5-small": E5_OFFLINE, USE_OFFLINE: USE_OFFLINE}
 """The file of an encoder, by the encoder's name. `e5-small-offline` has the weights of multilingual-e5-small in 4 bits."""
 
 
