@@ -288,3 +288,46 @@ def test_clicks_are_queries(place: Path, babelmix) -> None:
     code, _, err = babelmix(*[word.replace("asked", "clicked") for word in shlex.split(command)[1:]])
     assert code == 0, err
     assert bm.load_corpus("clicked").queries.num_rows == 2
+
+
+def test_language_is_taken_out_of_vectors_and_of_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix, tiny_static: Any
+) -> None:
+    pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
+    monkeypatch.chdir(tmp_path)
+    # A language is fitted on 20 rows or more.
+    monkeypatch.setattr(sys.modules[__name__], "ITEMS", 24)
+    write_articles(tmp_path)
+    bm.make_queries("articles.jsonl", queries_from="titles", out="asked")
+    corpus = bm.load_corpus("asked")
+    for side, table in (("queries", corpus.queries), ("passages", corpus.passages)):
+        vectors = np.array([vector_of(text) for text in table["text"].to_pylist()], dtype=np.float32)
+        vectors[:, ITEMS:] *= 3  # a strong language bias
+        np.save(f"{side}.npy", vectors)
+    ids = corpus.row_ids("passages")
+    Path("passages.ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    np.save("new-passages.npy", np.load("passages.npy")[:5])
+    Path("new-passages.ids.txt").write_text("\n".join(ids[:5]) + "\n", encoding="utf-8")
+    tiny_static.save("model", create_model_card=False)
+    section = PAGE[
+        PAGE.index("## Take language out of stored vectors") : PAGE.index("## Take language out, in PostgreSQL")
+    ]
+    lines = [line for line in section.replace("\\\n", " ").splitlines() if line.startswith("babelmix ")]
+    assert len(lines) == 7
+    printed = {}
+    for line in ["babelmix audit --vectors my-api=queries.npy passages.npy -c asked --out before", *lines]:
+        words = shlex.split(line.replace("e5-small-offline", "model"))[1:]
+        code, printed[line], err = babelmix(*words)
+        assert code == 0, err
+    before, after = (
+        json.loads(Path(name, "metrics.json").read_text("utf-8"))["macro"]["multi/mAP"]["value"]
+        for name in ("before", "after")
+    )
+    assert after > before
+    assert Path("new-corrected/passages.ids.txt").read_text("utf-8").split() == ids[:5]
+    np.testing.assert_allclose(np.load("new-corrected/passages.npy"), np.load("corrected/passages.npy")[:5], atol=1e-6)
+    names: dict[str, Any] = {}
+    exec(compile(printed["babelmix debias --export corrected"], "exported", "exec"), names)
+    langs = [name.rpartition("/")[2] for name in ids]
+    found = names["without_language"](np.load("passages.npy"), langs, "passage")
+    np.testing.assert_allclose(found, np.load("corrected/passages.npy"), atol=1e-6)

@@ -179,10 +179,13 @@ def debias_index(
                     if fit_on is None
                     else fit_samples(open_sides(fit_on, None if fit_corpus is None else opened(fit_corpus)), langs)
                 )
-                made, _ = fit(
+                made, how = fit(
                     *samples, method=method, alpha=1.0 if alpha is None else alpha, options=options,
                     similarity=source.about.similarity,
                 )  # fmt: skip
+                if fit_on is None and _alike(source):
+                    # Passages do not stand in for queries: they are embedded in the same way.
+                    made = made.with_facts({**made.facts, **how, "stand_in": {}})
             target = copy_corrected(source, str(to), made, key, begun)
             with closing(target):
                 counts = target.langs()
@@ -205,6 +208,12 @@ def _encoder(index: Index, model: str | None, trust_code: bool) -> Any:
     return encoder
 
 
+def _alike(index: Index) -> bool:
+    """Whether the encoder of an index embeds queries and passages in the same way."""
+    prompts = index.about.prompts
+    return prompts.get("query", "") == prompts.get("document", "")
+
+
 def _samples(
     index: Index,
     texts: int | None,
@@ -218,9 +227,7 @@ def _samples(
     if langs is not None:
         wanted = match_languages(as_list(langs, "langs", empty=False), counts, index.address, SearchError)
         counts = {lang: counts[lang] for lang in wanted}
-    prompts = index.about.prompts
-    alike = prompts.get("query", "") == prompts.get("document", "")
-    limit = (0 if alike else TEXTS) if texts is None else texts
+    limit = (0 if _alike(index) else TEXTS) if texts is None else texts
     points = list(_drawn(index, counts))
     names = tuple(counts)
     passages = _sample(points, names, np.array([point.vector for _, point in points], dtype=np.float32))
