@@ -31,7 +31,8 @@ class RemovalOptions:
         ridge: how strongly a linear map is drawn towards the identity; 0: chosen on held-out translations.
         centre: of `offsets`, `own-means` and `linear-map`: the share of the mean of all languages that is subtracted beside the
             differences between languages. None: 0, 1, and chosen on held-out translations.
-        seed: of a method that is trained.
+        seed: of what is drawn or trained.
+        pairs: of `auto`: a removal that was fitted on translations of other texts.
 
     """
 
@@ -40,6 +41,7 @@ class RemovalOptions:
     ridge: float = 0.0
     centre: float | None = None
     seed: int = 0
+    pairs: AnyRemoval | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ METHODS: Registry[RemovalMethod] = Registry(
         "components": Lazy("babelmix.encoders.removal.by_language:COMPONENTS"),
         "offsets": Lazy("babelmix.encoders.removal.offsets:METHOD"),
         "linear-map": Lazy("babelmix.encoders.removal.linear_map:METHOD"),
+        "auto": Lazy("babelmix.encoders.removal.auto:METHOD"),
         "own-means": Lazy("babelmix.encoders.removal.own_means:METHOD"),
     },
 )
