@@ -10,6 +10,8 @@
 | `own-means` | the mean of the text's language in your collection | as `means`, with known languages |
 | `offsets` | the mean difference of the text's language to its translations | SHIFT: arXiv 2606.18801 |
 | `linear-map` | by a linear map, what tells the text's language from its translations | as Mikolov et al., arXiv 1309.4168 |
+| `langsae` | the units of a sparse autoencoder that belong to languages | LangSAE: arXiv 2601.04768, at the size of a CPU |
+| `auto` | as `own-means`, or as `offsets` or `linear-map` where languages differ in topic | babelmix |
 
 The first three are one matrix for all texts: a `Dense` of sentence-transformers, which loads without babelmix. The others
 estimate the language of a text from its embedding; load such an encoder with `load_encoder`. For vectors whose languages are

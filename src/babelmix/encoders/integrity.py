@@ -41,6 +41,7 @@ _PRODUCTS = (
     ("dimension", "clusters"),
     ("dimension", "clusters", "rank"),
     ("dimension", "dimension", "shares"),
+    ("dimension", "units"),
     ("vocabulary", "dimension"),
     ("num_hidden_layers",),
 )

@@ -16,7 +16,12 @@ _MORE = (
     "WordEmbeddings", "WordWeights",
 )  # fmt: skip
 _SNAKE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-OURS = "babelmix.encoders.removal.module.LanguageRemoval"
+OURS = {
+    f"babelmix.encoders.{file}.{name}": (f"babelmix.encoders.{file}", name)
+    for file, name in (
+        ("removal.module", "LanguageRemoval"), ("removal.module", "SparseModule"), ("ngram_network", "NGramNetwork"),
+    )
+}  # fmt: skip
 
 
 def _spellings() -> dict[str, tuple[str, str]]:
@@ -32,9 +37,7 @@ def _spellings() -> dict[str, tuple[str, str]]:
     for prefix in (f"{_ST}.models", f"{_ST}.base.modules", f"{_ST}.base.modules.router"):
         found[f"{prefix}.Asym"] = (f"{_ST}.base.modules.router", "Router")
     found[f"{_ST}.models.Asym.Asym"] = (f"{_ST}.base.modules.router", "Router")
-    found[OURS] = ("babelmix.encoders.removal.module", "LanguageRemoval")
-    found["babelmix.encoders.ngram_network.NGramNetwork"] = ("babelmix.encoders.ngram_network", "NGramNetwork")
-    return found
+    return found | OURS
 
 
 MODULES: dict[str, tuple[str, str]] = _spellings()

@@ -123,8 +123,9 @@ METHODS: Registry[RemovalMethod] = Registry(
         "components": Lazy("babelmix.encoders.removal.by_language:COMPONENTS"),
         "offsets": Lazy("babelmix.encoders.removal.offsets:METHOD"),
         "linear-map": Lazy("babelmix.encoders.removal.linear_map:METHOD"),
-        "auto": Lazy("babelmix.encoders.removal.auto:METHOD"),
+        "langsae": Lazy("babelmix.encoders.removal.langsae:METHOD"),
         "own-means": Lazy("babelmix.encoders.removal.own_means:METHOD"),
+        "auto": Lazy("babelmix.encoders.removal.auto:METHOD"),
     },
 )
 
@@ -141,8 +142,15 @@ def removal_method(name: str) -> RemovalMethod:
     return METHODS[name]
 
 
+def _sparse(place: Path, about: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> AnyRemoval:
+    from babelmix.encoders.removal.langsae import SparseRemoval
+
+    return SparseRemoval.from_file(place, about, arrays)
+
+
 FORMS: dict[str, Callable[[Path, Mapping[str, Any], Mapping[str, npt.NDArray[np.float32]]], AnyRemoval]] = {
     "affine": Removal.from_file,
+    "sparse": _sparse,
 }
 """What reads a removal's file, by the form that the file states."""
 

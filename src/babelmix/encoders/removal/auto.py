@@ -6,12 +6,13 @@ because they fit the collection itself; elsewhere they take topics away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from babelmix.encoders.removal import AnyRemoval, Array, Embedded, RemovalMethod, RemovalOptions
+from babelmix.encoders.removal.linear_map import USUAL_CENTRE
 from babelmix.encoders.removal.offsets import LEAST_PAIRS
 
 CLUSTERS = 20
@@ -82,6 +83,7 @@ def topic_difference(embedded: Embedded, removal: AnyRemoval, *, seed: int = 0) 
     effects = found - chance
     worst = int(effects.argmax())
     effect = float(max(effects[worst], 0.0))
+    # Counted with the observed labelling.
     p = float((1 + ((shuffled - chance).max(axis=1) >= effects[worst]).sum()) / (1 + SHUFFLES))
     return TopicDifference(effect, p, embedded.langs[worst], effect > LARGEST and p < 0.05)
 
@@ -120,7 +122,8 @@ def fit(embedded: Embedded, options: RemovalOptions) -> AnyRemoval:
         items = _paired(embedded)
         if items >= LEAST_PAIRS:
             name = "linear-map" if items >= ENOUGH_PAIRS else "offsets"
-            pairs = removal_method(name).fit_removal(embedded, options)
+            centre = USUAL_CENTRE if options.centre is None and name == "offsets" else options.centre
+            pairs = removal_method(name).fit_removal(embedded, replace(options, centre=centre))
     if pairs is None:
         return made("own", "there are no translations; whether the languages differ in topic was not tested")
     missing = pairs.not_fitted(embedded.langs)

@@ -12,6 +12,7 @@ from torch.nn import Identity
 
 from babelmix.encoders.removal import AnyRemoval, Array, Removal
 from babelmix.encoders.removal.fitted import ANY
+from babelmix.encoders.removal.langsae import SparseRemoval
 from babelmix.errors import EncoderError
 
 _WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
@@ -120,6 +121,48 @@ class LanguageRemoval(SavedModule):
         return features
 
 
+class SparseModule(SavedModule):
+    """A `SparseRemoval` at the end of an encoder.
+
+    Args:
+        dimension: the dimension of the embeddings.
+        units: the number of units.
+        active: units that encode one text.
+        alpha: how much of the removal is applied.
+
+    """
+
+    config_keys: list[str] = ["dimension", "units", "active", "alpha"]  # noqa: RUF012
+
+    def __init__(self, dimension: int, units: int, active: int, alpha: float = 1.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dimension, self.units, self.active, self.alpha = dimension, units, active, alpha
+        if not 1 <= active <= units:
+            raise EncoderError(f"a sparse removal of {units} units has {active} active ones")
+        self.register_buffer("encoder", torch.zeros(units, dimension))
+        self.register_buffer("decoder", torch.zeros(units, dimension))
+        self.register_buffer("mask", torch.zeros(units))
+        self.register_buffer("mean", torch.zeros(dimension))
+
+    @classmethod
+    def of(cls, removal: SparseRemoval) -> SparseModule:
+        """The module of a removal."""
+        made = cls(removal.dimension, len(removal.mask), removal.active, removal.alpha)
+        for name in ("encoder", "decoder", "mask", "mean"):
+            getattr(made, name).copy_(torch.from_numpy(getattr(removal, name)))
+        return made
+
+    def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """Replace `sentence_embedding`, float32, shape (texts, dimension)."""
+        del options
+        x = features["sentence_embedding"]
+        raw = torch.relu((x - self.mean) @ self.encoder.T)
+        least = raw.topk(self.active, dim=1).values[:, -1:]
+        active = torch.where(raw < least, 0, raw)
+        features["sentence_embedding"] = x - self.alpha * ((active * self.mask) @ self.decoder)
+        return features
+
+
 def affine(matrix: Array, offset: Array) -> Dense:
     """`matrix x + offset` as a module of sentence-transformers, which loads without babelmix.
 
@@ -144,6 +187,8 @@ def module_of(removal: AnyRemoval) -> torch.nn.Module:
         EncoderError: there is no such module.
 
     """
+    if isinstance(removal, SparseRemoval):
+        return SparseModule.of(removal)
     if not isinstance(removal, Removal):
         raise EncoderError(f"the removal {removal.method!r} works on vectors only; it is no part of an encoder")
     arrays = (removal.offsets, removal.left, removal.right, removal.shared)
@@ -157,4 +202,4 @@ def module_of(removal: AnyRemoval) -> torch.nn.Module:
     return affine(matrix, -removal.alpha * removal.offsets[0, 0].astype(np.float64))
 
 
-__all__ = ["LanguageRemoval", "SavedModule", "affine", "module_of"]
+__all__ = ["LanguageRemoval", "SavedModule", "SparseModule", "affine", "module_of"]
