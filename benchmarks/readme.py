@@ -1,8 +1,9 @@
 """Write the README's tables and pictures from finished runs; either part or both.
 
 babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
+babelmix audit debiased:e5-small-offline -c xquad-r=PATH --out runs/xquad-r-debiased
 babelmix compare demo
-python benchmarks/readme.py --audit runs/xquad-r --demo runs/demo
+python benchmarks/readme.py --audit runs/xquad-r --debiased runs/xquad-r-debiased --demo runs/demo
 """
 
 from __future__ import annotations
@@ -38,22 +39,25 @@ def row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def audit_table(folder: Path) -> str:
-    """The audit of one encoder: the headline measures with their intervals."""
-    summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    macro = summary["macro"]
-    cells, bounds = [], []
-    for name, _ in COLUMNS:
-        cells.append(f"**{shown(name, macro[name]['value'])}**")
-        bounds.append(f"{shown(name, macro[name]['low'])} to {shown(name, macro[name]['high'])}")
-    about = summary["about"]
-    head = [f"`{about['encoder']}` on {about['corpus']}", *(title for _, title in COLUMNS)]
-    lines = [
-        row(head),
-        row(["---"] + ["---:"] * len(COLUMNS)),
-        row(["as it is", *cells]),
-        row(["95 % interval", *bounds]),
-    ]
+def audit_table(folders: dict[str, Path]) -> str:
+    """The audits of one encoder, by what was done to it: the headline measures with their intervals."""
+    lines = []
+    for title, folder in folders.items():
+        summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        macro, about = summary["macro"], summary["about"]
+        if not lines:
+            head = [f"`{about['encoder']}` on {about['corpus']}", *(title for _, title in COLUMNS)]
+            lines = [row(head), row(["---"] + ["---:"] * len(COLUMNS))]
+        values = [macro[name] | {"name": name} for name, _ in COLUMNS]
+        lines += [
+            row([title, *(f"**{shown(one['name'], one['value'])}**" for one in values)]),
+            row(
+                [
+                    "95 % interval",
+                    *(" to ".join(shown(one["name"], one[end]) for end in ("low", "high")) for one in values),
+                ]
+            ),
+        ]
     return "\n".join(lines)
 
 
@@ -77,11 +81,13 @@ def main() -> None:
     """Write the marked parts of the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audit", type=Path, help="folder of the audit on XQuAD-R")
+    parser.add_argument("--debiased", type=Path, help="the same for the encoder without language, `debiased:NAME`")
     parser.add_argument("--demo", type=Path, help="folder of the demo")
     arguments = parser.parse_args()
     parts = {}
     if arguments.audit:
-        parts["audit"] = audit_table(arguments.audit)
+        debiased = {"without language: `babelmix debias`": arguments.debiased} if arguments.debiased else {}
+        parts["audit"] = audit_table({"as it is": arguments.audit, **debiased})
     if arguments.demo:
         parts["demo"] = demo_table(arguments.demo)
         shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")

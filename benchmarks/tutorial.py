@@ -37,9 +37,9 @@ def main() -> None:
         )
         subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=os.environ, check=True)
         lines = [row(["", *(title for _, title in COLUMNS)]), row(["---"] + ["---:"] * len(COLUMNS))]
-        for name in ("before", "after"):
+        for name in ("before", "without-language", "after"):
             found = Audit.load(folder / name)
-            lines.append(row([name, *(shown(measure, found.macro(measure)) for measure, _ in COLUMNS)]))
+            lines.append(row([name.replace("-", " "), *(shown(measure, found.macro(measure)) for measure, _ in COLUMNS)]))
     write(PAGE, {"tutorial": "\n".join(lines)})
 
 

@@ -52,6 +52,7 @@ def test_what_is_asked_of_a_kind() -> None:
     }
     assert asked == {
         "static": (256, False, False, False, False, 0.05),
+        "debiased": (32, True, True, True, True, 0.05),
         "dual": (32, True, True, True, True, 0.07),
         "model": (32, True, True, True, True, 0.05),
     }
@@ -81,7 +82,7 @@ def test_random_weights_are_drawn_anew_where_a_name_says_that_they_are_random(ti
 @pytest.fixture
 def own_kinds() -> Iterator[None]:
     yield
-    for name in [name for name in KINDS if name not in ("static", "dual", "model")]:
+    for name in [name for name in KINDS if name not in ("static", "debiased", "dual", "model")]:
         KINDS.unregister(name)
 
 

