@@ -49,7 +49,7 @@ Floats = npt.NDArray[np.float32]
 
 ROOT = Path(__file__).resolve().parents[1]
 ENCODER, BACKEND = "e5-small-offline", "openvino"
-DRAWS, SENTENCES = (0, 1, 2), 400
+DRAWS, SENTENCES = 3, 400
 ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 FEW = (0.6,)
 """The alphas that are tried together with policies and with what favours the query's language."""
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder with xquad-r and ntrex")
     parser.add_argument("--vectors", type=Path, required=True, help="the folder of the vectors")
     parser.add_argument("--work", type=Path, required=True, help="a folder for the results of the draws")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="draws of the sentences that removals are fitted on")
     arguments = parser.parse_args()
     corpus = open_corpus(f"xquad-r={arguments.data / 'xquad-r'}")
     searched = Searched(
@@ -102,7 +103,7 @@ def main() -> None:
     langs = sorted(corpus.langs)
     choices = rules(langs)
     validated, tested = [], []
-    for draw in DRAWS:
+    for draw in range(arguments.draws):
         file = arguments.work / f"frontier-{draw}-{'-'.join(FITTED)}.pickle"
         if not file.exists():
             removals = fitted(arguments, corpus, searched, parts[0], draw)
@@ -125,8 +126,8 @@ def main() -> None:
     text = (
         f"XQuAD-R, `{ENCODER}` in int8, eleven languages: chosen on {counts[0]}, tested on the other {counts[1]}; all "
         f"{corpus.passages.num_rows:,} sentences are in both pools, and no article is in both parts. "
-        f"`offsets` and `linear-map` are fitted on {SENTENCES} sentences of NTREX, mean of {len(DRAWS)} draws; `own-means` on "
-        "the sentences and the questions of the validation part, without labels. Intervals of 95 % and paired tests over "
+        f"`offsets` and `linear-map` are fitted on {SENTENCES} sentences of NTREX ({arguments.draws} of {DRAWS} draws); "
+        "`own-means` on the sentences and the questions of the validation part, without labels. Intervals of 95 % and tests over "
         f"articles, Holm's correction over all {len(choices)} rows.\n\n{table}\n\n"
         "kept: same-language recall@10 over that of untouched vectors. own +1: passages in the query's language get a bonus "
         "of one standard deviation of the scores. own 5 of 10: at least 5 of the first 10 answers are in the query's "
@@ -238,16 +239,17 @@ def tables(
                 f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]",
             ]
         )
-        if choice.words == "keep 98 %, with policies":
+        if choice.words in ("keep 98 %, with policies", "keep 98 % surely, with policies"):
             met = multi.value >= TARGET and kept.value >= 0.98
-            target = (
-                f"Target: multi mAP {TARGET:.2f} or more at a loss of at most 2 % of same-language recall@10, on the test half: "
-                f"**{'reached' if met else 'missed'}**, {multi.value:.3f} at {kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]."
+            target += (
+                f" {choice.words}: **{'reached' if met else 'missed'}**, {multi.value:.3f} at {kept.value:.1%} "
+                f"[{kept.low:.1%}, {kept.high:.1%}]."
             )
     head = ["rule", "choice in each draw", *titles_of(MEASURES), "kept"]
     lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2), *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return table + "\n\n\\*: differs from untouched, p < .05 after Holm's correction.", target
+    aim = f"Target: multi mAP {TARGET:.2f} or more at a loss of at most 2 % of same-language recall@10, on the test half."
+    return table + "\n\n\\*: differs from untouched, p < .05 after Holm's correction.", aim + target
 
 
 def figure(points: Sequence[Point]) -> str:

@@ -55,8 +55,10 @@ def test_an_item_is_shown_once() -> None:
 
 
 def test_the_policy_is_parsed() -> None:
-    assert str(Policy.parse("own=5")) == "own=5"
-    for wrong in ("own", "own=0", "own=11", "own=x"):
+    for text in ("own=5", "own=5:adaptive"):
+        assert str(Policy.parse(text)) == text
+    assert Policy.parse("own=5:balanced") == Policy.parse("own=5")
+    for wrong in ("own", "own=0", "own=11", "own=x", "own=5:any"):
         with pytest.raises(SearchError, match=r"own=5|unknown"):
             Policy.parse(wrong)
 
@@ -93,6 +95,12 @@ def test_an_unknown_language_leaves_the_answers_alone(searcher: Searcher) -> Non
         searcher.search(texts, policy="own=5")
     german = searcher.search("cat 4", policy="own=4", query_langs="de", langs=["en", "de"])
     assert sum(one.lang == "de" for one in german) >= 4
+    # Under `adaptive` the other places are those of another policy.
+    some = searcher.search("cat 4", policy="own=3:adaptive", query_langs="ja")
+    plain = [one.id for one in searcher.search("cat 4", policy="adaptive")]
+    others = [one.id for one in some if one.lang != "ja"]
+    assert len(some) - len(others) >= 3
+    assert others == [one for one in plain if one in others]
     english = searcher.search("cat 4", policy="own=4", query_langs="de", langs="en")
     assert {one.lang for one in english} == {"en"}
 

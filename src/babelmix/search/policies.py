@@ -6,7 +6,7 @@
 | `balanced` | the best by scores calibrated per language, so that no language is favoured (`Calibration`) |
 | `equal` | equally many of each language: first the best of each, then the second of each; by score where ranks are equal |
 | `adaptive` | the best by how far a score is above the query's first scores in the same language |
-| `own=N` | as `balanced`, but at least N of the first 10 in the query's language, if it is known |
+| `own=N` or `own=N:adaptive` | as `balanced` or `adaptive`, but at least N of the first 10 in the query's language, if known |
 | `quota=N` | the best by score, in at least N languages |
 | `prefer=de,fr` or `prefer=de:1.5` | the best, scores of these languages raised by 1 (or 1.5) spreads of the query's scores |
 | `only=de,fr` | the best in these languages |
@@ -69,6 +69,7 @@ class Policy:
         languages: for `quota`: the least number of languages.
         boost: for `prefer`: the boost in spreads (standard deviations) of the query's scores.
         places: for `own`: the least number of the first 10 answers in the query's language.
+        base: for `own`: the policy of the other places, `balanced` or `adaptive`.
 
     Example:
         >>> str(Policy("prefer", ("de", "fr"), boost=1.5))
@@ -81,6 +82,7 @@ class Policy:
     languages: int = 0
     boost: float = 1.0
     places: int = 0
+    base: str = "balanced"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "langs", tuple(as_list(self.langs, self.name, SearchError)))
@@ -90,7 +92,7 @@ class Policy:
         """Parse a policy as the user writes it.
 
         >>> Policy.parse("prefer=de:1.5")
-        Policy(name='prefer', langs=('de',), languages=0, boost=1.5, places=0)
+        Policy(name='prefer', langs=('de',), languages=0, boost=1.5, places=0, base='balanced')
 
         Raises:
             SearchError: there is no such policy, or it is incomplete.
@@ -111,11 +113,13 @@ class Policy:
                 raise SearchError(f"quota={given[:60]}: write how many languages at least, as in  quota=3")
             return cls(name, languages=int(given))
         if name == "own":
-            if not re.fullmatch(r"[0-9]{1,2}", given) or not 1 <= int(given) <= FIRST:
+            told = re.fullmatch(r"([0-9]{1,2})(?::(balanced|adaptive))?", given)
+            if told is None or not 1 <= int(told[1]) <= FIRST:
                 raise SearchError(
-                    f"own={given[:60]}: write how many of the first {FIRST} answers are in the query's language, as in  own=5"
+                    f"own={given[:60]}: write how many of the first {FIRST} answers are in the query's language, as in  own=5 "
+                    "or  own=5:adaptive"
                 )
-            return cls(name, places=int(given))
+            return cls(name, places=int(told[1]), base=told[2] or "balanced")
         langs, colon, boost = given.partition(":")
         tags = tuple(dict.fromkeys(tag.strip() for tag in langs.split(",") if tag.strip()))
         if not tags:
@@ -135,7 +139,7 @@ class Policy:
         if self.name == "quota":
             return f"quota={self.languages}"
         if self.name == "own":
-            return f"own={self.places}"
+            return f"own={self.places}" + ("" if self.base == "balanced" else f":{self.base}")
         if self.name == "prefer":
             return f"prefer={','.join(self.langs)}" + ("" if self.boost == 1 else f":{self.boost:g}")
         return f"only={','.join(self.langs)}" if self.name == "only" else self.name
@@ -281,10 +285,8 @@ def apply_policy(
     task = _Task(retrieve, queries, where, k, allowed, scale)
     # `any` and `only` are the best by score: `only` has narrowed the filter.
     # The places of `own` are filled when all lists are merged.
-    policies = {
-        "balanced": _balanced, "own": _balanced, "equal": _equal, "adaptive": _adaptive, "prefer": _prefer, "quota": _quota,
-    }  # fmt: skip
-    apply = policies.get(policy.name)
+    policies = {"balanced": _balanced, "equal": _equal, "adaptive": _adaptive, "prefer": _prefer, "quota": _quota}
+    apply = policies.get(policy.base if policy.name == "own" else policy.name)
     return task.best() if apply is None else apply(policy, task)
 
 
