@@ -148,9 +148,12 @@ def one_language(test: TestSet) -> TestSet:
             for group, lang in zip(passages["group"].to_pylist(), test.langs["passages"], strict=True)
         ]
     )
-    corpus = bm.Corpus(
-        test.corpus.queries, passages.filter(kept), test.corpus.qrels, test.corpus.name, dict(test.corpus.meta)
+    left = passages.filter(kept)
+    known = set(left["item"].to_pylist())
+    qrels = test.corpus.qrels.filter(
+        np.array([item in known for item in test.corpus.qrels["passage_item"].to_pylist()])
     )
+    corpus = bm.Corpus(test.corpus.queries, left, qrels, test.corpus.name, dict(test.corpus.meta))
     measures = {name: SENTENCES[name] for name in ("multi/mAP", "mono/mAP", "cross/mAP")}
     about = f"each article in one language: {int(kept.sum()):,} sentences, asked in {len(langs)} languages"
     return TestSet("one-language", corpus, test.queries, test.passages[kept], measures, about=about)
