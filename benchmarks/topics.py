@@ -5,7 +5,7 @@
 The collections are XQuAD-R's passages and questions with one change to the German part. `articles`: a share of its articles is in
 German only, and those that it gives for them are in the other languages only; each language keeps half of its sentences, drawn
 apart, so that few are translations. `courses`: sections of computer courses are added until they are a share of the German part,
-as passages and as queries of its query log.
+as passages and as queries of its query log. `only`: some articles, which no other language has, are the whole German part.
 
 Own means are computed from the collection and its query log; offsets, with the mean of all languages (centre 1), from NTREX;
 `auto` chooses. Each row is the mean over draws, with the standard deviation. Questions are asked in all languages, whatever the
@@ -32,6 +32,8 @@ from babelmix.evaluation.scoring import rank_table
 
 LANG = "de"
 DEGREES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ONLY = (6, 3)
+"""Articles that are the whole German part."""
 OF_COURSES = (0.2, 0.4)
 """There are not enough sections for more."""
 SHOWN = ("multi/mAP", "cross/mAP", "mono/mAP")
@@ -56,8 +58,8 @@ def main() -> None:
     pairs = removal_method("offsets").fit_removal(sentences, RemovalOptions(centre=1.0))
     others = courses(store, arguments.data / "courses" / "sections.parquet")
     rows = []
-    for what in ("articles", "courses"):
-        for degree in DEGREES if what == "articles" else OF_COURSES:
+    for what, degrees in (("articles", DEGREES), ("only", ONLY), ("courses", OF_COURSES)):
+        for degree in degrees:
             rows += of_degree(test, others, pairs, what, degree, arguments.draws)
             print(*rows[-1], flush=True)
     written = table(HEAD, rows)
@@ -74,7 +76,7 @@ def of_degree(
     effects, verdicts, chosen = [], [], []
     for seed in range(draws):
         corpus, kept = (
-            by_articles(test, degree, seed) if what == "articles" else (test.corpus, np.arange(len(test.passages)))
+            by_articles(test, degree, seed) if what != "courses" else (test.corpus, np.arange(len(test.passages)))
         )
         passages, langs = test.passages[kept], [test.langs["passages"][n] for n in kept]
         asked = np.arange(len(test.queries))
@@ -117,7 +119,16 @@ def of_degree(
             if name != "none"
             else "none"
         )
-        lines.append([what, f"{degree:.0%}", f"{np.mean(effects):.2f}", says, label, *cells])
+        lines.append(
+            [
+                what,
+                f"{degree} articles" if isinstance(degree, int) else f"{degree:.0%}",
+                f"{np.mean(effects):.2f}",
+                says,
+                label,
+                *cells,
+            ]
+        )
     return lines
 
 
@@ -137,15 +148,17 @@ def values(corpus: bm.Corpus, queries: npt.NDArray[np.float32], passages: npt.ND
 def by_articles(test: TestSet, degree: float, seed: int) -> tuple[bm.Corpus, npt.NDArray[np.int64]]:
     """The collection of a draw, and the rows of the passages that it keeps.
 
-    Half of the articles are in all languages but German. German has a share `degree` of the other half in their place.
+    Half of the articles are in all languages but German. German has a share `degree` of the other half in their place; an int is
+    the number of articles of the other half that German has, and nothing else.
     """
     draw = np.random.default_rng(seed)
     groups = np.array(test.corpus.passages["group"].to_pylist())
     langs = np.array(test.langs["passages"])
     order = draw.permutation(np.unique(groups))
     half = len(order) // 2
-    foreign = round(degree * half)
-    mine = np.concatenate([order[foreign:half], order[half : half + foreign]])
+    foreign = round(degree * half) if isinstance(degree, float) else degree
+    shared = half if isinstance(degree, int) else foreign
+    mine = np.concatenate([order[shared:half], order[half : half + foreign]])
     kept = []
     for lang in ELEVEN:
         here = np.flatnonzero((langs == lang) & np.isin(groups, mine if lang == LANG else order[:half]))
