@@ -1,7 +1,7 @@
 """Write the README's tables and pictures from finished runs; either part or both.
 
-babelmix audit e5-small-offline -c xquad-r=PATH --out runs/xquad-r
-babelmix audit debiased:e5-small-offline -c xquad-r=PATH --out runs/xquad-r-debiased
+babelmix audit e5-small-offline -c xquad-r=PATH --backend openvino --out runs/xquad-r
+babelmix audit debiased:e5-small-offline -c xquad-r=PATH --backend openvino --out runs/xquad-r-debiased
 babelmix compare demo
 python benchmarks/readme.py --audit runs/xquad-r --debiased runs/xquad-r-debiased --demo runs/demo
 """
