@@ -181,6 +181,21 @@ def test_a_removal_that_is_there_is_applied_and_nothing_is_fitted(toy: Corpus, t
     )
 
 
+def test_auto_takes_a_given_removal_where_own_texts_are_too_few(toy: Corpus, tmp_path: Path) -> None:
+    queries, passages = made_for(toy)
+    pairs = bm.debias(bm.Vectors(queries, passages), toy, method="offsets", pivot="en", out=tmp_path / "pairs")
+    ids = [f"{n}/{lang}" for n, lang in enumerate(toy.passages["lang"].to_pylist())]
+    collection = bm.Vectors(None, passages, passage_ids=ids)
+    made = bm.debias(collection, method="auto", removal=tmp_path / "pairs")
+    assert made.facts["chosen"] == "offsets"
+    assert "need" in made.facts["because"]
+    np.testing.assert_allclose(made.vectors.passages, read(pairs.vectors.passages), atol=1e-6)
+    assert made.lines()[1].startswith("offsets is chosen: there are ")
+    alone = bm.debias(collection, method="auto")
+    assert alone.facts["chosen"] == "own-means"
+    assert "no translations" in alone.facts["because"]
+
+
 def test_types_of_values(toy: Corpus, tmp_path: Path) -> None:
     passages = made_for(toy)[1]
     scales = np.abs(passages).max(axis=1, keepdims=True) / 127

@@ -142,6 +142,10 @@ def debias_encoder(
     else:
         where, found, asked = fitting_texts(on, texts or 500, langs)
     encoder, name = loaded(model, trust_code=trust_code)
+    if method == "auto" and options.pairs is None:
+        from babelmix.search.removal import shipped
+
+        options = replace(options, pairs=shipped(encoder, name))
     own_limit = length_limit(encoder)
     cut_after(encoder, max_seq_length or 0)
     how: dict[str, Any] = {

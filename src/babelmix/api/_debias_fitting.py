@@ -175,6 +175,8 @@ def fit(
         "fitted_on": {"passages": main.counts(), "queries": given} if by == "passages" else {by: main.counts()},
         "stand_in": {name: by for name in names if name not in given},
         **({"pivot": options.pivot} if "pivot" in removal.facts else {}),
+        # What `auto` has chosen, and why.
+        **{name: value for name, value in removal.facts.items() if name in ("chosen", "because") or "topic" in name},
     }  # fmt: skip
     return removal.with_facts({**removal.facts, **facts}), facts
 

@@ -207,7 +207,7 @@ def debias_vectors(
     key = _key(
         [
             vectors.fingerprint, vectors.similarity, None if corpus is None else corpus.fingerprint(), method, alpha,
-            repr(options), langs, None if removal is None else _digest(removal),
+            repr(options), langs, [None if one is None else _digest(one) for one in (removal, options.pairs if options is not None else None)],
             None if fit_on is None else fit_on.fingerprint, None if fit_corpus is None else fit_corpus.fingerprint(), dtype,
             [None if one is None else checksum(Path(one)) for one in (queries_langs, passages_langs)],
         ]
@@ -254,6 +254,8 @@ def fit_lines(facts: Mapping[str, Any]) -> list[str]:
         return [f"{method}: fitted before"]
     on = " and ".join(f"{count:,} {side}" for side, count in counts.items())
     found = [f"{method}: fitted on {on} in {len(langs)} languages"]
+    if "chosen" in facts:
+        found.append(f"{facts['chosen']} is chosen: {facts['because']}")
     stand_in: Mapping[str, str] = facts.get("stand_in") or {}
     if stand_in and "queries" in fitted:
         where = "" if len(stand_in) == len(langs) else f" in {', '.join(sorted(stand_in))}"

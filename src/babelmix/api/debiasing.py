@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 USUAL = "own-means"
 """The default method for vectors and indexes."""
 
+AUTO = "auto"
+"""The method that chooses between own means and a removal that was fitted on translations."""
+
 
 @overload
 def debias(model: Vectors, on: str | Path | Corpus | None = None, **options: Any) -> DebiasedVectors: ...
@@ -88,7 +91,8 @@ def debias(  # type: ignore[misc]
         ridge: with linear maps: how strongly they are drawn towards the identity.
         seed: with a method that is trained.
         rank: how many language directions to remove, for methods that have a rank. None: the method's default.
-        removal: a removal that is fitted already, or its file, or the folder of one; then nothing is fitted.
+        removal: a removal that is fitted already, or its file, or the folder of one; then nothing is fitted. With the method
+            `auto` it is what is taken if the languages differ in topic; of an encoder, None is the one that babelmix ships.
         fit_on: for vectors: others to fit on, such as those of translations with ids `ITEM/LANG`, or of a query log.
         fit_corpus: the corpus whose rows `fit_on` are.
         queries_langs: for vectors: a table with the languages of the queries (columns `lang`, and `id` or `item`).
@@ -150,7 +154,7 @@ def debias(  # type: ignore[misc]
                 "is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs, pivot=pivot,
                 ridge=ridge, seed=seed,
             )  # fmt: skip
-        else:
+        elif method != AUTO:
             check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
         if chosen is not None:
             return validated_encoder(
@@ -161,10 +165,13 @@ def debias(  # type: ignore[misc]
             return with_fitted(model, removal, alpha, out, trust_code)
         return debias_encoder(
             model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size, alpha=alpha,
-            options=_options(rank=rank, pivot=pivot, ridge=ridge, seed=seed),
+            options=_options(rank=rank, pivot=pivot, ridge=ridge, seed=seed, pairs=opened_removal(removal)),
             max_seq_length=max_seq_length, trust_code=trust_code,
         )  # fmt: skip
     check_unfit("is for encoders; vectors are made already", texts=texts)
+    pairs = None
+    if method == AUTO:
+        pairs, removal = opened_removal(removal), None
     if removal is not None:
         why = "the removal is fitted already; leave this out"
         fixed = ("pivot", "ridge", "seed", "fit_on", "fit_corpus")
@@ -172,7 +179,7 @@ def debias(  # type: ignore[misc]
     if fit_corpus is not None and fit_on is None:
         raise ArgumentError("fit_corpus", "is the corpus of the vectors to fit on; name those with fit_on")
     check_alpha(alpha)
-    options = _options(rank=rank, pivot=pivot, ridge=ridge, seed=seed)
+    options = _options(rank=rank, pivot=pivot, ridge=ridge, seed=seed, pairs=pairs)
     if chosen is not None:
         on, removal = validated_vectors(
             model, on, chosen, method=method or USUAL, options=options, removal=removal, fit_on=fit_on,

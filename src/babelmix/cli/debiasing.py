@@ -167,7 +167,7 @@ def debias(
         str | None,
         typer.Option(
             help="Fit nothing: use this removal.safetensors, or the one in this folder. With --index, auto is the one that "
-            "babelmix has for the index's encoder.",
+            "babelmix has for the index's encoder. With --method auto: what is taken if languages differ in topic.",
             metavar="FILE",
             rich_help_panel=_FIT,
         ),

@@ -33,8 +33,8 @@ def load_cured(name: str, *, device: str | None, revision: str | None, trust_cod
     removal = shipped_removal(base)
     if removal is None:
         raise EncoderError(
-            f"{name}: babelmix has a removal of language for {', '.join(shipped_names())} only; fit one for {base or 'your encoder'} on "
-            f"texts of yours:  babelmix debias {base or 'MODEL'} --on TEXTS"
+            f"{name}: babelmix has a removal of language for {', '.join(shipped_names())} only; fit one for "
+            f"{base or 'your encoder'} on texts of yours:  babelmix debias {base or 'MODEL'} --on TEXTS"
         )
     encoder = kind_named(base).load(base, device=device, revision=revision, trust_code=trust_code)
     return with_removal(encoder, removal)
