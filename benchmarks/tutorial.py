@@ -39,7 +39,9 @@ def main() -> None:
         lines = [row(["", *(title for _, title in COLUMNS)]), row(["---"] + ["---:"] * len(COLUMNS))]
         for name in ("before", "without-language", "after"):
             found = Audit.load(folder / name)
-            lines.append(row([name.replace("-", " "), *(shown(measure, found.macro(measure)) for measure, _ in COLUMNS)]))
+            lines.append(
+                row([name.replace("-", " "), *(shown(measure, found.macro(measure)) for measure, _ in COLUMNS)])
+            )
     write(PAGE, {"tutorial": "\n".join(lines)})
 
 

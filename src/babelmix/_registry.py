@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from babelmix.errors import BabelmixError, ConfigError
@@ -30,7 +31,7 @@ class Lazy:
     def load(self) -> Any:
         """Import the value."""
         module, _, attribute = self.path.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return attrgetter(attribute)(importlib.import_module(module))
 
 
 class Registry(Mapping[str, T], Generic[T]):

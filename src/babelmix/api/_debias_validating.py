@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from babelmix.api.debiasing import DebiasedModel
+    from babelmix.api._debias_encoders import DebiasedModel
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def debias_vectors(
     key = _key(
         [
             vectors.fingerprint, vectors.similarity, None if corpus is None else corpus.fingerprint(), method, alpha,
-            repr(options), langs, [None if one is None else _digest(one) for one in (removal, options.pairs if options is not None else None)],
+            repr(options), langs, [None if one is None else _digest(one) for one in (removal, options and options.pairs)],
             None if fit_on is None else fit_on.fingerprint, None if fit_corpus is None else fit_corpus.fingerprint(), dtype,
             [None if one is None else checksum(Path(one)) for one in (queries_langs, passages_langs)],
         ]
@@ -408,7 +408,7 @@ def _saved(vectors: Vectors, folder: Path) -> Vectors:
     )
 
 
-def _digest(removal: AnyRemoval) -> int:
+def _digest(removal: Any) -> int:
     with tempfile.TemporaryDirectory() as folder:
         return checksum(removal.save(Path(folder) / REMOVAL))
 

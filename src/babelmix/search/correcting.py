@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from babelmix.search.rows import Hit, Vectors, Where
 
 if TYPE_CHECKING:
     from babelmix.search.engines import Engine
-    from babelmix.search.index import Index
+    from babelmix.search.facts import IndexFacts
 
 _FIRST, _MORE = 30, 1.5
 """For k rows, 30 + 1.5 k candidates are found by their corrected vectors: see `benchmarks/balanced.py`."""
@@ -39,6 +39,19 @@ _ASKING = 500
 """The number of rows that stand for queries, to tell whether corrections still fit."""
 
 
+class Indexed(Protocol):
+    """What this needs of an index; see `babelmix.search.index.Index`."""
+
+    engine: Engine
+
+    @property
+    def about(self) -> IndexFacts: ...  # noqa: D102
+    @property
+    def calibration(self) -> Calibration: ...  # noqa: D102
+    def langs(self) -> dict[str, int]: ...  # noqa: D102
+    def remember_corrections(self, corrections: Any) -> None: ...  # noqa: D102
+
+
 class CorrectedRows:
     """The corrected vectors of an index.
 
@@ -47,7 +60,7 @@ class CorrectedRows:
 
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Indexed) -> None:
         self._index = index
         # Rows must not be written by corrections that are being replaced.
         self._writing = threading.RLock()

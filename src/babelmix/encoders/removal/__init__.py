@@ -113,6 +113,9 @@ class RemovalMethod:
         return 0
 
 
+ReadRemoval = Callable[[Path, Mapping[str, Any], Mapping[str, npt.NDArray[np.float32]]], AnyRemoval]
+"""Makes a removal of a file, what the file says about itself, and its arrays."""
+
 METHODS: Registry[RemovalMethod] = Registry(
     "method of language removal",
     {
@@ -142,16 +145,13 @@ def removal_method(name: str) -> RemovalMethod:
     return METHODS[name]
 
 
-def _sparse(place: Path, about: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> AnyRemoval:
-    from babelmix.encoders.removal.langsae import SparseRemoval
-
-    return SparseRemoval.from_file(place, about, arrays)
-
-
-FORMS: dict[str, Callable[[Path, Mapping[str, Any], Mapping[str, npt.NDArray[np.float32]]], AnyRemoval]] = {
-    "affine": Removal.from_file,
-    "sparse": _sparse,
-}
+FORMS: Registry[ReadRemoval] = Registry(
+    "form of a removal",
+    {
+        "affine": Lazy("babelmix.encoders.removal.fitted:Removal.from_file"),
+        "sparse": Lazy("babelmix.encoders.removal.langsae:SparseRemoval.from_file"),
+    },
+)
 """What reads a removal's file, by the form that the file states."""
 
 
