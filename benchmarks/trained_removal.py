@@ -20,6 +20,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,10 @@ def drawn(seed: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(ALL)[:count]
 
 
+ADAPTIVE_TOP = 10
+"""As of the policy: the level of a language is the mean of a query's first 10 scores in it."""
+
+
 @dataclass(frozen=True)
 class Space:
     """The vectors of an encoder.
@@ -148,19 +153,19 @@ class Space:
         vectors = self.read("xquad-r.passage").astype(np.float64)
         return Embedded(vectors, numbers, np.zeros_like(numbers), langs, None, "cosine")
 
-    def ranked(self, removal: AnyRemoval | None, balanced: bool) -> RankTable:
-        """The ranks, after a removal, and under the policy `balanced`."""
+    def ranked(self, removal: AnyRemoval | None, policy: str) -> RankTable:
+        """The ranks, after a removal, and under a policy: `any`, `balanced` or `adaptive`."""
         sides = [(self.read(f"xquad-r.{kind}"), kind) for kind in ("query", "passage")]
         if removal is not None:
             langs = {"query": self.corpus.queries["lang"], "passage": self.corpus.passages["lang"]}
             sides = [(removal.apply(some, langs[kind].to_pylist(), kind), kind) for some, kind in sides]
         (queries, _), (passages, _) = sides
         found = rank_table(self.corpus, queries, passages)
-        return balance(found, queries, passages, self.corpus) if balanced else found
+        return found if policy == "any" else levelled(found, queries, passages, self.corpus, policy)
 
 
-def balance(found: RankTable, queries: Floats, passages: Floats, corpus: Corpus) -> RankTable:
-    """The table of (score - mean) / deviation over the passages of each language. Ties count as not outranking."""
+def levelled(found: RankTable, queries: Floats, passages: Floats, corpus: Corpus, policy: str) -> RankTable:
+    """The table of scores that are levelled by language, as `balanced` or `adaptive`. Ties count as not outranking."""
     places = {lang: number for number, lang in enumerate(found.passage_langs)}
     lang = np.array([places[one] for one in corpus.passages["lang"].to_pylist()])
     members = [np.flatnonzero(lang == number) for number in range(len(places))]
@@ -171,7 +176,11 @@ def balance(found: RankTable, queries: Floats, passages: Floats, corpus: Corpus)
         scores = queries[begin : begin + 256] @ passages.T
         for some in members:
             part = scores[:, some]
-            scores[:, some] = (part - part.mean(axis=1, keepdims=True)) / part.std(axis=1, keepdims=True)
+            if policy == "balanced":
+                scores[:, some] = (part - part.mean(axis=1, keepdims=True)) / part.std(axis=1, keepdims=True)
+            else:
+                best = np.partition(part, part.shape[1] - ADAPTIVE_TOP, axis=1)[:, -ADAPTIVE_TOP:]
+                scores[:, some] = part - best.mean(axis=1, keepdims=True)
         for row, values in enumerate(scores, begin):
             pairs = order[starts[row] : starts[row + 1]]
             own = values[found.pair_passage[pairs]]
@@ -200,8 +209,10 @@ def systems(space: Space) -> dict[str, Callable[[], RankTable]]:
     found: dict[str, Callable[[], RankTable]] = {}
 
     def both(label: str, fitted: Callable[[], AnyRemoval | None]) -> None:
-        found[label] = lambda: space.ranked(fitted(), False)
-        found["`balanced`" if label == "alone" else f"{label}, then `balanced`"] = lambda: space.ranked(fitted(), True)
+        found[label] = lambda: space.ranked(fitted(), "any")
+        for policy in ("balanced", "adaptive"):
+            name = f"`{policy}`" if label == "alone" else f"{label}, then `{policy}`"
+            found[name] = partial(lambda chosen: space.ranked(fitted(), chosen), policy)
 
     both("alone", lambda: None)
     both(f"offsets of {PAIRS} NTREX sentences", lambda: _fitted("offsets", space.translations(PAIRS)))
