@@ -237,7 +237,8 @@ def prepare(folder: Path, languages: int, given: argparse.Namespace) -> None:
         sides = {lang: [text or "-" for text in sentences[columns[lang]].to_list()] for lang in ELEVEN}
         asked = np.concatenate([embedded(given.vectors, f"ntrex.{lang}", sides[lang], "query") for lang in ELEVEN])
         wanted = [{f"n{i}"} for lang in ELEVEN for i in range(len(sides[lang]))]
-    chosen = rng.permutation([i for i, some in enumerate(wanted) if some])[: given.queries]
+    asking = [i for i, some in enumerate(wanted) if any(item in places for item in some)]
+    chosen = rng.permutation(asking)[: given.queries]
     right = np.zeros((len(chosen), len(order)), dtype=bool)
     for i, query in enumerate(chosen):
         right[i, [row for item in wanted[query] for row in places.get(item, [])]] = True

@@ -21,6 +21,7 @@ from babelmix.search.calibration import MIN_ROWS, Calibration
 from babelmix.search.corrected import Corrections, Scores
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import Engine
+from babelmix.search.engines.base import Candidates
 from babelmix.search.engines.edge import EdgeEngine
 from babelmix.search.rows import Hit, Vectors
 
@@ -68,7 +69,7 @@ def check(index: Index, encoder: Any, *, one: bool = True) -> None:
     engine = index.engine
     near = type(engine).nearest_corrected
 
-    def counted(self: Engine, vectors: Vectors, wheres: Any, k: int) -> list[list[Hit]]:
+    def counted(self: Engine, vectors: Vectors, wheres: Any, k: int) -> list[Candidates]:
         calls.append(len(vectors))
         return near(self, vectors, wheres, k)
 

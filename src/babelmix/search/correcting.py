@@ -24,6 +24,7 @@ from babelmix.search.rows import Hit, Vectors, Where
 
 if TYPE_CHECKING:
     from babelmix.search.engines import Engine
+    from babelmix.search.engines.base import Candidates
     from babelmix.search.facts import IndexFacts
 
 _FIRST, _MORE = 30, 1.5
@@ -188,7 +189,7 @@ class OneSearch:
     def __init__(self, rows: CorrectedRows, vectors: Vectors) -> None:
         self._rows, self._vectors = rows, vectors
         self._queries: dict[int, QueryScores] = {}
-        self._found: dict[Any, tuple[int, list[Hit]]] = {}
+        self._found: dict[Any, tuple[int, Candidates]] = {}
 
     def __call__(self, where: Where, k: int, langs: Sequence[str]) -> list[list[Hit] | None]:
         """The best rows of each query.
@@ -210,16 +211,16 @@ class OneSearch:
         todo, depth = list(range(len(best))), int(_FIRST + _MORE * k)
         while todo and depth <= max(_DEEPEST, _FIRST + _MORE * k):
             left = []
-            for query, (deep, hits) in zip(todo, self._candidates(todo, where, depth), strict=True):
+            for query, (deep, found) in zip(todo, self._candidates(todo, where, depth), strict=True):
                 if query not in self._queries:
                     self._queries[query] = scores.of(self._vectors[query])
-                best[query] = _best(self._queries[query], hits, k, langs, is_all=len(hits) < deep)
+                best[query] = _best(self._queries[query], found, k, langs, is_all=len(found) < deep)
                 if best[query] is None:
                     left.append(query)
             todo, depth = left, depth * _DEEPER
         return best
 
-    def _candidates(self, queries: Sequence[int], where: Where, depth: int) -> list[tuple[int, list[Hit]]]:
+    def _candidates(self, queries: Sequence[int], where: Where, depth: int) -> list[tuple[int, Candidates]]:
         """For each query, how many candidates were asked for, and those found. Candidates found before are used again."""
         keys = [(query, where.langs, tuple(where.fields.items())) for query in queries]
         new = [
@@ -230,23 +231,24 @@ class OneSearch:
         if new:
             asked = self._vectors[[queries[i] for i in new]]
             lists = self._rows.engine.nearest_corrected(asked, [where] * len(new), depth)
-            self._found.update((keys[i], (depth, hits)) for i, hits in zip(new, lists, strict=True))
+            self._found.update((keys[i], (depth, found)) for i, found in zip(new, lists, strict=True))
         return [self._found[key] for key in keys]
 
 
-def _best(scores: QueryScores, hits: Sequence[Hit], k: int, langs: Sequence[str], *, is_all: bool) -> list[Hit] | None:
+def _best(scores: QueryScores, found: Candidates, k: int, langs: Sequence[str], *, is_all: bool) -> list[Hit] | None:
     """The best k candidates; None if a row that is no candidate may be better than the last of them.
 
     Args:
         scores: the scores of the query.
-        hits: the candidates, scored by dot product.
+        found: the candidates, scored by dot product.
         k: the most rows.
         langs: the languages of rows that are no candidates.
         is_all: whether all rows are candidates.
 
     """
-    balanced, corrected = scores([hit.score for hit in hits], [hit.lang for hit in hits])
-    best = best_scored(list(zip(balanced.tolist(), hits, strict=True)), k)
-    if is_all or (len(best) == k and best[-1].score >= scores.bound(float(corrected.min()), langs)):
-        return best
-    return None
+    balanced, corrected = scores(found.scores, found.langs)
+    last = float(np.partition(balanced, -k)[-k]) if len(balanced) >= k else -np.inf
+    if not is_all and last < scores.bound(float(corrected.min()), langs):
+        return None
+    # Rows with equal scores are in the order of their ids.
+    return best_scored([(float(balanced[i]), found.hit(i)) for i in np.flatnonzero(balanced >= last).tolist()], k)

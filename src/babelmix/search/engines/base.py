@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from babelmix.errors import SearchError
@@ -10,6 +11,25 @@ from babelmix.search.rows import Hit, Point, Vectors, Where
 
 Correct = Callable[[Vectors, Sequence[str]], Vectors]
 """A function that makes corrected vectors, from vectors and their languages."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Rows that a search by corrected vectors found, in any order. Most of them are dropped, so their hits are made when needed.
+
+    Args:
+        scores: the dot products of the rows' own vectors with the query.
+        langs: the languages of the rows.
+        hit: makes the hit of a row, from its place.
+
+    """
+
+    scores: Sequence[float]
+    langs: Sequence[str]
+    hit: Callable[[int], Hit]
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
 
 class Engine(Protocol):
@@ -117,7 +137,7 @@ class Engine(Protocol):
         """
         raise SearchError(f"{self.address}: this engine has no BM25; use the mode 'dense'")
 
-    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[list[Hit]]:
+    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[Candidates]:
         """The rows with the largest dot products by their corrected vectors. Rows without one are not found.
 
         Args:
@@ -126,8 +146,7 @@ class Engine(Protocol):
             k: the most rows per search.
 
         Returns:
-            The rows of each search, with the dot products of their own vectors as scores; best score first, rows with equal
-            scores in the order of their ids.
+            The rows of each search, with the dot products of their own vectors as scores.
 
         """
         raise SearchError(f"{self.address}: this engine has no corrected vectors")

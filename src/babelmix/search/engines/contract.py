@@ -279,9 +279,10 @@ def check_corrected(reference: Reference) -> None:
     query = reference.rng.normal(size=(1, DIMENSION)).astype(np.float32)
     wheres = [Where(), Where(("de",)), Where(("de", "en"), {"good": (True,)}), Where(("it",))]
     for where, k in [(where, k) for where in wheres for k in (7, 1000)]:
-        hits = engine.nearest_corrected(query, [where], k)[0]
-        order = [(-hit.score, hit.id) for hit in hits]
-        _equal(order, sorted(order), f"the order of {where}")
+        found = engine.nearest_corrected(query, [where], k)[0]
+        hits = list(map(found.hit, range(len(found))))
+        told = list(zip(found.scores, found.langs, strict=True))
+        _equal(told, [(hit.score, hit.lang) for hit in hits], f"scores and languages of {where}")
         allowed = {point.id: point for point in reference.suits(where)}
         scores = {name: float(query[0] @ _corrected_of(point)) for name, point in allowed.items()}
         _equal(len(hits), min(k, len(allowed)), f"hits of {where} by corrected vectors")
@@ -308,7 +309,7 @@ def check_corrected(reference: Reference) -> None:
         engine.langs()["de"],
         "rows without corrected vectors after those of a language went",
     )
-    _equal(engine.nearest_corrected(query, [Where(("de",))], 3), [[]], "hits of rows without corrected vectors")
+    _equal(len(engine.nearest_corrected(query, [Where(("de",))], 3)[0]), 0, "hits of rows without corrected vectors")
     for lang in engine.langs():
         engine.forget_corrected(lang)
     _equal(engine.uncorrected_count(), rows, "rows without corrected vectors after all were removed")

@@ -180,9 +180,8 @@ def config_of(edge: Any, dimension: int, scanned: int) -> Any:
     )
 
 
-def hit_of(point: Any) -> Hit:
-    """A row that the library found."""
-    facts = point.payload
+def hit_of(point: Any, facts: Mapping[str, Any]) -> Hit:
+    """A row that the library found, with its payload."""
     return Hit(
         str(point.id), float(point.score), facts["item"], facts["lang"], facts["group"], facts.get("text"),
         facts.get("thumbnail", ""), facts.get("fields") or {},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from babelmix.errors import SearchError
+from babelmix.search.engines.base import Candidates
 from babelmix.search.engines.edge_calls import blaming
 from babelmix.search.engines.edge_rows import CORRECTED, DENSE, WORDS, EdgeRows, hit_of
 from babelmix.search.rows import Hit, Vectors, Where
+
+Found = TypeVar("Found", list[Hit], Candidates)
 
 FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 """What is stored of a row beside its vectors."""
@@ -37,18 +40,20 @@ class EdgeSearch:
     ) -> list[list[Hit]]:
         return self._found(self._nearest, vectors, wheres, k, exact=exact)
 
-    def nearest_corrected(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
+    def nearest_corrected(  # noqa: D102
+        self, vectors: Vectors, wheres: Sequence[Where], k: int
+    ) -> list[Candidates]:
         return self._found(self._nearest_corrected, vectors, wheres, k)
 
     def _found(
         self,
-        search: Callable[[Vectors, Sequence[Where], Sequence[Any], int, Sequence[bool]], list[list[Hit]]],
+        search: Callable[[Vectors, Sequence[Where], Sequence[Any], int, Sequence[bool]], list[Found]],
         vectors: Vectors,
         wheres: Sequence[Where],
         k: int,
         *,
         exact: bool = False,
-    ) -> list[list[Hit]]:
+    ) -> list[Found]:
         """The rows that a search finds, of which some compare all matching rows, and some are repeated so."""
         filters = self._rows.filters(wheres)
         counts: dict[int, int] = {}
@@ -88,7 +93,7 @@ class EdgeSearch:
 
     def _nearest_corrected(
         self, vectors: Vectors, wheres: Sequence[Where], filters: Sequence[Any], k: int, exact: Sequence[bool]
-    ) -> list[list[Hit]]:
+    ) -> list[Candidates]:
         edge = self._edge
         # The corrected vectors are codes of eight bits, without the numbers that they were made from. The scores are those of the
         # rows' own vectors, not of their codes.
@@ -104,7 +109,7 @@ class EdgeSearch:
             for vector, where, filter_, all_ in zip(asked, wheres, filters, exact, strict=True)
         ]
         queries = [edge.Query.Nearest(vector, using=DENSE) for vector in asked]
-        return self._search(queries, [None] * len(queries), k, [whole] * len(queries), first)
+        return list(map(_candidates, self._points(queries, [None] * len(queries), k, [whole] * len(queries), first)))
 
     def _parameters(self, where: Where, exact: bool, width: int, codes: Any = None) -> Any:
         # With its default limit of selectivity, ACORN would be off exactly where it is needed.
@@ -131,13 +136,23 @@ class EdgeSearch:
         return result
 
     def _search(
+        self, queries: Sequence[Any], filters: Sequence[Any], k: int, parameters: Sequence[Any]
+    ) -> list[list[Hit]]:
+        found = self._points(queries, filters, k, parameters)
+        return [
+            sorted((hit_of(point, point.payload) for point in points), key=lambda hit: (-hit.score, hit.id))
+            for points in found
+        ]
+
+    def _points(
         self,
         queries: Sequence[Any],
         filters: Sequence[Any],
         k: int,
         parameters: Sequence[Any],
         first: Sequence[Any] | None = None,
-    ) -> list[list[Hit]]:
+    ) -> list[list[Any]]:
+        """The rows that searches find, as the library gives them. `first` may find candidates for each."""
         edge = self._edge
         requests = [
             edge.QueryRequest(
@@ -149,5 +164,13 @@ class EdgeSearch:
         if not requests:
             return []
         with blaming(self.address, "searched"):
-            found = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        return [sorted(map(hit_of, points), key=lambda hit: (-hit.score, hit.id)) for points in found]
+            return list(self._shard.query_batch(edge.QueryBatchRequest(requests)))
+
+
+def _candidates(points: Sequence[Any]) -> Candidates:
+    payloads = [point.payload for point in points]
+    return Candidates(
+        [point.score for point in points],
+        [payload["lang"] for payload in payloads],
+        lambda place: hit_of(points[place], payloads[place]),
+    )
