@@ -18,7 +18,7 @@ FACTS = ("item", "lang", "group", "text", "thumbnail", "fields")
 
 _LOOK, _LOOK_IN_ONE = 512, 128
 """Rows compared by a search in all languages, and in one language, where fewer are enough: see `benchmarks/engine.py`."""
-_LOOK_CORRECTED = 512
+_LOOK_CORRECTED = 400
 """Rows compared by a search for corrected vectors: see `benchmarks/balanced.py`."""
 _FIRST, _MORE = 50, 1.2
 """For k rows, 50 + 1.2 k candidates are compared by their vectors; all others only by their eight-bit codes."""
