@@ -1,8 +1,8 @@
-"""How far the corrections of an index may be off, until its corrected vectors have to be made anew.
+"""The disk that corrected vectors take, and how far corrections may be off until corrected vectors have to be made anew.
 
 python benchmarks/balanced_stale.py FOLDER
 
-FOLDER is one that benchmarks/balanced.py made, such as TO/11-200000. Writes a table of docs/benchmarks.md.
+FOLDER is one that benchmarks/balanced.py made, such as TO/11-200000. Writes two parts of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -25,9 +25,29 @@ COUNTS = (60, 240)
 
 def main() -> None:
     """Compare corrections that are off by more and more."""
-    lines = "\n".join(table(Path(sys.argv[1])))
-    print(lines)
-    marked.write(ROOT / "docs" / "benchmarks.md", {"balanced-stale": f"{lines}\n\n{machine.note()}"})
+    folder = Path(sys.argv[1])
+    parts = {"balanced-disk": disk(folder / "this"), "balanced-stale": "\n".join([*table(folder), "", machine.note()])}
+    print("\n\n".join(parts.values()))
+    marked.write(ROOT / "docs" / "benchmarks.md", parts)
+
+
+def disk(index: Path) -> str:
+    """The disk that the files of an index take, and those of its corrected vectors."""
+    sizes = {file: 512 * file.stat().st_blocks for file in index.rglob("*") if file.is_file()}
+    parts = {
+        name: sum(size for file, size in sizes.items() if any(part.startswith(name) for part in file.parts))
+        for name in (
+            "vector_storage-corrected",
+            "vector_index-corrected",
+            "vector_storage-dense",
+            "vector_index-dense",
+        )
+    }
+    codes, graph, own, own_graph = (f"{size / 1e6:,.0f}" for size in parts.values())
+    return (
+        f"Of {sum(sizes.values()) / 1e6:,.0f} MB on the disk, corrected vectors take {codes} MB and their graph {graph} MB; the "
+        f"rows' own vectors take {own} MB and their graph {own_graph} MB."
+    )
 
 
 def table(folder: Path, some: int = 60_000, asked: int = 100) -> list[str]:
