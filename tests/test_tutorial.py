@@ -36,7 +36,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix:
     words = sorted(set(re.findall(r"\w+", (DOCS / "shop.csv").read_text(encoding="utf-8"))))
     model = word_bert(tmp_path / "words", words)
     # Only the encoder of the page has statistics in the package.
-    monkeypatch.setattr("babelmix.encoders.removal.shipped.shipped_removal", lambda name: NOTHING)
+    monkeypatch.setattr("babelmix.search.removal.shipped_removal", lambda name: NOTHING)
     lines = "".join(blocks("tutorial.md", "bash")).splitlines()
     assert lines[0] == "export MODEL=e5-small-offline"
     printed = {}
