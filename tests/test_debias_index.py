@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,8 +141,9 @@ def test_a_killed_run_goes_on_and_its_index_does_not_open_before(
 
 
 def test_an_encoder_with_prompts_embeds_some_rows_as_queries(place: Path, tiny_static: Any) -> None:
-    tiny_static.prompts = {"query": "ask: ", "document": ""}
-    tiny_static.save("prompted", create_model_card=False)
+    prompted = copy.deepcopy(tiny_static)
+    prompted.prompts = {"query": "ask: ", "document": ""}
+    prompted.save("prompted", create_model_card=False)
     bm.build_index("toy", "prompted-index", model="prompted")
     made = bm.debias_index("prompted-index", "new", texts=25)
     assert made.facts["fitted_on"]["queries"] == dict.fromkeys(LANGS, 25)
