@@ -12,6 +12,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
+from babelmix._vectors import unit_length
 from babelmix.corpus.readers._records import is_unicode
 from babelmix.encoders import fingerprint
 from babelmix.encoders.runtime import backend_of
@@ -302,8 +303,7 @@ class Index:
         if not np.isfinite(vectors).all():
             raise SearchError(f"{self._about.encoder} gave a vector that is not finite")
         if self._about.similarity != "dot":
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+            vectors = unit_length(vectors)
         return vectors if self.removal is None else self.removal.apply(vectors, langs, kind)
 
     def where(self, langs: str | Sequence[str] | None, fields: Mapping[str, Value | Sequence[Value]]) -> Where:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from babelmix._vectors import unit_length
 from babelmix.encoders.removal.files import AFFINE, KINDS, read_removal, write_removal
 from babelmix.errors import EncoderError
 
@@ -180,10 +181,7 @@ class Removal:
         return self._ready(x + np.float32(self.alpha) * moved)
 
     def _ready(self, x: Floats) -> Floats:
-        if self.similarity != "cosine":
-            return x
-        lengths = np.linalg.norm(x, axis=1, keepdims=True)
-        return np.divide(x, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        return unit_length(x) if self.similarity == "cosine" else x
 
     def _arrays(self) -> dict[str, Floats]:
         named = {

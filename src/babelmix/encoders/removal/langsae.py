@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from babelmix._vectors import unit_length
 from babelmix.encoders.removal import Embedded, RemovalMethod, RemovalOptions
 from babelmix.encoders.removal.files import KINDS, write_removal
 from babelmix.encoders.removal.fitted import ANY
@@ -122,10 +123,7 @@ class SparseRemoval:
         return self._ready((x - self.alpha * taken).astype(np.float32))
 
     def _ready(self, x: Floats) -> Floats:
-        if self.similarity != "cosine":
-            return x
-        lengths = np.linalg.norm(x, axis=1, keepdims=True)
-        return np.divide(x, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+        return unit_length(x) if self.similarity == "cosine" else x
 
     def _arrays(self) -> dict[str, Floats]:
         return {"encoder": self.encoder, "decoder": self.decoder, "mask": self.mask, "mean": self.mean}
