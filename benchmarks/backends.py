@@ -207,7 +207,7 @@ def loaded(name: str) -> Any:
     import torch
 
     from babelmix.encoders import onnx_engine
-    from babelmix.encoders.runtime import Runtime
+    from babelmix.encoders.torch_runtime import Runtime
 
     encoder = load_encoder(ENCODER)
     model = encoder[0].model

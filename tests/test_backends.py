@@ -14,8 +14,9 @@ from sentence_transformers import SentenceTransformer
 from babelmix._checksums import damaged_file
 from babelmix._files import cache_folder
 from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
-from babelmix.encoders.runtime import Runtime, backend_of, runtime_of, store_suffix
+from babelmix.encoders.runtime import backend_of, runtime_of, store_suffix
 from babelmix.encoders.smoothing import smoothed
+from babelmix.encoders.torch_runtime import Runtime
 from babelmix.errors import EncoderError, MissingExtraError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus

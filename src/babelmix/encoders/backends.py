@@ -29,8 +29,9 @@ from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders import onnx_engine, openvino_engine
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
-from babelmix.encoders.runtime import Run, Runtime
+from babelmix.encoders.runtime import Run
 from babelmix.encoders.smoothing import smoothed
+from babelmix.encoders.torch_runtime import Runtime
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")

@@ -1,16 +1,16 @@
-"""Run the transformer of a `SentenceTransformer` with an engine other than torch. All other modules stay."""
+"""The engine that runs an encoder, and how it runs a batch: in parts of similar length. Nothing here needs torch."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from sentence_transformers import SentenceTransformer
+
+if TYPE_CHECKING:
+    import hashlib
 
 Ids = npt.NDArray[np.int64]
 Run = Callable[[Ids, Ids], npt.NDArray[np.float32]]
@@ -23,56 +23,40 @@ PASS = 128
 """The smallest batch, in texts. Batches are then split into parts by tokens."""
 
 
-class Runtime(torch.nn.Module):
-    """Replaces a transformers model inside its `SentenceTransformer`.
+class InParts:
+    """Runs a batch in parts. Its texts are sorted by length and split, so that a short text is not padded to the longest.
 
-    The texts of a batch are sorted by length and split into parts, so that a short text is not padded to the longest. The parts
-    run at the same time, each on one core. This is faster than one part on all cores.
+    The parts run at the same time, each on one core. This is faster than one part on all cores.
 
     Args:
-        config: the configuration of the transformers model.
         whole: runs one part on all cores.
         parts: runs a part on one core; each core runs one part at a time.
         cores: the number of cores.
         name: engine and precision, as in `onnx-int8`.
-        weights: a digest of all float32 weights of the encoder.
         layout: the version of the export, see `babelmix.encoders.backends.LAYOUT`.
 
     """
 
-    device = torch.device("cpu")
-
-    def __init__(
-        self, config: Any, whole: Run, parts: Run, cores: int, name: str, weights: hashlib._Hash, layout: int
-    ) -> None:
-        super().__init__()
-        self.config, self.name, self.layout = config, name, layout
-        self._whole, self._parts, self._weights = whole, parts, weights
+    def __init__(self, whole: Run, parts: Run, cores: int, name: str, layout: int) -> None:
+        self.name, self.layout = name, layout
+        self._whole, self._parts = whole, parts
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="forward") if cores > 1 else None
 
-    def weights(self) -> hashlib._Hash:
-        """A copy of the digest of the encoder's float32 weights; the caller may add to it."""
-        return self._weights.copy()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Runtime:
+    def __deepcopy__(self, memo: dict[int, Any]) -> InParts:
         """Return itself: it never changes, and engines cannot be copied."""
         return self
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> dict[str, torch.Tensor]:
+    def __call__(self, ids: Ids, mask: Ids) -> npt.NDArray[np.float32]:
         """Embed tokens. The embeddings of padding have no meaning.
 
         Args:
-            input_ids: int64, shape (texts, tokens).
-            attention_mask: int64, shape (texts, tokens).
+            ids: token ids, int64, shape (texts, tokens).
+            mask: attention mask, int64, shape (texts, tokens).
 
         Returns:
-            `last_hidden_state`: float32, shape (texts, tokens, dimension).
+            float32, shape (texts, tokens, dimension).
 
         """
-        ids, mask = input_ids.numpy(), attention_mask.numpy()
-        return {"last_hidden_state": torch.from_numpy(self._embed(ids, mask))}
-
-    def _embed(self, ids: Ids, mask: Ids) -> npt.NDArray[np.float32]:
         lengths = mask.sum(axis=1)
         padded_right = bool((mask[:, :-1] >= mask[:, 1:]).all())
         cuts = _cuts(lengths, TOKENS) if padded_right else [np.arange(len(ids))]
@@ -105,22 +89,38 @@ def _cuts(lengths: npt.NDArray[np.int64], tokens: int) -> list[npt.NDArray[np.in
     return cuts
 
 
-def runtime_of(encoder: SentenceTransformer) -> Runtime | None:
-    """The engine that runs the encoder's transformer; None for torch."""
-    model = getattr(next(iter(encoder.children()), None), "model", None)
-    return model if isinstance(model, Runtime) else None
+class Engine(Protocol):
+    """What stands in for a transformers model: `babelmix.encoders.torch_runtime.Runtime`."""
+
+    engine: InParts
+
+    def weights(self) -> hashlib._Hash:
+        """A copy of the digest of the encoder's float32 weights; the caller may add to it."""
+        ...
 
 
-def backend_of(encoder: SentenceTransformer) -> str:
+def runtime_of(encoder: Any) -> Engine | None:
+    """The engine that runs the encoder's transformer; None for torch.
+
+    Args:
+        encoder: any encoder.
+
+    """
+    children = getattr(encoder, "children", None)
+    model = getattr(next(iter(children()), None), "model", None) if children is not None else None
+    return model if isinstance(getattr(model, "engine", None), InParts) else None
+
+
+def backend_of(encoder: Any) -> str:
     """`torch`, or engine and precision, as in `onnx-int8`."""
     found = runtime_of(encoder)
-    return "torch" if found is None else found.name
+    return "torch" if found is None else found.engine.name
 
 
-def store_suffix(encoder: SentenceTransformer) -> str:
+def store_suffix(encoder: Any) -> str:
     """Added to the fingerprint in the cache, so that engines do not share embeddings; empty for torch."""
     found = runtime_of(encoder)
-    return "" if found is None else f"-{found.name}-{found.layout}"
+    return "" if found is None else f"-{found.engine.name}-{found.engine.layout}"
 
 
-__all__ = ["PASS", "Run", "Runtime", "backend_of", "runtime_of", "store_suffix"]
+__all__ = ["PASS", "TOKENS", "Engine", "Ids", "InParts", "Run", "backend_of", "runtime_of", "store_suffix"]
