@@ -30,12 +30,13 @@ CONTESTANTS = {
     PLAIN: "sentence-transformers, `encode` as it is",
     "torch": "torch, float32",
     "torch-bf16": "torch, bfloat16",
-    "onnx-float32": "ONNX Runtime, float32 (not offered)",
+    "onnx-fp32": "ONNX Runtime, float32",
+    "openvino-fp32": "OpenVINO, float32",
     "onnx": "ONNX Runtime, int8",
     "openvino": "OpenVINO, int8",
     BARE: "torch, float32: the forward pass alone, tokens given and sorted by length",
 }
-AUDITED = ("torch", "onnx", "openvino")
+AUDITED = ("torch", "onnx-fp32", "openvino-fp32", "onnx", "openvino")
 SETTINGS = ("mono", "cross", "multi")
 PARTS = ("backends", "backends-query", "backends-audit", "backends-bits")
 TOKENS = 20
@@ -199,25 +200,7 @@ def loaded(name: str) -> Any:
     """The encoder of a backend."""
     from babelmix.encoders import load_encoder
 
-    if name != "onnx-float32":
-        return load_encoder(ENCODER, backend=name if name in ("onnx", "openvino") else "torch")
-    import hashlib
-    import tempfile
-
-    import torch
-
-    from babelmix.encoders import onnx_engine
-    from babelmix.encoders.torch_runtime import Runtime
-
-    encoder = load_encoder(ENCODER)
-    model = encoder[0].model
-    cores = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "float32.onnx"
-        onnx_engine.export(model.eval(), file)
-        whole, parts = onnx_engine.load(file, cores)
-    encoder[0].model = Runtime(model.config, whole, parts, cores, name, hashlib.sha256(), 0)
-    return encoder
+    return load_encoder(ENCODER, backend="torch" if name.startswith("torch") or name in (PLAIN, BARE) else name)
 
 
 def throughput(arguments: argparse.Namespace) -> str:
@@ -256,7 +239,7 @@ def throughput(arguments: argparse.Namespace) -> str:
 def one_query(arguments: argparse.Namespace) -> str:
     """Milliseconds for one query, on one core and on all cores."""
     cores = os.cpu_count() or 1
-    names = ("torch", "onnx", "openvino", BARE)
+    names = ("torch", "onnx-fp32", "openvino-fp32", "onnx", "openvino", BARE)
     took: dict[tuple[str, int], list[float]] = {}
     children = {(name, threads): Child(name, arguments, threads) for name in names for threads in (1, cores)}
     for _ in range(arguments.rounds):

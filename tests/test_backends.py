@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,10 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._checksums import damaged_file
 from babelmix._files import cache_folder
-from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, openvino_engine, runtime
+from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, onnx_export, openvino_engine
+from babelmix.encoders import graph as graphs
+from babelmix.encoders.backend_names import parse_backend, same_vectors, spec_of
+from babelmix.encoders.graph import Graph
 from babelmix.encoders.runtime import backend_of, runtime_of, store_suffix
 from babelmix.encoders.smoothing import smoothed
 from babelmix.encoders.torch_runtime import Runtime
@@ -41,23 +45,28 @@ def graph(cache: Path, tiny_bert: Path) -> Path:
     pytest.importorskip("onnxruntime")
     file = cache / "float32.onnx"
     with backends._quiet():
-        onnx_engine.export(smoothed(load_encoder(str(tiny_bert))[0].model.eval())[0], file)
+        onnx_export.export(smoothed(load_encoder(str(tiny_bert))[0].model.eval())[0], file)
     return file
 
 
 @pytest.fixture
 def fast(graph: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> SentenceTransformer:
-    monkeypatch.setattr(onnx_engine, "export", lambda model, file: shutil.copy(graph, file))
+    monkeypatch.setattr(onnx_export, "export", lambda model, file: shutil.copy(graph, file))
     return load_encoder(str(tiny_bert), backend="onnx")
 
 
 @pytest.fixture
 def ready(fast: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An int8 model that an export gives at once, and no cache."""
-    file = next((cache_folder() / "exported").glob(f"*/{onnx_engine.FILE}"))
-    monkeypatch.setattr(onnx_engine, "export", lambda model, file: None)
-    monkeypatch.setattr(onnx_engine, "quantise", lambda source, to, uneven: shutil.copy(file, to))
-    return file
+    folder = next((cache_folder() / "exported").glob("*-onnx-*"))
+    monkeypatch.setattr(onnx_export, "export", lambda model, file: None)
+
+    def write(source: Path, to: Path, precise: str, uneven: frozenset[str]) -> None:
+        for name in onnx_engine.FILES:
+            shutil.copy(folder / name, to)
+
+    monkeypatch.setattr(onnx_engine, "write", write)
+    return folder
 
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -199,12 +208,12 @@ def test_parts_of_a_batch_give_what_each_text_gives_alone(cores: int, monkeypatc
         seen.append(ids.shape)
         return np.stack([ids, mask * mask.sum(axis=1, keepdims=True)], axis=2).astype(np.float32)
 
-    monkeypatch.setattr(runtime, "TOKENS", 16)
+    monkeypatch.setattr(graphs, "TOKENS", 16)
     rng = np.random.default_rng(3)
     lengths = rng.integers(1, 12, 20)
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
     ids = rng.integers(1, 99, mask.shape) * mask
-    model = Runtime(None, run, run, cores, "stand-in", None, 1)
+    model = Runtime(None, Graph("stand-in", run, run, cores), hashlib.sha256())
     found = model(torch.from_numpy(ids), torch.from_numpy(mask))["last_hidden_state"].numpy()
     assert np.array_equal(found[..., 0], ids)
     assert np.array_equal(found[..., 1], lengths[:, None] * mask)
@@ -222,7 +231,7 @@ def test_an_export_is_made_once(fast: SentenceTransformer, tiny_bert: Path, monk
     def never(*_: object) -> None:
         raise AssertionError("exported again")
 
-    monkeypatch.setattr(onnx_engine, "export", never)
+    monkeypatch.setattr(onnx_export, "export", never)
     again = load_encoder(str(tiny_bert), backend="onnx")
     assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
 
@@ -233,28 +242,29 @@ def test_an_export_that_was_cut_short_is_never_used(
 ) -> None:
     monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
 
-    def killed(source: Path, file: Path, uneven: object) -> None:
-        file.write_bytes(b"half")
+    def killed(source: Path, folder: Path, precise: str, uneven: object) -> None:
+        (folder / onnx_engine.FILES[0]).write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(onnx_engine, "quantise", killed)
+        patch.setattr(onnx_engine, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             load_encoder(str(tiny_bert), backend="onnx")
     assert not list((tmp_path / "exported").iterdir())
     # A file that was damaged later is made again.
-    folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-{onnx_engine.precision()}-{backends.LAYOUT}"
+    folder = tmp_path / "exported" / f"{fingerprint(fast)[:32]}-onnx-{onnx_engine.precision()}-{graphs.LAYOUT}"
     folder.mkdir(parents=True)
-    (folder / onnx_engine.FILE).write_bytes(b"half")
-    for damage in (None, -300):
-        if damage is not None:
+    for name in onnx_engine.FILES:
+        (folder / name).write_bytes(b"half")
+    for damaged in (None, *onnx_engine.FILES):
+        if damaged is not None:
             # A bit of a weight, with which it would load.
-            data = bytearray((folder / onnx_engine.FILE).read_bytes())
-            data[damage] ^= 64
-            (folder / onnx_engine.FILE).write_bytes(data)
+            data = bytearray((folder / damaged).read_bytes())
+            data[-300] ^= 64
+            (folder / damaged).write_bytes(data)
         again = load_encoder(str(tiny_bert), backend="onnx")
         assert np.allclose(again.encode(TEXTS), fast.encode(TEXTS), atol=1e-6)
-        assert {file.name for file in folder.iterdir()} == {onnx_engine.FILE, "checksums.json"}
+        assert {file.name for file in folder.iterdir()} == {*onnx_engine.FILES, "checksums.json"}
         assert damaged_file(folder) is None
 
 
@@ -297,7 +307,7 @@ def test_auto_takes_what_is_fastest_on_the_processor(
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert (
-        backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"{engine}-{backends._ENGINES[engine].precision()}"
+        backend_of(load_encoder(str(tiny_bert), backend="auto")) == f"{engine}-{graphs.engine_of(engine).precision()}"
     )
 
 
@@ -309,6 +319,42 @@ def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
     assert "tiny is run by torch" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(EncoderError, match="'tpu' is unknown; use auto, torch"):
         backends.use_backend(tiny_static, "tpu", name="tiny")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnx-fp32", "openvino-fp32"])
+def test_an_export_in_float32_gives_the_same_vectors(
+    backend: str, graph: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path))
+    exact = load_encoder(str(tiny_bert))
+    encoder = load_encoder(str(tiny_bert), backend=backend)
+    assert backend_of(encoder) == backend
+    right, found = exact.encode(TEXTS, normalize_embeddings=True), encoder.encode(TEXTS, normalize_embeddings=True)
+    assert np.abs(right - found).max() < 1e-5
+    assert (right * found).sum(axis=1).min() > 1 - 1e-6
+    # The graph of the export, opened without an encoder, is what the encoder runs.
+    folder = next((tmp_path / "exported").iterdir())
+    opened = graphs.open_graph(folder, backend, 2)
+    ids = np.random.default_rng(0).integers(4, 40, (3, 7))
+    assert np.array_equal(opened.embed(ids, np.ones_like(ids)), encoder[0].model.engine.embed(ids, np.ones_like(ids)))
+
+
+def test_names_of_backends() -> None:
+    for spec, right in (("auto", ("auto", "")), ("onnx", ("onnx", "int8")), ("onnx-int8", ("onnx", "int8"))):
+        assert parse_backend(spec) == right
+    for wrong in ("onnx-", "onnx-int7", "torch-fp32", "tpu-int8", ""):
+        with pytest.raises(EncoderError, match="is unknown; use auto, torch"):
+            parse_backend(wrong)
+    for kept in ("torch", "numpy", "onnx-int7", "onnx-int8", "onnx-fp32", "openvino-int8", "openvino-fp32"):
+        assert same_vectors(kept, kept)
+        assert same_vectors(kept, "torch") == (kept[-4:] not in ("int7", "int8"))
+        parse_backend(spec_of(kept))
+    assert spec_of("openvino-fp32") == "openvino-fp32"
+    assert not same_vectors("onnx-int7", "onnx-int8")
+    with pytest.raises(EncoderError, match="'numpy' has no exported graph; use"):
+        graphs.open_graph(Path(), "numpy", 1)
 
 
 @pytest.mark.slow

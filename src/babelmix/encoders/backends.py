@@ -1,4 +1,4 @@
-"""Choose the engine that runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8.
+"""Choose the engine that runs an encoder: torch in float32, or ONNX Runtime or OpenVINO in int8 or float32.
 
 sentence-transformers needs optimum to run ONNX Runtime and OpenVINO. But optimum requires transformers below 4.58, and this
 version of sentence-transformers requires 5.0. So babelmix exports the transformer itself; all other modules stay.
@@ -16,31 +16,27 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.transformer import Transformer
 
 from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
-from babelmix.encoders import onnx_engine, openvino_engine
+from babelmix.encoders.backend_names import BACKENDS, ENGINES, parse_backend
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
-from babelmix.encoders.runtime import Run
-from babelmix.encoders.smoothing import smoothed
-from babelmix.encoders.torch_runtime import Runtime
+from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
 
-BACKENDS = ("auto", "torch", "onnx", "openvino")
-EXTRA = "fast"
-LAYOUT = 2
-"""Version of the export. A higher number makes older cached exports and embeddings invalid."""
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
 
-_ENGINES: dict[str, Any] = {"openvino": openvino_engine, "onnx": onnx_engine}
+EXTRA = "fast"
+
 _LEAST_COSINE = 0.95
+_LEAST_COSINE_OF_FLOAT32 = 1 - 1e-5
 
 
 def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> None:
@@ -48,8 +44,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
     Args:
         encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
-        backend: one of `BACKENDS`. `auto` is the fastest engine that is installed, or torch if that engine cannot run this
-            encoder.
+        backend: see `parse_backend`. `auto` is the fastest engine in int8 that is installed, or torch if that engine cannot run
+            this encoder.
         name: the name of the encoder, for messages.
 
     Raises:
@@ -57,25 +53,25 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
         MissingExtraError: the engine is not installed.
 
     """
-    check_backend(backend)
-    if backend == "torch":
+    asked, precise = parse_backend(backend)
+    if asked == "torch":
         return
-    if backend != "auto":
+    if asked != "auto":
         if (why := why_not(encoder)) is not None:
             raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
-        _use(encoder, backend, name)
+        _use(encoder, asked, precise, name)
         return
     why = why_not(encoder)
     for engine in _fastest_first() if why is None else ():
         try:
-            _use(encoder, engine, name)
+            _use(encoder, engine, "int8", name)
         except MissingExtraError as error:
             why = str(error)
         except EncoderError as error:
             why = str(error)
             break
         else:
-            how = f"{_ENGINES[engine].TITLE} in {_ENGINES[engine].precision()}"
+            how = f"{engine_of(engine).TITLE} in {engine_of(engine).precision()}"
             console.print(f"{name} is run by {how}", markup=False, highlight=False)
             return
     console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
@@ -83,7 +79,9 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
 def _fastest_first() -> list[str]:
     """OpenVINO first, except on AVX2. Without AVX-512, OpenVINO has only two thirds of the speed of ONNX Runtime."""
-    return sorted(_ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
+    import torch
+
+    return sorted(ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
 
 
 def check_backend(backend: str) -> None:
@@ -93,12 +91,13 @@ def check_backend(backend: str) -> None:
         EncoderError: there is none.
 
     """
-    if backend not in BACKENDS:
-        raise EncoderError(f"the backend {backend!r} is unknown; use {', '.join(BACKENDS)}")
+    parse_backend(backend)
 
 
 def why_not(encoder: SentenceTransformer) -> str | None:
     """Why only torch can run an encoder, as the end of a sentence; None if other engines can."""
+    from sentence_transformers.base.modules.transformer import Transformer
+
     first: Any = next(iter(encoder.children()), None)
     if type(first) is not Transformer:
         return f"its first module is not a transformer but {type(first).__name__}"
@@ -112,13 +111,17 @@ def why_not(encoder: SentenceTransformer) -> str | None:
     return None
 
 
-def _use(encoder: SentenceTransformer, engine: str, name: str) -> None:
-    module = _ENGINES[engine]
+def _use(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> None:
+    import torch
+
+    from babelmix.encoders.torch_runtime import Runtime
+
+    module = engine_of(engine)
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
     first: Any = encoder[0]
     # By precision: machines with other processors may share the cache.
-    kind = f"{engine}-{module.precision()}"
+    kind = f"{engine}-{module.precision(precise)}"
     folder = place_for("exported encoders", "exported", f"{fingerprint(encoder)[:32]}-{kind}-{LAYOUT}")
     cores = torch.get_num_threads()
     digest = hashlib.sha256()
@@ -126,47 +129,69 @@ def _use(encoder: SentenceTransformer, engine: str, name: str) -> None:
     before = first.model
     for attempt in range(2):
         remove_if_damaged("exported encoders", folder)
-        if not (folder / module.FILE).is_file():
+        if not all((folder / file).is_file() for file in graph_files(kind)):
             console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
-            _export(before, engine, folder, name, first.tokenizer("")["input_ids"])
+            export_graph(before, kind, folder, name, first.tokenizer("")["input_ids"])
         try:
-            whole, parts = module.load(folder / module.FILE, cores)
+            graph = open_graph(folder, kind, cores)
             break
-        except Exception as error:  # each engine raises types of its own
+        except EncoderError as error:
             if attempt:
-                raise EncoderError(f"{folder}: cannot be read ({_first_line(error)}); remove it") from error
+                raise EncoderError(f"{error}; or remove {folder}") from error
             # The export is damaged: make it again.
             shutil.rmtree(folder)
-    first.model = Runtime(before.config, whole, parts, cores, kind, digest, LAYOUT).eval()
+    first.model = Runtime(before.config, graph, digest).eval()
 
 
-def _export(model: torch.nn.Module, engine: str, folder: Path, name: str, edges: Sequence[int]) -> None:
-    module = _ENGINES[engine]
+def export_graph(model: torch.nn.Module, kind: str, folder: Path, name: str, edges: Sequence[int]) -> None:
+    """Export a transformers model for an engine, and check it.
+
+    Args:
+        model: the transformers model, on the CPU.
+        kind: engine and precision, as in `onnx-int8`.
+        folder: where the files of the graph and their checksums are written. If it exists, it is replaced.
+        name: the name of the encoder, for messages.
+        edges: the first and the last token id of every text.
+
+    Raises:
+        EncoderError: the model cannot be exported, or the graph gives other embeddings.
+
+    """
+    import torch
+
+    from babelmix.encoders import onnx_export
+    from babelmix.encoders.smoothing import smoothed
+
+    module, files = engine_of(kind), graph_files(kind)
+    engine, _, precise = kind.partition("-")
     own = model if next(model.parameters()).dtype == torch.float32 else copy.deepcopy(model).float()
-    with replacing_folder(folder, [module.FILE], keep_existing=True) as temporary:
+    with replacing_folder(folder, list(files), keep_existing=True) as temporary:
         try:
             with _quiet():
-                ready, uneven = smoothed(own.eval(), edges)
-                onnx_engine.export(ready, temporary / "float32.onnx")
-                module.quantise(temporary / "float32.onnx", temporary / module.FILE, uneven)
+                ready, uneven = (own.eval(), frozenset[str]()) if precise == "fp32" else smoothed(own.eval(), edges)
+                onnx_export.export(ready, temporary / "float32.onnx")
+                module.write(temporary / "float32.onnx", temporary, precise, uneven)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()
             write_checksums(temporary)
-            run, _ = module.load(temporary / module.FILE, 1)
+            graph = open_graph(temporary, kind, 1)
         except BabelmixError:
             raise
         except Exception as error:  # exporters raise many unrelated types
             raise EncoderError(
                 f"{name}: cannot be exported for --backend {engine} ({_first_line(error)}); use --backend torch"
             ) from error
-        if (cosine := _likeness(own, run)) < _LEAST_COSINE:
+        least = _LEAST_COSINE_OF_FLOAT32 if precise == "fp32" else _LEAST_COSINE
+        if (cosine := _likeness(own, graph)) < least:
             raise EncoderError(
                 f"{name}: --backend {engine} would give other embeddings (cosine {cosine:.3f}); use --backend torch"
             )
 
 
-def _likeness(model: Any, run: Run) -> float:
+def _likeness(model: Any, graph: Graph) -> float:
     """The lowest cosine between the mean token embeddings of torch and of an export, over a few random texts."""
+    import torch
+
     rng = np.random.default_rng(0)
     lengths = np.array([2, 5, 9, 14])
     ids = rng.integers(4, model.config.vocab_size, (len(lengths), int(lengths.max())))
@@ -175,7 +200,7 @@ def _likeness(model: Any, run: Run) -> float:
     ids = np.where(mask, ids, padding if padding is not None else 0)
     with torch.inference_mode():
         right = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.numpy()
-    ours, theirs = ((some * mask[..., None]).sum(axis=1) for some in (run(ids, mask), right))
+    ours, theirs = ((some * mask[..., None]).sum(axis=1) for some in (graph.embed(ids, mask), right))
     lengths_of = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return float(((ours * theirs).sum(axis=1) / lengths_of).min())
 
@@ -203,7 +228,7 @@ def _first_line(error: Exception) -> str:
 
 def installed(engine: str) -> bool:
     """Whether the packages of an engine are installed."""
-    return all(importlib.util.find_spec(package) is not None for package in _ENGINES[engine].PACKAGES)
+    return all(importlib.util.find_spec(package) is not None for package in engine_of(engine).PACKAGES)
 
 
-__all__ = ["BACKENDS", "check_backend", "installed", "use_backend", "why_not"]
+__all__ = ["BACKENDS", "check_backend", "export_graph", "installed", "parse_backend", "use_backend", "why_not"]

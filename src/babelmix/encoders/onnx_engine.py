@@ -1,27 +1,35 @@
-"""Run a transformer with ONNX Runtime: an ONNX graph with int8 products."""
+"""Run a transformer with ONNX Runtime: an ONNX graph in float32 or with int8 products."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from babelmix.encoders.runtime import Ids, Run
+from babelmix.encoders.token_arrays import Ids, Run, TokenVectors
 from babelmix.errors import require
 
 TITLE = "ONNX Runtime"
-FILE = "int8.onnx"
+FILES = ("graph.onnx", "graph.bin")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""What an export needs. To run a graph, the last is enough."""
 
 
-def precision() -> str:
-    """`int8`; or `int7`, weights of seven bits, if products of eight bits saturate on this processor."""
-    return "int7" if _saturates() else "int8"
+def precision(asked: str = "int8") -> str:
+    """The precision that an export has on this processor.
+
+    Args:
+        asked: `int8` or `fp32`.
+
+    Returns:
+        The same; or `int7`, weights of seven bits, if int8 is asked for and its products saturate on this processor.
+
+    """
+    return "int7" if asked == "int8" and _saturates() else asked
 
 
 @functools.cache
@@ -43,39 +51,6 @@ def _saturates() -> bool:
     session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     given = (np.full((rows, size), 255, dtype=np.uint8) for rows in (1, 4, 33))
     return any((session.run(None, {"left": some})[0] != 255 * 127 * size).any() for some in given)
-
-
-class _Tokens(torch.nn.Module):
-    """A transformers model that returns only its last hidden state, for the export."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return output
-
-
-def export(model: torch.nn.Module, file: Path) -> None:
-    """Export a transformers model in float32, for any number of texts of any length.
-
-    Args:
-        model: a transformers model in evaluation mode, on the CPU.
-        file: the file to write.
-
-    """
-    ids = torch.arange(4, 26).reshape(2, 11)
-    mask = torch.ones_like(ids)
-    mask[1, 7:] = 0
-    dynamic = torch.export.Dim.DYNAMIC
-    shapes = {name: {0: dynamic, 1: dynamic} for name in ("input_ids", "attention_mask")}
-    program = torch.onnx.export(
-        _Tokens(model).eval(), (ids, mask), dynamo=True, dynamic_shapes=shapes, opset_version=20, verbose=False,
-        input_names=list(shapes), output_names=["token_embeddings"],
-    )  # fmt: skip
-    assert program is not None
-    program.save(file)
 
 
 def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
@@ -106,10 +81,52 @@ def _layer(node: Any) -> str:
     return ""
 
 
-def load(file: Path, cores: int) -> tuple[Run, Run]:
-    """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread."""
-    whole = _session(file, cores)
-    return whole, whole if cores == 1 else _session(file, 1)
+def write(source: Path, folder: Path, precise: str, uneven: frozenset[str]) -> None:
+    """Write the files of a graph.
+
+    Args:
+        source: the graph in float32.
+        folder: where `FILES` are written.
+        precise: `int8`, `int7` or `fp32`.
+        uneven: see `quantise`.
+
+    """
+    if precise == "fp32":
+        _finish(source, folder)
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as other:
+        quantise(source, Path(other) / "int8.onnx", uneven)
+        _finish(Path(other) / "int8.onnx", folder)
+
+
+def _finish(source: Path, folder: Path) -> None:
+    """Write an optimised graph, with its weights in a file that can be mapped into memory.
+
+    The optimisations are those of the level `extended`, which do not depend on the processor.
+    """
+    runtime: Any = require("onnxruntime", "fast", "--backend onnx")
+    graph, weights = FILES
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(folder / graph)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    # The fused kernel is slower than its parts.
+    without = ["SkipLayerNormFusion"]
+    runtime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=without)
+
+
+def load(folder: Path, cores: int) -> tuple[Run, Run]:
+    """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread.
+
+    Args:
+        folder: holds `FILES`.
+        cores: the number of cores.
+
+    """
+    whole = _session(folder / FILES[0], cores)
+    return whole, whole if cores == 1 else _session(folder / FILES[0], 1)
 
 
 def _session(file: Path, cores: int) -> Run:
@@ -117,17 +134,14 @@ def _session(file: Path, cores: int) -> Run:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = cores
     options.log_severity_level = 3
-    # The fused kernel is slower than its parts.
-    without = ["SkipLayerNormFusion"]
-    session = runtime.InferenceSession(
-        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=without
-    )
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def run(ids: Ids, mask: Ids) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+    def run(ids: Ids, mask: Ids) -> TokenVectors:
+        found: TokenVectors = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return found
 
     return run
 
 
-__all__ = ["FILE", "PACKAGES", "TITLE", "export", "load", "precision", "quantise"]
+__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "quantise", "write"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from babelmix.encoders.runtime import InParts, Run
+from babelmix.encoders.graph import Graph
 
 
 class Runtime(torch.nn.Module):
@@ -15,23 +15,16 @@ class Runtime(torch.nn.Module):
 
     Args:
         config: the configuration of the transformers model.
-        whole: runs one part on all cores.
-        parts: runs a part on one core; each core runs one part at a time.
-        cores: the number of cores.
-        name: engine and precision, as in `onnx-int8`.
+        graph: runs the exported model.
         weights: a digest of all float32 weights of the encoder.
-        layout: the version of the export, see `babelmix.encoders.backends.LAYOUT`.
 
     """
 
     device = torch.device("cpu")
 
-    def __init__(
-        self, config: Any, whole: Run, parts: Run, cores: int, name: str, weights: hashlib._Hash, layout: int
-    ) -> None:
+    def __init__(self, config: Any, graph: Graph, weights: hashlib._Hash) -> None:
         super().__init__()
-        self.config = config
-        self.engine = InParts(whole, parts, cores, name, layout)
+        self.config, self.engine = config, graph
         self._weights = weights
 
     def weights(self) -> hashlib._Hash:
@@ -53,7 +46,7 @@ class Runtime(torch.nn.Module):
             `last_hidden_state`: float32, shape (texts, tokens, dimension).
 
         """
-        return {"last_hidden_state": torch.from_numpy(self.engine(input_ids.numpy(), attention_mask.numpy()))}
+        return {"last_hidden_state": torch.from_numpy(self.engine.embed(input_ids.numpy(), attention_mask.numpy()))}
 
 
 __all__ = ["Runtime"]

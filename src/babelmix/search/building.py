@@ -13,6 +13,7 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
 from babelmix.encoders import fingerprint, load_encoder
+from babelmix.encoders.runtime import spec_of
 from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.documents import RowSource, open_rows, rows_of_corpus
 from babelmix.search.engines import exists
@@ -212,7 +213,7 @@ def build_index(
             name,
             max_seq_length=max_seq_length,
             revision=revision,
-            backend=backend or (opened.backend.partition("-")[0] if opened is not None else "torch"),
+            backend=backend or (spec_of(opened.backend) if opened is not None else "torch"),
             trust_code=trust_code,
         )
         if opened is None:

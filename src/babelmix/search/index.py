@@ -15,7 +15,7 @@ from babelmix._lists import as_list
 from babelmix._vectors import unit_length
 from babelmix.corpus.readers._records import is_unicode
 from babelmix.encoders import fingerprint
-from babelmix.encoders.runtime import backend_of
+from babelmix.encoders.runtime import backend_of, same_vectors, spec_of
 from babelmix.errors import SearchError
 from babelmix.search.calibration import Calibration
 from babelmix.search.changes import Changes, is_there
@@ -164,9 +164,9 @@ class Index:
 
         """
         if fingerprint(encoder) == self._about.fingerprint:
-            if backend and (runs := backend_of(encoder)) != self.backend:
+            if backend and not same_vectors(runs := backend_of(encoder), self.backend):
                 advice = "leave out --backend, or make the index again"
-                if runs.partition("-")[0] == self.backend.partition("-")[0]:
+                if spec_of(runs) == spec_of(self.backend):
                     advice = "use a processor of the kind that made it, or make the index again"
                 raise SearchError(
                     f"{self.address}: its rows were embedded by {self.backend}, and these would be by {runs}; {advice}"

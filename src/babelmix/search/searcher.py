@@ -12,7 +12,7 @@ from babelmix._lists import as_inputs
 from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
-from babelmix.encoders.runtime import backend_of
+from babelmix.encoders.runtime import backend_of, same_vectors, spec_of
 from babelmix.errors import ArgumentError, PictureError, SearchError
 from babelmix.search.correcting import OneSearch
 from babelmix.search.filters import typed_filters
@@ -76,7 +76,7 @@ class Searcher:
                 device=device,
                 max_seq_length=about.max_seq_length,
                 revision=about.revision if name == about.encoder else None,
-                backend=backend or index.backend.partition("-")[0],
+                backend=backend or spec_of(index.backend),
                 trust_code=trust_code,
             )
             return cls(index, encoder)
@@ -88,7 +88,7 @@ class Searcher:
     def notes(self) -> list[str]:
         """A sentence if queries and rows are embedded by different backends: scores then differ a little."""
         now, then = backend_of(self.encoder), self.index.backend
-        if now == then:
+        if same_vectors(now, then):
             return []
         return [
             f"Queries are embedded by {now}, and {self.index.address} by {then}: scores differ a little (see docs/serve.md)."

@@ -18,7 +18,7 @@ import torch
 
 from babelmix._cluster import spread
 from babelmix.encoders import fingerprint, load_encoder
-from babelmix.encoders.runtime import backend_of
+from babelmix.encoders.runtime import backend_of, same_vectors, spec_of
 from babelmix.errors import EncoderError
 from babelmix.search.changes import Changes
 from babelmix.search.documents import RowSource
@@ -61,11 +61,10 @@ class EncodingWorker:
     ) -> None:
         torch.set_num_threads(threads)
         self._batch_size = batch_size
-        engine = backend.partition("-")[0]
         self._encoder = load_encoder(
-            name, max_seq_length=max_seq_length, revision=revision, backend=engine, trust_code=trust_code
+            name, max_seq_length=max_seq_length, revision=revision, backend=spec_of(backend), trust_code=trust_code
         )
-        if (runs := backend_of(self._encoder)) != backend:
+        if not same_vectors(runs := backend_of(self._encoder), backend):
             raise EncoderError(
                 f"{name}: is run by {runs} on a worker's machine, and the index's rows are of {backend}; use processors of one "
                 "kind, or make the index with --backend torch"
