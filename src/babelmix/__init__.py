@@ -141,7 +141,12 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
     if name in _HOMES:
         module, _, own = _HOMES[name].partition(":")
-        found = getattr(import_module(f"babelmix.{module}"), own or name)
+        try:
+            found = getattr(import_module(f"babelmix.{module}"), own or name)
+        except ModuleNotFoundError as error:
+            from babelmix.errors import missing_extra
+
+            raise (missing_extra(error, f"babelmix.{name}") or error) from None
         globals()[name] = found
         return found
     if name in _MODULES:

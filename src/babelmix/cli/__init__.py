@@ -35,7 +35,7 @@ def _checked() -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from babelmix._interrupts import interrupts
     from babelmix._terminal import prepare, visible
-    from babelmix.errors import ArgumentError, BabelmixError
+    from babelmix.errors import ArgumentError, BabelmixError, missing_extra
 
     prepare()
     try:
@@ -45,6 +45,11 @@ def _checked() -> int:
         said = f"error: {dashes}{error.argument.replace('_', '-')}: {error.why}"
     except BabelmixError as error:
         said = f"error: {error}"
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, "This command")
+        if missing is None:
+            raise
+        said = f"error: {missing}"
     except BrokenPipeError:
         # The program that reads our output has ended, so no message is printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

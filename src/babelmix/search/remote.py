@@ -184,7 +184,7 @@ class ServiceSystem:
 
 
 def _httpx() -> Any:
-    return require("httpx", "serve", "An audit through a service")
+    return require("httpx", "search", "An audit through a service")
 
 
 __all__ = ["KEY", "ServiceSystem", "is_service"]

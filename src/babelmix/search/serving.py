@@ -73,12 +73,12 @@ def serve(
         ConfigError: an option is wrong, or the port is taken.
         SearchError: there is no index, or it was made with another encoder, or its engine fails.
         EncoderError: the encoder cannot be loaded.
-        MissingExtraError: the extra `serve` is not installed.
+        MissingExtraError: the extra `search` is not installed.
 
     """
-    require("fastapi", "serve", "Serving")
-    require("fastapi_offline", "serve", "Serving")
-    uvicorn = require("uvicorn", "serve", "Serving")
+    require("fastapi", "search", "Serving")
+    require("fastapi_offline", "search", "Serving")
+    uvicorn = require("uvicorn", "search", "Serving")
     from babelmix.search.service.app import create_app
     from babelmix.search.service.connections import files_allowed, impatient
 

@@ -68,4 +68,4 @@ def library() -> Any:
         MissingExtraError: it is not installed.
 
     """
-    return require("qdrant_edge", "serve", "An index in a folder")
+    return require("qdrant_edge", "search", "An index in a folder")
