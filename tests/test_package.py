@@ -52,7 +52,9 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     about = email.message_from_bytes(wheel.read(inside["METADATA"]))
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Requires-Python"] == ">=3.11"
-    assert {"search", "serve", "data", "train", "offline", "images", "scale", "mteb"} <= set(about.get_all("Provides-Extra") or [])
+    assert {"search", "serve", "data", "train", "offline", "images", "scale", "mteb"} <= set(
+        about.get_all("Provides-Extra") or []
+    )
 
 
 def test_the_source_distribution_can_be_tested(tmp_path: Path) -> None:
