@@ -9,10 +9,12 @@ import pytest
 
 PACKAGES = (
     "babelmix",
+    "babelmix.corpus",
     "babelmix.encoders",
     "babelmix.evaluation",
     "babelmix.evaluation.systems",
     "babelmix.experiment",
+    "babelmix.search",
 )
 
 

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from conftest import flat_settings, parallel_corpus, picture_corpus, png
@@ -27,7 +28,7 @@ from babelmix.training import TrainingData, train
 from babelmix.training.resolve import resolved_for_encoder as resolved
 from babelmix.training.weights import freeze_image_tower
 
-array = images.pa.array
+array = pa.array
 CORPUS = picture_corpus()
 TEXTS = CORPUS.queries["text"].to_pylist()
 
@@ -234,7 +235,7 @@ def test_pictures_are_stored_some_at_a_time(tmp_path: Path, monkeypatch: pytest.
     corpus.save(tmp_path / "whole", format=format)
     monkeypatch.setattr(images, "_AT_ONCE", 3)
     sizes: list[int] = []
-    monkeypatch.setattr(images.pa, "array", lambda cells, *a, **k: sizes.append(len(cells)) or array(cells, *a, **k))
+    monkeypatch.setattr(pa, "array", lambda cells, *a, **k: sizes.append(len(cells)) or array(cells, *a, **k))
     corpus.save(tmp_path / "some", format=format)
     assert max(sizes) == 3
     monkeypatch.undo()

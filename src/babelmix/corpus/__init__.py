@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from babelmix.corpus.hub import from_datasets, from_hub, push_to_hub, to_datasets
-from babelmix.corpus.languages import IMAGE, canonical_language, find_language, is_language_tag, match_languages
-from babelmix.corpus.loading import load_corpus
-from babelmix.corpus.model import Corpus
-from babelmix.corpus.opening import open_corpus
-from babelmix.corpus.readers import READERS, Reader
-from babelmix.corpus.split import split
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from babelmix.corpus.hub import from_datasets, from_hub, push_to_hub, to_datasets
+    from babelmix.corpus.languages import IMAGE, canonical_language, find_language, is_language_tag, match_languages
+    from babelmix.corpus.loading import load_corpus
+    from babelmix.corpus.model import Corpus
+    from babelmix.corpus.opening import open_corpus
+    from babelmix.corpus.readers import READERS, Reader
+    from babelmix.corpus.splitting import split
 
 __all__ = [
     "IMAGE",
@@ -27,3 +31,28 @@ __all__ = [
     "split",
     "to_datasets",
 ]
+
+# Imported on first use: a search needs languages and pictures, but neither polars nor pyarrow.
+_HOMES = {
+    "IMAGE": "languages",
+    "READERS": "readers",
+    "Corpus": "model",
+    "Reader": "readers",
+    "canonical_language": "languages",
+    "find_language": "languages",
+    "from_datasets": "hub",
+    "from_hub": "hub",
+    "is_language_tag": "languages",
+    "load_corpus": "loading",
+    "match_languages": "languages",
+    "open_corpus": "opening",
+    "push_to_hub": "hub",
+    "split": "splitting",
+    "to_datasets": "hub",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.corpus.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from babelmix.errors import CorpusError, PictureError, require
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from PIL.Image import Image
 
-IMAGE_TYPE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
-"""A picture as `datasets.Image` stores it: the bytes of a file, or its path."""
+    IMAGE_TYPE: pa.StructType
+    """A picture as `datasets.Image` stores it: the bytes of a file, or its path."""
 
 _AT_ONCE = 256
 """The number of picture files that are in memory together."""
@@ -280,6 +279,8 @@ def pieces_with_bytes(table: pa.Table) -> Iterator[pa.Table]:
 def _is_whole(table: pa.Table) -> bool:
     if "image" not in table.column_names:
         return True
+    import pyarrow.compute as pc
+
     inside = pc.or_(pc.is_null(table["image"]), pc.is_valid(pc.struct_field(table["image"], "bytes")))
     return bool(pc.all(inside).as_py() is not False)
 
@@ -298,6 +299,8 @@ def with_bytes(table: pa.Table, *, first: int = 0) -> pa.Table:
         CorpusError: a file cannot be read or has changed.
 
     """
+    import pyarrow as pa
+
     if _is_whole(table):
         return table
     cells: list[dict[str, Any] | None] = []
@@ -314,7 +317,20 @@ def with_bytes(table: pa.Table, *, first: int = 0) -> pa.Table:
                 f"picture {row + 1}: {value['path']} has changed since the corpus was read; read it again"
             )
     place = table.column_names.index("image")
-    return table.set_column(place, "image", pa.array(cells, IMAGE_TYPE))
+    return table.set_column(place, "image", pa.array(cells, _image_type()))
+
+
+def _image_type() -> pa.StructType:
+    import pyarrow as pa
+
+    return pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+
+
+def __getattr__(name: str) -> Any:
+    # Made on first use: a search opens pictures without pyarrow.
+    if name == "IMAGE_TYPE":
+        return _image_type()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

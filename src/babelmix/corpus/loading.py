@@ -11,7 +11,7 @@ from babelmix.corpus.asking import ask
 from babelmix.corpus.copies import with_copies
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import has_option, open_corpus, open_path
-from babelmix.corpus.split import split
+from babelmix.corpus.splitting import split
 from babelmix.errors import ArgumentError, ReaderError
 
 if TYPE_CHECKING:

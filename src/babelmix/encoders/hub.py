@@ -6,7 +6,6 @@ import os
 from pathlib import Path, PureWindowsPath
 
 import huggingface_hub
-from sentence_transformers.util.misc import ORIGINAL_TRANSFORMER_MODELS
 
 _ORGANISATION = "sentence-transformers"
 # `babelmix.encoders.trust` checks these before weights are downloaded. Code is downloaded only with trust_code.
@@ -26,6 +25,8 @@ def local_folder(name: str) -> Path | None:
 
 def repository(name: str) -> str:
     """The full hub name of a model. A bare name is one of transformers' first models, or of sentence-transformers."""
+    from sentence_transformers.util.misc import ORIGINAL_TRANSFORMER_MODELS
+
     bare = "/" not in name and name.lower() not in ORIGINAL_TRANSFORMER_MODELS
     return f"{_ORGANISATION}/{name}" if bare else name
 

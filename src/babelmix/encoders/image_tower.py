@@ -16,9 +16,9 @@ from sentence_transformers.base.modules.transformer import Transformer
 from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
-from babelmix.corpus.images import MAX_PIXELS
 from babelmix.encoders.integrity import load_complete
 from babelmix.encoders.opening import admitted
+from babelmix.encoders.resizing import check_resized
 from babelmix.errors import EncoderError, require
 
 if TYPE_CHECKING:
@@ -132,33 +132,6 @@ def dimension_of(tower: Modules) -> int:
     return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
 
 
-def check_resized(modules: Iterable[Any], picture: Image) -> None:
-    """Raise if an encoder would scale a picture to more than `MAX_PIXELS` pixels.
-
-    CLIP's processors scale the shorter side to a fixed size before they crop. A very long picture becomes very large.
-
-    Args:
-        modules: the modules of the encoder.
-        picture: an opened picture.
-
-    Raises:
-        EncoderError: the scaled picture would have more than `MAX_PIXELS` pixels.
-
-    """
-    for module in modules:
-        processor = getattr(module, "processor", None)
-        size: Any = getattr(getattr(processor, "image_processor", processor), "size", None)
-        edge, longest = (getattr(size, name, None) for name in ("shortest_edge", "longest_edge"))
-        if not edge or longest:
-            continue
-        width, height = picture.size
-        if edge * edge * max(width, height) > MAX_PIXELS * min(width, height):
-            raise EncoderError(
-                f"a picture of {width:,} x {height:,} pixels would be scaled to {edge} at its shorter side, to more than "
-                f"{MAX_PIXELS:,} pixels; crop it"
-            )
-
-
 def pixels_of(tower: Modules, pictures: Iterable[Image]) -> torch.Tensor:
     """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width). Pictures are processed one at a time."""
     processor = cast(Any, tower[0]).processor
@@ -186,4 +159,4 @@ def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
     return hidden[:, hidden.shape[1] - side * side :].unflatten(1, (side, side))
 
 
-__all__ = ["check_resized", "dimension_of", "load_tower", "patches_of", "pixels_of", "tiny_tower"]
+__all__ = ["dimension_of", "load_tower", "patches_of", "pixels_of", "tiny_tower"]

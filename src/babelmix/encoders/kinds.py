@@ -16,15 +16,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import torch
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING, Any, Protocol
 
 from babelmix._registry import Lazy, Registry
 from babelmix.encoders.origin import origin_of
-from babelmix.encoders.token_memory import TokenMemory
 from babelmix.errors import ConfigError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from babelmix.encoders.token_memory import TokenMemory
 
 MODEL = "model"
 """The kind of all names that no other kind matches."""
@@ -124,10 +126,10 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 KINDS: Registry[EncoderKind] = Registry(
     "encoder kind",
     {
-        "static": Lazy("babelmix.encoders.static:KIND"),
-        "debiased": Lazy("babelmix.encoders.cured:KIND"),
-        "dual": Lazy("babelmix.encoders.dual:KIND"),
-        MODEL: Lazy("babelmix.encoders.saved:KIND"),
+        "static": Lazy("babelmix.encoders.own_kinds:STATIC"),
+        "debiased": Lazy("babelmix.encoders.own_kinds:DEBIASED"),
+        "dual": Lazy("babelmix.encoders.own_kinds:DUAL"),
+        MODEL: Lazy("babelmix.encoders.own_kinds:SAVED"),
     },
 )
 
@@ -149,7 +151,7 @@ def kind_named(name: str) -> EncoderKind:
     return next((kind for kind in found if kind.matches(name)), KINDS[MODEL])
 
 
-def kind_of(encoder: torch.nn.Module) -> EncoderKind:
+def kind_of(encoder: Any) -> EncoderKind:
     """The kind of an encoder in memory: by its modules, or else the kind that loaded it.
 
     Args:
@@ -161,6 +163,10 @@ def kind_of(encoder: torch.nn.Module) -> EncoderKind:
         256
 
     """
+    if not hasattr(encoder, "modules"):
+        # An encoder without torch: what it was exported from is known by its origin alone.
+        origin = origin_of(encoder)
+        return KINDS.get(origin.kind if origin is not None else MODEL, KINDS[MODEL])
     kinds = (KINDS[name] for name in _BY_MODULES)
     by_modules = next((kind for kind in kinds if kind.recognises is not None and kind.recognises(encoder)), None)
     origin = origin_of(encoder)
@@ -200,6 +206,8 @@ def register_kind(
     def loaded(
         encoder_name: str, *, device: str | None, revision: str | None, trust_code: bool
     ) -> SentenceTransformer:
+        from sentence_transformers import SentenceTransformer
+
         del revision, trust_code
         encoder = load(encoder_name)
         if not isinstance(encoder, SentenceTransformer):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.transformer import Transformer
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
 
 _WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
 
@@ -22,6 +22,8 @@ def position_limit(model: torch.nn.Module) -> int | None:
         model: a transformers model.
 
     """
+    import torch
+
     found: list[int] = []
     for module in model.modules():
         table = getattr(module, "position_embeddings", None) or getattr(module, "position_embedding", None)
@@ -38,6 +40,8 @@ def word_table(model: Any) -> torch.nn.Embedding | None:
         model: a transformers model.
 
     """
+    import torch
+
     try:
         table = model.get_input_embeddings()
     except (NotImplementedError, AttributeError):
@@ -49,6 +53,8 @@ def word_table(model: Any) -> torch.nn.Embedding | None:
 
 def fit_limits(encoder: torch.nn.Module) -> None:
     """Lower the length limit of every transformer in an encoder to what its positions allow."""
+    from sentence_transformers.base.modules.transformer import Transformer
+
     for module in encoder.modules():
         if not isinstance(module, Transformer) or module.tokenizer is None:
             continue

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sentence_transformers import SentenceTransformer
-
-from babelmix.encoders.backends import check_backend, use_backend
 from babelmix.encoders.kinds import kind_named
 from babelmix.encoders.origin import Origin, origin_of, remember
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 
 def load_encoder(
@@ -55,6 +56,8 @@ def load_encoder(
         ((1, 8), 'query: ')
 
     """
+    from babelmix.encoders.backends import check_backend, use_backend
+
     name = str(name)
     kind = kind_named(name)
     check_backend(backend)

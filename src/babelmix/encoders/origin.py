@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch.nn import Module
+from typing import Any
 
 _ATTRIBUTE = "babelmix_origin"
 
@@ -25,18 +24,18 @@ class Origin:
     prompts: str = ""
 
 
-def remember(encoder: Module, origin: Origin) -> None:
+def remember(encoder: Any, origin: Origin) -> None:
     """Remember where an encoder comes from; copies of the encoder keep it."""
     setattr(encoder, _ATTRIBUTE, origin)
 
 
-def origin_of(encoder: Module) -> Origin | None:
+def origin_of(encoder: Any) -> Origin | None:
     """Where an encoder comes from; None if `load_encoder` did not load it."""
     found = getattr(encoder, _ATTRIBUTE, None)
     return found if isinstance(found, Origin) else None
 
 
-def named(encoder: Module) -> str:
+def named(encoder: Any) -> str:
     """The encoder's name, for the beginning of a message."""
     origin = origin_of(encoder)
     return origin.name if origin is not None else "the encoder"

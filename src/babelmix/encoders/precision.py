@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
-
-import torch
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING
 
 from babelmix._progress import console
 from babelmix.encoders.kinds import kind_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 SLOW = 1.5
 """A note is printed if bfloat16 takes more than this many times as long as float32."""
@@ -27,6 +28,8 @@ def tell_if_bfloat16_is_slow(encoder: SentenceTransformer) -> None:
 @functools.cache
 def bfloat16_time() -> float:
     """The time of a matrix product in bfloat16, divided by its time in float32. Measured once; takes milliseconds."""
+    import torch
+
     rows, inner, columns = _SIZE
     seconds = {}
     for kind in (torch.float32, torch.bfloat16):

@@ -11,17 +11,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
-
-import torch
-from huggingface_hub import metadata_load
-from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import console
 from babelmix.encoders.e5_offline import NAME as E5_OFFLINE
 from babelmix.encoders.e5_offline import PROMPTS as E5_PROMPTS
 from babelmix.encoders.hub import local_folder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _SIZES = ("small", "base", "large")
 _E5 = (
@@ -128,7 +127,7 @@ def why_prompts_may_be_missing(folder: Path) -> str | None:
     return "it has the vocabulary, the layers and the pooling of a multilingual E5" if _may_be_e5(folder) else None
 
 
-_told: WeakSet[torch.nn.Module] = WeakSet()
+_told: WeakSet[Any] = WeakSet()
 
 
 def tell_if_prompts_are_missing(encoder: SentenceTransformer) -> None:
@@ -174,6 +173,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _card(folder: Path) -> dict[str, Any]:
     """The metadata at the beginning of the model card."""
+    from huggingface_hub import metadata_load
+
     try:
         return metadata_load(folder / "README.md") or {}
     except Exception:  # of many types; an encoder loads without its card

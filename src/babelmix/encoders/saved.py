@@ -10,7 +10,7 @@ from sentence_transformers.base.modules.transformer import Transformer
 from babelmix._progress import console
 from babelmix.encoders import e5_offline, use_offline
 from babelmix.encoders.composing import compose_first
-from babelmix.encoders.kinds import MODEL, EncoderKind
+from babelmix.encoders.kinds import MODEL
 from babelmix.encoders.limits import fit_limits
 from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.origin import Origin, remember
@@ -85,6 +85,4 @@ def _pad_as_trained(encoder: SentenceTransformer) -> None:
             module.processing_kwargs = {**given, "text": {"padding": "max_length", **given.get("text", {})}}
 
 
-KIND = EncoderKind(name=MODEL, matches=lambda name: True, load=load_saved)
-
-__all__ = ["KIND", "load_saved"]
+__all__ = ["load_saved"]

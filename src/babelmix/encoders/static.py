@@ -16,15 +16,16 @@ from tokenizers import Tokenizer
 
 from babelmix.encoders import e5_offline, unigram
 from babelmix.encoders.composing import composing
-from babelmix.encoders.kinds import EncoderKind, kind_named
+from babelmix.encoders.kinds import kind_named
 from babelmix.encoders.known import E5_OFFLINE, STATIC_FROM_E5, STATIC_FROM_SCRATCH, STATIC_PREFIX
+from babelmix.encoders.own_kinds import STATIC_LEARNING_RATE
 from babelmix.encoders.token_memory import TokenMemory, remember_tokens
 from babelmix.errors import EncoderError
 
 FROM_SCRATCH = STATIC_FROM_SCRATCH
 FROM_E5 = STATIC_FROM_E5
 
-LEARNING_RATE = 5e-3
+LEARNING_RATE = STATIC_LEARNING_RATE
 VOCABULARY = 32_000
 """The default for the largest number of pieces of a learned vocabulary."""
 DIMENSION = 256
@@ -201,11 +202,8 @@ def _pruned(tokenizer: Tokenizer, kept: npt.NDArray[np.int64]) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(description))
 
 
-def _is_static_name(name: str) -> bool:
-    return name in (FROM_E5, FROM_SCRATCH) or name.startswith(STATIC_PREFIX)
-
-
-def _load(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+def load_static(name: str, *, device: str | None, revision: str | None, trust_code: bool) -> SentenceTransformer:
+    """Make an encoder of pretrained token vectors with its whole vocabulary; an error for `static`, which has none."""
     del device, revision
     if name == FROM_SCRATCH:
         raise EncoderError(f"{name!r} has no weights before training: use  babelmix train --model {name}")
@@ -247,31 +245,14 @@ def make_static(
     return from_encoder(transformer, texts, memory)
 
 
-def _reset(encoder: SentenceTransformer, name: str, seed: int) -> None:
+def reset(encoder: SentenceTransformer, name: str, seed: int) -> None:
+    """Draw the vectors of `static` with a seed; others keep theirs."""
     if name == FROM_SCRATCH:
         initialise(encoder, seed)
 
 
-KIND = EncoderKind(
-    name="static",
-    matches=_is_static_name,
-    load=_load,
-    recognises=is_static,
-    make=make_static,
-    pretrained=lambda name: name != FROM_SCRATCH,
-    reset=_reset,
-    learning_rate=lambda encoder, base, lock_images: LEARNING_RATE,
-    batch_size=256,
-    stored=False,
-    checkpoints=False,
-    has_layers=False,
-    sparse_gradients=True,
-    many_processes=False,
-    device="cpu",
-)
-"""Token vectors, averaged."""
-
 __all__ = [
-    "DIMENSION", "FROM_E5", "FROM_SCRATCH", "KIND", "LEARNING_RATE", "VOCABULARY", "TokenMemory", "from_e5",
-    "from_encoder", "from_scratch", "from_transformer", "initialise", "is_static", "make_static", "remember_tokens",
+    "DIMENSION", "FROM_E5", "FROM_SCRATCH", "LEARNING_RATE", "VOCABULARY", "TokenMemory", "from_e5",
+    "from_encoder", "from_scratch", "from_transformer", "initialise", "is_static", "load_static", "make_static",
+    "remember_tokens", "reset",
 ]  # fmt: skip

@@ -9,14 +9,17 @@ import uuid
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from babelmix._cache import keeping, say_made_again
 from babelmix._files import cache_folder, clear_leftovers, replacing_file
 from babelmix.corpus.images import PICTURES
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Embeddings = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
@@ -27,7 +30,12 @@ FLUSH_SECONDS = 10.0
 FLUSH_BYTES = 64 << 20
 """New embeddings are written after so many seconds or bytes."""
 
-NOTHING_STORED = pl.DataFrame(schema={**dict.fromkeys(_COLUMNS, pl.UInt64), "shard": pl.Int64, "row": pl.Int64})
+
+def nothing_stored() -> pl.DataFrame:
+    """What `EmbeddingStore.load` returns for an empty store."""
+    import polars as pl
+
+    return pl.DataFrame(schema={**dict.fromkeys(_COLUMNS, pl.UInt64), "shard": pl.Int64, "row": pl.Int64})
 
 
 class EmbeddingStore:
@@ -63,7 +71,9 @@ class EmbeddingStore:
             Columns `high` and `low` (the text's key), `check`, `shard` and `row`; and the files, by shard number.
 
         """
-        frames = [NOTHING_STORED]
+        import polars as pl
+
+        frames = [nothing_stored()]
         files: list[Path] = []
         for key_file in sorted(self.folder.glob("*.keys.npy")):
             vector_file = key_file.with_name(key_file.name.replace(".keys.npy", ".vectors.npy"))
@@ -181,6 +191,8 @@ class OpenStore:
             in these rows. The array is None if no key is there.
 
         """
+        import polars as pl
+
         there = np.zeros(len(keys), dtype=bool)
         # Two keys with equal first halves are next to each other, and so rare that a short look ahead finds them.
         start, end = (np.searchsorted(self._high, keys[:, 0], side=side) for side in ("left", "right"))
@@ -249,4 +261,4 @@ def _checks(keys: Keys, vectors: Embeddings) -> Keys:
     return np.fromiter(map(zlib.crc32, vectors, starts), dtype=np.uint64, count=len(vectors))
 
 
-__all__ = ["FLUSH_BYTES", "FLUSH_SECONDS", "NOTHING_STORED", "EmbeddingStore", "Embeddings", "OpenStore", "text_keys"]
+__all__ = ["FLUSH_BYTES", "FLUSH_SECONDS", "EmbeddingStore", "Embeddings", "OpenStore", "nothing_stored", "text_keys"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules.router import Router
-from sentence_transformers.sentence_transformer.modules import Normalize
+from typing import TYPE_CHECKING, Any, cast
 
 from babelmix.errors import EncoderError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
 
 
 def join_towers(
@@ -23,6 +22,10 @@ def join_towers(
         prompts: the texts to put before inputs, by name; see `SentenceTransformer`.
 
     """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules.router import Router
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
     router = Router(
         {"text": text, "image": image},  # type: ignore[dict-item,arg-type,list-item,unused-ignore]
         route_mappings={(None, "text"): "text", (None, "image"): "image"},
@@ -40,6 +43,8 @@ def with_image_tower(encoder: SentenceTransformer, other: SentenceTransformer) -
 
 def is_dual(encoder: torch.nn.Module) -> bool:
     """Whether an encoder has a text tower and an image tower, joined by a router."""
+    from sentence_transformers.base.modules.router import Router
+
     first = next(iter(encoder.children()), None)
     return isinstance(first, Router) and "image" in first.sub_modules and "text" in first.sub_modules
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus.images import digest_of, open_picture
 from babelmix.corpus.nfc import composed
@@ -19,6 +18,7 @@ from babelmix.search.rows import Point, Row, Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from sentence_transformers import SentenceTransformer
 
 
 def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batch_size: int = 32) -> Vectors:

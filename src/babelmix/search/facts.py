@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sentence_transformers import SentenceTransformer
 
 from babelmix.encoders import fingerprint
 from babelmix.encoders.limits import length_limit
 from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError, SearchError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 FORMAT = 1
 """The version of the facts, for later versions of babelmix that change them."""

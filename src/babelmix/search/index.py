@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
 from babelmix._vectors import unit_length
@@ -35,6 +34,8 @@ from babelmix.search.rows import (
 )
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from babelmix.encoders.removal import AnyRemoval
 
 _STALE = 0.1

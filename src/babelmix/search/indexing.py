@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING
 
 from babelmix._progress import progress_bar
 from babelmix.corpus.nfc import is_composed
@@ -19,6 +18,9 @@ from babelmix.search.documents import RowSource
 from babelmix.search.encoding import PointEncoder, encode_points, opened_picture
 from babelmix.search.index import Index
 from babelmix.search.rows import Row, check_length
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 ROWS = 512
 """The approximate number of rows of a batch. If the process is killed, the work of at most one batch is lost."""

@@ -7,14 +7,15 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING, Any
 
 from babelmix.encoders import fingerprint
 from babelmix.encoders.removal import AnyRemoval, load_removal
 from babelmix.encoders.removal.shipped import shipped_removal
 from babelmix.errors import EncoderError, SearchError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 SHIPPED = "auto"
 """In place of a file: the removal that babelmix has for the encoder."""

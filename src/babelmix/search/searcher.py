@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeGuard, overload
 
-from sentence_transformers import SentenceTransformer
-
 from babelmix._lists import as_inputs
 from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders import load_encoder
@@ -26,6 +24,7 @@ from babelmix.search.rows import Hit, Value, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from sentence_transformers import SentenceTransformer
 
 MAX_K = 1000
 """The most rows that a search returns."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from babelmix._registry import Lazy, Registry
-from babelmix.corpus.model import Corpus
+
+if TYPE_CHECKING:
+    from babelmix.corpus.model import Corpus
 
 REQUIRED, OPTIONAL, NEVER = PATHS = ("required", "optional", "never")
 """The values of `Reader.takes_path`."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from babelmix.corpus.languages import canonical_language, is_language_tag, not_a_tag
-from babelmix.corpus.readers._tables import Table
 from babelmix.errors import ReaderError
+
+if TYPE_CHECKING:
+    from babelmix.corpus.readers._tables import Table
 
 MAX_NAME = 512
 """The most characters of the name of an item or a group."""

@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-
 from babelmix.errors import ReaderError
 
 MAX_UNPACKED = 1 << 30
@@ -23,12 +21,28 @@ MAX_RATIO = 200
 """The largest ratio of decompressed to compressed bytes for larger files. Text usually has ten."""
 
 _BLOCK = 1 << 18
+
+
+def _open_zstandard(file: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.OSFile(str(file)), "zstd")
+
+
 _UNPACKERS: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
-    ".zst": lambda file: pa.CompressedInputStream(pa.OSFile(str(file)), "zstd"),
+    ".zst": _open_zstandard,
 }
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """The errors of damaged data. Called only once one of them is raised."""
+    import pyarrow as pa
+
+    return EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowException
+
 
 PACKED = tuple(_UNPACKERS)
 """The suffixes of compressed files."""
@@ -83,7 +97,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._source.read(len(buffer))
-        except (EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+        except _damage() as error:
             raise DamagedError(str(error)) from error
         self._left -= len(data)
         if self._left < 0:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from babelmix.corpus import Corpus
 from babelmix.corpus.model import COPIES_KEY
-from babelmix.corpus.split import group_leaders, unit_hash
+from babelmix.corpus.splitting import group_leaders, unit_hash
 from babelmix.errors import AuditError, ConfigError
 
 IntArray = npt.NDArray[np.int64]
