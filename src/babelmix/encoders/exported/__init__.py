@@ -1,0 +1,1 @@
+"""Exported encoders: what a search needs to embed texts, without torch."""
