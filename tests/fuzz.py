@@ -168,7 +168,7 @@ def targets() -> dict[str, Target]:
     from babelmix.search.service import Keys
     from babelmix.search.service.bodies import MAX_DEPTH, BodyError, parse
     from babelmix.training.checkpoints import resumable
-    from babelmix.training.resolve import ResolvedLoss, ResolvedSettings, run_settings
+    from babelmix.training.resolving import ResolvedLoss, ResolvedSettings, run_settings
 
     def rows_of(source: object) -> None:
         for _ in open_rows(str(source)).items():

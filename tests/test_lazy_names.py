@@ -15,6 +15,7 @@ PACKAGES = (
     "babelmix.evaluation.systems",
     "babelmix.experiment",
     "babelmix.search",
+    "babelmix.training",
 )
 
 

@@ -25,7 +25,7 @@ from babelmix.encoders.image_tower import pixels_of
 from babelmix.errors import CorpusError, EncoderError, ReaderError, TrainingError
 from babelmix.evaluation import audit
 from babelmix.training import TrainingData, train
-from babelmix.training.resolve import resolved_for_encoder as resolved
+from babelmix.training.resolving import resolved_for_encoder as resolved
 from babelmix.training.weights import freeze_image_tower
 
 array = pa.array

@@ -19,7 +19,7 @@ from babelmix.experiment.folder import refuse_another
 from babelmix.training import TrainingData, TrainingSettings, resolve, resolve_for_data, train
 from babelmix.training.checkpoints import resumable
 from babelmix.training.flat import in_sections
-from babelmix.training.resolve import ResolvedSettings, recorded_settings, trains_alike
+from babelmix.training.resolving import ResolvedSettings, recorded_settings, trains_alike
 from babelmix.training.settings import changed
 
 OLD_CONFIG = Path(__file__).with_name("config_before_sections.toml")

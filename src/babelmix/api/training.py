@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from babelmix.training import TrainingData, TrainingResult, TrainingSettings
-    from babelmix.training.resolve import ResolvedSettings
+    from babelmix.training.resolving import ResolvedSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,7 @@ def _texts(sources: Mapping[str, Corpus]) -> Iterator[str]:
 
 def _refuse_to_replace(folder: Path, settings: ResolvedSettings, data: TrainingData, model: str) -> None:
     """Raise if the default folder holds an encoder with another base model, other training data or other settings."""
-    from babelmix.training.resolve import trains_alike
+    from babelmix.training.resolving import trains_alike
     from babelmix.training.trainer import record_of
 
     if (before := record_of(folder)) is None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
 
 from babelmix.errors import ConfigError
 from babelmix.evaluation.ranks import IntArray, RankTable, numbered
@@ -112,8 +111,7 @@ def official_peer(relevant: RelevantRanks, k: int, *, weights: Mapping[int, floa
     total = np.bincount(test, deviation**2)
     p = np.ones(len(tests))
     usable = (samples > 1) & (missed < size) & (total > 0)
-    # `chi2.sf` of scipy.stats, which takes a second to import.
-    p[usable] = chdtrc(samples[usable] - 1, (size[usable] - 1) * between[usable] / total[usable])
+    p[usable] = _chi_squared_tail(samples[usable] - 1, (size[usable] - 1) * between[usable] / total[usable])
     query = tests // len(grades)
     values = np.bincount(query, p * weight[tests % len(grades)], minlength=relevant.queries)
     asked = np.bincount(query, minlength=relevant.queries) > 0
@@ -165,6 +163,13 @@ def kruskal_wallis(test: IntArray, sample: IntArray, value: IntArray) -> Floats:
     total = np.bincount(test, deviation**2)
     usable = (samples > 1) & (samples < size) & (total > 0)
     p = np.full(len(size), np.nan)
-    # `chi2.sf` of scipy.stats, which takes a second to import.
-    p[usable] = chdtrc(samples[usable] - 1, (size[usable] - 1) * between[usable] / total[usable])
+    p[usable] = _chi_squared_tail(samples[usable] - 1, (size[usable] - 1) * between[usable] / total[usable])
     return p
+
+
+def _chi_squared_tail(degrees: IntArray, statistic: Floats) -> Floats:
+    """The probability that a chi-squared variable is at least this large."""
+    # `chi2.sf` of scipy.stats, which takes a second to import. Reading a finished audit does not need scipy at all.
+    from scipy.special import chdtrc
+
+    return np.asarray(chdtrc(degrees, statistic), dtype=np.float64)

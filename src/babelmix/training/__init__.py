@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from babelmix.training.card import add_audit
-from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
-from babelmix.training.recipes import BEST, PAPER, recipe_settings
-from babelmix.training.registry import LOSSES
-from babelmix.training.resolve import ResolvedSettings, resolve, resolve_for_data
-from babelmix.training.settings import (
-    RECIPES,
-    Distillation,
-    Loss,
-    Pictures,
-    Schedule,
-    TrainingSettings,
-    Weights,
-)
-from babelmix.training.start import make_or_load_start
-from babelmix.training.stopping import Evaluation
-from babelmix.training.trainer import TrainingResult, train
-from babelmix.training.uniter import UniterTrainingResult, UniterTrainingSettings, train_uniter
+if TYPE_CHECKING:
+    from babelmix.training.card import add_audit
+    from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
+    from babelmix.training.recipes import BEST, PAPER, recipe_settings
+    from babelmix.training.registry import LOSSES
+    from babelmix.training.resolving import ResolvedSettings, resolve, resolve_for_data
+    from babelmix.training.settings import (
+        RECIPES,
+        Distillation,
+        Loss,
+        Pictures,
+        Schedule,
+        TrainingSettings,
+        Weights,
+    )
+    from babelmix.training.start import make_or_load_start
+    from babelmix.training.stopping import Evaluation
+    from babelmix.training.trainer import TrainingResult, train
+    from babelmix.training.uniter import UniterTrainingResult, UniterTrainingSettings, train_uniter
 
 __all__ = [
     "BEST",
@@ -52,15 +54,46 @@ __all__ = [
     "train_uniter",
 ]
 
+# Imported on first use: the settings of a training are read and printed without torch.
+_HOMES = {
+    "BEST": "recipes",
+    "LOSSES": "registry",
+    "PAPER": "recipes",
+    "RECIPES": "settings",
+    "Distillation": "settings",
+    "Evaluation": "stopping",
+    "Loss": "settings",
+    "Pictures": "settings",
+    "ResolvedSettings": "resolving",
+    "Schedule": "settings",
+    "StepTexts": "data",
+    "TrainingData": "data",
+    "TrainingResult": "trainer",
+    "TrainingSettings": "settings",
+    "UniterTrainingResult": "uniter",
+    "UniterTrainingSettings": "uniter",
+    "Weights": "settings",
+    "add_audit": "card",
+    "make_or_load_start": "start",
+    "recipe_settings": "recipes",
+    "refuse_evaluation_only": "data",
+    "resolve": "resolving",
+    "resolve_for_data": "resolving",
+    "train": "trainer",
+    "train_uniter": "uniter",
+}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"babelmix.training.{_HOMES[name]}"), name)
     if name == "resolved":
         warnings.warn(
             "babelmix.training.resolved is now babelmix.training.resolve, which takes the training data too",
             DeprecationWarning,
             stacklevel=2,
         )
-        from babelmix.training.resolve import resolved_for_encoder
+        from babelmix.training.resolving import resolved_for_encoder
 
         return resolved_for_encoder
     if name == "is_static":

@@ -21,7 +21,7 @@ from babelmix.evaluation.measure_info import (
     SHARE_AT,
     measure_info,
 )  # fmt: skip
-from babelmix.training.resolve import recorded_settings
+from babelmix.training.resolving import recorded_settings
 
 AUDITS = "audits"
 """The folder in the encoder's folder for the results of audits, one JSON file per corpus."""

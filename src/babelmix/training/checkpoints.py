@@ -10,7 +10,7 @@ from typing import Any
 from babelmix import _processes
 from babelmix._files import write_json
 from babelmix.errors import TrainingError
-from babelmix.training.resolve import ResolvedSettings, run_settings, trains_alike
+from babelmix.training.resolving import ResolvedSettings, run_settings, trains_alike
 
 
 def resumable(checkpoints: Path, about: Mapping[str, Any], settings: ResolvedSettings) -> str | None:

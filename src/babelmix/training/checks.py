@@ -8,7 +8,7 @@ from babelmix.encoders.kinds import kind_of
 from babelmix.errors import TrainingError
 from babelmix.training.data import TrainingData
 from babelmix.training.registry import INFO_NCE
-from babelmix.training.resolve import ResolvedSettings
+from babelmix.training.resolving import ResolvedSettings
 
 
 def refuse_misfits(

@@ -21,7 +21,7 @@ from babelmix.training.consistency import columns_of, of_passages, of_queries
 from babelmix.training.data import TrainingData, is_query
 from babelmix.training.distil import DistilLoss, TextDistilLoss
 from babelmix.training.registry import INFO_NCE, LOSSES
-from babelmix.training.resolve import ResolvedSettings
+from babelmix.training.resolving import ResolvedSettings
 
 
 def loss_of(encoder: SentenceTransformer, settings: ResolvedSettings, data: TrainingData) -> torch.nn.Module:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from babelmix.batches import largest_batch, strategy
 from babelmix.errors import PlanError
-from babelmix.training.data import TrainingData
+
+if TYPE_CHECKING:
+    from babelmix.training.data import TrainingData
 
 BEST: dict[str, Any] = {"strategy": "hybrid", "consistency": 0.3, "start_share": 0.15}
 """The settings with the best results in our tests."""

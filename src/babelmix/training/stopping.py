@@ -21,7 +21,7 @@ from babelmix.evaluation import measures
 from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.systems import EncoderSystem
-from babelmix.training.resolve import ResolvedSettings
+from babelmix.training.resolving import ResolvedSettings
 from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
 
 

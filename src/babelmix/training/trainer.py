@@ -39,7 +39,7 @@ from babelmix.training.data import StepTexts, TrainingData, query_columns
 from babelmix.training.distil import StepTargets, StepTextTargets
 from babelmix.training.losses import loss_of
 from babelmix.training.plan_trainer import PlanTrainer, Report
-from babelmix.training.resolve import ResolvedSettings, resolve
+from babelmix.training.resolving import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
 from babelmix.training.stopping import EarlyStopping, Evaluation

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING, Any
 
 from babelmix import _processes
 from babelmix.batches import largest_batch, strategy
 from babelmix.encoders.kinds import kind_named, kind_of
 from babelmix.errors import TrainingError
-from babelmix.training.data import TrainingData
 from babelmix.training.flat import in_sections
 from babelmix.training.recipes import recipe_settings
 from babelmix.training.registry import INFO_NCE
 from babelmix.training.settings import Loss, Schedule, TrainingSettings, Weights, changed
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from babelmix.training.data import TrainingData
 
 BATCH_SIZE = 64
 CHECKPOINT_EVERY = 50
