@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 # the run ends and names its test; with a new process in its place, the run could wait for ever.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test test-slow test-all check lint types docs bench install clean
+.PHONY: demo test test-slow test-all check lint types docs bench install install-demo clean
 
-demo: install ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
+demo: install-demo ## Audit a real encoder, train with five kinds of batches, compare, and write a report.
 	$(BIN)/babelmix compare demo
 
 test: install ## The quick tests: every room and every command, in a few minutes.
@@ -37,11 +37,22 @@ bench: install ## Every benchmark, into docs/benchmarks.md: make bench DATA=FOLD
 
 install: $(VENV)/.installed
 
+install-demo: $(VENV)/.installed-demo
+
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
 # torch comes first and alone, so that no other package pulls a build with CUDA.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,offline,images,search,scale,fast,detect,docs,dev]'
+	$(PIP) torch
+	$(PIP) -e '.[train,offline,images,search,scale,fast,detect,docs,dev]'
+	touch $(VENV)/.installed-demo $@
+
+# A part of the above. The demo imports a small part of the modules, so that they are compiled when they are imported.
+$(VENV)/.installed-demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --no-compile torch
+	$(PIP) --no-compile -e '.[train,offline]'
 	touch $@
 
 clean:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from conftest import parallel_corpus
+from sentence_transformers.sentence_transformer.modules import Normalize
 
-from babelmix.encoders import encode, load_encoder
+from babelmix.encoders import encode, fingerprint, load_encoder
 from babelmix.encoders import store as stores
+from babelmix.encoders.debias import debiased
+from babelmix.encoders.ending import endings_of
 from babelmix.encoders.store import EmbeddingStore, OpenStore, text_keys
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.search import Index, index_rows
@@ -134,3 +138,56 @@ def test_an_open_store_writes_up_to_its_limit(tmp_path: Path, monkeypatch: pytes
     store.add(text_keys(["c"]), np.ones((1, 2), dtype=np.float32))
     store.flush()
     assert OpenStore(place).find(text_keys(["a", "b", "c"]))[0].tolist() == [True, True, False]
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("method", ["centred", "means", "langsae"])
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.usefixtures("own_cache")
+def test_an_encoder_without_language_moves_what_is_kept_of_the_encoder(
+    method: str, normalised: bool, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, corpus = load_encoder(str(tiny_bert)), parallel_corpus(items=20)
+    if normalised:
+        encoder.append(Normalize())
+    table = corpus.passages
+    by_lang = {
+        lang: table.filter(pc.equal(table["lang"], lang))["text"].to_pylist() for lang in ("de", "en", "fr", "ja")
+    }
+    EncoderSystem(encoder, "tiny").embed(corpus)
+    made = debiased(encoder, by_lang, method=method)
+    fresh = EncoderSystem(made, "tiny", store=False).embed(corpus)
+    passes: list[int] = []
+    forward = made.forward
+    monkeypatch.setattr(made, "forward", lambda *given, **options: passes.append(1) or forward(*given, **options))
+    moved = EncoderSystem(made, "tiny").embed(corpus)
+    assert not passes
+    again = EncoderSystem(made, "tiny").embed(corpus)
+    for side in ("queries", "passages"):
+        assert np.allclose(getattr(moved, side), getattr(fresh, side), atol=1e-6)
+        assert np.array_equal(getattr(again, side), getattr(moved, side))
+    texts = ["Katze Hund 5", corpus.queries["text"][0].as_py()]
+    other = encode(made, texts, "query")
+    assert len(passes) == 1  # one of the texts is new
+    assert np.allclose(other, encode(made, texts, "query", store=False), atol=1e-6)
+
+
+def test_an_encoder_is_parted_at_its_removal_alone(tiny_bert: Path) -> None:
+    encoder = load_encoder(str(tiny_bert))
+    texts = {lang: [f"{lang} {number}" for number in range(20)] for lang in ("de", "en")}
+    assert endings_of(encoder) == ()
+    made = debiased(encoder, texts)
+    first = endings_of(made)
+    assert endings_of(made) is first
+    assert [fingerprint(ending.before) == fingerprint(encoder) for ending in first] == [False, True]
+    made.prompts = {"query": "ask: "}
+    assert fingerprint(endings_of(made)[1].before) != fingerprint(encoder)
+    made.truncate_dim = 8
+    assert endings_of(made) == ()
+    made.truncate_dim = None
+    made.append(Normalize())
+    assert endings_of(made) == ()

@@ -20,6 +20,7 @@ from babelmix._lists import as_inputs
 from babelmix._progress import progress_bar
 from babelmix.corpus.images import PIXELS_AT_ONCE, Pictures
 from babelmix.corpus.nfc import composed
+from babelmix.encoders.ending import endings_of
 from babelmix.encoders.fingerprints import fingerprint, image_fingerprint
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.origin import named
@@ -27,7 +28,15 @@ from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.prompts import tell_if_prompts_are_missing
 from babelmix.encoders.resizing import check_resized
 from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
-from babelmix.encoders.store import FLUSH_BYTES, FLUSH_SECONDS, Embeddings, EmbeddingStore, nothing_stored, text_keys
+from babelmix.encoders.store import (
+    FLUSH_BYTES,
+    FLUSH_SECONDS,
+    Embeddings,
+    EmbeddingStore,
+    OpenStore,
+    nothing_stored,
+    text_keys,
+)
 from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_line
 
 if TYPE_CHECKING:
@@ -54,7 +63,8 @@ def encode(
     """Embed texts or pictures. Equal texts are encoded once.
 
     With `store`, embeddings are saved in the user's cache every ten seconds and on any interruption. The next call continues from
-    there. The cache is keyed by the encoder's fingerprint.
+    there. The cache is keyed by the encoder's fingerprint. An encoder that ends with a removal of language moves what is kept of
+    the encoder before it.
 
     Args:
         encoder: the encoder; its prompt for `kind` is used.
@@ -118,6 +128,17 @@ def encode(
         vectors = rows(found.shape[1])
         vectors[part["at"].to_numpy()] = found
     missing = np.sort(np.concatenate(damaged))
+    for ending in endings_of(encoder) if shelf and len(missing) and not pictures and not bf16 else ():
+        there, found = OpenStore(store_of(ending.before, kind)).find(keys[missing])
+        if shelf and found is not None:
+            places = missing[there]
+            vectors = rows(found.shape[1])
+            vectors[places] = ending.move(found[there], kind)
+            with keeping("embeddings"):
+                shelf.add(keys[places], vectors[places])
+            missing = missing[~there]
+        if not len(missing):
+            break
     if len(missing):
         tell_if_prompts_are_missing(encoder)
         if bf16:
