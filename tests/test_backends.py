@@ -44,7 +44,7 @@ def graph(cache: Path, tiny_bert: Path) -> Path:
     """What is exported of the tiny encoder, which takes long."""
     pytest.importorskip("onnxruntime")
     file = cache / "float32.onnx"
-    with backends._quiet():
+    with backends.quiet():
         onnx_export.export(smoothed(load_encoder(str(tiny_bert))[0].model.eval())[0], file)
     return file
 
@@ -128,7 +128,7 @@ def test_the_largest_products_are_right_by_openvino(tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     pytest.importorskip("nncf")
     source, given, right = largest_products(tmp_path)
-    with backends._quiet():
+    with backends.quiet():
         openvino_engine.quantise(source, tmp_path / "int8.xml", frozenset())
     hints = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": openvino_engine.GROUP}
     compiled = openvino.Core().compile_model(str(tmp_path / "int8.xml"), "CPU", hints)
@@ -144,7 +144,7 @@ def test_a_processor_whose_products_saturate_has_weights_of_seven_bits(
     for saturates, name, most in ((False, "int8", 127), (True, "int7", 64)):
         monkeypatch.setattr(onnx_engine, "_saturates", lambda saturates=saturates: saturates)
         assert onnx_engine.precision() == name
-        with backends._quiet():
+        with backends.quiet():
             onnx_engine.quantise(graph, tmp_path / f"{name}.onnx", frozenset())
         held = [onnx.numpy_helper.to_array(one) for one in onnx.load(str(tmp_path / f"{name}.onnx")).graph.initializer]
         assert max(int(np.abs(one.astype(int)).max()) for one in held if one.dtype == np.int8 and one.ndim) == most
@@ -179,7 +179,7 @@ def test_uneven_products_stay_in_float32(graph: Path, tmp_path: Path) -> None:
         onnx_engine.quantise(graph, tmp_path / "int8.onnx", uneven)
         return sum(node.op_type == "MatMulInteger" for node in onnx.load(str(tmp_path / "int8.onnx")).graph.node)
 
-    with backends._quiet():
+    with backends.quiet():
         assert products(frozenset()) - products(frozenset({"encoder.layer.1.output.dense.linear"})) == 1
 
 

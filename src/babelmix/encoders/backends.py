@@ -167,7 +167,7 @@ def export_graph(model: torch.nn.Module, kind: str, folder: Path, name: str, edg
     own = model if next(model.parameters()).dtype == torch.float32 else copy.deepcopy(model).float()
     with replacing_folder(folder, list(files), keep_existing=True) as temporary:
         try:
-            with _quiet():
+            with quiet():
                 ready, uneven = (own.eval(), frozenset[str]()) if precise == "fp32" else smoothed(own.eval(), edges)
                 onnx_export.export(ready, temporary / "float32.onnx")
                 module.write(temporary / "float32.onnx", temporary, precise, uneven)
@@ -206,7 +206,7 @@ def _likeness(model: Any, graph: Graph) -> float:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppress warnings, notes and progress bars of the exporters."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -231,4 +231,13 @@ def installed(engine: str) -> bool:
     return all(importlib.util.find_spec(package) is not None for package in engine_of(engine).PACKAGES)
 
 
-__all__ = ["BACKENDS", "check_backend", "export_graph", "installed", "parse_backend", "use_backend", "why_not"]
+__all__ = [
+    "BACKENDS",
+    "check_backend",
+    "export_graph",
+    "installed",
+    "parse_backend",
+    "quiet",
+    "use_backend",
+    "why_not",
+]

@@ -15,7 +15,7 @@ import torch
 from sentence_transformers.base.modules.input_module import InputModule
 from tokenizers import Tokenizer
 
-_ORDERS = ((2, 0), (3, 1), (5, 2))
+ORDERS = ((2, 0), (3, 1), (5, 2))
 """For each convolution: how many tokens it reads, and how many of them are before the token that it is for."""
 _REACH = 4
 """Two convolutions, one after the other, read tokens that are this far away."""
@@ -63,12 +63,12 @@ class NGramNetwork(InputModule):  # type: ignore[misc,unused-ignore]
         self.tokenizer = tokenizer
         self.vocabulary, self.dimension, self.width, self.hidden = vocabulary, dimension, width, hidden
         self.max_seq_length = max_seq_length
-        features = dimension + len(_ORDERS) * width
+        features = dimension + len(ORDERS) * width
         self.embedding = torch.nn.Embedding(vocabulary, dimension)
-        self.projection = torch.nn.Linear(dimension, len(_ORDERS) * width)
-        self.projection_norm = torch.nn.LayerNorm(len(_ORDERS) * width, eps=_EPS)
-        self.first = torch.nn.ModuleList(torch.nn.Linear(size * width, width) for size, _ in _ORDERS)
-        self.second = torch.nn.ModuleList(torch.nn.Linear(size * width, width) for size, _ in _ORDERS)
+        self.projection = torch.nn.Linear(dimension, len(ORDERS) * width)
+        self.projection_norm = torch.nn.LayerNorm(len(ORDERS) * width, eps=_EPS)
+        self.first = torch.nn.ModuleList(torch.nn.Linear(size * width, width) for size, _ in ORDERS)
+        self.second = torch.nn.ModuleList(torch.nn.Linear(size * width, width) for size, _ in ORDERS)
         self.norm = torch.nn.LayerNorm(features, eps=_EPS)
         self.output = torch.nn.Linear(features, dimension)
         sizes = ((dimension, hidden), (hidden, hidden), (hidden, dimension), (dimension, dimension))
@@ -118,6 +118,17 @@ class NGramNetwork(InputModule):  # type: ignore[misc,unused-ignore]
         lengths = mask.sum(dim=1)
         text = torch.repeat_interleave(torch.arange(len(mask), device=mask.device), lengths)
         sums = self._sums(features["input_ids"][mask], text, len(mask))
+        features["sentence_embedding"] = self.embed_sums(sums, lengths)
+        return features
+
+    def embed_sums(self, sums: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """The embeddings of texts from the sums of their tokens' features.
+
+        Args:
+            sums: shape (texts, features).
+            lengths: the number of tokens of each text.
+
+        """
         # The sum of the outputs of all tokens, with the bias of each, divided by the root of their number.
         count = lengths.clamp(min=1).to(sums.dtype)[:, None]
         x = torch.nn.functional.linear(sums, self.output.weight) + count * self.output.bias
@@ -125,8 +136,7 @@ class NGramNetwork(InputModule):  # type: ignore[misc,unused-ignore]
         y = torch.relu(self.dense[0](x))
         y = torch.relu(self.shortcuts[0](x) + self.dense[1](y))
         z = torch.relu(self.dense[2](y))
-        features["sentence_embedding"] = torch.tanh(self.shortcuts[1](y) + self.dense[3](z))
-        return features
+        return torch.tanh(self.shortcuts[1](y) + self.dense[3](z))
 
     def _sums(self, ids: torch.Tensor, text: torch.Tensor, texts: int) -> torch.Tensor:
         """The sum of the features of each text's tokens, shape (texts, features).
@@ -152,7 +162,7 @@ class NGramNetwork(InputModule):  # type: ignore[misc,unused-ignore]
         vectors = self.embedding(ids)
         projected = self.projection_norm(self.projection(vectors)).split(self.width, dim=1)
         parts = [vectors]
-        for x, (size, before), first, second in zip(projected, _ORDERS, self.first, self.second, strict=True):
+        for x, (size, before), first, second in zip(projected, ORDERS, self.first, self.second, strict=True):
             window = _window(text, size, before)
             x = torch.relu(first(_ngrams(x, window))) + x
             parts.append(torch.relu(second(_ngrams(x, window))) + x)
@@ -199,4 +209,4 @@ def _ngrams(x: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.pad(x, (0, 0, 0, 1))[window].flatten(1)
 
 
-__all__ = ["NGramNetwork"]
+__all__ = ["ORDERS", "NGramNetwork"]
