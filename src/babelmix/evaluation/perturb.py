@@ -7,11 +7,10 @@ import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from sentence_transformers import SentenceTransformer
 
 from babelmix._lists import as_list
 from babelmix.corpus import Corpus
@@ -24,6 +23,9 @@ from babelmix.evaluation.run import Audit
 from babelmix.evaluation.scoring import rank_table
 from babelmix.evaluation.significance import Estimate, estimates
 from babelmix.evaluation.systems import EncoderSystem
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 PERTURBATIONS = ("typos", "case", "script", "spacing")
 TYPOS = 0.05

@@ -24,7 +24,7 @@ import torch
 
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies
-from babelmix.encoders.debias import LEAST
+from babelmix.encoders.removal import LEAST
 from babelmix.encoders.removal.centred import centred_subspace, usual_rank
 from babelmix.evaluation.chunks import read
 from babelmix.evaluation.drawn import drawn_queries

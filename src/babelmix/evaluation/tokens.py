@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from babelmix.corpus import IMAGE, Corpus
@@ -15,6 +14,9 @@ from babelmix.corpus.nfc import composed
 from babelmix.encoders.composing import composing
 from babelmix.encoders.embed import INPUT_KINDS
 from babelmix.encoders.limits import length_limit
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 SAMPLE = 1000
 """The largest number of texts per language and side."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from sentence_transformers import SentenceTransformer
 
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies, check_copies
@@ -25,6 +24,9 @@ from babelmix.evaluation.coarser import coarser, settings_of
 from babelmix.evaluation.ranks import RankTable
 from babelmix.evaluation.systems.embedded import pool_facts, rank_embedded
 from babelmix.evaluation.tokens import tokens_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 
 class Sides(NamedTuple):
