@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 
 import langcodes
 import pytest
@@ -12,9 +13,17 @@ from langcodes import data_dicts
 from typer.testing import CliRunner
 
 from babelmix.batches import BatchPlan, CorpusIndex, strategy
-from babelmix.corpus import Corpus, canonical_language, find_language, is_language_tag, match_languages, open_corpus
+from babelmix.corpus import (
+    Corpus,
+    canonical_language,
+    find_language,
+    is_language_tag,
+    languages,
+    match_languages,
+    open_corpus,
+)
 from babelmix.corpus.codeswitch import code_switched
-from babelmix.corpus.languages import check_distinct, not_a_tag
+from babelmix.corpus.languages import IMAGE, check_distinct, not_a_tag
 from babelmix.corpus.lexicons import read_lexicon
 from babelmix.errors import CorpusError, PlanError, ReaderError, SearchError
 from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, open_rows
@@ -238,6 +247,15 @@ def test_rows_filters_and_policies():
     assert Policy.parse("prefer=eng,*:2").among(["de", "en-GB"], "it").langs == ("en-GB", "de")
     with pytest.raises(SearchError, match=r"only: 'en_US' is not .* did you mean 'en-US'\?"):
         Policy.parse("only=en_US")
+
+
+def test_plain_tags_are_what_langcodes_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = languages._PLAIN
+    monkeypatch.setattr(languages, "_PLAIN", frozenset())
+    two = {first + second for first in ascii_lowercase for second in ascii_lowercase}
+    found = {tag for tag in two if is_language_tag.__wrapped__(tag) and canonical_language.__wrapped__(tag) == tag}
+    assert plain == found | {IMAGE}
+    assert canonical_language.__wrapped__(IMAGE) == IMAGE
 
 
 def test_langcodes_knows_what_is_relied_upon():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,13 +53,6 @@ def test_public_names_exist_and_are_sorted(name: str) -> None:
     assert module.__all__ == sorted(upper) + sorted(other, key=lambda n: (n[0].islower(), n))
     with pytest.raises(AttributeError):
         _ = module.not_there
-
-
-def test_listing_is_light() -> None:
-    """`babelmix data` and `babelmix encoders` must not wait for torch."""
-    code = "import sys, babelmix.cli.app, babelmix.cli.listing; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
 
 
 def test_nothing_of_the_machine_is_written_down() -> None:

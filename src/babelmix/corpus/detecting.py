@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import regex
-
 from babelmix._lists import as_list
 from babelmix.corpus.languages import canonical_language
 from babelmix.errors import CorpusError, require
 
 LEAST = 0.5
 """A text whose likeliest language has a smaller share has no detected language: see `benchmarks/detectors.py`."""
-
-_LETTER = regex.compile(r"\p{L}")
 
 
 def detect_languages(
@@ -51,7 +47,7 @@ def detect_languages(
     detector = _detector(known) if known else None
     found: list[str | None] = []
     for text in as_list(texts, "texts", CorpusError):
-        lang, share = detector.classify(text) if detector is not None and _LETTER.search(text) else ("", 0.0)
+        lang, share = detector.classify(text) if detector is not None and any(map(str.isalpha, text)) else ("", 0.0)
         found.append(tags[lang] if lang and share >= least else None)
     return found
 

@@ -22,6 +22,16 @@ IMAGE = "zxx"
 EVERY = "*"
 """The range of all languages (RFC 4647)."""
 
+_ISO_639_1 = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
+    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja "
+    "jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb "
+    "nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq "
+    "sr ss st su sv sw ta te tg th ti tk tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
+)
+_PLAIN = frozenset({IMAGE, *_ISO_639_1.split()})
+"""Registered tags that are their own canonical form. Most corpora have no others, and need not load the tables of langcodes."""
+
 _KEPT = frozenset({"tw"})
 """Languages that CLDR replaces by a larger one (`tw` by `ak`), but babelmix keeps, because ISO 639-1 has both."""
 
@@ -38,6 +48,8 @@ def is_language_tag(tag: str) -> bool:
         [True, True, False, False]
 
     """
+    if tag in _PLAIN:
+        return True
     import langcodes  # loading its tables takes a tenth of a second
 
     # langcodes also accepts `en_US` and `EN`, but a corpus has one spelling of each tag.
@@ -67,10 +79,10 @@ def canonical_language(tag: str) -> str:
         ['he', 'en-US', 'zh-Hant', 'pt-BR']
 
     """
+    if tag in _PLAIN or not is_language_tag(tag):
+        return tag
     import langcodes
 
-    if not is_language_tag(tag):
-        return tag
     found = langcodes.Language.get(tag)
     extended = found.extlangs or ()
     if found.language and len(extended) == 1:

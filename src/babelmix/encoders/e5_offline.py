@@ -27,14 +27,14 @@ from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console, quiet_transformers
 from babelmix.encoders.composing import composing
-from babelmix.encoders.known import E5_OFFLINE
+from babelmix.encoders.known import E5_OFFLINE, E5_PROMPTS
 from babelmix.encoders.unigram import compile_map, unigram_tokenizer
 from babelmix.errors import EncoderError, require
 
 NAME = E5_OFFLINE
 LAYOUT = 2
 """Version of the conversion. A higher number makes older cached folders invalid."""
-PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
+PROMPTS = E5_PROMPTS
 
 _MAX = {"hidden": 4096, "layers": 64, "heads": 64, "feed_forward": 16384, "vocabulary": 1 << 20, "positions": 8192}
 _FLOAT32, _FOUR_BIT = 0, 1

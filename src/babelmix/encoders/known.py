@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 E5_OFFLINE = "e5-small-offline"
+E5_PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
+"""Of all encoders named E5."""
 USE_OFFLINE = "use-multilingual-offline"
 STATIC_FROM_E5 = "static-e5"
 STATIC_FROM_SCRATCH = "static"

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from babelmix._progress import console
-from babelmix.encoders.e5_offline import NAME as E5_OFFLINE
-from babelmix.encoders.e5_offline import PROMPTS as E5_PROMPTS
 from babelmix.encoders.hub import local_folder
+from babelmix.encoders.known import E5_OFFLINE, E5_PROMPTS
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
