@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +65,36 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     # All pytest-xdist workers of a run use the same cache.
     place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
     os.environ.setdefault("BABELMIX_CACHE", str(place / "cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_figures_are_drawn_once() -> Iterator[None]:
+    """Draw figures of equal numbers once in a process: many tests write the report of the same small audit."""
+    from babelmix.experiment.report import figures
+
+    drawn: dict[bytes, str] = {}
+
+    def remembering(draw: Callable[..., str]) -> Callable[..., str]:
+        def remembered(*given: Any, **options: Any) -> str:
+            key = pickle.dumps((draw.__name__, given, options))
+            if key not in drawn:
+                drawn[key] = draw(*given, **options)
+            return drawn[key]
+
+        return remembered
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "heatmaps",
+            "grouped_bars",
+            "boxes",
+            "settings_overview",
+            "differences",
+            "curves",
+            "alpha_curves",
+        ):
+            patch.setattr(figures, name, remembering(getattr(figures, name)))
+        yield
 
 
 def shared(path: str) -> Path:

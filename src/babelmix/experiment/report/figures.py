@@ -56,10 +56,11 @@ def as_svg(figure: Figure) -> str:
     """The figure as SVG; the figure is closed."""
     import matplotlib.pyplot as plt
 
+    canvas: Any = figure.canvas
     sink = io.StringIO()
     with plt.rc_context(_STYLE):
-        # No date, so that equal numbers give equal files.
-        figure.savefig(sink, format="svg", metadata={"Date": None})
+        # No date, so that equal numbers give equal files. `savefig` writes the same, but draws twice to settle the layout.
+        canvas.print_svg(sink, metadata={"Date": None})
     plt.close(figure)
     return sink.getvalue()
 
