@@ -196,15 +196,9 @@ def debias_index(
 
 def _encoder(index: Index, model: str | None, trust_code: bool) -> Any:
     """The encoder of an index."""
-    from babelmix.encoders import load_encoder
-    from babelmix.encoders.runtime import spec_of
+    from babelmix.search.index_encoder import encoder_of
 
-    about = index.about
-    name = model or about.encoder
-    encoder = load_encoder(
-        name, max_seq_length=about.max_seq_length, revision=about.revision if name == about.encoder else None,
-        backend=spec_of(about.backend), trust_code=trust_code,
-    )  # fmt: skip
+    encoder = encoder_of(index, model=model, trust_code=trust_code)
     index.check_encoder(encoder)
     return encoder
 

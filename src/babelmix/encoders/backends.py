@@ -14,7 +14,7 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders.backend_names import BACKENDS, ENGINES, parse_backend
+from babelmix.encoders.exported.facts import FILE, export_name
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
@@ -112,38 +113,82 @@ def why_not(encoder: SentenceTransformer) -> str | None:
 
 
 def _use(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> None:
-    import torch
-
     from babelmix.encoders.torch_runtime import Runtime
+
+    folder, kind = exported_graph(encoder, engine, precise, name)
+    first: Any = encoder[0]
+    digest = hashlib.sha256()
+    digest_weights(digest, encoder)
+    first.model = Runtime(first.model.config, open_graph(folder, kind, _cores()), digest).eval()
+
+
+def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> tuple[Path, str]:
+    """Export an encoder's transformer, unless the cache has the export.
+
+    Args:
+        encoder: an encoder that runs by torch, see `why_not`.
+        engine: `onnx` or `openvino`.
+        precise: `int8` or `fp32`.
+        name: the name of the encoder, for messages.
+
+    Returns:
+        The folder of the export, and engine and precision, as in `onnx-int7`.
+
+    Raises:
+        EncoderError: the encoder cannot be exported.
+        MissingExtraError: the engine, or what exports for it, is not installed.
+
+    """
+    from babelmix.encoders.exported.describing import why_no_steps
 
     module = engine_of(engine)
     for package in module.PACKAGES:
         require(package, EXTRA, f"--backend {engine}")
-    first: Any = encoder[0]
     # By precision: machines with other processors may share the cache.
     kind = f"{engine}-{module.precision(precise)}"
-    folder = place_for("exported encoders", "exported", f"{fingerprint(encoder)[:32]}-{kind}-{LAYOUT}")
-    cores = torch.get_num_threads()
-    digest = hashlib.sha256()
-    digest_weights(digest, encoder)
-    before = first.model
+    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), kind, LAYOUT))
+    # Modules that only torch can run are no hindrance to a graph that torch uses.
+    described = (FILE,) if why_no_steps(encoder) is None else ()
     for attempt in range(2):
         remove_if_damaged("exported encoders", folder)
-        if not all((folder / file).is_file() for file in graph_files(kind)):
+        if not all((folder / file).is_file() for file in (*graph_files(kind), *described)):
             console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
-            export_graph(before, kind, folder, name, first.tokenizer("")["input_ids"])
+            _export_all(encoder, kind, folder, name, described=bool(described))
         try:
-            graph = open_graph(folder, kind, cores)
+            open_graph(folder, kind, 1)
             break
         except EncoderError as error:
             if attempt:
                 raise EncoderError(f"{error}; or remove {folder}") from error
             # The export is damaged: make it again.
             shutil.rmtree(folder)
-    first.model = Runtime(before.config, graph, digest).eval()
+    return folder, kind
 
 
-def export_graph(model: torch.nn.Module, kind: str, folder: Path, name: str, edges: Sequence[int]) -> None:
+def _cores() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _export_all(encoder: SentenceTransformer, kind: str, folder: Path, name: str, *, described: bool) -> None:
+    from babelmix.encoders.exported.describing import describe
+
+    first: Any = encoder[0]
+    export_graph(
+        first.model, kind, folder, name, first.tokenizer("")["input_ids"],
+        (lambda place: describe(encoder, place, backend=kind, layout=LAYOUT)) if described else None,
+    )  # fmt: skip
+
+
+def export_graph(
+    model: torch.nn.Module,
+    kind: str,
+    folder: Path,
+    name: str,
+    edges: Sequence[int],
+    describe_it: Callable[[Path], None] | None = None,
+) -> None:
     """Export a transformers model for an engine, and check it.
 
     Args:
@@ -152,6 +197,7 @@ def export_graph(model: torch.nn.Module, kind: str, folder: Path, name: str, edg
         folder: where the files of the graph and their checksums are written. If it exists, it is replaced.
         name: the name of the encoder, for messages.
         edges: the first and the last token id of every text.
+        describe_it: writes what else belongs into the folder.
 
     Raises:
         EncoderError: the model cannot be exported, or the graph gives other embeddings.
@@ -173,6 +219,8 @@ def export_graph(model: torch.nn.Module, kind: str, folder: Path, name: str, edg
                 module.write(temporary / "float32.onnx", temporary, precise, uneven)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()
+            if describe_it is not None:
+                describe_it(temporary)
             write_checksums(temporary)
             graph = open_graph(temporary, kind, 1)
         except BabelmixError:
@@ -235,6 +283,7 @@ __all__ = [
     "BACKENDS",
     "check_backend",
     "export_graph",
+    "exported_graph",
     "installed",
     "parse_backend",
     "quiet",

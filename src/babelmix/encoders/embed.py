@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from babelmix.encoders.origin import named
 from babelmix.encoders.precision import tell_if_bfloat16_is_slow
 from babelmix.encoders.prompts import tell_if_prompts_are_missing
 from babelmix.encoders.resizing import check_resized
-from babelmix.encoders.runtime import PASS, runtime_of, store_suffix
+from babelmix.encoders.runtime import PASS, export_of, runtime_of, store_suffix
 from babelmix.encoders.store import (
     FLUSH_BYTES,
     FLUSH_SECONDS,
@@ -42,6 +42,8 @@ from babelmix.errors import BabelmixError, EmbeddingError, EncoderError, first_l
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from babelmix.encoders.protocol import Encoder
+
 INPUT_KINDS = ("query", "document")
 """The two ways to embed a text, each with its own prompt."""
 _CHUNK = 256
@@ -50,7 +52,7 @@ _SHOWN = 60
 
 
 def encode(
-    encoder: SentenceTransformer,
+    encoder: Encoder,
     texts: str | Sequence[str] | Pictures,
     kind: str,
     *,
@@ -140,9 +142,10 @@ def encode(
         if not len(missing):
             break
     if len(missing):
-        tell_if_prompts_are_missing(encoder)
-        if bf16:
-            tell_if_bfloat16_is_slow(encoder)
+        if export_of(encoder) is None:
+            tell_if_prompts_are_missing(cast("SentenceTransformer", encoder))
+            if bf16:
+                tell_if_bfloat16_is_slow(cast("SentenceTransformer", encoder))
         with _precision(encoder, bf16):
             vectors = _encode_missing(encoder, texts, keys, missing, kind, batch_size, shelf, label, len(unique), rows)
     assert vectors is not None
@@ -157,7 +160,7 @@ def encode(
     return vectors
 
 
-def store_of(encoder: SentenceTransformer, kind: str, *, pictures: bool = False, bf16: bool = False) -> EmbeddingStore:
+def store_of(encoder: Encoder, kind: str, *, pictures: bool = False, bf16: bool = False) -> EmbeddingStore:
     """Where the embeddings of an encoder are kept in the user's cache: a change of its weights or its backend is another place.
 
     Args:
@@ -171,18 +174,19 @@ def store_of(encoder: SentenceTransformer, kind: str, *, pictures: bool = False,
     return EmbeddingStore.of(name, "image" if pictures else kind)
 
 
-def _precision(encoder: SentenceTransformer, bf16: bool) -> AbstractContextManager[Any]:
+def _precision(encoder: Encoder, bf16: bool) -> AbstractContextManager[Any]:
     """Of torch's forward passes: bfloat16 mixed precision or float32, also inside another `autocast`."""
-    if not bf16 and not hasattr(encoder, "modules"):
+    if export_of(encoder) is not None:
         return nullcontext()
     import torch
 
-    return torch.autocast(encoder.device.type, dtype=torch.bfloat16, enabled=bf16)
+    return torch.autocast(cast("SentenceTransformer", encoder).device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
-def _fingerprint(encoder: SentenceTransformer, pictures: bool) -> str:
+def _fingerprint(encoder: Encoder, pictures: bool) -> str:
     """The fingerprint for the cache; for pictures that of the image tower, as the text tower does not change their embeddings."""
-    return image_fingerprint(encoder) if pictures and kind_of(encoder).has_image_tower else fingerprint(encoder)
+    of_torch: Any = encoder
+    return image_fingerprint(of_torch) if pictures and kind_of(of_torch).has_image_tower else fingerprint(encoder)
 
 
 def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
@@ -204,7 +208,7 @@ def _empty(shape: tuple[int, int], memory: int) -> Embeddings:
 
 
 def encode_batch(
-    encoder: SentenceTransformer,
+    encoder: Encoder,
     inputs: Any,
     kind: str,
     *,
@@ -259,7 +263,7 @@ def encode_batch(
 
 
 def _opened(
-    encoder: SentenceTransformer, inputs: Sequence[Any], rows: npt.NDArray[np.intp], batch_size: int
+    encoder: Encoder, inputs: Sequence[Any], rows: npt.NDArray[np.intp], batch_size: int
 ) -> Iterator[tuple[npt.NDArray[np.intp], list[Any]]]:
     """Opened pictures in batches, with their rows. A batch is limited in pictures and in pixels."""
     # An encoder without torch embeds no pictures.
@@ -279,9 +283,7 @@ def _opened(
         yield rows[start:], batch
 
 
-def _why_not_embedded(
-    encoder: SentenceTransformer, method: Callable[..., Any], batch: Sequence[Any], error: Exception
-) -> str:
+def _why_not_embedded(encoder: Encoder, method: Callable[..., Any], batch: Sequence[Any], error: Exception) -> str:
     """The message for an error of a forward pass. It names the first input of the batch that fails alone."""
     said = f"{named(encoder)}: embedding fails ({type(error).__name__}: {first_line(error)})"
     # By its name: this may be an encoder without torch.
@@ -308,7 +310,7 @@ def _shown(one: Any) -> str:
 
 
 def _encode_missing(
-    encoder: SentenceTransformer,
+    encoder: Encoder,
     texts: Sequence[str] | Pictures,
     keys: npt.NDArray[np.uint64],
     missing: npt.NDArray[np.integer],

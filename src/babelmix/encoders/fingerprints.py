@@ -10,23 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer
 
 from babelmix.encoders.composing import without_composing
-from babelmix.encoders.runtime import runtime_of
+from babelmix.encoders.runtime import export_of, runtime_of
 from babelmix.encoders.towers import picture_modules
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from babelmix.encoders.protocol import Encoder
+
 _digests: WeakKeyDictionary[torch.nn.Module, dict[str, tuple[Any, hashlib._Hash]]] = WeakKeyDictionary()
 
 
-def fingerprint(encoder: SentenceTransformer) -> str:
+def fingerprint(encoder: Encoder) -> str:
     """SHA-256 over what decides an embedding: weights, tokenizer, modules, prompts, length limit.
 
     The second call for an unchanged encoder takes milliseconds. Training, averaging, other prompts or another length limit
@@ -48,6 +50,13 @@ def fingerprint(encoder: SentenceTransformer) -> str:
         False
 
     """
+    if export_of(encoder) is not None:
+        # It knows the fingerprint of the encoder that was exported.
+        return str(cast("Any", encoder).fingerprint())
+    return _of_modules(cast("SentenceTransformer", encoder))
+
+
+def _of_modules(encoder: SentenceTransformer) -> str:
     from sentence_transformers.base.modules.module import Module
     from sentence_transformers.base.modules.router import Router
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from babelmix.encoders.protocol import Encoder
+
 _WORDS = ("word_embeddings", "token_embedding", "tok_embeddings")
 
 
@@ -65,7 +67,7 @@ def fit_limits(encoder: torch.nn.Module) -> None:
             module.max_seq_length = limit
 
 
-def length_limit(encoder: SentenceTransformer) -> int | None:
+def length_limit(encoder: Encoder) -> int | None:
     """How many tokens of a text an encoder reads; None if there is no limit."""
     limit = encoder.max_seq_length
     return None if limit in (None, math.inf) else int(limit)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from babelmix.encoders.backend_names import same_vectors, spec_of
+from babelmix.encoders.backend_names import is_float32, same_vectors, spec_of
 from babelmix.encoders.graph import LAYOUT, PASS, Graph
 
 if TYPE_CHECKING:
     import hashlib
+
+    from babelmix.encoders.exported.facts import ExportFacts
 
 
 class Engine(Protocol):
@@ -33,16 +35,27 @@ def runtime_of(encoder: Any) -> Engine | None:
     return model if isinstance(getattr(model, "engine", None), Graph) else None
 
 
+def export_of(encoder: Any) -> ExportFacts | None:
+    """The facts of an exported encoder; None for an encoder of torch."""
+    found: ExportFacts | None = getattr(encoder, "export_facts", None)
+    return found
+
+
 def backend_of(encoder: Any) -> str:
     """`torch`, or engine and precision, as in `onnx-int8`; see `babelmix.encoders.backend_names`."""
+    if (facts := export_of(encoder)) is not None:
+        return facts.backend
     found = runtime_of(encoder)
     return "torch" if found is None else found.engine.backend
 
 
 def store_suffix(encoder: Any) -> str:
-    """Added to the fingerprint in the cache, so that engines do not share embeddings; empty for torch."""
-    found = runtime_of(encoder)
-    return "" if found is None else f"-{found.engine.backend}-{LAYOUT}"
+    """Added to the fingerprint in the cache, so that engines do not share embeddings; empty for float32."""
+    backend = backend_of(encoder)
+    if is_float32(backend):
+        return ""
+    facts = export_of(encoder)
+    return f"-{backend}-{LAYOUT if facts is None else facts.layout}"
 
 
-__all__ = ["PASS", "Engine", "backend_of", "runtime_of", "same_vectors", "spec_of", "store_suffix"]
+__all__ = ["PASS", "Engine", "backend_of", "export_of", "runtime_of", "same_vectors", "spec_of", "store_suffix"]

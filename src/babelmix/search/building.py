@@ -12,13 +12,13 @@ from babelmix._tables import Result, Table
 from babelmix.corpus import Corpus
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
-from babelmix.encoders import fingerprint, load_encoder
-from babelmix.encoders.runtime import spec_of
+from babelmix.encoders import fingerprint
 from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.documents import RowSource, open_rows, rows_of_corpus
 from babelmix.search.engines import exists
 from babelmix.search.engines.opening import engine_of
 from babelmix.search.index import Index
+from babelmix.search.index_encoder import encoder_of, encoder_of_new
 from babelmix.search.indexing import Indexed, check_rows, index_rows
 from babelmix.search.removal import removal_for
 
@@ -149,8 +149,9 @@ def build_index(
         batch_size: the number of texts per forward pass.
         max_seq_length: tokens of a text; by default the encoder's own limit.
         revision: the revision of the encoder on the Hugging Face hub.
-        backend: the backend that runs the encoder: `torch`, `openvino`, `onnx` or `auto`. By default the one that embedded the
-            rows of the index, or `torch` for a new index.
+        backend: the backend that runs the encoder, see `load_encoder`. By default `auto`: for a new index the fastest that agrees
+            with float32, see `babelmix.encoders.exported.choosing`; for one that is there the fastest whose vectors are those of
+            its rows.
         removal: of a new index: what takes language out of all its rows and queries: a removal, its file, or `auto`, which is
             the one that babelmix has for the encoder. See `babelmix.debias` and `babelmix.debias_index`.
         ray: encode by many workers of a Ray cluster: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`.
@@ -198,10 +199,6 @@ def build_index(
         if say is not None:
             for note in rows.notes:
                 say(note)
-        if opened is not None:
-            max_seq_length = max_seq_length or opened.about.max_seq_length
-            if model in (None, opened.about.encoder):
-                revision = revision or opened.about.revision
         name = model or (opened.about.encoder if opened is not None else None)
         if name is None:
             raise ArgumentError(
@@ -209,13 +206,11 @@ def build_index(
             )
         # Check the rows before an encoder is loaded or an index made: otherwise an error could come after hours of encoding.
         check_rows(rows, opened, max_text=engine_of(address).max_text)
-        encoder = load_encoder(
-            name,
-            max_seq_length=max_seq_length,
-            revision=revision,
-            backend=backend or (spec_of(opened.backend) if opened is not None else "torch"),
-            trust_code=trust_code,
-        )
+        asked: dict[str, Any] = {"backend": backend, "trust_code": trust_code}
+        if opened is None:
+            encoder = encoder_of_new(name, max_seq_length=max_seq_length, revision=revision, **asked)
+        else:
+            encoder = encoder_of(opened, model=model, max_seq_length=max_seq_length, revision=revision, **asked)
         if opened is None:
             chosen = removal_for(removal, encoder, name)
             opened = Index.create(address, encoder, name, revision=revision, removal=chosen)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from babelmix.corpus.images import digest_of, open_picture
 from babelmix.corpus.nfc import composed
 from babelmix.encoders.embed import encode_batch, store_of
+from babelmix.encoders.exported.facts import STATIC
 from babelmix.encoders.kinds import kind_of
+from babelmix.encoders.runtime import export_of
 from babelmix.encoders.store import OpenStore, text_keys
 from babelmix.errors import CorpusError
 from babelmix.search.rows import Point, Row, Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from sentence_transformers import SentenceTransformer
+
+    from babelmix.encoders.protocol import Encoder
 
 
-def encode_points(encoder: SentenceTransformer, points: Sequence[Point], *, batch_size: int = 32) -> Vectors:
+def encode_points(encoder: Encoder, points: Sequence[Point], *, batch_size: int = 32) -> Vectors:
     """Embed rows as passages.
 
     Returns:
@@ -50,9 +53,9 @@ class PointEncoder:
 
     """
 
-    def __init__(self, encoder: SentenceTransformer, *, batch_size: int = 32, store: bool | None = None) -> None:
+    def __init__(self, encoder: Encoder, *, batch_size: int = 32, store: bool | None = None) -> None:
         self._encoder, self._batch_size = encoder, batch_size
-        self._stored = kind_of(encoder).stored if store is None else store
+        self._stored = _is_stored(encoder) if store is None else store
         self._stores: dict[bool, OpenStore] = {}
 
     def __call__(self, points: Sequence[Point]) -> Vectors:
@@ -102,6 +105,12 @@ class PointEncoder:
         """Write new embeddings to the cache."""
         for store in self._stores.values():
             store.flush()
+
+
+def _is_stored(encoder: Encoder) -> bool:
+    """Whether embeddings of this encoder are worth keeping."""
+    facts = export_of(encoder)
+    return kind_of(cast("Any", encoder)).stored if facts is None else facts.backend != STATIC
 
 
 def opened_picture(row: Row) -> Image:

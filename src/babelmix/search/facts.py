@@ -14,7 +14,7 @@ from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError, SearchError
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from babelmix.encoders.protocol import Encoder
 
 FORMAT = 1
 """The version of the facts, for later versions of babelmix that change them."""
@@ -111,7 +111,7 @@ class IndexFacts(BaseModel):
         return getattr(self, name)
 
 
-def facts_of(encoder: SentenceTransformer, name: str, revision: str | None) -> IndexFacts:
+def facts_of(encoder: Encoder, name: str, revision: str | None) -> IndexFacts:
     """The facts of a new index.
 
     Args:

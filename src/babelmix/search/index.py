@@ -34,8 +34,7 @@ from babelmix.search.rows import (
 )
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
+    from babelmix.encoders.protocol import Encoder
     from babelmix.encoders.removal import AnyRemoval
 
 _STALE = 0.1
@@ -60,7 +59,7 @@ class Index:
     def create(
         cls,
         address: str,
-        encoder: SentenceTransformer,
+        encoder: Encoder,
         name: str,
         *,
         revision: str | None = None,
@@ -153,7 +152,7 @@ class Index:
         """The number of rows of each language, sorted by language."""
         return self.engine.langs()
 
-    def check_encoder(self, encoder: SentenceTransformer, *, backend: bool = False) -> None:
+    def check_encoder(self, encoder: Encoder, *, backend: bool = False) -> None:
         """Raise unless the index holds this encoder's vectors.
 
         Args:

@@ -20,7 +20,7 @@ from babelmix.search.index import Index
 from babelmix.search.rows import Row, check_length
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from babelmix.encoders.protocol import Encoder
 
 ROWS = 512
 """The approximate number of rows of a batch. If the process is killed, the work of at most one batch is lost."""
@@ -95,7 +95,7 @@ def check_rows(rows: RowSource, index: Index | None = None, *, max_text: int | N
             bar.advance(len(batch))
 
 
-def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], *, batch_size: int = 32) -> Changes:
+def write_rows(index: Index, encoder: Encoder, rows: Sequence[Row], *, batch_size: int = 32) -> Changes:
     """Write the changes of some whole items; write nothing if there are none.
 
     Returns:
@@ -114,7 +114,7 @@ def write_rows(index: Index, encoder: SentenceTransformer, rows: Sequence[Row], 
 
 def index_rows(
     index: Index,
-    encoder: SentenceTransformer,
+    encoder: Encoder,
     rows: RowSource,
     *,
     batch_size: int = 32,

@@ -15,7 +15,7 @@ from babelmix.encoders.removal.shipped import shipped_removal
 from babelmix.errors import EncoderError, SearchError
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from babelmix.encoders.protocol import Encoder
 
 SHIPPED = "auto"
 """In place of a file: the removal that babelmix has for the encoder."""
@@ -66,12 +66,12 @@ def unpacked(kept: Mapping[str, Any], address: str) -> AnyRemoval:
         raise SearchError(f"{address}: its removal is damaged ({why}); make the index again") from error
 
 
-def shipped(encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
+def shipped(encoder: Encoder, name: str) -> AnyRemoval | None:
     """The removal that comes with babelmix for an encoder; None: there is none."""
     return shipped_removal(name) or shipped_removal(fingerprint(encoder))
 
 
-def removal_for(given: str | Path | AnyRemoval | None, encoder: SentenceTransformer, name: str) -> AnyRemoval | None:
+def removal_for(given: str | Path | AnyRemoval | None, encoder: Encoder, name: str) -> AnyRemoval | None:
     """The removal for a new index of an encoder.
 
     Args:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self, TypeGuard, overload
 
 from babelmix._lists import as_inputs
 from babelmix.corpus.images import bytes_of, open_picture
-from babelmix.encoders import load_encoder
 from babelmix.encoders.embed import encode_batch
-from babelmix.encoders.runtime import backend_of, same_vectors, spec_of
+from babelmix.encoders.runtime import backend_of, same_vectors
 from babelmix.errors import ArgumentError, PictureError, SearchError
 from babelmix.search.correcting import OneSearch
 from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
+from babelmix.search.index_encoder import encoder_of
 from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
 from babelmix.search.options import EQUAL, Mode, check_mode, checked_query_langs, told_langs
 from babelmix.search.own_places import fill_places
@@ -24,7 +24,8 @@ from babelmix.search.rows import Hit, Value, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from sentence_transformers import SentenceTransformer
+
+    from babelmix.encoders.protocol import Encoder
 
 MAX_K = 1000
 """The most rows that a search returns."""
@@ -51,7 +52,7 @@ class Searcher:
 
     """
 
-    def __init__(self, index: Index, encoder: SentenceTransformer) -> None:
+    def __init__(self, index: Index, encoder: Encoder) -> None:
         index.check_encoder(encoder)
         self.index, self.encoder = index, encoder
 
@@ -67,17 +68,8 @@ class Searcher:
     ) -> Self:
         """Open an index and load its encoder; see `open_index`."""
         index = Index.open(str(address))
-        about = index.about
-        name = model or about.encoder
         try:
-            encoder = load_encoder(
-                name,
-                device=device,
-                max_seq_length=about.max_seq_length,
-                revision=about.revision if name == about.encoder else None,
-                backend=backend or spec_of(index.backend),
-                trust_code=trust_code,
-            )
+            encoder = encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
             return cls(index, encoder)
         except BaseException:
             index.close()

@@ -12,13 +12,17 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from babelmix._cluster import spread
 from babelmix.encoders import fingerprint, load_encoder
-from babelmix.encoders.runtime import backend_of, same_vectors, spec_of
+from babelmix.encoders.backend_names import is_float32, same_vectors
+from babelmix.encoders.exported.facts import is_export
+from babelmix.encoders.exported.finding import open_known
+from babelmix.encoders.runtime import backend_of
 from babelmix.errors import EncoderError
 from babelmix.search.changes import Changes
 from babelmix.search.documents import RowSource
@@ -61,8 +65,15 @@ class EncodingWorker:
     ) -> None:
         torch.set_num_threads(threads)
         self._batch_size = batch_size
-        self._encoder = load_encoder(
-            name, max_seq_length=max_seq_length, revision=revision, backend=spec_of(backend), trust_code=trust_code
+
+        def load(one: str) -> Any:
+            return load_encoder(one, max_seq_length=max_seq_length, revision=revision, trust_code=trust_code)
+
+        moved = name if is_export(name) else None
+        # A worker with a GPU, or rows of torch: torch.
+        asked = None if moved or not is_float32(backend) else "torch"
+        self._encoder = open_known(
+            name, key=key, rows=backend, load=load, backend=asked, moved_to=moved, cores=threads
         )
         if not same_vectors(runs := backend_of(self._encoder), backend):
             raise EncoderError(

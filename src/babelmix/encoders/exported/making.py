@@ -1,0 +1,113 @@
+"""Export an encoder, once, with torch: into the user's cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+from babelmix._cache import place_for, remove_if_damaged
+from babelmix._checksums import write_checksums
+from babelmix._files import replacing_folder
+from babelmix.encoders.backend_names import parse_backend, spec_of
+from babelmix.encoders.backends import exported_graph, why_not
+from babelmix.encoders.exported.describing import describe, why_no_steps
+from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, VECTORS, export_name
+from babelmix.encoders.fingerprints import fingerprint
+from babelmix.errors import EncoderError
+
+
+def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Path | None:
+    """Export an encoder for a backend, unless the cache has the export.
+
+    Args:
+        encoder: the encoder; it runs by torch.
+        backend: `numpy` for a static encoder; engine and precision, as in `onnx-int8`, for a transformer.
+        name: the name of the encoder, for messages.
+
+    Returns:
+        The folder; None if the backend is not for such an encoder.
+
+    Raises:
+        EncoderError: the encoder cannot be exported.
+        MissingExtraError: the engine, or what exports for it, is not installed.
+
+    """
+    if isinstance(encoder[0], StaticEmbedding) != (backend == STATIC):
+        return None
+    if (why := why_no_steps(encoder)) is not None:
+        raise EncoderError(f"{name}: cannot run without torch, for {why}")
+    if backend == STATIC:
+        return static_export(encoder)
+    engine, precision = parse_backend(spec_of(backend))
+    if (why := why_not(encoder)) is not None:
+        raise EncoderError(f"{name}: --backend {spec_of(backend)} cannot run it, for {why}; use --backend torch")
+    folder, made = exported_graph(encoder, engine, precision, name)
+    # This processor may need another precision than the one that was asked for.
+    return folder if made == backend else None
+
+
+def automatic_backends(encoder: SentenceTransformer, *, name: str) -> tuple[str, ...]:
+    """The backends that `auto` stands for, the first one first; none if torch is the best."""
+    del name
+    if isinstance(encoder[0], StaticEmbedding):
+        return (STATIC,)
+    return ("openvino-int8", "onnx-fp32")
+
+
+def export_for(encoder: SentenceTransformer, backend: str, *, name: str) -> Path:
+    """Export an encoder for a backend that the user names, unless the cache has the export.
+
+    Args:
+        encoder: the encoder; it runs by torch.
+        backend: see `load_encoder`; `auto`: the fastest that agrees with float32.
+        name: the name of the encoder, for messages.
+
+    Returns:
+        The folder.
+
+    Raises:
+        EncoderError: the encoder cannot be exported for it.
+        MissingExtraError: the engine, or what exports for it, is not installed.
+
+    """
+    engine, precision = parse_backend(backend)
+    if isinstance(encoder[0], StaticEmbedding):
+        if engine not in ("auto", "torch"):
+            raise EncoderError(f"{name}: is a static encoder, which needs no --backend {backend}; leave it out")
+        backends: tuple[str, ...] = (STATIC,)
+    elif engine == "torch":
+        raise EncoderError("--backend torch cannot be exported; use onnx-fp32 for the same vectors")
+    elif engine == "auto":
+        backends = automatic_backends(encoder, name=name)
+    else:
+        backends = (f"{engine}-{precision}", f"{engine}-int7")[: 1 + (precision == "int8")]
+    for one in backends:
+        if (folder := make_export(encoder, one, name=name)) is not None:
+            return folder
+    raise EncoderError(f"{name}: cannot be exported for {backend} on this processor; use onnx-fp32")
+
+
+def static_export(encoder: SentenceTransformer) -> Path:
+    """The folder of a static encoder's export in the cache. It is made on first use.
+
+    Raises:
+        EncoderError: the export in the cache is damaged and cannot be removed.
+
+    """
+    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), STATIC, STATIC_LAYOUT))
+    remove_if_damaged("exported encoders", folder)
+    if not (folder / FILE).is_file():
+        with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
+            embedding: Any = encoder[0]
+            vectors = embedding.embedding.weight.detach().cpu().float().numpy()
+            np.save(temporary / VECTORS, np.ascontiguousarray(vectors))
+            describe(encoder, temporary, backend=STATIC, layout=STATIC_LAYOUT)
+            write_checksums(temporary)
+    return folder
+
+
+__all__ = ["automatic_backends", "export_for", "make_export", "static_export"]
