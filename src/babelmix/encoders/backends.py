@@ -152,6 +152,8 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
     for attempt in range(2):
         remove_if_damaged("exported encoders", folder)
         if not all((folder / file).is_file() for file in (*graph_files(kind), *described)):
+            # What an earlier version left there is incomplete.
+            shutil.rmtree(folder, ignore_errors=True)
             console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
             _export_all(encoder, kind, folder, name, described=bool(described))
         try:
