@@ -105,7 +105,8 @@ def test_dense_layers_are_exported(tiny_static, activation: str) -> None:
     assert folder is not None
     exported = ExportedEncoder(folder)
     assert exported.get_embedding_dimension() == 4
-    np.testing.assert_allclose(exported.encode_query(TEXTS), encoder.encode_query(TEXTS), atol=1e-6)
+    # LayerNorm divides by a small spread.
+    np.testing.assert_allclose(exported.encode_query(TEXTS), encoder.encode_query(TEXTS), atol=1e-5)
 
 
 @pytest.mark.slow

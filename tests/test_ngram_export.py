@@ -13,8 +13,8 @@ from babelmix.encoders import ngram_export, unigram, use_offline
 from babelmix.encoders.exported.pieces import FEWEST, write_pieces
 from babelmix.encoders.exported.tokens import TOKENIZER, open_tokens
 from babelmix.encoders.graph import engine_of, graph_files, open_graph
-from babelmix.encoders.ngram_export import EMPTY, export_ngram
-from babelmix.encoders.ngram_network import NGramNetwork
+from babelmix.encoders.ngram_export import export_ngram
+from babelmix.encoders.ngram_network import EMPTY, NGramNetwork
 from babelmix.errors import EncoderError
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,6 @@ from babelmix.encoders.graph import engine_of, open_graph
 from babelmix.encoders.ngram_network import ORDERS, NGramNetwork
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
-EMPTY = 0
-"""The network reads a text without tokens as this one, the unknown token."""
-
 _MOST = {"fp32": 1e-4, "int8": 0.5, "int7": 0.5}
 """The largest difference of a value, between -1 and 1, from torch's. Rounding errors are some hundredths of it."""
 
@@ -92,4 +89,4 @@ def export_ngram(network: NGramNetwork, folder: Path, backend: str) -> None:
         raise EncoderError(f"{backend} would give other embeddings (difference {most:.2g}); use --backend torch")
 
 
-__all__ = ["EMPTY", "export_ngram"]
+__all__ = ["export_ngram"]

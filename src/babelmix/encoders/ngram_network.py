@@ -15,6 +15,9 @@ import torch
 from sentence_transformers.base.modules.input_module import InputModule
 from tokenizers import Tokenizer
 
+EMPTY = 0
+"""The network reads a text without tokens as this one, the unknown token."""
+
 ORDERS = ((2, 0), (3, 1), (5, 2))
 """For each convolution: how many tokens it reads, and how many of them are before the token that it is for."""
 _REACH = 4
@@ -209,4 +212,4 @@ def _ngrams(x: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.pad(x, (0, 0, 0, 1))[window].flatten(1)
 
 
-__all__ = ["ORDERS", "NGramNetwork"]
+__all__ = ["EMPTY", "ORDERS", "NGramNetwork"]

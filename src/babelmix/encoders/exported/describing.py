@@ -18,7 +18,6 @@ from tokenizers import Tokenizer
 
 from babelmix.encoders.exported.facts import (
     ARRAYS,
-    TOKENIZER,
     DenseStep,
     ExportFacts,
     LayerNormStep,
@@ -31,8 +30,10 @@ from babelmix.encoders.exported.facts import (
 )
 from babelmix.encoders.exported.pieces import write_pieces
 from babelmix.encoders.exported.steps import ACTIVATIONS, KINDS, Floats
+from babelmix.encoders.exported.tokens import TOKENIZER
 from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.kinds import MODEL
+from babelmix.encoders.ngram_network import EMPTY, NGramNetwork
 from babelmix.encoders.origin import origin_of
 from babelmix.encoders.removal.module import LanguageRemoval, SparseModule
 
@@ -70,6 +71,7 @@ def describe(encoder: SentenceTransformer, folder: Path, *, backend: str, layout
     first: Any = encoder[0]
     pad, pad_left = 0, False
     lengths: dict[str, int] = {}
+    empty = EMPTY if isinstance(first, NGramNetwork) else None
     if isinstance(first, Transformer):
         pad = int(first.tokenizer.pad_token_id or 0)
         pad_left = first.tokenizer.padding_side == "left"
@@ -94,6 +96,7 @@ def describe(encoder: SentenceTransformer, folder: Path, *, backend: str, layout
         truncate_dim=encoder.truncate_dim,
         similarity=str(encoder.similarity_fn_name),
         steps=steps,
+        empty=empty,
     ).save(folder)
 
 
@@ -123,9 +126,10 @@ def _steps(encoder: SentenceTransformer) -> tuple[list[Step], dict[str, Floats]]
             raise _CannotError("its texts are processed with options of their own")
         if not (len(modules) > 1 and isinstance(modules[1], Pooling)):
             raise _CannotError("its second module does not pool")
-    elif not isinstance(first, StaticEmbedding):
+    elif not isinstance(first, StaticEmbedding | NGramNetwork):
         raise _CannotError(f"its first module is {type(first).__name__}")
-    steps: list[Step] = []
+    # Its graph gives one vector a text, as if a text had one token.
+    steps: list[Step] = [PoolingStep(modes=["cls"])] if isinstance(first, NGramNetwork) else []
     arrays: dict[str, Floats] = {}
     for module in modules[1:]:
         step, own = _step(module, encoder)

@@ -16,7 +16,6 @@ from babelmix._checksums import damaged_file, has_checksums
 from babelmix.encoders.exported.facts import (
     ARRAYS,
     STATIC,
-    VECTORS,
     ExportFacts,
     PoolingStep,
     read_facts,
@@ -68,10 +67,10 @@ class ExportedEncoder:
         self._transforms = transforms(about.steps, arrays, str(self.folder))
         self._limits = {kind: about.max_lengths.get(kind, about.max_seq_length) for kind in ("query", "document")}
         self._tokens = {
-            limit: open_tokens(self.folder, max_length=limit, add_special_tokens=not is_static)
+            limit: open_tokens(self.folder, max_length=limit, add_special_tokens=not is_static, empty=about.empty)
             for limit in dict.fromkeys(self._limits.values())
         }
-        self._vectors = open_vectors(self.folder / VECTORS) if is_static else None
+        self._vectors = open_vectors(self.folder) if is_static else None
         self._graph = None if is_static else open_graph(self.folder, about.backend, cores or _cores())
         remember(self, Origin(name or about.encoder, about.kind))
 

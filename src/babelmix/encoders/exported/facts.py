@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,9 +13,6 @@ from babelmix.encoders.graph import LAYOUT
 from babelmix.errors import EncoderError
 
 FILE = "encoder.json"
-TOKENIZER = "tokenizer.json"
-VECTORS = "vectors.npy"
-"""The token vectors of a static encoder."""
 ARRAYS = "steps.safetensors"
 """The arrays of the steps: `NUMBER.NAME`, where NUMBER is the place of the step."""
 
@@ -116,7 +113,7 @@ class ExportFacts(_Strict):
         truncate_dim: only so many first dimensions are kept; None: all.
         similarity: how vectors are compared.
         steps: what follows the graph.
-        check: how far the export is from float32, see `babelmix.encoders.exported.checking`; None: not measured.
+        empty: read a text without tokens as this token; None: it has none.
 
     """
 
@@ -136,7 +133,7 @@ class ExportFacts(_Strict):
     truncate_dim: _Positive | None = None
     similarity: str
     steps: list[Step]
-    check: dict[str, Any] | None = None
+    empty: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write the facts into a folder."""
@@ -181,7 +178,7 @@ def length_of(limit: float | None) -> int | None:
 
 
 __all__ = [
-    "ARRAYS", "FILE", "FORMAT", "GRAPH_LAYOUT", "STATIC", "STATIC_LAYOUT", "TOKENIZER", "VECTORS", "DenseStep", "ExportFacts",
+    "ARRAYS", "FILE", "FORMAT", "GRAPH_LAYOUT", "STATIC", "STATIC_LAYOUT", "DenseStep", "ExportFacts",
     "LayerNormStep", "NormalizeStep", "PoolingStep", "RemovalStep", "SparseStep", "Step", "export_name", "is_export", "length_of",
     "read_facts",
 ]  # fmt: skip

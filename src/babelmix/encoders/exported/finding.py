@@ -137,9 +137,12 @@ def run_by(encoder: Any, asked: str, *, name: str) -> Encoder:
     if engine == "torch":
         return cast("Encoder", encoder)
     if engine == "auto":
-        from babelmix.encoders.exported.making import automatic_backends
+        from babelmix.encoders.exported.making import automatic_export
 
-        return exported(encoder, automatic_backends(encoder, name=name), name=name, forced=False)
+        choice = automatic_export(encoder, name=name)
+        if choice.backend != STATIC:
+            console.print(choice.line, markup=False, highlight=False)
+        return cast("Encoder", encoder) if choice.folder is None else ExportedEncoder(choice.folder, name=name)
     return exported(encoder, kept_backends(asked, None), name=name, forced=True)
 
 

@@ -12,12 +12,21 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
+from babelmix._progress import console
 from babelmix.encoders.backend_names import parse_backend, spec_of
 from babelmix.encoders.backends import exported_graph, why_not
+from babelmix.encoders.exported.checking import embed_check_set
+from babelmix.encoders.exported.choosing import Choice, choose
 from babelmix.encoders.exported.describing import describe, why_no_steps
-from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, VECTORS, export_name
+from babelmix.encoders.exported.encoder import ExportedEncoder
+from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, export_name
+from babelmix.encoders.exported.processors import fastest_first, processor
+from babelmix.encoders.exported.static import VECTORS
 from babelmix.encoders.fingerprints import fingerprint
-from babelmix.errors import EncoderError
+from babelmix.encoders.graph import LAYOUT, engine_of
+from babelmix.encoders.ngram_export import export_ngram
+from babelmix.encoders.ngram_network import NGramNetwork
+from babelmix.errors import EncoderError, require
 
 
 def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Path | None:
@@ -43,6 +52,8 @@ def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Pat
     if backend == STATIC:
         return static_export(encoder)
     engine, precision = parse_backend(spec_of(backend))
+    if isinstance(encoder[0], NGramNetwork):
+        return _ngram_export(encoder, engine, precision, backend, name)
     if (why := why_not(encoder)) is not None:
         raise EncoderError(f"{name}: --backend {spec_of(backend)} cannot run it, for {why}; use --backend torch")
     folder, made = exported_graph(encoder, engine, precision, name)
@@ -50,12 +61,45 @@ def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Pat
     return folder if made == backend else None
 
 
-def automatic_backends(encoder: SentenceTransformer, *, name: str) -> tuple[str, ...]:
-    """The backends that `auto` stands for, the first one first; none if torch is the best."""
-    del name
+def automatic_export(encoder: SentenceTransformer, *, name: str) -> Choice:
+    """Export an encoder for what `auto` stands for: the fastest backend that agrees with float32.
+
+    Args:
+        encoder: the encoder; it runs by torch.
+        name: its name, for messages.
+
+    """
+    candidates: tuple[str, ...] = ()
     if isinstance(encoder[0], StaticEmbedding):
-        return (STATIC,)
-    return ("openvino-int8", "onnx-fp32")
+        candidates = (STATIC,)
+    elif encoder.device.type == "cpu":
+        candidates = fastest_first(processor())
+    return choose(
+        name,
+        candidates,
+        lambda backend: make_export(encoder, backend, name=name),
+        ExportedEncoder,
+        lambda: embed_check_set(encoder),
+        similarity=str(encoder.similarity_fn_name),
+    )
+
+
+def _ngram_export(encoder: SentenceTransformer, engine: str, precision: str, backend: str, name: str) -> Path | None:
+    module = engine_of(backend)
+    for package in module.PACKAGES:
+        require(package, "fast", f"--backend {engine}")
+    if f"{engine}-{module.precision(precision)}" != backend:
+        return None
+    network: Any = encoder[0]
+    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), backend, LAYOUT))
+    remove_if_damaged("exported encoders", folder)
+    if not (folder / FILE).is_file():
+        console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
+        with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
+            export_ngram(network, temporary, backend)
+            describe(encoder, temporary, backend=backend, layout=LAYOUT)
+            write_checksums(temporary)
+    return folder
 
 
 def export_for(encoder: SentenceTransformer, backend: str, *, name: str) -> Path:
@@ -82,7 +126,10 @@ def export_for(encoder: SentenceTransformer, backend: str, *, name: str) -> Path
     elif engine == "torch":
         raise EncoderError("--backend torch cannot be exported; use onnx-fp32 for the same vectors")
     elif engine == "auto":
-        backends = automatic_backends(encoder, name=name)
+        choice = automatic_export(encoder, name=name)
+        if choice.folder is None:
+            raise EncoderError(f"{name}: cannot be exported, for it {choice.line.partition(' is ')[2]}")
+        return choice.folder
     else:
         backends = (f"{engine}-{precision}", f"{engine}-int7")[: 1 + (precision == "int8")]
     for one in backends:
@@ -110,4 +157,4 @@ def static_export(encoder: SentenceTransformer) -> Path:
     return folder
 
 
-__all__ = ["automatic_backends", "export_for", "make_export", "static_export"]
+__all__ = ["automatic_export", "export_for", "make_export", "static_export"]
