@@ -130,7 +130,8 @@ def encode(
         vectors = rows(found.shape[1])
         vectors[part["at"].to_numpy()] = found
     missing = np.sort(np.concatenate(damaged))
-    for ending in endings_of(cast("Any", encoder)) if shelf and len(missing) and not pictures and not bf16 else ():
+    parted = shelf and len(missing) and not pictures and not bf16 and export_of(encoder) is None
+    for ending in endings_of(cast("Any", encoder)) if parted else ():
         there, found = OpenStore(store_of(ending.before, kind)).find(keys[missing])
         if shelf and found is not None:
             places = missing[there]
