@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from conftest import parallel_corpus, picture_corpus
 
 from babelmix.encoders import load_encoder
+from babelmix.evaluation import tokens
 from babelmix.evaluation.tokens import tokens_of
 
 
@@ -49,6 +51,31 @@ def test_a_sample_depends_on_the_seed_and_not_on_other_languages(tiny_static) ->
     assert turned["limit"] is None
     assert turned["langs"]["ja"]["queries"]["cut"] is None
     assert turned["langs"]["ja"]["queries"]["texts"] == 7
+
+
+def test_equal_tokenizers_are_counted_once_on_a_corpus(tiny_static, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    counts = tokens._counts
+
+    def watched(*given):
+        counted.append(given[3].name)
+        return counts(*given)
+
+    monkeypatch.setattr(tokens, "_counts", watched)
+    monkeypatch.setattr(tokens, "_counted", {})
+    first = tokens_of(tiny_static, parallel_corpus(items=9))
+    first["langs"]["de"]["queries"]["texts"] = -1  # what a caller does with it changes nothing
+    again = tokens_of(copy.deepcopy(tiny_static), parallel_corpus(items=9))
+    assert again["langs"]["de"]["queries"]["texts"] == 9
+    assert len(counted) == 1
+    other = copy.deepcopy(tiny_static)
+    other.prompts = {"query": "query: "}
+    for encoder, items in ((other, 9), (tiny_static, 8)):
+        tokens_of(encoder, parallel_corpus(items=items))
+    assert len(counted) == 3
+    for items in range(3, 8):
+        tokens_of(tiny_static, parallel_corpus(items=items))
+    assert len(tokens._counted) == 4
 
 
 def test_without_a_tokenizer_there_is_no_section(tiny_static) -> None:

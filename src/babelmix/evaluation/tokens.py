@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,25 +53,44 @@ def tokens_of(
     tokenizer = composing(Tokenizer.from_str(backend.to_str()))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    special = tokenizer.num_special_tokens_to_add(False)
     limit = length_limit(encoder)
+    # Encoders that were trained from one start have equal tokenizers, and an experiment audits all of them on one corpus.
+    prompts = tuple(encoder.prompts.get(kind) or "" for kind in INPUT_KINDS)
+    key = (hashlib.sha256(tokenizer.to_str().encode()).digest(), prompts, limit, corpus.fingerprint(), sample, seed)
+    if key not in _counted:
+        while len(_counted) >= _KEPT:
+            del _counted[next(iter(_counted))]
+        _counted[key] = _counts(tokenizer, prompts, limit, corpus, sample, seed)
+    return {"sample": sample, "seed": seed, "limit": limit, "langs": copy.deepcopy(_counted[key])}
+
+
+_KEPT = 4
+_counted: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+"""The last counts, by what decides them."""
+
+
+def _counts(
+    tokenizer: Tokenizer, prompts: tuple[str, ...], limit: int | None, corpus: Corpus, sample: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """The part `langs` of what `tokens_of` returns."""
+    special = tokenizer.num_special_tokens_to_add(False)
     langs: dict[str, dict[str, Any]] = {}
-    for side, kind, table in zip(("queries", "passages"), INPUT_KINDS, (corpus.queries, corpus.passages), strict=True):
+    for side, prompt, table in zip(("queries", "passages"), prompts, (corpus.queries, corpus.passages), strict=True):
         lang_of = np.array(table["lang"].to_pylist(), dtype=object)
-        prompt = encoder.prompts.get(kind) or ""
         for lang in sorted(set(lang_of) - {IMAGE}):
             rows = np.flatnonzero(lang_of == lang)
             rng = np.random.default_rng([seed, zlib.crc32(f"{side} {lang}".encode())])
             rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
             # Encoders read texts in composed Unicode (NFC).
             texts = composed(table["text"].take(rows).to_pylist())
-            read = _lengths(tokenizer, [prompt + text for text in texts]) + special
+            alone = _lengths(tokenizer, texts)
+            read = (_lengths(tokenizer, [prompt + text for text in texts]) if prompt else alone) + special
             langs.setdefault(lang, {})[side] = {
                 "texts": len(texts),
-                "tokens_per_character": int(_lengths(tokenizer, texts).sum()) / max(sum(map(len, texts)), 1),
+                "tokens_per_character": int(alone.sum()) / max(sum(map(len, texts)), 1),
                 "cut": None if limit is None else float((read > limit).mean()),
             }
-    return {"sample": sample, "seed": seed, "limit": limit, "langs": langs}
+    return langs
 
 
 def _lengths(tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
