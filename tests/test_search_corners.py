@@ -51,6 +51,53 @@ def test_a_graph_that_was_not_built_is_built_by_the_next_run(
         assert index_rows(index, tiny_static, rows).unchanged == 160
 
 
+class Flushes:
+    """A shard of which only the flushes are counted."""
+
+    def __init__(self, shard: Any) -> None:
+        self.shard, self.count = shard, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.shard, name)
+
+    def flush(self) -> None:
+        self.count += 1
+        self.shard.flush()
+
+
+def test_an_index_that_was_only_read_is_not_written_when_it_closes(tmp_path: Path, tiny_static) -> None:
+    rows = rows_of_corpus(parallel_corpus())
+    with Index.create(str(tmp_path / "index"), tiny_static, "tiny") as index:
+        index_rows(index, tiny_static, rows)
+    with Searcher(Index.open(str(tmp_path / "index")), tiny_static) as searcher:
+        read = searcher.index.engine._shard = Flushes(searcher.index.engine._shard)
+        assert searcher.search("Hund")
+    assert not read.count
+    with Index.open(str(tmp_path / "index")) as index:
+        both = index.engine._shard = Flushes(index.engine._shard)
+        written(index, [Row("new", "de", "neu")], tiny_static)
+    assert both.count
+    with Searcher(Index.open(str(tmp_path / "index")), tiny_static) as searcher:
+        assert searcher.index.items_named("new") == {"new": ["new"]}
+        # The process before wrote, and did not settle the index.
+        left = searcher.index.engine._shard = Flushes(searcher.index.engine._shard)
+    assert left.count
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no read-ahead")
+def test_vectors_are_read_ahead_before_they_are_mapped(
+    tmp_path: Path, tiny_static, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of_corpus(parallel_corpus())
+    with Index.create(str(tmp_path / "index"), tiny_static, "tiny") as index:
+        index_rows(index, tiny_static, rows)
+    asked: list[Path] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: asked.append(Path(f"/proc/self/fd/{file}").readlink()))
+    with Index.open(str(tmp_path / "index")) as index:
+        assert sum(index.langs().values()) == 160
+    assert any("vector_storage-dense" in file.parts for file in asked)
+
+
 def test_who_comes_second_replaces_nothing(tmp_path: Path) -> None:
     def both() -> None:
         with replacing_folder(tmp_path / "x", []) as mine:
