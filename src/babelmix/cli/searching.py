@@ -176,5 +176,6 @@ def search(
             queries, k=k, policy=policy, where=where, mode=cast("Mode", mode), once=once, exact=exact, query_langs=query_lang,
             words_weight=words_weight,
         )  # fmt: skip
-    for hits in found:
-        show(hits, json_output)
+        # Before the index is closed, which takes as long as the search.
+        for hits in found:
+            show(hits, json_output)
