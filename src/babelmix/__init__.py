@@ -3,7 +3,7 @@
 Everything that a user needs is here, and is imported at its first use:
 
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
-- Encoders: `load_model`, `encode`, `inspect_model`.
+- Encoders: `load_model`, `encode`, `inspect_model`, `export_model`.
 - Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `debias_index`, `frontier`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from babelmix.api.comparing import compare
     from babelmix.api.debiasing import DebiasedModel, debias, debias_index
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
+    from babelmix.api.exporting import ExportedModel, export_model
     from babelmix.api.frontiers import frontier
     from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
@@ -56,6 +57,7 @@ __all__ = [
     "Corpus",
     "CorpusSummary",
     "DebiasedModel",
+    "ExportedModel",
     "GateResult",
     "ListReport",
     "ModelSummary",
@@ -78,6 +80,7 @@ __all__ = [
     "debias_index",
     "delete_items",
     "encode",
+    "export_model",
     "frontier",
     "inspect_corpus",
     "inspect_model",
@@ -98,6 +101,7 @@ _HOMES = {
     "Corpus": "corpus",
     "CorpusSummary": "api.describing",
     "DebiasedModel": "api.debiasing",
+    "ExportedModel": "api.exporting",
     "GateResult": "evaluation.gates",
     "ListReport": "api.list_reports",
     "ModelSummary": "api.describing",
@@ -119,6 +123,7 @@ _HOMES = {
     "debias_index": "api.debiasing",
     "delete_items": "search",
     "encode": "encoders",
+    "export_model": "api.exporting",
     "frontier": "api.frontiers",
     "inspect_corpus": "api.describing",
     "inspect_model": "api.describing",

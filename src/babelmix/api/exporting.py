@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from babelmix._checksums import CHECKSUMS, write_checksums
 from babelmix._files import check_output_folder, replacing_folder
 from babelmix._tables import Result, Table
+from babelmix.encoders.exported.checking import kept_check
 from babelmix.encoders.exported.facts import FILE
+from babelmix.encoders.exported.processors import processor
 
 if TYPE_CHECKING:
     import polars as pl

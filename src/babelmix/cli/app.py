@@ -14,6 +14,7 @@ from babelmix.cli.auditing import audit
 from babelmix.cli.comparing import compare
 from babelmix.cli.debiasing import debias
 from babelmix.cli.describing import data, encoders, make_queries
+from babelmix.cli.exporting import export
 from babelmix.cli.frontiers import frontier
 from babelmix.cli.mining import mine
 from babelmix.cli.searching import index, search
@@ -56,6 +57,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix data make-queries articles.jsonl --queries-from clicks.csv --min-clicks 3 --out asked",
     ),
     encoders: ("babelmix encoders", "babelmix encoders e5-small-offline"),
+    export: (
+        "babelmix encoders export e5-small-offline --to e5-export",
+        "babelmix encoders export my-model --to my-export --backend onnx-fp32",
+    ),
     index: (
         "babelmix index documents.jsonl --to my-index --model e5-small-offline",
         "babelmix index comfyui-docs --to docs-index --model my-model --langs en,de,ja",
@@ -89,7 +94,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 
 
 class _Commands(TyperGroup):
-    """The commands. `data make-queries` is one of them, whose name has two words."""
+    """The commands. Some have names of two words, as `data make-queries`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of the first word, or of the first two."""
@@ -161,7 +166,7 @@ def _options(
         typer.echo(context.get_help())
 
 
-_NAMES: dict[Callable[..., None], str] = {make_queries: "data make-queries"}
+_NAMES: dict[Callable[..., None], str] = {make_queries: "data make-queries", export: "encoders export"}
 """The names of commands that are not those of their functions."""
 
 

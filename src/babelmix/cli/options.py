@@ -41,16 +41,25 @@ TrustOption = Annotated[
 BackendOption = Annotated[
     str,
     typer.Option(
-        help="What runs the encoder: torch (float32), openvino or onnx (int8, several times as fast on a CPU; extra "
-        "`fast`), or auto: the fastest here that is installed.  [default: torch, or what ran it when the index was made]",
+        help="What runs the encoder: torch, onnx-fp32, openvino-fp32 (float32), onnx or openvino (int8, several times as fast "
+        "on a CPU; extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: torch; of an index: as it was "
+        "made]",
+        metavar="NAME",
+    ),
+]
+IndexBackendOption = Annotated[
+    str,
+    typer.Option(
+        help="What runs the encoder: torch, onnx-fp32, openvino-fp32 (float32), onnx or openvino (int8, several times as fast "
+        "on a CPU; extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: auto; of an index that is "
+        "there: the fastest that gives its vectors]",
         metavar="NAME",
     ),
 ]
 SearchBackendOption = Annotated[
     str,
     typer.Option(
-        help="What runs the encoder: torch, openvino, onnx or auto, as in `babelmix index`.  [default: what ran it when the "
-        "index was made]",
+        help="What runs the encoder, as in `babelmix index`.  [default: auto: the fastest that gives the vectors of the index]",
         metavar="NAME",
     ),
 ]

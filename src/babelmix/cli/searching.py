@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from babelmix.cli.options import BackendOption, JsonOption, SearchBackendOption, TrustOption, given, listed, say
+from babelmix.cli.options import IndexBackendOption, JsonOption, SearchBackendOption, TrustOption, given, listed, say
 
 if TYPE_CHECKING:
     from babelmix.search.options import Mode
@@ -52,7 +52,7 @@ def index(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a forward pass.")] = 32,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens a text; 0: the encoder's own limit.")] = 0,
     revision: Annotated[str, typer.Option(help="Of a hub model.")] = "",
-    backend: BackendOption = "",
+    backend: IndexBackendOption = "",
     removal: Annotated[
         str,
         typer.Option(

@@ -25,7 +25,7 @@ from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders.backend_names import BACKENDS, ENGINES, parse_backend
-from babelmix.encoders.exported.facts import FILE, export_name
+from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unreadable
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
@@ -151,6 +151,7 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
     described = (FILE,) if why_no_steps(encoder) is None else ()
     for attempt in range(2):
         remove_if_damaged("exported encoders", folder)
+        remove_if_unreadable(folder)
         if not all((folder / file).is_file() for file in (*graph_files(kind), *described)):
             # What an earlier version left there is incomplete.
             shutil.rmtree(folder, ignore_errors=True)

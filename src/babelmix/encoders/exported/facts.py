@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from babelmix._cache import say_made_again
 from babelmix._files import write_json
 from babelmix.encoders.graph import LAYOUT
 from babelmix.errors import EncoderError
@@ -167,6 +169,16 @@ def read_facts(folder: Path) -> ExportFacts:
         ) from error
 
 
+def remove_if_unreadable(folder: Path) -> None:
+    """Remove a folder of the cache whose facts another version of babelmix wrote, so that it is made again."""
+    if (folder / FILE).is_file():
+        try:
+            read_facts(folder)
+        except EncoderError:
+            say_made_again("exported encoders", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def export_name(key: str, backend: str, layout: int) -> str:
     """The name of an export's folder in the cache, for a fingerprint."""
     return f"{key[:32]}-{backend}-{layout}"
@@ -180,5 +192,5 @@ def length_of(limit: float | None) -> int | None:
 __all__ = [
     "ARRAYS", "FILE", "FORMAT", "GRAPH_LAYOUT", "STATIC", "STATIC_LAYOUT", "DenseStep", "ExportFacts",
     "LayerNormStep", "NormalizeStep", "PoolingStep", "RemovalStep", "SparseStep", "Step", "export_name", "is_export", "length_of",
-    "read_facts",
+    "read_facts", "remove_if_unreadable",
 ]  # fmt: skip

@@ -11,7 +11,15 @@ from babelmix._cache import place_for, remove_if_damaged
 from babelmix._progress import console
 from babelmix.encoders.backend_names import is_float32, parse_backend
 from babelmix.encoders.exported.encoder import ExportedEncoder
-from babelmix.encoders.exported.facts import FILE, GRAPH_LAYOUT, STATIC, STATIC_LAYOUT, export_name, is_export
+from babelmix.encoders.exported.facts import (
+    FILE,
+    GRAPH_LAYOUT,
+    STATIC,
+    STATIC_LAYOUT,
+    export_name,
+    is_export,
+    remove_if_unreadable,
+)
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -63,6 +71,7 @@ def find_export(key: str, backends: Sequence[str]) -> Path | None:
         folder = place_for("exported encoders", "exported", export_name(key, backend, layout))
         if (folder / FILE).is_file():
             remove_if_damaged("exported encoders", folder)
+            remove_if_unreadable(folder)
             if (folder / FILE).is_file():
                 return folder
     return None

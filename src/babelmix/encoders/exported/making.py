@@ -19,7 +19,7 @@ from babelmix.encoders.exported.checking import embed_check_set
 from babelmix.encoders.exported.choosing import Choice, choose
 from babelmix.encoders.exported.describing import describe, why_no_steps
 from babelmix.encoders.exported.encoder import ExportedEncoder
-from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, export_name
+from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, export_name, remove_if_unreadable
 from babelmix.encoders.exported.processors import fastest_first, processor
 from babelmix.encoders.exported.static import VECTORS
 from babelmix.encoders.fingerprints import fingerprint
@@ -93,6 +93,7 @@ def _ngram_export(encoder: SentenceTransformer, engine: str, precision: str, bac
     network: Any = encoder[0]
     folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), backend, LAYOUT))
     remove_if_damaged("exported encoders", folder)
+    remove_if_unreadable(folder)
     if not (folder / FILE).is_file():
         console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
         with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
@@ -147,6 +148,7 @@ def static_export(encoder: SentenceTransformer) -> Path:
     """
     folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), STATIC, STATIC_LAYOUT))
     remove_if_damaged("exported encoders", folder)
+    remove_if_unreadable(folder)
     if not (folder / FILE).is_file():
         with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
             embedding: Any = encoder[0]
