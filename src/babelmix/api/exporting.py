@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._checksums import CHECKSUMS, write_checksums
 from babelmix._files import check_output_folder, replacing_folder
 from babelmix._tables import Result, Table
-from babelmix.encoders.exported.checking import kept_check
+from babelmix.encoders.exported.checking import SETTINGS, kept_check
 from babelmix.encoders.exported.facts import FILE
 from babelmix.encoders.exported.processors import processor
 
@@ -43,9 +43,10 @@ class ExportedModel(Result):
     def lines(self) -> list[str]:
         """What was exported, and what runs it."""
         about = self.encoder.export_facts
-        return [
-            f"{about.encoder}: {about.dimension} dimensions, run by {about.backend}, {sum(self.files.values()):,} bytes"
-        ]
+        size = sum(self.files.values())
+        found = [f"{about.encoder}: {about.dimension} dimensions, run by {about.backend}, {size:,} bytes"]
+        check = kept_check(self.folder, processor())
+        return found if check is None else [*found, f"on the check set it {check}"]
 
     def places(self) -> dict[str, str]:
         """The folder, and how it is used."""
@@ -64,7 +65,10 @@ class ExportedModel(Result):
 
     def as_json(self) -> dict[str, Any]:
         """The folder, its files, and the facts of the export."""
-        return {"folder": str(self.folder), "files": self.files, **self.encoder.export_facts.model_dump(mode="json")}
+        check = kept_check(self.folder, processor())
+        differences = {} if check is None else {"check": {name: getattr(check, name) for name in SETTINGS}}
+        facts = self.encoder.export_facts.model_dump(mode="json")
+        return {"folder": str(self.folder), "files": self.files, **facts, **differences}
 
 
 def export_model(

@@ -107,8 +107,8 @@ def open_known(
     """
     asked = backend or "auto"
     backends = kept_backends(asked, rows)
-    if moved_to is not None and is_export(moved_to):
-        return open_export(moved_to, backend=backend, rows=rows, cores=cores)
+    if is_export(moved_to or name):
+        return open_export(moved_to or name, backend=backend, rows=rows, cores=cores)
     if asked != "torch" and moved_to is None and (folder := find_export(key, backends)) is not None:
         try:
             return ExportedEncoder(folder, name=name, cores=cores)
