@@ -173,7 +173,8 @@ for words in {lines!r}:
 
 def test_help_imports_neither_numpy_nor_pydantic(tmp_path: Path) -> None:
     names = (
-        "audit", "train", "compare", "data", "data make-queries", "encoders", "encoders export", "index", "search", "serve", "debias", "frontier",
+        "audit", "train", "compare", "data", "data make-queries", "encoders",
+        "encoders export", "index", "search", "serve", "debias", "frontier",
         "codeswitch", "mine",
     )  # fmt: skip
     lines = ["--help", "--version", *(f"{name} --help" for name in names)]
