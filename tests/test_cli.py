@@ -17,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix import _progress
 from babelmix.cli import main
+from babelmix.cli.app import app
 from babelmix.corpus import Corpus
 
 COMMANDS = ("audit", "train", "compare", "data", "debias", "encoders", "index", "search", "serve")
@@ -395,3 +396,16 @@ def test_what_was_trained_is_not_replaced_unasked(
     assert "takes no directions away" in " ".join(
         run("debias", place, "--on", csv, "--rank", 2, "--method", "means").stderr.split()
     )
+
+
+@pytest.mark.parametrize("name", ["audit", "data make-queries", "search"])
+def test_a_command_that_is_made_alone_has_the_help_that_it_has_among_all(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*name.split(), "--help"]
+    monkeypatch.setattr(sys, "argv", ["babelmix", *words])
+    app(prog_name="babelmix", standalone_mode=False)
+    alone = capsys.readouterr().out
+    app(words, prog_name="babelmix", standalone_mode=False)
+    assert f"Usage: babelmix {name} [OPTIONS]" in alone
+    assert capsys.readouterr().out == alone

@@ -37,8 +37,9 @@ MARKER = "index.json"
 
 _ROWS = "rows"
 _SETTLED = "settled"
-_READ_AHEAD = ("vector_storage-*/*", "vector_index-*/links*", "payload_index/*/*.bin")
 """This file exists while nothing has been written since the graph was built."""
+_READ_AHEAD = ("vector_storage-*/*", "vector_index-*/links*", "payload_index/*/*.bin")
+"""Files of a segment that are read whole when an index opens."""
 _PAGE = 4096
 _CORRECTED_AT_ONCE = 1024
 _FLUSH_EVERY = 20_000
