@@ -102,3 +102,8 @@ def test_what_cannot_be_exported(tmp_path: Path, tiny_static) -> None:
     with pytest.raises((EncoderError, ArgumentError), match="unknown"):
         bm.export_model(tiny_static, tmp_path / "export", backend="tpu")
     assert not (tmp_path / "export").exists()
+
+
+def test_an_export_is_not_audited(export: Path) -> None:
+    with pytest.raises(EncoderError, match="is an export, which index, search and serve run"):
+        bm.audit(str(export), parallel_corpus())

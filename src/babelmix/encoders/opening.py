@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders import hub
+from babelmix.encoders.exported.facts import is_export
 from babelmix.encoders.integrity import check_after_loading, check_before_loading
 from babelmix.encoders.trust import admit, json_files, read_json
 from babelmix.encoders.trust_rules import MODULES
@@ -50,6 +51,10 @@ def admitted(name: str, *, called: str = "", revision: str | None = None, trust_
     called = called or name
     local = hub.local_folder(name)
     if local is not None:
+        if is_export(local):
+            raise EncoderError(
+                f"{called}: is an export, which index, search and serve run; name the encoder itself here, with --backend"
+            )
         if not any((local / file).is_file() for file in _SIGNS):
             raise EncoderError(f"{called}: is not an encoder's folder (there is neither modules.json nor config.json)")
         return Admitted(local, admit(local, called, trust_code=trust_code))
