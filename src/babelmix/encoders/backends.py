@@ -28,6 +28,7 @@ from babelmix.encoders.backend_names import BACKENDS, ENGINES, parse_backend
 from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unreadable
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
+from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
 
 if TYPE_CHECKING:
@@ -209,7 +210,6 @@ def export_graph(
     import torch
 
     from babelmix.encoders import onnx_export
-    from babelmix.encoders.smoothing import smoothed
 
     module, files = engine_of(kind), graph_files(kind)
     engine, _, precise = kind.partition("-")
@@ -217,9 +217,9 @@ def export_graph(
     with replacing_folder(folder, list(files), keep_existing=True) as temporary:
         try:
             with quiet():
-                ready, uneven = (own.eval(), frozenset[str]()) if precise == "fp32" else smoothed(own.eval(), edges)
-                onnx_export.export(ready, temporary / "float32.onnx")
-                module.write(temporary / "float32.onnx", temporary, precise, uneven)
+                onnx_export.export(own.eval(), temporary / "float32.onnx")
+                samples = sampled_tokens(own.config.vocab_size, edges)
+                module.write(temporary / "float32.onnx", temporary, precise, samples)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()
             if describe_it is not None:

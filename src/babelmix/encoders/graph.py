@@ -19,7 +19,7 @@ from babelmix.encoders.backend_names import parse_backend, spec_of
 from babelmix.encoders.token_arrays import Ids, Run, TokenVectors
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
-LAYOUT = 3
+LAYOUT = 4
 """Version of the export. A higher number makes older cached exports and embeddings invalid."""
 
 TOKENS = 256

@@ -10,6 +10,7 @@ import torch
 
 from babelmix.encoders.backends import quiet
 from babelmix.encoders.graph import engine_of, open_graph
+from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.encoders.ngram_network import ORDERS, NGramNetwork
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
@@ -75,7 +76,7 @@ def export_ngram(network: NGramNetwork, folder: Path, backend: str) -> None:
             )  # fmt: skip
             assert program is not None
             program.save(Path(other) / "float32.onnx", external_data=True)
-            engine.write(Path(other) / "float32.onnx", folder, precise, frozenset())
+            engine.write(Path(other) / "float32.onnx", folder, precise, sampled_tokens(network.vocabulary))
         graph = open_graph(folder, backend, 1)
     except BabelmixError:
         raise

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import ast
+import base64
 import functools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from babelmix.encoders.token_arrays import Ids, Run, TokenVectors
+from babelmix.encoders.onnx_attention import fuse_attention
+from babelmix.encoders.onnx_int8 import activations, quantise_products, quantise_tables
+from babelmix.encoders.onnx_rewriting import Rewritten, merge_products
+from babelmix.encoders.token_arrays import Ids, Run, TokenVectors, opened_when_called
 from babelmix.errors import require
 
 TITLE = "ONNX Runtime"
 FILES = ("graph.onnx", "graph.bin")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """What an export needs. To run a graph, the last is enough."""
+
+
+_SIZE = 64
+_PRODUCT = (
+    "CAkSADpyCiIKBGxlZnQKBXJpZ2h0EgRzdW1zIg1NYXRNdWxJbnRlZ2VyEgdsYXJnZXN0WhQKBGxlZnQSDAoKCAISBgoACgIIQFoXCgVyaWdodBIOCgwIAxII"
+    "CgIIQAoCCEBiFAoEc3VtcxIMCgoIBhIGCgAKAghAQgQKABAU"
+)
+"""An ONNX graph: `sums`, int32, are the products of `left`, uint8, and `right`, int8, 64 x 64. To read it needs no package."""
 
 
 def precision(asked: str = "int8") -> str:
@@ -39,71 +51,56 @@ def _saturates() -> bool:
     AVX2, and AVX-512 without VNNI, add two products u8 x s8 in 16 bits, but 2 x 255 x 127 needs more. Processor flags do not say
     what ONNX Runtime uses. So this multiplies matrices of one row and of several, and compares.
     """
-    onnx, runtime = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime"))
-    size = 64
-    left = onnx.helper.make_tensor_value_info("left", onnx.TensorProto.UINT8, [None, size])
-    sums = onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.INT32, [None, size])
-    right = onnx.numpy_helper.from_array(np.full((size, size), 127, dtype=np.int8), "right")
-    product = onnx.helper.make_node("MatMulInteger", ["left", "right"], ["sums"])
-    graph = onnx.helper.make_graph([product], "largest", [left], [sums], [right])
-    # Use an old version of the format: an older ONNX Runtime cannot read a newer one.
-    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
-    session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
-    given = (np.full((rows, size), 255, dtype=np.uint8) for rows in (1, 4, 33))
-    return any((session.run(None, {"left": some})[0] != 255 * 127 * size).any() for some in given)
+    runtime: Any = require("onnxruntime", "search", "--backend onnx")
+    session = runtime.InferenceSession(base64.b64decode(_PRODUCT), providers=["CPUExecutionProvider"])
+    right = np.full((_SIZE, _SIZE), 127, dtype=np.int8)
+    given = (np.full((rows, _SIZE), 255, dtype=np.uint8) for rows in (1, 4, 33))
+    return any((session.run(None, {"left": left, "right": right})[0] != 255 * 127 * _SIZE).any() for left in given)
 
 
-def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
-    """Write a graph with weights in int8 (see `precision`), a scale per channel, and activations quantised at run time.
+def write(source: Path, folder: Path, precise: str, samples: Sequence[Ids]) -> None:
+    """Write the files of a graph: optimised, with its weights in a file that can be mapped into memory.
 
     Args:
-        source: the graph in float32.
-        file: the file to write.
-        uneven: linear layers that stay in float32, because ONNX Runtime uses one scale for all tokens of a batch.
-
-    """
-    onnx, quantization = (require(name, "fast", "--backend onnx") for name in ("onnx", "onnxruntime.quantization"))
-    graph = onnx.load(str(source), load_external_data=False).graph
-    quantization.quantize_dynamic(
-        source, file, weight_type=quantization.QuantType.QInt8, per_channel=True,
-        reduce_range=precision() == "int7",
-        op_types_to_quantize=["MatMul", "Gather"],
-        nodes_to_exclude=[node.name for node in graph.node if node.op_type == "MatMul" and _layer(node) in uneven],
-    )  # fmt: skip
-
-
-def _layer(node: Any) -> str:
-    """The name of the layer in the transformers model that became this node."""
-    for fact in node.metadata_props:
-        if fact.key == "pkg.torch.onnx.name_scopes":
-            # The names of all modules around the operation, then its own.
-            return str(ast.literal_eval(fact.value)[-2]).removeprefix("model.")
-    return ""
-
-
-def write(source: Path, folder: Path, precise: str, uneven: frozenset[str]) -> None:
-    """Write the files of a graph.
-
-    Args:
-        source: the graph in float32.
+        source: the graph in float32, as it was exported.
         folder: where `FILES` are written.
         precise: `int8`, `int7` or `fp32`.
-        uneven: see `quantise`.
+        samples: batches of random token ids, to measure activations.
 
     """
-    if precise == "fp32":
-        _finish(source, folder)
-        return
-    with tempfile.TemporaryDirectory(dir=folder) as other:
-        quantise(source, Path(other) / "int8.onnx", uneven)
-        _finish(Path(other) / "int8.onnx", folder)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        other = Path(place)
+        graph = _fused(source, other, samples[0])
+        merge_products(graph)
+        if precise != "fp32":
+            given = activations(graph, samples, other / "measured.onnx")
+            quantise_products(graph, given, 127 if precise == "int8" else 63)
+            quantise_tables(graph)
+        graph.save(other / "ready.onnx")
+        _finish(other / "ready.onnx", folder)
+
+
+def _fused(source: Path, place: Path, ids: Ids) -> Rewritten:
+    """The graph with its attentions as one operation each, if it then still gives the same."""
+    graph = Rewritten(source)
+    if not fuse_attention(graph):
+        return graph
+    file = place / "fused.onnx"
+    graph.save(file)
+    mask = np.ones_like(ids)
+    mask[0, -ids.shape[1] // 3 :] = 0
+    right = _session(source, 1)(ids, mask)
+    try:
+        found = _session(file, 1)(ids, mask)
+    except Exception:  # the operation takes fewer shapes of masks than the graph
+        return Rewritten(source)
+    seen = mask.astype(bool)
+    alike = np.allclose(found[seen], right[seen], rtol=1e-3, atol=1e-4 * float(np.abs(right[seen]).max()))
+    return graph if alike else Rewritten(source)
 
 
 def _finish(source: Path, folder: Path) -> None:
-    """Write an optimised graph, with its weights in a file that can be mapped into memory.
-
-    The optimisations are those of the level `extended`, which do not depend on the processor.
-    """
+    """Write a graph as ONNX Runtime optimises it. The level `extended` does not depend on the processor."""
     runtime: Any = require("onnxruntime", "fast", "--backend onnx")
     graph, weights = FILES
     options = runtime.SessionOptions()
@@ -120,21 +117,26 @@ def _finish(source: Path, folder: Path) -> None:
 def load(folder: Path, cores: int) -> tuple[Run, Run]:
     """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread.
 
+    The second opens a session of its own when it is first called, for a search needs only the first. Their weights are one mapped
+    file, but each session has a packed copy of those in int8 products.
+
     Args:
         folder: holds `FILES`.
         cores: the number of cores.
 
     """
     whole = _session(folder / FILES[0], cores)
-    return whole, whole if cores == 1 else _session(folder / FILES[0], 1)
+    return whole, whole if cores == 1 else opened_when_called(lambda: _session(folder / FILES[0], 1))
 
 
 def _session(file: Path, cores: int) -> Run:
-    runtime: Any = require("onnxruntime", "fast", "--backend onnx")
+    runtime: Any = require("onnxruntime", "search", "--backend onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = cores
     options.log_severity_level = 3
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Threads that wait for work would take the cores from other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
     def run(ids: Ids, mask: Ids) -> TokenVectors:
@@ -144,4 +146,4 @@ def _session(file: Path, cores: int) -> Run:
     return run
 
 
-__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "quantise", "write"]
+__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "write"]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from babelmix.encoders.token_arrays import Ids, Run, TokenVectors
+from babelmix._cache import place_for
+from babelmix.encoders.onnx_int8 import activations, smooth_products
+from babelmix.encoders.onnx_rewriting import Rewritten, merge_products
+from babelmix.encoders.token_arrays import Ids, Run, TokenVectors, opened_when_called
 from babelmix.errors import require
 
 TITLE = "OpenVINO"
@@ -30,59 +35,61 @@ def precision(asked: str = "int8") -> str:
     return asked
 
 
-def quantise(source: Path, file: Path, uneven: frozenset[str]) -> None:
-    """Write an ONNX graph in OpenVINO's format, with weights in int8 and a scale per channel.
-
-    Args:
-        source: the graph in float32.
-        file: the file to write; the weights go beside it.
-        uneven: not used, as every token has its own scales.
-
-    """
-    del uneven
-    openvino, nncf = (require(package, "fast", "--backend openvino") for package in ("openvino", "nncf"))
-    model = openvino.Core().read_model(str(source))
-    compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
-    openvino.save_model(compressed, str(file), compress_to_fp16=False)
-
-
-def write(source: Path, folder: Path, precise: str, uneven: frozenset[str]) -> None:
-    """Write the files of a graph.
+def write(source: Path, folder: Path, precise: str, samples: Sequence[Ids]) -> None:
+    """Write the files of a graph; in int8 with a scale per channel.
 
     Args:
         source: the graph in float32, as ONNX.
         folder: where `FILES` are written.
         precise: `int8` or `fp32`.
-        uneven: see `quantise`.
+        samples: batches of random token ids, to measure activations.
 
     """
-    if precise != "fp32":
-        quantise(source, folder / FILES[0], uneven)
-        return
-    openvino = require("openvino", "fast", "--backend openvino")
-    openvino.save_model(openvino.Core().read_model(str(source)), str(folder / FILES[0]), compress_to_fp16=False)
+    openvino, nncf = (require(package, "fast", "--backend openvino") for package in ("openvino", "nncf"))
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        graph = Rewritten(source)
+        merge_products(graph)
+        if precise != "fp32":
+            smooth_products(graph, activations(graph, samples, Path(place) / "measured.onnx"))
+        graph.save(Path(place) / "ready.onnx")
+        model = openvino.Core().read_model(str(Path(place) / "ready.onnx"))
+        if precise != "fp32":
+            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+        openvino.save_model(model, str(folder / FILES[0]), compress_to_fp16=False)
 
 
 def load(folder: Path, cores: int) -> tuple[Run, Run]:
     """Load a graph; returns a function that runs it on all cores, and one that runs it on one core per calling thread.
+
+    The second compiles the graph when it is first called, for a search needs only the first. It is kept in the cache without the
+    weights, so that the next process starts sooner.
 
     Args:
         folder: holds `FILES`.
         cores: the number of cores.
 
     """
+    whole = _compiled(folder / FILES[0], cores, 1)
+    return whole, whole if cores == 1 else opened_when_called(lambda: _compiled(folder / FILES[0], cores, cores))
+
+
+def _compiled(file: Path, cores: int, streams: int) -> Run:
     openvino: Any = require("openvino", "fast", "--backend openvino")
-    core = openvino.Core()
-    model = core.read_model(str(folder / FILES[0]))
     given = {
         "INFERENCE_NUM_THREADS": cores,
+        "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
         # Other processes use the cores too.
         "ENABLE_CPU_PINNING": False,
     }
-    whole = _run(core.compile_model(model, "CPU", {**given, "NUM_STREAMS": 1}))
-    return whole, whole if cores == 1 else _run(core.compile_model(model, "CPU", {**given, "NUM_STREAMS": cores}))
+    kept = {"CACHE_DIR": str(place_for("compiled graphs", "compiled")), "CACHE_MODE": "OPTIMIZE_SIZE"}
+    core = openvino.Core()
+    try:
+        return _run(core.compile_model(str(file), "CPU", {**given, **kept}))
+    except RuntimeError:
+        # What is kept is damaged, or the cache cannot be written to.
+        return _run(core.compile_model(str(file), "CPU", given))
 
 
 def _run(compiled: Any) -> Run:
@@ -99,4 +106,4 @@ def _run(compiled: Any) -> Run:
     return run
 
 
-__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "quantise", "write"]
+__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "write"]
