@@ -16,7 +16,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -218,7 +218,7 @@ def export_graph(
         try:
             with quiet():
                 onnx_export.export(own.eval(), temporary / "float32.onnx")
-                samples = sampled_tokens(own.config.vocab_size, edges)
+                samples = sampled_tokens(cast("Any", own).config.vocab_size, edges)
                 module.write(temporary / "float32.onnx", temporary, precise, samples)
             for file in temporary.glob("float32.onnx*"):
                 file.unlink()

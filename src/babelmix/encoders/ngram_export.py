@@ -10,8 +10,8 @@ import torch
 
 from babelmix.encoders.backends import quiet
 from babelmix.encoders.graph import engine_of, open_graph
-from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.encoders.ngram_network import ORDERS, NGramNetwork
+from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.errors import BabelmixError, EncoderError, first_line
 
 _MOST = {"fp32": 1e-4, "int8": 0.5, "int7": 0.5}
