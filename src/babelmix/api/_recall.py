@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,8 @@ def _code() -> list[Path]:
     return [file for file in _below(Path(__file__).resolve().parents[1]) if file.suffix == ".py"]
 
 
+# What is installed does not change for a process that has imported it.
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -225,7 +228,12 @@ def _version(package: str) -> str | None:
 
 
 def _has_plugins() -> bool:
-    return "babelmix.extend" in sys.modules or bool(importlib.metadata.entry_points(group=GROUP))
+    return "babelmix.extend" in sys.modules or _has_installed_plugins()
+
+
+@cache
+def _has_installed_plugins() -> bool:
+    return bool(importlib.metadata.entry_points(group=GROUP))
 
 
 __all__ = ["RECORD", "Asked"]
