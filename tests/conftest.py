@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import pickle
@@ -20,6 +21,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is one process per core already.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from babelmix.corpus import Corpus
 
@@ -50,6 +52,12 @@ SPARSE_PAIRS = [
     (3, "de", (3, 1, 1)), (3, "de", (1, 1, 0)), (3, "en", (0, 0, 0)), (3, "it", (4, 2, 1)),
     (5, "en", (1, 1, 0)), (5, "it", (3, 3, 0)),
 ]  # fmt: skip
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the garbage collector: it stays until the end, and was looked through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
