@@ -39,6 +39,7 @@ class ExportedEncoder:
         folder: an export, see `babelmix.encoders.exported.making`.
         cores: threads of a forward pass; None: one for each core that this process may use.
         name: the name for messages and for facts; by default that of the encoder that was exported.
+        checked: whether its files have just been written, or compared with their checksums; otherwise they are compared here.
 
     Raises:
         EncoderError: the export is damaged, or of a newer babelmix, or its engine refuses it.
@@ -46,11 +47,11 @@ class ExportedEncoder:
 
     """
 
-    def __init__(self, folder: str | Path, *, cores: int | None = None, name: str = "") -> None:
+    def __init__(self, folder: str | Path, *, cores: int | None = None, name: str = "", checked: bool = False) -> None:
         self.folder = Path(folder)
         self.export_facts: ExportFacts = read_facts(self.folder)
         about = self.export_facts
-        if has_checksums(self.folder) and (file := damaged_file(self.folder)) is not None:
+        if not checked and has_checksums(self.folder) and (file := damaged_file(self.folder)) is not None:
             raise EncoderError(f"{self.folder / file}: is damaged; export the encoder again")
         self.prompts = dict(about.prompts)
         self.similarity_fn_name = about.similarity

@@ -111,7 +111,7 @@ def open_known(
         return open_export(moved_to or name, backend=backend, rows=rows, cores=cores)
     if asked != "torch" and moved_to is None and (folder := find_export(key, backends)) is not None:
         try:
-            return ExportedEncoder(folder, name=name, cores=cores)
+            return ExportedEncoder(folder, name=name, cores=cores, checked=True)
         except MissingExtraError:
             # torch may run it, or an engine that is installed.
             if backend is not None or not has_torch():
@@ -177,7 +177,7 @@ def exported(encoder: Any, backends: Sequence[str], *, name: str, forced: bool, 
         try:
             folder = make_export(encoder, backend, name=name)
             if folder is not None:
-                return ExportedEncoder(folder, name=name, cores=cores)
+                return ExportedEncoder(folder, name=name, cores=cores, checked=True)
         except (MissingExtraError, EncoderError) as error:
             why = why or error
     if forced and why is not None:
