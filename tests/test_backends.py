@@ -219,6 +219,31 @@ def test_an_attention_of_another_form_stays(graph: Path) -> None:
     assert fuse_attention(rewritten) < layers
 
 
+@pytest.mark.parametrize("how", ["above", "absolute", "link", "other"])
+def test_a_graph_reads_no_file_outside_its_folder(how: str, tmp_path: Path) -> None:
+    """Its weights are there and right: only the place is wrong."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    rewritten = Rewritten(largest_products(tmp_path, 64)[0])
+    folder = tmp_path / "export"
+    folder.mkdir()
+    rewritten.save(folder / "graph.onnx")
+    (folder / "graph.onnx.data").rename(tmp_path / "graph.bin")
+    (folder / "graph.bin").write_bytes(b"")
+    model = onnx.load(str(folder / "graph.onnx"), load_external_data=False)
+    place = {"above": "../graph.bin", "absolute": str(tmp_path / "graph.bin")}.get(how, "graph.bin")
+    for constant in model.graph.initializer:
+        for fact in constant.external_data:
+            if fact.key == "location":
+                fact.value = place
+    (folder / "graph.onnx").write_bytes(model.SerializeToString())
+    if how == "link":
+        (folder / "graph.bin").unlink()
+        (folder / "graph.bin").symlink_to(tmp_path / "graph.bin")
+    with pytest.raises(EncoderError, match="leads to a file elsewhere" if how == "link" else "cannot be read"):
+        graphs.open_graph(folder, "onnx-fp32", 1)
+
+
 @pytest.mark.slow
 def test_an_embedding_does_not_depend_on_its_batch(fast: SentenceTransformer) -> None:
     alone = np.stack([fast.encode(text) for text in TEXTS])

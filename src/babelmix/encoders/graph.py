@@ -148,6 +148,9 @@ def open_graph(folder: Path, backend: str, cores: int) -> Graph:
     for name in engine.FILES:
         if not (folder / name).is_file():
             raise EncoderError(f"{folder / name}: is not there; export the encoder again")
+        # A folder may come from anywhere: its graph reads no other file.
+        if (folder / name).resolve().parent != folder.resolve():
+            raise EncoderError(f"{folder / name}: leads to a file elsewhere; put the file itself into the folder")
     try:
         whole, parts = engine.load(folder, cores)
     except BabelmixError:
