@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def test_a_fitted_removal_is_the_methods_formula(method: str) -> None:
     assert removal.langs == (("*",) if method in ("whiten", "centred", "subspace") else embedded.langs)
 
 
+@cache
 def texts(langs: tuple[str, ...] = ("de", "en", "fr", "ja")) -> dict[str, list[str]]:
     corpus = parallel_corpus()
     return {lang: corpus.only_langs([lang]).passages["text"].to_pylist() for lang in langs}
