@@ -24,12 +24,12 @@ from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
-from babelmix.encoders.backend_names import BACKENDS, ENGINES, parse_backend
+from babelmix.encoders.backend_names import BACKENDS, parse_backend
 from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unreadable
 from babelmix.encoders.fingerprints import digest_weights, fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.encoders.token_arrays import sampled_tokens
-from babelmix.errors import BabelmixError, EncoderError, MissingExtraError, require
+from babelmix.errors import BabelmixError, EncoderError, require
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +46,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
 
     Args:
         encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
-        backend: see `parse_backend`. `auto` is the fastest engine in int8 that is installed, or torch if that engine cannot run
-            this encoder.
+        backend: see `parse_backend`. `auto` is the fastest that is installed and agrees with float32, see
+            `babelmix.encoders.exported.choosing`; torch if none can run this encoder.
         name: the name of the encoder, for messages.
 
     Raises:
@@ -63,27 +63,15 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
             raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
         _use(encoder, asked, precise, name)
         return
-    why = why_not(encoder)
-    for engine in _fastest_first() if why is None else ():
-        try:
-            _use(encoder, engine, "int8", name)
-        except MissingExtraError as error:
-            why = str(error)
-        except EncoderError as error:
-            why = str(error)
-            break
-        else:
-            how = f"{engine_of(engine).TITLE} in {engine_of(engine).precision()}"
-            console.print(f"{name} is run by {how}", markup=False, highlight=False)
-            return
-    console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
+    if (why := why_not(encoder)) is not None:
+        console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
+        return
+    from babelmix.encoders.exported.making import automatic_export
 
-
-def _fastest_first() -> list[str]:
-    """OpenVINO first, except on AVX2. Without AVX-512, OpenVINO has only two thirds of the speed of ONNX Runtime."""
-    import torch
-
-    return sorted(ENGINES, reverse=torch.backends.cpu.get_cpu_capability() != "AVX2")
+    choice = automatic_export(encoder, name=name)
+    console.print(choice.line, markup=False, highlight=False)
+    if choice.folder is not None:
+        _run(encoder, choice.folder, choice.backend)
 
 
 def check_backend(backend: str) -> None:
@@ -114,9 +102,13 @@ def why_not(encoder: SentenceTransformer) -> str | None:
 
 
 def _use(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> None:
+    _run(encoder, *exported_graph(encoder, engine, precise, name))
+
+
+def _run(encoder: SentenceTransformer, folder: Path, kind: str) -> None:
+    """Put the graph of an export in the place of the encoder's transformer."""
     from babelmix.encoders.torch_runtime import Runtime
 
-    folder, kind = exported_graph(encoder, engine, precise, name)
     first: Any = encoder[0]
     digest = hashlib.sha256()
     digest_weights(digest, encoder)
