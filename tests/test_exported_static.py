@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelmix.encoders.exported.static import VECTORS, open_vectors, static_vectors
@@ -18,6 +18,7 @@ from babelmix.errors import EncoderError
 TABLE = np.random.default_rng(0).normal(size=(50, 16)).astype(np.float32)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 49), max_size=80), max_size=5))
 def test_vectors_are_torchs_means(ids: list[list[int]]) -> None:
     bag = torch.nn.EmbeddingBag.from_pretrained(torch.from_numpy(TABLE.copy()), mode="mean")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import shared
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -65,6 +65,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return tokenizer, folder
 
 
+@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=4), most=st.sampled_from([None, 2, 3, 10]), ends=st.booleans())
 def test_the_table_gives_the_tokens_of_the_whole_tokenizer(
     pair: tuple[Tokenizer, Path], texts: list[str], most: int | None, ends: bool
