@@ -48,7 +48,7 @@ def graph(cache: Path, tiny_bert: Path) -> Path:
     """What is exported of the tiny encoder, which takes long."""
     pytest.importorskip("onnxruntime")
     file = cache / "float32.onnx"
-    with backends.quiet():
+    with onnx_export.quiet():
         onnx_export.export(load_encoder(str(tiny_bert))[0].model.eval(), file)
     return file
 
@@ -144,7 +144,7 @@ def test_the_largest_products_are_right_by_openvino(tmp_path: Path) -> None:
     rewritten = Rewritten(source)
     smooth_products(rewritten, {"left": given})
     rewritten.save(tmp_path / "smooth.onnx")
-    with backends.quiet():
+    with onnx_export.quiet():
         model = openvino.Core().read_model(str(tmp_path / "smooth.onnx"))
         model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
     hints = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": openvino_engine.GROUP}
@@ -162,7 +162,7 @@ def test_a_processor_whose_products_saturate_has_weights_of_seven_bits(
         monkeypatch.setattr(onnx_engine, "_saturates", lambda saturates=saturates: saturates)
         assert onnx_engine.precision() == name
         (tmp_path / name).mkdir()
-        with backends.quiet():
+        with onnx_export.quiet():
             onnx_engine.write(graph, tmp_path / name, name, sampled_tokens(40))
         held = [
             onnx.numpy_helper.to_array(one) for one in onnx.load(str(tmp_path / name / "graph.onnx")).graph.initializer

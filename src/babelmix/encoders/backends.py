@@ -6,15 +6,11 @@ version of sentence-transformers requires 5.0. So babelmix exports the transform
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import importlib.util
-import io
-import logging
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -208,7 +204,7 @@ def export_graph(
     own = model if next(model.parameters()).dtype == torch.float32 else copy.deepcopy(model).float()
     with replacing_folder(folder, list(files), keep_existing=True) as temporary:
         try:
-            with quiet():
+            with onnx_export.quiet():
                 onnx_export.export(own.eval(), temporary / "float32.onnx")
                 samples = sampled_tokens(cast("Any", own).config.vocab_size, edges)
                 module.write(temporary / "float32.onnx", temporary, precise, samples)
@@ -248,23 +244,6 @@ def _likeness(model: Any, graph: Graph) -> float:
     return float(((ours * theirs).sum(axis=1) / lengths_of).min())
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress warnings, notes and progress bars of the exporters."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
 
@@ -281,7 +260,6 @@ __all__ = [
     "exported_graph",
     "installed",
     "parse_backend",
-    "quiet",
     "use_backend",
     "why_not",
 ]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from babelmix.encoders.backends import quiet
 from babelmix.encoders.graph import engine_of, open_graph
 from babelmix.encoders.ngram_network import ORDERS, NGramNetwork
+from babelmix.encoders.onnx_export import quiet
 from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.errors import BabelmixError, EncoderError, first_line
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -40,4 +45,21 @@ def export(model: torch.nn.Module, file: Path) -> None:
     program.save(file)
 
 
-__all__ = ["export"]
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings, notes and progress bars of the exporters."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+__all__ = ["export", "quiet"]
