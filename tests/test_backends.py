@@ -470,3 +470,33 @@ def test_an_audit_tells_backends_apart(fast: SentenceTransformer, tiny_bert: Pat
     code, _, err = babelmix(*given, "--backend", "onnx", "--bf16")
     assert code
     assert "--bf16: is for torch" in err
+
+
+def test_texts_are_padded_to_few_lengths() -> None:
+    met: list[tuple[int, ...]] = []
+
+    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        met.append(ids.shape)
+        return np.asarray((ids * mask)[:, :, None], dtype=np.float32)
+
+    def embedded(ids: np.ndarray, mask: np.ndarray, limit: int | None) -> np.ndarray:
+        return Graph("stand-in", run, run, 1, limit).embed(ids, mask)
+
+    ids = np.arange(1, 11).reshape(1, 10)
+    whole = np.ones_like(ids)
+    for limit, length in ((None, 10), (512, 16), (12, 12), (10, 10), (9, 10)):
+        met.clear()
+        assert np.array_equal(embedded(ids, whole, limit)[:, :, 0], ids)
+        assert met == [(1, length)]
+    # Padding stands on the left: nothing is added.
+    met.clear()
+    left = np.concatenate([[0, 0, 0], np.ones(7, dtype=np.int64)])[None]
+    assert np.array_equal(embedded(ids, left, 512)[:, :, 0], ids * left)
+    assert met == [(1, 10)]
+    # Parts of a batch, too.
+    met.clear()
+    lengths = np.array([3, 100, 101, 130])
+    many = np.arange(130)[None] < lengths[:, None]
+    found = embedded(np.ones_like(many, dtype=np.int64), many.astype(np.int64), 512)
+    assert np.array_equal(found[:, :, 0], many)
+    assert {length for _, length in met} <= {8, 104, 144}

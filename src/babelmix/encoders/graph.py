@@ -42,12 +42,13 @@ class Graph:
         whole: runs one part on all cores.
         parts: runs a part on one core; each core runs one part at a time.
         cores: the number of cores.
+        limit: the most tokens of a text, if texts are to be padded to few different lengths; None: they are not.
 
     """
 
-    def __init__(self, backend: str, whole: Run, parts: Run, cores: int) -> None:
+    def __init__(self, backend: str, whole: Run, parts: Run, cores: int, limit: int | None = None) -> None:
         self.backend = backend
-        self._whole, self._parts = whole, parts
+        self._whole, self._parts = _padded(whole, limit), _padded(parts, limit)
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="forward") if cores > 1 else None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
@@ -83,6 +84,34 @@ class Graph:
             result[rows, : part.shape[1]] = part
         assert result is not None
         return result
+
+
+def _padded(run: Run, limit: int | None) -> Run:
+    """The same function, for lengths that are rounded up to the next one of `_length`."""
+    if limit is None:
+        return run
+
+    def padded(ids: Ids, mask: Ids) -> TokenVectors:
+        length = ids.shape[1]
+        more = ((0, 0), (0, max(0, min(_length(length), limit) - length)))
+        # Padding on the left would move the tokens.
+        if more[1][1] == 0 or (mask[:, :-1] < mask[:, 1:]).any():
+            return run(ids, mask)
+        return run(np.pad(ids, more), np.pad(mask, more))[:, :length]
+
+    return padded
+
+
+def _length(tokens: int) -> int:
+    """A number of tokens, rounded up to a multiple of 8; above 128 to one of eight lengths between two powers of two.
+
+    Example:
+        >>> [_length(tokens) for tokens in (3, 8, 17, 130, 300)]
+        [8, 8, 24, 144, 320]
+
+    """
+    step = max(8, 1 << max(0, (tokens - 1).bit_length() - 4))
+    return -(-tokens // step) * step
 
 
 def _cuts(lengths: npt.NDArray[np.int64], tokens: int) -> list[npt.NDArray[np.intp]]:
@@ -131,13 +160,15 @@ def graph_files(backend: str) -> tuple[str, ...]:
     return files
 
 
-def open_graph(folder: Path, backend: str, cores: int) -> Graph:
+def open_graph(folder: Path, backend: str, cores: int, limit: int | None = None) -> Graph:
     """Open the graph of an export.
 
     Args:
         folder: the folder of the export.
         backend: engine and precision of the export, as in `onnx-int8`.
         cores: the number of cores that it may use.
+        limit: the most tokens of a text that the encoder takes; None: unknown. With a limit, an engine that keeps code for each
+            shape gets few different shapes: its memory stays small, and fewer texts wait until their shape is compiled.
 
     Raises:
         EncoderError: there is no graph, it is damaged, or its files lie elsewhere.
@@ -159,7 +190,7 @@ def open_graph(folder: Path, backend: str, cores: int) -> Graph:
         raise EncoderError(
             f"{folder}: the graph cannot be read ({type(error).__name__}: {first_line(error)}); export the encoder again"
         ) from error
-    return Graph(backend, whole, parts, cores)
+    return Graph(backend, whole, parts, cores, limit if engine.KEEPS_SHAPES else None)
 
 
 __all__ = ["LAYOUT", "PASS", "TOKENS", "Graph", "engine_of", "graph_files", "open_graph"]

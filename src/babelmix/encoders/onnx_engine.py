@@ -22,6 +22,9 @@ FILES = ("graph.onnx", "graph.bin")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """What an export needs. To run a graph, the last is enough."""
 
+KEEPS_SHAPES = False
+"""Whether the engine keeps compiled code for each shape that it has met."""
+
 
 _SIZE = 64
 _PRODUCT = (
@@ -146,4 +149,4 @@ def _session(file: Path, cores: int) -> Run:
     return run
 
 
-__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "write"]
+__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "precision", "write"]

@@ -21,6 +21,9 @@ FILES = ("graph.xml", "graph.bin")
 PACKAGES = ("onnx", "onnxscript", "openvino", "nncf")
 """What an export needs. To run a graph, `openvino` is enough."""
 
+KEEPS_SHAPES = True
+"""Whether the engine keeps compiled code for each shape that it has met: a megabyte or more."""
+
 GROUP = 128
 """The number of activations of a token that share a scale."""
 
@@ -106,4 +109,4 @@ def _run(compiled: Any) -> Run:
     return run
 
 
-__all__ = ["FILES", "PACKAGES", "TITLE", "load", "precision", "write"]
+__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "precision", "write"]

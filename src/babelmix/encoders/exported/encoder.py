@@ -72,7 +72,9 @@ class ExportedEncoder:
             for limit in dict.fromkeys(self._limits.values())
         }
         self._vectors = open_vectors(self.folder) if is_static else None
-        self._graph = None if is_static else open_graph(self.folder, about.backend, cores or _cores())
+        self._graph = (
+            None if is_static else open_graph(self.folder, about.backend, cores or _cores(), about.max_seq_length)
+        )
         remember(self, Origin(name or about.encoder, about.kind))
 
     def __repr__(self) -> str:
