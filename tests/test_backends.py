@@ -15,7 +15,16 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._checksums import damaged_file
 from babelmix._files import cache_folder
-from babelmix.encoders import backends, encode, fingerprint, load_encoder, onnx_engine, onnx_export, openvino_engine
+from babelmix.encoders import (
+    backend_use,
+    backends,
+    encode,
+    fingerprint,
+    load_encoder,
+    onnx_engine,
+    onnx_export,
+    openvino_engine,
+)
 from babelmix.encoders import graph as graphs
 from babelmix.encoders.backend_names import parse_backend, same_vectors, spec_of
 from babelmix.encoders.graph import Graph
@@ -382,12 +391,12 @@ def test_auto_takes_what_is_fastest_on_the_processor(
 
 def test_other_encoders_stay_with_torch(tiny_static, capsys) -> None:
     with pytest.raises(EncoderError, match="first module is not a transformer but StaticEmbedding"):
-        backends.use_backend(tiny_static, "onnx", name="tiny")
-    backends.use_backend(tiny_static, "auto", name="tiny")
+        backend_use.use_backend(tiny_static, "onnx", name="tiny")
+    backend_use.use_backend(tiny_static, "auto", name="tiny")
     assert backend_of(tiny_static) == "torch"
     assert "tiny is run by torch" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(EncoderError, match="'tpu' is unknown; use auto, torch"):
-        backends.use_backend(tiny_static, "tpu", name="tiny")
+        backend_use.use_backend(tiny_static, "tpu", name="tiny")
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ version of sentence-transformers requires 5.0. So babelmix exports the transform
 from __future__ import annotations
 
 import copy
-import hashlib
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders.backend_names import BACKENDS, parse_backend
 from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unreadable
-from babelmix.encoders.fingerprints import digest_weights, fingerprint
+from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.errors import BabelmixError, EncoderError, require
@@ -35,39 +34,6 @@ EXTRA = "fast"
 
 _LEAST_COSINE = 0.95
 _LEAST_COSINE_OF_FLOAT32 = 1 - 1e-5
-
-
-def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> None:
-    """Let an engine run an encoder's transformer. `auto` prints which engine it chose.
-
-    Args:
-        encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
-        backend: see `parse_backend`. `auto` is the fastest that is installed and agrees with float32, see
-            `babelmix.encoders.exported.choosing`; torch if none can run this encoder.
-        name: the name of the encoder, for messages.
-
-    Raises:
-        EncoderError: there is no such backend, or it cannot run this encoder.
-        MissingExtraError: the engine is not installed.
-
-    """
-    asked, precise = parse_backend(backend)
-    if asked == "torch":
-        return
-    if asked != "auto":
-        if (why := why_not(encoder)) is not None:
-            raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
-        _use(encoder, asked, precise, name)
-        return
-    if (why := why_not(encoder)) is not None:
-        console.print(f"{name} is run by torch: {why}", markup=False, highlight=False)
-        return
-    from babelmix.encoders.exported.making import automatic_export
-
-    choice = automatic_export(encoder, name=name)
-    console.print(choice.line, markup=False, highlight=False)
-    if choice.folder is not None:
-        _run(encoder, choice.folder, choice.backend)
 
 
 def check_backend(backend: str) -> None:
@@ -95,20 +61,6 @@ def why_not(encoder: SentenceTransformer) -> str | None:
     if encoder.device.type != "cpu":
         return f"it is on the device {encoder.device.type}, where torch is the fastest"
     return None
-
-
-def _use(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> None:
-    _run(encoder, *exported_graph(encoder, engine, precise, name))
-
-
-def _run(encoder: SentenceTransformer, folder: Path, kind: str) -> None:
-    """Put the graph of an export in the place of the encoder's transformer."""
-    from babelmix.encoders.torch_runtime import Runtime
-
-    first: Any = encoder[0]
-    digest = hashlib.sha256()
-    digest_weights(digest, encoder)
-    first.model = Runtime(first.model.config, open_graph(folder, kind, _cores()), digest).eval()
 
 
 def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name: str) -> tuple[Path, str]:
@@ -155,12 +107,6 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
             # The export is damaged: make it again.
             shutil.rmtree(folder)
     return folder, kind
-
-
-def _cores() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def _export_all(encoder: SentenceTransformer, kind: str, folder: Path, name: str, *, described: bool) -> None:
@@ -260,6 +206,5 @@ __all__ = [
     "exported_graph",
     "installed",
     "parse_backend",
-    "use_backend",
     "why_not",
 ]

@@ -34,7 +34,7 @@ def load_encoder(
         device: a torch device; None: the best one that is available.
         max_seq_length: cut texts after this many tokens; None: the encoder's own limit.
         revision: branch, tag or commit of a hub model.
-        backend: `torch`, `onnx`, `openvino`, or `auto` for the fastest; see `babelmix.encoders.backends.use_backend`.
+        backend: `torch`, `onnx`, `openvino`, or `auto` for the fastest; see `babelmix.encoders.backend_use.use_backend`.
         prompts: the text to put before each query and each passage, by `query` and `document`; None: the encoder's own.
         trust_code: run code that the model contains or names, and print which code. Otherwise such a model is refused.
 
@@ -56,7 +56,8 @@ def load_encoder(
         ((1, 8), 'query: ')
 
     """
-    from babelmix.encoders.backends import check_backend, use_backend
+    from babelmix.encoders.backend_use import use_backend
+    from babelmix.encoders.backends import check_backend
 
     name = str(name)
     kind = kind_named(name)
