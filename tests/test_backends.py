@@ -379,7 +379,7 @@ def test_auto_takes_the_best_and_says_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("capability", "engine"), [("avx512-vnni", "openvino"), ("avx2", "onnx")])
+@pytest.mark.parametrize(("capability", "engine"), [("avx512-vnni", "onnx"), ("avx2", "onnx")])
 def test_auto_takes_what_is_fastest_on_the_processor(
     capability: str, engine: str, fast: SentenceTransformer, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,4 +160,4 @@ def test_float32_comes_last_on_every_processor(sort: str) -> None:
     order = fastest_first(sort)
     assert order[-2:] == ("onnx-fp32", "openvino-fp32")
     assert set(order[:-2]) == {"openvino-int8", "onnx-int8", "onnx-int7"}
-    assert (order[0] == "onnx-int8") == (sort in ("avx2", "avx-vnni"))
+    assert order[0] == "onnx-int8"
