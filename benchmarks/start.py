@@ -248,7 +248,7 @@ def memory(builds: list[Build], texts: list[str], given: argparse.Namespace) -> 
     before, now = found
     yield Row("`serve`, memory without files after the first answer: MiB", before[0], now[0], 0)
     yield Row(f"the same after {given.requests:,} requests: MiB", before[1], now[1], 0, 1 / 4)
-    yield Row("those requests, 8 at once: requests/s", before[2], now[2], 0)
+    yield Row("those requests, 8 at once, one build after the other: requests/s", before[2], now[2], 0)
 
 
 def query(builds: list[Build], texts: list[str], given: argparse.Namespace) -> Iterator[Row]:
