@@ -118,6 +118,8 @@ def test_no_error_steers_the_terminal(
     if "INDEX" in words:
         searcher = request.getfixturevalue("searcher")
         address = searcher.index.address
+        # An export of its encoder, which another test may have made, would do in the place of the encoder.
+        monkeypatch.setenv("BABELMIX_CACHE", str(tmp_path / "cache"))
         if words[0] == "search":
             monkeypatch.setattr(Searcher, "open", lambda *_, **__: searcher)
         else:
