@@ -147,7 +147,8 @@ def test_pictures_wait_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
         answered = asyncio.run(all_at_once())
         service.close()
-    assert 0 < most <= answers.AT_ONCE * allowed.max_pixels
+    # One more may be alive for the moment in which the thread that embedded it returns.
+    assert 0 < most <= (answers.AT_ONCE + 1) * allowed.max_pixels
     kinds = Counter(type(one).__name__ for one in answered)
     assert kinds == {"SearchAnswer": 33, "CancelledError": 7, "WriteAnswer": 1}
 
