@@ -511,3 +511,21 @@ def test_connections_send_at_once() -> None:
         connection, _ = listening.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_command_lets_the_c_library_free_memory_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from babelmix.cli import serving as command
+
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=lambda *given: asked.append(given)))
+    command._free_early()
+    assert asked == [(-1, 1 << 16), (-8, 2)]
+    # Another C library, and another system.
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())
+    command._free_early()
+    monkeypatch.setattr("sys.platform", "win32")
+    command._free_early()
+    assert len(asked) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +43,7 @@ def serve(
     """Serve an index: a page to search on, and an API for programs, described at /docs."""
     from babelmix.search import serving
 
+    _free_early()
     serving.serve(
         address, host=host, port=port, keys=keys, read_only=read_only, allow_host=allow_host or (), cors=cors or (),
         timeout=timeout, max_request=max_request, max_in_flight=max_in_flight, model=model or None,
@@ -48,3 +51,20 @@ def serve(
     )  # fmt: skip
     # Ctrl-C is the normal way to stop the server, so it is not an error.
     interrupts.forget()
+
+
+def _free_early() -> None:
+    """Let the C library of Linux give freed memory back to the system early. Without it, a service keeps a third more."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    # A C library without this function needs no setting.
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((_TRIM_THRESHOLD, 1 << 16), (_ARENA_MAX, 2)):
+            mallopt(option, value)
+
+
+_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+"""The numbers of glibc for: free memory that is kept, in bytes; and the number of heaps that threads share."""
