@@ -54,7 +54,7 @@ def serve(
 
 
 def _free_early() -> None:
-    """Let the C library of Linux give freed memory back to the system early. Without it, a service keeps a third more."""
+    """Let the C library of Linux give freed memory back to the system early, not keep it for later."""
     if not sys.platform.startswith("linux"):
         return
     import ctypes
