@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "babelmix").rglob("*.py"))
 LEVELS = {
-    "errors": -1, "_cluster": 0, "_components": 0, "_files": 0, "_interrupts": 0, "_lists": 0, "_processes": 0, "_registry": 0,
+    "errors": -1, "_cluster": 0, "_components": 0, "_files": 0, "_interrupts": 0, "_lazy": 0, "_lists": 0,
+    "_processes": 0, "_registry": 0,
     "_settings": 0, "_terminal": 0, "_vectors": 0,
     "_checksums": 1, "_progress": 1, "_resumable": 1, "_tables": 1, "_cache": 2,
     "corpus": 3, "encoders": 4, "batches": 4, "evaluation": 5, "training": 6, "experiment": 7, "search": 7,

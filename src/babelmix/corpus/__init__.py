@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from babelmix._lazy import imported_name
 
 if TYPE_CHECKING:
     from babelmix.corpus.hub import from_datasets, from_hub, push_to_hub, to_datasets
@@ -53,6 +54,4 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"babelmix.corpus.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return imported_name(__name__, _HOMES, name)

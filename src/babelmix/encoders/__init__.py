@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from babelmix._lazy import imported_name
 from babelmix.encoders.known import KNOWN
 
 if TYPE_CHECKING:
@@ -19,6 +19,4 @@ _HOMES = {"encode": "embed", "fingerprint": "fingerprints", "load_encoder": "loa
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"babelmix.encoders.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return imported_name(__name__, _HOMES, name)

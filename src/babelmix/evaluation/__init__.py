@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from babelmix._lazy import imported_name
 
 # Modules have the names of functions that these modules define, so they cannot be imported on first use.
 from babelmix.evaluation.bias import BIAS_METRICS, BiasValues, crowding, language_shares
@@ -82,6 +83,4 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"babelmix.evaluation.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return imported_name(__name__, _HOMES, name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
+
+from babelmix._lazy import imported_name
 
 if TYPE_CHECKING:
     from babelmix.training.card import add_audit
@@ -85,8 +86,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"babelmix.training.{_HOMES[name]}"), name)
     if name == "resolved":
         warnings.warn(
             "babelmix.training.resolved is now babelmix.training.resolve, which takes the training data too",
@@ -103,4 +102,4 @@ def __getattr__(name: str) -> Any:
         from babelmix.encoders.static import is_static
 
         return is_static
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return imported_name(__name__, _HOMES, name)

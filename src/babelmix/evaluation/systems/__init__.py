@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from babelmix._lazy import imported_name
 from babelmix._registry import Lazy, Registry
 from babelmix.evaluation.systems.base import Answer, ExactSystem, ListSystem, System
 
@@ -56,6 +56,4 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"babelmix.evaluation.systems.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return imported_name(__name__, _HOMES, name)
