@@ -42,8 +42,8 @@ BackendOption = Annotated[
     str,
     typer.Option(
         help="What runs the encoder: torch, onnx-fp32, openvino-fp32 (float32), onnx or openvino (int8, several times as fast "
-        "on a CPU; extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: torch; of an index: as it was "
-        "made]",
+        "on a CPU; OpenVINO is in the extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: torch; of "
+        "an index: as it was made]",
         metavar="NAME",
     ),
 ]
@@ -51,8 +51,8 @@ IndexBackendOption = Annotated[
     str,
     typer.Option(
         help="What runs the encoder: torch, onnx-fp32, openvino-fp32 (float32), onnx or openvino (int8, several times as fast "
-        "on a CPU; extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: auto; of an index that is "
-        "there: the fastest that gives its vectors]",
+        "on a CPU; OpenVINO is in the extra `fast`), or auto: the fastest whose audit agrees with float32.  [default: auto; of "
+        "an index that is there: the fastest that gives its vectors]",
         metavar="NAME",
     ),
 ]

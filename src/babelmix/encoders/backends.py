@@ -24,7 +24,7 @@ from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unread
 from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
 from babelmix.encoders.token_arrays import sampled_tokens
-from babelmix.errors import BabelmixError, EncoderError, require
+from babelmix.errors import EXTRA_OF, BabelmixError, EncoderError, require
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +84,7 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
 
     module = engine_of(engine)
     for package in module.PACKAGES:
-        require(package, EXTRA, f"--backend {engine}")
+        require(package, EXTRA_OF.get(package, EXTRA), f"--backend {engine}")
     # By precision: machines with other processors may share the cache.
     kind = f"{engine}-{module.precision(precise)}"
     folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), kind, LAYOUT))

@@ -63,7 +63,7 @@ def load_encoder(
     kind = kind_named(name)
     check_backend(backend)
     if backend not in ("auto", "torch"):
-        # Engines of the extra `fast` are for a CPU.
+        # These engines are for a CPU.
         device = device or "cpu"
     encoder = kind.load(name, device=device, revision=revision, trust_code=trust_code)
     if origin_of(encoder) is None:

@@ -104,7 +104,7 @@ def _fused(source: Path, place: Path, ids: Ids) -> Rewritten:
 
 def _finish(source: Path, folder: Path) -> None:
     """Write a graph as ONNX Runtime optimises it. The level `extended` does not depend on the processor."""
-    runtime: Any = require("onnxruntime", "fast", "--backend onnx")
+    runtime: Any = require("onnxruntime", "search", "--backend onnx")
     graph, weights = FILES
     options = runtime.SessionOptions()
     options.log_severity_level = 3

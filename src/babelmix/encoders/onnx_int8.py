@@ -46,7 +46,7 @@ def activations(graph: Rewritten, samples: Sequence[Ids], file: Path) -> dict[st
         By the name of the left side of a product: shape (tokens, channels).
 
     """
-    runtime: Any = require("onnxruntime", "fast", "--backend onnx")
+    runtime: Any = require("onnxruntime", "search", "--backend onnx")
     names = list(dict.fromkeys(node.input[0] for node in graph.products()))
     graph.save(file, names)
     options = runtime.SessionOptions()

@@ -27,7 +27,7 @@ class Rewritten:
     """
 
     def __init__(self, file: Path) -> None:
-        onnx = require("onnx", "fast", "--backend onnx")
+        onnx = require("onnx", "train", "--backend onnx")
         self._onnx, self._model = onnx, onnx.load(str(file))
         self.nodes: list[Any] = list(self._model.graph.node)
         self.constants: dict[str, Values] = {

@@ -26,7 +26,7 @@ from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.graph import LAYOUT, engine_of
 from babelmix.encoders.ngram_export import export_ngram
 from babelmix.encoders.ngram_network import NGramNetwork
-from babelmix.errors import EncoderError, require
+from babelmix.errors import EXTRA_OF, EncoderError, require
 
 
 def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Path | None:
@@ -87,7 +87,7 @@ def automatic_export(encoder: SentenceTransformer, *, name: str) -> Choice:
 def _ngram_export(encoder: SentenceTransformer, engine: str, precision: str, backend: str, name: str) -> Path | None:
     module = engine_of(backend)
     for package in module.PACKAGES:
-        require(package, "fast", f"--backend {engine}")
+        require(package, EXTRA_OF.get(package, "fast"), f"--backend {engine}")
     if f"{engine}-{module.precision(precision)}" != backend:
         return None
     network: Any = encoder[0]
