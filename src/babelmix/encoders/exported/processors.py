@@ -69,8 +69,9 @@ def _features() -> set[str]:
 def fastest_first(sort: str) -> tuple[str, ...]:
     """The backends that `auto` tries on a sort of processor, the fastest one first; then those in float32.
 
-    ONNX Runtime comes first: it embeds a query in less time than OpenVINO, and a batch in as much (AVX-512 with VNNI); on AVX2 it
-    was the faster one for batches too. The order of other processors is the same, but has not been measured.
+    ONNX Runtime comes first: on AVX-512 with VNNI it embeds queries of changing lengths in less time than OpenVINO and batches in
+    nearly the same (benchmarks/start.py, backends.py), and it is in the extra `search`. On other processors the order is the same,
+    and has not been measured.
 
     Args:
         sort: one of `PROCESSORS`.
