@@ -70,8 +70,8 @@ def fastest_first(sort: str) -> tuple[str, ...]:
     """The backends that `auto` tries on a sort of processor, the fastest one first; then those in float32.
 
     ONNX Runtime comes first: on AVX-512 with VNNI it embeds queries of changing lengths in less time than OpenVINO and batches in
-    nearly the same (benchmarks/start.py, backends.py), and it is in the extra `search`. On other processors the order is the same,
-    and has not been measured.
+    nearly the same (benchmarks/start.py, backends.py), and it is in the extra `search`. On other processors the order is the
+    same, and has not been measured.
 
     Args:
         sort: one of `PROCESSORS`.
