@@ -16,7 +16,13 @@ ENGINES = ("onnx", "openvino")
 
 PRECISIONS = ("int8", "fp32")
 
-_FLOAT32 = ("torch", "numpy")
+STATIC = "numpy"
+"""The backend of an exported static encoder."""
+
+FLOAT32 = (STATIC, "onnx-fp32", "openvino-fp32")
+"""Backends of exports whose vectors are those of torch."""
+
+_INT8 = {"onnx": ("onnx-int8", "onnx-int7"), "openvino": ("openvino-int8",)}
 
 
 def parse_backend(spec: str) -> tuple[str, str]:
@@ -79,6 +85,30 @@ def same_vectors(one: str, other: str) -> bool:
     return one == other or (is_float32(one) and is_float32(other))
 
 
+def kept_backends(asked: str, rows: str | None) -> tuple[str, ...]:
+    """The backends that may run an encoder, the first one first, by the names that exports keep.
+
+    Args:
+        asked: what `--backend` says.
+        rows: the backend that embedded the rows of an index; None: there are none.
+
+    Returns:
+        Names; none if only torch will do, or if `auto` has to choose.
+
+    Raises:
+        EncoderError: there is no such backend.
+
+    """
+    engine, precision = parse_backend(asked)
+    if engine == "torch":
+        return ()
+    if engine != "auto":
+        return _INT8[engine] if precision == "int8" else (f"{engine}-fp32",)
+    if rows is None:
+        return ()
+    return FLOAT32 if is_float32(rows) else (rows,)
+
+
 def is_float32(kept: str) -> bool:
     """Whether a backend computes in float32.
 
@@ -86,7 +116,10 @@ def is_float32(kept: str) -> bool:
         kept: as `backend_of` returns it.
 
     """
-    return kept in _FLOAT32 or kept.endswith("-fp32")
+    return kept in ("torch", STATIC) or kept.endswith("-fp32")
 
 
-__all__ = ["BACKENDS", "ENGINES", "PRECISIONS", "is_float32", "parse_backend", "same_vectors", "spec_of"]
+__all__ = [
+    "BACKENDS", "ENGINES", "FLOAT32", "PRECISIONS", "STATIC", "is_float32", "kept_backends", "parse_backend", "same_vectors",
+    "spec_of",
+]  # fmt: skip

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
 from babelmix._progress import console
 from babelmix.encoders.backend_names import BACKENDS, parse_backend
-from babelmix.encoders.exported.facts import FILE, export_name, remove_if_unreadable
+from babelmix.encoders.exported.facts import FILE, cached_export
 from babelmix.encoders.fingerprints import fingerprint
-from babelmix.encoders.graph import LAYOUT, Graph, engine_of, graph_files, open_graph
+from babelmix.encoders.graph import Graph, engine_of, graph_files, open_graph
 from babelmix.encoders.token_arrays import sampled_tokens
 from babelmix.errors import EXTRA_OF, BabelmixError, EncoderError, require
 
@@ -82,21 +81,15 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
     """
     from babelmix.encoders.exported.describing import why_no_steps
 
-    module = engine_of(engine)
-    for package in module.PACKAGES:
-        require(package, EXTRA_OF.get(package, EXTRA), f"--backend {engine}")
-    # By precision: machines with other processors may share the cache.
-    kind = f"{engine}-{module.precision(precise)}"
-    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), kind, LAYOUT))
+    kind = kind_here(engine, precise)
     # Modules that only torch can run are no hindrance to a graph that torch uses.
     described = (FILE,) if why_no_steps(encoder) is None else ()
     for attempt in range(2):
-        remove_if_damaged("exported encoders", folder)
-        remove_if_unreadable(folder)
+        folder = cached_export(fingerprint(encoder), kind)
         if not all((folder / file).is_file() for file in (*graph_files(kind), *described)):
             # What an earlier version left there is incomplete.
             shutil.rmtree(folder, ignore_errors=True)
-            console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
+            say_exported(name, kind)
             _export_all(encoder, kind, folder, name, described=bool(described))
         try:
             open_graph(folder, kind, 1)
@@ -109,13 +102,36 @@ def exported_graph(encoder: SentenceTransformer, engine: str, precise: str, name
     return folder, kind
 
 
+def kind_here(engine: str, precise: str) -> str:
+    """Engine and precision of an export for this processor, as in `onnx-int7`.
+
+    Args:
+        engine: `onnx` or `openvino`.
+        precise: `int8` or `fp32`.
+
+    Raises:
+        MissingExtraError: the engine, or what exports for it, is not installed.
+
+    """
+    module = engine_of(engine)
+    for package in module.PACKAGES:
+        require(package, EXTRA_OF.get(package, EXTRA), f"--backend {engine}")
+    # By precision: machines with other processors may share the cache.
+    return f"{engine}-{module.precision(precise)}"
+
+
+def say_exported(name: str, kind: str) -> None:
+    """Print that an encoder is exported, which takes long."""
+    console.print(f"{name}: is exported for {engine_of(kind).TITLE}, once", markup=False, highlight=False)
+
+
 def _export_all(encoder: SentenceTransformer, kind: str, folder: Path, name: str, *, described: bool) -> None:
     from babelmix.encoders.exported.describing import describe
 
     first: Any = encoder[0]
     export_graph(
         first.model, kind, folder, name, first.tokenizer("")["input_ids"],
-        (lambda place: describe(encoder, place, backend=kind, layout=LAYOUT)) if described else None,
+        (lambda place: describe(encoder, place, backend=kind)) if described else None,
     )  # fmt: skip
 
 
@@ -205,6 +221,8 @@ __all__ = [
     "export_graph",
     "exported_graph",
     "installed",
+    "kind_here",
     "parse_backend",
+    "say_exported",
     "why_not",
 ]

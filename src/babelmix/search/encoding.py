@@ -10,8 +10,8 @@ import numpy as np
 
 from babelmix.corpus.images import digest_of, open_picture
 from babelmix.corpus.nfc import composed
+from babelmix.encoders.backend_names import STATIC
 from babelmix.encoders.embed import encode_batch, store_of
-from babelmix.encoders.exported.facts import STATIC
 from babelmix.encoders.kinds import kind_of
 from babelmix.encoders.runtime import export_of
 from babelmix.encoders.store import OpenStore, text_keys

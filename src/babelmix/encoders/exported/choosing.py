@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._cache import keeping
-from babelmix.encoders.backend_names import is_float32
+from babelmix.encoders.backend_names import STATIC, is_float32
 from babelmix.encoders.exported.checking import (
     Agreement,
     Vectors,
@@ -21,7 +21,6 @@ from babelmix.encoders.exported.processors import processor
 from babelmix.encoders.graph import engine_of
 from babelmix.errors import EncoderError, MissingExtraError
 
-_NUMPY = "numpy"
 _PRECISIONS = {"fp32": "float32", "int8": "int8", "int7": "int8 (weights of seven bits)"}
 
 
@@ -49,7 +48,7 @@ class Choice:
         """One line for the user: what runs the encoder, and why."""
         if self.folder is None:
             return f"{self.name} is run by torch: {'; '.join(self.why) or 'there is no export of it'}"
-        if self.backend == _NUMPY:
+        if self.backend == STATIC:
             return f"{self.name} is run by numpy"
         precision = self.backend.partition("-")[2]
         how = f"{self.name} is run by {engine_of(self.backend).TITLE} in {_PRECISIONS.get(precision, precision)}"

@@ -26,13 +26,14 @@ from babelmix.encoders.exported.facts import (
     RemovalStep,
     SparseStep,
     Step,
-    length_of,
+    layout_of,
 )
 from babelmix.encoders.exported.pieces import write_pieces
 from babelmix.encoders.exported.steps import ACTIVATIONS, KINDS, Floats
 from babelmix.encoders.exported.tokens import TOKENIZER
 from babelmix.encoders.fingerprints import fingerprint
 from babelmix.encoders.kinds import MODEL
+from babelmix.encoders.limits import length_limit
 from babelmix.encoders.ngram_network import EMPTY, NGramNetwork
 from babelmix.encoders.origin import origin_of
 from babelmix.encoders.removal.module import LanguageRemoval, SparseModule
@@ -46,20 +47,19 @@ def why_no_steps(encoder: SentenceTransformer) -> str | None:
     """Why the modules of an encoder cannot run without torch, as the end of a sentence; None: they can."""
     try:
         _steps(encoder)
-        _tokenizer(encoder)
+        _fast_tokenizer(encoder)
     except _CannotError as error:
         return str(error)
     return None
 
 
-def describe(encoder: SentenceTransformer, folder: Path, *, backend: str, layout: int) -> None:
+def describe(encoder: SentenceTransformer, folder: Path, *, backend: str) -> None:
     """Write facts, tokenizer and arrays beside a graph.
 
     Args:
         encoder: the encoder that was exported; it runs by torch.
         folder: the folder of the graph.
         backend: engine and precision, as in `onnx-int8`.
-        layout: the version of the graph.
 
     """
     tokenizer = _tokenizer(encoder)
@@ -86,9 +86,9 @@ def describe(encoder: SentenceTransformer, folder: Path, *, backend: str, layout
         kind=origin.kind if origin is not None else MODEL,
         fingerprint=fingerprint(encoder),
         backend=backend,
-        layout=layout,
+        layout=layout_of(backend),
         prompts={name: prompt or "" for name, prompt in encoder.prompts.items()},
-        max_seq_length=length_of(encoder.max_seq_length),
+        max_seq_length=length_limit(encoder),
         max_lengths=lengths,
         pad=pad,
         pad_left=pad_left,
@@ -106,13 +106,17 @@ def _full_dimension(encoder: SentenceTransformer) -> int:
     return int(whole.get_embedding_dimension() or 0)
 
 
-def _tokenizer(encoder: SentenceTransformer) -> Tokenizer:
-    """A copy of the encoder's fast tokenizer without padding and truncation."""
+def _fast_tokenizer(encoder: SentenceTransformer) -> Tokenizer:
     own = encoder.tokenizer
     backend = getattr(own, "backend_tokenizer", own)
     if not isinstance(backend, Tokenizer):
         raise _CannotError("it has no fast tokenizer")
-    made = Tokenizer.from_str(backend.to_str())
+    return backend
+
+
+def _tokenizer(encoder: SentenceTransformer) -> Tokenizer:
+    """A copy of the encoder's fast tokenizer without padding and truncation."""
+    made = Tokenizer.from_str(_fast_tokenizer(encoder).to_str())
     made.no_padding()
     made.no_truncation()
     return made

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from babelmix._checksums import damaged_file, has_checksums
+from babelmix.encoders.backend_names import STATIC
 from babelmix.encoders.exported.facts import (
     ARRAYS,
-    STATIC,
     ExportFacts,
     PoolingStep,
     read_facts,

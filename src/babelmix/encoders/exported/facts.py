@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from babelmix._cache import say_made_again
+from babelmix._cache import place_for, remove_if_damaged, say_made_again
 from babelmix._files import write_json
+from babelmix.encoders.backend_names import STATIC
 from babelmix.encoders.graph import LAYOUT
 from babelmix.errors import EncoderError
 
@@ -20,12 +20,8 @@ ARRAYS = "steps.safetensors"
 
 FORMAT = 1
 
-STATIC = "numpy"
-"""The backend of static encoders."""
-
-GRAPH_LAYOUT = LAYOUT
-STATIC_LAYOUT = 1
-"""The version of an export of token vectors. A higher number makes older ones invalid."""
+_STATIC_LAYOUT = 1
+_WHAT = "exported encoders"
 
 _MOST = 64 << 20
 _Positive = Annotated[int, Field(gt=0)]
@@ -169,28 +165,34 @@ def read_facts(folder: Path) -> ExportFacts:
         ) from error
 
 
-def remove_if_unreadable(folder: Path) -> None:
-    """Remove a folder of the cache whose facts another version of babelmix wrote, so that it is made again."""
+def cached_export(key: str, backend: str) -> Path:
+    """The place of an export in the user's cache. What is damaged there, or of another version, is removed.
+
+    Args:
+        key: the fingerprint of the encoder.
+        backend: engine and precision, as in `onnx-int8`; `numpy` for a static encoder.
+
+    Raises:
+        BabelmixError: what is damaged cannot be removed.
+
+    """
+    folder = place_for(_WHAT, "exported", f"{key[:32]}-{backend}-{layout_of(backend)}")
+    remove_if_damaged(_WHAT, folder)
     if (folder / FILE).is_file():
         try:
             read_facts(folder)
         except EncoderError:
-            say_made_again("exported encoders", folder)
+            say_made_again(_WHAT, folder)
             shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
-def export_name(key: str, backend: str, layout: int) -> str:
-    """The name of an export's folder in the cache, for a fingerprint."""
-    return f"{key[:32]}-{backend}-{layout}"
-
-
-def length_of(limit: float | None) -> int | None:
-    """A length limit as the facts keep it."""
-    return None if limit is None or limit == math.inf else int(limit)
+def layout_of(backend: str) -> int:
+    """The version of the exports of a backend. A higher number makes older ones invalid."""
+    return _STATIC_LAYOUT if backend == STATIC else LAYOUT
 
 
 __all__ = [
-    "ARRAYS", "FILE", "FORMAT", "GRAPH_LAYOUT", "STATIC", "STATIC_LAYOUT", "DenseStep", "ExportFacts",
-    "LayerNormStep", "NormalizeStep", "PoolingStep", "RemovalStep", "SparseStep", "Step", "export_name", "is_export", "length_of",
-    "read_facts", "remove_if_unreadable",
+    "ARRAYS", "FILE", "FORMAT", "DenseStep", "ExportFacts", "LayerNormStep", "NormalizeStep", "PoolingStep",
+    "RemovalStep", "SparseStep", "Step", "cached_export", "is_export", "layout_of", "read_facts",
 ]  # fmt: skip

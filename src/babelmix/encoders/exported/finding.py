@@ -7,52 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from babelmix._cache import place_for, remove_if_damaged
 from babelmix._progress import console
-from babelmix.encoders.backend_names import is_float32, parse_backend
+from babelmix.encoders.backend_names import FLOAT32, STATIC, kept_backends, parse_backend
 from babelmix.encoders.exported.encoder import ExportedEncoder
-from babelmix.encoders.exported.facts import (
-    FILE,
-    GRAPH_LAYOUT,
-    STATIC,
-    STATIC_LAYOUT,
-    export_name,
-    is_export,
-    remove_if_unreadable,
-)
+from babelmix.encoders.exported.facts import FILE, cached_export, is_export
 from babelmix.errors import BabelmixError, EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
     from babelmix.encoders.protocol import Encoder
-
-FLOAT32 = (STATIC, "onnx-fp32", "openvino-fp32")
-"""Backends whose vectors are those of torch."""
-
-_INT8 = {"onnx": ("onnx-int8", "onnx-int7"), "openvino": ("openvino-int8",)}
-
-
-def kept_backends(asked: str, rows: str | None) -> tuple[str, ...]:
-    """The backends that may run an encoder, the first one first, by the names that exports keep.
-
-    Args:
-        asked: what `--backend` says.
-        rows: the backend that embedded the rows of an index; None: there are none.
-
-    Returns:
-        Names; none if only torch will do, or if `auto` has to choose.
-
-    Raises:
-        EncoderError: there is no such backend.
-
-    """
-    engine, precision = parse_backend(asked)
-    if engine == "torch":
-        return ()
-    if engine != "auto":
-        return _INT8[engine] if precision == "int8" else (f"{engine}-fp32",)
-    if rows is None:
-        return ()
-    return FLOAT32 if is_float32(rows) else (rows,)
 
 
 def find_export(key: str, backends: Sequence[str]) -> Path | None:
@@ -67,13 +29,9 @@ def find_export(key: str, backends: Sequence[str]) -> Path | None:
 
     """
     for backend in backends:
-        layout = STATIC_LAYOUT if backend == STATIC else GRAPH_LAYOUT
-        folder = place_for("exported encoders", "exported", export_name(key, backend, layout))
+        folder = cached_export(key, backend)
         if (folder / FILE).is_file():
-            remove_if_damaged("exported encoders", folder)
-            remove_if_unreadable(folder)
-            if (folder / FILE).is_file():
-                return folder
+            return folder
     return None
 
 
@@ -151,7 +109,11 @@ def run_by(encoder: Any, asked: str, *, name: str) -> Encoder:
         choice = automatic_export(encoder, name=name)
         if choice.backend != STATIC:
             console.print(choice.line, markup=False, highlight=False)
-        return cast("Encoder", encoder) if choice.folder is None else ExportedEncoder(choice.folder, name=name)
+        return (
+            cast("Encoder", encoder)
+            if choice.folder is None
+            else ExportedEncoder(choice.folder, name=name, checked=True)
+        )
     return exported(encoder, kept_backends(asked, None), name=name, forced=True)
 
 

@@ -9,24 +9,21 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
-from babelmix._progress import console
-from babelmix.encoders.backend_names import parse_backend, spec_of
-from babelmix.encoders.backends import exported_graph, why_not
+from babelmix.encoders.backend_names import STATIC, kept_backends, parse_backend, spec_of
+from babelmix.encoders.backends import exported_graph, kind_here, say_exported, why_not
 from babelmix.encoders.exported.checking import embed_check_set
 from babelmix.encoders.exported.choosing import Choice, choose
 from babelmix.encoders.exported.describing import describe, why_no_steps
 from babelmix.encoders.exported.encoder import ExportedEncoder
-from babelmix.encoders.exported.facts import FILE, STATIC, STATIC_LAYOUT, export_name, remove_if_unreadable
+from babelmix.encoders.exported.facts import FILE, cached_export
 from babelmix.encoders.exported.processors import fastest_first, processor
 from babelmix.encoders.exported.static import VECTORS
 from babelmix.encoders.fingerprints import fingerprint
-from babelmix.encoders.graph import LAYOUT, engine_of
 from babelmix.encoders.ngram_export import export_ngram
 from babelmix.encoders.ngram_network import NGramNetwork
-from babelmix.errors import EXTRA_OF, EncoderError, require
+from babelmix.errors import EncoderError
 
 
 def make_export(encoder: SentenceTransformer, backend: str, *, name: str) -> Path | None:
@@ -78,27 +75,23 @@ def automatic_export(encoder: SentenceTransformer, *, name: str) -> Choice:
         name,
         candidates,
         lambda backend: make_export(encoder, backend, name=name),
-        ExportedEncoder,
+        # `make_export` has compared its files with their checksums.
+        lambda folder: ExportedEncoder(folder, checked=True),
         lambda: embed_check_set(encoder),
         similarity=str(encoder.similarity_fn_name),
     )
 
 
 def _ngram_export(encoder: SentenceTransformer, engine: str, precision: str, backend: str, name: str) -> Path | None:
-    module = engine_of(backend)
-    for package in module.PACKAGES:
-        require(package, EXTRA_OF.get(package, "fast"), f"--backend {engine}")
-    if f"{engine}-{module.precision(precision)}" != backend:
+    if kind_here(engine, precision) != backend:
         return None
     network: Any = encoder[0]
-    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), backend, LAYOUT))
-    remove_if_damaged("exported encoders", folder)
-    remove_if_unreadable(folder)
+    folder = cached_export(fingerprint(encoder), backend)
     if not (folder / FILE).is_file():
-        console.print(f"{name}: is exported for {module.TITLE}, once", markup=False, highlight=False)
+        say_exported(name, backend)
         with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
             export_ngram(network, temporary, backend)
-            describe(encoder, temporary, backend=backend, layout=LAYOUT)
+            describe(encoder, temporary, backend=backend)
             write_checksums(temporary)
     return folder
 
@@ -119,7 +112,7 @@ def export_for(encoder: SentenceTransformer, backend: str, *, name: str) -> Path
         MissingExtraError: the engine, or what exports for it, is not installed.
 
     """
-    engine, precision = parse_backend(backend)
+    engine, _ = parse_backend(backend)
     if isinstance(encoder[0], StaticEmbedding):
         if engine not in ("auto", "torch"):
             raise EncoderError(f"{name}: is a static encoder, which needs no --backend {backend}; leave it out")
@@ -132,7 +125,7 @@ def export_for(encoder: SentenceTransformer, backend: str, *, name: str) -> Path
             raise EncoderError(f"{name}: cannot be exported, for it {choice.line.partition(' is ')[2]}")
         return choice.folder
     else:
-        backends = (f"{engine}-{precision}", f"{engine}-int7")[: 1 + (precision == "int8")]
+        backends = kept_backends(backend, None)
     for one in backends:
         if (folder := make_export(encoder, one, name=name)) is not None:
             return folder
@@ -146,15 +139,13 @@ def static_export(encoder: SentenceTransformer) -> Path:
         EncoderError: the export in the cache is damaged and cannot be removed.
 
     """
-    folder = place_for("exported encoders", "exported", export_name(fingerprint(encoder), STATIC, STATIC_LAYOUT))
-    remove_if_damaged("exported encoders", folder)
-    remove_if_unreadable(folder)
+    folder = cached_export(fingerprint(encoder), STATIC)
     if not (folder / FILE).is_file():
         with replacing_folder(folder, [FILE], keep_existing=True) as temporary:
             embedding: Any = encoder[0]
             vectors = embedding.embedding.weight.detach().cpu().float().numpy()
             np.save(temporary / VECTORS, np.ascontiguousarray(vectors))
-            describe(encoder, temporary, backend=STATIC, layout=STATIC_LAYOUT)
+            describe(encoder, temporary, backend=STATIC)
             write_checksums(temporary)
     return folder
 
