@@ -11,9 +11,9 @@ from scipy import sparse
 
 from babelmix.corpus import Corpus
 from babelmix.evaluation import Measure
+from babelmix.search.applying import RRF
 from babelmix.search.engines.edge_rows import LAYOUT, EdgeRows
 from babelmix.search.merging import DEEPER
-from babelmix.search.policies import RRF
 
 K = 20
 """The passages of a list that are judged."""

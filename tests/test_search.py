@@ -17,10 +17,10 @@ from conftest import parallel_corpus, picture_corpus
 
 from babelmix.errors import BabelmixError, ConfigError, ReaderError, SearchError
 from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, open_rows
+from babelmix.search.applying import with_quota
 from babelmix.search.calibration import Calibration, Moments
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.merging import fused
-from babelmix.search.policies import with_quota
 from babelmix.search.rows import Hit, points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")

@@ -17,9 +17,9 @@ import numpy as np
 
 from babelmix._progress import progress_bar
 from babelmix.errors import SearchError
+from babelmix.search.applying import best_scored
 from babelmix.search.calibration import MIN_ROWS, Calibration
 from babelmix.search.corrected import Corrections, QueryScores, Scores
-from babelmix.search.policies import best_scored
 from babelmix.search.rows import Hit, Vectors, Where
 
 if TYPE_CHECKING:

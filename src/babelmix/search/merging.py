@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from babelmix.search.policies import RRF, Retriever, with_quota
+from babelmix.search.applying import RRF, Retriever, with_quota
 from babelmix.search.rows import Hit, Where
 
 DEEPEST = 8192

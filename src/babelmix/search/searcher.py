@@ -11,6 +11,7 @@ from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.runtime import backend_of, same_vectors
 from babelmix.errors import ArgumentError, PictureError, SearchError
+from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.correcting import OneSearch
 from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
@@ -19,7 +20,7 @@ from babelmix.search.index_encoder import encoder_of
 from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
 from babelmix.search.options import EQUAL, Mode, check_mode, checked_query_langs, told_langs
 from babelmix.search.own_places import fill_places
-from babelmix.search.policies import Policy, Retriever, Scale, WordScale, apply_policy, with_quota
+from babelmix.search.policies import Policy
 from babelmix.search.rows import Hit, Value, Vectors, Where
 
 if TYPE_CHECKING:

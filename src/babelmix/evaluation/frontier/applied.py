@@ -24,7 +24,7 @@ _ROWS = 4096
 """Rows that are read in one step."""
 
 LEVEL_OF = 10
-"""`adaptive`: the level of a language is the mean of a query's first 10 scores in it, as in `babelmix.search.policies`."""
+"""`adaptive`: the level of a language is the mean of a query's first 10 scores in it, as in `babelmix.search.applying`."""
 
 
 @dataclass(frozen=True, eq=False)
