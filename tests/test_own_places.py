@@ -10,6 +10,7 @@ from conftest import parallel_corpus
 
 from babelmix.errors import SearchError
 from babelmix.search import Searcher
+from babelmix.search.options import SearchOptions
 from babelmix.search.own_places import FIRST, with_places
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Hit
@@ -107,7 +108,7 @@ def test_an_unknown_language_leaves_the_answers_alone(searcher: Searcher) -> Non
 
 def test_an_audit_through_an_index_knows_the_languages(searcher: Searcher) -> None:
     corpus = parallel_corpus(40)
-    system = IndexSystem(searcher, "own=7", query_langs="known")
+    system = IndexSystem(searcher, "own=7", options=SearchOptions(query_langs="known"))
     some = corpus.queries.slice(0, 8)
     for lang, answers in zip(some["lang"].to_pylist(), system.retrieve(some, [10] * 8), strict=True):
         assert sum(answer.lang == lang for answer in answers) >= 7

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import parallel_corpus
 
+import babelmix.search.asking as asking
 import babelmix.search.engines.edge as edge
 import babelmix.search.mteb_index as search_mteb
-import babelmix.search.searcher as searching
 from babelmix._files import replacing_folder
 from babelmix.errors import BabelmixError, EngineError, PictureError, SearchError
 from babelmix.search import Index, Row, Searcher, index_rows, open_rows
@@ -147,7 +147,7 @@ def test_a_quota_is_kept_by_items_that_come_once(tmp_path: Path, tiny_static) ->
 def test_items_that_come_once_are_looked_for_past_what_a_search_gives(
     searcher: Searcher, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "MAX_K", 40)
+    monkeypatch.setattr(asking, "MAX_K", 40)
     assert len(searcher.search(["cat"], k=40, policy=policy, once=True)[0]) == 40
 
 
@@ -371,6 +371,6 @@ def test_what_is_kept_between_depths_changes_no_answer(
         ask: dict[str, Any] = {"k": 9, "policy": policy, "mode": mode, "once": True, "exact": True}
         found = searcher.search(["cat 7", "river"], **ask)
         with monkeypatch.context() as patched:
-            patched.setattr(searching, "remembering", lambda retrieve: retrieve)
+            patched.setattr(asking, "remembering", lambda retrieve: retrieve)
             assert searcher.search(["cat 7", "river"], **ask) == found
         assert all(len({hit.item for hit in hits}) == len(hits) for hits in found)

@@ -19,10 +19,11 @@ from PIL import Image
 from babelmix import extend
 from babelmix.errors import ArgumentError, BabelmixError, ConfigError, EncoderError, SearchError
 from babelmix.search import Hit, Hits, Where, build_index, delete_items, open_index, open_rows, serve
+from babelmix.search.asking import check_search
 from babelmix.search.engines import ENGINES
 from babelmix.search.engines.contract import check_engine
 from babelmix.search.filters import typed_filters, values_in
-from babelmix.search.searcher import check_search
+from babelmix.search.options import SearchOptions
 from babelmix.search.service import Keys
 from babelmix.search.serving import listen, service_settings
 
@@ -88,7 +89,7 @@ def test_an_index_is_built_and_searched(documents: Path, model: str, tmp_path: P
     Image.new("RGB", (8, 8)).save(picture)
     assert str(check_search([picture, "cat"], policy="only=de")) == "only=de"
     with pytest.raises(SearchError, match="a picture has no words"):
-        check_search([picture], mode="words")
+        check_search([picture], options=SearchOptions("words"))
 
 
 def test_hits_print_as_the_table_of_the_command(documents: Path, model: str, tmp_path: Path, babelmix) -> None:

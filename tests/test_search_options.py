@@ -149,7 +149,7 @@ def test_an_audit_says_how_it_searched(searcher: Searcher) -> None:
     assert report.comparison.about.items() >= {"mode": "hybrid", "words_weight": 0.2, "query_langs": "known"}.items()
     assert "mode" not in audit_index(searcher, corpus, queries=20).comparison.about
     queries = corpus.queries.slice(0, 2)
-    system = IndexSystem(searcher, mode="hybrid", words_weight=0.2)
+    system = IndexSystem(searcher, options=SearchOptions("hybrid", 0.2))
     assert system.facts(corpus).extra["words_weight"] == 0.2
     expected = searcher.search(queries["text"].to_pylist(), k=5, mode="hybrid", words_weight=0.2)
     found = [[one.item for one in some] for some in system.retrieve(queries, [5, 5])]

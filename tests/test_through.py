@@ -20,6 +20,7 @@ from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search import Row, index_rows
 from babelmix.search.documents import RowSource, rows_of_corpus
 from babelmix.search.indexing import write_rows
+from babelmix.search.options import SearchOptions
 from babelmix.search.system import IndexSystem
 from babelmix.search.through import audit_policies, audit_through
 
@@ -181,7 +182,7 @@ def test_answers_behind_those_that_are_shown() -> None:
 
 def test_an_index_is_a_system(searcher) -> None:
     corpus = parallel_corpus()
-    system = SYSTEMS["index"](searcher, "balanced", mode="hybrid")  # type: ignore[call-arg]
+    system = SYSTEMS["index"](searcher, "balanced", options=SearchOptions("hybrid"))  # type: ignore[call-arg]
     assert isinstance(system, ListSystem)
     assert system.name == "tiny, balanced"
     facts = system.facts(corpus)
@@ -189,11 +190,11 @@ def test_an_index_is_a_system(searcher) -> None:
     assert facts.extra["policy"] == "balanced"
     queries = corpus.queries.slice(0, 3)
     lists = list(system.retrieve(queries, [5, 1, 3]))
-    expected = searcher.search(queries["text"].to_pylist(), k=5, policy="balanced", mode="hybrid")
+    expected = searcher.search(queries["text"].to_pylist(), k=5, policy="balanced", options=SearchOptions("hybrid"))
     assert [[one.item for one in some] for some in lists] == [
         [hit.item for hit in hits[:k]] for hits, k in zip(expected, [5, 1, 3], strict=True)
     ]
-    words = IndexSystem(searcher, mode="words")
+    words = IndexSystem(searcher, options=SearchOptions("words"))
     assert len(audit_lists({"words": words}, corpus, k=10)["words"].measures) > 3
     assert len(words.seconds) == corpus.queries.num_rows
 

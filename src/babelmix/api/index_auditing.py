@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from babelmix.evaluation.gates import GateResult
     from babelmix.evaluation.measures import Measure
     from babelmix.search import Searcher
-    from babelmix.search.options import Mode
+    from babelmix.search.options import Mode, Show
     from babelmix.search.through import PolicyComparison
 
 
@@ -124,6 +124,9 @@ def audit_index(
     mode: Mode | None = None,
     words_weight: float | None = None,
     query_langs: str | None = None,
+    fusion: str | None = None,
+    show: Show | None = None,
+    rerank: str | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
@@ -155,6 +158,9 @@ def audit_index(
         words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
         query_langs: what a removal kept with the index is told of the languages of the queries: None: nothing, as most users say
             nothing; `known`: those that the corpus states; `detect`: from the text; or the language of all queries.
+        fusion: with `hybrid`: how the lists of vectors and words are merged; see `Searcher.search`.
+        show: `found` or `mine`; see `Searcher.search`. None: `found`.
+        rerank: a reranker; see `babelmix.open_index`. None: nothing is reranked.
 
     Raises:
         SearchError: the index does not hold the corpus's passages, or k, depth, a policy, the mode, the weight or the language is
@@ -170,7 +176,7 @@ def audit_index(
     from babelmix.search.options import SearchOptions
     from babelmix.search.through import DEFAULT_POLICIES, audit_through, depth_of
 
-    options = SearchOptions(mode or "dense", words_weight, query_langs)
+    options = SearchOptions(mode or "dense", words_weight, query_langs, fusion, show or "found")
     gate = Gate.of(fail_if, significant, junit, summary)
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:
@@ -200,7 +206,7 @@ def audit_index(
     found = audit_through(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
         metrics=wanted, batch_size=batch_size,
-        model=model, backend=backend, trust_code=trust_code, depth=depth, held=held, options=options,
+        model=model, backend=backend, trust_code=trust_code, depth=depth, held=held, options=options, rerank=rerank,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)

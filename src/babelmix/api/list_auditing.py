@@ -30,7 +30,7 @@ from babelmix.errors import ArgumentError, AuditError, ConfigError, first_line
 if TYPE_CHECKING:
     from babelmix.evaluation.lists import ListAudit
     from babelmix.evaluation.systems import ListSystem, Search
-    from babelmix.search.options import Mode
+    from babelmix.search.options import Mode, Show
 
 _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 """An adapter: a file or a module, and the name of a function in it."""
@@ -147,6 +147,7 @@ def audit_ranked(
 def audit_service(
     url: str, corpus: str | Path | Corpus, *, policies: str | Sequence[str] | None = None, k: int | None = None,
     depth: int | None = None, mode: Mode | None = None, words_weight: float | None = None, query_langs: str | None = None,
+    fusion: str | None = None, show: Show | None = None,
     **options: Any,
 ) -> ListReport:  # fmt: skip
     """Measure the answers of a service of `babelmix serve` under language policies, over HTTP.
@@ -158,9 +159,11 @@ def audit_service(
         policies: language policies; None: `any` and `balanced`. They are tested against each other.
         k: the number of answers that users see, 10 to 100: each policy is applied to a search for so many. None: 10.
         depth: the number of answers to judge, at most 100; those after the first k come from a second search. None: 100.
-        mode: see `babelmix.audit_index`; as for the next two.
+        mode: see `babelmix.audit_index`; as for the next four.
         words_weight: see there.
         query_langs: see there.
+        fusion: see there.
+        show: see there.
         options: see `audit_ranked`.
 
     Raises:
@@ -168,6 +171,7 @@ def audit_service(
 
     """
     from babelmix.evaluation.systems.shown import AsShown
+    from babelmix.search.options import SearchOptions
     from babelmix.search.remote import MAX_HITS, ServiceSystem
     from babelmix.search.through import DEFAULT_POLICIES, SHOWN
 
@@ -178,12 +182,14 @@ def audit_service(
         )
     names = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
     systems: dict[str, ListSystem] = {}
-    how: dict[str, Any] = {"mode": mode or "dense", "words_weight": words_weight, "query_langs": query_langs}
+    how = SearchOptions(mode or "dense", words_weight, query_langs, fusion, show or "found")
     for name in names:
-        system = ServiceSystem(url, name, **how)
+        system = ServiceSystem(url, name, options=how)
         _ = system.about
         systems[str(system.policy)] = (
-            system if shown == judged else AsShown(system, ServiceSystem(url, name, **how), shown=shown, judged=judged)
+            system
+            if shown == judged
+            else AsShown(system, ServiceSystem(url, name, options=how), shown=shown, judged=judged)
         )
     return audit_ranked(systems, corpus, depth=judged, **options)
 

@@ -15,7 +15,7 @@ from babelmix.errors import ArgumentError
 if TYPE_CHECKING:
     from babelmix.api.index_auditing import PolicyReport
     from babelmix.api.list_reports import ListReport
-    from babelmix.search.options import Mode
+    from babelmix.search.options import Mode, Show
 
 
 def audit_through(
@@ -45,6 +45,9 @@ def audit_through(
     mode: Mode | None = None,
     words_weight: float | None = None,
     query_langs: str | None = None,
+    fusion: str | None = None,
+    show: Show | None = None,
+    rerank: str | None = None,
 ) -> PolicyReport | ListReport:
     """Measure the answers of an index or a service under language policies, or those of a search function.
 
@@ -76,6 +79,9 @@ def audit_through(
         mode: `dense`, `words` or `hybrid`, of an index or a service; None: `dense`.
         words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
         query_langs: what is said of the languages of the queries, to an index or a service; see `babelmix.audit_index`.
+        fusion: with `hybrid`: see `babelmix.audit_index`.
+        show: of an index or a service: see `babelmix.audit_index`.
+        rerank: of an index: see `babelmix.audit_index`.
 
     Raises:
         ConfigError: an argument is wrong, or does not go with what is at the address.
@@ -95,18 +101,18 @@ def audit_through(
     if is_adapter(address) and corpus is not None:
         check_unfit(
             "is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend, mode=mode,
-            words_weight=words_weight, query_lang=query_langs,
+            words_weight=words_weight, query_lang=query_langs, fusion=fusion, show=show, rerank=rerank,
         )  # fmt: skip
         return audit_function(
             address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
             copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
         )  # fmt: skip
     if is_service(address) and corpus is not None:
-        check_unfit("is for an index; the service has its own encoder", model=model, backend=backend)
+        check_unfit("is for an index; the service has its own encoder", model=model, backend=backend, rerank=rerank)
         return audit_service(
             address, corpus, policies=policies, k=k, depth=depth, queries=queries, out=out, against=against, langs=langs,
             part=part, metrics=metrics, copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit,
-            summary=summary, mode=mode, words_weight=words_weight, query_langs=query_langs,
+            summary=summary, mode=mode, words_weight=words_weight, query_langs=query_langs, fusion=fusion, show=show,
         )  # fmt: skip
     from babelmix.api.index_auditing import audit_index
 
@@ -116,7 +122,7 @@ def audit_through(
         address, corpus, policies=policies, k=10 if k is None else k, depth=depth, queries=queries, out=out, langs=langs,
         part=part, metrics=metrics, batch_size=batch_size, model=model, backend=backend, trust_code=trust_code,
         fail_if=fail_if, significant=significant, junit=junit, summary=summary, queries_from=queries_from,
-        mode=mode, words_weight=words_weight, query_langs=query_langs,
+        mode=mode, words_weight=words_weight, query_langs=query_langs, fusion=fusion, show=show, rerank=rerank,
     )  # fmt: skip
 
 

@@ -230,6 +230,31 @@ def audit(
             rich_help_panel=_INDEX,
         ),
     ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            help="With --mode hybrid: how the lists are merged, as in `babelmix search`.",
+            metavar="HOW",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    shown: Annotated[
+        str | None,
+        typer.Option(
+            "--show",
+            help="With --through: found or mine, as in `babelmix search`.  [default: found]",
+            metavar="WHAT",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            help="With --through: score the first answers again with this reranker, as in `babelmix search`.",
+            metavar="MODEL",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -269,10 +294,12 @@ def audit(
             against=against, langs=listed(langs), part=part, metrics=listed(metrics), copies=copies, qrels=qrels,
             batch_size=batch_size, backend=backend or None, trust_code=trust_code, fail_if=fail_if, significant=significant,
             junit=junit, summary=summary, mode=mode, words_weight=words_weight, query_langs=query_lang,
+            fusion=fusion, show=shown, rerank=rerank,
         )  # fmt: skip
         return
     for name, given in (
         ("policy", policy), ("k", k), ("mode", mode), ("words_weight", words_weight), ("query_lang", query_lang),
+        ("fusion", fusion), ("show", shown), ("rerank", rerank),
     ):  # fmt: skip
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")

@@ -10,7 +10,7 @@ import typer
 from babelmix.cli.options import IndexBackendOption, JsonOption, SearchBackendOption, TrustOption, given, listed, say
 
 if TYPE_CHECKING:
-    from babelmix.search.options import Mode
+    from babelmix.search.options import Mode, Show
 
 
 def index(
@@ -147,6 +147,23 @@ def search(
             metavar="LANG",
         ),
     ] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="With --mode hybrid: how the lists are merged, such as rrf:k=20.", metavar="HOW")
+    ] = None,
+    shown: Annotated[
+        str,
+        typer.Option(
+            "--show",
+            help="found: rows as they are found. mine: each item once, in a language that you read.",
+            metavar="WHAT",
+        ),
+    ] = "found",
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            help="Score the first rows again with this reranker: a name, a folder or a URL.", metavar="MODEL"
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option(help="Each item once, in the rendering that comes first.")] = False,
     exact: Annotated[bool, typer.Option(help="Compare with every row, not through a graph.")] = False,
     model: Annotated[
@@ -160,7 +177,8 @@ def search(
     from babelmix.cli.output import show
     from babelmix.errors import ArgumentError, ConfigError
     from babelmix.search import open_index
-    from babelmix.search.searcher import check_search
+    from babelmix.search.asking import check_search
+    from babelmix.search.options import SearchOptions
 
     if not where_is:
         raise ArgumentError("in", "is missing: say which index to search, as in  --in my-index")
@@ -168,14 +186,23 @@ def search(
         raise ConfigError("give words to search by, or a picture with --image")
     queries: list[str | Path] = list(query or []) if image is None else [image]
     # Check the arguments before the encoder is loaded.
-    check_search(queries, k=k, policy=policy, mode=mode, query_langs=query_lang, words_weight=words_weight)
-    with open_index(where_is, model=model or None, backend=backend or None, trust_code=trust_code) as index:
+    options = SearchOptions(cast("Mode", mode), words_weight, None, fusion, cast("Show", shown))
+    check_search(queries, k=k, policy=policy, query_langs=query_lang, options=options)
+    with open_index(
+        where_is, model=model or None, backend=backend or None, trust_code=trust_code, rerank=rerank
+    ) as index:
         for note in index.notes:
             say(note, err=True)
         found = index.search(
-            queries, k=k, policy=policy, where=where, mode=cast("Mode", mode), once=once, exact=exact, query_langs=query_lang,
-            words_weight=words_weight,
-        )  # fmt: skip
+            queries,
+            k=k,
+            policy=policy,
+            where=where,
+            once=once,
+            exact=exact,
+            query_langs=query_lang,
+            **options.keywords(),
+        )
         # Before the index is closed, which takes as long as the search.
         for hits in found:
             show(hits, json_output)

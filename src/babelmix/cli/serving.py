@@ -38,6 +38,12 @@ def serve(
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
     backend: SearchBackendOption = "",
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            help="Score the first rows again with this reranker: a name, a folder or a URL.", metavar="MODEL"
+        ),
+    ] = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Serve an index: a page to search on, and an API for programs, described at /docs."""
@@ -47,7 +53,7 @@ def serve(
     serving.serve(
         address, host=host, port=port, keys=keys, read_only=read_only, allow_host=allow_host or (), cors=cors or (),
         timeout=timeout, max_request=max_request, max_in_flight=max_in_flight, model=model or None,
-        backend=backend or None, trust_code=trust_code, say=lambda line: say(line, err=True),
+        backend=backend or None, trust_code=trust_code, rerank=rerank, say=lambda line: say(line, err=True),
     )  # fmt: skip
     # Ctrl-C is the normal way to stop the server, so it is not an error.
     interrupts.forget()

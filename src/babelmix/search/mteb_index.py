@@ -14,13 +14,14 @@ from mteb.models.model_meta import ModelMeta
 from babelmix.corpus import is_language_tag
 from babelmix.errors import SearchError
 from babelmix.evaluation.mteb import cached_encoder
+from babelmix.search.asking import MAX_K
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.indexing import write_rows
 from babelmix.search.options import Mode
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Row, Vectors
-from babelmix.search.searcher import MAX_K, Searcher
+from babelmix.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

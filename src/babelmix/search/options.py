@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from babelmix.corpus import canonical_language
@@ -14,6 +14,10 @@ from babelmix.errors import SearchError
 
 Mode = Literal["dense", "words", "hybrid"]
 MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
+
+Show = Literal["found", "mine"]
+SHOWS: tuple[Show, ...] = ("found", "mine")
+"""What is shown of an item: the row that was found, or its row in a language that the searcher reads."""
 
 DETECT = "detect"
 """The language of a query is detected from its text."""
@@ -27,13 +31,16 @@ EQUAL = 1.0
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How an audit searches an index, besides the policy.
+    """How an index is searched, besides the policy.
 
     Args:
         mode: `dense`, `words` or `hybrid`.
         words_weight: with `hybrid`: see `Searcher.search`; None: 1.
-        query_langs: what is said of the language of the queries: None: nothing, as most users say nothing; `known`: the corpus's
-            languages; `detect`: detect it from the text; or the language of all queries.
+        query_langs: in an audit, what is said of the language of the queries: None: nothing, as most users say nothing;
+            `known`: the corpus's languages; `detect`: detect it from the text; or the language of all queries.
+        fusion: with `hybrid`: how the two lists are merged; see `babelmix.search.fusion`. None: the default.
+        show: see `SHOWS`.
+        rerank: whether the reranker scores the first rows again; None: if there is one.
 
     Raises:
         SearchError: an option is wrong.
@@ -48,9 +55,18 @@ class SearchOptions:
     mode: Mode = "dense"
     words_weight: float | None = None
     query_langs: str | None = None
+    fusion: str | None = None
+    show: Show = "found"
+    rerank: bool | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode, self.words_weight)
+        if self.fusion is not None and self.mode != "hybrid":
+            raise SearchError(
+                f"a fusion is for the mode 'hybrid', not {self.mode!r}; leave it out, or change the mode"
+            )
+        if self.show not in SHOWS:
+            raise SearchError(f"show is {self.show!r}; use {' or '.join(SHOWS)}")
         if self.query_langs is not None and self.query_langs != KNOWN:
             checked_query_lang(self.query_langs, "known, detect or a language")
 
@@ -58,9 +74,16 @@ class SearchOptions:
         """The argument `query_langs` of `Searcher.search` for queries of these languages."""
         return list(langs) if self.query_langs == KNOWN else self.query_langs
 
+    def keywords(self) -> dict[str, Any]:
+        """The options as arguments of `Searcher.search`, without the languages of the queries."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "query_langs"}
+
     def facts(self) -> dict[str, Any]:
         """The options that are not the default."""
-        named = {"words_weight": self.words_weight, "query_langs": self.query_langs}
+        named: dict[str, Any] = {
+            name: getattr(self, name) for name in ("words_weight", "query_langs", "fusion", "rerank")
+        }
+        named["show"] = None if self.show == "found" else self.show
         mode = {} if self.mode == "dense" else {"mode": self.mode}
         return mode | {name: value for name, value in named.items() if value is not None}
 
@@ -149,8 +172,10 @@ __all__ = [
     "EQUAL",
     "KNOWN",
     "MODES",
+    "SHOWS",
     "Mode",
     "SearchOptions",
+    "Show",
     "check_mode",
     "checked_query_langs",
     "told_langs",

@@ -17,7 +17,7 @@ from babelmix.errors import SearchError, require
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.systems.base import Answer
 from babelmix.evaluation.systems.function import Search
-from babelmix.search.options import KNOWN, Mode, SearchOptions
+from babelmix.search.options import KNOWN, SearchOptions
 from babelmix.search.policies import Policy
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class ServiceSystem:
         tries: how often a request is tried.
         pause: seconds before the second try.
         key: the key, if the service needs one; None: what the environment variable `BABELMIX_KEY` holds.
-        mode: `dense`, `words` or `hybrid`.
-        words_weight: with `hybrid`: the weight of the list of words; see `Searcher.search`.
-        query_langs: what is said of the languages of the queries; see `SearchOptions`.
+        options: mode, weight of words, fusion, what is shown, and what is said of the languages of the queries.
 
     """
 
@@ -74,9 +72,7 @@ class ServiceSystem:
     tries: int = 4
     pause: float = 0.5
     key: str | None = None
-    mode: Mode = "dense"
-    words_weight: float | None = None
-    query_langs: str | None = None
+    options: SearchOptions = field(default_factory=SearchOptions)
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each request, in the order of the queries; with the embedding of the query, and the network."""
 
@@ -86,7 +82,6 @@ class ServiceSystem:
 
     def __post_init__(self) -> None:
         self.policy = Policy.parse(self.policy) if isinstance(self.policy, str) else self.policy
-        self._options = SearchOptions(self.mode, self.words_weight, self.query_langs)
         self.url = self.url.rstrip("/")
 
     @property
@@ -136,7 +131,7 @@ class ServiceSystem:
                 "policy": str(self.policy),
                 "pool": about["langs"],
                 "version": about["version"],
-                **self._options.facts(),
+                **self.options.facts(),
             },
         )
 
@@ -155,7 +150,7 @@ class ServiceSystem:
         return found.retrieve(queries, k)
 
     def _search(self, text: str, lang: str, k: int) -> list[Answer]:
-        body = {"query": text, "k": k, "policy": str(self.policy), **self._options.facts()}
+        body = {"query": text, "k": k, "policy": str(self.policy), **self.options.facts()}
         # Older services do not know the field: it is sent only if it is needed.
         if (said := body.pop("query_langs", None)) is not None:
             body["query_lang"] = lang if said == KNOWN else said

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeGuard, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from babelmix._lists import as_inputs
-from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.runtime import backend_of, same_vectors
-from babelmix.errors import ArgumentError, PictureError, SearchError
-from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
-from babelmix.search.correcting import OneSearch
+from babelmix.errors import ArgumentError, SearchError
+from babelmix.search.asking import Asked, check_search, is_one, opened, shown
 from babelmix.search.filters import typed_filters
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.index_encoder import encoder_of
-from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
-from babelmix.search.options import EQUAL, Mode, check_mode, checked_query_langs, told_langs
-from babelmix.search.own_places import fill_places
+from babelmix.search.options import Mode, SearchOptions, Show, checked_query_langs, told_langs
 from babelmix.search.policies import Policy
-from babelmix.search.rows import Hit, Value, Vectors, Where
+from babelmix.search.reranking.opening import open_reranker
+from babelmix.search.rows import Value, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from babelmix.encoders.protocol import Encoder
-
-MAX_K = 1000
-"""The most rows that a search returns."""
-
-NO_WORDS = "a picture has no words to search by; use the mode 'dense'"
-"""The error message for a search by words with a picture as the query."""
-
-_LEAST = 50
-"""The least number of rows to retrieve for each list that is fused."""
+    from babelmix.search.reranking.base import Reranker
 
 Filter = Where | Mapping[str, Value | Sequence[Value]] | str | Sequence[str]
 """The type of a filter in `Searcher.search`."""
@@ -47,15 +37,16 @@ class Searcher:
     Args:
         index: the index.
         encoder: the encoder that the index was made with.
+        reranker: scores the first rows of a search again; None: nothing does.
 
     Raises:
         SearchError: the index was made with another encoder.
 
     """
 
-    def __init__(self, index: Index, encoder: Encoder) -> None:
+    def __init__(self, index: Index, encoder: Encoder, reranker: Reranker | None = None) -> None:
         index.check_encoder(encoder)
-        self.index, self.encoder = index, encoder
+        self.index, self.encoder, self.reranker = index, encoder, reranker
 
     @classmethod
     def open(
@@ -66,12 +57,15 @@ class Searcher:
         device: str | None = None,
         backend: str | None = None,
         trust_code: bool = False,
+        rerank: str | Reranker | None = None,
     ) -> Self:
         """Open an index and load its encoder; see `open_index`."""
         index = Index.open(str(address))
         try:
             encoder = encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
-            return cls(index, encoder)
+            if isinstance(rerank, str):
+                rerank = open_reranker(rerank, device=device, trust_code=trust_code)
+            return cls(index, encoder, rerank)
         except BaseException:
             index.close()
             raise
@@ -137,13 +131,14 @@ class Searcher:
         self, queries: str | Path | Image, *, k: int = ..., policy: Policy | str = ..., langs: str | Sequence[str] | None = ...,
         where: Filter | None = ..., mode: Mode = ..., once: bool = ..., exact: bool = ..., vectors: Vectors | None = ...,
         query_langs: str | Sequence[str | None] | None = ..., words_weight: float | None = ...,
+        fusion: str | None = ..., show: Show = ..., rerank: bool | None = ...,
     ) -> Hits: ...  # fmt: skip
     @overload
     def search(
         self, queries: Sequence[str | Path | Image], *, k: int = ..., policy: Policy | str = ...,
         langs: str | Sequence[str] | None = ..., where: Filter | None = ..., mode: Mode = ..., once: bool = ...,
         exact: bool = ..., vectors: Vectors | None = ..., query_langs: str | Sequence[str | None] | None = ...,
-        words_weight: float | None = ...,
+        words_weight: float | None = ..., fusion: str | None = ..., show: Show = ..., rerank: bool | None = ...,
     ) -> list[Hits]: ...  # fmt: skip
     def search(
         self,
@@ -159,6 +154,9 @@ class Searcher:
         vectors: Vectors | None = None,
         query_langs: str | Sequence[str | None] | None = None,
         words_weight: float | None = None,
+        fusion: str | None = None,
+        show: Show = "found",
+        rerank: bool | None = None,
     ) -> Hits | list[Hits]:
         """Find the best k rows for each query.
 
@@ -177,6 +175,10 @@ class Searcher:
                 a tag; `detect`: from the text, by the extra `detect`; None: unknown, so that a removal tells it from the vector.
             words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 1; that of the list of vectors is
                 1. BM25 finds nearly only the query's own language, so that less weight means less of it. None: 1.
+            fusion: with `hybrid`: how the two lists are merged, such as `rrf:k=20`; see `babelmix.search.fusion`.
+            show: `found`: the rows as they are found. `mine`: one row of each item, in a language that the searcher reads; see
+                `babelmix.search.showing`.
+            rerank: score the first rows again with the reranker that the index was opened with. None: if there is one.
 
         Returns:
             The hits of a query, best first. For a list of queries, a list with the hits of each. `Hits` is a list that prints as
@@ -189,76 +191,46 @@ class Searcher:
             MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
 
         """
-        one = _is_one(queries)
-        found = self._search(
-            [queries] if _is_one(queries) else as_inputs(queries, SearchError), k, policy, langs, where, mode, once, exact,
-            vectors, query_langs, EQUAL if words_weight is None and mode == "hybrid" else words_weight,
-        )  # fmt: skip
-        return found[0] if one else found
+        given = [queries] if is_one(queries) else as_inputs(queries, SearchError)
+        options = SearchOptions(mode, words_weight, None, fusion, show, rerank)
+        asked = self._asked(given, policy, langs, where, vectors, query_langs, options, k=k, once=once, exact=exact)
+        found = [Hits(hits, shown(query)) for query, hits in zip(given, asked.hits(), strict=True)]
+        return found[0] if is_one(queries) else found
 
-    def _search(
+    def _asked(
         self,
         queries: Sequence[str | Path | Image],
-        k: int,
         policy: Policy | str,
         langs: str | Sequence[str] | None,
         where: Filter | None,
-        mode: Mode,
-        once: bool,
-        exact: bool,
         vectors: Vectors | None,
         query_langs: str | Sequence[str | None] | None,
-        weight: float | None,
-    ) -> list[Hits]:
-        opened = [_opened(query) for query in queries]
+        options: SearchOptions,
+        *,
+        k: int,
+        once: bool,
+        exact: bool,
+    ) -> Asked:
+        """The arguments of a search, checked, with the vectors of the queries."""
+        inputs = [opened(query) for query in queries]
         chosen = check_search(
-            opened, k=k, policy=policy, mode=mode, embedded=vectors is not None, query_langs=query_langs, words_weight=weight
-        )  # fmt: skip
-        if mode == "hybrid" and weight == 0:
-            mode, weight = "dense", None
-        if mode != "dense" and not self.index.engine.has_words:
+            inputs, k=k, policy=policy, embedded=vectors is not None, query_langs=query_langs, options=options
+        )
+        if options.mode == "hybrid" and options.words_weight == 0:
+            options = replace(options, mode="dense", words_weight=None, fusion=None)
+        if options.mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
-        own_langs = list(self.index.langs())
-        chosen, filter_ = self._among(own_langs, chosen, self._filter(langs, where))
-        retrievers: list[tuple[Retriever, Scale | WordScale]] = []
-        told = self.query_langs(opened, query_langs) if vectors is None or chosen.places else None
-        if mode != "words":
-            embedded = vectors = self.embed(opened, told) if vectors is None else vectors
-            retrievers.append((self._dense(embedded, exact), self._scale(embedded, exact)))
-        if mode != "dense":
-            words = [query if isinstance(query, str) else "" for query in opened]
-            retrievers.append((self._words(words), WordScale()))
-        if once:
-            retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
-
-        def retrieve_top(count: int) -> list[list[Hit]]:
-            # A row far down one list may be high in the fused list.
-            depth = count if mode != "hybrid" else max(_LEAST, DEEPER * count)
-            lists = [
-                apply_policy(chosen, retrieve, len(queries), filter_, depth, own_langs, scale)
-                for retrieve, scale in retrievers
-            ]
-            if len(lists) == 1:
-                return lists[0]
-            # Only a quota needs rows beyond `count`.
-            weights = [1.0, EQUAL if weight is None else weight]
-            merged = [fused(both, None if chosen.languages else count, weights) for both in zip(*lists, strict=True)]
-            return [with_quota(hits[:count], hits[count:], chosen.languages) for hits in merged]
-
-        found = distinct_items(retrieve_top, k, chosen.languages) if once else retrieve_top(k)
-        if chosen.places and told is not None:
-
-            def in_own(numbers: Sequence[int], tags: Sequence[str], count: int) -> list[list[Hit]]:
-                own = None if vectors is None else vectors[list(numbers)]
-                some = [queries[number] for number in numbers]
-                again = self._search(
-                    some, count, "any", None, filter_.only(tags), mode, once, exact, own, None, weight
-                )
-                return [list(hits) for hits in again]
-
-            allowed = [lang for lang in own_langs if filter_.langs is None or lang in filter_.langs]
-            found = fill_places(found, told, allowed, in_own, chosen.places, k=k, once=once)
-        return [Hits(hits, _shown(query)) for query, hits in zip(queries, found, strict=True)]
+        if options.rerank and self.reranker is None:
+            raise ArgumentError("rerank", "there is no reranker; name one where the index is opened")
+        tags = list(self.index.langs())
+        chosen, filter_ = self._among(tags, chosen, self._filter(langs, where))
+        told = self.query_langs(inputs, query_langs) if vectors is None or chosen.places else None
+        if options.mode == "words":
+            vectors = None
+        elif vectors is None:
+            vectors = self.embed(inputs, told)
+        reranker = None if options.rerank is False else self.reranker
+        return Asked(self.index, inputs, vectors, told, chosen, filter_, tags, k, options, once, exact, reranker)
 
     def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
         if isinstance(where, Where):
@@ -280,19 +252,6 @@ class Searcher:
             )
         return policy, where
 
-    def _scale(self, vectors: Vectors, exact: bool) -> Scale:
-        # An exact search compares with the rows of each language once, so that nothing can be saved.
-        one_search = OneSearch(self.index.corrected, vectors) if not exact else None
-        return Scale(lambda: self.index.calibration, vectors, one_search)
-
-    def _dense(self, vectors: Vectors, exact: bool) -> Retriever:
-        engine = self.index.engine
-        return lambda numbers, wheres, k: engine.nearest(vectors[list(numbers)], wheres, k, exact=exact)
-
-    def _words(self, words: Sequence[str]) -> Retriever:
-        engine = self.index.engine
-        return lambda numbers, wheres, k: engine.with_words([words[i] for i in numbers], wheres, k)
-
     def close(self) -> None:
         """Close the index."""
         self.index.close()
@@ -311,6 +270,7 @@ def open_index(
     device: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
+    rerank: str | Reranker | None = None,
 ) -> Searcher:
     """Open an index and load its encoder, to search it.
 
@@ -321,6 +281,8 @@ def open_index(
         backend: the backend that runs the encoder; by default the one that embedded the rows. Another
             backend gives nearly the same scores: see docs/serve.md.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        rerank: a reranker that scores the first rows of each search again: its name, folder or URL, see
+            `babelmix.search.reranking`; None: there is none.
 
     Returns:
         The index, open. Use it in a `with` block, or call `close()`: one process at a time has a folder open.
@@ -346,67 +308,4 @@ def open_index(
         ('b', 'a dog')
 
     """
-    return Searcher.open(address, model=model, device=device, backend=backend, trust_code=trust_code)
-
-
-def check_search(
-    queries: Sequence[str | Path | Image],
-    *,
-    k: int = 10,
-    policy: Policy | str = "any",
-    mode: str = "dense",
-    embedded: bool = False,
-    query_langs: str | Sequence[str | None] | None = None,
-    words_weight: float | None = None,
-) -> Policy:
-    """Check the arguments of a search, before the index is opened.
-
-    Args:
-        queries: see `Searcher.search`.
-        k: see `Searcher.search`.
-        policy: see `Searcher.search`.
-        mode: see `Searcher.search`.
-        embedded: whether the queries' vectors are given. If so, the queries themselves may be empty.
-        query_langs: see `Searcher.search`.
-        words_weight: see `Searcher.search`.
-
-    Returns:
-        The policy, parsed.
-
-    Raises:
-        SearchError: k, policy, mode, language or weight are wrong, a query is empty, a picture cannot be read, or a picture is
-            searched by words.
-        MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
-
-    """
-    if not 1 <= k <= MAX_K:
-        raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
-    check_mode(mode, words_weight)
-    checked_query_langs(query_langs, len(queries))
-    chosen = Policy.parse(policy) if isinstance(policy, str) else policy
-    if chosen.places and query_langs is None:
-        raise SearchError(f"the policy {chosen} needs the language of the query: give one, such as de, or detect")
-    for query in map(_opened, queries):
-        if mode == "words" and not isinstance(query, str):
-            raise SearchError(NO_WORDS)
-        if not embedded and isinstance(query, str) and not query.strip():
-            raise SearchError("a query is empty; give words to search by")
-    return chosen
-
-
-def _is_one(queries: str | Path | Image | Sequence[str | Path | Image]) -> TypeGuard[str | Path | Image]:
-    # `getpixel` tells a picture of Pillow from a sequence, without an import of Pillow.
-    return isinstance(queries, (str, Path)) or hasattr(queries, "getpixel")
-
-
-def _opened(query: str | Path | Image) -> str | Image:
-    if not isinstance(query, Path):
-        return query
-    try:
-        return open_picture(bytes_of({"path": str(query)}))
-    except PictureError as error:
-        raise SearchError(f"{query}: {error}") from error
-
-
-def _shown(query: str | Path | Image) -> str:
-    return str(query) if isinstance(query, (str, Path)) else "(a picture)"
+    return Searcher.open(address, model=model, device=device, backend=backend, trust_code=trust_code, rerank=rerank)

@@ -49,6 +49,7 @@ def serve(
     model: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
+    rerank: str | None = None,
     say: Callable[[str], None] = log.info,
 ) -> None:
     """Serve an index until Ctrl-C or SIGTERM: a page to search on, and an API for programs, described at /docs.
@@ -67,6 +68,7 @@ def serve(
         model: the new path of the encoder, if it was moved after the index was made.
         backend: the backend that runs the encoder; by default the one that embedded the rows.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+        rerank: a reranker that scores the first rows of each search again; see `open_index`.
         say: a function that gets each message for the user, such as the URL of the service. By default it logs them.
 
     Raises:
@@ -95,7 +97,8 @@ def serve(
         raise ConfigError(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another host or port"
         ) from error
-    with listening, open_index(address, model=model, backend=backend, trust_code=trust_code) as searcher:
+    opening = open_index(address, model=model, backend=backend, trust_code=trust_code, rerank=rerank)
+    with listening, opening as searcher:
         # A failure is one sentence here; inside the server it would be a traceback.
         searcher.search(".", k=1)
         number = listening.getsockname()[1]

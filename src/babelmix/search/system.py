@@ -13,11 +13,12 @@ from babelmix.corpus.copies import Copies
 from babelmix.encoders import encode
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.systems.base import Answer
+from babelmix.search.asking import MAX_K
 from babelmix.search.hits import Hits
-from babelmix.search.options import Mode, SearchOptions
+from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Vectors
-from babelmix.search.searcher import MAX_K, Searcher
+from babelmix.search.searcher import Searcher
 
 
 class QueryVectors:
@@ -58,21 +59,17 @@ class IndexSystem:
     Args:
         searcher: the index and its encoder.
         policy: the language policy.
-        mode: `dense`, `words` or `hybrid`.
         exact: compare with every row, without the graph.
         vectors: the function that embeds the queries. Systems of one index may share it.
-        words_weight: with `hybrid`: the weight of the list of words; see `Searcher.search`.
-        query_langs: what is said of the languages of the queries; see `SearchOptions`.
+        options: mode, weight of words, fusion, what is shown, and what is said of the languages of the queries.
 
     """
 
     searcher: Searcher
     policy: Policy | str = "any"
-    mode: Mode = "dense"
     exact: bool = False
     vectors: QueryVectors | None = None
-    words_weight: float | None = None
-    query_langs: str | None = None
+    options: SearchOptions = field(default_factory=SearchOptions)
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each search, without the embedding of its query."""
 
@@ -81,7 +78,6 @@ class IndexSystem:
     def __post_init__(self) -> None:
         self.policy = Policy.parse(self.policy) if isinstance(self.policy, str) else self.policy
         self.vectors = self.vectors or QueryVectors(self.searcher)
-        self._options = SearchOptions(self.mode, self.words_weight, self.query_langs)
 
     @property
     def name(self) -> str:
@@ -99,11 +95,11 @@ class IndexSystem:
             similarity=about.similarity,
             corpus=corpus.name,
             fingerprint=corpus.fingerprint(),
-            mode=self.mode,
+            mode=self.options.mode,
             queries=corpus.queries.num_rows,
             passages=corpus.passages.num_rows,
             extra={"index": self.searcher.index.address, "policy": str(self.policy), "exact": self.exact}
-            | self._options.facts(),
+            | self.options.facts(),
         )
 
     def retrieve(self, queries: pa.Table, k: Sequence[int]) -> Iterator[Sequence[Answer]]:
@@ -119,8 +115,8 @@ class IndexSystem:
         """
         texts = queries["text"].to_pylist()
         assert self.vectors is not None
-        langs = self.searcher.query_langs(texts, self._options.langs_of(queries["lang"].to_pylist()))
-        vectors = None if self.mode == "words" else self.vectors(texts, langs)
+        langs = self.searcher.query_langs(texts, self.options.langs_of(queries["lang"].to_pylist()))
+        vectors = None if self.options.mode == "words" else self.vectors(texts, langs)
         for row, text in enumerate(texts):
             own = None if vectors is None else vectors[row : row + 1]
             lang = None if langs is None else [langs[row]]
@@ -134,6 +130,11 @@ class IndexSystem:
 
     def _search(self, text: str, k: int, vectors: Vectors | None, lang: list[str | None] | None) -> Hits:
         return self.searcher.search(
-            text, vectors=vectors, k=k, policy=self.policy, mode=self.mode, exact=self.exact,
-            words_weight=self.words_weight, query_langs=lang,
-        )  # fmt: skip
+            text,
+            vectors=vectors,
+            k=k,
+            policy=self.policy,
+            exact=self.exact,
+            query_langs=lang,
+            **self.options.keywords(),
+        )

@@ -30,12 +30,13 @@ from babelmix.evaluation.lists import audit_lists, checked_metrics
 from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, unfolded
 from babelmix.evaluation.systems import ListSystem
 from babelmix.evaluation.systems.shown import AsShown
+from babelmix.search.asking import MAX_K
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of
 from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
-from babelmix.search.searcher import MAX_K, Searcher, open_index
+from babelmix.search.searcher import Searcher, open_index
 from babelmix.search.system import IndexSystem, QueryVectors
 
 DEFAULT_POLICIES = ("any", "balanced")
@@ -206,6 +207,7 @@ def audit_through(
     depth: int | None = None,
     held: bool = False,
     options: SearchOptions | None = None,
+    rerank: str | None = None,
 ) -> PolicyComparison:
     """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
 
@@ -226,7 +228,9 @@ def audit_through(
         say: a function that gets the notes of the index, such as that another backend embeds the queries.
         depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search. By default
             100, or k if it is larger.
-        options: the mode, the weight of words, and what is said of the languages of the queries; None: the defaults.
+        options: the mode, the weight of words, the fusion, what is shown, and what is said of the languages of the queries;
+            None: the defaults.
+        rerank: a reranker; see `open_index`.
 
     Returns:
         The measures of each policy, the cost of a search, and the tests.
@@ -240,7 +244,7 @@ def audit_through(
     # Parse the policies before an encoder is loaded, to fail early.
     named = list(_parsed(policies))
     if not isinstance(index, Searcher):
-        with open_index(index, model=model, backend=backend, trust_code=trust_code) as opened:
+        with open_index(index, model=model, backend=backend, trust_code=trust_code, rerank=rerank) as opened:
             if say is not None:
                 for note in opened.notes:
                     say(note)
@@ -365,12 +369,7 @@ def audit_policies(
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
     how = options or SearchOptions()
     timed, deeper = (
-        {
-            name: IndexSystem(
-                searcher, policy, how.mode, vectors=vectors, words_weight=how.words_weight, query_langs=how.query_langs
-            )
-            for name, policy in chosen.items()
-        }
+        {name: IndexSystem(searcher, policy, vectors=vectors, options=how) for name, policy in chosen.items()}
         for _ in range(2)
     )
     systems: dict[str, ListSystem] = {

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 from babelmix.corpus.images import open_picture, pixels_of
 from babelmix.errors import PictureError, SearchError
+from babelmix.search.asking import NO_WORDS
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
-from babelmix.search.options import MODES, check_mode
+from babelmix.search.options import MODES, SearchOptions
 from babelmix.search.policies import POLICIES, Policy
 from babelmix.search.rows import Row, Vectors
-from babelmix.search.searcher import NO_WORDS, Searcher
+from babelmix.search.searcher import Searcher
 from babelmix.search.service.batching import BatchedEncoder
 from babelmix.search.service.bodies import SMALL, parse
 from babelmix.search.service.metrics import Metrics
@@ -116,7 +117,7 @@ class Service:
         """
         began = time.perf_counter()
         policy = Policy.parse(request.policy)
-        check_mode(request.mode, request.words_weight)
+        options = SearchOptions(request.mode, request.words_weight, None, request.fusion, request.show, request.rerank)
         # In a thread: the engine may take time.
         where = await self._in_thread(self._index.where, request.langs, request.where)
         lang = await self._lang_of(request)
@@ -134,11 +135,10 @@ class Service:
             k=request.k,
             policy=policy,
             where=where,
-            mode=request.mode,
             once=request.once,
             vectors=vectors,
-            words_weight=request.words_weight,
             query_langs=None if request.query_lang is None else [lang],
+            **options.keywords(),
         )
         took = round(1000 * (time.perf_counter() - began), 2)
         return SearchAnswer(

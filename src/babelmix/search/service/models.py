@@ -76,6 +76,15 @@ class SearchRequest(_Request):
         allow_inf_nan=False,
         description="with hybrid: how much the list of words counts; left out: 1",
     )
+    fusion: str | None = Field(
+        default=None, max_length=200, description="with hybrid: how the two lists are merged, such as rrf:k=20"
+    )
+    show: Literal["found", "mine"] = Field(
+        default="found", description="the rows that were found, or each item in a language that the searcher reads"
+    )
+    rerank: bool | None = Field(
+        default=None, description="whether the reranker scores the first rows again; left out: if there is one"
+    )
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:

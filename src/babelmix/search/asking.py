@@ -1,0 +1,206 @@
+"""One call of a search: its arguments, checked, and the stages that they pass: retrieve, fuse, rerank, show.
+
+| stage | what it does | module |
+|---|---|---|
+| retrieve | finds rows by vectors, by words, or both, under the language policy | `applying`, `policies` |
+| fuse | merges the list by vectors and the list by words | `fusion` |
+| rerank | scores the first rows again with a reranker | `reranking` |
+| show | one row of each item | `merging`, `showing` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from babelmix.corpus.images import bytes_of, open_picture
+from babelmix.errors import PictureError, SearchError
+from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
+from babelmix.search.correcting import OneSearch
+from babelmix.search.index import Index
+from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
+from babelmix.search.options import EQUAL, SearchOptions, checked_query_langs
+from babelmix.search.own_places import fill_places
+from babelmix.search.policies import Policy
+from babelmix.search.rows import Hit, Vectors, Where
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from babelmix.search.reranking.base import Reranker
+
+MAX_K = 1000
+"""The most rows that a search returns."""
+
+NO_WORDS = "a picture has no words to search by; use the mode 'dense'"
+"""The error message for a search by words with a picture as the query."""
+
+_LEAST = 50
+"""The least number of rows to retrieve for each list that is fused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A search that is checked and embedded.
+
+    Args:
+        index: the index.
+        queries: texts or opened pictures.
+        vectors: the queries' vectors as the index compares them, float32, shape (queries, dimension); None: by words alone.
+        langs: the language of each query, None where it is unknown; None: all are unknown, or nothing needs them.
+        policy: the policy, with tags of the index.
+        where: the filter, with tags of the index.
+        tags: the languages of the index.
+        k: the most rows per query.
+        options: mode, weight of words, fusion, what is shown, reranking.
+        once: each item once.
+        exact: compare with every vector.
+        reranker: scores the first rows again; None: nothing does.
+
+    """
+
+    index: Index
+    queries: Sequence[str | Image]
+    vectors: Vectors | None
+    langs: Sequence[str | None] | None
+    policy: Policy
+    where: Where
+    tags: Sequence[str]
+    k: int
+    options: SearchOptions
+    once: bool = False
+    exact: bool = False
+    reranker: Reranker | None = None
+
+    def hits(self) -> list[list[Hit]]:
+        """The rows of each query, best first."""
+        retrievers = self._retrievers()
+        if self.once:
+            retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
+
+        def retrieve_top(count: int) -> list[list[Hit]]:
+            return self._fused(retrievers, count)
+
+        languages = self.policy.languages
+        found = distinct_items(retrieve_top, self.k, languages) if self.once else retrieve_top(self.k)
+        return self._with_own_places(found)
+
+    def _retrievers(self) -> list[tuple[Retriever, Scale | WordScale]]:
+        found: list[tuple[Retriever, Scale | WordScale]] = []
+        if self.vectors is not None:
+            # An exact search compares with the rows of each language once, so that nothing can be saved.
+            one_search = None if self.exact else OneSearch(self.index.corrected, self.vectors)
+            scale = Scale(lambda: self.index.calibration, self.vectors, one_search)
+            found.append((self._dense(self.vectors), scale))
+        if self.options.mode != "dense":
+            found.append((self._words(), WordScale()))
+        return found
+
+    def _dense(self, vectors: Vectors) -> Retriever:
+        engine = self.index.engine
+        return lambda numbers, wheres, k: engine.nearest(vectors[list(numbers)], wheres, k, exact=self.exact)
+
+    def _words(self) -> Retriever:
+        engine = self.index.engine
+        texts = [query if isinstance(query, str) else "" for query in self.queries]
+        return lambda numbers, wheres, k: engine.with_words([texts[i] for i in numbers], wheres, k)
+
+    def _fused(self, retrievers: Sequence[tuple[Retriever, Scale | WordScale]], count: int) -> list[list[Hit]]:
+        # A row far down one list may be high in the fused list.
+        depth = count if len(retrievers) == 1 else max(_LEAST, DEEPER * count)
+        lists = [
+            apply_policy(self.policy, retrieve, len(self.queries), self.where, depth, self.tags, scale)
+            for retrieve, scale in retrievers
+        ]
+        if len(lists) == 1:
+            return lists[0]
+        # Only a quota needs rows beyond `count`.
+        languages, weight = self.policy.languages, self.options.words_weight
+        weights = [1.0, EQUAL if weight is None else weight]
+        merged = [fused(both, None if languages else count, weights) for both in zip(*lists, strict=True)]
+        return [with_quota(hits[:count], hits[count:], languages) for hits in merged]
+
+    def _with_own_places(self, found: list[list[Hit]]) -> list[list[Hit]]:
+        """The rows, with places for the query's own language if the policy keeps some."""
+        if not self.policy.places or self.langs is None:
+            return found
+
+        def in_own(numbers: Sequence[int], tags: Sequence[str], count: int) -> list[list[Hit]]:
+            vectors = None if self.vectors is None else self.vectors[list(numbers)]
+            return replace(
+                self, queries=[self.queries[number] for number in numbers], vectors=vectors, langs=None,
+                policy=Policy("any"), where=self.where.only(tags), k=count,
+            ).hits()  # fmt: skip
+
+        allowed = [tag for tag in self.tags if self.where.langs is None or tag in self.where.langs]
+        return fill_places(found, self.langs, allowed, in_own, self.policy.places, k=self.k, once=self.once)
+
+
+def check_search(
+    queries: Sequence[str | Path | Image],
+    *,
+    k: int = 10,
+    policy: Policy | str = "any",
+    embedded: bool = False,
+    query_langs: str | Sequence[str | None] | None = None,
+    options: SearchOptions | None = None,
+) -> Policy:
+    """Check the arguments of a search, before the index is opened.
+
+    Args:
+        queries: see `Searcher.search`.
+        k: see `Searcher.search`.
+        policy: see `Searcher.search`.
+        embedded: whether the queries' vectors are given. If so, the queries themselves may be empty.
+        query_langs: see `Searcher.search`.
+        options: mode, weight of words, fusion and what is shown, which `SearchOptions` has checked; None: the defaults.
+
+    Returns:
+        The policy, parsed.
+
+    Raises:
+        SearchError: k, policy or language are wrong, a query is empty, a picture cannot be read, or a picture is
+            searched by words.
+        MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
+
+    """
+    if not 1 <= k <= MAX_K:
+        raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
+    checked_query_langs(query_langs, len(queries))
+    chosen = Policy.parse(policy) if isinstance(policy, str) else policy
+    if chosen.places and query_langs is None:
+        raise SearchError(f"the policy {chosen} needs the language of the query: give one, such as de, or detect")
+    for query in map(opened, queries):
+        if options is not None and options.mode == "words" and not isinstance(query, str):
+            raise SearchError(NO_WORDS)
+        if not embedded and isinstance(query, str) and not query.strip():
+            raise SearchError("a query is empty; give words to search by")
+    return chosen
+
+
+def is_one(queries: str | Path | Image | Sequence[str | Path | Image]) -> TypeGuard[str | Path | Image]:
+    """Whether this is one query, not a list."""
+    # `getpixel` tells a picture of Pillow from a sequence, without an import of Pillow.
+    return isinstance(queries, (str, Path)) or hasattr(queries, "getpixel")
+
+
+def opened(query: str | Path | Image) -> str | Image:
+    """A query, with the picture of a path opened.
+
+    Raises:
+        SearchError: the picture cannot be read.
+
+    """
+    if not isinstance(query, Path):
+        return query
+    try:
+        return open_picture(bytes_of({"path": str(query)}))
+    except PictureError as error:
+        raise SearchError(f"{query}: {error}") from error
+
+
+def shown(query: str | Path | Image) -> str:
+    """The name of a query in tables."""
+    return str(query) if isinstance(query, (str, Path)) else "(a picture)"
