@@ -30,3 +30,9 @@ def postgres_server() -> Iterator[str]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def at(url: str, name: str) -> str:
+    """The address of a table or an index on the server of a URL."""
+    place, mark, options = url.partition("?")
+    return f"{place}/{name}{mark}{options}"

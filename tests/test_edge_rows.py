@@ -13,7 +13,8 @@ from babelmix.errors import SearchError
 from babelmix.search import Row, Where
 from babelmix.search.engines import edge, edge_search, open_engine
 from babelmix.search.engines.contract import Reference
-from babelmix.search.engines.edge_rows import layout_file, marks_of
+from babelmix.search.engines.edge_rows import layout_file
+from babelmix.search.engines.marks import marks_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 

@@ -1,4 +1,4 @@
-"""Every engine does what `Engine` says: one set of tests for Qdrant Edge in a folder and for a real Milvus server."""
+"""Every engine does what `Engine` says: one set of tests for Qdrant Edge, and for real servers of Milvus and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_engine import MemoryEngine
 from milvus_server import TOKEN, RunningServer, milvus_server
+from postgres_server import at, postgres_server
 
 import babelmix.search.engines.edge as edge
 import babelmix.search.engines.milvus as milvus
 import babelmix.search.engines.milvus_server as server_module
+import babelmix.search.engines.postgres as postgres
 from babelmix import extend
 from babelmix.errors import MissingExtraError, SearchError
 from babelmix.search import Index, Row, Where, index_rows
@@ -36,6 +38,7 @@ from babelmix.search.rows import points_of
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
 MILVUS = pytest.param("milvus", marks=pytest.mark.slow)
+POSTGRES = pytest.param("postgres", marks=pytest.mark.slow)
 TOKEN_NAME = "BABELMIX_MILVUS_TOKEN"
 numbers = itertools.count()
 
@@ -47,17 +50,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
 def new_address(request: pytest.FixtureRequest, kind: str) -> str:
     """Of an index that is not there yet."""
     name = f"index_{next(numbers)}"
     if kind == "milvus":
         return f"{request.getfixturevalue('server').url}/{name}"
+    if kind == "postgres":
+        return at(request.getfixturevalue("database"), name)
     if kind == "memory":
         return f"memory://{name}"
     return str(request.getfixturevalue("tmp_path_factory").mktemp(name) / "index")
 
 
-@pytest.fixture(scope="module", params=["edge", MILVUS, "memory"])
+@pytest.fixture(scope="module", params=["edge", MILVUS, POSTGRES, "memory"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Reference]:
     if request.param == "memory":
         extend.engine("memory")(MemoryEngine)
@@ -109,7 +120,7 @@ def test_values_are_never_read_as_filters(kept: Reference, drawn: list) -> None:
 
 
 def test_many_pages(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (edge, milvus):
+    for module in (edge, milvus, postgres):
         monkeypatch.setattr(module, "_PAGE", 64)
     for name, small in (("_LIMIT", 100), ("_MESSAGE", 8000), ("_IDS", 7), ("_ANSWERS", 40)):
         monkeypatch.setattr(milvus, name, small)
@@ -216,7 +227,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         open_engine("http://127.0.0.1:1/name")
 
 
-@pytest.mark.parametrize("kind", ["edge", MILVUS])
+@pytest.mark.parametrize("kind", ["edge", MILVUS, POSTGRES])
 def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkeypatch, kind: str) -> None:
     address = new_address(request, kind)
     if kind == "milvus":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Correct
+from babelmix.search.engines.marks import mark_of, marks_of
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 from babelmix.search.words import Words
 
@@ -123,7 +123,7 @@ class EdgeRows:
             if name in ("item", "group"):
                 must.append(self._any(name, list(map(str, values))))
             elif self.layout > 1:
-                must.append(self._any(MARKS, [_mark(name, value) for value in values]))
+                must.append(self._any(MARKS, [mark_of(name, value) for value in values]))
             else:
                 must.append(self._as_before(name, values))
         return self._edge.Filter(must=must) if must else None
@@ -193,18 +193,6 @@ def index_of_marks(edge: Any) -> Any:
     # No extra graph links per value: they take longer to build than the whole graph, and help only filters by one value of one
     # column.
     return edge.UpdateOperation.create_field_index(MARKS, edge.KeywordIndexParams(enable_hnsw=False))
-
-
-def marks_of(fields: Mapping[str, Value]) -> list[str]:
-    """The marks of a row's metadata."""
-    return [_mark(name, value) for name, value in fields.items()]
-
-
-def _mark(name: str, value: Value) -> str:
-    """A short digest of a column and a value. 10 and 10.0 have the same mark; true and 1 have different ones."""
-    kind = "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    return hashlib.blake2b(json.dumps([name, kind, whole]).encode(), digest_size=12).hexdigest()
 
 
 def layout_of(folder: Path) -> int:

@@ -18,6 +18,8 @@ ENGINES: Registry[type[Engine]] = Registry(
         FOLDER: Lazy("babelmix.search.engines.edge:EdgeEngine"),
         "http": Lazy("babelmix.search.engines.milvus:MilvusEngine"),
         "https": Lazy("babelmix.search.engines.milvus:MilvusEngine"),
+        "postgres": Lazy("babelmix.search.engines.postgres:PostgresEngine"),
+        "postgresql": Lazy("babelmix.search.engines.postgres:PostgresEngine"),
     },
 )
 """The engines by the scheme of their addresses. `babelmix.extend.engine` adds to them."""
@@ -37,10 +39,11 @@ def engine_of(address: str) -> type[Engine]:
     try:
         return ENGINES[scheme]
     except KeyError:
-        others = sorted(set(ENGINES) - {FOLDER, "http", "https"})
+        others = sorted(set(ENGINES) - {FOLDER, "http", "https", "postgres", "postgresql"})
         more = f", or one with the scheme {', '.join(others)}" if others else ""
         raise SearchError(
-            f"{address}: is no address of an index; an index is a folder, or  http://HOST:PORT/NAME{more}"
+            f"{address}: is no address of an index; an index is a folder, or  http://HOST:PORT/NAME  of a Milvus server, "
+            f"or  postgresql://HOST/DATABASE/NAME{more}"
         ) from None
 
 
