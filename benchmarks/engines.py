@@ -46,6 +46,9 @@ LEAST = 25
 """The fewest characters of a block."""
 MOST = 1000
 
+PARTS = {200_000: "engines-200000", 1_000_000: "engines-1000000"}
+"""The parts of docs/benchmarks.md by the number of rows."""
+
 Floats = np.ndarray
 Answers = list[list[float]]
 """The scores of the rows found, by query: rows of equal texts are equally right."""
@@ -114,9 +117,8 @@ def main() -> None:
             print(f"round {turn + 1} of {given.rounds} done", flush=True)
         text = table(rows, stores, given)
     print(text)
-    if not given.quick:
-        part = f"engines-{given.rows}"
-        marked.write(ROOT / "docs" / "benchmarks.md", {part: text})
+    if not given.quick and given.rows in PARTS:
+        marked.write(ROOT / "docs" / "benchmarks.md", {PARTS[given.rows]: text})
 
 
 def drawn(corpus: str, count: int, queries: int) -> Rows:
