@@ -62,6 +62,16 @@ def check_detector() -> None:
     _library()
 
 
+def known_languages() -> list[str]:
+    """The languages that the detector knows, as tags.
+
+    Raises:
+        MissingExtraError: the extra `detect` is not installed.
+
+    """
+    return sorted(_known())
+
+
 def _library() -> Any:
     return require("py3langid.langid", "detect", "Detecting the language of a text")
 
@@ -80,4 +90,4 @@ def _detector(langs: tuple[str, ...]) -> Any:
     return found
 
 
-__all__ = ["LEAST", "check_detector", "detect_languages"]
+__all__ = ["LEAST", "check_detector", "detect_languages", "known_languages"]

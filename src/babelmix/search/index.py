@@ -398,7 +398,8 @@ class Index:
             self._reread()
             facts["columns"] = together(self.columns, columns or {})
             about = self._about.model_copy(update=facts)
-            self.engine.remember(about.as_json())
+            if not self.engine.read_only:
+                self.engine.remember(about.as_json())
             self._about = about
 
     def _reread(self) -> None:

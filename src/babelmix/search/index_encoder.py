@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 from babelmix.encoders import load_encoder
 from babelmix.encoders.exported.facts import is_export
 from babelmix.encoders.exported.finding import open_export, open_known, run_by
+from babelmix.errors import SearchError
+from babelmix.search.engines.opening import foreign_engine
+from babelmix.search.facts import IndexFacts, facts_of
+from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
 
 if TYPE_CHECKING:
@@ -68,6 +72,91 @@ def encoder_of(
     )
 
 
+def index_with_encoder(
+    address: str,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    backend: str | None = None,
+    trust_code: bool = False,
+) -> tuple[Index, Encoder]:
+    """Open an index, or someone else's collection for reading, with its encoder.
+
+    Args:
+        address: the address of an index or of a collection.
+        model: where the encoder of an index is now, if it was moved; the encoder of a collection.
+        device: see `encoder_of`.
+        backend: see `load_encoder`.
+        trust_code: see `load_encoder`.
+
+    Raises:
+        SearchError: there is nothing at the address, or it is of another encoder.
+        EncoderError: the encoder cannot be loaded.
+
+    """
+    kind = foreign_engine(address)
+    if kind is not None:
+        collection = kind.open(address)
+        return collection_with_encoder(collection, model, device=device, backend=backend, trust_code=trust_code)
+    index = Index.open(address)
+    try:
+        return index, encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
+    except BaseException:
+        index.close()
+        raise
+
+
+def collection_with_encoder(
+    collection: ForeignEngine, name: str | None, *, device: str | None, backend: str | None, trust_code: bool
+) -> tuple[Index, Encoder]:
+    """Make an index of someone else's collection, which does not say which encoder made its vectors.
+
+    Args:
+        collection: the collection, open. An error closes it.
+        name: the encoder; None: none was named.
+        device: a torch device; if one is given, torch runs the encoder.
+        backend: see `load_encoder`; None: the fastest that agrees with float32.
+        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
+
+    Raises:
+        SearchError: no encoder is named, or its vectors have another dimension than those of the collection.
+        EncoderError: the encoder cannot be loaded.
+
+    """
+    try:
+        if name is None:
+            raise SearchError(
+                f"{collection.address}: is {collection.what}, and does not say which encoder made its vectors; name it:  "
+                "--model NAME"
+            )
+        chosen = "torch" if backend is None and device not in (None, "cpu") else backend
+        encoder = encoder_of_new(name, backend=chosen, trust_code=trust_code)
+        return Index(collection, facts_of_collection(collection, encoder, name)), encoder
+    except BaseException:
+        collection.close()
+        raise
+
+
+def facts_of_collection(collection: ForeignEngine, encoder: Encoder, name: str) -> IndexFacts:
+    """The facts of an index, of an encoder and someone else's collection.
+
+    Raises:
+        SearchError: the vectors have different dimensions.
+
+    """
+    about = facts_of(encoder, name, None)
+    if about.dimension != collection.dimension:
+        raise SearchError(
+            f"{collection.address}: its vectors have {collection.dimension:,} dimensions, and those of {name} have "
+            f"{about.dimension:,}; name the encoder that made them, with the same number of dimensions"
+        )
+    collection.use(about.similarity)
+    assert collection.similarity is not None
+    if collection.similarity != about.similarity:
+        collection.say(f"{name} compares by {about.similarity}, and {collection.address} by {collection.similarity}.")
+    return about.model_copy(update={"similarity": collection.similarity, "columns": dict(collection.columns)})
+
+
 def encoder_of_new(
     name: str,
     *,
@@ -103,4 +192,4 @@ def _device(device: str | None, backend: str | None) -> str | None:
     return device or ("cpu" if backend not in (None, "auto", "torch") else None)
 
 
-__all__ = ["encoder_of", "encoder_of_new"]
+__all__ = ["collection_with_encoder", "encoder_of", "encoder_of_new", "facts_of_collection", "index_with_encoder"]

@@ -13,9 +13,10 @@ from babelmix.encoders.runtime import backend_of, same_vectors
 from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.asking import Asked, check_search, is_one, opened, shown
 from babelmix.search.filters import typed_filters
+from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
-from babelmix.search.index_encoder import encoder_of
+from babelmix.search.index_encoder import index_with_encoder
 from babelmix.search.options import Mode, SearchOptions, Show, checked_query_langs, told_langs
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.opening import open_reranker
@@ -60,9 +61,10 @@ class Searcher:
         rerank: str | Reranker | None = None,
     ) -> Self:
         """Open an index and load its encoder; see `open_index`."""
-        index = Index.open(str(address))
+        index, encoder = index_with_encoder(
+            str(address), model=model, device=device, backend=backend, trust_code=trust_code
+        )
         try:
-            encoder = encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
             if isinstance(rerank, str):
                 rerank = open_reranker(rerank, device=device, trust_code=trust_code)
             return cls(index, encoder, rerank)
@@ -72,8 +74,10 @@ class Searcher:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence if queries and rows are embedded by different backends: scores then differ a little."""
-        now, then = backend_of(self.encoder), self.index.backend
+        """What to know about the scores: that other backends embed queries and rows, or how a collection is read."""
+        now, then, engine = backend_of(self.encoder), self.index.backend, self.index.engine
+        if isinstance(engine, ForeignEngine):
+            return engine.notes
         if same_vectors(now, then):
             return []
         return [

@@ -35,8 +35,8 @@ class Candidates:
 class Engine(Protocol):
     """A store of rows with vectors. Its constructors are `create` and `open`.
 
-    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `has_corrected`,
-    `with_words`, `points`, `settle` and everything about corrected vectors have defaults; define all others.
+    Write your own as a subclass, and register it with `babelmix.extend.engine`. `has_words`, `shared`, `read_only`,
+    `has_corrected`, `with_words`, `points`, `settle` and everything about corrected vectors have defaults; define all others.
     `babelmix.search.engines.contract.check_engine` tests an engine.
 
     Vectors are compared by dot product. They have length one where the encoder's similarity is cosine.
@@ -57,6 +57,9 @@ class Engine(Protocol):
     has_corrected: bool = False
     """Whether the store can keep corrected vectors beside the vectors, see `babelmix.search.corrected`. Each language is searched
     alone under the policy `balanced` otherwise."""
+
+    read_only: bool = False
+    """Whether the store is read and never written, because babelmix did not make it; see `babelmix.search.foreign.engine`."""
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from babelmix._registry import Lazy, Registry
 from babelmix.errors import ConfigError, SearchError
 from babelmix.search.engines.base import Engine
+from babelmix.search.foreign.opening import COLLECTIONS
+
+if TYPE_CHECKING:
+    from babelmix.search.foreign.engine import ForeignEngine
 
 FOLDER = ""
 """The scheme of an address without a scheme, which is the path of a folder."""
@@ -28,16 +32,15 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def engine_of(address: str) -> type[Engine]:
-    """The engine of an address.
+    """The engine of an address. A scheme of someone else's collections only has the engine that reads them.
 
     Raises:
         SearchError: no engine has the scheme of the address.
 
     """
-    found = _SCHEME.match(address)
-    scheme = FOLDER if found is None else found[1].lower()
+    scheme = _scheme_of(address)
     try:
-        return ENGINES[scheme]
+        return ENGINES[scheme] if scheme in ENGINES else COLLECTIONS[scheme]
     except KeyError:
         others = sorted(set(ENGINES) - {FOLDER, "http", "https", "postgres", "postgresql"})
         more = f", or one with the scheme {', '.join(others)}" if others else ""
@@ -45,6 +48,11 @@ def engine_of(address: str) -> type[Engine]:
             f"{address}: is no address of an index; an index is a folder, or  http://HOST:PORT/NAME  of a Milvus server, "
             f"or  postgresql://HOST/DATABASE/NAME{more}"
         ) from None
+
+
+def _scheme_of(address: str) -> str:
+    found = _SCHEME.match(address)
+    return FOLDER if found is None else found[1].lower()
 
 
 def register_engine(scheme: str, engine: type[Engine]) -> None:
@@ -78,14 +86,29 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
 
 
 def open_engine(address: str) -> Engine:
-    """Open a store.
+    """Open a store: one of ours, or else a collection of someone else's for reading.
 
     Raises:
         SearchError: there is no store, it is damaged, its server does not answer, or another process has its folder open.
         MissingExtraError: the engine is not installed.
 
     """
-    return engine_of(address).open(address)
+    return (foreign_engine(address) or engine_of(address)).open(address)
+
+
+def foreign_engine(address: str) -> type[ForeignEngine] | None:
+    """The engine that reads someone else's collection at this address; None: the address is that of an index.
+
+    Where indexes have the same scheme, as in PostgreSQL, what is there decides.
+
+    Raises:
+        SearchError: the server does not answer.
+
+    """
+    scheme = _scheme_of(address)
+    if scheme not in COLLECTIONS or (scheme in ENGINES and not COLLECTIONS[scheme].is_at(address)):
+        return None
+    return COLLECTIONS[scheme]
 
 
 def exists(address: str) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from babelmix._registry import Lazy, Registry
 from babelmix.errors import SearchError
 from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.base import ForeignStore
+
+if TYPE_CHECKING:
+    from babelmix.search.foreign.engine import ForeignEngine
 
 STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
     "foreign store",
@@ -17,6 +21,16 @@ STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
     },
 )
 """The kinds of stores by the scheme of their addresses."""
+
+COLLECTIONS: Registry[type[ForeignEngine]] = Registry(
+    "foreign collection",
+    {
+        "postgres": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
+        "postgresql": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
+    },
+)
+"""The engines that read someone else's collections, by the scheme of their addresses. The schemes of stores that are not read
+yet are added with them: `milvus`, `opensearch`, `elasticsearch`."""
 
 
 def is_address(text: str) -> bool:
@@ -42,4 +56,4 @@ def open_store(address: str) -> ForeignStore:
     return STORES[parsed.scheme](parsed)
 
 
-__all__ = ["STORES", "is_address", "open_store"]
+__all__ = ["COLLECTIONS", "STORES", "is_address", "open_store"]

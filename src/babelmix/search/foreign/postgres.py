@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OPTIONS = ("id", "lang", "vector", "similarity")
 """Options of the address that are ours. All others are of libpq, such as `sslmode`."""
 
-_TYPES = ("vector", "halfvec")
+TYPES = ("vector", "halfvec")
 _BINARY = {
     "bool",
     "bytea",
@@ -39,17 +39,17 @@ _BINARY = {
 _LOCK = "10s"
 """How long to wait for the lock that adding a column needs. Every later query of the table waits behind it."""
 
-_COLUMNS = """
+COLUMNS = """
 SELECT a.attname, a.attnum, t.typname, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull,
        coalesce(col_description(a.attrelid, a.attnum), '')
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
-_KEYS = """
+KEYS = """
 SELECT i.indisprimary, (i.indkey::int2[])[0:i.indnkeyatts - 1] FROM pg_index i
 WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL ORDER BY i.indisprimary DESC, i.indexrelid
 """
-_OPERATORS = """
+OPERATORS = """
 SELECT m.amname, o.opcname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
 JOIN pg_opclass o ON o.oid = i.indclass[0]
 WHERE i.indrelid = %s AND (i.indkey::int2[])[0] = %s AND m.amname IN ('hnsw', 'ivfflat') ORDER BY i.indexrelid LIMIT 1
@@ -75,7 +75,7 @@ class PostgresStore:
         self._sql = require("psycopg.sql", "postgres", "a table of PostgreSQL")
         pgvector = require("pgvector.psycopg", "postgres", "a table of PostgreSQL")
         with self._errors():
-            self._connection: Connection[Any] = self._psycopg.connect(_conninfo(address), autocommit=True)
+            self._connection: Connection[Any] = self._psycopg.connect(conninfo(address), autocommit=True)
         try:
             with self._errors():
                 pgvector.register_vector(self._connection)
@@ -95,9 +95,9 @@ class PostgresStore:
         self._oid, kind = found
         if kind not in ("r", "p"):
             raise SearchError(f"{self.address}: is not a table; name the table that the vectors are in")
-        rows = self._connection.execute(_COLUMNS, [self._oid]).fetchall()
+        rows = self._connection.execute(COLUMNS, [self._oid]).fetchall()
         self._columns = {row[0]: row[1:] for row in rows}
-        vectors = [name for name, column in self._columns.items() if column[1] in _TYPES and not column[5]]
+        vectors = [name for name, column in self._columns.items() if column[1] in TYPES and not column[5]]
         self.vector = address.options.get("vector") or (vectors[0] if len(vectors) == 1 else "")
         if not self.vector:
             raise SearchError(
@@ -107,9 +107,9 @@ class PostgresStore:
         for option, name in (("vector", self.vector), ("lang", self._lang)):
             self._check_column(option, name)
         number, kind, self._type, modifier = self._columns[self.vector][:4]
-        if kind not in _TYPES:
+        if kind not in TYPES:
             raise SearchError(
-                f"{self.address}: the column {self.vector!r} is of the type {kind}, not {' or '.join(_TYPES)}"
+                f"{self.address}: the column {self.vector!r} is of the type {kind}, not {' or '.join(TYPES)}"
             )
         self._half = kind == "halfvec"
         self._key = self._key_of(address.options.get("id", ""))
@@ -117,8 +117,8 @@ class PostgresStore:
         self.dimension = modifier if modifier > 0 else self._dimension_of_rows()
         self._method: str
         self._operators: str
-        self._method, self._operators = self._one(_OPERATORS, [self._oid, number]) or ("hnsw", f"{kind}_cosine_ops")
-        indexed = self._one(_OPERATORS, [self._oid, number]) is not None
+        self._method, self._operators = self._one(OPERATORS, [self._oid, number]) or ("hnsw", f"{kind}_cosine_ops")
+        indexed = self._one(OPERATORS, [self._oid, number]) is not None
         self.similarity = address.options.get("similarity")
         if self.similarity is None and indexed:
             self.similarity = {"cosine": "cosine", "ip": "dot"}.get(self._operators.split("_")[1])
@@ -128,7 +128,7 @@ class PostgresStore:
     def _key_of(self, named: str) -> list[str]:
         """The columns of the key."""
         numbers = {column[0]: name for name, column in self._columns.items()}
-        unique = [(primary, [numbers.get(n, "") for n in key]) for primary, key in self._all(_KEYS, [self._oid])]
+        unique = [(primary, [numbers.get(n, "") for n in key]) for primary, key in self._all(KEYS, [self._oid])]
         wanted = [name for name in named.split(",") if name]
         for name in wanted:
             self._check_column("id", name)
@@ -192,7 +192,7 @@ class PostgresStore:
     def mark(self, name: str) -> str | None:
         """See `ForeignStore`. The mark is the comment of the column."""
         with self._errors():
-            rows = self._all(_COLUMNS, [self._oid])
+            rows = self._all(COLUMNS, [self._oid])
         self._columns = {row[0]: row[1:] for row in rows}
         return self._columns[name][5] if name in self._columns else None
 
@@ -326,12 +326,18 @@ class PostgresStore:
             raise SearchError(f"{self.address}: {first_line(error)}") from error
 
 
-def _conninfo(address: Address) -> str:
-    """The address for libpq: without the table, and with libpq's own options only."""
-    rest = {name: value for name, value in address.options.items() if name not in OPTIONS}
+def conninfo(address: Address, ours: Sequence[str] = OPTIONS) -> str:
+    """The address for libpq: without the table, and with libpq's own options only.
+
+    Args:
+        address: the address of a table.
+        ours: the options that are not libpq's.
+
+    """
+    rest = {name: value for name, value in address.options.items() if name not in ours}
     rest = {"application_name": "babelmix", "connect_timeout": "20", **rest}
     database = "/".join(address.path[:-1])
     return f"postgresql://{address.place}/{database}?{urlencode(rest)}"
 
 
-__all__ = ["OPTIONS", "PostgresStore"]
+__all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore", "conninfo"]
