@@ -58,6 +58,7 @@ class EdgeEngine(EdgeSearch):
     has_words = True
     has_corrected = True
     shared = False
+    read_only = False
     max_text: int | None = None
 
     def __init__(self, folder: Path, shard: Any) -> None:
