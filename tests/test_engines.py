@@ -20,11 +20,12 @@ from conftest import parallel_corpus
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_engine import MemoryEngine
-from milvus_server import TOKEN, RunningServer, milvus_server
+from milvus_server import TOKEN, RunningServer, lite_server, milvus_server
 from postgres_server import at, postgres_server
 
 import babelmix.search.engines.edge as edge
 import babelmix.search.engines.milvus as milvus
+import babelmix.search.engines.milvus_rows as milvus_rows
 import babelmix.search.engines.milvus_server as server_module
 import babelmix.search.engines.postgres as postgres
 from babelmix import extend
@@ -32,13 +33,15 @@ from babelmix.errors import MissingExtraError, SearchError
 from babelmix.search import Index, Row, Where, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.engines import ENGINES, create_engine, exists, open_engine
-from babelmix.search.engines.contract import ABOUT, CHECKS, DIMENSION, Reference
+from babelmix.search.engines.contract import ABOUT, CHECKS, DIMENSION, Reference, check_engine
 from babelmix.search.rows import points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
 
-MILVUS = pytest.param("milvus", marks=pytest.mark.slow)
+LITE, MILVUS = (pytest.param(kind, marks=pytest.mark.slow) for kind in ("lite", "milvus"))
+"""The server of Milvus Lite in most tests; the standalone server of 2023 where tokens, kills and several workers matter."""
 POSTGRES = pytest.param("postgres", marks=pytest.mark.slow)
+
 TOKEN_NAME = "BABELMIX_MILVUS_TOKEN"
 numbers = itertools.count()
 
@@ -51,6 +54,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with lite_server(tmp_path_factory.mktemp("lite") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     with postgres_server() as url:
         yield url
@@ -59,8 +68,8 @@ def database() -> Iterator[str]:
 def new_address(request: pytest.FixtureRequest, kind: str) -> str:
     """Of an index that is not there yet."""
     name = f"index_{next(numbers)}"
-    if kind == "milvus":
-        return f"{request.getfixturevalue('server').url}/{name}"
+    if kind in ("lite", "milvus"):
+        return f"{request.getfixturevalue('lite' if kind == 'lite' else 'server').url}/{name}"
     if kind == "postgres":
         return at(request.getfixturevalue("database"), name)
     if kind == "memory":
@@ -68,7 +77,7 @@ def new_address(request: pytest.FixtureRequest, kind: str) -> str:
     return str(request.getfixturevalue("tmp_path_factory").mktemp(name) / "index")
 
 
-@pytest.fixture(scope="module", params=["edge", MILVUS, POSTGRES, "memory"])
+@pytest.fixture(scope="module", params=["edge", LITE, POSTGRES, "memory"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Reference]:
     if request.param == "memory":
         extend.engine("memory")(MemoryEngine)
@@ -131,10 +140,16 @@ def test_many_pages(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.remove(ids)
 
 
+only_lite = pytest.mark.parametrize("kept", [LITE], indirect=True)
 only_milvus = pytest.mark.parametrize("kept", [MILVUS], indirect=True)
 
 
-@only_milvus
+@pytest.mark.slow
+def test_the_contract_on_a_standalone_server(request: pytest.FixtureRequest) -> None:
+    check_engine(new_address(request, "milvus"))
+
+
+@only_lite
 def test_a_kill_between_parts_of_the_facts_leaves_the_old_ones(
     kept: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +176,7 @@ def test_a_kill_between_parts_of_the_facts_leaves_the_old_ones(
     assert len(engine._facts._rows("facts:", ["id"])) == 1
 
 
-@only_milvus
+@only_lite
 def test_two_processes_have_it_open(kept: Reference) -> None:
     other = open_engine(kept.address)
     ids = kept.put([Row("two", "sv", "hej"), Row("two", "fi", "hei")])
@@ -185,15 +200,91 @@ def test_a_wrong_token_is_refused(kept: Reference, monkeypatch: pytest.MonkeyPat
 
 
 @only_milvus
-def test_words_and_collections_of_others_are_refused(kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_server_has_no_words(kept: Reference) -> None:
+    assert not kept.engine.has_words
+    with pytest.raises(SearchError, match="has no BM25: its server, or"):
+        kept.engine.with_words(["a"], [Where()], 3)
+
+
+@only_lite
+def test_an_index_made_without_words_has_none(request, kept: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept.engine.has_words
+    address = new_address(request, "lite")
+    with monkeypatch.context() as patched:
+        patched.setattr(milvus, "can_search_words", lambda server: False)
+        before = Reference(address)
+    before.put([Row("a", "de", "Zebra")])
+    before.engine.close()
+    before.engine = open_engine(address)
+    before.put([Row("b", "de", "Zebra")])
+    before.check_all()
+    assert not before.engine.has_words
+    with pytest.raises(SearchError, match="has no BM25: its server, or"):
+        before.engine.with_words(["zebra"], [Where()], 3)
+    before.engine.close()
+
+
+@only_lite
+def test_words_are_cut_as_in_a_folder(kept: Reference, tmp_path: Path) -> None:
+    texts = {
+        "zh": "猫坐在垫子上", "ja": "東京タワーに行く", "th": "แมวนั่งบนเสื่อ", "ar": "القطة تجلس على السجادة",
+        "ko": "서울에서 만나요", "de": "Die Straße ist lang", "tr": "İstanbul'da bir kedi",
+        "el": "Η γάτα κάθεται", "am": "ድመቷ ተቀምጣለች",
+    }  # fmt: skip
+    rows = [Row("cut", lang, text) for lang, text in texts.items()]
+    folder = Reference(str(tmp_path / "index"))
+    folder.put(rows)
+    ids = kept.put(rows)
+    asked = [
+        "猫",
+        "垫子",
+        "東京",
+        "แมว",
+        "قطة",
+        "서울",
+        "STRASSE",
+        "istanbul",
+        "γατα",
+        "ድመቷ",
+        "寺",
+        "kedi 猫",
+        ".",
+        *texts.values(),
+    ]
+    wheres = [Where(None, {"item": ("cut",)})] * len(asked)
+    by_name = [
+        [{hit.id for hit in hits} for hits in one.engine.with_words(asked, wheres, 20)] for one in (kept, folder)
+    ]
+    assert by_name[0] == by_name[1]
+    assert [len(found) for found in by_name[0][:13]] == [1] * 10 + [0, 2, 0]
+    assert [hits[0].lang for hits in kept.engine.with_words(list(texts.values()), wheres[: len(texts)], 3)] == list(
+        texts
+    )
+    assert [len(hits) for hits in kept.engine.with_words(["猫", "γατα"], [Where(("zh",)), Where(("zh",))], 3)] == [
+        1,
+        0,
+    ]
+    # The words over the limit of Milvus are left out; the row is stored.
+    ids += kept.put([Row("long words", "zh", "新" * 19_000 + "猫")])
+    found = kept.engine.with_words(["新新"], [Where(None, {"item": ("long words",)})], 3)[0]
+    assert [hit.text for hit in found] == ["新" * 19_000 + "猫"]
+    kept.remove(ids)
+    folder.engine.close()
+
+
+def test_terms_are_cut_between_two() -> None:
+    whole = milvus_rows.terms(f"w{n}" for n in range(10_000))
+    assert len(whole) <= 65_535
+    assert whole == milvus_rows.terms(f"w{n}" for n in range(len(whole.split())))
+    assert {len(term) for term in whole.split()} == {8}
+    assert milvus_rows.terms([]) == ""
+
+
+@only_lite
+def test_collections_of_others_are_refused(kept: Reference) -> None:
     engine = kept.engine
     assert isinstance(engine, milvus.MilvusEngine)
-    assert not engine.has_words
-    with pytest.raises(SearchError, match="no BM25"):
-        engine.with_words(["a"], [Where()], 3)
-    with monkeypatch.context() as patched:
-        patched.setattr(server_module, "FACTS", "precious")
-        engine._server.call("create_collection", "other_facts", schema=engine._facts.schema())
+    engine._server.call("create_collection", "other_facts", schema=engine._facts.schema())
     address = kept.address.replace(engine._rows, "other")
     for attempt in (lambda: create_engine(address, 3, {}), lambda: create_engine(f"{address}_facts", 3, {})):
         with pytest.raises(SearchError, match="'other_facts' that babelmix did not make"):
@@ -227,10 +318,10 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         open_engine("http://127.0.0.1:1/name")
 
 
-@pytest.mark.parametrize("kind", ["edge", MILVUS, POSTGRES])
+@pytest.mark.parametrize("kind", ["edge", LITE, POSTGRES])
 def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkeypatch, kind: str) -> None:
     address = new_address(request, kind)
-    if kind == "milvus":
+    if kind == "lite":
         # A run that was killed while it made the index: the next makes it whole.
         def killed(server: server_module.Server, method: str, *given: Any, **options: Any) -> Any:
             return 1 / 0 if method == "create_index" else call(server, method, *given, **options)
@@ -257,9 +348,9 @@ def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkey
     assert {hit["text"] for hit in json.loads(printed)["hits"]} == {"dog river", "chat"}
     code, printed, _ = babelmix("search", "cat", "--in", address, "--policy", "only=de", "--exact", "--json")
     assert [hit["text"] for hit in json.loads(printed)["hits"]] == ["Katze Haus"]
-    if kind == "milvus":
-        code, _, error = babelmix("search", "cat", "--in", address, "--mode", "hybrid")
-        assert (code, "has no BM25" in error) == (1, True)
+    for mode in ("words", "hybrid"):
+        code, printed, _ = babelmix("search", "river", "--in", address, "--mode", mode, "--json")
+        assert json.loads(printed)["hits"][0]["text"] == "dog river"
     file.write_text("item,lang,text,year\nb,en,dog river,2\n")
     code, printed, _ = babelmix("index", str(file), "--to", address, "--prune", "--json")
     assert (code, json.loads(printed)["langs"]) == (0, {"en": 1})
@@ -327,8 +418,9 @@ def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path
 
 
 @pytest.mark.slow
-@only_milvus
-def test_a_kill_of_the_server_loses_nothing(kept: Reference, server: RunningServer) -> None:
+@pytest.mark.parametrize(("kept", "kind"), [("lite", "lite"), ("milvus", "server")], indirect=["kept"])
+def test_a_kill_of_the_server_loses_nothing(request: pytest.FixtureRequest, kept: Reference, kind: str) -> None:
+    server: RunningServer = request.getfixturevalue(kind)
     killer = threading.Thread(target=server.kill)
 
     def put_rows() -> None:

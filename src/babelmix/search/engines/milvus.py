@@ -6,8 +6,6 @@ NAME holds the rows; NAME_facts holds the facts and the languages.
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,13 +17,30 @@ import numpy as np
 
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Engine
-from babelmix.search.engines.milvus_server import FACTS, WAIT_SECONDS, WRITE_SECONDS, FactsCollection, Place, Server
-from babelmix.search.rows import Hit, Point, Value, Vectors, Where, stored_point
+from babelmix.search.engines.milvus_rows import (
+    BM25,
+    ROWS,
+    SHOWN,
+    asked_terms,
+    can_search_words,
+    expression,
+    hit_of,
+    indexes,
+    one_of,
+    row_of,
+    schema,
+)
+from babelmix.search.engines.milvus_server import (
+    FACTS,
+    WAIT_SECONDS,
+    WRITE_SECONDS,
+    FactsCollection,
+    Place,
+    Server,
+    mark_of,
+)
+from babelmix.search.rows import Hit, Point, Vectors, Where, stored_point
 
-_ROWS = "babelmix: rows of an index"
-"""The description of our collections; a collection with another description was made by someone else."""
-
-_SHOWN = ["item", "lang", "group", "text", "thumbnail", "fields"]
 _MESSAGE = 8 << 20
 """Approximate bytes of an upsert. Servers accept 64 MiB."""
 
@@ -39,17 +54,14 @@ _PAGE = 4096
 _IDS = 1000
 _COUNTS = 16
 _LANGS_SECONDS = 60.0
-_GRAPH = {"M": 16, "efConstruction": 200}
 _LEAST_BEAM, _BEAM_UNDER_FILTERS = 128, 1024
 """Candidates of a graph search, without and with a metadata filter. The graph misses rows if few match: see
 `benchmarks/filters.py`."""
-_BEFORE_INVERTED = re.compile(r"v?2\.[0-3]\.")
 
 
 class MilvusEngine(Engine):
     """See `Engine`; made by `create` and `open`."""
 
-    has_words = False
     shared = True
     max_text: int | None = 60_000
 
@@ -58,6 +70,8 @@ class MilvusEngine(Engine):
         self._server = server
         self._rows = server.place.name
         self._facts = FactsCollection(server, f"{self._rows}_facts")
+        # An index that an older server holds has no fields of words.
+        self.has_words = False
         self._langs: tuple[float, dict[str, int]] | None = None
         self._known: set[str] = set()
         # The number of writes of this process, and how many of them a read has certainly seen. The first starts at 1, so that the
@@ -122,48 +136,41 @@ class MilvusEngine(Engine):
             SearchError: a collection with the name was made by someone else.
 
         """
-        if not all([self._has(self._rows, _ROWS), self._has(self._facts.collection, FACTS)]):
+        if not all([self._has(self._rows, ROWS), self._has(self._facts.collection, FACTS)]):
             return False
         self._load()
         return self._facts.read() is not None
 
-    def _has(self, collection: str, description: str) -> bool:
+    def _has(self, collection: str, mark: str) -> bool:
         if not self._server.call("has_collection", collection):
             return False
-        if self._server.call("describe_collection", collection)["description"] != description:
+        found = self._server.call("describe_collection", collection)
+        if mark_of(found) != mark:
             raise SearchError(
                 f"{self.address}: the server has a collection {collection!r} that babelmix did not make; choose another name"
             )
+        if mark == ROWS:
+            self.has_words = set(BM25) <= {field["name"] for field in found["fields"]}
         return True
 
     def _make(self, dimension: int) -> None:
-        kind, client = self._server.library.DataType, self._server.library.MilvusClient
-        schema = client.create_schema(description=_ROWS)
-        schema.add_field("id", kind.VARCHAR, is_primary=True, max_length=64)
-        # Milvus counts bytes; a character has up to four.
-        for name, size in (("item", 2048), ("lang", 256), ("group", 2048), ("digest", 256), ("text", 65_535)):
-            schema.add_field(name, kind.VARCHAR, max_length=size)
-        schema.add_field("thumbnail", kind.VARCHAR, max_length=65_535)
-        schema.add_field("fields", kind.JSON)
-        schema.add_field("vector", kind.FLOAT_VECTOR, dim=dimension)
-        graph = {"index_type": "HNSW", "metric_type": "IP", "params": _GRAPH}
-        scalar = "Trie" if _BEFORE_INVERTED.match(self._server.call("get_server_version")) else "INVERTED"
-        indexes: dict[str, dict[str, Any]] = {name: {"index_type": scalar} for name in ("item", "lang", "group")}
-        indexes["vector"] = graph
-        for name, made, on in (
-            (self._rows, schema, indexes),
-            (self._facts.collection, self._facts.schema(), {"vector": {"index_type": "FLAT", "metric_type": "IP"}}),
+        server = self._server
+        self.has_words = can_search_words(server)
+        for name, mark, made, on in (
+            (self._rows, ROWS, schema(server, dimension, words=self.has_words), indexes(server, words=self.has_words)),
+            (self._facts.collection, FACTS, self._facts.schema(), self._facts.indexes()),
         ):
             # Without facts, no rows can have been written.
-            self._server.call("drop_collection", name, timeout=WRITE_SECONDS)
-            self._server.call(
-                "create_collection", name, schema=made, consistency_level="Strong", timeout=WRITE_SECONDS
-            )
+            server.call("drop_collection", name, timeout=WRITE_SECONDS)
+            server.call(
+                "create_collection", name, schema=made, consistency_level="Strong", timeout=WRITE_SECONDS,
+                **server.marked(mark),
+            )  # fmt: skip
             for field, options in on.items():
-                index = client.prepare_index_params()
+                index = server.library.MilvusClient.prepare_index_params()
                 index.add_index(field, index_name=field, **options)
                 # The collection is empty: there is nothing to wait for.
-                self._server.call("create_index", name, index, sync=False, timeout=WRITE_SECONDS)
+                server.call("create_index", name, index, sync=False, timeout=WRITE_SECONDS)
         self._load()
 
     def _load(self) -> None:
@@ -181,10 +188,10 @@ class MilvusEngine(Engine):
     def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:  # noqa: D102
         if not items:
             return {}
-        expression = _expression(Where(fields={"item": tuple(items)}))
+        filter_ = self._filter(Where(fields={"item": tuple(items)}))
         # The answer decides which rows are written, so it has to be complete.
         found = self._server.call(
-            "query", self._rows, expression, output_fields=["id", "item", "digest"], limit=_LIMIT,
+            "query", self._rows, filter_, output_fields=["id", "item", "digest"], limit=_LIMIT,
             consistency_level="Strong", writing=True,
         )  # fmt: skip
         if len(found) == _LIMIT and len(items) > 1:
@@ -202,13 +209,10 @@ class MilvusEngine(Engine):
         for point in {point.id: point for point in points}.values():
             row = point.row
             assert point.vector is not None
-            data.append(
-                {
-                    "id": point.id, "item": row.item, "lang": row.lang, "group": row.group, "digest": point.digest,
-                    "text": row.text or "", "thumbnail": point.thumbnail, "fields": dict(row.fields), "vector": point.vector,
-                }
-            )  # fmt: skip
-            size += 1024 + point.vector.nbytes + 4 * len(row.text or "") + len(point.thumbnail)
+            data.append(row_of(point, words=self.has_words))
+            size += (
+                1024 + point.vector.nbytes + (24 if self.has_words else 4) * len(row.text or "") + len(point.thumbnail)
+            )
             if size >= _MESSAGE:
                 self._write("upsert", data)
                 data, size = [], 0
@@ -227,6 +231,9 @@ class MilvusEngine(Engine):
                 self._written += 1
                 self._langs = None
 
+    def _filter(self, where: Where) -> str | None:
+        return expression(where, self._server)
+
     def _read(self, method: str, *given: Any, **options: Any) -> Any:
         """Read, including all writes of this process. The first read after a write may wait up to 0.2 s for it."""
         written = self._written
@@ -241,36 +248,34 @@ class MilvusEngine(Engine):
     ) -> list[list[Hit]]:
         groups: dict[str, list[int]] = {}
         for number, where in enumerate(wheres):
-            if (expression := _expression(Where(None, where.fields) if exact else where)) is not None:
-                groups.setdefault(expression, []).append(number)
+            if (filter_ := self._filter(Where(None, where.fields) if exact else where)) is not None:
+                groups.setdefault(filter_, []).append(number)
         result: list[list[Hit]] = [[] for _ in wheres]
-        for expression, numbers in groups.items():
+        for filter_, numbers in groups.items():
             some = vectors[numbers]
             beam = _BEAM_UNDER_FILTERS if wheres[numbers[0]].fields else _LEAST_BEAM
-            found = (
-                self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, expression, k, beam)
-            )
+            found = self._exact(some, [wheres[i] for i in numbers], k) if exact else self._near(some, filter_, k, beam)
             for number, hits in zip(numbers, found, strict=True):
                 result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
             # The graph search may stop before it has found all rows.
             short = [] if exact else [number for number in numbers if len(result[number]) < k]
-            there = self._counted(expression) if short else 0
+            there = self._counted(filter_) if short else 0
             if short := [number for number in short if len(result[number]) < there]:
                 again = self._exact(vectors[short], [wheres[number] for number in short], k)
                 for number, hits in zip(short, again, strict=True):
                     result[number] = sorted(hits, key=lambda hit: (-hit.score, hit.id))
         return result
 
-    def _near(self, vectors: Vectors, expression: str, k: int, beam: int) -> Iterator[list[Hit]]:
+    def _near(self, vectors: Vectors, filter_: str, k: int, beam: int) -> Iterator[list[Hit]]:
         step = max(1, _ANSWERS // k)
         parameters = {"metric_type": "IP", "params": {"ef": max(beam, 2 * k)}}
         for start in range(0, len(vectors), step):
             some = list(vectors[start : start + step])
             for hits in self._read(
-                "search", some, anns_field="vector", filter=expression, limit=k, output_fields=_SHOWN,
+                "search", some, anns_field="vector", filter=filter_, limit=k, output_fields=SHOWN,
                 search_params=parameters,
             ):  # fmt: skip
-                yield [_hit(hit["id"], hit["distance"], hit["entity"]) for hit in hits]
+                yield [hit_of(hit["id"], hit["distance"], hit["entity"]) for hit in hits]
 
     def _exact(self, vectors: Vectors, wheres: Sequence[Where], k: int) -> Iterator[list[Hit]]:
         """Compare with every row here, because Milvus does so only without a graph. The vectors are read once.
@@ -283,13 +288,11 @@ class MilvusEngine(Engine):
         """
         langs = {lang for where in wheres for lang in where.langs or ()}
         everywhere = any(where.langs is None for where in wheres)
-        expression = _expression(Where(None if everywhere else tuple(sorted(langs)), wheres[0].fields))
+        filter_ = self._filter(Where(None if everywhere else tuple(sorted(langs)), wheres[0].fields))
         queries = vectors.astype(np.float64)
         best: list[dict[str, float]] = [{} for _ in wheres]
         size = max(1, min(_PAGE, _MESSAGE // (4 * vectors.shape[1])))
-        pages = (
-            () if expression is None else self._server.pages(self._rows, expression, ["id", "lang", "vector"], size)
-        )
+        pages = () if filter_ is None else self._server.pages(self._rows, filter_, ["id", "lang", "vector"], size)
         for page in pages:
             ids, found = (np.array([row[name] for row in page]) for name in ("id", "lang"))
             # Only scores that are computed in double precision and rounded are equal for equal rows.
@@ -306,25 +309,51 @@ class MilvusEngine(Engine):
         facts: dict[str, Any] = {}
         for start in range(0, len(names), _ANSWERS):
             wanted = names[start : start + _ANSWERS]
-            facts |= {row["id"]: row for row in self._read("query", ids=wanted, output_fields=["id", *_SHOWN])}
+            facts |= {row["id"]: row for row in self._read("query", ids=wanted, output_fields=["id", *SHOWN])}
         # A row may have been removed in the meantime.
-        yield from ([_hit(name, score, facts[name]) for name, score in kept.items() if name in facts] for kept in best)
+        yield from (
+            [hit_of(name, score, facts[name]) for name, score in kept.items() if name in facts] for kept in best
+        )
 
     def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:  # noqa: D102
-        del texts, wheres, k
-        raise SearchError(f"{self.address}: an index on a Milvus server has no BM25; use the mode 'dense'")
+        if not self.has_words:
+            raise SearchError(
+                f"{self.address}: has no BM25: its server, or the version of babelmix that made it, had none; use the mode "
+                "'dense', or make the index again on a server of Milvus 2.5 or newer"
+            )
+        groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for number, (text, where) in enumerate(zip(texts, wheres, strict=True)):
+            if (filter_ := self._filter(where)) is not None:
+                for field, asked in asked_terms(text).items():
+                    groups.setdefault((BM25[field], filter_), []).append((number, asked))
+        best: list[dict[str, Hit]] = [{} for _ in texts]
+        step = max(1, _ANSWERS // k)
+        for (field, filter_), some in groups.items():
+            for start in range(0, len(some), step):
+                part = some[start : start + step]
+                found = self._read(
+                    "search", [asked for _, asked in part], anns_field=field, filter=filter_, limit=k,
+                    output_fields=SHOWN, search_params={"metric_type": "BM25"},
+                )  # fmt: skip
+                for (number, _), hits in zip(part, found, strict=True):
+                    for hit in hits:
+                        # Milvus Lite gives the scores with a minus.
+                        one = hit_of(hit["id"], abs(hit["distance"]), hit["entity"])
+                        before = best[number].get(one.id)
+                        best[number][one.id] = one if before is None else one.scored(before.score + one.score)
+        return [sorted(hits.values(), key=lambda hit: (-hit.score, hit.id))[:k] for hits in best]
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
         # Ids are digests, so the first rows are a random sample, and the same each time.
-        with closing(self._server.pages(self._rows, _one_of("lang", [lang]), ["vector"], min(count, _LIMIT))) as pages:
+        with closing(self._server.pages(self._rows, one_of("lang", [lang]), ["vector"], min(count, _LIMIT))) as pages:
             page: list[dict[str, Any]] = next(pages, [])
         return np.array([row["vector"] for row in page], dtype=np.float32)
 
     def points(self, langs: Sequence[str] | None = None) -> Iterator[Point]:  # noqa: D102
-        expression = "" if langs is None else _expression(Where(tuple(langs)))
-        if expression is None:
+        filter_ = "" if langs is None else self._filter(Where(tuple(langs)))
+        if filter_ is None:
             return
-        for page in self._server.pages(self._rows, expression, ["id", "digest", "vector", *_SHOWN], _ANSWERS):
+        for page in self._server.pages(self._rows, filter_, ["id", "digest", "vector", *SHOWN], _ANSWERS):
             for row in page:
                 yield stored_point(row["id"], row["digest"], row, row["vector"])
 
@@ -342,10 +371,10 @@ class MilvusEngine(Engine):
         return dict(kept[1])
 
     def _count(self, lang: str) -> int:
-        return self._counted(_one_of("lang", [lang]))
+        return self._counted(one_of("lang", [lang]))
 
-    def _counted(self, expression: str) -> int:
-        found = self._read("query", expression, output_fields=["count(*)"])
+    def _counted(self, filter_: str) -> int:
+        found = self._read("query", filter_, output_fields=["count(*)"])
         return int(found[0]["count(*)"])
 
     def items(self) -> Iterator[str]:  # noqa: D102
@@ -368,29 +397,3 @@ class MilvusEngine(Engine):
 
     def close(self) -> None:  # noqa: D102
         self._server.close()
-
-
-def _expression(where: Where) -> str | None:
-    """A filter in the language of Milvus; empty: every row matches; None: no row can match."""
-    conditions: dict[str, Sequence[Value]] = {} if where.langs is None else {"lang": where.langs}
-    for name, values in where.fields.items():
-        conditions[name if name in ("item", "group") else f"fields[{_quoted(name)}]"] = values
-    if not all(conditions.values()):
-        return None
-    return " and ".join(_one_of(name, values) for name, values in conditions.items())
-
-
-def _one_of(name: str, values: Sequence[Value]) -> str:
-    return f"{name} in [{', '.join(map(_quoted, values))}]"
-
-
-def _quoted(value: Value) -> str:
-    # Milvus does not understand surrogate pairs of JSON, but accepts every character unescaped.
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _hit(name: str, score: float, facts: Any) -> Hit:
-    return Hit(
-        name, float(score), facts["item"], facts["lang"], facts["group"], facts["text"] or None, facts["thumbnail"],
-        facts["fields"],
-    )  # fmt: skip

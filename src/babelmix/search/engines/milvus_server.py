@@ -8,7 +8,7 @@ import os
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +41,12 @@ _PART = re.compile(r"facts:([0-9]{12}):([0-9a-f]{32}):([0-9]{6}):([0-9]{6})")
 """The id of a chunk: generation, writer, number of the chunk, number of chunks."""
 
 _LANG = "lang:"
+_MARK = "babelmix"
+"""The property of a collection with its mark, on servers that keep no descriptions."""
+
+_LITE = "milvus_lite"
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+_NEWEST = (99, 0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,17 @@ class Place:
         return cls(address, f"{url.scheme}://{url.hostname}:{port}", name)
 
 
+def mark_of(described: Mapping[str, Any]) -> str:
+    """The mark of a collection, from what the server tells of it; empty: it has none."""
+    return str(described.get("properties", {}).get(_MARK) or described.get("description") or "")
+
+
 class Server:
     """A connection to the server of an index.
+
+    Attributes:
+        version: the first two numbers of the server's version; of one that tells none, larger than all.
+        lite: whether the server is Milvus Lite.
 
     Args:
         place: the address of the index.
@@ -111,6 +126,19 @@ class Server:
             )
         except Exception as error:  # see `_error`
             raise self._error(error, _OPENING) from error
+        try:
+            told = str(self.call("get_server_version"))
+        except BaseException:
+            self.close()
+            raise
+        found = _VERSION.search(told)
+        self.lite = told.startswith(_LITE)
+        self.version = (int(found[1]), int(found[2])) if found else _NEWEST
+
+    def marked(self, mark: str) -> dict[str, Any]:
+        """The arguments of `create_collection` that mark a collection, beside the description of its schema."""
+        # Milvus Lite forgets descriptions.
+        return {"properties": {_MARK: mark}} if self.lite else {}
 
     def call(
         self, method: str, *given: Any, timeout: float = READ_SECONDS, writing: bool = False, **options: Any
@@ -206,6 +234,11 @@ class FactsCollection:
         # Every collection in Milvus needs a vector field.
         schema.add_field("vector", kind.FLOAT_VECTOR, dim=2)
         return schema
+
+    @staticmethod
+    def indexes() -> dict[str, dict[str, Any]]:
+        """The indexes of the collection, by field."""
+        return {"vector": {"index_type": "FLAT", "metric_type": "IP"}}
 
     def read(self) -> dict[str, Any] | None:
         """The facts that were written last. None if there are none.
