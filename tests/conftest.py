@@ -250,6 +250,46 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return word_bert(tmp_path_factory.mktemp("tiny-bert"), words)
 
 
+@pytest.fixture(scope="session")
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """The folder of a small cross-encoder, trained from scratch to tell whether query and passage have words of one meaning."""
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+    from tokenizers import processors
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    start, place = tmp_path_factory.mktemp("untrained"), tmp_path_factory.mktemp("cross-encoder") / "model"
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_bert), model_max_length=48)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save_pretrained(str(start))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, num_labels=1, initializer_range=0.05,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(str(start))
+    model = CrossEncoder(str(start), device="cpu", local_files_only=True)
+    rng, langs, rows = np.random.default_rng(0), list(WORDS), []
+    for number in range(6000):
+        first, second = rng.permutation(12)[:2]
+        query, passage = rng.choice(langs, 2)
+        right = number % 2
+        rows.append((WORDS[query][first], WORDS[passage][first if right else second], float(right)))
+    data = Dataset.from_dict({key: [row[i] for row in rows] for i, key in enumerate(("query", "passage", "label"))})
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(start / "run"), num_train_epochs=6, per_device_train_batch_size=100, learning_rate=2e-3,
+        save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, seed=0, dataloader_pin_memory=False,
+    )  # fmt: skip
+    CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=BinaryCrossEntropyLoss(model)).train()
+    model.save_pretrained(str(place), create_model_card=False)
+    return place
+
+
 @pytest.fixture
 def searcher(tmp_path: Path, tiny_static) -> Iterator[Searcher]:
     """A searcher over an index of the toy corpus, in a folder."""

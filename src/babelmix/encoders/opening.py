@@ -35,7 +35,14 @@ class Admitted:
     trusted: bool
 
 
-def admitted(name: str, *, called: str = "", revision: str | None = None, trust_code: bool = False) -> Admitted:
+def admitted(
+    name: str,
+    *,
+    called: str = "",
+    revision: str | None = None,
+    trust_code: bool = False,
+    reranker: bool = False,
+) -> Admitted:
     """Find a model's folder, or download it, and check it with `babelmix.encoders.trust.admit`.
 
     Args:
@@ -43,6 +50,7 @@ def admitted(name: str, *, called: str = "", revision: str | None = None, trust_
         called: the name that the user gave, for messages.
         revision: branch, tag or commit of a hub model.
         trust_code: see `babelmix.encoders.trust.admit`.
+        reranker: whether it is to be a cross-encoder, not an encoder.
 
     Raises:
         EncoderError: there is no such model, or the check refuses it.
@@ -56,19 +64,20 @@ def admitted(name: str, *, called: str = "", revision: str | None = None, trust_
                 f"{called}: is an export, which index, search and serve run; name the encoder itself here, with --backend"
             )
         if not any((local / file).is_file() for file in _SIGNS):
-            raise EncoderError(f"{called}: is not an encoder's folder (there is neither modules.json nor config.json)")
-        return Admitted(local, admit(local, called, trust_code=trust_code))
+            kind = "a reranker" if reranker else "an encoder"
+            raise EncoderError(f"{called}: is not {kind}'s folder (there is neither modules.json nor config.json)")
+        return Admitted(local, admit(local, called, trust_code=trust_code, reranker=reranker))
     try:
         with quiet_transformers():
             folder = hub.descriptions(name, revision, code=trust_code)
     except Exception as error:  # the hub's client raises many unrelated types
-        raise EncoderError(_not_there(called, error)) from error
-    trusted = admit(folder, called, trust_code=trust_code)
+        raise EncoderError(_not_there(called, error, reranker)) from error
+    trusted = admit(folder, called, trust_code=trust_code, reranker=reranker)
     try:
         with quiet_transformers():
             return Admitted(hub.weights(name, folder), trusted)
     except Exception as error:  # as above
-        raise EncoderError(_not_there(called, error)) from error
+        raise EncoderError(_not_there(called, error, reranker)) from error
 
 
 def open_encoder(
@@ -104,7 +113,7 @@ def open_encoder(
     try:
         with quiet_transformers():
             encoder = SentenceTransformer._load_with_module_classes(
-                str(found.folder), _classes(), device=device, trust_remote_code=found.trusted, local_files_only=True
+                str(found.folder), module_classes(), device=device, trust_remote_code=found.trusted, local_files_only=True
             )
     except BabelmixError:
         raise
@@ -116,7 +125,7 @@ def open_encoder(
     return encoder, found.folder
 
 
-def _classes() -> dict[str, Any]:
+def module_classes() -> dict[str, Any]:
     """The classes that files may name. sentence-transformers gets these, so it imports nothing by a name in a file."""
     return {spelling: getattr(importlib.import_module(home), name) for spelling, (home, name) in MODULES.items()}
 
@@ -133,11 +142,12 @@ def _admit_base(path: Path, called: str, *, trust_code: bool) -> None:
     check_before_loading(found.folder, base)
 
 
-def _not_there(name: str, error: Exception) -> str:
+def _not_there(name: str, error: Exception, reranker: bool) -> str:
+    other = "" if reranker else ", or use e5-small-offline, which needs neither"
     return (
         f"{name}: is neither a folder nor a model that the hub gave ({type(error).__name__}: {first_line(error)}); check the "
-        "name and the network, or use e5-small-offline, which needs neither"
+        f"name and the network{other}"
     )
 
 
-__all__ = ["Admitted", "admitted", "open_encoder"]
+__all__ = ["Admitted", "admitted", "module_classes", "open_encoder"]

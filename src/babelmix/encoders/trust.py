@@ -24,13 +24,14 @@ _MOST_BYTES = 64 << 20
 _SHOWN = 20
 
 
-def admit(folder: Path, name: str, *, trust_code: bool = False) -> bool:
+def admit(folder: Path, name: str, *, trust_code: bool = False, reranker: bool = False) -> bool:
     """Check a model's folder, and refuse it if it names unknown things.
 
     Args:
         folder: the folder of the model.
         name: the name that the user gave, for messages.
         trust_code: allow unknown names and code, and print them.
+        reranker: whether the folder is to be a cross-encoder, not an encoder.
 
     Returns:
         Whether the loader must be told to trust the folder: True only if something in the folder needs it.
@@ -39,7 +40,7 @@ def admit(folder: Path, name: str, *, trust_code: bool = False) -> bool:
         EncoderError: a file names something unknown without `trust_code`, or cannot be read.
 
     """
-    found = list(objections(folder, name))
+    found = list(objections(folder, name, reranker=reranker))
     if not found:
         return False
     if not trust_code:
@@ -57,12 +58,13 @@ def admit(folder: Path, name: str, *, trust_code: bool = False) -> bool:
     return True
 
 
-def objections(folder: Path, name: str) -> Iterator[Objection]:
+def objections(folder: Path, name: str, *, reranker: bool = False) -> Iterator[Objection]:
     """All objections to a folder, file by file.
 
     Args:
         folder: the folder of the model.
         name: the name of the model, for messages.
+        reranker: whether the folder is to be a cross-encoder, not an encoder.
 
     Raises:
         EncoderError: a configuration file cannot be read.
@@ -70,7 +72,7 @@ def objections(folder: Path, name: str) -> Iterator[Objection]:
     """
     for path in json_files(folder, name):
         file = path.relative_to(folder).as_posix()
-        yield from objections_to(file, read_json(path, f"{name}, {file}"))
+        yield from objections_to(file, read_json(path, f"{name}, {file}"), reranker=reranker)
 
 
 def json_files(folder: Path, name: str) -> list[Path]:

@@ -147,12 +147,13 @@ _WORDS = frozenset({"vocab", "word_weights", "label2id", "added_tokens_decoder",
 Check = Callable[[Any], str | None]
 
 
-def objections_to(file: str, content: Any) -> Iterator[Objection]:
+def objections_to(file: str, content: Any, *, reranker: bool = False) -> Iterator[Objection]:
     """The objections to a configuration file.
 
     Args:
         file: its path in the folder, with `/`.
         content: the content of the file, as parsed JSON.
+        reranker: whether the folder is to be a cross-encoder, not an encoder.
 
     """
     name = PurePosixPath(file).name.lower()
@@ -168,10 +169,11 @@ def objections_to(file: str, content: Any) -> Iterator[Objection]:
         return
     if name == "config_sentence_transformers.json":
         kind = content.get("model_type", "SentenceTransformer")
-        if kind != "SentenceTransformer":
-            yield against("model_type", kind, "is no encoder that returns one vector per text")
+        if kind != ("CrossEncoder" if reranker else "SentenceTransformer"):
+            gives = "reranker that returns one score per pair" if reranker else "encoder that returns one vector per text"
+            yield against("model_type", kind, f"is no {gives}")
     elif name.startswith("sentence_") and name.endswith("_config.json"):
-        yield from _transformer(content, against)
+        yield from _transformer(content, against, "sequence-classification" if reranker else "feature-extraction")
     elif name == "adapter_config.json":
         yield from _adapter(content, against)
     elif name.endswith(".index.json"):
@@ -213,7 +215,7 @@ def _router(types: Mapping[str, Any], against: Against) -> Iterator[Objection]:
             yield against("types", key, why)
 
 
-def _transformer(content: Mapping[str, Any], against: Against) -> Iterator[Objection]:
+def _transformer(content: Mapping[str, Any], against: Against, task: str) -> Iterator[Objection]:
     """Check settings that sentence-transformers passes unchanged to the constructor of `Transformer`."""
     for key, value in content.items():
         if key not in _TRANSFORMER_KEYS:
@@ -223,8 +225,9 @@ def _transformer(content: Mapping[str, Any], against: Against) -> Iterator[Objec
                 # The library itself removes it.
                 if inner not in _ARGUMENTS and not (inner == "trust_remote_code" and not given):
                     yield against(f"{key}.{inner}", given, "is no setting that a folder may give to its loader")
-    if content.get("transformer_task", "feature-extraction") != "feature-extraction":
-        yield against("transformer_task", content["transformer_task"], "is no task of an encoder")
+    if content.get("transformer_task", task) != task:
+        model = "an encoder" if task == "feature-extraction" else "a reranker"
+        yield against("transformer_task", content["transformer_task"], f"is no task of {model}")
     ways = content.get("modality_config", {})
     for key, way in ways.items() if isinstance(ways, dict) else ():
         method = way.get("method") if isinstance(way, dict) else way
@@ -314,9 +317,15 @@ def _class_of(*endings: str) -> Check:
 
 
 def _model_type(value: Any) -> str | None:
-    if value in ("SentenceTransformer", "") or (isinstance(value, str) and value in MODEL_TYPES):
+    if value in ("SentenceTransformer", "CrossEncoder", "") or (isinstance(value, str) and value in MODEL_TYPES):
         return None
     return "is no architecture of an encoder that babelmix knows of"
+
+
+def _activation(value: Any) -> str | None:
+    # sentence-transformers imports and calls the dotted name of a cross-encoder's activation.
+    dotted = isinstance(value, str) and "." in value
+    return "is no activation that babelmix knows of" if dotted and value not in ACTIVATIONS else None
 
 
 def _file_here(value: Any) -> str | None:
@@ -361,6 +370,8 @@ _FOLLOWED: dict[str, Check] = {
     "_experts_implementation": _ATTENTION,
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
+    "activation_fn": _activation,
+    "sbert_ce_default_activation_function": _activation,
     "model_type": _model_type,
     "tokenizer_class": _class_of(*_TOKENIZERS),
     "slow_tokenizer_class": _class_of(*_TOKENIZERS),

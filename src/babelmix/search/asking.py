@@ -24,12 +24,11 @@ from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
 from babelmix.search.options import EQUAL, SearchOptions, checked_query_langs
 from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy
+from babelmix.search.reranking.stage import Reranking, Stage
 from babelmix.search.rows import Hit, Vectors, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from babelmix.search.reranking.base import Reranker
 
 MAX_K = 1000
 """The most rows that a search returns."""
@@ -57,7 +56,7 @@ class Asked:
         options: mode, weight of words, fusion, what is shown, reranking.
         once: each item once.
         exact: compare with every vector.
-        reranker: scores the first rows again; None: nothing does.
+        stage: scores the first rows again with a reranker; None: nothing does.
 
     """
 
@@ -72,7 +71,7 @@ class Asked:
     options: SearchOptions
     once: bool = False
     exact: bool = False
-    reranker: Reranker | None = None
+    stage: Stage | None = None
 
     def hits(self) -> list[list[Hit]]:
         """The rows of each query, best first."""
@@ -80,12 +79,23 @@ class Asked:
         if self.once:
             retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
 
-        def retrieve_top(count: int) -> list[list[Hit]]:
-            return self._fused(retrievers, count)
-
         languages = self.policy.languages
+        reranking = self._reranking()
+
+        def retrieve_top(count: int) -> list[list[Hit]]:
+            if reranking is None:
+                return self._fused(retrievers, count)
+            found = reranking.reordered(self._fused(retrievers, max(count, reranking.depth)))
+            return [with_quota(hits[:count], hits[count:], languages) for hits in found]
+
         found = distinct_items(retrieve_top, self.k, languages) if self.once else retrieve_top(self.k)
         return self._with_own_places(found)
+
+    def _reranking(self) -> Reranking | None:
+        if self.stage is None:
+            return None
+        texts = [query if isinstance(query, str) and query.strip() else None for query in self.queries]
+        return Reranking(self.stage, self.policy, texts, self.langs, self.k)
 
     def _retrievers(self) -> list[tuple[Retriever, Scale | WordScale]]:
         found: list[tuple[Retriever, Scale | WordScale]] = []

@@ -20,6 +20,7 @@ from babelmix.search.index_encoder import index_with_encoder
 from babelmix.search.options import Mode, SearchOptions, Show, checked_query_langs, told_langs
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.opening import open_reranker
+from babelmix.search.reranking.stage import Stage, needs_levels
 from babelmix.search.rows import Value, Vectors, Where
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Searcher:
     def __init__(self, index: Index, encoder: Encoder, reranker: Reranker | None = None) -> None:
         index.check_encoder(encoder)
         self.index, self.encoder, self.reranker = index, encoder, reranker
+        self._stage = None if reranker is None else Stage.on(index.engine, reranker)
 
     @classmethod
     def open(
@@ -228,13 +230,14 @@ class Searcher:
             raise ArgumentError("rerank", "there is no reranker; name one where the index is opened")
         tags = list(self.index.langs())
         chosen, filter_ = self._among(tags, chosen, self._filter(langs, where))
-        told = self.query_langs(inputs, query_langs) if vectors is None or chosen.places else None
+        stage = None if options.rerank is False else self._stage
+        of_use = vectors is None or chosen.places or (stage is not None and needs_levels(chosen))
+        told = self.query_langs(inputs, query_langs) if of_use else None
         if options.mode == "words":
             vectors = None
         elif vectors is None:
             vectors = self.embed(inputs, told)
-        reranker = None if options.rerank is False else self.reranker
-        return Asked(self.index, inputs, vectors, told, chosen, filter_, tags, k, options, once, exact, reranker)
+        return Asked(self.index, inputs, vectors, told, chosen, filter_, tags, k, options, once, exact, stage)
 
     def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
         if isinstance(where, Where):
@@ -257,8 +260,10 @@ class Searcher:
         return policy, where
 
     def close(self) -> None:
-        """Close the index."""
+        """Close the index, and the reranker's connections."""
         self.index.close()
+        if self.reranker is not None:
+            self.reranker.close()
 
     def __enter__(self) -> Self:
         return self
