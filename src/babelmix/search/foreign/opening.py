@@ -13,11 +13,14 @@ from babelmix.search.foreign.base import ForeignStore
 if TYPE_CHECKING:
     from babelmix.search.foreign.engine import ForeignEngine
 
+_ELASTIC = ("opensearch", "opensearch+https", "elasticsearch", "elasticsearch+https")
+
 STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
     "foreign store",
     {
         "postgresql": Lazy("babelmix.search.foreign.postgres:PostgresStore"),
         "qdrant": Lazy("babelmix.search.foreign.qdrant:QdrantStore"),
+        **dict.fromkeys(_ELASTIC, Lazy("babelmix.search.foreign.opensearch_store:OpenSearchStore")),
     },
 )
 """The kinds of stores by the scheme of their addresses."""
@@ -27,10 +30,11 @@ COLLECTIONS: Registry[type[ForeignEngine]] = Registry(
     {
         "postgres": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
         "postgresql": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
+        **dict.fromkeys(_ELASTIC, Lazy("babelmix.search.foreign.opensearch:OpenSearchCollection")),
     },
 )
 """The engines that read someone else's collections, by the scheme of their addresses. The schemes of stores that are not read
-yet are added with them: `milvus`, `opensearch`, `elasticsearch`."""
+yet are added with them: `milvus`."""
 
 
 def is_address(text: str) -> bool:
@@ -42,8 +46,9 @@ def open_store(address: str) -> ForeignStore:
     """Open a store for reading and writing.
 
     Args:
-        address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE` or `qdrant://HOST:PORT/COLLECTION`, with options after a
-            question mark: `id` (the columns of the key), `lang` (the column or payload field of the language) and `vector`.
+        address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE`, `qdrant://HOST:PORT/COLLECTION`,
+            `opensearch://HOST:PORT/INDEX` or `elasticsearch://HOST:PORT/INDEX`, with options after a question mark: `id` (the
+            columns of the key), `lang` (the column or field of the language) and `vector`.
 
     Raises:
         SearchError: the address is wrong, the server does not answer, or the table or collection is not as the address says.
