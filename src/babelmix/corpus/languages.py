@@ -187,6 +187,36 @@ def in_range(tag: str, wanted: str) -> bool:
     return wanted in (EVERY, tag) or tag.startswith(wanted + "-")
 
 
+def readable_languages(reads: str | Iterable[str], langs: Iterable[str]) -> list[str]:
+    """Select the languages that somebody can read who reads some languages.
+
+    A range selects what it matches (`en` reads en-US), and a longer tag also selects what it is a part of (`de-AT` reads de).
+    Unlike `match_languages`, a range may select nothing: a browser names languages that a collection does not have.
+
+    Args:
+        reads: language tags or `*`, the preferred ones first.
+        langs: the languages to select from.
+
+    Returns:
+        Tags of `langs`, without repeats, the preferred ones first.
+
+    Source:
+        RFC 4647: section 3.3.1, basic filtering, and section 3.4, lookup.
+
+    Example:
+        >>> readable_languages(["de-AT", "sv", "en"], ["en-GB", "fr", "de", "de-AT"])
+        ['de-AT', 'de', 'en-GB']
+
+    """
+    langs, found = as_list(langs, "langs"), []
+    for one in as_list(reads, "reads"):
+        found += [tag for tag in langs if in_range(tag, one)]
+        parts = canonical_language(one).split("-")
+        shorter = ["-".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+        found += [tag for part in shorter for tag in langs if canonical_language(tag) == part]
+    return list(dict.fromkeys(found))
+
+
 def find_language(wanted: str, langs: Sequence[str]) -> str | None:
     """Find the one language that a tag means.
 

@@ -269,6 +269,7 @@ class Hit:
         text: the text of the row; None for a picture.
         thumbnail: a small WebP picture in base64; empty for a text.
         fields: the metadata of the row.
+        also: the other languages of the item, sorted; only a search with `show="mine"` says them.
 
     """
 
@@ -280,11 +281,14 @@ class Hit:
     text: str | None
     thumbnail: str = field(default="", repr=False)
     fields: Mapping[str, Value] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     def scored(self, score: float) -> Hit:
         """The same row with another score."""
         # Many times as fast as `dataclasses.replace`; a search does this for thousands of rows.
-        return Hit(self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields)
+        return Hit(
+            self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields, self.also
+        )
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
