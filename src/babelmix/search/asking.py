@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+import numpy as np
+
 from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.errors import PictureError, SearchError
 from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
@@ -26,6 +28,7 @@ from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.stage import Reranking, Stage
 from babelmix.search.rows import Hit, Vectors, Where
+from babelmix.search.showing import Reader, renderings, show_mine, with_also
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,13 +53,14 @@ class Asked:
         vectors: the queries' vectors as the index compares them, float32, shape (queries, dimension); None: by words alone.
         langs: the language of each query, None where it is unknown; None: all are unknown, or nothing needs them.
         policy: the policy, with tags of the index.
-        where: the filter, with tags of the index.
+        where: the filter, with tags of the index, without the languages that the policy excludes.
         tags: the languages of the index.
         k: the most rows per query.
         options: mode, weight of words, fusion, what is shown, reranking.
         once: each item once.
         exact: compare with every vector.
         stage: scores the first rows again with a reranker; None: nothing does.
+        reader: what is shown of each item, one row; None: the rows that were found.
 
     """
 
@@ -72,11 +76,12 @@ class Asked:
     once: bool = False
     exact: bool = False
     stage: Stage | None = None
+    reader: Reader | None = None
 
     def hits(self) -> list[list[Hit]]:
         """The rows of each query, best first."""
         retrievers = self._retrievers()
-        if self.once:
+        if self.once or self.reader is not None:
             retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
 
         languages = self.policy.languages
@@ -88,6 +93,9 @@ class Asked:
             found = reranking.reordered(self._fused(retrievers, max(count, reranking.depth)))
             return [with_quota(hits[:count], hits[count:], languages) for hits in found]
 
+        if self.reader is not None:
+            found = show_mine(retrieve_top, self._rows_of, self.reader, self.where, self.k)
+            return with_also(self._with_own_places(found), self._rows_of, self.where)
         found = distinct_items(retrieve_top, self.k, languages) if self.once else retrieve_top(self.k)
         return self._with_own_places(found)
 
@@ -117,6 +125,15 @@ class Asked:
         texts = [query if isinstance(query, str) else "" for query in self.queries]
         return lambda numbers, wheres, k: engine.with_words([texts[i] for i in numbers], wheres, k)
 
+    def _rows_of(self, numbers: Sequence[int], items: Sequence[Sequence[str]], where: Where) -> list[list[Hit]]:
+        """The rows of known items for each of some queries, best first."""
+        if self.vectors is not None:
+            vectors = self.vectors[list(numbers)]
+        else:
+            # A search by words has no vectors. Rows that the words found come first anyway.
+            vectors = np.tile(np.eye(1, self.index.about.dimension, dtype=np.float32), (len(numbers), 1))
+        return renderings(self.index.engine, vectors, items, where, len(self.tags))
+
     def _fused(self, retrievers: Sequence[tuple[Retriever, Scale | WordScale]], count: int) -> list[list[Hit]]:
         # A row far down one list may be high in the fused list.
         depth = count if len(retrievers) == 1 else max(_LEAST, DEEPER * count)
@@ -141,11 +158,14 @@ class Asked:
             vectors = None if self.vectors is None else self.vectors[list(numbers)]
             return replace(
                 self, queries=[self.queries[number] for number in numbers], vectors=vectors, langs=None,
-                policy=Policy("any"), where=self.where.only(tags), k=count,
+                policy=Policy("any"), where=self.where.only(tags), k=count, once=once, reader=None,
             ).hits()  # fmt: skip
 
+        once = self.once or self.reader is not None
         allowed = [tag for tag in self.tags if self.where.langs is None or tag in self.where.langs]
-        return fill_places(found, self.langs, allowed, in_own, self.policy.places, k=self.k, once=self.once)
+        if self.reader is not None and self.reader.strict:
+            allowed = [tag for tag in allowed if tag in self.reader.langs]
+        return fill_places(found, self.langs, allowed, in_own, self.policy.places, k=self.k, once=once)
 
 
 def check_search(
@@ -180,8 +200,14 @@ def check_search(
         raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
     checked_query_langs(query_langs, len(queries))
     chosen = Policy.parse(policy) if isinstance(policy, str) else policy
-    if chosen.places and query_langs is None:
-        raise SearchError(f"the policy {chosen} needs the language of the query: give one, such as de, or detect")
+    if query_langs is None:
+        if chosen.needs_query_lang:
+            raise SearchError(f"the policy {chosen} needs the language of the query: give one, such as de, or detect")
+        if options is not None and options.show == "mine" and not chosen.reads:
+            raise SearchError(
+                "show 'mine' needs to know what the searcher reads: give a policy such as  any,reads=de,en, or the language of "
+                "the query"
+            )
     for query in map(opened, queries):
         if options is not None and options.mode == "words" and not isinstance(query, str):
             raise SearchError(NO_WORDS)

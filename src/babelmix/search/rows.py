@@ -286,9 +286,7 @@ class Hit:
     def scored(self, score: float) -> Hit:
         """The same row with another score."""
         # Many times as fast as `dataclasses.replace`; a search does this for thousands of rows.
-        return Hit(
-            self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields, self.also
-        )
+        return Hit(self.id, score, self.item, self.lang, self.group, self.text, self.thumbnail, self.fields, self.also)
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:

@@ -19,6 +19,7 @@ from babelmix.search.index import Index
 from babelmix.search.index_encoder import index_with_encoder
 from babelmix.search.options import Mode, SearchOptions, Show, checked_query_langs, told_langs
 from babelmix.search.policies import Policy
+from babelmix.search.reading import by_reader
 from babelmix.search.reranking.opening import open_reranker
 from babelmix.search.reranking.stage import Stage, needs_levels
 from babelmix.search.rows import Value, Vectors, Where
@@ -199,8 +200,12 @@ class Searcher:
         """
         given = [queries] if is_one(queries) else as_inputs(queries, SearchError)
         options = SearchOptions(mode, words_weight, None, fusion, show, rerank)
-        asked = self._asked(given, policy, langs, where, vectors, query_langs, options, k=k, once=once, exact=exact)
-        found = [Hits(hits, shown(query)) for query, hits in zip(given, asked.hits(), strict=True)]
+        found = [Hits((), shown(query)) for query in given]
+        for numbers, asked in self._asked(
+            given, policy, langs, where, vectors, query_langs, options, k=k, once=once, exact=exact
+        ):
+            for number, hits in zip(numbers, asked.hits(), strict=True):
+                found[number].extend(hits)
         return found[0] if is_one(queries) else found
 
     def _asked(
@@ -216,8 +221,8 @@ class Searcher:
         k: int,
         once: bool,
         exact: bool,
-    ) -> Asked:
-        """The arguments of a search, checked, with the vectors of the queries."""
+    ) -> list[tuple[list[int], Asked]]:
+        """Check the arguments of a search, and embed its queries. For each group of `by_reader` its numbers, and its search."""
         inputs = [opened(query) for query in queries]
         chosen = check_search(
             inputs, k=k, policy=policy, embedded=vectors is not None, query_langs=query_langs, options=options
@@ -228,16 +233,27 @@ class Searcher:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")
         if options.rerank and self.reranker is None:
             raise ArgumentError("rerank", "there is no reranker; name one where the index is opened")
-        tags = list(self.index.langs())
-        chosen, filter_ = self._among(tags, chosen, self._filter(langs, where))
         stage = None if options.rerank is False else self._stage
-        of_use = vectors is None or chosen.places or (stage is not None and needs_levels(chosen))
-        told = self.query_langs(inputs, query_langs) if of_use else None
+        needed = vectors is None or chosen.needs_query_lang or options.show == "mine"
+        told = self.query_langs(inputs, query_langs) if needed or (stage and needs_levels(chosen)) else None
+        tags, known = list(self.index.langs()), told or [None] * len(inputs)
+        groups = by_reader(chosen, self._filter(langs, where), known, tags, self.index.address, options.show)
         if options.mode == "words":
             vectors = None
         elif vectors is None:
             vectors = self.embed(inputs, told)
-        return Asked(self.index, inputs, vectors, told, chosen, filter_, tags, k, options, once, exact, stage)
+        return [
+            (
+                group.numbers,
+                Asked(
+                    self.index, [inputs[number] for number in group.numbers],
+                    None if vectors is None else vectors[group.numbers],
+                    None if told is None else [told[number] for number in group.numbers],
+                    group.policy, group.where, tags, k, options, once, exact, stage, group.reader,
+                ),
+            )
+            for group in groups
+        ]  # fmt: skip
 
     def _filter(self, langs: str | Sequence[str] | None, where: Filter | None) -> Where:
         if isinstance(where, Where):
@@ -247,17 +263,6 @@ class Searcher:
         if where is None or isinstance(where, Mapping):
             return self.index.where(langs, where or {})
         return self.index.where(langs, typed_filters(where, self.index.columns))
-
-    def _among(self, langs: list[str], policy: Policy, where: Where) -> tuple[Policy, Where]:
-        """Policy and filter with the tags of the index in place of language ranges."""
-        if not langs:
-            return policy, where
-        policy, where = policy.among(langs, self.index.address), where.among(langs, self.index.address)
-        if policy.name == "only" and where.langs is not None and not set(policy.langs) & set(where.langs):
-            raise SearchError(
-                f"the policy {policy} and the filter by {', '.join(where.langs)} leave no language; leave out one of them"
-            )
-        return policy, where
 
     def close(self) -> None:
         """Close the index, and the reranker's connections."""

@@ -1,9 +1,9 @@
 """Find in any language, show in mine: one answer for each item, in a language that the searcher reads.
 
-A search with `show="mine"` looks at the rows of all languages. An item has the score of its best row in any language. What is shown
-of it is its best row in the first language of the searcher that it has; `Hit.also` names its other languages. An item without a
-row in a language that the searcher reads is left out. If the policy does not say what the searcher reads, the query's own
-language comes first, and an item without a row in it is shown as it was found.
+A search with `show="mine"` looks at the rows of all languages. An item has the score of its best row in any language. What is
+shown of it is its best row in the first language of the searcher that it has; `Hit.also` names its other languages. An item
+without a row in a language that the searcher reads is left out. If the policy does not say what the searcher reads, the query's
+own language comes first, and an item without a row in it is shown as it was found.
 
 A filter, and the policy `only`, hold for what is found, for what is shown, and for the languages beside it.
 """
@@ -109,7 +109,7 @@ class _Shown:
     rows: dict[str, list[Hit]]
 
     def unknown(self, hits: Sequence[Hit], k: int) -> list[str]:
-        """The next items to look up; none if there are k items already, or no others."""
+        """The next items to look up: those before the kth item that is shown, or some of them."""
         there, asked = 0, list[str]()
         for item, found in _by_item(hits).items():
             if there >= k or len(asked) >= _AHEAD * (k - there):
@@ -119,7 +119,7 @@ class _Shown:
                 there += self._row(item, found) is not None
             elif self.reader.langs:
                 asked.append(item)
-        return asked if there < k else []
+        return asked
 
     def learn(self, items: Sequence[str], rows: Sequence[Hit]) -> None:
         """Keep the rows of items that were looked up."""

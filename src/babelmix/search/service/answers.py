@@ -151,7 +151,7 @@ class Service:
 
     async def _lang_of(self, request: SearchRequest) -> str | None:
         """The language of a query, if it is given or detected."""
-        if request.query_lang is None or request.image:
+        if request.query_lang is None:
             return None
         # In a thread: a detector may load its model.
         told = await self._in_thread(self._searcher.query_langs, [request.query], request.query_lang)

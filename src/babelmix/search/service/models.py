@@ -50,7 +50,8 @@ class SearchRequest(_Request):
     policy: str = Field(
         default="any",
         max_length=2000,
-        description="any, balanced, equal, adaptive, own=N, quota=N, prefer=LANG,...[:BOOST] or only=LANG,...",
+        description="any, balanced, equal, adaptive, own=N, quota=N, prefer=LANG,...[:BOOST] or only=LANG,...; then perhaps "
+        ",reads=LANG,...: the languages that the searcher reads, where own is that of the query",
     )
     mode: Literal["dense", "words", "hybrid"] = Field(default="dense", description="vectors, BM25, or both fused")
     langs: list[Lang] | None = Field(
@@ -104,6 +105,7 @@ class HitAnswer(BaseModel):
     picture: str | None = Field(description="a small copy as a data URI")
     score: float
     fields: dict[str, Any]
+    also: list[str] = Field(description="the other languages of the item; only with `show` mine")
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -111,7 +113,7 @@ class HitAnswer(BaseModel):
         picture = f"data:image/webp;base64,{hit.thumbnail}" if hit.thumbnail else None
         return cls(
             id=hit.id, item=hit.item, lang=hit.lang, group=hit.group, text=hit.text, picture=picture, score=hit.score,
-            fields=dict(hit.fields),
+            fields=dict(hit.fields), also=list(hit.also),
         )  # fmt: skip
 
 
