@@ -377,8 +377,9 @@ index_rows(index, encoder, rows_of_corpus(parallel_corpus(items=200)), size=16)
 
 
 @pytest.mark.slow
-def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path, tiny_static) -> None:
-    model, address = str(tmp_path / "model"), new_address(request, "milvus")
+@pytest.mark.parametrize("kind", ["milvus", "postgres"])
+def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path, tiny_static, kind: str) -> None:
+    model, address = str(tmp_path / "model"), new_address(request, kind)
     tiny_static.save(model)
     acknowledged: set[str] = set()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "tests"]), "PYTHONWARNINGS": "default"}
@@ -411,9 +412,7 @@ def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path
         assert done.unchanged >= 4 * len(acknowledged)
         assert done.written + done.unchanged == 800
         assert index.langs() == dict.fromkeys(("de", "en", "fr", "ja"), 200)
-        engine = index.engine
-        assert isinstance(engine, milvus.MilvusEngine)
-        held = [row["id"] for page in engine._server.pages(engine._rows, "", ["id"], 100) for row in page]
+        held = [point.id for point in index.engine.points()]
         assert len(held) == len(set(held)) == 800
 
 

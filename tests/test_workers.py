@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from postgres_server import at, postgres_server
 
 from babelmix.errors import SearchError
 from babelmix.search import Index, Row, Where, workers
@@ -47,7 +49,7 @@ def run(command: list[str]) -> dict:
     return json.loads(done.stdout)
 
 
-def contents(address: Path) -> dict[str, tuple]:
+def contents(address: Path | str) -> dict[str, tuple]:
     with Index.open(str(address)) as index:
         rows = index.engine.digests([f"i{i:04}" for i in range(1000)])
         query = np.ones((1, 16), dtype=np.float32)
@@ -73,6 +75,29 @@ def test_many_workers_do_what_one_does(command: list[str], tmp_path: Path) -> No
     assert told["written"] + told["unchanged"] == 3000
     assert told["langs"] == dict.fromkeys(LANGS, 1000)
     assert contents(address) == contents(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_workers_write_into_postgresql_themselves(command: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("pgvector", reason="the extra 'postgres' is not installed")
+    assert run([*command, str(tmp_path / "one")])["written"] == 3000
+    with postgres_server() as url:
+        address = at(url, "many")
+        many = [*command, address, "--ray", "local", "--workers", "2"]
+        process = subprocess.Popen(many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        # The driver is killed once the workers have written something.
+        while process.poll() is None:
+            with contextlib.suppress(SearchError), Index.open(address) as index:
+                if index.langs():
+                    break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        told = run(many)
+        assert told["unchanged"] > 0
+        assert told["written"] + told["unchanged"] == 3000
+        assert told["langs"] == dict.fromkeys(LANGS, 1000)
+        assert contents(address) == contents(tmp_path / "one")
 
 
 @pytest.mark.slow

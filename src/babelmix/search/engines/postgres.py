@@ -1,7 +1,8 @@
 """PostgreSQL with pgvector: tables in a database, by URL.
 
-The table NAME holds the rows with their vectors, NAME_words the words of texts, NAME_facts the facts. Every write is one
-transaction, so a kill of this process or of the server leaves each batch whole or absent.
+The table NAME holds the rows with their vectors, NAME_words the words of texts, NAME_corrected the corrected vectors,
+NAME_uncorrected the ids of rows without one, and NAME_facts the facts. Every write is one transaction, so a kill of this process
+or of the server leaves each batch whole or absent.
 """
 
 from __future__ import annotations
@@ -14,13 +15,10 @@ from typing import Any, Self
 
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Engine
+from babelmix.search.engines.postgres_corrected import PostgresCorrected
 from babelmix.search.engines.postgres_rows import (
     LARGEST_GRAPH,
     LARGEST_HALF_GRAPH,
-    ROW_COLUMNS,
-    ROW_TYPES,
-    WORD_COLUMNS,
-    WORD_TYPES,
     Tables,
     check_dimension,
     held,
@@ -29,7 +27,7 @@ from babelmix.search.engines.postgres_rows import (
     with_nul,
     words_of,
 )
-from babelmix.search.engines.postgres_search import PostgresSearch, as_vectors
+from babelmix.search.engines.postgres_search import as_vectors
 from babelmix.search.engines.postgres_server import Place, Server
 from babelmix.search.rows import Point, Vectors, Where, stored_point
 
@@ -42,10 +40,11 @@ _WIDTH = 128
 """The graph: links of a row, and rows compared for each row while the graph is built."""
 
 
-class PostgresEngine(PostgresSearch, Engine):
+class PostgresEngine(PostgresCorrected, Engine):
     """See `Engine`; made by `create` and `open`."""
 
     has_words = True
+    has_corrected = True
     shared = True
     max_text: int | None = None
 
@@ -56,6 +55,7 @@ class PostgresEngine(PostgresSearch, Engine):
         self._server = server
         self._tables = Tables(server.sql, place.schema, place.name)
         self._dimension = 0
+        self._settled = 0
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
@@ -172,12 +172,15 @@ class PostgresEngine(PostgresSearch, Engine):
         rows = [row_of(point, vector) for point in unique]
         words = [found for point in unique if (found := words_of(point, sparse)) is not None]
         ids = [point.id for point in unique]
+        corrected, uncorrected = self._corrected_of(unique)
 
         def write(connection: Any) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 self._delete(cursor, ids)
-                self._copy(cursor, "rows", ROW_COLUMNS, ROW_TYPES, rows)
-                self._copy(cursor, "words", WORD_COLUMNS, WORD_TYPES, words)
+                self._copy(cursor, "rows", rows)
+                self._copy(cursor, "words", words)
+                self._copy(cursor, "corrected", corrected)
+                self._copy(cursor, "uncorrected", uncorrected)
 
         self._write(write)
 
@@ -190,26 +193,6 @@ class PostgresEngine(PostgresSearch, Engine):
                 self._delete(cursor, sorted(ids))
 
         self._write(write)
-
-    def _write(self, write: Any) -> None:
-        try:
-            self._server.run(write, writing=True)
-        finally:
-            with self._lock:
-                self._writes += 1
-
-    def _delete(self, cursor: Any, ids: Sequence[str]) -> None:
-        for table in ("rows", "words"):
-            cursor.execute(self._tables.statement(f"DELETE FROM {{{table}}} WHERE id = ANY(%s::uuid[])"), [ids])
-
-    def _copy(
-        self, cursor: Any, table: str, columns: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Any]]
-    ) -> None:
-        names = ", ".join(f'"{column}"' for column in columns)
-        with cursor.copy(self._tables.statement(f"COPY {{{table}}} ({names}) FROM STDIN (FORMAT BINARY)")) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
 
     def sample(self, lang: str, count: int) -> Vectors:  # noqa: D102
         # Ids are digests, so the first rows are a random sample, and the same each time.
@@ -248,29 +231,36 @@ class PostgresEngine(PostgresSearch, Engine):
         self._server.run(self._settle)
 
     def _settle(self, connection: Any) -> None:
-        graph = self._column_of_graph("vector")
-        there = connection.execute("SELECT to_regclass(%s)", [self._tables.name("graph")]).fetchone()[0]
-        rows = self._tables.statement("SELECT 1 FROM {rows} LIMIT 1")
-        if graph is not None and there is None and connection.execute(rows).fetchone():
-            self._build(connection, "graph", graph)
-        if there is None or self._writes:
+        built = [self._build_missing(connection, table) for table in ("rows", "corrected")]
+        if any(built) or self._writes > self._settled:
             # The counts of the planner, and the words that the index of words has only listed.
-            for table in ("rows", "words"):
+            for table in ("rows", "words", "corrected", "uncorrected"):
                 connection.execute(self._tables.statement(f"VACUUM (ANALYZE) {{{table}}}"))
+        self._settled = self._writes
 
-    def _column_of_graph(self, column: str) -> str | None:
-        """What a graph is built on; None: pgvector has no graph for so many dimensions."""
-        if self._dimension <= LARGEST_GRAPH:
-            return f"{column} vector_ip_ops"
-        if self._dimension <= LARGEST_HALF_GRAPH:
-            return f"({column}::halfvec({self._dimension})) halfvec_ip_ops"
-        return None
+    def _build_missing(self, connection: Any, table: str) -> bool:
+        """Build the graph of a table that has rows and no graph."""
+        name = "graph" if table == "rows" else "corrected_graph"
+        if self._dimension > LARGEST_HALF_GRAPH or connection.execute(
+            "SELECT to_regclass(%s)", [self._tables.name(name)]
+        ).fetchone() != (None,):
+            return False
+        if connection.execute(self._tables.statement(f"SELECT 1 FROM {{{table}}} LIMIT 1")).fetchone() is None:
+            return False
+        if table == "corrected":
+            column, size = "vector halfvec_ip_ops", 2
+        elif self._dimension <= LARGEST_GRAPH:
+            column, size = "vector vector_ip_ops", 4
+        else:
+            column, size = f"(vector::halfvec({self._dimension})) halfvec_ip_ops", 2
+        self._build(connection, table, name, column, size)
+        return True
 
-    def _build(self, connection: Any, name: str, column: str) -> None:
+    def _build(self, connection: Any, table: str, name: str, column: str, size: int) -> None:
         """Build a graph. Writers wait until it is there; of several processes that build it, one does."""
         errors = self._server.psycopg.errors
         statement = self._tables.statement(
-            f"CREATE INDEX IF NOT EXISTS {{new_{name}}} ON {{rows}} USING hnsw ({column}) "
+            f"CREATE INDEX IF NOT EXISTS {{new_{name}}} ON {{{table}}} USING hnsw ({column}) "
             f"WITH (m = {_LINKS}, ef_construction = {_WIDTH})"
         )
         for workers in (None, "0"):
@@ -279,7 +269,7 @@ class PostgresEngine(PostgresSearch, Engine):
                     connection.execute(
                         "SELECT pg_advisory_xact_lock(%s)", [zlib.crc32(self._tables.name(name).encode())]
                     )
-                    self._give_room(connection)
+                    self._give_room(connection, table, size)
                     if workers is not None:
                         connection.execute(
                             "SELECT set_config('max_parallel_maintenance_workers', %s, true)", [workers]
@@ -291,10 +281,10 @@ class PostgresEngine(PostgresSearch, Engine):
                 if workers is not None:
                     raise
 
-    def _give_room(self, connection: Any) -> None:
+    def _give_room(self, connection: Any, table: str, size: int) -> None:
         """Let the server hold the whole graph in memory while it builds it, which is many times as fast."""
-        rows = connection.execute(self._tables.statement("SELECT count(*) FROM {rows}")).fetchone()[0]
-        wanted = min(_ROOM, rows * (4 * self._dimension + 600)) >> 10
+        rows = connection.execute(self._tables.statement(f"SELECT count(*) FROM {{{table}}}")).fetchone()[0]
+        wanted = min(_ROOM, rows * (size * self._dimension + 600)) >> 10
         connection.execute(
             "SELECT set_config('maintenance_work_mem', greatest(setting::bigint, %s)::text, true) FROM pg_settings "
             "WHERE name = 'maintenance_work_mem'",

@@ -40,24 +40,17 @@ _K, _B, _LENGTH = 1.2, 0.75, 64
 FACTS = 'r.id::text, r.lang, r.item, r."group", r.text, r.nuls, r.thumbnail, r.fields'
 """What is read of a row for a hit, see `hit_of`."""
 
-ROW_COLUMNS = (
-    "id",
-    "lang",
-    "item",
-    "group",
-    "digest",
-    "text",
-    "nuls",
-    "thumbnail",
-    "fields",
-    "marks",
-    "vector",
-    "corrected",
-)
-ROW_TYPES = ("bytea", "text", "text", "text", "text", "text", "int4[]", "text", "bytea", "int8[]", "bytea", "bytea")
-"""The columns as COPY gets them. In binary form, an id is its 16 bytes, JSON its text, and a vector what pgvector makes of it."""
-
-WORD_COLUMNS, WORD_TYPES = ("id", "lang", "terms", "weights"), ("bytea", "text", "int4[]", "bytea")
+COLUMNS: dict[str, dict[str, str]] = {
+    "rows": {
+        "id": "bytea", "lang": "text", "item": "text", "group": "text", "digest": "text", "text": "text", "nuls": "int4[]",
+        "thumbnail": "text", "fields": "bytea", "marks": "int8[]", "vector": "bytea",
+    },
+    "words": {"id": "bytea", "lang": "text", "terms": "int4[]", "weights": "bytea"},
+    "corrected": {"id": "bytea", "lang": "text", "vector": "bytea"},
+    "uncorrected": {"id": "bytea"},
+}  # fmt: skip
+"""The columns of the tables as COPY gets them. In binary form, an id is its 16 bytes, JSON its text, and a vector what pgvector
+makes of it."""
 
 
 class Tables:
@@ -76,13 +69,14 @@ class Tables:
         def table(ending: str) -> Any:
             return sql.Identifier(*[part for part in (schema, name + ending) if part])
 
+        endings = ("words", "facts", "corrected", "uncorrected", "graph", "corrected_graph")
+        # An index is in the schema of its table, and may not be qualified where it is made.
+        made = ("lang", "item", "group", "marks", "terms", "graph", "corrected_lang", "corrected_graph")
         self._names = {
-            "rows": table(""), "words": table("_words"), "facts": table("_facts"), "graph": table("_graph"),
-            "corrected_graph": table("_corrected_graph"), "terms": table("_terms"),
-            # An index is in the schema of its table, and may not be qualified where it is made.
-            **{f"new_{end}": sql.Identifier(f"{name}_{end}") for end in ("lang", "item", "group", "marks", "terms", "graph",
-                                                                          "corrected_graph", "uncorrected")},
-        }  # fmt: skip
+            "rows": table(""),
+            **{ending: table(f"_{ending}") for ending in endings},
+            **{f"new_{ending}": sql.Identifier(f"{name}_{ending}") for ending in made},
+        }
 
     def statement(self, text: str, **more: Any) -> Any:
         """A statement with the names of the tables in braces; `more` are literals."""
@@ -102,7 +96,7 @@ class Tables:
                 # Vectors stand in the rows: a search that compares many of them would look up each.
                 'CREATE TABLE {rows} (id uuid PRIMARY KEY, lang text NOT NULL, item text NOT NULL, "group" text NOT NULL, '
                 "digest text NOT NULL, text text, nuls int[], thumbnail text NOT NULL, fields json NOT NULL, "
-                "marks bigint[] NOT NULL, vector vector({size}) NOT NULL, corrected vector({size}))",
+                "marks bigint[] NOT NULL, vector vector({size}) NOT NULL)",
                 f"ALTER TABLE {{rows}} ALTER COLUMN vector SET STORAGE {storage}",
                 "CREATE INDEX {new_lang} ON {rows} (lang, id)",
                 "CREATE INDEX {new_item} ON {rows} (item)",
@@ -112,6 +106,13 @@ class Tables:
                 f"weights sparsevec({TERMS}) NOT NULL)",
                 "CREATE INDEX {new_terms} ON {words} USING gin (terms)",
                 "CREATE TABLE {facts} (one boolean PRIMARY KEY DEFAULT true CHECK (one), about json NOT NULL)",
+                # Half the size: the codes of Qdrant Edge are coarser.
+                "CREATE TABLE {corrected} (id uuid PRIMARY KEY, lang text NOT NULL, vector halfvec({size}) NOT NULL)",
+                "CREATE INDEX {new_corrected_lang} ON {corrected} (lang)",
+                f"ALTER TABLE {{corrected}} ALTER COLUMN vector SET STORAGE {storage}",
+                "CREATE TABLE {uncorrected} (id uuid PRIMARY KEY)",
+                "COMMENT ON TABLE {corrected} IS 'babelmix: corrected vectors of an index'",
+                "COMMENT ON TABLE {uncorrected} IS 'babelmix: rows of an index without corrected vectors'",
                 "COMMENT ON TABLE {words} IS 'babelmix: words of an index'",
                 "COMMENT ON TABLE {facts} IS 'babelmix: facts of an index'",
                 "COMMENT ON TABLE {rows} IS {mark}",
@@ -123,7 +124,7 @@ def row_of(point: Point, vector: Any) -> tuple[Any, ...]:
     """A row as COPY takes it.
 
     Args:
-        point: the row with its vectors.
+        point: the row with its vector.
         vector: the class `pgvector.Vector`.
 
     """
@@ -131,11 +132,15 @@ def row_of(point: Point, vector: Any) -> tuple[Any, ...]:
     text, nuls = without_nul(row.text)
     fields = json.dumps(dict(row.fields), ensure_ascii=False).encode()
     marks = [_number(mark) for mark in marks_of(row.fields)]
-    corrected = None if point.corrected is None else vector(point.corrected).to_binary()
     return (
-        uuid.UUID(point.id).bytes, row.lang, row.item, row.group, point.digest, text, nuls, point.thumbnail, fields, marks,
-        vector(point.vector).to_binary(), corrected,
+        raw(point.id), row.lang, row.item, row.group, point.digest, text, nuls, point.thumbnail, fields, marks,
+        vector(point.vector).to_binary(),
     )  # fmt: skip
+
+
+def raw(name: str) -> bytes:
+    """The 16 bytes of an id."""
+    return uuid.UUID(name).bytes
 
 
 def words_of(point: Point, sparse: Any) -> tuple[Any, ...] | None:
@@ -149,9 +154,9 @@ def words_of(point: Point, sparse: Any) -> tuple[Any, ...] | None:
     found = weights(point.row.text or "")
     if not found:
         return None
-    kept = sorted(found, key=lambda term: (-found[term], term))[:_MOST_TERMS]
+    kept = sorted(found) if len(found) <= _MOST_TERMS else sorted(sorted(found, key=found.__getitem__)[-_MOST_TERMS:])
     vector = sparse({term: found[term] for term in kept}, TERMS).to_binary()
-    return uuid.UUID(point.id).bytes, point.row.lang, sorted(kept), vector
+    return raw(point.id), point.row.lang, kept, vector
 
 
 def weights(text: str) -> dict[int, float]:

@@ -81,9 +81,8 @@ class PostgresSearch:
     ) -> list[list[Hit]]:
         result: list[list[Hit]] = [[] for _ in wheres]
         conditions = {n: made for n, where in enumerate(wheres) if (made := condition_of(where)) is not None}
-        counts = {} if exact else self._matching(conditions, wheres)
-        few = _COMPARED // (4 * self._dimension)
-        graph = [n for n in conditions if not exact and (wheres[n] == Where() or counts[n] > few)]
+        counts = {} if exact else self._matching(conditions, wheres, k)
+        graph = [n for n in conditions if not exact and (wheres[n] == Where() or counts[n] > self._few)]
         first = self._nearest(vectors, conditions, graph, k, exact=False)
         # The graph search may stop before it has found all rows.
         found = {n: hits for n, hits in first.items() if len(hits) >= min(k, counts[n])}
@@ -92,7 +91,12 @@ class PostgresSearch:
             result[n] = sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
         return result
 
-    def _matching(self, conditions: dict[int, Condition], wheres: Sequence[Where]) -> dict[int, int]:
+    @property
+    def _few(self) -> int:
+        """Up to so many matching rows, all are compared."""
+        return _COMPARED // (4 * self._dimension)
+
+    def _matching(self, conditions: dict[int, Condition], wheres: Sequence[Where], k: int) -> dict[int, int]:
         """The number of rows that pass each filter; of one with metadata, no more than matter."""
         langs = self.langs()
         found = {
@@ -104,7 +108,7 @@ class PostgresSearch:
             if not condition.langs:
                 asked.setdefault(repr(condition), []).append(n)
         statement = "SELECT count(*) FROM (SELECT 1 FROM {rows} r WHERE " + "{}" + " LIMIT {most}) AS found"
-        most = max(_COMPARED // (4 * self._dimension), _MOST) + 1
+        most = max(self._few, k) + 1
         numbers = list(asked.values())
         answers = self._ask(
             [
@@ -132,9 +136,10 @@ class PostgresSearch:
                 else f"r.vector::halfvec({self._dimension}) <#> %b::halfvec({self._dimension})" if half
                 else "r.vector <#> %b"
             )  # fmt: skip
+            # What is shown is read of the rows found only.
             statement = self._tables.statement(
-                f"SELECT {FACTS}, -(r.vector <#> %b) AS score FROM {{rows}} r WHERE {condition.text} "
-                f"ORDER BY {order} LIMIT {{k}}",
+                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -(r.vector <#> %b) AS score FROM {{rows}} r WHERE {condition.text} "
+                f"ORDER BY {order} LIMIT {{k}}) f JOIN {{rows}} r USING (id)",
                 k=2 * k + _FIRST if half else k,
             )
             asked.append((statement, (vector, *condition.values) if exact else (vector, *condition.values, vector)))
