@@ -90,7 +90,8 @@ def with_vectors(rows: list[Row], vectors: Any) -> list:
     ],
 )
 def test_wrong_addresses_are_refused(address: str, match: str) -> None:
-    for attempt in (lambda: exists(address), lambda: open_engine(address), lambda: create_engine(address, 3, {})):
+    engine = PostgresEngine
+    for attempt in (lambda: exists(address), lambda: engine.open(address), lambda: create_engine(address, 3, {})):
         with pytest.raises(SearchError, match=match) as raised:
             attempt()
         assert "secret" not in str(raised.value)
@@ -105,14 +106,16 @@ def test_a_password_of_the_environment_is_in_no_message(monkeypatch: pytest.Monk
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match=r"babelmix\[postgres\]"):
-        open_engine("postgresql://127.0.0.1:1/db/name")
+    for attempt in (open_engine, exists):
+        with pytest.raises(MissingExtraError, match=r"babelmix\[postgres\]"):
+            attempt("postgresql://127.0.0.1:1/db/name")
 
 
 def test_a_server_is_missing_for_the_command_line_too(babelmix) -> None:
     code, _, said = babelmix("search", "cat", "--in", "postgresql://127.0.0.1:1/db/name")
     assert code == 1
-    assert said.startswith("error: postgresql://127.0.0.1:1/db/name: no PostgreSQL server can be reached there")
+    assert said.startswith("error: postgresql://127.0.0.1:1/db/name: ")
+    assert "refused" in said
     assert "Traceback" not in said
 
 
@@ -129,7 +132,7 @@ def test_tables_of_others_are_refused_and_left_alone(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE precious (id int); INSERT INTO precious VALUES (1)")
         connection.execute("CREATE TABLE theirs_words (id int); COMMENT ON TABLE precious IS 'ours'")
-        for attempt in (exists, open_engine, lambda address: create_engine(address, 3, {})):
+        for attempt in (exists, PostgresEngine.open, lambda address: create_engine(address, 3, {})):
             with pytest.raises(SearchError, match="a table 'precious' that babelmix did not make"):
                 attempt(at(database, "precious"))
         with pytest.raises(SearchError, match=r"theirs_words.* already exists.*choose another name"):
@@ -159,7 +162,7 @@ def test_a_schema_and_a_database_without_the_extension(database: str) -> None:
     bare = at(database.replace("/postgres?", "/bare?"), "pages")
     assert not exists(bare)
     with pytest.raises(SearchError, match="is not an index"):
-        open_engine(bare)
+        PostgresEngine.open(bare)
     with pytest.raises(SearchError, match=r"no extension 'vector'.* let its administrator run"):
         create_engine(bare.replace("postgres@", "guest@"), 3, {})
     written(bare, [Row("a", "de", "Katze")]).close()

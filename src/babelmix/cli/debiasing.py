@@ -259,7 +259,7 @@ def debias(
         str,
         typer.Option(
             help="The folder of the result.  [default: runs/debiased-MODEL] With --index: the address of the new index, a "
-            "folder or http://HOST:PORT/NAME.",
+            "folder, postgresql://HOST/DATABASE/NAME or http://HOST:PORT/NAME.",
             metavar="FOLDER",
         ),
     ] = "",

@@ -26,7 +26,9 @@ def index(
     to: Annotated[
         str,
         typer.Option(
-            "--to", help="The index: a folder, or http://HOST:PORT/NAME of a Milvus server.", metavar="ADDRESS"
+            "--to",
+            help="The index: a folder, postgresql://[USER@]HOST/DATABASE/NAME, or http://HOST:PORT/NAME of a Milvus server.",
+            metavar="ADDRESS",
         ),
     ] = "",
     model: Annotated[

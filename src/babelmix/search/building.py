@@ -142,7 +142,7 @@ def build_index(
 
     Args:
         source: a file of documents, a corpus as in `open_corpus`, a `Corpus`, or the result of `open_rows`.
-        to: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+        to: a folder, `postgresql://HOST/DATABASE/NAME`, or `http://HOST:PORT/NAME` of a Milvus server.
         model: the encoder; needed if the index is new.
         langs: only these languages, each a range: `en` means en-US too. The index loses other languages of the same items.
         prune: remove items that the source does not have.

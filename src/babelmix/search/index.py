@@ -68,7 +68,7 @@ class Index:
         """Make an empty index for an encoder.
 
         Args:
-            address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+            address: a folder, `postgresql://HOST/DATABASE/NAME`, or `http://HOST:PORT/NAME` of a Milvus server.
             encoder: the encoder that makes its vectors.
             name: the name or path that loads the encoder again.
             revision: the revision of the encoder on the Hugging Face hub.
@@ -96,7 +96,7 @@ class Index:
         """Open an index.
 
         Args:
-            address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+            address: a folder, `postgresql://HOST/DATABASE/NAME`, or `http://HOST:PORT/NAME` of a Milvus server.
             unfinished: also open one that a killed  babelmix debias  left.
 
         Raises:

@@ -289,7 +289,7 @@ def open_index(
     """Open an index and load its encoder, to search it.
 
     Args:
-        address: a folder, or `http://HOST:PORT/NAME` of a Milvus server.
+        address: a folder, `postgresql://HOST/DATABASE/NAME`, or `http://HOST:PORT/NAME` of a Milvus server.
         model: the new path of the encoder, if it was moved after the index was made.
         device: a torch device; by default the best there is.
         backend: the backend that runs the encoder; by default the one that embedded the rows. Another

@@ -1,4 +1,4 @@
-"""Vector stores behind one small interface: Qdrant Edge in a folder, Milvus on a server, and those of plugins."""
+"""Vector stores behind one small interface: Qdrant Edge in a folder, PostgreSQL, Milvus, and those of plugins."""
 
 from __future__ import annotations
 

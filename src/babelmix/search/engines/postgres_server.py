@@ -68,7 +68,9 @@ class Place:
         form = f"write  {FORM}  with a name of at most 50 letters, digits and _ that begins with no digit"
         try:
             url = urlsplit(address)
-            user = url.netloc.rpartition("@")[0]
+            user, _, hosts = url.netloc.rpartition("@")
+            if "," not in hosts:  # libpq takes several
+                _ = url.port
             options = dict(parse_qsl(url.query, keep_blank_values=True))
             if ":" in user or any(name in options for name in _PASSWORDS):
                 # The address is not repeated: the message may be logged.
