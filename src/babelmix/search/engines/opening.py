@@ -73,8 +73,8 @@ def create_engine(address: str, dimension: int, about: dict[str, Any]) -> Engine
     """Make an empty store.
 
     Args:
-        address: a folder that does not exist yet, or a URL with a name: `postgresql://HOST/DATABASE/NAME`, or `http://HOST:PORT/NAME` of a
-            Milvus server.
+        address: a folder that does not exist yet, or a URL with a name: `postgresql://HOST/DATABASE/NAME`, or
+            `http://HOST:PORT/NAME` of a Milvus server.
         dimension: the dimension of the vectors.
         about: the facts to keep with the store.
 

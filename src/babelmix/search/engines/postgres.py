@@ -231,11 +231,14 @@ class PostgresEngine(PostgresCorrected, Engine):
         self._server.run(self._settle)
 
     def _settle(self, connection: Any) -> None:
+        # A limit that the database sets for searches.
+        connection.execute("SET statement_timeout = 0")
         built = [self._build_missing(connection, table) for table in ("rows", "corrected")]
         if any(built) or self._writes > self._settled:
             # The counts of the planner, and the words that the index of words has only listed.
             for table in ("rows", "words", "corrected", "uncorrected"):
                 connection.execute(self._tables.statement(f"VACUUM (ANALYZE) {{{table}}}"))
+        connection.execute("RESET statement_timeout")
         self._settled = self._writes
 
     def _build_missing(self, connection: Any, table: str) -> bool:

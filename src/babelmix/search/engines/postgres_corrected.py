@@ -40,16 +40,16 @@ class PostgresCorrected(PostgresSearch):
         asked = []
         for n in numbers:
             condition, vector = conditions[n], vectors[n]
-            order = "-(c.vector <#> %b::halfvec) DESC, c.id" if exact else "c.vector <#> %b::halfvec"
+            order = "-(c.vector <#> %(query)b::halfvec) DESC, c.id" if exact else "c.vector <#> %(query)b::halfvec"
             # Metadata stands with the rows. The languages stand with the corrected vectors too.
             table = "{corrected} c" if condition.langs else "{corrected} c JOIN {rows} r USING (id)"
             passes = condition.text.replace("r.lang", "c.lang")
             statement = self._tables.statement(
-                f"SELECT {FACTS}, -(r.vector <#> %b) AS score FROM (SELECT c.id FROM {table} WHERE {passes} "
+                f"SELECT {FACTS}, -(r.vector <#> %(query)b) AS score FROM (SELECT c.id FROM {table} WHERE {passes} "
                 f"ORDER BY {order} LIMIT {{k}}) f JOIN {{rows}} r USING (id)",
                 k=k,
             )
-            asked.append((statement, (vector, *condition.values, vector)))
+            asked.append((statement, {"query": vector, **condition.values}))
         settings = {} if exact else self._graph_settings(k)
         return {n: [hit_of(row) for row in rows] for n, rows in zip(numbers, self._ask(asked, settings), strict=True)}
 

@@ -211,37 +211,39 @@ def held(names: Iterable[str]) -> list[str]:
     return [name for name in names if _NUL not in name and is_unicode(name)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Condition:
     """A filter as SQL.
 
     Args:
         text: the condition on a row `r`.
-        values: the values of its placeholders.
+        values: the values of its placeholders, by name.
         langs: whether it is only about languages.
 
     """
 
     text: str
-    values: tuple[Any, ...]
+    values: dict[str, Any]
     langs: bool
 
 
 def condition_of(where: Where) -> Condition | None:
     """Convert a filter; None: no row passes it."""
-    parts: list[str] = ["true"]
-    values: list[list[str] | list[int]] = []
+    parts = ["true"]
+    values: dict[str, list[str] | list[int]] = {}
+
+    def passes(condition: str, allowed: list[str] | list[int]) -> None:
+        values[f"allowed_{len(values)}"] = allowed
+        parts.append(condition.replace("%s", f"%(allowed_{len(values) - 1})s"))
+
     if where.langs is not None:
-        parts.append("r.lang = ANY(%s)")
-        values.append(held(where.langs))
+        passes("r.lang = ANY(%s)", held(where.langs))
     for name, allowed in where.fields.items():
         if name in ("item", "group"):
-            parts.append(f'r."{name}" = ANY(%s)')
-            values.append(held(map(str, allowed)))
+            passes(f'r."{name}" = ANY(%s)', held(map(str, allowed)))
         else:
-            parts.append("r.marks && %s::bigint[]")
-            values.append([_number(mark_of(name, value)) for value in allowed])
-    return Condition(" AND ".join(parts), tuple(values), not where.fields) if all(values) else None
+            passes("r.marks && %s::bigint[]", [_number(mark_of(name, value)) for value in allowed])
+    return Condition(" AND ".join(parts), values, not where.fields) if all(values.values()) else None
 
 
 def hit_of(found: Sequence[Any]) -> Hit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,6 +40,9 @@ _MEMORY = 16
 
 _FIRST = 20
 """For k rows, 2 k + 20 candidates of a graph of 16-bit numbers are compared by their vectors."""
+
+_COUNTS = 100_000
+"""Words whose rows have been counted that are remembered."""
 
 _SECONDS = 60.0
 """Counts are taken again after this time, because other processes may write too."""
@@ -133,16 +136,16 @@ class PostgresSearch:
             # Only an expression of exactly this form uses the graph.
             order = (
                 "score DESC, r.id" if exact
-                else f"r.vector::halfvec({self._dimension}) <#> %b::halfvec({self._dimension})" if half
-                else "r.vector <#> %b"
+                else f"r.vector::halfvec({self._dimension}) <#> %(query)b::halfvec({self._dimension})" if half
+                else "r.vector <#> %(query)b"
             )  # fmt: skip
             # What is shown is read of the rows found only.
             statement = self._tables.statement(
-                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -(r.vector <#> %b) AS score FROM {{rows}} r WHERE {condition.text} "
-                f"ORDER BY {order} LIMIT {{k}}) f JOIN {{rows}} r USING (id)",
+                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -(r.vector <#> %(query)b) AS score FROM {{rows}} r "
+                f"WHERE {condition.text} ORDER BY {order} LIMIT {{k}}) f JOIN {{rows}} r USING (id)",
                 k=2 * k + _FIRST if half else k,
             )
-            asked.append((statement, (vector, *condition.values) if exact else (vector, *condition.values, vector)))
+            asked.append((statement, {"query": vector, **condition.values}))
         settings = {} if exact else self._graph_settings(k)
         return {n: [hit_of(row) for row in rows] for n, rows in zip(numbers, self._ask(asked, settings), strict=True)}
 
@@ -175,12 +178,14 @@ class PostgresSearch:
             table = "{words} r" if condition.langs else "{words} w JOIN {rows} r USING (id)"
             words = "r" if condition.langs else "w"
             statement = (
-                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -({words}.weights <#> %b) AS score FROM {table} "
-                f"WHERE {words}.terms && %s::int[] AND {condition.text} ORDER BY score DESC, r.id LIMIT {{k}}) f "
+                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -({words}.weights <#> %(query)b) AS score FROM {table} "
+                f"WHERE {words}.terms && %(terms)s::int[] AND {condition.text} ORDER BY score DESC, r.id LIMIT {{k}}) f "
                 "JOIN {rows} r USING (id)"
             )
             vector = self._server.pgvector.SparseVector(query, TERMS)
-            statements.append((self._tables.statement(statement, k=k), (vector, list(query), *condition.values)))
+            statements.append(
+                (self._tables.statement(statement, k=k), {"query": vector, "terms": list(query), **condition.values})
+            )
         for n, rows in zip(asked, self._ask(statements), strict=True):
             result[n] = sorted(map(hit_of, rows), key=lambda hit: (-hit.score, hit.id))
         return result
@@ -189,26 +194,32 @@ class PostgresSearch:
         """The inverse document frequency of words, by the number of the word; words of no row are left out."""
         if not terms:
             return {}
-        counts = {term: self._counts.get(term) for term in terms}
+        rows = self._recent("words", self._count_words)
         now, writes = time.monotonic(), self._writes
-        new = [t for t, one in counts.items() if one is None or one[1] != writes or now - one[0] > _SECONDS]
-        if new:
+        kept = {
+            term: one
+            for term in terms
+            if (one := self._counts.get(term)) is not None and one[1] == writes and now - one[0] <= _SECONDS
+        }
+        if new := [term for term in terms if term not in kept]:
             statement = self._tables.statement(
                 "SELECT t, (SELECT count(*) FROM {words} WHERE terms @> ARRAY[t]) FROM unnest(%s::int[]) AS t"
             )
+            counted = {term: (now, writes, count) for term, count in self._ask([(statement, (new,))])[0]}
+            kept |= counted
             with self._lock:
-                self._counts |= {term: (now, writes, count) for term, count in self._ask([(statement, (new,))])[0]}
-        rows = self._recent("words", self._count_words)
-        found = {term: self._counts[term][2] for term in terms}
-        return {term: math.log(1 + (rows - n + 0.5) / (n + 0.5)) for term, n in found.items() if n}
+                if len(self._counts) > _COUNTS:
+                    self._counts = {}
+                self._counts |= counted
+        return {term: math.log(1 + (rows - n + 0.5) / (n + 0.5)) for term, (_, _, n) in kept.items() if n}
 
     def _count_words(self) -> int:
         return int(self._ask([(self._tables.statement("SELECT count(*) FROM {words}"), ())])[0][0][0])
 
     def _ask(
-        self, asked: Sequence[tuple[Any, Sequence[Any]]], settings: dict[str, str] | None = None
+        self, asked: Sequence[tuple[Any, Sequence[Any] | Mapping[str, Any]]], settings: dict[str, str] | None = None
     ) -> list[list[tuple[Any, ...]]]:
-        """The rows of several statements, which are sent at once and see the same state of the database.
+        """The rows of several statements, which are sent at once. Each sees a state of the database between two writes.
 
         Args:
             asked: the statements with their values.
@@ -222,10 +233,11 @@ class PostgresSearch:
         given = ", ".join(["set_config(%s, %s, true)"] * len(settings))
 
         def work(connection: Any) -> list[list[tuple[Any, ...]]]:
-            with connection.pipeline(), connection.transaction():
+            # All go in one message and are one transaction, without BEGIN, so the settings end with them.
+            with connection.pipeline():
                 connection.execute(f"SELECT {given}", [part for pair in settings.items() for part in pair])
                 cursors = [connection.execute(statement, values, binary=True) for statement, values in asked]
-                return [cursor.fetchall() for cursor in cursors]
+            return [cursor.fetchall() for cursor in cursors]
 
         return self._server.run(work)
 
