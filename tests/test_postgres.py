@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
@@ -260,6 +259,27 @@ def test_vectors_that_are_too_large_are_refused() -> None:
 
 
 @pytest.mark.slow
+def test_corrected_vectors_of_other_corrections_are_none(address: str) -> None:
+    """Two processes: what one writes by corrections that the other has replaced is left to be corrected."""
+    engine, rows = written(address, [Row("a", "de", "x"), Row("b", "en", "x")]), [Row("c", "de", "x")]
+    other = open_engine(address)
+    assert sum(engine.correct(lambda vectors, langs: vectors)) == 2
+    assert engine.uncorrected_count() == other.uncorrected_count() == 0
+    engine.remember({"corrections": {"de": 1}})
+    assert (engine.uncorrected_count(), other.uncorrected_count()) == (0, 1)
+    points = [replace(point, corrected=point.vector) for point in with_vectors(rows, np.ones((1, 8)))]
+    other.put(points)
+    assert sum(other.correct(lambda vectors, langs: vectors)) == 0
+    assert engine.uncorrected_count() == 1
+    other.about()
+    other.put(points)
+    assert engine.uncorrected_count() == other.uncorrected_count() == 0
+    assert len(other.nearest_corrected(np.ones((1, 8), np.float32), [Where()], 5)[0]) == 3
+    engine.close()
+    other.close()
+
+
+@pytest.mark.slow
 def test_of_several_that_make_an_index_one_does(address: str) -> None:
     def make(_: int) -> str:
         try:
@@ -468,8 +488,7 @@ def test_commands_from_end_to_end(address: str, tmp_path: Path, tiny_static, bab
         "audit", model, "-c", str(tmp_path / "toy"), "--through", address, "--policy", "any", "--out", str(tmp_path / "out"),
     )  # fmt: skip
     assert code == 0, said
-    with next((tmp_path / "out").rglob("*.csv")).open(newline="") as file:
-        assert list(csv.reader(file))
+    assert list(json.loads((tmp_path / "out" / "policies.json").read_text())["policies"]) == ["any"]
     code, told, said = babelmix("index", "--to", address, "--delete", "i0,i1", "--json")
     assert code == 0, said
     engine = open_engine(address)

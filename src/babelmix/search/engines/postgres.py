@@ -21,6 +21,7 @@ from babelmix.search.engines.postgres_rows import (
     LARGEST_HALF_GRAPH,
     Tables,
     check_dimension,
+    corrections_of,
     held,
     layout_of,
     row_of,
@@ -56,6 +57,7 @@ class PostgresEngine(PostgresCorrected, Engine):
         self._tables = Tables(server.sql, place.schema, place.name)
         self._dimension = 0
         self._settled = 0
+        self._corrections = ""
 
     @classmethod
     def create(cls, address: str, dimension: int, about: dict[str, Any]) -> Self:
@@ -70,7 +72,7 @@ class PostgresEngine(PostgresCorrected, Engine):
             engine._server.run(
                 lambda connection: engine._make(connection, dimension, about), vectors=False, fresh=True
             )
-            engine._dimension = dimension
+            engine._dimension, engine._corrections = dimension, corrections_of(about)
             return engine
 
     @classmethod
@@ -85,6 +87,7 @@ class PostgresEngine(PostgresCorrected, Engine):
             if not engine._server.run(engine._is_there, vectors=False, fresh=True):
                 raise SearchError(f"{address}: is not an index; make one with  babelmix index")
             engine._dimension = engine._server.run(engine._read_dimension)
+            engine.about()
             return engine
 
     @classmethod
@@ -137,8 +140,8 @@ class PostgresEngine(PostgresCorrected, Engine):
                 said = str(error).strip().splitlines()[0]
                 raise SearchError(f"{self.address}: the index cannot be made ({said}); choose another name") from error
             connection.execute(
-                self._tables.statement("INSERT INTO {facts} (about) VALUES (%s)"),
-                [json.dumps(about, ensure_ascii=True)],
+                self._tables.statement("INSERT INTO {facts} (about, corrections) VALUES (%s, %s)"),
+                [json.dumps(about), corrections_of(about)],
             )
 
     def _read_dimension(self, connection: Any) -> int:
@@ -151,11 +154,16 @@ class PostgresEngine(PostgresCorrected, Engine):
 
     def about(self) -> dict[str, Any]:  # noqa: D102
         found: dict[str, Any] = self._ask([(self._tables.statement("SELECT about FROM {facts}"), ())])[0][0][0]
+        self._corrections = corrections_of(found)
         return found
 
     def remember(self, about: dict[str, Any]) -> None:  # noqa: D102
-        statement = self._tables.statement("UPDATE {facts} SET about = %s")
-        self._server.run(lambda connection: connection.execute(statement, [json.dumps(about)]), writing=True)
+        statement, digest = (
+            self._tables.statement("UPDATE {facts} SET about = %s, corrections = %s"),
+            corrections_of(about),
+        )
+        self._server.run(lambda connection: connection.execute(statement, [json.dumps(about), digest]), writing=True)
+        self._corrections = digest
 
     def digests(self, items: Sequence[str]) -> dict[str, tuple[str, str]]:  # noqa: D102
         if not (wanted := held(items)):
@@ -172,10 +180,10 @@ class PostgresEngine(PostgresCorrected, Engine):
         rows = [row_of(point, vector) for point in unique]
         words = [found for point in unique if (found := words_of(point, sparse)) is not None]
         ids = [point.id for point in unique]
-        corrected, uncorrected = self._corrected_of(unique)
 
         def write(connection: Any) -> None:
             with connection.transaction(), connection.cursor() as cursor:
+                corrected, uncorrected = self._corrected_of(unique, current=self._is_current(cursor))
                 self._delete(cursor, ids)
                 self._copy(cursor, "rows", rows)
                 self._copy(cursor, "words", words)

@@ -20,8 +20,12 @@ class PostgresCorrected(PostgresSearch):
     """The corrected vectors of `PostgresEngine`; see `Engine`.
 
     A row is either in the table of corrected vectors or in that of rows without one. So rows are never written again for their
-    corrected vectors, and whether one is missing is known at once.
+    corrected vectors, and whether one is missing is known at once. Several processes may have other corrections in memory: what
+    they write is then left to the one that has made the corrections of the index.
     """
+
+    _corrections: str
+    """The digest of the corrections that were read or written last."""
 
     def nearest_corrected(  # noqa: D102
         self, vectors: Vectors, wheres: Sequence[Where], k: int
@@ -54,12 +58,20 @@ class PostgresCorrected(PostgresSearch):
         return {n: [hit_of(row) for row in rows] for n, rows in zip(numbers, self._ask(asked, settings), strict=True)}
 
     def uncorrected_count(self) -> int:  # noqa: D102
-        there = self._tables.statement("SELECT EXISTS (SELECT 1 FROM {uncorrected})")
+        asked = self._tables.statement("SELECT corrections, EXISTS (SELECT 1 FROM {uncorrected}) FROM {facts}")
+        corrections, some = self._ask([(asked, ())])[0][0]
         # All are counted only if there are some, which no search waits for.
-        return self._recent("uncorrected", self._count_uncorrected) if self._ask([(there, ())])[0][0][0] else 0
+        missing = self._recent("uncorrected", self._count_uncorrected) if some else 0
+        # Corrected vectors by corrections that this process does not know are none to it.
+        return missing if corrections == self._corrections else max(missing, 1)
 
     def _count_uncorrected(self) -> int:
         return int(self._ask([(self._tables.statement("SELECT count(*) FROM {uncorrected}"), ())])[0][0][0])
+
+    def _is_current(self, cursor: Any) -> bool:
+        """Whether the corrections are those that this process knows. They stay so until the end of the transaction."""
+        found = cursor.execute(self._tables.statement("SELECT corrections FROM {facts} FOR SHARE")).fetchone()
+        return found is not None and found[0] == self._corrections
 
     def correct(self, make: Correct) -> Iterator[int]:  # noqa: D102
         while done := self._write(partial(self._correct_some, make)):
@@ -73,6 +85,8 @@ class PostgresCorrected(PostgresSearch):
             most=_AT_ONCE,
         )
         with connection.transaction(), connection.cursor() as cursor:
+            if not self._is_current(cursor):
+                return 0
             rows = cursor.execute(asked, (), binary=True).fetchall()
             if rows:
                 names, langs, vectors = zip(*rows, strict=True)
@@ -97,10 +111,19 @@ class PostgresCorrected(PostgresSearch):
         )
         self._write(lambda connection: connection.execute(statement, [lang]))
 
-    def _corrected_of(self, points: Sequence[Point]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Rows of the tables of corrected vectors and of rows without one."""
-        corrected = [(raw(p.id), p.row.lang, self._half(p.corrected)) for p in points if p.corrected is not None]
-        return corrected, [(raw(p.id),) for p in points if p.corrected is None]
+    def _corrected_of(
+        self, points: Sequence[Point], *, current: bool
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Rows of the tables of corrected vectors and of rows without one.
+
+        Args:
+            points: the rows.
+            current: whether their corrected vectors are by the corrections of the index.
+
+        """
+        some = [(p, p.corrected if current else None) for p in points]
+        corrected = [(raw(p.id), p.row.lang, self._half(vector)) for p, vector in some if vector is not None]
+        return corrected, [(raw(p.id),) for p, vector in some if vector is None]
 
     def _half(self, vector: Any) -> bytes:
         made: bytes = self._server.pgvector.HalfVector(np.asarray(vector, dtype=np.float16)).to_binary()

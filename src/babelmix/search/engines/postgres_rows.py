@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 import zlib
@@ -105,7 +106,8 @@ class Tables:
                 f"CREATE TABLE {{words}} (id uuid PRIMARY KEY, lang text NOT NULL, terms int[] NOT NULL, "
                 f"weights sparsevec({TERMS}) NOT NULL)",
                 "CREATE INDEX {new_terms} ON {words} USING gin (terms)",
-                "CREATE TABLE {facts} (one boolean PRIMARY KEY DEFAULT true CHECK (one), about json NOT NULL)",
+                "CREATE TABLE {facts} (one boolean PRIMARY KEY DEFAULT true CHECK (one), about json NOT NULL, "
+                "corrections text NOT NULL)",
                 # Half the size: the codes of Qdrant Edge are coarser.
                 "CREATE TABLE {corrected} (id uuid PRIMARY KEY, lang text NOT NULL, vector halfvec({size}) NOT NULL)",
                 "CREATE INDEX {new_corrected_lang} ON {corrected} (lang)",
@@ -136,6 +138,11 @@ def row_of(point: Point, vector: Any) -> tuple[Any, ...]:
         raw(point.id), row.lang, row.item, row.group, point.digest, text, nuls, point.thumbnail, fields, marks,
         vector(point.vector).to_binary(),
     )  # fmt: skip
+
+
+def corrections_of(about: dict[str, Any]) -> str:
+    """A digest of the corrections among the facts of an index."""
+    return hashlib.blake2b(json.dumps(about.get("corrections"), sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 def raw(name: str) -> bytes:
