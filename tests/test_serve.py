@@ -300,7 +300,7 @@ def test_documentation_needs_no_other_server(serve: Serve) -> None:
     assert "//" not in page.replace("<!-- ", "").split("<script>")[0].replace("http-equiv", "")
     assert client.get("/docs-files/swagger-ui-bundle.js").status_code == 200
     assert set(client.get("/openapi.json").json()["paths"]) == {
-        "/search", "/about", "/items", "/items/{item}", "/health", "/metrics",
+        "/search", "/about", "/examples", "/items", "/items/{item}", "/health", "/metrics",
     }  # fmt: skip
 
 

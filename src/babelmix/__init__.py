@@ -4,7 +4,7 @@ Everything that a user needs is here, and is imported at its first use:
 
 - Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
 - Encoders: `load_model`, `encode`, `inspect_model`, `export_model`.
-- Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `compare`, `check`.
+- Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `audit_log`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `debias_index`, `frontier`, `mine`, `codeswitch`.
 - Search: `build_index`, `delete_items`, `open_index`, `serve`.
 - Own parts: the module `babelmix.extend`. Errors: the module `babelmix.errors`. Your tests: the module `babelmix.testing`.
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from babelmix.api.gating import check
     from babelmix.api.index_auditing import PolicyReport, audit_index
     from babelmix.api.list_reports import ListReport
+    from babelmix.api.log_auditing import audit_log
+    from babelmix.api.log_reports import LogReport
     from babelmix.api.making_queries import make_queries
     from babelmix.api.mining import mine
     from babelmix.api.switching import codeswitch
@@ -60,6 +62,7 @@ __all__ = [
     "ExportedModel",
     "GateResult",
     "ListReport",
+    "LogReport",
     "ModelSummary",
     "PolicyReport",
     "Result",
@@ -72,6 +75,7 @@ __all__ = [
     "__version__",
     "audit",
     "audit_index",
+    "audit_log",
     "build_index",
     "check",
     "codeswitch",
@@ -104,6 +108,7 @@ _HOMES = {
     "ExportedModel": "api.exporting",
     "GateResult": "evaluation.gates",
     "ListReport": "api.list_reports",
+    "LogReport": "api.log_reports",
     "ModelSummary": "api.describing",
     "PolicyReport": "api.index_auditing",
     "Result": "_tables",
@@ -115,6 +120,7 @@ _HOMES = {
     "Vectors": "evaluation.systems.vectors",
     "audit": "api.auditing",
     "audit_index": "api.index_auditing",
+    "audit_log": "api.log_auditing",
     "build_index": "search",
     "check": "api.gating",
     "codeswitch": "api.switching",

@@ -71,6 +71,7 @@ def audit_ranked(
     metrics: str | Sequence[str] | None = None,
     depth: int | None = None,
     queries: int | None = None,
+    rows: Sequence[int] | None = None,
     copies: str | None = None,
     qrels: str | Path | None = None,
     fail_if: str | Sequence[str] | None = None,
@@ -91,6 +92,7 @@ def audit_ranked(
         metrics: ranking metrics; None: mAP@depth and nDCG@10. A metric without a cut-off is known within bounds.
         depth: the number of answers to judge, 10 or more; None: as many as every system has, at most 100 of a live system.
         queries: the number of queries, drawn with a fixed seed; None: all.
+        rows: the numbers of the corpus's queries to judge, in ascending order, in place of `langs` and `part`; None: all.
         copies: how copies of right answers are counted: as `wrong` (also None), `relevant` or `excluded`.
         qrels: a file of qrels, in the form of TREC or BEIR, that replace those of the corpus.
         fail_if: rules that say when the audit fails; see docs/ci.md. `before` stands for the audit `against`.
@@ -118,6 +120,8 @@ def audit_ranked(
     asked = load_corpus(whole, langs=langs, part="all" if own_part else part).queries
     if langs is None and (own_part or part == "all"):
         asked = whole.queries
+    if rows is not None:
+        asked = whole.queries.take(np.asarray(rows, dtype=np.int64))
     if queries and queries < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:queries]))
     folder = _folder(out, list(named), whole.name)

@@ -255,6 +255,15 @@ def audit(
             rich_help_panel=_INDEX,
         ),
     ] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Measure the searches that `babelmix serve --log` wrote; once for each file, the oldest first. With -c and a "
+            "log with texts, searches that are queries of the corpus are judged.",
+            metavar="FILE",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure retrieval within a language, across languages and in a pool of all, and the bias between languages.
@@ -272,12 +281,31 @@ def audit(
 
     With `--run`, or `--through` a service or a function, the command measures ranked lists. Writes lists.json, values.parquet,
     answers.parquet and report.html. The answers of a service or a function are kept as they come: an interrupted audit goes on.
+
+    With `--log`, the command measures what a service answered to its users. Writes log.json and report.html.
     """
     from babelmix.api import auditing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import end, show
     from babelmix.errors import ArgumentError
 
+    if log:
+        from babelmix.cli.log_auditing import audit_log
+
+        audit_log(
+            log, corpus,
+            {
+                "models": models, "through": through, "k": k, "depth": depth, "queries": queries, "against": against,
+                "langs": langs, "metrics": metrics, "vectors": vectors, "run": run, "mode": mode, "fusion": fusion,
+                "queries_from": queries_from, "mteb": mteb, "card": card, "perturb": perturb, "show": shown, "rerank": rerank,
+                "words_weight": words_weight, "copies": copies, "unknown_ids": unknown_ids, "dimensions": dimensions,
+                "precision": precision, "similarity": similarity,
+            },
+            json_output,
+            policies=policy, query_langs=query_lang, qrels=qrels, out=out or RUNS, fail_if=fail_if, significant=significant,
+            junit=junit, summary=summary,
+        )  # fmt: skip
+        return
     if not corpus and not through:
         raise ArgumentError("corpus", "is missing: name the corpus, as in  -c my.csv")
     if through:

@@ -34,6 +34,23 @@ def serve(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a search may take.")] = 10.0,
     max_request: Annotated[int, typer.Option(min=1, help="Mebibytes a request may have.", metavar="MIB")] = 16,
     max_in_flight: Annotated[int, typer.Option(min=1, help="Requests worked on at once.")] = 64,
+    accept_language: Annotated[
+        str,
+        typer.Option(
+            help="For searches without a policy, the languages of the header Accept-Language: prefer raises them, reads gives no "
+            "others.  [default: the header is not read]",
+            metavar="prefer|reads",
+        ),
+    ] = "",
+    detect: Annotated[
+        bool,
+        typer.Option("--detect", help="Detect the language of queries that do not state it, for metrics and log."),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Add a line of each search to this file, for `babelmix audit --log`.", metavar="FILE"),
+    ] = None,
+    log_texts: Annotated[bool, typer.Option("--log-texts", help="With --log: log the words of queries too.")] = False,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Where the index's encoder is now, if it was moved.")
     ] = "",
@@ -52,8 +69,9 @@ def serve(
     _free_early()
     serving.serve(
         address, host=host, port=port, keys=keys, read_only=read_only, allow_host=allow_host or (), cors=cors or (),
-        timeout=timeout, max_request=max_request, max_in_flight=max_in_flight, model=model or None,
-        backend=backend or None, trust_code=trust_code, rerank=rerank, say=lambda line: say(line, err=True),
+        timeout=timeout, max_request=max_request, max_in_flight=max_in_flight, accept_language=accept_language or None,
+        detect=detect, log_to=log, log_texts=log_texts, model=model or None, backend=backend or None, trust_code=trust_code,
+        rerank=rerank, say=lambda line: say(line, err=True),
     )  # fmt: skip
     # Ctrl-C is the normal way to stop the server, so it is not an error.
     interrupts.forget()

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babelmix._lists import as_list
+from babelmix.corpus.detecting import check_detector
 from babelmix.errors import ArgumentError, ConfigError, require
 from babelmix.search.searcher import open_index
 
 if TYPE_CHECKING:
     from babelmix.search.service import Keys, Settings
+    from babelmix.search.service.accept_language import Use
 
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
@@ -46,6 +48,10 @@ def serve(
     timeout: float = 10.0,
     max_request: int = 16,
     max_in_flight: int = 64,
+    accept_language: str | None = None,
+    detect: bool = False,
+    log_to: str | Path | None = None,
+    log_texts: bool = False,
     model: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
@@ -65,6 +71,14 @@ def serve(
         timeout: seconds that a search may take.
         max_request: the largest size of a request in MiB.
         max_in_flight: the most requests that are worked on at the same time.
+        accept_language: what the header `Accept-Language` becomes for searches without a policy: `prefer` raises answers in its
+            languages, `reads` gives only those, and those in the language that the request states for its query. None: the header
+            is not read.
+        detect: detect the language of queries that do not state it, for metrics and log; answers stay the same. Needs the extra
+            `detect`.
+        log_to: add a line of each search to this file: languages, items and scores of its answers, policy, mode and time. It has
+            no texts, keys or addresses of clients. `babelmix audit --log` reads it. None: searches are not logged.
+        log_texts: the log has the words of the queries too.
         model: the new path of the encoder, if it was moved after the index was made.
         backend: the backend that runs the encoder; by default the one that embedded the rows.
         trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
@@ -86,7 +100,7 @@ def serve(
 
     settings = service_settings(
         host, keys=keys, read_only=read_only, allow_host=allow_host, cors=cors, timeout=timeout, max_request=max_request,
-        max_in_flight=max_in_flight,
+        max_in_flight=max_in_flight, accept_language=accept_language, detect=detect, log_to=log_to, log_texts=log_texts,
     )  # fmt: skip
     files = files_allowed()
     # The number of connections that may wait to be accepted, besides the open ones.
@@ -122,6 +136,10 @@ def serve(
             say(note)
         if not _is_loopback(host) and not settings.keys:
             say("Everyone who reaches this port may search; nothing is written. See --keys.")
+        if settings.log is not None:
+            say(
+                f"Each search is logged in {settings.log}, {'with' if log_texts else 'without'} the words of its query."
+            )
         with _terminated_as_interrupted(), contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 
@@ -136,11 +154,16 @@ def service_settings(
     timeout: float = 10.0,
     max_request: int = 16,
     max_in_flight: int = 64,
+    accept_language: str | None = None,
+    detect: bool = False,
+    log_to: str | Path | None = None,
+    log_texts: bool = False,
 ) -> Settings:
     """The settings of a service; see `serve`.
 
     Raises:
         ConfigError: an option is wrong, or the file of keys cannot be read.
+        MissingExtraError: `detect`, and the extra `detect` is not installed.
 
     """
     from babelmix.search.service.keys import Keys
@@ -157,6 +180,10 @@ def service_settings(
             raise ArgumentError(
                 "cors", f"{origin} is no origin; write scheme and name, as in  https://www.example.org"
             )
+    if detect:
+        check_detector()
+    if log_texts and log_to is None:
+        raise ArgumentError("log_texts", "is for a log; name its file with log_to")
     known = keys if isinstance(keys, Keys) else Keys() if keys is None else Keys.read(Path(keys))
     loopback = _is_loopback(host)
     return Settings(
@@ -168,7 +195,22 @@ def service_settings(
         timeout=timeout,
         max_body=max_request << 20,
         max_in_flight=max_in_flight,
+        accept_language=_use(accept_language),
+        detect=detect,
+        log=None if log_to is None else Path(log_to),
+        log_texts=log_texts,
     )
+
+
+def _use(accept_language: str | None) -> Use | None:
+    from babelmix.search.service.accept_language import USES
+
+    if accept_language is None:
+        return None
+    for use in USES:
+        if use == accept_language:
+            return use
+    raise ArgumentError("accept_language", f"{accept_language!r} is unknown; use {' or '.join(USES)}")
 
 
 def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import time
 from collections.abc import Callable
@@ -13,23 +15,38 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from babelmix.corpus.images import open_picture, pixels_of
-from babelmix.errors import PictureError, SearchError
+from babelmix.errors import BabelmixError, PictureError, SearchError
 from babelmix.search.asking import NO_WORDS
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
-from babelmix.search.options import MODES, SearchOptions
+from babelmix.search.options import DETECT, MODES, SearchOptions, told_langs
 from babelmix.search.policies import POLICIES, Policy
+from babelmix.search.request_lines import now
 from babelmix.search.rows import Row, Vectors
 from babelmix.search.searcher import Searcher
+from babelmix.search.service.accept_language import policy_for
 from babelmix.search.service.batching import BatchedEncoder
 from babelmix.search.service.bodies import SMALL, parse
+from babelmix.search.service.examples import examples_of
 from babelmix.search.service.metrics import Metrics
-from babelmix.search.service.models import About, HitAnswer, RowRequest, SearchAnswer, SearchRequest, WriteAnswer
+from babelmix.search.service.models import (
+    About,
+    Example,
+    HitAnswer,
+    RowRequest,
+    SearchAnswer,
+    SearchRequest,
+    WriteAnswer,
+)
+from babelmix.search.service.request_log import RequestLog
 from babelmix.search.service.settings import Settings
 from babelmix.search.service.unpacking import PixelBudget
 
 AT_ONCE = 4
 """The number of pictures of the maximum size that may be decoded at the same time, or more smaller ones. Others wait."""
+
+DETECTED = 500
+"""Characters of a query from which its language is detected for metrics and log."""
 
 T = TypeVar("T")
 
@@ -57,6 +74,10 @@ class Service:
         self._bodies = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._metrics = metrics
         self._writing = asyncio.Lock()
+        self._examples: list[Example] = []
+        self._log = settings.log and RequestLog(
+            settings.log, self._log_header, lambda result: metrics.log_lines.labels(result).inc()
+        )
 
     @property
     def _index(self) -> Index:
@@ -84,9 +105,16 @@ class Service:
             modes=list(MODES) if self._index.engine.has_words else ["dense"],
             policies=list(POLICIES),
             pictures=_embeds_pictures(self._searcher),
+            detects=importlib.util.find_spec("py3langid") is not None,
             writable=writable,
             version=importlib.metadata.version("babelmix"),
         )
+
+    async def examples(self) -> list[Example]:
+        """Texts to search with; see `examples_of`. They are chosen once."""
+        if not self._examples:
+            self._examples = await self._in_thread(examples_of, self._index)
+        return self._examples
 
     async def parsed(self, body: bytes) -> Any:
         """Parse a body as JSON; a large one in a thread.
@@ -105,8 +133,16 @@ class Service:
         """The metrics in the format of Prometheus."""
         return await self._in_thread(self._metrics.text, pool=self._health)
 
-    async def search(self, request: SearchRequest) -> SearchAnswer:
-        """Search.
+    async def warm_up(self) -> None:
+        """Search once, so that no client waits for what a first search does."""
+        await self._search(SearchRequest(query="."), "any")
+
+    async def search(self, request: SearchRequest, accept_language: str = "") -> SearchAnswer:
+        """Search, and count the answer.
+
+        Args:
+            request: the search.
+            accept_language: the header `Accept-Language`. If the settings say so, it gives a request without a policy one.
 
         Raises:
             SearchError: the policy, a filter, the mode, the language or the weight is wrong, or the index cannot be searched.
@@ -115,8 +151,21 @@ class Service:
             EncoderError: the query is a picture, and the encoder cannot embed pictures.
 
         """
+        text, source = request.policy, "request" if "policy" in request.model_fields_set else "default"
+        if source == "default" and self._settings.accept_language and accept_language:
+            langs = await self._in_thread(self._index.langs)
+            use, own = self._settings.accept_language, request.query_lang is not None
+            if accepted := policy_for(accept_language, list(langs), use, own=own):
+                text, source = accepted, "accept-language"
+        answer = await self._search(request, text)
+        # An answer that was found is given, even if the engine cannot say its languages now.
+        with contextlib.suppress(BabelmixError):
+            await self._in_thread(self._record, request, answer, source)
+        return answer
+
+    async def _search(self, request: SearchRequest, policy_text: str) -> SearchAnswer:
         began = time.perf_counter()
-        policy = Policy.parse(request.policy)
+        policy = Policy.parse(policy_text)
         options = SearchOptions(request.mode, request.words_weight, None, request.fusion, request.show, request.rerank)
         # In a thread: the engine may take time.
         where = await self._in_thread(self._index.where, request.langs, request.where)
@@ -148,6 +197,32 @@ class Service:
             query_lang=lang,
             took_ms=took,
         )
+
+    def _record(self, request: SearchRequest, answer: SearchAnswer, policy_from: str) -> None:
+        """Count the languages of an answer, and log it."""
+        lang, lang_from = answer.query_lang, "request"
+        if lang is None and self._settings.detect and request.query:
+            told = told_langs([request.query[:DETECTED]], [DETECT], list(self._index.langs()))
+            lang, lang_from = told[0] if told else None, "detected"
+        self._metrics.count_answers(lang, [hit.lang for hit in answer.hits])
+        if not self._log:
+            return
+        facts: dict[str, Any] = {
+            "time": now(), "policy": answer.policy, "policy_from": policy_from, "mode": answer.mode, "k": request.k,
+            "query_lang": lang, "query_lang_from": lang_from if lang else None, "langs": request.langs,
+            # The values of a filter may be about a person.
+            "where": sorted(request.where) or None, "once": request.once or None, "picture": bool(request.image) or None,
+            "fusion": request.fusion, "show": None if request.show == "found" else request.show, "rerank": request.rerank,
+            "query": (request.query or None) if self._settings.log_texts else None,
+            "answers": [{"item": hit.item, "lang": hit.lang, "score": float(f"{hit.score:.6g}")} for hit in answer.hits],
+            "took_ms": answer.took_ms,
+        }  # fmt: skip
+        always = ("query_lang", "answers")
+        self._log.add({name: value for name, value in facts.items() if value is not None or name in always})
+
+    def _log_header(self) -> dict[str, Any]:
+        about = self._index.about
+        return {"index": self._index.address, "encoder": about.encoder, "langs": self._index.langs()}
 
     async def _lang_of(self, request: SearchRequest) -> str | None:
         """The language of a query, if it is given or detected."""
@@ -242,6 +317,8 @@ class Service:
         self._encoding.close()
         for pool in (self._pool, self._pictures, self._health, self._bodies):
             pool.shutdown(wait=True, cancel_futures=True)
+        if self._log:
+            self._log.close()
 
 
 def _embeds_pictures(searcher: Searcher) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi_offline
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -35,6 +35,7 @@ from babelmix.search.service.metrics import Metrics
 from babelmix.search.service.models import (
     About,
     DeleteAnswer,
+    Examples,
     Health,
     Problem,
     SearchAnswer,
@@ -53,6 +54,10 @@ _BEARER = HTTPBearer(auto_error=False, description="a key")
 _KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 _DESCRIBED = [Depends(_BEARER), Depends(_KEY_HEADER)]
 """Only for the OpenAPI description; `_route_for` checks the keys."""
+
+AcceptLanguage = Annotated[
+    str, Header(description="with `serve --accept-language`: the policy of a search that names none")
+]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -76,7 +81,7 @@ def create_app(searcher: Searcher, settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The first forward pass of an encoder is slow: no client should wait for it.
-        await service.search(SearchRequest(query="."))
+        await service.warm_up()
         yield
         service.close()
 
@@ -110,9 +115,16 @@ def _add_routes(app: FastAPI, service: Service, settings: Settings) -> None:
     writable = settings.writable
 
     @reading.post("/search", responses=_problems(_STATUS, _KEY_STATUS, _BUSY_STATUS))
-    async def search(request: SearchRequest) -> SearchAnswer:
+    async def search(request: SearchRequest, response: Response, accept_language: AcceptLanguage = "") -> SearchAnswer:
         """Search by words in any language, or by a picture, under a language policy."""
-        return await service.search(request)
+        if settings.accept_language:
+            response.headers["vary"] = "Accept-Language"
+        return await service.search(request, accept_language)
+
+    @reading.get("/examples", responses=_problems(_KEY_STATUS, _BUSY_STATUS))
+    async def examples() -> Examples:
+        """A few texts of the index to search with, in several languages: always the same ones."""
+        return Examples(examples=await service.examples())
 
     @reading.get("/about", responses=_problems(_KEY_STATUS, _BUSY_STATUS))
     async def about() -> About:

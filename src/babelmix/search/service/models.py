@@ -172,8 +172,22 @@ class About(BaseModel):
     modes: list[str]
     policies: list[str]
     pictures: bool
+    detects: bool = Field(description="whether the language of a query can be detected")
     writable: bool
     version: str
+
+
+class Example(BaseModel):
+    """A text of the index to search with: the title of a row, or its first sentence."""
+
+    text: str
+    lang: str
+
+
+class Examples(BaseModel):
+    """Texts to search with."""
+
+    examples: list[Example]
 
 
 class Health(BaseModel):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from babelmix.search.service.accept_language import Use
 from babelmix.search.service.keys import Keys
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -29,6 +31,11 @@ class Settings:
         max_in_flight: maximum requests in work; further ones are refused.
         max_held: maximum bytes of all requests that are arriving or in work; a single request of up to `max_body` bytes is
             always accepted.
+        accept_language: what the header `Accept-Language` becomes for searches without a policy: `prefer` or `reads`; None: it is
+            not read.
+        detect: whether the languages of queries that do not state theirs are detected for metrics and log. Answers stay the same.
+        log: the file for a line of each search; None: searches are not logged. See `babelmix.search.request_lines`.
+        log_texts: whether the log has the words of the queries.
 
     """
 
@@ -44,6 +51,10 @@ class Settings:
     send_timeout: float = 20.0
     max_in_flight: int = 64
     max_held: int = 128 << 20
+    accept_language: Use | None = None
+    detect: bool = False
+    log: Path | None = None
+    log_texts: bool = False
 
     def __post_init__(self) -> None:
         for name in ("hosts", "origins"):
