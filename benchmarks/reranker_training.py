@@ -29,8 +29,8 @@ from babelmix._files import replacing_folder
 from babelmix.encoders import load_encoder
 
 KINDS = ("english", "one", "mixed")
-LAYERS, STEPS, QUERIES, NEGATIVES = 4, 70, 10, 3
-TOKENS, CHARACTERS = 64, 160
+LAYERS, STEPS, QUERIES, NEGATIVES = 3, 60, 10, 3
+TOKENS, CHARACTERS = 48, 120
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 HELP = ["de", "el", "en", "es", "hi", "ru", "tr", "vi"]
 Item = dict[str, tuple[str, str]]
@@ -76,16 +76,12 @@ def rows_of(pages: list[list[Item]], kind: str, count: int, seed: int) -> list[t
         while len(others) < NEGATIVES:
             other = pages[rng.integers(len(pages))]
             others.append(other[rng.integers(len(other))])
-        passages = []
-        for one in (item, *others):
-            given = str(rng.choice(sorted(one))) if kind == "mixed" else lang
-            # A negative that is not translated gives way to one of the page: another language would give it away.
-            passages.append(one[given][1][:CHARACTERS] if given in one else None)
-        if None in passages:
-            passages = [text for text in passages if text is not None]
-            passages += [passages[-1]] * (NEGATIVES + 1 - len(passages)) if len(passages) > 1 else []
-        if len(passages) == NEGATIVES + 1:
-            rows.append((item[lang][0], passages))
+        right, *wrong = (one.get(str(rng.choice(sorted(one))) if kind == "mixed" else lang) for one in (item, *others))
+        # Another language would give a wrong passage away: one that is not translated is left out, and the last one counts more.
+        texts = [text[:CHARACTERS] for _, text in (pair for pair in wrong if pair is not None)]
+        if right is not None and texts:
+            texts += texts[-1:] * (NEGATIVES - len(texts))
+            rows.append((item[lang][0], [right[1][:CHARACTERS], *texts]))
     return rows
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import WORDS
+from conftest import WORDS, parallel_corpus
 
 from babelmix.errors import ArgumentError, EngineError, SearchError
 from babelmix.search import Searcher
@@ -244,3 +246,51 @@ def test_an_engine_without_rows_is_told(searcher: Searcher, monkeypatch: pytest.
     with pytest.raises(SearchError, match="rerank under the policy any, equal or adaptive, which need no texts"):
         with_it.search("Katze 3", policy="balanced")
     assert with_it.search("Katze 3", policy="adaptive")
+
+
+def test_a_service_reranks_unless_a_request_says_no(searcher: Searcher) -> None:
+    testclient = pytest.importorskip("starlette.testclient", reason="the extra 'search' is not installed")
+    from babelmix.search.service import Settings, create_app
+
+    planted = Planted(bias=5.0)
+    app = create_app(reranking(searcher, planted), Settings())
+    with testclient.TestClient(app, base_url="http://localhost") as client:
+
+        def search(**more: object) -> list[tuple[str, str]]:
+            answer = client.post("/search", json={"query": "Katze Hund 3", "k": 10, **more})
+            assert answer.status_code == 200, answer.text
+            return [(one["item"], one["lang"]) for one in answer.json()["hits"]]
+
+        expected = order(reranking(searcher, Planted(bias=5.0)).search("Katze Hund 3", k=10))
+        assert search() == search(rerank=True) == expected
+        assert search(rerank=False) == order(searcher.search("Katze Hund 3", k=10))
+        balanced = search(policy="balanced", query_lang="de")
+        assert sum(lang == "de" for _, lang in balanced) < sum(lang == "de" for _, lang in expected)
+        # The client is not at fault.
+        planted.bias = math.nan
+        answer = client.post("/search", json={"query": "river 4"})
+        assert answer.status_code == 503
+        assert "NaN or infinite" in answer.json()["error"]
+
+
+def test_the_command_searches_with_a_cross_encoder(
+    tiny_bert: Path, tiny_cross_encoder: Path, tmp_path: Path, babelmix: Callable[..., tuple[int, str, str]]
+) -> None:
+    from babelmix.search import build_index, open_index
+
+    index = str(tmp_path / "index")
+    build_index(parallel_corpus(), index, model=str(tiny_bert), backend="torch")
+    with open_index(index, rerank=f"{tiny_cross_encoder}:30") as opened:
+        found = opened.search("Katze", k=5)
+        assert opened.reranker is not None
+        scores = opened.reranker.scores("Katze", [str(hit.text) for hit in found])
+        assert [hit.score for hit in found] == pytest.approx(scores, abs=1e-5)
+    status, out, _ = babelmix(
+        "search", "Katze", "--in", index, "--rerank", f"{tiny_cross_encoder}:30", "-k", "5", "--json"
+    )
+    assert status == 0
+    assert [hit["id"] for hit in json.loads(out)["hits"]] == [hit.id for hit in found]
+    status, _, err = babelmix("search", "Katze", "--in", index, "--rerank", str(tiny_bert))
+    assert status == 1
+    assert "would rerank at random" in err
+    assert "Traceback" not in err

@@ -183,6 +183,14 @@ def test_what_is_missing_is_one_sentence(
     assert re.fullmatch(said, done.stderr), done.stderr
 
 
+def test_a_reranker_in_this_process_needs_torch(
+    python: tuple[list[str], dict[str, str]], index: Path, tmp_path: Path
+) -> None:
+    done = run(python, "-m", "babelmix", "search", "Katze", "--in", str(index), "--rerank", str(tmp_path))
+    said = "A reranker in this process needs the package 'sentence_transformers': run  pip install 'babelmix[train]'"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {said}\n")
+
+
 @pytest.mark.parametrize("words", [["--help"], ["search", "--help"], ["serve", "--help"], ["encoders"]])
 def test_what_needs_no_more_works(words: list[str], python: tuple[list[str], dict[str, str]]) -> None:
     done = run(python, "-m", "babelmix", *words)

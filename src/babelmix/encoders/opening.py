@@ -113,7 +113,11 @@ def open_encoder(
     try:
         with quiet_transformers():
             encoder = SentenceTransformer._load_with_module_classes(
-                str(found.folder), module_classes(), device=device, trust_remote_code=found.trusted, local_files_only=True
+                str(found.folder),
+                module_classes(),
+                device=device,
+                trust_remote_code=found.trusted,
+                local_files_only=True,
             )
     except BabelmixError:
         raise

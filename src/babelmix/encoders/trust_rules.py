@@ -170,7 +170,9 @@ def objections_to(file: str, content: Any, *, reranker: bool = False) -> Iterato
     if name == "config_sentence_transformers.json":
         kind = content.get("model_type", "SentenceTransformer")
         if kind != ("CrossEncoder" if reranker else "SentenceTransformer"):
-            gives = "reranker that returns one score per pair" if reranker else "encoder that returns one vector per text"
+            gives = (
+                "reranker that returns one score per pair" if reranker else "encoder that returns one vector per text"
+            )
             yield against("model_type", kind, f"is no {gives}")
     elif name.startswith("sentence_") and name.endswith("_config.json"):
         yield from _transformer(content, against, "sequence-classification" if reranker else "feature-extraction")
