@@ -455,7 +455,7 @@ def test_all_policies_and_the_service(address: str, tiny_static, tmp_path: Path)
     for policy in ("any", "balanced", "only=de,fr", "quota=3", "prefer=de"):
         for mode in ("dense", "words", "hybrid"):
             found, expected = (
-                one.search(["cat 3", "Katze Haus"], 12, policy=policy, mode=mode, lang="en") for one in (ours, folder)
+                one.search(["cat 3", "Katze Haus"], k=12, policy=policy, mode=mode) for one in (ours, folder)
             )
             for mine, theirs in zip(found, expected, strict=True):
                 assert [round(hit.score, 3) for hit in mine] == pytest.approx(

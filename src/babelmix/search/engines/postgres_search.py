@@ -211,7 +211,8 @@ class PostgresSearch:
                 if len(self._counts) > _COUNTS:
                     self._counts = {}
                 self._counts |= counted
-        return {term: math.log(1 + (rows - n + 0.5) / (n + 0.5)) for term, (_, _, n) in kept.items() if n}
+        # Rows and words may be counted at different times.
+        return {term: math.log(1 + (max(rows - n, 0) + 0.5) / (n + 0.5)) for term, (_, _, n) in kept.items() if n}
 
     def _count_words(self) -> int:
         return int(self._ask([(self._tables.statement("SELECT count(*) FROM {words}"), ())])[0][0][0])
