@@ -10,7 +10,7 @@ import numpy as np
 
 from babelmix.search.engines.base import Candidates, Correct
 from babelmix.search.engines.postgres_rows import COLUMNS, FACTS, Condition, condition_of, hit_of, raw
-from babelmix.search.engines.postgres_search import PostgresSearch
+from babelmix.search.engines.postgres_search import LOOK, PostgresSearch
 from babelmix.search.rows import Hit, Point, Vectors, Where
 
 _AT_ONCE = 1024
@@ -54,7 +54,7 @@ class PostgresCorrected(PostgresSearch):
                 k=k,
             )
             asked.append((statement, {"query": vector, **condition.values}))
-        settings = {} if exact else self._graph_settings(k)
+        settings = {} if exact else self._graph_settings(k, LOOK)
         return {n: [hit_of(row) for row in rows] for n, rows in zip(numbers, self._ask(asked, settings), strict=True)}
 
     def uncorrected_count(self) -> int:  # noqa: D102

@@ -26,8 +26,8 @@ from babelmix.search.rows import Hit, Vectors, Where
 
 Kept = TypeVar("Kept")
 
-_LOOK, _MOST = 100, 1000
-"""Candidates of a search of the graph, and the most that pgvector allows."""
+LOOK, _STEP, _MOST = 100, 40, 1000
+"""Candidates of a search of the graph; of one in rare languages, which takes many such steps; the most that pgvector allows."""
 
 _COMPARED = 8 << 20
 """Up to this many bytes of vectors, a search with a filter compares all matching rows: it is faster, and misses none."""
@@ -86,10 +86,14 @@ class PostgresSearch:
         conditions = {n: made for n, where in enumerate(wheres) if (made := condition_of(where)) is not None}
         counts = {} if exact else self._matching(conditions, wheres, k)
         graph = [n for n in conditions if not exact and (wheres[n] == Where() or counts[n] > self._few)]
-        first = self._nearest(vectors, conditions, graph, k, exact=False)
+        # The step hardly changes what a search of many steps finds, and a small one passes the end by less.
+        all_ = sum(self.langs().values()) if graph else 0
+        rare = [n for n in graph if conditions[n].langs and counts[n] * 2 * LOOK < k * all_]
+        first = self._nearest(vectors, conditions, rare, k, look=_STEP)
+        first |= self._nearest(vectors, conditions, [n for n in graph if n not in rare], k, look=LOOK)
         # The graph search may stop before it has found all rows.
         found = {n: hits for n, hits in first.items() if len(hits) >= min(k, counts[n])}
-        found |= self._nearest(vectors, conditions, [n for n in conditions if n not in found], k, exact=True)
+        found |= self._nearest(vectors, conditions, [n for n in conditions if n not in found], k)
         for n, hits in found.items():
             result[n] = sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
         return result
@@ -127,9 +131,10 @@ class PostgresSearch:
         return found
 
     def _nearest(
-        self, vectors: Vectors, conditions: dict[int, Condition], numbers: Sequence[int], k: int, *, exact: bool
+        self, vectors: Vectors, conditions: dict[int, Condition], numbers: Sequence[int], k: int, *, look: int = 0
     ) -> dict[int, list[Hit]]:
-        asked = []
+        """Search the graph for so many candidates; 0: compare with every row."""
+        asked, exact = [], not look
         for n in numbers:
             condition, vector = conditions[n], vectors[n]
             half = not exact and LARGEST_GRAPH < self._dimension <= LARGEST_HALF_GRAPH
@@ -146,12 +151,12 @@ class PostgresSearch:
                 k=2 * k + _FIRST if half else k,
             )
             asked.append((statement, {"query": vector, **condition.values}))
-        settings = {} if exact else self._graph_settings(k)
+        settings = self._graph_settings(k, look) if look else {}
         return {n: [hit_of(row) for row in rows] for n, rows in zip(numbers, self._ask(asked, settings), strict=True)}
 
-    def _graph_settings(self, k: int) -> dict[str, str]:
+    def _graph_settings(self, k: int, look: int) -> dict[str, str]:
         return {
-            "hnsw.ef_search": str(min(_MOST, max(_LOOK, 2 * k))),
+            "hnsw.ef_search": str(min(_MOST, max(look, 2 * k))),
             # Without it, a search under a filter finds only those of the first candidates that pass.
             "hnsw.iterative_scan": "relaxed_order",
             "hnsw.max_scan_tuples": str(_SCANNED),
