@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import parallel_corpus
+from foreign_milvus import client_of, filled
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_engine import MemoryEngine
@@ -29,6 +30,7 @@ import babelmix.search.engines.milvus_rows as milvus_rows
 import babelmix.search.engines.milvus_server as server_module
 import babelmix.search.engines.postgres as postgres
 from babelmix import extend
+from babelmix.api.store_debiasing import debias_store
 from babelmix.errors import MissingExtraError, SearchError
 from babelmix.search import Index, Row, Where, index_rows
 from babelmix.search.documents import rows_of_corpus
@@ -199,6 +201,51 @@ def test_a_wrong_token_is_refused(kept: Reference, monkeypatch: pytest.MonkeyPat
         exists(kept.address)
 
 
+@pytest.mark.slow
+def test_someone_elses_collection_on_a_standalone_server(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    client = client_of(server.url, TOKEN)
+    vectors = filled(client, "articles", metric="IP")
+    place = f"{server.url.replace('http://', 'milvus://')}/articles"
+    engine = open_engine(f"{place}?lang=meta.lang&item=meta.doc")
+    assert (engine.langs(), engine.has_words) == ({"de": 98, "en": 98, "ja": 98, "und": 6}, False)
+    wheres = [
+        Where(("en",), {"sold": (False,)}),
+        Where(("und",)),
+        Where(None, {"item": ("d0",), "year": (2001, 2002)}),
+    ]
+    for exact in (False, True):
+        found = engine.nearest(vectors[[1, 50, 2]], wheres, 4, exact=exact)
+        assert [hits[0].id for hits in found] == ["7", "350", "14"]
+        assert [sorted(hit.lang for hit in hits) for hits in found] == [["en"] * 4, ["und"] * 4, ["en", "ja"]]
+    assert engine.sample("ja", 20).shape == (20, 8)
+    engine.close()
+    done = debias_store(place, write=True)
+    assert done.written == 300
+    old, new = (
+        np.array([row["embedding"] for row in client.query(name, "sku in [7]", output_fields=["embedding"])])
+        for name in ("articles", "articles_embedding_debiased")
+    )
+    np.testing.assert_allclose(old[0], vectors[1], atol=1e-6)
+    np.testing.assert_allclose(new, done.removal.apply(vectors[1:2], ["EN"], "passage"), atol=1e-6)
+    for step, there in (("switch", new), ("back", old)):
+        exec(done.steps[step].partition("; to remove")[0], {"client": client})
+        found = client.query("articles", "sku in [7]", output_fields=["embedding"])
+        np.testing.assert_allclose([row["embedding"] for row in found], there, atol=1e-6)
+    client.close()
+
+
+@pytest.mark.parametrize(("kept", "together"), [("lite", 2), ("milvus", 1)], indirect=["kept"])
+@pytest.mark.slow
+def test_truth_values_and_numbers_in_one_column(kept: Reference, together: int) -> None:
+    ids = kept.put([Row("mixed", "eu", f"{value}", fields={"mixed": value}) for value in (True, 1)])
+    hits = kept.engine.nearest(np.ones((1, DIMENSION), np.float32), [Where(None, {"mixed": (True,)})], 5)[0]
+    assert len(hits) == together
+    kept.remove(ids)
+
+
 @only_milvus
 def test_an_older_server_has_no_words(kept: Reference) -> None:
     assert not kept.engine.has_words
@@ -302,7 +349,7 @@ def test_collections_of_others_are_refused(kept: Reference) -> None:
         ("http://127.0.0.1:1/a?b=c", "letters, digits and _"),
         ("http:///name", "letters, digits and _"),
         ("http://127.0.0.1:port/name", "HOST:PORT"),
-        ("milvus://127.0.0.1:1/name", "is no address"),
+        ("mysql://127.0.0.1:1/name", "is no address"),
     ],
 )
 def test_wrong_addresses_are_refused(address: str, match: str) -> None:

@@ -121,19 +121,21 @@ def expression(where: Where, server: Server) -> str | None:
         if name in ("item", "group"):
             made.append(one_of(name, values))
             continue
-        column = f"fields[{_quoted(name)}]"
-        # Milvus Lite has no  in  for metadata. Milvus compares many values faster with it.
-        made.append(
-            f"({' or '.join(f'{column} == {_quoted(value)}' for value in values)})"
-            if server.lite
-            else one_of(column, values)
-        )
+        made.append(one_in_json(f"fields[{_quoted(name)}]", values, server))
     return " and ".join(made)
 
 
 def one_of(name: str, values: Sequence[Value]) -> str:
     """The condition that a field has one of some values."""
     return f"{name} in [{', '.join(map(_quoted, values))}]"
+
+
+def one_in_json(name: str, values: Sequence[Value], server: Server) -> str:
+    """The condition that a value in a field of JSON is one of some values."""
+    # Milvus Lite has no  in  for these. Milvus compares many values faster with it.
+    if not server.lite:
+        return one_of(name, values)
+    return f"({' or '.join(f'{name} == {_quoted(value)}' for value in values)})"
 
 
 def _quoted(value: Value) -> str:

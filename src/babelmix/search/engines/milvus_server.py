@@ -57,12 +57,14 @@ class Place:
         address: the address as the user wrote it.
         uri: the URI of the server, with its port.
         name: the name of the index.
+        database: the name of the database; empty: the default one.
 
     """
 
     address: str
     uri: str
     name: str
+    database: str = ""
 
     @classmethod
     def parse(cls, address: str) -> Place:
@@ -122,7 +124,7 @@ class Server:
         self._token = os.environ.get(TOKEN, "")
         try:
             self._client = self.library.MilvusClient(
-                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True
+                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True, db_name=place.database
             )
         except Exception as error:  # see `_error`
             raise self._error(error, _OPENING) from error

@@ -20,6 +20,7 @@ STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
     {
         "postgresql": Lazy("babelmix.search.foreign.postgres:PostgresStore"),
         "qdrant": Lazy("babelmix.search.foreign.qdrant:QdrantStore"),
+        "milvus": Lazy("babelmix.search.foreign.milvus:MilvusStore"),
         **dict.fromkeys(_ELASTIC, Lazy("babelmix.search.foreign.opensearch_store:OpenSearchStore")),
     },
 )
@@ -28,13 +29,13 @@ STORES: Registry[Callable[[Address], ForeignStore]] = Registry(
 COLLECTIONS: Registry[type[ForeignEngine]] = Registry(
     "foreign collection",
     {
+        "milvus": Lazy("babelmix.search.foreign.milvus_collection:MilvusCollection"),
         "postgres": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
         "postgresql": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
         **dict.fromkeys(_ELASTIC, Lazy("babelmix.search.foreign.opensearch:OpenSearchCollection")),
     },
 )
-"""The engines that read someone else's collections, by the scheme of their addresses. The schemes of stores that are not read
-yet are added with them: `milvus`."""
+"""The engines that read someone else's collections, by the scheme of their addresses."""
 
 
 def is_address(text: str) -> bool:
@@ -47,8 +48,8 @@ def open_store(address: str) -> ForeignStore:
 
     Args:
         address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE`, `qdrant://HOST:PORT/COLLECTION`,
-            `opensearch://HOST:PORT/INDEX` or `elasticsearch://HOST:PORT/INDEX`, with options after a question mark: `id` (the
-            columns of the key), `lang` (the column or field of the language) and `vector`.
+            `milvus://HOST:PORT/COLLECTION`, `opensearch://HOST:PORT/INDEX` or `elasticsearch://HOST:PORT/INDEX`, with options
+            after a question mark: `id` (the columns of the key), `lang` (the column or field of the language) and `vector`.
 
     Raises:
         SearchError: the address is wrong, the server does not answer, or the table or collection is not as the address says.
