@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few steps and questions; writes no document")
     given = parser.parse_args()
     steps, questions = (2, 2) if given.quick else (given.steps, given.questions)
-    langs = given.langs.split(",")
+    langs = ["de", "en"] if given.quick else given.langs.split(",")
     place = given.to / "quick" if given.quick else given.to
     models = [place / "models" / f"{kind}-{seed}" for kind in given.kinds.split(",") for seed in range(given.seeds)]
     missing = [folder for folder in models if not folder.exists()]
@@ -202,12 +202,13 @@ def main() -> None:
         kind, _, seed = folder.name.partition("-")
         reranker_training.train(pages, kind, folder, layers=reranker_training.LAYERS, steps=steps, seed=int(seed))
     whole = bm.load_corpus(f"xquad-r={given.data / 'xquad-r'}", langs=langs)
-    if not exists(str(given.to / "index")):
-        build_index(whole, str(given.to / "index"), model="e5-small-offline", backend="openvino")
+    # One that is there is brought up to date: it may be of a run that was ended.
+    made = exists(str(place / "index"))
+    build_index(whole, str(place / "index"), **({} if made else {"model": "e5-small-offline", "backend": "openvino"}))
     corpus = asked(whole, questions)
     texts, query_langs = corpus.queries["text"].to_pylist(), corpus.queries["lang"].to_pylist()
     spreads, pairs = {}, []
-    with open_index(given.to / "index") as searcher:
+    with open_index(place / "index") as searcher:
         lists = retrieved(searcher, texts, query_langs)
         systems = {name: system(name, texts, some) for name, some in lists.items()}
         for folder in models:
@@ -249,11 +250,11 @@ def notes(
     given: argparse.Namespace, corpus: Corpus, whole: Corpus, steps: int, spreads: Mapping[str, float]
 ) -> list[str]:
     """What was measured, and how."""
-    told = "; ".join(f"{name} {value:+.2f}" for name, value in spreads.items())
+    langs, told = ", ".join(corpus.langs), "; ".join(f"{name} {value:+.2f}" for name, value in spreads.items())
     return [
-        f"XQuAD-R in {given.langs.replace(',', ', ')}: {corpus.queries.num_rows} queries ({given.questions} questions in each "
+        f"XQuAD-R in {langs}: {corpus.queries.num_rows} queries ({given.questions} questions in each "
         f"language, drawn with seed 0), {whole.passages.num_rows:,} sentences, the first {DEPTH} of `e5-small-offline` reranked. "
-        f"Macro-averages over query languages, 95 % intervals over articles. Bold: different from the same rows before, p < .05 "
+        "Macro-averages over query languages, 95 % intervals over articles. Bold: different from the same rows before, p < .05 "
         "after Holm's correction over the table.",
         "",
         f"The rerankers are the first {reranker_training.LAYERS} layers of `e5-small-offline`, trained for {steps} steps of "

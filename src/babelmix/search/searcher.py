@@ -51,6 +51,7 @@ class Searcher:
         index.check_encoder(encoder)
         self.index, self.encoder, self.reranker = index, encoder, reranker
         self._stage = None if reranker is None else Stage.on(index.engine, reranker)
+        self._closes_reranker = False
 
     @classmethod
     def open(
@@ -61,16 +62,18 @@ class Searcher:
         device: str | None = None,
         backend: str | None = None,
         trust_code: bool = False,
-        rerank: str | Reranker | None = None,
+        rerank: str | Path | Reranker | None = None,
     ) -> Self:
         """Open an index and load its encoder; see `open_index`."""
         index, encoder = index_with_encoder(
             str(address), model=model, device=device, backend=backend, trust_code=trust_code
         )
         try:
-            if isinstance(rerank, str):
-                rerank = open_reranker(rerank, device=device, trust_code=trust_code)
-            return cls(index, encoder, rerank)
+            if rerank is None or not isinstance(rerank, (str, Path)):
+                return cls(index, encoder, rerank)
+            found = cls(index, encoder, open_reranker(rerank, device=device, trust_code=trust_code))
+            found._closes_reranker = True
+            return found
         except BaseException:
             index.close()
             raise
@@ -265,9 +268,9 @@ class Searcher:
         return self.index.where(langs, typed_filters(where, self.index.columns))
 
     def close(self) -> None:
-        """Close the index, and the reranker's connections."""
+        """Close the index, and the reranker if it was opened with it."""
         self.index.close()
-        if self.reranker is not None:
+        if self.reranker is not None and self._closes_reranker:
             self.reranker.close()
 
     def __enter__(self) -> Self:
@@ -284,7 +287,7 @@ def open_index(
     device: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
-    rerank: str | Reranker | None = None,
+    rerank: str | Path | Reranker | None = None,
 ) -> Searcher:
     """Open an index and load its encoder, to search it.
 
