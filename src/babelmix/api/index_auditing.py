@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,7 @@ def audit_index(
     fusion: str | None = None,
     show: Show | None = None,
     rerank: str | None = None,
+    query_vectors: str | Path | None = None,
 ) -> PolicyReport:
     """Search an index for the queries of a corpus under each language policy, and test the differences.
 
@@ -161,6 +163,8 @@ def audit_index(
         fusion: with `hybrid`: how the lists of vectors and words are merged; see `Searcher.search`.
         show: `found` or `mine`; see `Searcher.search`. None: `found`.
         rerank: a reranker; see `babelmix.open_index`. None: nothing is reranked.
+        query_vectors: a file with the vectors of the corpus's queries, in the forms of `babelmix.Vectors`. It stands in place of
+            the encoder of a collection that babelmix did not make.
 
     Raises:
         SearchError: the index does not hold the corpus's passages, or k, depth, a policy, the mode, the weight or the language is
@@ -173,6 +177,7 @@ def audit_index(
 
     """
     from babelmix.evaluation.lists import checked_metrics, measure_names
+    from babelmix.search.foreign.opening import shown_address
     from babelmix.search.options import SearchOptions
     from babelmix.search.through import DEFAULT_POLICIES, audit_through, depth_of
 
@@ -192,12 +197,14 @@ def audit_index(
     whole = opened(corpus, part=part if own_part else "all", queries_from=queries_from)
     asked = load_corpus(whole, langs=langs, part="all" if own_part else part)
     address = str(index) if isinstance(index, (str, Path)) else index.index.address
+    # Without the password that the address of a collection may have.
+    shown = shown_address(address)
     folder = folder_of(
         out,
-        f"audit-through-{slug(address)}-{slug(whole.name)}",
+        f"audit-through-{slug(shown)}-{slug(whole.name)}",
         lambda place: (
             recorded(place / "policies.json", "about", "corpus") not in (None, whole.name)
-            or Path(recorded(place / "policies.json", "about", "index") or address) != Path(address)
+            or Path(recorded(place / "policies.json", "about", "index") or address) not in (Path(address), Path(shown))
         ),
     )
     if folder is not None:
@@ -207,6 +214,7 @@ def audit_index(
         index, whole, policies=named, k=k, queries=asked.queries, count=queries or 0,
         metrics=wanted, batch_size=batch_size,
         model=model, backend=backend, trust_code=trust_code, depth=depth, held=held, options=options, rerank=rerank,
+        query_vectors=query_vectors,
         say=lambda note: console.print(note, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     report = PolicyReport(found)
@@ -218,13 +226,15 @@ def audit_index(
 def _of_index(index: str | Path | Searcher, queries_from: str | Path | None) -> Corpus:
     """The rows of an index, with queries from its own texts, or from a log."""
     from babelmix.corpus.copies import with_copies
+    from babelmix.search.engines.opening import foreign_engine
     from babelmix.search.index import Index
     from babelmix.search.known_items import corpus_of_index
 
     ask = queries_from or "auto"
     if not isinstance(index, (str, Path)):
         return with_copies(corpus_of_index(index.index, ask))
-    with Index.open(str(index)) as found:
+    kind = foreign_engine(str(index))
+    with Index.open(str(index)) if kind is None else closing(kind.open(str(index))) as found:
         return with_copies(corpus_of_index(found, ask))
 
 

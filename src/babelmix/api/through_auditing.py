@@ -48,12 +48,14 @@ def audit_through(
     fusion: str | None = None,
     show: Show | None = None,
     rerank: str | None = None,
+    query_vectors: str | Path | None = None,
 ) -> PolicyReport | ListReport:
     """Measure the answers of an index or a service under language policies, or those of a search function.
 
     Args:
-        address: the address of an index, the URL of a service of `babelmix serve`, or a function, as `FILE.py:FUNCTION` or
-            `MODULE:FUNCTION`. The code of the function is run.
+        address: the address of an index; or of a collection that babelmix did not make, which is only read
+            (`postgresql://HOST/DATABASE/TABLE?id=ID`, `qdrant://HOST:6333/COLLECTION`); the URL of a service of `babelmix serve`;
+            or a function, as `FILE.py:FUNCTION` or `MODULE:FUNCTION`. The code of the function is run.
         corpus: see `babelmix.load_corpus`. None, with an index: its own rows; see `queries_from`.
         policies: language policies, of an index or a service; None: `any` and `balanced`.
         k: the number of answers that users see, of an index or a service; None: 10.
@@ -67,7 +69,7 @@ def audit_through(
         copies: how copies of right answers are counted, of a service or a function; see `babelmix.audit`.
         qrels: a file of qrels that replace those of the corpus, of a service or a function.
         batch_size: texts in one forward pass, of an index.
-        model: the name or folder of the encoder of an index, if it was moved.
+        model: the name or folder of the encoder of an index, if it was moved; that of a collection, which does not name it.
         backend: the engine that runs the encoder of an index.
         trust_code: run code that the encoder of an index contains or names.
         fail_if: rules that say when the audit fails; see docs/ci.md.
@@ -82,6 +84,7 @@ def audit_through(
         fusion: with `hybrid`: see `babelmix.audit_index`.
         show: of an index or a service: see `babelmix.audit_index`.
         rerank: of an index: see `babelmix.audit_index`.
+        query_vectors: of a collection that babelmix did not make: see `babelmix.audit_index`.
 
     Raises:
         ConfigError: an argument is wrong, or does not go with what is at the address.
@@ -102,13 +105,17 @@ def audit_through(
         check_unfit(
             "is for an index; leave it out for a function", policy=policies, k=k, model=model, backend=backend, mode=mode,
             words_weight=words_weight, query_lang=query_langs, fusion=fusion, show=show, rerank=rerank,
+            query_vectors=query_vectors,
         )  # fmt: skip
         return audit_function(
             address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
             copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
         )  # fmt: skip
     if is_service(address) and corpus is not None:
-        check_unfit("is for an index; the service has its own encoder", model=model, backend=backend, rerank=rerank)
+        check_unfit(
+            "is for an index; the service has its own encoder", model=model, backend=backend, rerank=rerank,
+            query_vectors=query_vectors,
+        )  # fmt: skip
         return audit_service(
             address, corpus, policies=policies, k=k, depth=depth, queries=queries, out=out, against=against, langs=langs,
             part=part, metrics=metrics, copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit,
@@ -123,6 +130,7 @@ def audit_through(
         part=part, metrics=metrics, batch_size=batch_size, model=model, backend=backend, trust_code=trust_code,
         fail_if=fail_if, significant=significant, junit=junit, summary=summary, queries_from=queries_from,
         mode=mode, words_weight=words_weight, query_langs=query_langs, fusion=fusion, show=show, rerank=rerank,
+        query_vectors=query_vectors,
     )  # fmt: skip
 
 

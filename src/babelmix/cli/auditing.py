@@ -47,6 +47,25 @@ def audit(
             rich_help_panel=_INDEX,
         ),
     ] = "",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="With --through: the encoder, as MODEL. A collection that babelmix did not make needs it.",
+            metavar="MODEL",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    query_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --through: the vectors of the queries, as in --vectors, in place of the encoder of a collection that "
+            "babelmix did not make.",
+            metavar="FILE",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -310,7 +329,7 @@ def audit(
         raise ArgumentError("corpus", "is missing: name the corpus, as in  -c my.csv")
     if through:
         _audit_through(
-            models or [],
+            [*(models or []), *([model] if model else [])],
             {
                 "max_seq_length": max_seq_length, "bf16": bf16, "perturb": perturb, "mteb": mteb, "card": card,
                 "typo_rate": typo_rate, "perturb_seed": perturb_seed, "vectors": vectors, "similarity": similarity,
@@ -322,12 +341,12 @@ def audit(
             against=against, langs=listed(langs), part=part, metrics=listed(metrics), copies=copies, qrels=qrels,
             batch_size=batch_size, backend=backend or None, trust_code=trust_code, fail_if=fail_if, significant=significant,
             junit=junit, summary=summary, mode=mode, words_weight=words_weight, query_langs=query_lang,
-            fusion=fusion, show=shown, rerank=rerank,
+            fusion=fusion, show=shown, rerank=rerank, query_vectors=query_vectors,
         )  # fmt: skip
         return
     for name, given in (
         ("policy", policy), ("k", k), ("mode", mode), ("words_weight", words_weight), ("query_lang", query_lang),
-        ("fusion", fusion), ("show", shown), ("rerank", rerank),
+        ("fusion", fusion), ("show", shown), ("rerank", rerank), ("query_vectors", query_vectors), ("model", model),
     ):  # fmt: skip
         if given is not None:
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")

@@ -75,7 +75,7 @@ def encoder_of(
 def index_with_encoder(
     address: str,
     *,
-    model: str | None = None,
+    model: str | Encoder | None = None,
     device: str | None = None,
     backend: str | None = None,
     trust_code: bool = False,
@@ -84,53 +84,38 @@ def index_with_encoder(
 
     Args:
         address: the address of an index or of a collection.
-        model: where the encoder of an index is now, if it was moved; the encoder of a collection.
+        model: where the encoder of an index is now, if it was moved; the encoder of a collection; or an encoder that is loaded.
         device: see `encoder_of`.
         backend: see `load_encoder`.
         trust_code: see `load_encoder`.
 
     Raises:
-        SearchError: there is nothing at the address, or it is of another encoder.
+        SearchError: there is nothing at the address, or it is of another encoder, or no encoder of a collection is named.
         EncoderError: the encoder cannot be loaded.
 
     """
     kind = foreign_engine(address)
-    if kind is not None:
-        collection = kind.open(address)
-        return collection_with_encoder(collection, model, device=device, backend=backend, trust_code=trust_code)
-    index = Index.open(address)
+    if kind is None:
+        index = Index.open(address)
+        try:
+            if model is not None and not isinstance(model, str):
+                return index, model
+            return index, encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
+        except BaseException:
+            index.close()
+            raise
+    collection = kind.open(address)
     try:
-        return index, encoder_of(index, model=model, device=device, backend=backend, trust_code=trust_code)
-    except BaseException:
-        index.close()
-        raise
-
-
-def collection_with_encoder(
-    collection: ForeignEngine, name: str | None, *, device: str | None, backend: str | None, trust_code: bool
-) -> tuple[Index, Encoder]:
-    """Make an index of someone else's collection, which does not say which encoder made its vectors.
-
-    Args:
-        collection: the collection, open. An error closes it.
-        name: the encoder; None: none was named.
-        device: a torch device; if one is given, torch runs the encoder.
-        backend: see `load_encoder`; None: the fastest that agrees with float32.
-        trust_code: run Python code that the encoder contains or refers to; see `load_encoder`.
-
-    Raises:
-        SearchError: no encoder is named, or its vectors have another dimension than those of the collection.
-        EncoderError: the encoder cannot be loaded.
-
-    """
-    try:
-        if name is None:
+        if model is None:
             raise SearchError(
                 f"{collection.address}: is {collection.what}, and does not say which encoder made its vectors; name it:  "
                 "--model NAME"
             )
-        chosen = "torch" if backend is None and device not in (None, "cpu") else backend
-        encoder = encoder_of_new(name, backend=chosen, trust_code=trust_code)
+        encoder = model
+        if isinstance(encoder, str):
+            chosen = "torch" if backend is None and device not in (None, "cpu") else backend
+            encoder = encoder_of_new(encoder, backend=chosen, trust_code=trust_code)
+        name = model if isinstance(model, str) else str(getattr(model, "name", "the encoder"))
         return Index(collection, facts_of_collection(collection, encoder, name)), encoder
     except BaseException:
         collection.close()
@@ -192,4 +177,4 @@ def _device(device: str | None, backend: str | None) -> str | None:
     return device or ("cpu" if backend not in (None, "auto", "torch") else None)
 
 
-__all__ = ["collection_with_encoder", "encoder_of", "encoder_of_new", "facts_of_collection", "index_with_encoder"]
+__all__ = ["encoder_of", "encoder_of_new", "facts_of_collection", "index_with_encoder"]

@@ -13,6 +13,7 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.asking import ask_log
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
 from babelmix.corpus.readers._documents import Document
+from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
 from babelmix.search.rows import Where
 
@@ -23,10 +24,19 @@ _TITLES = ("title", "heading")
 """Metadata columns that hold the title of a text."""
 
 
-def documents_of_index(index: Index) -> Iterator[Document]:
-    """Yield the texts of an index. The title is a metadata column `title` or `heading`, if there is one."""
-    items = iter(sorted(index.items()))
+def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
+    """Yield the texts of an index, or of someone else's collection.
+
+    The title is a metadata column `title` or `heading`, if there is one.
+    """
     title = next((name for name in _TITLES if index.columns.get(name) == "text"), "")
+    if isinstance(index, ForeignEngine):
+        for row in sorted(index.rows(texts=True), key=lambda row: (row.item, row.id)):
+            if row.text:
+                lang = index.tag(row.id, row.lang)
+                yield Document(row.item, lang, row.text, str(row.fields.get(title, "")), row.item, "", 0)
+        return
+    items = iter(sorted(index.items()))
     # Every row has the dot product 0 with this vector, so that all rows of the items are found.
     nothing = np.zeros((1, index.about.dimension), dtype=np.float32)
     while some := list(islice(items, _AT_ONCE)):
@@ -36,11 +46,11 @@ def documents_of_index(index: Index) -> Iterator[Document]:
                 yield Document(hit.item, hit.lang, hit.text, str(hit.fields.get(title, "")), hit.group, "", 0)
 
 
-def corpus_of_index(index: Index, queries_from: str | Path = "auto", *, items: int = ITEMS) -> Corpus:
+def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "auto", *, items: int = ITEMS) -> Corpus:
     """Make a corpus whose passages are the rows of an index as it stores them.
 
     Args:
-        index: the index.
+        index: the index, or the engine of someone else's collection.
         queries_from: `titles` (the metadata column `title`), `headings`, `sentences` or `auto`; see
             `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for, because the index holds it.
             Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.

@@ -58,13 +58,13 @@ class Searcher:
         cls,
         address: str | Path,
         *,
-        model: str | None = None,
+        model: str | Encoder | None = None,
         device: str | None = None,
         backend: str | None = None,
         trust_code: bool = False,
         rerank: str | Path | Reranker | None = None,
     ) -> Self:
-        """Open an index and load its encoder; see `open_index`."""
+        """Open an index and load its encoder; see `open_index`. The encoder may be one that is loaded."""
         index, encoder = index_with_encoder(
             str(address), model=model, device=device, backend=backend, trust_code=trust_code
         )

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,8 @@ def serve(
     with listening, opening as searcher:
         # A failure is one sentence here; inside the server it would be a traceback.
         searcher.search(".", k=1)
+        if searcher.index.engine.read_only:
+            settings = replace(settings, writable=False)
         number = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
@@ -131,7 +134,7 @@ def serve(
             lifespan="on",
         )
         # The socket is already open; early requests wait until startup completes.
-        say(f"{address} is served at http://{shown}:{number} (stop it with Ctrl-C)")
+        say(f"{searcher.index.address} is served at http://{shown}:{number} (stop it with Ctrl-C)")
         for note in searcher.notes:
             say(note)
         if not _is_loopback(host) and not settings.keys:

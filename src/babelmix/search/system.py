@@ -14,6 +14,8 @@ from babelmix.encoders import encode
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.systems.base import Answer
 from babelmix.search.asking import MAX_K
+from babelmix.search.foreign.given import GivenVectors
+from babelmix.search.foreign.matching import Matching
 from babelmix.search.hits import Hits
 from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
@@ -45,7 +47,8 @@ class QueryVectors:
         """
         if self._last is None or self._last[:2] != (texts, langs):
             encoder = self._searcher.encoder
-            found = encode(
+            given = isinstance(encoder, GivenVectors)
+            found = encoder.encode_query(texts) if given else encode(
                 encoder, texts, "query", batch_size=self._batch_size, store=self._store, label="encoding queries",
             )  # fmt: skip
             self._last = texts, langs, self._searcher.index.ready(found, langs, "query")
@@ -62,6 +65,7 @@ class IndexSystem:
         exact: compare with every row, without the graph.
         vectors: the function that embeds the queries. Systems of one index may share it.
         options: mode, weight of words, fusion, what is shown, and what is said of the languages of the queries.
+        matching: how the rows of someone else's collection are matched with the passages of the corpus; None: the index is ours.
 
     """
 
@@ -70,6 +74,7 @@ class IndexSystem:
     exact: bool = False
     vectors: QueryVectors | None = None
     options: SearchOptions = field(default_factory=SearchOptions)
+    matching: Matching | None = None
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each search, without the embedding of its query."""
 
@@ -126,7 +131,11 @@ class IndexSystem:
             began = time.perf_counter()
             hits = self._search(text, k[row], own, lang)
             self.seconds.append(time.perf_counter() - began)
-            yield [Answer(hit.item, hit.lang, hit.score) for hit in hits]
+            yield (
+                [Answer(hit.item, hit.lang, hit.score) for hit in hits]
+                if self.matching is None
+                else self.matching.answers(hits)
+            )
 
     def _search(self, text: str, k: int, vectors: Vectors | None, lang: list[str | None] | None) -> Hits:
         return self.searcher.search(

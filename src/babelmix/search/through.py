@@ -32,11 +32,14 @@ from babelmix.evaluation.systems import ListSystem
 from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.asking import MAX_K
 from babelmix.search.documents import rows_of_corpus
+from babelmix.search.foreign.engine import ForeignEngine
+from babelmix.search.foreign.given import GivenVectors
+from babelmix.search.foreign.matching import Matching
 from babelmix.search.index import Index
 from babelmix.search.indexing import batches_of
 from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
-from babelmix.search.searcher import Searcher, open_index
+from babelmix.search.searcher import Searcher
 from babelmix.search.system import IndexSystem, QueryVectors
 
 DEFAULT_POLICIES = ("any", "balanced")
@@ -208,6 +211,7 @@ def audit_through(
     held: bool = False,
     options: SearchOptions | None = None,
     rerank: str | None = None,
+    query_vectors: str | Path | None = None,
 ) -> PolicyComparison:
     """Compare language policies on an index: search for the queries of a corpus under each policy, and test the differences.
 
@@ -231,6 +235,7 @@ def audit_through(
         options: the mode, the weight of words, the fusion, what is shown, and what is said of the languages of the queries;
             None: the defaults.
         rerank: a reranker; see `open_index`.
+        query_vectors: a file with the vectors of the corpus's queries, in place of the encoder of someone else's collection.
 
     Returns:
         The measures of each policy, the cost of a search, and the tests.
@@ -244,7 +249,10 @@ def audit_through(
     # Parse the policies before an encoder is loaded, to fail early.
     named = list(_parsed(policies))
     if not isinstance(index, Searcher):
-        with open_index(index, model=model, backend=backend, trust_code=trust_code, rerank=rerank) as opened:
+        given = None if query_vectors is None else GivenVectors(query_vectors, corpus)
+        with Searcher.open(
+            index, model=given or model, backend=backend, trust_code=trust_code, rerank=rerank
+        ) as opened:
             if say is not None:
                 for note in opened.notes:
                     say(note)
@@ -275,8 +283,10 @@ def audit_through(
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
         "k": k, "depth": depth_of(k, depth), **(options or SearchOptions()).facts(),
     }  # fmt: skip
-    if shared := groups_of_corpus(corpus, asked).note():
-        about["notes"] = [shared]
+    engine = index.index.engine
+    notes = [groups_of_corpus(corpus, asked).note(), *(engine.notes if isinstance(engine, ForeignEngine) else ())]
+    if said := [note for note in notes if note]:
+        about["notes"] = said
     if (labels := labels_of(corpus.meta, corpus.qrels.num_rows)) is not None:
         about |= {LABELS: labels} | ({CLICK_FACTS: corpus.meta[CLICK_FACTS]} if CLICK_FACTS in corpus.meta else {})
     return PolicyComparison(
@@ -364,12 +374,18 @@ def audit_policies(
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
-    if not held:
+    engine, matching = searcher.index.engine, None
+    if isinstance(engine, ForeignEngine):
+        matching = Matching.of(engine, corpus)
+    elif not held:
         check_holds(searcher.index, corpus)
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
     how = options or SearchOptions()
     timed, deeper = (
-        {name: IndexSystem(searcher, policy, vectors=vectors, options=how) for name, policy in chosen.items()}
+        {
+            name: IndexSystem(searcher, policy, vectors=vectors, options=how, matching=matching)
+            for name, policy in chosen.items()
+        }
         for _ in range(2)
     )
     systems: dict[str, ListSystem] = {

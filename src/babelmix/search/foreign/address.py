@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from babelmix.errors import SearchError
 
@@ -66,6 +66,12 @@ class Address:
         other = [name for name in self.options if name not in known]
         if other:
             raise SearchError(f"{self}: has no option {other[0]!r}; the options are {', '.join(known)}")
+
+    @property
+    def shown(self) -> str:
+        """The address without password, with the vector that it names: a collection may have several."""
+        vector = self.options.get("vector")
+        return f"{self}?vector={quote(vector)}" if vector else str(self)
 
     def __str__(self) -> str:
         """The address without password and options."""

@@ -60,7 +60,7 @@ class ForeignEngine(Engine):
     """Whether no column has the language, so that it is detected from the text."""
 
     def __init__(self, address: Address) -> None:
-        self.address = str(address)
+        self.address = address.shown
         self._said: list[str] = []
         self._languages: tuple[float, Languages] | None = None
         self._detected = Detected(self.address, address.options.get("langs"))

@@ -32,6 +32,7 @@ COLLECTIONS: Registry[type[ForeignEngine]] = Registry(
         "milvus": Lazy("babelmix.search.foreign.milvus_collection:MilvusCollection"),
         "postgres": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
         "postgresql": Lazy("babelmix.search.foreign.postgres_collection:PostgresCollection"),
+        "qdrant": Lazy("babelmix.search.foreign.qdrant_collection:QdrantCollection"),
         **dict.fromkeys(_ELASTIC, Lazy("babelmix.search.foreign.opensearch:OpenSearchCollection")),
     },
 )
@@ -62,4 +63,17 @@ def open_store(address: str) -> ForeignStore:
     return STORES[parsed.scheme](parsed)
 
 
-__all__ = ["COLLECTIONS", "STORES", "is_address", "open_store"]
+def shown_address(address: str) -> str:
+    """The address as results and folders show it: without a password, if it may be that of a collection.
+
+    Example:
+        >>> shown_address("postgresql://me:secret@db/shop/articles?id=sku&vector=embedding"), shown_address("my-index")
+        ('postgresql://me@db/shop/articles?vector=embedding', 'my-index')
+
+    """
+    if "://" not in address or address.partition("://")[0].lower() not in COLLECTIONS:
+        return address
+    return Address.parse(address).shown
+
+
+__all__ = ["COLLECTIONS", "STORES", "is_address", "open_store", "shown_address"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import numpy as np
 
@@ -337,7 +337,8 @@ def conninfo(address: Address, ours: Sequence[str] = OPTIONS) -> str:
     rest = {name: value for name, value in address.options.items() if name not in ours}
     rest = {"application_name": "babelmix", "connect_timeout": "20", **rest}
     database = "/".join(address.path[:-1])
-    return f"postgresql://{address.place}/{database}?{urlencode(rest)}"
+    # libpq takes no plus for a blank.
+    return f"postgresql://{address.place}/{database}?{urlencode(rest, quote_via=quote)}"
 
 
 __all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore", "conninfo"]

@@ -161,7 +161,11 @@ class PostgresCollection(ForeignEngine):
         query = self._sql.SQL("SELECT {columns} FROM {table} WHERE {vector} IS NOT NULL").format(
             columns=columns.selected(texts=texts), **self._names()
         )
-        with self._errors(), self._connected() as connection, connection.cursor(name="babelmix_rows") as cursor:
+        # A named cursor does not hold all rows in memory; it needs a transaction.
+        with (
+            self._errors(), self._connected() as connection, connection.transaction(),
+            connection.cursor(name="babelmix_rows") as cursor,
+        ):  # fmt: skip
             cursor.execute(query, ())
             while page := cursor.fetchmany(_PAGE):
                 for row_id, item, lang, *others in page:

@@ -51,15 +51,15 @@ class QdrantStore:
     def __init__(self, address: Address) -> None:
         self.address = str(address)
         address.only(OPTIONS)
-        self._models: Any = require("qdrant_client.models", "qdrant", "a collection of Qdrant")
-        self._name = address.name
-        with self._errors():
-            self._client = self._connected(address)
+        self.models: Any = require("qdrant_client.models", "qdrant", "a collection of Qdrant")
+        self.name = address.name
+        with self.errors():
+            self.client = self._connected(address)
         try:
-            with self._errors():
+            with self.errors():
                 self._read_collection(address)
         except BaseException:
-            self._client.close()
+            self.client.close()
             raise
 
     def _connected(self, address: Address) -> QdrantClient:
@@ -82,7 +82,7 @@ class QdrantStore:
             )
 
     def _read_collection(self, address: Address) -> None:
-        if not self._client.collection_exists(self._name):
+        if not self.client.collection_exists(self.name):
             raise SearchError(f"{self.address}: there is no such collection")
         params = self._params()
         ours = [name for name in params if self.mark(name)]
@@ -96,33 +96,33 @@ class QdrantStore:
         if self.vector not in params:
             there = ", ".join(name or "(unnamed)" for name in params) or "none"
             raise SearchError(f"{self.address}: has no dense vector {self.vector!r}; there are: {there}")
-        self._dense = params[self.vector]
-        if self._dense.multivector_config is not None:
+        self.dense = params[self.vector]
+        if self.dense.multivector_config is not None:
             raise SearchError(
                 f"{self.address}: the vector {self.vector!r} has several vectors in a point; that is not possible here"
             )
         self._lang = address.options.get("lang", "payload.lang").removeprefix("payload.")
-        self.dimension = int(self._dense.size)
+        self.dimension = int(self.dense.size)
         self.similarity = address.options.get("similarity")
         if self.similarity is None:
-            self.similarity = {"Cosine": "cosine", "Dot": "dot"}.get(self._dense.distance.value)
+            self.similarity = {"Cosine": "cosine", "Dot": "dot"}.get(self.dense.distance.value)
         elif self.similarity not in ("cosine", "dot"):
             raise SearchError(f"{self.address}: similarity is cosine or dot, not {self.similarity!r}")
 
     def _params(self) -> dict[str, Any]:
         """The dense vectors of the collection by name; the unnamed one has the name ``."""
-        found = self._client.get_collection(self._name).config.params.vectors
+        found = self.client.get_collection(self.name).config.params.vectors
         return dict(found) if isinstance(found, dict) else {} if found is None else {"": found}
 
     def keys(self, size: int) -> Iterator[tuple[list[Key], list[str | None]]]:
         """See `ForeignStore`."""
-        for points in self._scrolled(self._models.Filter(must=[self._has(self.vector)]), size, vectors=False):
+        for points in self.scrolled(self.models.Filter(must=[self.has(self.vector)]), size, vectors=False):
             yield [point.id for point in points], [self._lang_of(point.payload) for point in points]
 
     def read(self, keys: Sequence[Key]) -> Floats:
         """See `ForeignStore`."""
-        with self._errors():
-            found = self._client.retrieve(self._name, list(keys), with_payload=False, with_vectors=[self.vector])
+        with self.errors():
+            found = self.client.retrieve(self.name, list(keys), with_payload=False, with_vectors=[self.vector])
         vectors = {point.id: self._vector_of(point) for point in found}
         gone = [key for key in keys if vectors.get(key) is None]
         if gone:
@@ -133,8 +133,8 @@ class QdrantStore:
 
     def mark(self, name: str) -> str | None:
         """See `ForeignStore`. The mark is in the metadata of the collection."""
-        with self._errors():
-            config = self._client.get_collection(self._name).config
+        with self.errors():
+            config = self.client.get_collection(self.name).config
         vectors, sparse = config.params.vectors, config.params.sparse_vectors or {}
         if name not in sparse and name not in (vectors if isinstance(vectors, dict) else {"": vectors}):
             return None
@@ -142,15 +142,15 @@ class QdrantStore:
 
     def add(self, name: str, mark: str) -> None:
         """See `ForeignStore`."""
-        models = self._models
-        dense = models.DenseVectorConfig(size=self.dimension, distance=self._dense.distance)
-        if self._dense.datatype == models.Datatype.FLOAT16:
+        models = self.models
+        dense = models.DenseVectorConfig(size=self.dimension, distance=self.dense.distance)
+        if self.dense.datatype == models.Datatype.FLOAT16:
             dense.datatype = models.VectorStorageDatatype.FLOAT16
-        with self._errors():
+        with self.errors():
             # The mark comes first: a mark without a vector means nothing.
-            self._client.update_collection(self._name, metadata={_MARK + name: mark})
+            self.client.update_collection(self.name, metadata={_MARK + name: mark})
             try:
-                self._client.create_vector_name(self._name, name, models.DenseVectorNameConfig(dense=dense))
+                self.client.create_vector_name(self.name, name, models.DenseVectorNameConfig(dense=dense))
             except Exception as error:
                 if getattr(error, "status_code", None) in (404, 405):
                     raise SearchError(
@@ -161,13 +161,13 @@ class QdrantStore:
     def drop(self, name: str) -> None:
         """See `ForeignStore`."""
         self._check_new(name)
-        with self._errors():
-            self._client.delete_vector_name(self._name, name)
+        with self.errors():
+            self.client.delete_vector_name(self.name, name)
 
     def left(self, name: str, size: int) -> Iterator[Page]:
         """See `ForeignStore`."""
-        without = self._models.Filter(must=[self._has(self.vector)], must_not=[self._has(name)])
-        for points in self._scrolled(without, size, vectors=True):
+        without = self.models.Filter(must=[self.has(self.vector)], must_not=[self.has(name)])
+        for points in self.scrolled(without, size, vectors=True):
             vectors = np.array([self._vector_of(point) for point in points], dtype=np.float32)
             yield Page([point.id for point in points], [self._lang_of(point.payload) for point in points], vectors)
 
@@ -175,32 +175,42 @@ class QdrantStore:
         """See `ForeignStore`."""
         self._check_new(name)
         points = [
-            self._models.PointVectors(id=key, vector={name: vector})
+            self.models.PointVectors(id=key, vector={name: vector})
             for key, vector in zip(keys, vectors.tolist(), strict=True)
         ]
-        with self._errors():
-            self._client.update_vectors(self._name, points, wait=True)
+        with self.errors():
+            self.client.update_vectors(self.name, points, wait=True)
 
     def next_steps(self, name: str) -> dict[str, str]:
         """See `ForeignStore`."""
         old = f"using={self.vector!r}" if self.vector else "no  using"
         return {
             "index": f"Qdrant indexes {name!r} by itself; set its quantisation and on_disk as those of the old vector are",
-            "search": f"client.query_points({self._name!r}, query=CORRECTED_QUERY_VECTOR, using={name!r})",
+            "search": f"client.query_points({self.name!r}, query=CORRECTED_QUERY_VECTOR, using={name!r})",
             "back": f"search with {old} and the query vector as it is; to remove it:  "
-            f"client.delete_vector_name({self._name!r}, {name!r})",
+            f"client.delete_vector_name({self.name!r}, {name!r})",
         }
 
     def close(self) -> None:
         """See `ForeignStore`."""
-        self._client.close()
+        self.client.close()
 
-    def _scrolled(self, wanted: Any, size: int, *, vectors: bool) -> Iterator[list[Any]]:
+    def scrolled(self, wanted: Any, size: int, *, vectors: bool, payload: Any = None) -> Iterator[list[Any]]:
+        """Points that pass a filter, page by page.
+
+        Args:
+            wanted: the filter; None: all points.
+            size: the most points of a page.
+            vectors: whether to read the vector.
+            payload: which payload to read, as in `with_payload` of the client; None: the language.
+
+        """
         after: Any = None
         while True:
-            with self._errors():
-                points, after = self._client.scroll(
-                    self._name, scroll_filter=wanted, limit=size, offset=after, with_payload=[self._lang],
+            with self.errors():
+                points, after = self.client.scroll(
+                    self.name, scroll_filter=wanted, limit=size, offset=after,
+                    with_payload=[self._lang] if payload is None else payload,
                     with_vectors=[self.vector] if vectors else False,
                 )  # fmt: skip
             if points:
@@ -208,8 +218,9 @@ class QdrantStore:
             if after is None:
                 return
 
-    def _has(self, name: str) -> Any:
-        return self._models.HasVectorCondition(has_vector=name)
+    def has(self, name: str) -> Any:
+        """The condition that a point has a vector."""
+        return self.models.HasVectorCondition(has_vector=name)
 
     def _vector_of(self, point: Any) -> Any:
         found = point.vector
@@ -227,7 +238,8 @@ class QdrantStore:
             )
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Errors of the client as sentences."""
         try:
             yield
         except SearchError:

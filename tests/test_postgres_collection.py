@@ -1,0 +1,323 @@
+"""Someone else's tables on a real PostgreSQL: what is found, what an audit measures, and that nothing is written."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import parallel_corpus
+from postgres_server import postgres_server
+
+import babelmix as bm
+from babelmix.api.through_auditing import audit_through
+from babelmix.corpus import Corpus
+from babelmix.errors import BabelmixError, SearchError
+from babelmix.search.engines.opening import foreign_engine, open_engine
+from babelmix.search.foreign.postgres_collection import PostgresCollection
+from babelmix.search.rows import Where
+
+pytestmark = pytest.mark.slow
+
+ODD = 'odd "% {table}'
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with postgres_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, tiny_static: Any) -> str:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tiny_static.save(str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def vectors(tiny_static: Any) -> np.ndarray:
+    """The vectors of the passages of the toy corpus, as its owner stored them: not of length one."""
+    found = tiny_static.encode_document(parallel_corpus().passages["text"].to_pylist())
+    return found * (1 + np.arange(len(found)) % 3)[:, None].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def at(url: str, vectors: np.ndarray) -> Callable[..., str]:
+    """Tables as others make them; gives the address of one, with options."""
+    import psycopg
+    from psycopg import sql
+
+    passages = parallel_corpus().passages.to_pylist()
+    with psycopg.connect(url, autocommit=True) as connection:
+        run = connection.execute
+        run("CREATE EXTENSION IF NOT EXISTS vector")
+        for name, kind in (
+            ("plain", "vector(16)"),
+            ("half", "halfvec(16)"),
+            ("dots", "vector"),
+            ("unit", "vector(16)"),
+        ):
+            run(sql.SQL(
+                "CREATE TABLE {} (key uuid PRIMARY KEY, doc_id text, doc text, lang varchar, body text, year int, price numeric, "
+                "meta jsonb, embedding " + kind + ")"
+            ).format(sql.Identifier(name)))  # fmt: skip
+            unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)").format(sql.Identifier(name)),
+                    [
+                        (
+                            uuid.UUID(int=n), f"{p['item']}/{p['lang']}", p["item"], p["lang"], p["text"], 2000 + n % 3, n / 4,
+                            json.dumps({"at": {"lang": p["lang"].upper()}}),
+                            str((unit if name == "unit" else vectors)[n].tolist()),
+                        )
+                        for n, p in enumerate(passages)
+                    ],
+                )  # fmt: skip
+        run("CREATE INDEX ON half USING hnsw (embedding halfvec_cosine_ops)")
+        run("ALTER TABLE dots ALTER embedding TYPE vector(16)")
+        run("CREATE INDEX ON dots USING hnsw (embedding vector_ip_ops)")
+        run("CREATE INDEX ON unit USING ivfflat (embedding vector_l2_ops) WITH (lists = 4)")
+        run("ALTER TABLE dots ALTER embedding TYPE vector")
+        run(sql.SQL(
+            'CREATE TABLE {} AS SELECT key AS "the % {{key}}", doc, CASE WHEN year > 2000 THEN upper(lang) END AS "Lang""%", '
+            'body AS "b%s", CASE WHEN year <> 2001 THEN embedding END AS "v%" FROM plain'
+        ).format(sql.Identifier(ODD)))  # fmt: skip
+        run(
+            "CREATE VIEW long AS SELECT key, doc, lang, body AS title, repeat(body || ' ', 9) AS text, embedding FROM plain"
+        )
+        run("CREATE VIEW seen AS SELECT doc_id, lang, body, embedding FROM plain")
+        run("CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+
+    def address(table: str, user: str = "postgres", **options: str) -> str:
+        from urllib.parse import quote, urlencode
+
+        place, _, query = url.replace("postgres@", f"{user}@").partition("?")
+        return f"{place}/{quote(table, safe='')}?{query}&{urlencode(options)}"
+
+    return address
+
+
+def opened(address: str, similarity: Any = "cosine") -> Any:
+    engine = PostgresCollection.open(address)
+    engine.use(similarity)
+    return closing(engine)
+
+
+@pytest.mark.parametrize(("table", "metric", "close"), [
+    ("plain", "cosine", 1e-5), ("half", "cosine", 2e-3), ("dots", "dot", 1e-4), ("unit", "cosine", 1e-5),
+])  # fmt: skip
+def test_the_nearest_are_those_of_all_vectors(
+    at: Callable[..., str], vectors: np.ndarray, table: str, metric: str, close: float
+) -> None:
+    passages = parallel_corpus().passages.to_pylist()
+    kept = vectors if metric == "dot" else vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    with opened(at(table, id="doc_id")) as engine:
+        assert (engine.similarity, engine.dimension, engine.read_only) == (metric, 16, True)
+        assert engine.langs() == {"de": 40, "en": 40, "fr": 40, "ja": 40}
+        assert engine.columns == {"key": "text", "doc": "text", "year": "integer", "price": "number"}
+        for exact in (False, True):
+            wheres = [
+                Where(), Where(("ja",)), Where(("de", "fr"), {"year": (2001, 2002)}), Where(None, {"item": ("i3/en",)}),
+                Where(("en",), {"price": (0.25, 1.25)}), Where((), {}),
+            ]  # fmt: skip
+            queries = kept[[5, 9, 70, 1, 2, 3]]
+            for query, where, hits in zip(
+                queries, wheres, engine.nearest(queries, wheres, 25, exact=exact), strict=True
+            ):
+                passes = [
+                    (where.langs is None or p["lang"] in where.langs)
+                    and (2000 + n % 3) in where.fields.get("year", (2000, 2001, 2002))
+                    and n / 4 in where.fields.get("price", (n / 4,))
+                    and f"{p['item']}/{p['lang']}" in where.fields.get("item", (f"{p['item']}/{p['lang']}",))
+                    for n, p in enumerate(passages)
+                ]
+                best = np.sort((kept @ query)[passes])[::-1][:25]
+                assert len(hits) == len(best)
+                if table == "unit" and not exact:
+                    continue  # IVFFlat looks at one of four lists
+                np.testing.assert_allclose([hit.score for hit in hits], best, atol=close)
+                assert [(-hit.score, hit.id) for hit in hits] == sorted((-hit.score, hit.id) for hit in hits)
+                by_id = {f"{p['item']}/{p['lang']}": (p["lang"], p["text"]) for p in passages}
+                assert all((hit.lang, hit.text) == by_id[hit.item] for hit in hits)
+        some = engine.sample("ja", 10)
+        assert some.shape == (10, 16)
+        np.testing.assert_array_equal(some, engine.sample("ja", 10))
+        if metric == "cosine":
+            np.testing.assert_allclose(np.linalg.norm(some, axis=1), 1, atol=1e-5)
+
+
+def test_a_rare_language_is_found_behind_the_index(at: Callable[..., str], url: str) -> None:
+    """HNSW looks at few rows: without iterative scans and the exact search, a filter would leave none."""
+    import psycopg
+
+    rng = np.random.default_rng(0)
+    many = rng.standard_normal((3000, 16)).astype(np.float32)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE rare (id int PRIMARY KEY, lang text, text text, v vector(16))")
+        with connection.cursor() as cursor:
+            rows = [(n, "sw" if n % 500 == 0 else "en", str(n), str(v.tolist())) for n, v in enumerate(many)]
+            cursor.executemany("INSERT INTO rare VALUES (%s, %s, %s, %s)", rows)
+        connection.execute("CREATE INDEX ON rare USING hnsw (v vector_cosine_ops); ANALYZE rare")
+    unit = many / np.linalg.norm(many, axis=1, keepdims=True)
+    with opened(at("rare")) as engine:
+        for query in unit[:5]:
+            hits = engine.nearest(query[None], [Where(("sw",))], 10)[0]
+            best = np.argsort(-unit[::500] @ query, kind="stable") * 500
+            assert [int(hit.id) for hit in hits] == best.tolist()
+        # A limit on the iterative scan of the address: the exact search finds the others.
+        limited = at("rare", options="-c hnsw.max_scan_tuples=1")
+    with opened(limited) as engine:
+        assert len(engine.nearest(unit[:1], [Where(("sw",))], 10)[0]) == 6
+
+
+def test_names_that_need_quotes_missing_languages_and_missing_vectors(at: Callable[..., str]) -> None:
+    address = at(ODD, id="the % {key}", item="doc", lang='Lang"%', text="b%s", vector="v%")
+    with opened(address) as engine:
+        langs = engine.langs()
+        assert sum(langs.values()) == 107
+        assert langs["und"] == 54
+        assert "54 of 107 rows have no language" in " ".join(engine.notes)
+        hits = engine.nearest(np.ones((1, 16), dtype=np.float32), [Where(("und",))], 100)[0]
+        assert (len(hits), {hit.lang for hit in hits}) == (54, {"und"})
+        assert (
+            len(engine.nearest(np.ones((1, 16), dtype=np.float32), [Where(("ja", "de"))], 100)[0])
+            == langs["ja"] + langs["de"]
+        )
+        assert {hit.item for hit in hits} <= {f"i{n}" for n in range(40)}
+        assert len(engine.sample("und", 1000)) == 54
+        # A query of zeros has no cosine.
+        assert len(engine.nearest(np.zeros((1, 16), dtype=np.float32), [Where(None, {"item": ("i1",)})], 9)[0]) > 0
+    with opened(at("plain", lang="meta.at.lang")) as engine:
+        assert engine.langs() == {"de": 40, "en": 40, "fr": 40, "ja": 40}
+        assert len(engine.nearest(np.ones((1, 16), dtype=np.float32), [Where(("fr",))], 100)[0]) == 40
+
+
+def test_the_audit_is_that_of_the_vectors(
+    at: Callable[..., str], vectors: np.ndarray, tiny_static: Any, model: str, tmp_path: Path
+) -> None:
+    corpus = parallel_corpus()
+    asked = tiny_static.encode_query(corpus.queries["text"].to_pylist())
+    files = bm.audit(bm.Vectors(asked, vectors), corpus, metrics=["mAP@200", "nDCG@10"])
+    np.save(tmp_path / "queries.npy", asked)
+    for options in (
+        {"id": "doc_id"}, {"id": "key", "item": "doc"}, {"id": "doc,lang", "item": "doc"}, {"user": "reader", "id": "doc_id"},
+    ):  # fmt: skip
+        report = audit_through(
+            at("plain", **options), corpus, policies=["any", "balanced", "equal", "adaptive", "quota=3"], depth=200,
+            metrics=["mAP@200", "nDCG@10"], model=model,
+        )  # fmt: skip
+        got = {
+            (policy, measure): estimate.value
+            for policy, found in report.comparison.found.items()
+            for measure, (estimate, _) in found.items()
+        }
+        for measure in ("multi/mAP@200", "multi/nDCG@10"):
+            assert got["any", measure] == pytest.approx(files.macro(measure), abs=1e-6), options
+        assert got["balanced", "multi/mAP@200"] > 0.5
+    given = audit_through(
+        at("seen", id="doc_id"), corpus, policies="any", depth=200, metrics="mAP@200",
+        query_vectors=tmp_path / "queries.npy", out=tmp_path / "out",
+    )  # fmt: skip
+    assert given.comparison.found["any"]["multi/mAP@200"][0].value == pytest.approx(
+        files.macro("multi/mAP@200"), abs=1e-6
+    )
+    assert "no index of vectors" in " ".join(given.comparison.about["notes"])
+
+
+def test_the_rows_of_a_table_ask_for_themselves(at: Callable[..., str], model: str) -> None:
+    report = audit_through(at("long", id="key", item="doc"), queries_from="titles", policies="any", model=model)
+    assert report.comparison.about["passages"] == 160
+
+
+def test_a_collection_with_other_things_is_no_bad_score(at: Callable[..., str], model: str) -> None:
+    corpus = parallel_corpus()
+    with pytest.raises(SearchError, match=r"its ids are not those of the corpus.*'00000000-0000.*'i0/de'"):
+        audit_through(at("plain"), corpus, model=model)
+    large = parallel_corpus(items=90)
+    with pytest.raises(SearchError, match="holds 160 of 360 passages"):
+        audit_through(at("plain", id="doc_id"), large, model=model)
+    small = Corpus.from_rows(
+        parallel_corpus(30).queries.to_pylist(), parallel_corpus(41).passages.to_pylist()[: 4 * 41],
+        [(f"i{n}", f"i{n}") for n in range(30)], name="other",
+    )  # fmt: skip
+    report = audit_through(at("plain", id="doc_id"), small, policies="any", model=model)
+    notes = " ".join(report.comparison.about["notes"])
+    assert "the collection lacks 4" in notes
+
+
+def test_nothing_can_be_written(at: Callable[..., str], url: str) -> None:
+    import psycopg
+
+    with opened(at("plain")) as engine:
+        for write in (
+            lambda: engine.put([]), lambda: engine.remove(["a"]), lambda: engine.remember({}),
+            lambda: engine.forget_corrected("de"), lambda: engine.correct(lambda vectors, langs: vectors),
+            lambda: PostgresCollection.create(at("plain"), 8, {}),
+        ):  # fmt: skip
+            with pytest.raises(SearchError, match="read-only"):
+                write()
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            engine._connection.execute("DELETE FROM plain")
+    for command in ("index", "debias"):
+        with pytest.raises(BabelmixError):
+            bm.build_index("x.csv", at("plain", id="doc_id")) if command == "index" else bm.debias_index(
+                at("plain", id="key"), "y"
+            )
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM plain").fetchone() == (160,)
+
+
+def test_our_own_index_is_no_foreign_table(url: str, at: Callable[..., str], tiny_static: Any) -> None:
+    address = at("mine").removesuffix("&")
+    bm.search.Index.create(address, tiny_static, "tiny").close()
+    assert foreign_engine(address) is None
+    with closing(open_engine(address)) as engine:
+        assert not engine.read_only
+    assert foreign_engine(at("plain").removesuffix("&")) is PostgresCollection
+
+
+def test_what_is_wrong_is_said(at: Callable[..., str], model: str, tmp_path: Path) -> None:
+    wide = tmp_path / "wide"
+    from babelmix.encoders import static
+
+    static.from_scratch("a cat", vocabulary=20, dimension=8).save(str(wide))
+    for address, given, said in (
+        (at("absent", id="x"), model, "no such table"), (at("plain", vector="year"), model, "of the type int4"),
+        (at("plain", id="nokey"), model, r"say which one it is with  \?id=COLUMN"),
+        (at("plain", lang="language"), model, "has no column 'language'"),
+        (at("seen"), model, "no primary key"), (at("plain", similarity="hamming"), model, "cosine, dot or l2"),
+        (at("plain", similarity="l2"), model, "Euclidean distance.*similarity=cosine"), (at("plain"), None, "--model NAME"),
+        (at("plain"), str(wide), "have 16 dimensions, and those of .* have 8"),
+        ("postgresql://me:secret@127.0.0.1:9/x/y?id=a", model, "refused"),
+    ):  # fmt: skip
+        with pytest.raises(BabelmixError, match=said) as error:
+            bm.open_index(address, model=given)
+        assert "secret" not in str(error.value)
+
+
+def test_the_commands(
+    at: Callable[..., str], model: str, tmp_path: Path, babelmix: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    corpus = parallel_corpus()
+    corpus.save(tmp_path / "toy")
+    text = corpus.queries["text"][0].as_py()
+    status, out, _ = babelmix(
+        "search", text, "--in", at("half", id="doc_id"), "--model", model, "--policy", "balanced", "--json"
+    )
+    assert (status, len(json.loads(out)["hits"])) == (0, 10)
+    status, out, err = babelmix("audit", "-c", "toy", "--through", at("half", id="doc_id"), "--model", model, "--json")
+    assert status == 0, err
+    assert set(json.loads(out)["policies"]) >= {"any", "balanced"}
+    status, _, err = babelmix("audit", "-c", "toy", "--through", at("half", id="doc_id"))
+    assert (status, "--model NAME" in err, "Traceback" in err) == (1, True, False)
+    status, _, err = babelmix("audit", "-c", "toy", "e5-small-offline", "--query-vectors", "x.npy")
+    assert status != 0
