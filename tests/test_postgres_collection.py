@@ -206,11 +206,10 @@ def test_the_audit_is_that_of_the_vectors(
     asked = tiny_static.encode_query(corpus.queries["text"].to_pylist())
     files = bm.audit(bm.Vectors(asked, vectors), corpus, metrics=["mAP@200", "nDCG@10"])
     np.save(tmp_path / "queries.npy", asked)
-    for options in (
-        {"id": "doc_id"}, {"id": "key", "item": "doc"}, {"id": "doc,lang", "item": "doc"}, {"user": "reader", "id": "doc_id"},
-    ):  # fmt: skip
+    balanced = set()
+    for options in ({"id": "key", "item": "doc"}, {"id": "doc,lang"}, {"user": "reader", "id": "doc_id"}):
         report = audit_through(
-            at("plain", **options), corpus, policies=["any", "balanced", "equal", "adaptive", "quota=3"], depth=200,
+            at("plain", **options), corpus, policies=["any", "balanced"], depth=200,
             metrics=["mAP@200", "nDCG@10"], model=model,
         )  # fmt: skip
         got = {
@@ -220,7 +219,9 @@ def test_the_audit_is_that_of_the_vectors(
         }
         for measure in ("multi/mAP@200", "multi/nDCG@10"):
             assert got["any", measure] == pytest.approx(files.macro(measure), abs=1e-6), options
-        assert got["balanced", "multi/mAP@200"] > 0.5
+        # However rows are named, a policy finds the same.
+        balanced.add(round(got["balanced", "multi/mAP@200"], 6))
+    assert len(balanced) == 1
     given = audit_through(
         at("seen", id="doc_id"), corpus, policies="any", depth=200, metrics="mAP@200",
         query_vectors=tmp_path / "queries.npy", out=tmp_path / "out",

@@ -102,7 +102,7 @@ class PostgresCollection(ForeignEngine):
 
     def _set(self, connection: Connection[Any], setting: str) -> None:
         try:
-            connection.execute(f"SET {setting}")  # type: ignore[call-overload]
+            connection.execute(f"SET {setting}")
         except self._psycopg.errors.UndefinedObject:
             self.say(
                 "This pgvector is older than 0.8: a search in one language through its index may find too few rows."
@@ -212,7 +212,7 @@ class PostgresCollection(ForeignEngine):
         """The most rows that can pass a filter."""
         if asked.ids is not None:
             return len(asked.ids)
-        counts = self._counted().counts if not self.detects else {None: sum(self.langs().values())}
+        counts: dict[str | None, int] = {None: sum(self.langs().values())} if self.detects else self._counted().counts
         return sum(counts.values() if asked.langs is None else (counts.get(lang, 0) for lang in asked.langs))
 
     @staticmethod
@@ -237,7 +237,7 @@ class PostgresCollection(ForeignEngine):
                 return cast("list[Any]", self._run(query, [wanted, *values, wanted], **parts).fetchall())
             with self._connection.transaction():
                 for setting in settings:
-                    self._connection.execute(f"SET LOCAL {setting}")  # type: ignore[call-overload]
+                    self._connection.execute(f"SET LOCAL {setting}")
                 return cast("list[Any]", self._run(query, [wanted, *values, wanted], **parts).fetchall())
 
     @property
