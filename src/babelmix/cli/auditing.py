@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from babelmix.cli.options import (
+    AN_INDEX,
     BackendOption,
     CorpusOption,
     FailIfOption,
@@ -16,14 +17,16 @@ from babelmix.cli.options import (
     LangsOption,
     PartOption,
     QueriesFromOption,
+    QueryVectorsOption,
     SignificantOption,
     SummaryOption,
+    ThroughModelOption,
     TrustOption,
     listed,
     split_name,
 )
 
-_INDEX, _LISTS, _VECTORS = "An index, a service or a function", "Ranked lists", "Vectors"
+_INDEX, _LISTS, _VECTORS = AN_INDEX, "Ranked lists", "Vectors"
 _ENCODER, _NOISE = "How texts are encoded", "Noise on the queries"
 """The groups of options in the help."""
 
@@ -47,25 +50,8 @@ def audit(
             rich_help_panel=_INDEX,
         ),
     ] = "",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="With --through: the encoder, as MODEL. A collection that babelmix did not make needs it.",
-            metavar="MODEL",
-            rich_help_panel=_INDEX,
-        ),
-    ] = None,
-    query_vectors: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --through: the vectors of the queries, as in --vectors, in place of the encoder of a collection that "
-            "babelmix did not make.",
-            metavar="FILE",
-            rich_help_panel=_INDEX,
-        ),
-    ] = None,
+    model: ThroughModelOption = None,
+    query_vectors: QueryVectorsOption = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(

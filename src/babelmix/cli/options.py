@@ -20,6 +20,28 @@ LangsOption = Annotated[
 PartOption = Annotated[
     str, typer.Option(help="all; or train (80 %) or test (20 %), cut by group, always the same way.", metavar="PART")
 ]
+AN_INDEX = "An index, a service or a function"
+"""The group of the options of `--through` in the help."""
+
+ThroughModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="With --through: the encoder, as MODEL. A collection that babelmix did not make needs it.",
+        metavar="MODEL",
+        rich_help_panel=AN_INDEX,
+    ),
+]
+QueryVectorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --through: the vectors of the queries, as in --vectors, in place of the encoder of a collection that "
+        "babelmix did not make.",
+        metavar="FILE",
+        rich_help_panel=AN_INDEX,
+    ),
+]
 QueriesFromOption = Annotated[
     str,
     typer.Option(
