@@ -17,6 +17,7 @@ from typing import Any
 
 import marked
 import numpy as np
+import pyarrow as pa
 import reranker_training
 
 import babelmix as bm
@@ -87,8 +88,8 @@ class Kept(Reranker):
         ]
 
 
-def asked(corpus: Corpus, questions: int) -> Corpus:
-    """The corpus with some questions in all languages, each of another article if there are as many."""
+def asked(corpus: Corpus, questions: int) -> pa.Table:
+    """The rows of some questions in all languages, each of another article if there are as many."""
     items: dict[str, list[str]] = {}
     for row in corpus.queries.select(["item", "group"]).to_pylist():
         items.setdefault(row["group"], []).append(row["item"])
@@ -96,7 +97,7 @@ def asked(corpus: Corpus, questions: int) -> Corpus:
     order = [groups[i] for i in rng.permutation(len(groups))]
     drawn = {str(rng.choice(sorted(set(items[order[n % len(order)]])))) for n in range(questions)}
     mask = np.isin(np.array(corpus.queries["item"].to_pylist(), dtype=object), sorted(drawn))
-    return replace(corpus, queries=corpus.queries.filter(mask))
+    return corpus.queries.filter(mask)
 
 
 def retrieved(searcher: Searcher, texts: Sequence[str], langs: Sequence[str]) -> Lists:
@@ -201,12 +202,12 @@ def main() -> None:
     for folder in missing:
         kind, _, seed = folder.name.partition("-")
         reranker_training.train(pages, kind, folder, layers=reranker_training.LAYERS, steps=steps, seed=int(seed))
-    whole = bm.load_corpus(f"xquad-r={given.data / 'xquad-r'}", langs=langs)
+    corpus = bm.load_corpus(f"xquad-r={given.data / 'xquad-r'}", langs=langs)
     # One that is there is brought up to date: it may be of a run that was ended.
     made = exists(str(place / "index"))
-    build_index(whole, str(place / "index"), **({} if made else {"model": "e5-small-offline", "backend": "openvino"}))
-    corpus = asked(whole, questions)
-    texts, query_langs = corpus.queries["text"].to_pylist(), corpus.queries["lang"].to_pylist()
+    build_index(corpus, str(place / "index"), **({} if made else {"model": "e5-small-offline", "backend": "openvino"}))
+    queries = asked(corpus, questions)
+    texts, query_langs = queries["text"].to_pylist(), queries["lang"].to_pylist()
     spreads, pairs = {}, []
     with open_index(place / "index") as searcher:
         lists = retrieved(searcher, texts, query_langs)
@@ -220,9 +221,9 @@ def main() -> None:
                 pairs.append((key, name))
             spreads[folder.name] = bonus(levels, langs)
     metrics = [f"mAP@{DEPTH}", "nDCG@10"]
-    audits = audit_lists(systems, corpus, k=DEPTH, metrics=metrics, queries=corpus.queries)
+    audits = audit_lists(systems, corpus, k=DEPTH, metrics=metrics, queries=queries)
     p = tests(audits, pairs)
-    text = "\n".join([*table(audits, p), "", *notes(given, corpus, whole, steps, spreads)])
+    text = "\n".join([*table(audits, p), "", *notes(corpus, questions, queries.num_rows, steps, spreads)])
     print(text)
     if not given.quick:
         marked.write(DOCUMENT, {"reranking": text})
@@ -246,14 +247,12 @@ def table(audits: Mapping[str, ListAudit], p: Mapping[tuple[str, str], float]) -
     return lines
 
 
-def notes(
-    given: argparse.Namespace, corpus: Corpus, whole: Corpus, steps: int, spreads: Mapping[str, float]
-) -> list[str]:
+def notes(corpus: Corpus, questions: int, queries: int, steps: int, spreads: Mapping[str, float]) -> list[str]:
     """What was measured, and how."""
     langs, told = ", ".join(corpus.langs), "; ".join(f"{name} {value:+.2f}" for name, value in spreads.items())
     return [
-        f"XQuAD-R in {langs}: {corpus.queries.num_rows} queries ({given.questions} questions in each "
-        f"language, drawn with seed 0), {whole.passages.num_rows:,} sentences, the first {DEPTH} of `e5-small-offline` reranked. "
+        f"XQuAD-R in {langs}: {queries} queries ({questions} questions in each language, drawn with seed 0), "
+        f"{corpus.passages.num_rows:,} sentences, the first {DEPTH} of `e5-small-offline` reranked. "
         "Macro-averages over query languages, 95 % intervals over articles. Bold: different from the same rows before, p < .05 "
         "after Holm's correction over the table.",
         "",
