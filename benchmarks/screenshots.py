@@ -3,7 +3,8 @@
 babelmix serve my-index &
 python benchmarks/screenshots.py http://127.0.0.1:8765 'Wie speichere ich ein Bild?' 'save an image'
 
-The first query is asked on a wide screen and the last one on a phone's, both with the policy `balanced`.
+The first query is asked on a wide screen, under `any` and `balanced` side by side, and the last one on a phone's, under
+`balanced`.
 
 babelmix debias static-e5 --on xquad-r=PATH --langs ar,de,en,es,zh --out static-e5-debiased
 babelmix audit static-e5-debiased static-e5 -c xquad-r=PATH --langs ar,de,en,es,zh --out audits
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-# Name, width and height in pixels.
-SCREENS = (("page-search", 1100, 800), ("page-phone", 390, 844))
+# Name, width and height in pixels, and policy.
+SCREENS = (("page-search", 1280, 900, "compare"), ("page-phone", 390, 844, "balanced"))
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
@@ -36,7 +37,6 @@ def main() -> None:
     parser.add_argument("queries", nargs="*", help="in any language")
     parser.add_argument("--audit", type=Path, help="the report of an audit")
     parser.add_argument("--comparison", type=Path, help="the report of a comparison")
-    parser.add_argument("--policy", default="balanced")
     parser.add_argument("--to", type=Path, default=IMAGES, help="the folder of the pictures")
     parser.add_argument("--browser", default=shutil.which("chromium"), help="path of Chromium")
     given = parser.parse_args()
@@ -70,10 +70,10 @@ def _search_pages(browser: Browser, given: argparse.Namespace) -> None:
     from playwright.sync_api import Error
 
     queries = (given.queries[0], given.queries[-1])
-    for (name, width, height), query in zip(SCREENS, queries, strict=True):
+    for (name, width, height, policy), query in zip(SCREENS, queries, strict=True):
         # Without motion nothing is caught on its way.
         page = browser.new_page(viewport={"width": width, "height": height}, locale="en", reduced_motion="reduce")
-        address = f"{given.url.rstrip('/')}/?{urlencode({'q': query, 'policy': given.policy})}"
+        address = f"{given.url.rstrip('/')}/?{urlencode({'q': query, 'policy': policy})}"
         try:
             page.goto(address)
             shown = page.locator(".hit, #problem, #empty, #ask").locator("visible=true").first

@@ -49,6 +49,19 @@ ROWS: list[tuple[str, str, str | None, float]] = [
     ("save-image", "zxx", None, 0.402),
     ("export-image", "zxx", None, 0.377),
 ]
+# Metadata of some rows: a title with the address of a page, one that would run a script, one of no place, and an address alone.
+TITLES: dict[tuple[str, str], dict[str, str]] = {
+    ("save-image", "de"): {"title": "Bilder speichern", "url": "https://help.example/de/save?a=1&b=2"},
+    ("export-image", "de"): {"title": "Bilder ausgeben", "url": "javascript:document.title='run'"},
+    ("trap", "de"): {"title": "<b onclick=alert()>Falle</b>", "url": "//help.example/relative"},
+    ("save-image", "en"): {"url": "http://help.example/en/save"},
+    ("save-image", "ar"): {"title": "حفظ صورة", "url": "https://help.example/ar/save"},
+    ("export-image", "en"): {"title": " ", "url": "data:text/html,<script>document.title='run'</script>"},
+}
+
+# What is offered to search with.
+EXAMPLES = [("Wie speichere ich ein Bild?", "de"), ("حفظ صورة", "ar"), ("<img src=x onerror=alert()>", "en")]
+
 COLOURS = {"save-image": (210, 96, 58), "export-image": (47, 143, 131)}
 
 
@@ -81,7 +94,9 @@ CONTRASTS = """() => {
         const colour = getComputedStyle(element).backgroundColor;
         return colour !== 'rgba(0, 0, 0, 0)' || !element.parentElement ? colour : ground(element.parentElement);
     };
-    const texts = document.querySelectorAll('.tag, .text, .meta dd, .meta dt, .score, #status, .solid, .pick bdi, label');
+    const kinds = '.tag, .text, .title, .title a, .also, .alone-here, h2, .meta dd, .meta dt, .score, #status, .solid, .pick bdi,'
+        + ' label';
+    const texts = document.querySelectorAll(kinds);
     return [...texts].map(element => {
         const [one, other] = [getComputedStyle(element).color, ground(element)].map(luminance);
         const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
@@ -131,13 +146,15 @@ class Stand:
     """What the server is to do, and what it was asked.
 
     `failure` is the status and body of every answer but the page; `key` is asked for if there is one; `pictures` says
-    whether a picture may be the query; `gates` hold back the answers to queries of their names until they are set.
+    whether a picture may be the query; `modes` are those of the index; `gates` hold back the
+    answers to queries of their names until they are set.
     """
 
     address: str = ""
     failure: tuple[int, str] | None = None
     key: str = ""
     pictures: bool = True
+    modes: tuple[str, ...] = ("dense", "words", "hybrid")
     gates: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
 
@@ -165,7 +182,8 @@ def hits() -> list[dict[str, Any]]:
             "text": text,
             "picture": None if text else f"data:image/png;base64,{base64.b64encode(png(COLOURS[item])).decode()}",
             "score": score,
-            "fields": {"year": 2020 + place, "section": "menu"},
+            "fields": {"year": 2020 + place, "section": "menu", **TITLES.get((item, lang), {})},
+            "also": [],
         }
         for place, (item, lang, text, score) in enumerate(ROWS)
     ]
@@ -174,8 +192,15 @@ def hits() -> list[dict[str, Any]]:
 def chosen(asked: dict[str, Any]) -> list[dict[str, Any]]:
     """The canned answers under the policy asked for: not the true policies, but with their effect on languages."""
     found = [] if asked.get("query") == "nothing" else hits()
-    name, _, given = asked.get("policy", "any").partition("=")
+    policy, _, reads = asked.get("policy", "any").partition(",reads=")
+    name, _, given = policy.partition("=")
     langs = given.partition(":")[0].split(",")
+    if asked.get("show") == "mine":
+        for hit in found:
+            others = {one["lang"] for one in found if one["item"] == hit["item"]} - {hit["lang"], "zxx"}
+            hit["also"] = sorted(others)
+    if reads:
+        found = [hit for hit in found if hit["lang"] in reads.split(",")]
     if name == "only":
         found = [hit for hit in found if hit["lang"] in langs]
     if name == "prefer":
@@ -198,9 +223,9 @@ def about(stand: Stand) -> dict[str, Any]:
     return {
         "encoder": "canned", "similarity": "cosine", "dimension": 384, "rows": len(ROWS),
         "langs": {lang: langs.count(lang) for lang in sorted(set(langs))},
-        "columns": {"year": "integer", "section": "text"}, "modes": ["dense", "words", "hybrid"],
-        "policies": ["any", "balanced", "quota", "prefer", "only"], "pictures": stand.pictures, "writable": False,
-        "version": "0",
+        "columns": {"year": "integer", "section": "text"}, "modes": stand.modes,
+        "policies": ["any", "balanced", "own", "quota", "prefer", "only"], "pictures": stand.pictures, "detects": True,
+        "writable": False, "version": "0",
     }  # fmt: skip
 
 
@@ -232,6 +257,8 @@ def handler_of(stand: Stand) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, page, "text/html", Content_Security_Policy=policy_of_page(page))
             elif path == "/about":
                 self.api(about(stand))
+            elif path == "/examples":
+                self.api({"examples": [{"text": text, "lang": lang} for text, lang in EXAMPLES]})
             else:
                 self.answer(404, json.dumps({"error": "There is nothing here."}))
 

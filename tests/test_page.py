@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import png
-from page_server import CONTRASTS, GIVE, PAGE, TRAP, Stand, a_page, browsing, picture, serving
+from page_server import CONTRASTS, EXAMPLES, GIVE, PAGE, TRAP, Stand, a_page, browsing, picture, serving
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.slow
@@ -54,14 +55,16 @@ def answered(page: Page) -> None:
     expect(page.locator("main")).not_to_have_class("busy")
 
 
-def tags(page: Page) -> list[str]:
-    return page.locator(".hit .tag").all_text_contents()
+def tags(page: Page, column: int = 0) -> list[str]:
+    """The languages of the answers of a column."""
+    found = page.locator("#columns section").nth(column).locator(".hit .tag").all()
+    return [tag.get_attribute("data-lang") or "" for tag in found]
 
 
 def counts(page: Page) -> dict[str, int]:
     """The legend."""
     buttons = page.locator("#legend button")
-    return {b.get_attribute("data-lang"): int(b.locator("b").text_content()) for b in buttons.all()}
+    return {b.get_attribute("data-lang") or "": int(b.locator("b").text_content()) for b in buttons.all()}
 
 
 def width_of(page: Page, selector: str) -> float:
@@ -69,7 +72,7 @@ def width_of(page: Page, selector: str) -> float:
 
 
 def choose(page: Page, value: str) -> None:
-    page.locator("label", has=page.locator(f"input[value={value}]:not([type=checkbox])")).click()
+    page.locator(".choice:not(#switch) label", has=page.locator(f"input[value={value}]")).click()
 
 
 def test_a_first_visit_shows_what_the_index_holds(page: Page, service: Stand) -> None:
@@ -92,7 +95,7 @@ def test_type_and_enter(page: Page, service: Stand) -> None:
     first = page.locator(".hit").first
     expect(first.locator(".text")).to_have_attribute("lang", "de")
     expect(first.locator(".tag")).to_have_attribute("title", "German (Deutsch)")
-    expect(first.get_by_role("img", name="German (Deutsch)")).to_have_text("de")
+    expect(first.locator(".tag")).to_have_text("German")
     for fact in ("0.912", "save-image", "year", "2020", "section", "menu", "group", "pictures"):
         expect(first).to_contain_text(fact)
     assert page.url == f"{service.address}/?q=save+an+image"
@@ -155,7 +158,7 @@ def test_the_policy_changes_bar_and_address(page: Page, service: Stand) -> None:
         page.locator("#picks").get_by_text(name).click()
         answered(page)
     expect(page).to_have_url(f"{service.address}/?q=x&policy=prefer%3Dja%2Cfr")
-    expect(page.locator(".tag").first).to_have_text("fr")
+    expect(page.locator(".tag").first).to_have_text("French")
     assert tags(page)[:2] == ["fr", "ja"]
     assert [asked["policy"] for asked in service.asked[-2:]] == ["prefer=ja", "prefer=ja,fr"]
 
@@ -182,6 +185,209 @@ def test_mode_and_once(page: Page, service: Stand) -> None:
     assert service.asked[-1]["mode"] == "hybrid"
     assert service.asked[-1]["once"] is True
     assert page.url.endswith("/?q=x&mode=hybrid&once=1")
+    assert page.locator("#modes label").all_text_contents() == ["by meaning", "by words", "both"]
+
+
+def test_an_index_without_words_has_no_modes_to_choose(page: Page, service: Stand) -> None:
+    service.modes = ("dense",)
+    look(page, service, "?q=x&mode=hybrid")
+    expect(page.locator(".hit")).to_have_count(10)
+    assert service.asked[-1]["mode"] == "dense"
+    expect(page.locator("#modes")).to_be_hidden()
+
+
+def test_side_by_side(page: Page, service: Stand) -> None:
+    """Both policies are asked; each has its answers, its bar, and a mark at what the other does not have."""
+    look(page, service, "?q=x")
+    expect(page.locator(".hit")).to_have_count(10)
+    choose(page, "compare")
+    expect(page).to_have_url(f"{service.address}/?q=x&policy=compare")
+    expect(page.locator(".hit")).to_have_count(20)
+    assert sorted(asked["policy"] for asked in service.asked[-2:]) == ["any", "balanced"]
+    assert page.get_by_role("heading", level=2).all_text_contents()[-2:] == ["any", "balanced"]
+    left, right = (page.get_by_role("list", name=f"Answers, {name}") for name in ("any", "balanced"))
+    assert left.bounding_box()["x"] + left.bounding_box()["width"] <= right.bounding_box()["x"]
+    assert (tags(page).count("de"), tags(page, 1).count("de")) == (4, 2)
+    expect(page.get_by_role("button", name="German (Deutsch): any 4, balanced 2")).to_contain_text("4 | 2")
+    wide, narrow = (width_of(page, f"#{bar} [data-lang=de]") for bar in ("answers", "others"))
+    assert narrow == pytest.approx(wide / 2, rel=0.05)
+    ids = [
+        {hit.get_attribute("aria-label").split(", score")[0].partition(": ")[2] for hit in one.locator(".hit").all()}
+        for one in (left, right)
+    ]
+    expect(left.get_by_text("only under any")).to_have_count(len(ids[0] - ids[1]))
+    expect(right.get_by_text("only under balanced")).to_have_count(len(ids[1] - ids[0]))
+    expect(page.locator("#status")).to_contain_text("balanced: 10 answers in 8 languages")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1100
+
+    page.reload()
+    expect(page.locator(".hit")).to_have_count(20)
+    page.get_by_role("button", name="More").click()
+    expect(page.locator(".hit")).to_have_count(28)
+    choose(page, "any")
+    expect(page.locator(".hit")).to_have_count(14)
+
+
+def test_keys_side_by_side(page: Page, service: Stand) -> None:
+    look(page, service, "?q=x&policy=compare")
+    expect(page.locator(".hit")).to_have_count(20)
+    first, second = (page.locator("#columns section").nth(n).locator(".hit") for n in (0, 1))
+    press = page.keyboard.press
+    for key, there in (
+        ("ArrowDown", first.nth(0)),
+        ("j", first.nth(1)),
+        ("ArrowRight", second.nth(1)),
+        ("k", second.nth(0)),
+    ):
+        press(key)
+        expect(there).to_be_focused()
+    press("ArrowLeft")
+    expect(first.nth(0)).to_be_focused()
+    press("ArrowUp")
+    expect(page.locator("#box")).to_be_focused()
+
+
+def test_one_switch_on_a_narrow_screen(page: Page, service: Stand) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    look(page, service, "?q=x&policy=compare")
+    first, second = page.locator("#columns section").all()
+    expect(first).to_be_visible()
+    expect(second).to_be_hidden()
+    page.get_by_role("radiogroup", name="Policy to show").get_by_text("balanced").click()
+    expect(second).to_be_visible()
+    expect(first).to_be_hidden()
+    assert page.url.endswith("/?q=x&policy=compare&side=balanced")
+    # A text that could not be seen is cut now that it can.
+    page.set_viewport_size({"width": 1100, "height": 800})
+    expect(first).to_be_visible()
+    expect(page.locator("#switch")).to_be_hidden()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    expect(second).to_be_visible()
+    expect(first).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_one_failure_of_two_is_a_sentence(page: Page, service: Stand) -> None:
+    look(page, service)
+    expect(page.locator("#first")).to_be_visible()
+    service.failure = (503, "{}")
+    page.route("**/search", lambda route: route.fulfill(status=503, json={"error": "Balanced is tired."})
+               if "balanced" in (route.request.post_data or "") else route.fallback())  # fmt: skip
+    service.failure, failed = None, service.failure
+    choose(page, "compare")
+    ask(page, "x")
+    expect(page.get_by_role("alert")).to_contain_text("Balanced is tired.")
+    assert page.locator(".hit:visible").count() == 0
+    page.unroute("**/search")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".hit")).to_have_count(20)
+    service.failure = failed
+
+
+def test_examples_are_searched_side_by_side(page: Page, service: Stand) -> None:
+    look(page, service)
+    buttons = page.locator("#examples button")
+    expect(buttons).to_have_count(3)
+    assert buttons.all_text_contents() == [text for text, _ in EXAMPLES]
+    expect(buttons.nth(1)).to_have_attribute("lang", "ar")
+    assert buttons.nth(1).evaluate("element => getComputedStyle(element).direction") == "rtl"
+    assert page.locator("img[src=x]").count() == 0
+    buttons.first.click()
+    expect(page.locator(".hit")).to_have_count(20)
+    assert {asked["query"] for asked in service.asked} == {EXAMPLES[0][0]}
+    page.go_back()
+    expect(buttons.first).to_be_visible()
+
+
+def test_titles_are_bold_and_linked_to_pages_of_the_web_alone(page: Page, service: Stand) -> None:
+    look(page, service, "?q=x")
+    expect(page.locator(".hit")).to_have_count(10)
+    title = page.locator(".hit").first.locator("h3")
+    expect(title).to_have_text("Bilder speichern")
+    assert int(title.evaluate("element => getComputedStyle(element).fontWeight")) >= 600
+    link = title.get_by_role("link")
+    expect(link).to_have_attribute("href", "https://help.example/de/save?a=1&b=2")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
+    expect(page.locator(".hit").first.locator(".meta")).not_to_contain_text("https")
+    for place, text in ((1, "Bilder ausgeben"), (2, "<b onclick=alert()>Falle</b>")):
+        expect(page.locator(".hit").nth(place).locator("h3")).to_have_text(text)
+        expect(page.locator(".hit").nth(place).get_by_role("link")).to_have_count(0)
+    alone = page.locator(".hit", has=page.locator("[lang=en]")).first
+    expect(alone.locator("h3")).to_have_count(0)
+    expect(alone.locator(".meta a")).to_have_attribute("href", "http://help.example/en/save")
+    links = page.locator("#columns a").evaluate_all("all => all.map(one => one.protocol)")
+    assert sorted(links) == ["http:", "https:", "https:"]
+    arabic = page.locator("h3[lang=ar]")
+    assert arabic.evaluate("element => getComputedStyle(element).direction") == "rtl"
+
+
+def test_what_i_read(browser: Browser, service: Stand) -> None:
+    """The boxes are those of the index, and the browser's languages are checked at first."""
+    context = browser.new_context(locale="de-CH", viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    look(page, service, "?q=x")
+    expect(page.locator(".hit")).to_have_count(10)
+    expect(page.locator("#reads")).to_be_hidden()
+    assert service.asked[-1]["policy"] == "any"
+    choose(page, "reads")
+    boxes = page.get_by_role("group", name="Languages I read").get_by_role("checkbox")
+    assert boxes.evaluate_all("all => all.map(one => one.value)") == ["de", "en", "ar", "fr", "he", "hi", "ja", "zh"]
+    assert boxes.evaluate_all("all => all.filter(one => one.checked).map(one => one.value)") == ["de"]
+    expect(page.locator(".hit")).to_have_count(4)
+    page.locator("#reads").get_by_text("日本語").click()
+    expect(page.locator(".hit")).to_have_count(5)
+    assert (service.asked[-1]["policy"], service.asked[-1].get("show")) == ("any,reads=de,ja", None)
+    assert page.url.endswith("/?q=x&reads=de%2Cja")
+
+    choose(page, "mine")
+    expect(page.locator(".also").first).to_have_text(re.compile("^also in: Arabic, English, French"))
+    assert service.asked[-1]["show"] == "mine"
+    assert page.url.endswith("/?q=x&reads=de%2Cja&show=mine")
+    choose(page, "compare")
+    expect(page.get_by_role("list", name="Answers, balanced")).to_be_visible()
+    assert sorted(asked["policy"] for asked in service.asked[-2:]) == ["any,reads=de,ja", "balanced,reads=de,ja"]
+    page.reload()
+    expect(page.locator(".also").first).to_be_visible()
+    assert page.locator("#reads :checked").evaluate_all("all => all.map(one => one.value)") == ["de", "ja"]
+
+    for name in ("Deutsch", "日本語"):
+        page.locator("#reads").get_by_text(name).click()
+    expect(page.locator("#notice")).to_have_text("Choose at least one language.")
+    choose(page, "only")
+    expect(page.locator("#reading")).to_be_hidden()
+    context.close()
+
+
+def test_own_asks_for_the_query_s_language(page: Page, service: Stand) -> None:
+    look(page, service, "?q=x&policy=own%3D7%3Aadaptive")
+    expect(page.locator(".hit")).to_have_count(10)
+    assert (service.asked[-1]["policy"], service.asked[-1]["query_lang"]) == ("own=7:adaptive", "detect")
+    page.locator("#quota input").fill("30")
+    page.locator("#quota input").press("Enter")
+    expect(page).to_have_url(f"{service.address}/?q=x&policy=own%3D10%3Aadaptive")
+
+
+NAMELESS = """() => [...document.querySelectorAll('a, button, input, [role=img], [role=radiogroup], [role=group], dialog')]
+    .filter(one => one.checkVisibility() && !(one.ariaLabel || one.textContent.trim() || one.labels?.length
+        || one.getAttribute('aria-labelledby'))).map(one => one.outerHTML)"""
+"""What a screen reader could not name."""
+
+LEVELS = "() => [...document.querySelectorAll('h1, h2, h3')].filter(one => one.checkVisibility()).map(one => +one.tagName[1])"
+
+
+@pytest.mark.parametrize("address", ["", "?q=x&policy=compare&reads=de,ar&show=mine", "?q=x&policy=quota%3D3"])
+def test_everything_has_a_name_an_id_of_its_own_and_a_level(page: Page, service: Stand, address: str) -> None:
+    look(page, service, address)
+    expect(page.locator("#examples button, .hit").locator("visible=true").first).to_be_visible()
+    assert page.evaluate(NAMELESS) == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(set(ids)) == len(ids)
+    levels = page.evaluate(LEVELS)
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    # Everything is reached by the keyboard, in the order in which it stands.
+    assert page.locator("[tabindex]").evaluate_all("all => all.every(one => one.tabIndex <= 0)")
 
 
 def test_right_to_left(page: Page, service: Stand) -> None:
@@ -352,7 +558,7 @@ def test_a_dropped_picture_is_the_query(page: Page, service: Stand) -> None:
     expect(page.locator(".hit")).to_have_count(10)
     page.evaluate(GIVE, [picture(1200, 600), "image/png", "drop"])
     expect(page.locator("#chip")).to_be_visible()
-    expect(page.locator(".hit .tag").first).to_have_text("picture")
+    expect(page.locator(".hit .tag").first).to_have_text("Picture")
     asked = service.asked[-1]
     assert "query" not in asked
     assert asked["mode"] == "dense"
@@ -399,7 +605,17 @@ def test_what_is_no_picture_is_said_politely(page: Page, service: Stand) -> None
     assert not service.asked
 
 
-@pytest.mark.parametrize("address", ["", "?q=x&k=20", "?q=x&policy=prefer%3Dde", "?q=nothing&policy=only%3Dar"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "?q=x&k=20",
+        "?q=x&policy=compare",
+        "?q=x&reads=de&show=mine",
+        "?q=x&policy=prefer%3Dde",
+        "?q=nothing&policy=only%3Dar",
+    ],
+)
 def test_a_phone_needs_no_sideways_scrolling(page: Page, service: Stand, address: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     look(page, service, address)
@@ -407,12 +623,13 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, service: Stand, address
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.parametrize("policy", ["any", "compare"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out(page: Page, service: Stand, scheme: str) -> None:
+def test_texts_stand_out(page: Page, service: Stand, scheme: str, policy: str) -> None:
     """Contrast as WCAG computes it: 4.5 for texts, in both schemes."""
     page.emulate_media(color_scheme=scheme)
-    look(page, service, "?q=x&k=20")
-    expect(page.locator(".hit")).to_have_count(14)
+    look(page, service, f"?q=x&k=20&policy={policy}")
+    expect(page.locator(".hit")).to_have_count(28 if policy == "compare" else 14)
     contrasts = page.evaluate(CONTRASTS)
     assert min(contrasts)[0] >= 4.5, min(contrasts)
 
@@ -424,6 +641,6 @@ def test_the_script_that_takes_pictures_of_the_page(service: Stand, tmp_path: Pa
     command = [sys.executable, "benchmarks/screenshots.py", service.address, "image", "صورة", "--to", str(tmp_path)]
     subprocess.run(command, cwd=PAGE.parents[4], check=True, capture_output=True)
     sizes = {file.name: Image.open(io.BytesIO(file.read_bytes())).size for file in tmp_path.iterdir()}
-    assert sizes == {"page-search.png": (1100, 800), "page-phone.png": (390, 844)}
-    assert [asked["query"] for asked in service.asked] == ["image", "صورة"]
-    assert {asked["policy"] for asked in service.asked} == {"balanced"}
+    assert sizes == {"page-search.png": (1280, 900), "page-phone.png": (390, 844)}
+    asked = sorted((one["query"], one["policy"]) for one in service.asked)
+    assert asked == [("image", "any"), ("image", "balanced"), ("صورة", "balanced")]

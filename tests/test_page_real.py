@@ -67,10 +67,17 @@ def test_words_and_policies(page: Page) -> None:
     expect(page.locator("#legend button")).not_to_have_count(0)
     assert "policy=quota" in page.url
     page.locator("#legend button[data-lang=de]").click()
-    expect(page.locator(".hit .tag").first).to_have_text("de")
-    assert set(page.locator(".hit .tag").all_text_contents()) == {"de"}
+    expect(page.locator(".hit .tag").first).to_have_text("German")
+    assert set(page.locator(".hit .tag").all_text_contents()) == {"German"}
     page.goto(f"{page.url.split('?')[0]}?q=zzzz&mode=words")
     expect(page.locator("#empty")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_an_example_side_by_side(page: Page) -> None:
+    page.locator("#examples button").first.click()
+    expect(page.locator(".hit")).to_have_count(20)
+    assert "policy=compare" in page.url
 
 
 def test_a_dropped_picture(page: Page) -> None:
