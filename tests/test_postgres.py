@@ -215,7 +215,7 @@ def test_the_graph_misses_no_language(address: str, monkeypatch: pytest.MonkeyPa
 
     def explained(asked: Any, settings: Any = None) -> Any:
         if settings and "enable_sort" in settings:
-            sql = [(engine._tables._sql.SQL("EXPLAIN ") + statement, values) for statement, values in asked]
+            sql = [(b"EXPLAIN " + statement, values) for statement, values in asked]
             plans.extend(str(row[0]) for rows in ask(sql, settings) for row in rows)
         return ask(asked, settings)
 

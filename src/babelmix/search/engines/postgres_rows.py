@@ -34,6 +34,9 @@ _INLINE = 1900
 _MOST_TERMS = 16_000
 """Numbers other than zero that a `sparsevec` holds."""
 
+_STATEMENTS = 1000
+"""Statements that are remembered; each kind of filter has its own."""
+
 _NUL, _SHOWN_NUL = "\x00", "\u2400"
 _K, _B, _LENGTH = 1.2, 0.75, 64
 """BM25: saturation, the effect of length, and the average length of a passage in words, as in Qdrant Edge."""
@@ -66,6 +69,7 @@ class Tables:
 
     def __init__(self, sql: Any, schema: str, name: str) -> None:
         self._sql = sql
+        self._made: dict[Any, bytes] = {}
 
         def table(ending: str) -> Any:
             return sql.Identifier(*[part for part in (schema, name + ending) if part])
@@ -79,16 +83,21 @@ class Tables:
             **{f"new_{ending}": sql.Identifier(f"{name}_{ending}") for ending in made},
         }
 
-    def statement(self, text: str, **more: Any) -> Any:
+    def statement(self, text: str, **more: Any) -> bytes:
         """A statement with the names of the tables in braces; `more` are literals."""
-        literals = {name: self._sql.Literal(value) for name, value in more.items()}
-        return self._sql.SQL(text).format(**self._names, **literals)
+        key = (text, *more.items())
+        if (made := self._made.get(key)) is None:
+            if len(self._made) > _STATEMENTS:
+                self._made = {}
+            literals = {name: self._sql.Literal(value) for name, value in more.items()}
+            self._made[key] = made = self._sql.SQL(text).format(**self._names, **literals).as_bytes(None)
+        return made
 
     def name(self, which: str) -> str:
         """The quoted name of a table or an index, as `to_regclass` takes it."""
         return str(self._names[which].as_string(None))
 
-    def created(self, dimension: int) -> list[Any]:
+    def created(self, dimension: int) -> list[bytes]:
         """The statements that make the tables."""
         storage = "PLAIN" if dimension <= _INLINE else "EXTERNAL"
         return [

@@ -144,10 +144,13 @@ class PostgresSearch:
                 else f"r.vector::halfvec({self._dimension}) <#> %(query)b::halfvec({self._dimension})" if half
                 else "r.vector <#> %(query)b"
             )  # fmt: skip
-            # What is shown is read of the rows found only.
+            score, rows = "-(r.vector <#> %(query)b) AS score", "FROM {rows} r WHERE " + condition.text
+            ordered = f"{rows} ORDER BY {order} LIMIT {{k}}"
+            # A search that compares many rows reads only of those found what is shown.
             statement = self._tables.statement(
-                f"SELECT {FACTS}, f.score FROM (SELECT r.id, -(r.vector <#> %(query)b) AS score FROM {{rows}} r "
-                f"WHERE {condition.text} ORDER BY {order} LIMIT {{k}}) f JOIN {{rows}} r USING (id)",
+                f"SELECT {FACTS}, f.score FROM (SELECT r.id, {score} {ordered}) f JOIN {{rows}} r USING (id)"
+                if exact
+                else f"SELECT {FACTS}, {score} {ordered}",
                 k=2 * k + _FIRST if half else k,
             )
             asked.append((statement, {"query": vector, **condition.values}))
@@ -236,12 +239,13 @@ class PostgresSearch:
             return []
         # Compiling a plan takes longer than most searches.
         settings = {"jit": "off", **(settings or {})}
-        given = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+        # No placeholders: each would be sent by itself.
+        given = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
 
         def work(connection: Any) -> list[list[tuple[Any, ...]]]:
             # All go in one message and are one transaction, without BEGIN, so the settings end with them.
             with connection.pipeline():
-                connection.execute(f"SELECT {given}", [part for pair in settings.items() for part in pair])
+                connection.execute(f"SELECT {given}")
                 cursors = [connection.execute(statement, values, binary=True) for statement, values in asked]
             return [cursor.fetchall() for cursor in cursors]
 
