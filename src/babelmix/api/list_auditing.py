@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 """An adapter: a file or a module, and the name of a function in it."""
 
-_TESTED = ("same-language share", "same-language preference", "rank distance", "right languages")
+ALONE = "alone"
+"""The saved answers of a search in the searchers' languages alone."""
+
+_TESTED = (
+    "same-language share", "same-language preference", "rank distance", "right languages", "item recall", "item nDCG",
+)  # fmt: skip
 """The bias measures that are tested, besides the ranking metrics."""
 
 
@@ -78,6 +83,8 @@ def audit_ranked(
     significant: bool = False,
     junit: str | Path | None = None,
     summary: str | Path | None = None,
+    reads: Sequence[str] = (),
+    alone: ListSystem | None = None,
 ) -> ListReport:
     """Measure the ranked lists of systems. `babelmix.audit` calls this for run files, services and functions.
 
@@ -99,6 +106,8 @@ def audit_ranked(
         significant: with `fail_if`: see `babelmix.audit`.
         junit: with `fail_if`: see `babelmix.audit`.
         summary: with `fail_if`: see `babelmix.audit`.
+        reads: what searchers are assumed to read; see `audit_lists`.
+        alone: a system that searches these languages alone; see there.
 
     Returns:
         The report.
@@ -134,9 +143,11 @@ def audit_ranked(
         for name, system in named.items():
             if not isinstance(system, KnownLists):
                 running[name] = Resuming(system, folder / ANSWERS / f"{short[name]}.jsonl", whole)
+        alone = None if alone is None else Resuming(alone, folder / ANSWERS / f"{ALONE}.jsonl", whole)
     audits = audit_lists(
-        running, whole, k=depth, metrics=metrics, queries=asked, copies=check_copies(copies or "wrong")
-    )
+        running, whole, k=depth, metrics=metrics, queries=asked, copies=check_copies(copies or "wrong"), reads=reads,
+        alone=alone,
+    )  # fmt: skip
     report = _report(named, audits, whole, before)
     if gate is not None:
         judged = None if before is None else judged_before(report, before)
@@ -174,9 +185,8 @@ def audit_service(
         SearchError: the service cannot be reached, or refuses.
 
     """
-    from babelmix.evaluation.systems.shown import AsShown
     from babelmix.search.options import SearchOptions
-    from babelmix.search.remote import MAX_HITS, ServiceSystem
+    from babelmix.search.remote import MAX_HITS, service_systems
     from babelmix.search.through import DEFAULT_POLICIES, SHOWN
 
     shown, judged = SHOWN if k is None else k, MAX_HITS if depth is None else depth
@@ -185,17 +195,9 @@ def audit_service(
             "depth", f"a service gives at most {MAX_HITS} answers: {SHOWN} <= k <= depth <= {MAX_HITS}"
         )
     names = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
-    systems: dict[str, ListSystem] = {}
     how = SearchOptions(mode or "dense", words_weight, query_langs, fusion, show or "found")
-    for name in names:
-        system = ServiceSystem(url, name, options=how)
-        _ = system.about
-        systems[str(system.policy)] = (
-            system
-            if shown == judged
-            else AsShown(system, ServiceSystem(url, name, options=how), shown=shown, judged=judged)
-        )
-    return audit_ranked(systems, corpus, depth=judged, **options)
+    systems, reads, alone = service_systems(url, names, how, shown=shown, judged=judged)
+    return audit_ranked(systems, corpus, depth=judged, reads=reads, alone=alone, **options)
 
 
 def audit_function(adapter: str, corpus: str | Path | Corpus, **options: Any) -> ListReport:

@@ -80,6 +80,10 @@ class JudgedLists:
         judged: whether the corpus has qrels at all. Otherwise only measures that need none have a value.
         item: a number for the item of each answer, -1 for a passage that is not in the corpus, int64, shape (answers,).
         query_item: a number for the item of each query, int64, shape (queries,). Without it nothing is known about translations.
+        pair_item: a number for the item of the passage of each pair, int64, shape (pairs,).
+        reads: whether the searcher of each query reads each language, bool, shape (queries, languages); None: no searcher is
+            assumed. See `babelmix.evaluation.reader_measures`.
+        alone: the lists of a search in the searchers' languages alone; None: there is no such search to compare with.
 
     """
 
@@ -101,6 +105,9 @@ class JudgedLists:
     judged: bool
     item: Integers | None = None
     query_item: Integers | None = None
+    pair_item: Integers | None = None
+    reads: npt.NDArray[np.bool_] | None = None
+    alone: JudgedLists | None = None
 
     @property
     def queries(self) -> int:
@@ -374,6 +381,7 @@ class Judge:
             self.groups.number, pools, query, rank, passage, lang, grade,
             pair_query, pair_passage, self._lang[pair_passage], pair_grade, pair_rank, self.corpus.qrels.num_rows > 0,
             np.where(passage < 0, -1, self._item[passage]) if len(self._item) else passage, self._query_item,
+            self._item[pair_passage],
         )  # fmt: skip
 
 

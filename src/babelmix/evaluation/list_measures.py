@@ -13,6 +13,7 @@ from babelmix.evaluation.judged_lists import JudgedLists
 from babelmix.evaluation.list_agreement import answer_overlap_of_lists
 from babelmix.evaluation.list_field_measures import FIELD_MEASURES
 from babelmix.evaluation.list_measure import AT, Bounded, ListMeasure, clipped, floats
+from babelmix.evaluation.reader_measures import READER_MEASURES
 
 
 def same_language_share(lists: JudgedLists, k: int) -> Bounded:
@@ -103,6 +104,7 @@ LIST_MEASURES: Registry[ListMeasure] = Registry(
         "answer overlap": ListMeasure(answer_overlap_of_lists, better="higher", needs_qrels=False),
         "right languages": ListMeasure(right_languages, better="higher"),
         "rank distance": ListMeasure(rank_distance, at=None, better="lower", format="rank", source="arXiv 2408.10536"),
+        **READER_MEASURES,
         **FIELD_MEASURES,
     },
 )

@@ -23,11 +23,15 @@ from babelmix.evaluation.list_measures import LIST_MEASURES, Bounded
 from babelmix.evaluation.measure_info import SHARE_AT, measure_info
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.metrics import parse_metric
+from babelmix.evaluation.reader_measures import readable
 from babelmix.evaluation.significance import Estimate, estimates
 from babelmix.evaluation.systems.base import Answer, ListSystem
 
 LANGUAGES = f"languages@{SHARE_AT}"
 RIGHT_LANGUAGES = f"right languages@{SHARE_AT}"
+
+_ALONE = "the searchers' languages alone"
+"""The name of a system that is not audited itself."""
 
 LIVE = 100
 """The most answers that a live system is asked for by default."""
@@ -101,6 +105,8 @@ def audit_lists(
     queries: pa.Table | None = None,
     copies: Copies = "wrong",
     label: str = "searching",
+    reads: Sequence[str] = (),
+    alone: ListSystem | None = None,
 ) -> dict[str, ListAudit]:
     """Send the queries of a corpus to systems, and measure the ranked lists that they return.
 
@@ -115,6 +121,7 @@ def audit_lists(
     - `bias/rank distance@k`: the largest r_l - r_m of two languages l and m.
     - `bias/languages@10`: the number of languages among the first 10 answers.
     - `bias/right languages@10`: the number of languages among the relevant ones of the first 10 answers.
+    - with `reads`: the measures of `babelmix.evaluation.reader_measures`.
 
     Args:
         systems: the systems by name. Each must search the passages of the corpus. If a system has an attribute `pool`, it says
@@ -126,6 +133,10 @@ def audit_lists(
         queries: the rows of `corpus.queries` to send; by default all.
         copies: how copies of right answers are counted; see `babelmix.corpus.copies`.
         label: the words before the progress bar.
+        reads: the languages that searchers are assumed to read, as ranges; `own` is the language of the query. Empty: nothing is
+            assumed.
+        alone: with `reads`: a system that searches these languages alone. What the others find beyond it is measured. It has no
+            audit of its own.
 
     Returns:
         The audits by name.
@@ -158,6 +169,8 @@ def audit_lists(
     if rows.num_rows == 0:
         raise AuditError(f"{corpus.name}: there are no queries")
     judge = Judge(corpus, queries, copies=copies)
+    if alone is not None:
+        systems = {**systems, _ALONE: alone}
     known = {name: system.answers(judge) for name, system in systems.items() if isinstance(system, KnownLists)}
     k = _k_of(systems, known) if k is None else k
     names = checked_metrics(metrics, k)
@@ -175,10 +188,12 @@ def audit_lists(
     }
     for name, columns in _collected(asked, rows.num_rows, label).items():
         known[name] = judge.answers(name, *columns, unknown=getattr(systems[name], "unknown", "wrong"))
-    return {
-        name: measured(judge.judge(known[name], k, getattr(system, "pool", None)), names)
-        for name, system in systems.items()
-    }
+    judged = {name: judge.judge(known[name], k, getattr(system, "pool", None)) for name, system in systems.items()}
+    if reads:
+        judged = {name: replace(lists, reads=readable(lists, reads)) for name, lists in judged.items()}
+        beside = judged.pop(_ALONE, None)
+        judged = {name: replace(lists, alone=beside) for name, lists in judged.items()}
+    return {name: measured(lists, names) for name, lists in judged.items()}
 
 
 def _k_of(systems: Mapping[str, ListSystem], known: Mapping[str, AnswerTable]) -> int:

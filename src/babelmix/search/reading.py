@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from babelmix.corpus.languages import readable_languages
 from babelmix.errors import SearchError
-from babelmix.search.options import Show
-from babelmix.search.policies import Policy
+from babelmix.search.options import KNOWN, SearchOptions, Show
+from babelmix.search.policies import OWN, Policy
 from babelmix.search.rows import Where
 from babelmix.search.showing import Reader
+
+READER = "reader"
+"""In the facts of an audit: what its searchers are assumed to read."""
+
+READER_LEGEND = (
+    "item recall, item nDCG, item mAP, readable share: of a searcher who reads {} (own: the query's language); an item counts "
+    "once; found through other languages: the part of the item recall that a search in these languages alone does not give"
+)
 
 
 @dataclass(frozen=True)
@@ -96,4 +104,31 @@ def _narrowed(policy: Policy, where: Where) -> Where:
     return found
 
 
-__all__ = ["Readers", "by_reader"]
+def assumed_reader(policies: Iterable[Policy], options: SearchOptions) -> tuple[str, ...]:
+    """The languages that the searchers of an audit are assumed to read: those of the first policy that says so.
+
+    Args:
+        policies: the policies of the audit.
+        options: how it searches. With `show="mine"`, searchers read the query's own language if no policy says more.
+
+    Returns:
+        Ranges, or `own`; empty if nothing is assumed.
+
+    Raises:
+        SearchError: the languages of the queries are needed, and nothing is said of them.
+
+    """
+    policies = list(policies)
+    mine = options.show == "mine"
+    for policy in policies:
+        if options.query_langs is None and (policy.needs_query_lang or (mine and not policy.reads)):
+            shown = " with show=mine" if mine else ""
+            raise SearchError(
+                f"the policy {policy}{shown} needs the language of the query: audit with query_langs (--query-lang) {KNOWN}, "
+                "which are those of the corpus, or detect"
+            )
+    reads = next((policy.reads for policy in policies if policy.reads), ())
+    return reads or ((OWN,) if mine else ())
+
+
+__all__ = ["READER", "READER_LEGEND", "Readers", "assumed_reader", "by_reader"]

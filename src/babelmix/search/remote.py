@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.errors import SearchError, require
 from babelmix.evaluation.audit_facts import AuditFacts
-from babelmix.evaluation.systems.base import Answer
+from babelmix.evaluation.systems.base import Answer, ListSystem
 from babelmix.evaluation.systems.function import Search
+from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.options import KNOWN, SearchOptions
 from babelmix.search.policies import Policy
+from babelmix.search.reading import assumed_reader
 
 if TYPE_CHECKING:
     import httpx
@@ -63,6 +65,7 @@ class ServiceSystem:
         pause: seconds before the second try.
         key: the key, if the service needs one; None: what the environment variable `BABELMIX_KEY` holds.
         options: mode, weight of words, fusion, what is shown, and what is said of the languages of the queries.
+        once: each item once.
 
     """
 
@@ -73,6 +76,7 @@ class ServiceSystem:
     pause: float = 0.5
     key: str | None = None
     options: SearchOptions = field(default_factory=SearchOptions)
+    once: bool = False
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each request, in the order of the queries; with the embedding of the query, and the network."""
 
@@ -151,6 +155,7 @@ class ServiceSystem:
 
     def _search(self, text: str, lang: str, k: int) -> list[Answer]:
         body = {"query": text, "k": k, "policy": str(self.policy), **self.options.facts()}
+        body |= {"once": True} if self.once else {}
         # Older services do not know the field: it is sent only if it is needed.
         if (said := body.pop("query_langs", None)) is not None:
             body["query_lang"] = lang if said == KNOWN else said
@@ -178,8 +183,41 @@ class ServiceSystem:
         raise SearchError(f"{self.url}: refuses the request ({sentence}){more}")
 
 
+def service_systems(
+    url: str, policies: Sequence[str], options: SearchOptions, *, shown: int, judged: int
+) -> tuple[dict[str, ListSystem], tuple[str, ...], ListSystem | None]:
+    """A service under several policies.
+
+    Args:
+        url: the URL of the service.
+        policies: the policies.
+        options: how it searches besides.
+        shown: the number of answers that users see.
+        judged: the number of answers to judge.
+
+    Returns:
+        The systems by policy; what searchers are assumed to read (see `assumed_reader`); and the system that searches these
+        languages alone, if there is something to compare with it.
+
+    Raises:
+        SearchError: a policy is wrong, the languages of the queries are needed, or the service cannot be reached.
+
+    """
+    chosen = {str(policy): policy for policy in map(Policy.parse, policies)}
+    reads = assumed_reader(chosen.values(), options)
+    systems: dict[str, ListSystem] = {}
+    for name, policy in chosen.items():
+        system, deeper = (ServiceSystem(url, policy, options=options) for _ in range(2))
+        _ = system.about
+        systems[name] = system if shown == judged else AsShown(system, deeper, shown=shown, judged=judged)
+    if options.show != "mine":
+        return systems, reads, None
+    alone = Policy("any", reads=reads)
+    return systems, reads, ServiceSystem(url, alone, options=replace(options, show="found"), once=True)
+
+
 def _httpx() -> Any:
     return require("httpx", "search", "An audit through a service")
 
 
-__all__ = ["KEY", "ServiceSystem", "is_service"]
+__all__ = ["KEY", "ServiceSystem", "is_service", "service_systems"]

@@ -11,12 +11,16 @@ import pyarrow as pa
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies
 from babelmix.encoders import encode
+from babelmix.errors import SearchError
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.systems.base import Answer
 from babelmix.search.asking import MAX_K
+from babelmix.search.documents import rows_of_corpus
 from babelmix.search.foreign.given import GivenVectors
 from babelmix.search.foreign.matching import Matching
 from babelmix.search.hits import Hits
+from babelmix.search.index import Index
+from babelmix.search.indexing import batches_of
 from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Vectors
@@ -66,6 +70,7 @@ class IndexSystem:
         vectors: the function that embeds the queries. Systems of one index may share it.
         options: mode, weight of words, fusion, what is shown, and what is said of the languages of the queries.
         matching: how the rows of someone else's collection are matched with the passages of the corpus; None: the index is ours.
+        once: each item once.
 
     """
 
@@ -75,6 +80,7 @@ class IndexSystem:
     vectors: QueryVectors | None = None
     options: SearchOptions = field(default_factory=SearchOptions)
     matching: Matching | None = None
+    once: bool = False
     seconds: list[float] = field(default_factory=list, init=False)
     """The time of each search, without the embedding of its query."""
 
@@ -144,6 +150,27 @@ class IndexSystem:
             k=k,
             policy=self.policy,
             exact=self.exact,
+            once=self.once,
             query_langs=lang,
             **self.options.keywords(),
+        )
+
+
+def check_holds(index: Index, corpus: Corpus) -> None:
+    """Raise unless an index holds the passages of a corpus as they are; it may hold other items too.
+
+    Raises:
+        SearchError: passages are missing, differ, or have more renderings in the index.
+
+    """
+    missing = more = 0
+    for batch in batches_of(rows_of_corpus(corpus)):
+        changes = index.changes(batch)
+        missing += len(changes.points)
+        more += len(changes.stale)
+    if missing or more:
+        raise SearchError(
+            f"{index.address}: does not hold the passages of {corpus.name} as they are: of {corpus.passages.num_rows:,} "
+            f"{missing:,} are missing or differ, and {more:,} rows of the same items are not in the corpus; bring it up to date "
+            f"with  babelmix index CORPUS --to {index.address}"
         )

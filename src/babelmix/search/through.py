@@ -31,16 +31,14 @@ from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, meas
 from babelmix.evaluation.systems import ListSystem
 from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.asking import MAX_K
-from babelmix.search.documents import rows_of_corpus
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.foreign.given import GivenVectors
 from babelmix.search.foreign.matching import Matching
-from babelmix.search.index import Index
-from babelmix.search.indexing import batches_of
 from babelmix.search.options import SearchOptions
 from babelmix.search.policies import Policy
+from babelmix.search.reading import READER, READER_LEGEND, assumed_reader
 from babelmix.search.searcher import Searcher
-from babelmix.search.system import IndexSystem, QueryVectors
+from babelmix.search.system import IndexSystem, QueryVectors, check_holds
 
 DEFAULT_POLICIES = ("any", "balanced")
 """The policies that are compared by default. Every policy is tested against the first."""
@@ -121,7 +119,8 @@ class PolicyComparison(Result):
             for key, words in (("median", "median"), ("p95", "p95"))
         ]
         tables = [Table(["", *self.found], rows, title=title), *tests_tables(self.comparisons)]
-        return [*tables[:-1], replace(tables[-1], note=_LEGEND)]
+        reader = f"; {READER_LEGEND.format(about[READER])}" if READER in about else ""
+        return [*tables[:-1], replace(tables[-1], note=_LEGEND + reader)]
 
     def lines(self) -> list[str]:
         """The finding in a sentence."""
@@ -276,12 +275,14 @@ def audit_through(
         held=held,
         options=options,
     )
+    how = options or SearchOptions()
+    reads = assumed_reader(map(Policy.parse, named), how)
     sizes = index.index.langs()
     pool = sum(sizes.values())
     about: dict[str, Any] = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
-        "k": k, "depth": depth_of(k, depth), **(options or SearchOptions()).facts(),
+        "k": k, "depth": depth_of(k, depth), **how.facts(), **({READER: ",".join(reads)} if reads else {}),
     }  # fmt: skip
     engine = index.index.engine
     notes = [groups_of_corpus(corpus, asked).note(), *(engine.notes if isinstance(engine, ForeignEngine) else ())]
@@ -307,26 +308,6 @@ def tested(audits: Mapping[str, PolicyAudit]) -> list[Comparison]:
         pair = compare([audits[name].measures], [audits[base].measures], list(audits[base].measures))
         tests += [replace(one, first=name, second=base) for one in pair]
     return holm(tests)
-
-
-def check_holds(index: Index, corpus: Corpus) -> None:
-    """Raise unless an index holds the passages of a corpus as they are; it may hold other items too.
-
-    Raises:
-        SearchError: passages are missing, differ, or have more renderings in the index.
-
-    """
-    missing = more = 0
-    for batch in batches_of(rows_of_corpus(corpus)):
-        changes = index.changes(batch)
-        missing += len(changes.points)
-        more += len(changes.stale)
-    if missing or more:
-        raise SearchError(
-            f"{index.address}: does not hold the passages of {corpus.name} as they are: of {corpus.passages.num_rows:,} "
-            f"{missing:,} are missing or differ, and {more:,} rows of the same items are not in the corpus; bring it up to date "
-            f"with  babelmix index CORPUS --to {index.address}"
-        )
 
 
 def audit_policies(
@@ -370,7 +351,8 @@ def audit_policies(
     """
     depth = depth_of(k, depth)
     checked_metrics(metrics, depth, cut=True)
-    chosen = _parsed(policies)
+    chosen, how = _parsed(policies), options or SearchOptions()
+    reads = assumed_reader(chosen.values(), how)
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
@@ -380,7 +362,6 @@ def audit_policies(
     elif not held:
         check_holds(searcher.index, corpus)
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
-    how = options or SearchOptions()
     timed, deeper = (
         {
             name: IndexSystem(searcher, policy, vectors=vectors, options=how, matching=matching)
@@ -391,7 +372,19 @@ def audit_policies(
     systems: dict[str, ListSystem] = {
         name: one if depth == k else AsShown(one, deeper[name], shown=k, judged=depth) for name, one in timed.items()
     }
-    found = audit_lists(systems, corpus, k=depth, metrics=metrics, queries=queries)
+    # What the searcher's languages alone would give.
+    alone = IndexSystem(
+        searcher, Policy("any", reads=reads), vectors=vectors, options=replace(how, show="found"), matching=matching, once=True
+    )  # fmt: skip
+    found = audit_lists(
+        systems,
+        corpus,
+        k=depth,
+        metrics=metrics,
+        queries=queries,
+        reads=reads,
+        alone=alone if how.show == "mine" else None,
+    )
     return {name: PolicyAudit(one.measures, np.array(timed[name].seconds)) for name, one in found.items()}
 
 
