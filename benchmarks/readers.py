@@ -1,12 +1,12 @@
-"""What does a reader of German get from a collection in several languages, under each policy?
+"""A reader of German in a collection of several languages: what each policy gives.
 
 python benchmarks/readers.py DATA            # the whole: writes the table of docs/search.md
 python benchmarks/readers.py DATA --quick    # few queries: does everything run?
 
 DATA holds `libreoffice-help/blocks.parquet` and `xquad-r/`. Two collections:
 
-- a help centre: headings of LibreOffice's help are the queries, the texts below them the items. Each item is in a random subset of
-  eight languages: 40 % of the items in one language only, the others in two to eight, equally often. Texts are cut at 300
+- a help centre: headings of LibreOffice's help are the queries, the texts below them the items. Each item is in a random subset
+  of eight languages: 40 % of the items in one language only, the others in two to eight, equally often. Texts are cut at 300
   characters.
 - XQuAD-R in five languages: every item is in all of them.
 
@@ -103,8 +103,8 @@ def table(pool: Pool, found: dict[tuple[str, str], PolicyComparison]) -> list[st
     alone = sum(count == 1 for count in per_item.values()) / len(per_item)
     heads = [f"`{policy}`{', `show=mine`' if show == 'mine' else ''}" for show, policy in COLUMNS]
     lines = [
-        f"{pool.title}: {about['queries']:,} German queries, {len(per_item):,} items, {about['pool']:,} texts, {alone:.0%} of the "
-        f"items in one language only, `{about['encoder']}`.",
+        f"{pool.title}: {about['queries']:,} German queries, {len(per_item):,} items, {about['pool']:,} texts, {alone:.0%} of "
+        f"the items in one language only, `{about['encoder']}`.",
         "",
         f"| | {' | '.join(heads)} |",
         "|---|" + "---:|" * len(COLUMNS),
