@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="e5-small-offline")
     parser.add_argument("--backend", help="the engine that runs the encoder")
-    parser.add_argument("--items", type=int, default=500, help="items of the help centre")
-    parser.add_argument("--queries", type=int, default=300, help="queries to XQuAD-R")
+    parser.add_argument("--items", type=int, default=400, help="items of the help centre")
+    parser.add_argument("--queries", type=int, default=200, help="queries to XQuAD-R")
     parser.add_argument(
         "--quick", action="store_true", help="few items and queries, the help centre alone, writes no document"
     )
@@ -135,15 +135,17 @@ def main() -> None:
     if not arguments.quick:
         xquad = load_corpus(open_corpus(f"xquad-r={arguments.data / 'xquad-r'}"), langs=list(XQUAD_LANGS))
         pools.append(Pool("XQuAD-R", xquad))
-    lines = ["```", "python benchmarks/readers.py DATA", "```", ""]
+    how = f" --backend {arguments.backend}" if arguments.backend else ""
+    lines = ["```", f"python benchmarks/readers.py DATA{how}", "```", ""]
     for pool in pools:
         whole = pool.title == "A help centre" and not arguments.quick
         lines += table(pool, audited(pool.corpus, arguments.model, arguments.backend, 0 if whole else count))
+        if not arguments.quick:
+            # After each collection, so that an interrupted run leaves a table.
+            marked.write(
+                Path(__file__).resolve().parents[1] / "docs" / "search.md", {"readers": "\n".join(lines).rstrip()}
+            )
     print("\n".join(lines))
-    if not arguments.quick:
-        marked.write(
-            Path(__file__).resolve().parents[1] / "docs" / "search.md", {"readers": "\n".join(lines).rstrip()}
-        )
 
 
 if __name__ == "__main__":
