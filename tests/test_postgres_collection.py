@@ -237,6 +237,41 @@ def test_the_rows_of_a_table_ask_for_themselves(at: Callable[..., str], model: s
     assert report.comparison.about["passages"] == 160
 
 
+def test_words_are_those_of_each_language(at: Callable[..., str], url: str, model: str) -> None:
+    import psycopg
+
+    texts = [
+        ("de", "Die Häuser am Fluss"), ("de", "Das Haus, das Haus"), ("en", "Houses by the river"), ("en", "A haus"),
+        ("ja", "Haus 42"), (None, "Ein Haus am Meer"),
+    ]  # fmt: skip
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE worded (id int PRIMARY KEY, lang text, text text, v vector(16))")
+        with connection.cursor() as cursor:
+            rows = [(n, lang, text, str([1.0] * 16)) for n, (lang, text) in enumerate(texts)]
+            cursor.executemany("INSERT INTO worded VALUES (%s, %s, %s, %s)", rows)
+        connection.execute("CREATE TABLE ready AS SELECT * FROM worded; ALTER TABLE ready ADD PRIMARY KEY (id)")
+        connection.execute(
+            "ALTER TABLE ready ADD words tsvector GENERATED ALWAYS AS (to_tsvector('german', text)) STORED; "
+            "CREATE INDEX ON ready USING gin (words)"
+        )
+    with opened(at("worded")) as engine:
+        found = engine.with_words(["Haus", "houses", "100% 'q' & | \\0", ""], [Where()] * 4, 10)
+        # German words lose their endings, and so do English ones; other languages keep theirs.
+        assert {hit.id for hit in found[0]} == {"0", "1", "3", "4", "5"}
+        assert [hit.id for hit in found[1]] == ["2"]
+        assert found[2:] == [[], []]
+        assert [hit.id for hit in engine.with_words(["Haus"], [Where(("de",), {"item": ("1",)})], 9)[0]] == ["1"]
+        assert "no index of full text" in " ".join(engine.notes)
+    with opened(at("ready")) as engine:
+        # The documents were made as German texts, whatever their language.
+        assert {hit.id for hit in engine.with_words(["Häusern"], [Where()], 10)[0]} == {"0", "1", "3", "4", "5"}
+        assert not any("full text" in note for note in engine.notes)
+    with bm.open_index(at("worded"), model=model) as index:
+        assert index.search("Häuser", mode="hybrid", policy="balanced", k=3)[0].lang == "de"
+    with pytest.raises(SearchError, match="no column 'text' of the type tsvector"):
+        bm.open_index(at("ready", words="text"), model=model)
+
+
 def test_a_collection_with_other_things_is_no_bad_score(at: Callable[..., str], model: str) -> None:
     corpus = parallel_corpus()
     with pytest.raises(SearchError, match=r"its ids are not those of the corpus.*'00000000-0000.*'i0/de'"):

@@ -16,6 +16,7 @@ from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.engine import OPTIONS, ForeignEngine
 from babelmix.search.foreign.postgres import conninfo
 from babelmix.search.foreign.postgres_columns import METRICS, Columns
+from babelmix.search.foreign.postgres_words import FullText
 from babelmix.search.foreign.row import Asked, ForeignRow
 from babelmix.search.rows import Hit, Vectors, Where
 
@@ -41,12 +42,14 @@ class PostgresCollection(ForeignEngine):
     Args:
         address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE`, or `.../SCHEMA.TABLE`, or a view. Its options: `id`
             (columns, without it the primary key), `item`, `lang` (without it `lang` or `language`), `text` (without it `text`,
-            `body` or `content`), `vector` (without it the only one) and `similarity` (`cosine`, `dot` or `l2`; without it that of
-            the index). A value in a column of JSON is `meta.lang`. All other options are libpq's.
+            `body` or `content`), `words` (a column of the type `tsvector`; without it the only one), `vector` (without it
+            the only one) and `similarity` (`cosine`, `dot` or `l2`; without it that of the index). A value in a column of JSON is
+            `meta.lang`. All other options are libpq's.
 
     """
 
     what = "a table of PostgreSQL"
+    options = (*OPTIONS, "words")
 
     @classmethod
     def is_at(cls, address: str) -> bool:
@@ -119,6 +122,8 @@ class PostgresCollection(ForeignEngine):
                     "?lang=COLUMN  or  ?text=COLUMN"
                 )
             self._detected.check()
+        self._full_text = FullText(self._connection, address, columns)
+        self.has_words = self._full_text.there
         vector = columns.vector
         self.dimension = vector.dimension or self._dimension_of_rows()
         asked = address.options.get("similarity")
@@ -239,6 +244,41 @@ class PostgresCollection(ForeignEngine):
                 for setting in settings:
                     self._connection.execute(f"SET LOCAL {setting}")
                 return cast("list[Any]", self._run(query, [wanted, *values, wanted], **parts).fetchall())
+
+    def with_words(self, texts: Sequence[str], wheres: Sequence[Where], k: int) -> list[list[Hit]]:
+        """See `Engine`. By full text search, each language with its configuration; the scores are those of `ts_rank`.
+
+        Raises:
+            SearchError: the table has no texts.
+
+        """
+        if not self.has_words:
+            return super().with_words(texts, wheres, k)
+        if not self._full_text.indexed:
+            self.say("The table has no index of full text: each search by words reads all texts.")
+        return [self._by_words(text, where, k) for text, where in zip(texts, wheres, strict=True)]
+
+    def _by_words(self, text: str, where: Where, k: int) -> list[Hit]:
+        columns, found = self._columns, []
+        groups = self._full_text.by_configuration(self.langs() if where.langs is None else where.langs)
+        for configuration, langs in groups.items():
+            every = where.langs is None and len(groups) == 1
+            asked = self.asked(Where(None if every else tuple(langs), where.fields))
+            condition, values = columns.condition(asked)
+            with self._errors():
+                found += self._run(
+                    "SELECT ts_rank({document}, {asked}, 1) AS score, {columns} FROM {table} WHERE {condition} "
+                    "AND {document} @@ {asked} ORDER BY score DESC, {key} LIMIT {count}",
+                    values, condition=condition, columns=columns.selected(texts=True), count=self._sql.Literal(k),
+                    **self._full_text.parts(configuration, text),
+                ).fetchall()  # fmt: skip
+        return self.best(
+            (
+                self.hit(row_id, score, item or row_id, lang, body, columns.fields_of(fields))
+                for score, row_id, item, lang, body, *fields in found
+            ),
+            k,
+        )
 
     @property
     def _ef_search(self) -> int:

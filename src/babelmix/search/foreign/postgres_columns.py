@@ -70,7 +70,7 @@ class Columns:
     """
 
     def __init__(self, connection: Connection[Any], address: Address) -> None:
-        self._where, self._connection = str(address), connection
+        self.where, self._connection = str(address), connection
         self._sql = require("psycopg.sql", "postgres", "a table of PostgreSQL")
         table = self._sql.Identifier(*(unquote(part) for part in address.path[-1].split(".")))
         self.table: sql.Composable = self._safe(table)
@@ -78,10 +78,10 @@ class Columns:
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", [self.text_of(table)]
         )
         if found is None:
-            raise SearchError(f"{self._where}: there is no such table")
+            raise SearchError(f"{self.where}: there is no such table")
         self.oid, kind = found
         if kind not in ("r", "p", "v", "m", "f"):
-            raise SearchError(f"{self._where}: is no table and no view; name the table that the vectors are in")
+            raise SearchError(f"{self.where}: is no table and no view; name the table that the vectors are in")
         rows = connection.execute(COLUMNS, [self.oid]).fetchall()
         self._types: dict[str, str] = {row[0]: row[2] for row in rows}
         self._numbers: dict[str, int] = {row[0]: row[1] for row in rows}
@@ -107,12 +107,12 @@ class Columns:
         name = address.options.get("vector") or (vectors[0] if len(vectors) == 1 else "")
         if not name:
             raise SearchError(
-                f"{self._where}: has {len(vectors)} columns of vectors ({', '.join(vectors)}); name one:  ?vector=COLUMN"
+                f"{self.where}: has {len(vectors)} columns of vectors ({', '.join(vectors)}); name one:  ?vector=COLUMN"
             )
         self._check("vector", name)
         if self._types[name] not in TYPES:
             raise SearchError(
-                f"{self._where}: the column {name!r} is of the type {self._types[name]}, not {' or '.join(TYPES)}"
+                f"{self.where}: the column {name!r} is of the type {self._types[name]}, not {' or '.join(TYPES)}"
             )
         modifier = next(row[4] for row in rows if row[0] == name)
         method, operators = self._one(OPERATORS, [self.oid, self._numbers[name]]) or ("", "__")
@@ -129,12 +129,12 @@ class Columns:
         for primary, key in self._connection.execute(KEYS, [self.oid]).fetchall():
             if primary:
                 return [names[number] for number in key]
-        raise SearchError(f"{self._where}: has no primary key; name the column that identifies a row:  ?id=COLUMN")
+        raise SearchError(f"{self.where}: has no primary key; name the column that identifies a row:  ?id=COLUMN")
 
     def _check(self, option: str, name: str) -> None:
         if name not in self._types:
             raise SearchError(
-                f"{self._where}: has no column {name!r}; say which one it is with  ?{option}=COLUMN  (columns: "
+                f"{self.where}: has no column {name!r}; say which one it is with  ?{option}=COLUMN  (columns: "
                 f"{', '.join(self._types)})"
             )
 
@@ -216,12 +216,24 @@ class Columns:
             values.append(list(allowed))
         return self._sql.SQL(" AND ").join(parts), values
 
+    def named_of(self, kind: str) -> list[str]:
+        """The names of the columns of a type."""
+        return [name for name, own in self._types.items() if own == kind]
+
+    def number_of(self, name: str) -> int:
+        """The number of a column in the catalogue."""
+        return self._numbers[name]
+
+    def literal(self, value: str) -> sql.Composable:
+        """A text as a part of a statement that has placeholders. A text of PostgreSQL holds no character of the code 0."""
+        return self._safe(self._sql.Literal(value.replace("\0", " ")))
+
     def text_of(self, part: sql.Composable) -> str:
         """A part of a statement as text."""
         return part.as_string(self._connection)
 
     def _one(self, query: str, values: Sequence[Any]) -> Any:
-        return self._connection.execute(query, values).fetchone()  # type: ignore[arg-type]
+        return self._connection.execute(query, values).fetchone()
 
 
 __all__ = ["METRICS", "Columns", "Vector"]
