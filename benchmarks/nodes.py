@@ -178,7 +178,7 @@ def servers(folder: Path, folder_only: bool) -> Iterator[dict[str, str]]:
     if folder_only or not all(importlib.util.find_spec(package) for package in ("milvus", "pymilvus")):
         yield targets
         return
-    server = RunningServer(folder / "milvus", quicker=False)
+    server = RunningServer(folder / "milvus", "standalone")
     try:
         server.begin()
         os.environ[milvus_server.TOKEN] = TOKEN

@@ -403,23 +403,25 @@ def test_the_command_line(request, tmp_path: Path, tiny_static, babelmix, monkey
     assert (code, json.loads(printed)["langs"]) == (0, {"en": 1})
 
 
+# It embeds nothing, so that it need not import torch: two of these would take most of the time of all tests here.
 WORKER = """
-import sys
-from babelmix.encoders import load_encoder
-from babelmix.search import Index, index_rows
-from babelmix.search.documents import rows_of_corpus
-from conftest import parallel_corpus
+import json, sys
+from dataclasses import replace
+import numpy as np
+from babelmix.search.engines import open_engine
+from babelmix.search.rows import Row, points_of
 
-address, model = sys.argv[1:]
-encoder = load_encoder(model)
+address, file = sys.argv[1:]
+points = points_of([Row(*row) for row in json.load(open(file, encoding="utf-8"))])
 sys.stdin.readline()
-index = Index.open(address)
-write = index.write
-def loud(changes, vectors):
-    write(changes, vectors)
-    print(*sorted({p.row.item for p in changes.points}), flush=True)
-index.write = loud
-index_rows(index, encoder, rows_of_corpus(parallel_corpus(items=200)), size=16)
+engine = open_engine(address)
+vector = np.eye(engine.about()["dimension"], dtype=np.float32)[0]
+there = engine.digests(sorted({p.row.item for p in points}))
+points = [replace(p, vector=vector) for p in points if p.id not in there]
+last = {p.row.item: n for n, p in enumerate(points)}
+for start in range(0, len(points), 16):
+    engine.put(points[start : start + 16])
+    print(*(item for item, n in last.items() if start <= n < start + 16), flush=True)
 """
 
 
@@ -428,13 +430,20 @@ index_rows(index, encoder, rows_of_corpus(parallel_corpus(items=200)), size=16)
 def test_a_kill_of_the_process_loses_and_doubles_nothing(request, tmp_path: Path, tiny_static, kind: str) -> None:
     model, address = str(tmp_path / "model"), new_address(request, kind)
     tiny_static.save(model)
+    rows = [
+        (row.item, row.lang, row.text, None, row.group, dict(row.fields))
+        for item in rows_of_corpus(parallel_corpus(items=200)).items()
+        for row in item
+    ]
+    # The four rows of an item are neighbours, so that a batch of 16 completes items.
+    (tmp_path / "rows.json").write_text(json.dumps(sorted(rows, key=lambda row: row[:2])), encoding="utf-8")
     acknowledged: set[str] = set()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "tests"]), "PYTHONWARNINGS": "default"}
     # Both get ready at once and work one after the other.
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, address, model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=environment, cwd=Path(__file__).resolve().parents[1],
+            [sys.executable, "-c", WORKER, address, tmp_path / "rows.json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=environment, cwd=Path(__file__).resolve().parents[1],
         )
         for _ in range(2)
     ]  # fmt: skip
