@@ -91,6 +91,7 @@ class StandIn:
         loses: the share of hits that a filtered search of a graph loses.
         halved: of OpenSearch: whether cosines of Faiss are (1 + cos) / 2, as they are now, or 1 / (2 - cos), as they were.
         login: the header that is asked for.
+        embed: of OpenSearch: the model of the server itself, which `neural` queries ask.
 
     """
 
@@ -103,6 +104,7 @@ class StandIn:
         self.loses = 0.0
         self.halved = True
         self.login = ""
+        self.embed: Callable[[str], list[float]] | None = None
         self.cursors: dict[str, list[dict[str, Any]]] = {}
         self.lock = threading.Lock()
 
@@ -151,7 +153,7 @@ class StandIn:
             case "POST", [name, "_bulk"]:
                 return self.bulk(self.index(name), body)
             case "POST", [name, "_search"]:
-                only(options, {"scroll"} if not elastic else set(), "search parameters")
+                only(options, {"scroll", "search_pipeline"} if not elastic else set(), "search parameters")
                 return self.search(self.index(name), body, options.get("scroll"))
             case "POST", [name, "_pit"] if elastic and set(options) == {"keep_alive"}:
                 self.cursors[f"pit-{len(self.cursors)}"] = [dict(doc) for doc in self.index(name).visible]
@@ -348,6 +350,13 @@ class StandIn:
         if kind == "knn" and self.product == "opensearch":
             ((name, asked),) = body.items()
             return self.near(index, {"field": name, **asked})
+        if kind == "neural" and self.product == "opensearch" and self.embed is not None:
+            ((name, asked),) = body.items()
+            only(asked, {"query_text", "model_id", "k", "filter"}, kind)
+            clause = {"filter": asked["filter"]} if "filter" in asked else {}
+            return self.near(
+                index, {"field": name, "vector": self.embed(asked["query_text"]), "k": asked["k"], **clause}
+            )
         if kind == "script_score":
             only(body, {"query", "script"}, kind)
             score = self.script(index, body["script"])

@@ -611,6 +611,27 @@ def test_what_others_made_is_never_written(stand_ins: dict[str, Server]) -> None
         open_store(one.index([], {"vec": vector, "body": {"type": "text"}}))
 
 
+def test_the_removal_of_the_address_corrects_queries(stand_ins: dict[str, Server], tiny_static: Any) -> None:
+    from babelmix.search.index import Index as Searched
+    from babelmix.search.index_encoder import facts_of_collection
+
+    vectors = np.random.default_rng(0).standard_normal((90, tiny_static.get_embedding_dimension()))
+    dimension = vectors.shape[1]
+    docs = [{**doc, "vec": vector.tolist()} for doc, vector in zip(documents(), vectors, strict=False)]
+    spec = {**KINDS["es cosine"][1], "dims": dimension}
+    address = stand_ins["elasticsearch"].index(docs, {**FIELDS, "vec": spec})
+    done = debias_store(address, to_vector="new", write=True, out="removed")
+    with opened(f"{address}?vector=new&removal=removed/removal.safetensors") as engine:
+        index = Searched(engine, facts_of_collection(engine, tiny_static, "tiny"))
+        query = np.float32(vectors[:1] / np.linalg.norm(vectors[:1]))
+        np.testing.assert_allclose(
+            index.ready(query, ["de"], "query"), done.removal.apply(query, ["de"], "query"), atol=1e-6
+        )
+        assert np.abs(index.ready(query, ["de"], "query") - query).max() > 0.01
+    with opened(f"{address}?vector=new&removal=nowhere") as engine, pytest.raises(BabelmixError, match="nowhere"):
+        facts_of_collection(engine, tiny_static, "tiny")
+
+
 # --- servers of other makes ----------------------------------------------------------------------------------------
 
 

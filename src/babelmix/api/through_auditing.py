@@ -93,11 +93,12 @@ def audit_through(
         AuditError: the function fails, or its answers are not in the corpus.
 
     """
+    from babelmix.search.foreign.templates import has_template
     from babelmix.search.remote import is_service
 
     if corpus is not None and queries_from is not None:
         corpus, queries_from = opened(corpus, queries_from=queries_from), None
-    if corpus is None and (is_adapter(address) or is_service(address)):
+    if corpus is None and (is_adapter(address) or is_service(address) or has_template(address)):
         raise ArgumentError(
             "corpus", "is missing: only an index can ask for its own rows; name the corpus, as in  -c my.csv"
         )
@@ -110,6 +111,18 @@ def audit_through(
         return audit_function(
             address, corpus, depth=depth, queries=queries, out=out, against=against, langs=langs, part=part, metrics=metrics,
             copies=copies, qrels=qrels, fail_if=fail_if, significant=significant, junit=junit, summary=summary,
+        )  # fmt: skip
+    if has_template(address) and corpus is not None:
+        check_unfit(
+            "is for an index; a template says itself what is asked", policy=policies, k=k, mode=mode, words_weight=words_weight,
+            query_lang=query_langs, fusion=fusion, show=show, rerank=rerank, query_vectors=query_vectors,
+        )  # fmt: skip
+        from babelmix.api.template_auditing import audit_template
+
+        return audit_template(
+            address, corpus, model=model, backend=backend, trust_code=trust_code, depth=depth, queries=queries, out=out,
+            against=against, langs=langs, part=part, metrics=metrics, copies=copies, qrels=qrels, fail_if=fail_if,
+            significant=significant, junit=junit, summary=summary,
         )  # fmt: skip
     if is_service(address) and corpus is not None:
         check_unfit(

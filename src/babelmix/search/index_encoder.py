@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from babelmix.encoders import load_encoder
 from babelmix.encoders.exported.facts import is_export
 from babelmix.encoders.exported.finding import open_export, open_known, run_by
+from babelmix.encoders.removal import load_removal
 from babelmix.errors import SearchError
 from babelmix.search.engines.opening import foreign_engine
 from babelmix.search.facts import IndexFacts, facts_of
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
+from babelmix.search.removal import check_removal, packed
 
 if TYPE_CHECKING:
     from babelmix.encoders.protocol import Encoder
@@ -123,10 +125,11 @@ def index_with_encoder(
 
 
 def facts_of_collection(collection: ForeignEngine, encoder: Encoder, name: str) -> IndexFacts:
-    """The facts of an index, of an encoder and someone else's collection.
+    """The facts of an index, of an encoder and someone else's collection. The removal is that of the address, if it names one.
 
     Raises:
-        SearchError: the vectors have different dimensions.
+        SearchError: the vectors have different dimensions, or the removal is for others.
+        EncoderError: the removal cannot be read.
 
     """
     about = facts_of(encoder, name, None)
@@ -139,7 +142,12 @@ def facts_of_collection(collection: ForeignEngine, encoder: Encoder, name: str) 
     assert collection.similarity is not None
     if collection.similarity != about.similarity:
         collection.say(f"{name} compares by {about.similarity}, and {collection.address} by {collection.similarity}.")
-    return about.model_copy(update={"similarity": collection.similarity, "columns": dict(collection.columns)})
+    about = about.model_copy(update={"similarity": collection.similarity, "columns": dict(collection.columns)})
+    if collection.removal is None:
+        return about
+    removal = load_removal(collection.removal)
+    check_removal(removal, about.dimension, about.similarity, collection.address)
+    return about.with_removal(packed(removal, collection.address))
 
 
 def encoder_of_new(

@@ -20,7 +20,7 @@ from babelmix.search.foreign.languages import Languages, tag_of
 from babelmix.search.foreign.row import Asked, ForeignRow
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
-OPTIONS = ("id", "item", "lang", "langs", "text", "vector", "similarity")
+OPTIONS = ("id", "item", "lang", "langs", "text", "vector", "similarity", "removal")
 """Options of an address that all collections have; a store may have more."""
 
 _SECONDS = 300.0
@@ -59,8 +59,12 @@ class ForeignEngine(Engine):
     detects: bool = False
     """Whether no column has the language, so that it is detected from the text."""
 
+    removal: str | None = None
+    """The file of the removal that the vectors were corrected with, so that queries are corrected too; None: they are not."""
+
     def __init__(self, address: Address) -> None:
         self.address = address.shown
+        self.removal = address.options.get("removal") or None
         self._said: list[str] = []
         self._languages: tuple[float, Languages] | None = None
         self._detected = Detected(self.address, address.options.get("langs"))
