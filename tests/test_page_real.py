@@ -84,5 +84,5 @@ def test_a_dropped_picture(page: Page) -> None:
     page.evaluate(GIVE, [picture(64, 64), "image/png", "drop"])
     expect(page.locator("#chip")).to_be_visible()
     expect(page.locator(".hit")).to_have_count(10)
-    expect(page.locator(".hit .tag").first).to_have_text("picture")
+    expect(page.locator(".hit .tag").first).to_have_text("Picture")
     assert page.locator(".hit img").first.evaluate("image => image.complete && image.naturalWidth > 0")
