@@ -160,6 +160,22 @@ def test_own_places_hold_after_reranking(searcher: Searcher) -> None:
     assert set(own[-2:]) <= {hit.id for hit in only[:6]}
 
 
+def test_languages_that_nobody_reads_stay_out(searcher: Searcher) -> None:
+    planted = Planted(bias=-5.0)
+    with_it = reranking(searcher, planted)
+    for policy in ("reads=own,ja", "balanced,reads=own,ja"):
+        found = with_it.search("Katze Hund 3", k=10, policy=policy, query_langs="de")
+        assert {hit.lang for hit in found} <= {"de", "ja"}
+        candidates = searcher.search("Katze Hund 3", k=50, policy=policy, query_langs="de")
+        assert {hit.id for hit in found} <= {hit.id for hit in candidates}
+    plain = with_it.search("Katze Hund 3", k=10, policy="reads=own,ja", query_langs="de")
+    assert {hit.lang for hit in plain[:5]} == {"ja"}
+    shown = with_it.search("Katze Hund 3", k=5, policy="reads=own,ja", query_langs="de", show="mine")
+    assert len({hit.item for hit in shown}) == 5
+    # An item is found by its best rendering, and shown in the first language that is read.
+    assert {hit.lang for hit in shown} == {"de"}
+
+
 def test_an_item_once_is_reranked_as_its_rows(searcher: Searcher) -> None:
     planted = Planted()
     with_it = reranking(searcher, planted)
