@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -205,3 +206,39 @@ def test_an_audit_sets_the_measures_of_a_reader_beside_the_others(index: str) ->
         audit_index(index, corpus, policies=["any", "reads=own"])
     with pytest.raises(SearchError, match="the policy any with show=mine needs the language"):
         audit_index(index, corpus, policies=["any"], show="mine")
+
+
+def test_an_audit_of_a_service_has_the_measures_of_an_audit_of_its_index(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starlette.testclient import TestClient
+
+    import babelmix as bm
+    from babelmix.api.index_auditing import audit_index
+    from babelmix.api.list_auditing import audit_service
+    from babelmix.search.remote import ServiceSystem
+    from babelmix.search.service import Settings, create_app
+
+    corpus, policies = partly_translated(), ["any", "own=5,reads=own,en"]
+    how: dict[str, Any] = {
+        "policies": policies,
+        "query_langs": "known",
+        "show": "mine",
+        "depth": 20,
+        "metrics": ["nDCG@10"],
+    }
+    expected = audit_index(index, corpus, **how)
+    with (
+        bm.open_index(index) as searcher,
+        TestClient(create_app(searcher, Settings()), base_url="http://localhost") as client,
+    ):
+        monkeypatch.setattr(ServiceSystem, "_client", client)
+        report = audit_service("http://localhost:8765", corpus, out=tmp_path / "report", **how)
+    for name in (*READER[:2], *READER[3:]):
+        measured = report.macro(f"bias/{name}", "own=5,reads=own,en")
+        assert measured == pytest.approx(expected.comparison.found["own=5,reads=own,en"][f"bias/{name}"][0].value), (
+            name
+        )
+    assert set(report.audits) == set(policies)
+    with pytest.raises(SearchError, match="needs the language of the query"):
+        audit_service("http://localhost:8765", corpus, policies=["reads=own"])
