@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import parallel_corpus
 from foreign_milvus import client_of, filled, rows
 from milvus_server import lite_server
 
@@ -289,3 +290,35 @@ def test_the_command_line(url: str, client: Any, tmp_path: Path, tiny_static: An
     assert [hit["text"] for hit in json.loads(printed)["hits"]] == ["Katze Haus"], error
     code, _, error = babelmix("search", "cat", "--in", place)
     assert (code, "--model NAME" in error) == (1, True)
+
+
+def test_an_audit_through_a_collection(
+    url: str, client: Any, tmp_path: Path, tiny_static: Any, babelmix: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pymilvus import DataType
+
+    monkeypatch.chdir(tmp_path)
+    tiny_static.save("model")
+    corpus, name = parallel_corpus(), f"c{next(names)}"
+    corpus.save(tmp_path / "toy")
+    passages = corpus.passages.to_pylist()
+    vectors = tiny_static.encode([row["text"] for row in passages])
+    schema = client.create_schema()
+    for field in ("id", "lang", "text"):
+        schema.add_field(field, DataType.VARCHAR, max_length=200, is_primary=field == "id")
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="HNSW", metric_type="COSINE", params={"M": 8, "efConstruction": 64})
+    client.create_collection(name, schema=schema, index_params=index)
+    client.insert(
+        name,
+        [
+            {"id": f"{row['item']}/{row['lang']}", "lang": row["lang"], "text": row["text"], "vector": vector}
+            for row, vector in zip(passages, vectors, strict=True)
+        ],
+    )
+    code, printed, error = babelmix(
+        "audit", "-c", "toy", "--through", address(url, name), "--model", "model", "--json"
+    )
+    assert code == 0, error
+    assert set(json.loads(printed)["policies"]) >= {"any", "balanced"}
