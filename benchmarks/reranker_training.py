@@ -29,7 +29,7 @@ from babelmix._files import replacing_folder
 from babelmix.encoders import load_encoder
 
 KINDS = ("english", "one", "mixed")
-LAYERS, STEPS, QUERIES, NEGATIVES = 3, 60, 10, 3
+LAYERS, STEPS, QUERIES, NEGATIVES = 3, 120, 10, 3
 TOKENS, CHARACTERS = 48, 120
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 HELP = ["de", "el", "en", "es", "hi", "ru", "tr", "vi"]
@@ -124,7 +124,7 @@ def train(pages: list[list[Item]], kind: str, to: Path, *, layers: int, steps: i
     with tempfile.TemporaryDirectory() as folder:
         arguments = CrossEncoderTrainingArguments(
             output_dir=folder, max_steps=steps, per_device_train_batch_size=QUERIES, learning_rate=2e-4,
-            warmup_steps=steps // 10, lr_scheduler_type="cosine", save_strategy="no", report_to=[], logging_steps=10,
+            warmup_steps=10, lr_scheduler_type="constant_with_warmup", save_strategy="no", report_to=[], logging_steps=10,
             use_cpu=True, seed=seed, disable_tqdm=True, dataloader_pin_memory=False,
         )  # fmt: skip
         CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=loss).train()
