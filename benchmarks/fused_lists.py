@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,20 +80,20 @@ class Data:
         )
 
 
-def bm25(corpus: Corpus) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def bm25(asked: Sequence[str], texts: Sequence[str]) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """BM25 as an index in a folder computes it: the words of queries with their IDF, and the weights of those of passages."""
     rows = EdgeRows(qdrant_edge, LAYOUT)
     made = []
-    for table, query in ((corpus.queries, True), (corpus.passages, False)):
-        found = [rows.weights(text, query=query) for text in table["text"].to_pylist()]
+    for some, query in ((asked, True), (texts, False)):
+        found = [rows.weights(text, query=query) for text in some]
         ends = np.cumsum([0, *(len(one.indices) for one in found)])
         made.append(
             (np.concatenate([one.values for one in found]), np.concatenate([one.indices for one in found]), ends)
         )
     _, numbers = np.unique(np.concatenate([made[0][1], made[1][1]]), return_inverse=True)
     width, cut = int(numbers.max()) + 1, len(made[0][1])
-    queries = sparse.csr_matrix((made[0][0], numbers[:cut], made[0][2]), shape=(corpus.queries.num_rows, width))
-    passages = sparse.csr_matrix((made[1][0], numbers[cut:], made[1][2]), shape=(corpus.passages.num_rows, width))
+    queries = sparse.csr_matrix((made[0][0], numbers[:cut], made[0][2]), shape=(len(asked), width))
+    passages = sparse.csr_matrix((made[1][0], numbers[cut:], made[1][2]), shape=(len(texts), width))
     count = np.bincount(numbers[cut:], minlength=width)
     idf = np.log1p((passages.shape[0] - count + 0.5) / (count + 0.5))
     return (queries @ sparse.diags(idf)).tocsr(), passages
@@ -141,7 +142,7 @@ class Found:
     @classmethod
     def of(cls, corpus: Corpus, data: Data) -> Found:
         """Search for all queries of a corpus."""
-        queries, passages = bm25(corpus)
+        queries, passages = bm25(corpus.queries["text"].to_pylist(), corpus.passages["text"].to_pylist())
         lists, equal = [], []
         for start in range(0, queries.shape[0], 1000):
             scores = (queries[start : start + 1000] @ passages.T).toarray().astype(np.float32)
@@ -172,7 +173,7 @@ def by_rank(scores: Floats, data: Data) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two lists of each query, and what they share; see `babelmix.search.merging.fused`.
+    """Two lists of each query, and what they share; see `babelmix.search.fusion`.
 
     Args:
         both: the passages of the list of vectors, then those of the list of words, int64, shape (queries, 2 DEPTH).

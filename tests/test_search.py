@@ -20,7 +20,6 @@ from babelmix.search import Index, Policy, Row, Searcher, Where, index_rows, ope
 from babelmix.search.applying import with_quota
 from babelmix.search.calibration import Calibration, Moments
 from babelmix.search.documents import rows_of_corpus
-from babelmix.search.merging import fused
 from babelmix.search.rows import Hit, points_of
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
@@ -98,14 +97,6 @@ def test_words_find_what_has_them(searcher: Searcher) -> None:
     expected = {text for text in parallel_corpus().passages["text"].to_pylist() if "chien" in text.split()}
     assert {hit.text for hit in found} == expected
     assert searcher.search(["nothinghasthisword"], mode="words") == [[]]
-
-
-def test_fusion_sums_reciprocal_ranks() -> None:
-    first, second = ([Hit(i, 0.0, i, "de", i, i) for i in names] for names in ("abc", "cd"))
-    found = fused([first, second])
-    assert [(hit.id, hit.score) for hit in found] == [
-        ("c", pytest.approx(1 / 63 + 1 / 61)), ("a", 1 / 61), ("b", 1 / 62), ("d", 1 / 62),
-    ]  # fmt: skip
 
 
 def test_each_item_once(searcher: Searcher) -> None:

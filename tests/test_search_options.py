@@ -17,24 +17,11 @@ from babelmix.encoders.removal import Removal
 from babelmix.errors import MissingExtraError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
-from babelmix.search.merging import fused
+from babelmix.search.fusion import DEFAULT_WEIGHT
 from babelmix.search.options import SearchOptions
-from babelmix.search.rows import Hit
 from babelmix.search.system import IndexSystem
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
-
-
-def hits(names: str) -> list[Hit]:
-    return [Hit(name, 0.0, name, "de", name, name) for name in names]
-
-
-def test_a_list_counts_by_its_weight() -> None:
-    found = fused([hits("abc"), hits("cd")], weights=[1, 0.25])
-    assert [(hit.id, hit.score) for hit in found] == [
-        ("c", pytest.approx(1 / 63 + 0.25 / 61)), ("a", 1 / 61), ("b", 1 / 62), ("d", pytest.approx(0.25 / 62)),
-    ]  # fmt: skip
-    assert fused([hits("abc"), hits("cd")], weights=[1, 1]) == fused([hits("abc"), hits("cd")])
 
 
 def test_the_weight_of_words_goes_from_meaning_to_both(searcher: Searcher) -> None:
@@ -42,8 +29,9 @@ def test_the_weight_of_words_goes_from_meaning_to_both(searcher: Searcher) -> No
         return [(hit.id, hit.score) for hit in searcher.search("Katze 3", k=12, **options)]
 
     assert search(mode="hybrid", words_weight=0) == search()
-    assert search(mode="hybrid", words_weight=1) == search(mode="hybrid")
-    assert search(mode="hybrid", words_weight=0.1) not in (search(), search(mode="hybrid"))
+    assert search(mode="hybrid", words_weight="0,de=0") == search()
+    assert search(mode="hybrid", words_weight=DEFAULT_WEIGHT) == search(mode="hybrid")
+    assert search(mode="hybrid", words_weight=0.01) not in (search(), search(mode="hybrid", words_weight=1))
     best = search(mode="words")[0][0]
     places = [[name for name, _ in search(mode="hybrid", words_weight=weight)].index(best) for weight in (0.1, 1)]
     assert places[0] >= places[1]
@@ -53,7 +41,10 @@ def test_the_weight_of_words_goes_from_meaning_to_both(searcher: Searcher) -> No
     ("options", "match"),
     [
         ({"words_weight": 0.5}, "a weight of words is for the mode 'hybrid', not 'dense'"),
-        ({"mode": "hybrid", "words_weight": 1.5}, "the weight of words is 1.5; give a number from 0"),
+        ({"mode": "hybrid", "words_weight": 10.5}, "the weight of words is 10.5; give a number from 0"),
+        ({"mode": "hybrid", "words_weight": "0.2,jp=1"}, "the weight of words: 'jp' is not a BCP 47"),
+        ({"fusion": "rrf"}, "a fusion is for the mode 'hybrid', not 'dense'"),
+        ({"mode": "hybrid", "fusion": "rrf:k=x"}, "the fusion 'rrf:k=x' has the wrong option 'k=x'"),
         ({"mode": "hybrid", "words_weight": float("nan")}, "the weight of words is nan"),
         ({"query_langs": "jp"}, "the language of a query: 'jp' is not a BCP 47 .*did you mean 'ja'.*give detect or a language"),
         ({"query_langs": ["de", "en"]}, "there are 1 queries, and the languages of 2; give one for each query"),
@@ -137,7 +128,9 @@ def test_the_service(serve: Serve, searcher: Searcher) -> None:
     for body, status, words in (
         ({"query_lang": "jp"}, 400, "did you mean 'ja'"),
         ({"words_weight": 0.5}, 400, "for the mode 'hybrid'"),
-        ({"mode": "hybrid", "words_weight": 7}, 422, "words_weight"),
+        ({"mode": "hybrid", "words_weight": 70}, 400, "the weight of words is 70"),
+        ({"mode": "hybrid", "words_weight": "0.2,de"}, 400, "the weight of words is '0.2,de'"),
+        ({"mode": "hybrid", "fusion": "max"}, 400, "the fusion 'max' is unknown"),
     ):
         refused = client.post("/search", json={"query": "cat", **body})
         assert (refused.status_code, words in refused.json()["error"]) == (status, True), refused.json()

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from babelmix.evaluation.gates import GateResult
     from babelmix.evaluation.measures import Measure
     from babelmix.search import Searcher
-    from babelmix.search.options import Mode, Show
+    from babelmix.search.options import Show
     from babelmix.search.through import PolicyComparison
+    from babelmix.search.variants import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +123,10 @@ def audit_index(
     junit: str | Path | None = None,
     summary: str | Path | None = None,
     queries_from: str | Path | None = None,
-    mode: Mode | None = None,
-    words_weight: float | None = None,
+    mode: str | Sequence[str] | None = None,
+    words_weight: Weights | None = None,
     query_langs: str | None = None,
-    fusion: str | None = None,
+    fusion: str | Sequence[str] | None = None,
     show: Show | None = None,
     rerank: str | None = None,
     query_vectors: str | Path | None = None,
@@ -156,11 +157,13 @@ def audit_index(
         summary: with `fail_if`: also write the result into this file, as Markdown; None: `$GITHUB_STEP_SUMMARY`, if it is set.
         queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
             `babelmix.load_corpus`. None: those of the corpus; without a corpus `auto`.
-        mode: `dense`, `words` or `hybrid`; see `Searcher.search`. None: `dense`.
-        words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
+        mode: `dense`, `words` or `hybrid`; see `Searcher.search`. Several, such as `["dense", "hybrid"]` or `dense,hybrid`, are
+            compared under each policy. None: `dense`.
+        words_weight: with `hybrid`: the weight of the list of words; see `Searcher.search`. Several, such as `[0, 0.1, 1]` or
+            `0,0.1,1`, are compared. None: 0.2.
         query_langs: what a removal kept with the index is told of the languages of the queries: None: nothing, as most users say
             nothing; `known`: those that the corpus states; `detect`: from the text; or the language of all queries.
-        fusion: with `hybrid`: how the lists of vectors and words are merged; see `Searcher.search`.
+        fusion: with `hybrid`: how the lists of vectors and words are merged; see `Searcher.search`. Several are compared.
         show: `found` or `mine`; see `Searcher.search`. None: `found`.
         rerank: a reranker; see `babelmix.open_index`. None: nothing is reranked.
         query_vectors: a file with the vectors of the corpus's queries, in the forms of `babelmix.Vectors`. It stands in place of
@@ -180,8 +183,10 @@ def audit_index(
     from babelmix.search.foreign.opening import shown_address
     from babelmix.search.options import SearchOptions
     from babelmix.search.through import DEFAULT_POLICIES, audit_through, depth_of
+    from babelmix.search.variants import several_options
 
-    options = SearchOptions(mode or "dense", words_weight, query_langs, fusion, show or "found")
+    others = SearchOptions(query_langs=query_langs, show=show or "found")
+    options = several_options(others, mode, words_weight, fusion)
     gate = Gate.of(fail_if, significant, junit, summary)
     wanted = None if metrics is None else as_list(metrics, "metrics", empty=False)
     if gate is not None:

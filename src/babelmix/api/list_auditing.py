@@ -30,7 +30,8 @@ from babelmix.errors import ArgumentError, AuditError, ConfigError, first_line
 if TYPE_CHECKING:
     from babelmix.evaluation.lists import ListAudit
     from babelmix.evaluation.systems import ListSystem, Search
-    from babelmix.search.options import Mode, Show
+    from babelmix.search.options import Show
+    from babelmix.search.variants import Weights
 
 _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 """An adapter: a file or a module, and the name of a function in it."""
@@ -161,9 +162,8 @@ def audit_ranked(
 
 def audit_service(
     url: str, corpus: str | Path | Corpus, *, policies: str | Sequence[str] | None = None, k: int | None = None,
-    depth: int | None = None, mode: Mode | None = None, words_weight: float | None = None, query_langs: str | None = None,
-    fusion: str | None = None, show: Show | None = None,
-    **options: Any,
+    depth: int | None = None, mode: str | Sequence[str] | None = None, words_weight: Weights | None = None,
+    query_langs: str | None = None, fusion: str | Sequence[str] | None = None, show: Show | None = None, **options: Any,
 ) -> ListReport:  # fmt: skip
     """Measure the answers of a service of `babelmix serve` under language policies, over HTTP.
 
@@ -188,15 +188,16 @@ def audit_service(
     from babelmix.search.options import SearchOptions
     from babelmix.search.remote import MAX_HITS, service_systems
     from babelmix.search.through import DEFAULT_POLICIES, SHOWN
+    from babelmix.search.variants import several_options, variants
 
     shown, judged = SHOWN if k is None else k, MAX_HITS if depth is None else depth
     if not SHOWN <= shown <= judged <= MAX_HITS:
         raise ArgumentError(
             "depth", f"a service gives at most {MAX_HITS} answers: {SHOWN} <= k <= depth <= {MAX_HITS}"
         )
-    names = DEFAULT_POLICIES if policies is None else as_list(policies, "policies", empty=False)
-    how = SearchOptions(mode or "dense", words_weight, query_langs, fusion, show or "found")
-    systems, reads, alone = service_systems(url, names, how, shown=shown, judged=judged)
+    ways = several_options(SearchOptions(query_langs=query_langs, show=show or "found"), mode, words_weight, fusion)
+    chosen = variants(DEFAULT_POLICIES if policies is None else policies, ways)
+    systems, reads, alone = service_systems(url, chosen, shown=shown, judged=judged)
     return audit_ranked(systems, corpus, depth=judged, reads=reads, alone=alone, **options)
 
 

@@ -15,7 +15,8 @@ from babelmix.errors import ArgumentError
 if TYPE_CHECKING:
     from babelmix.api.index_auditing import PolicyReport
     from babelmix.api.list_reports import ListReport
-    from babelmix.search.options import Mode, Show
+    from babelmix.search.options import Show
+    from babelmix.search.variants import Weights
 
 
 def audit_through(
@@ -42,10 +43,10 @@ def audit_through(
     junit: str | Path | None = None,
     summary: str | Path | None = None,
     queries_from: str | Path | None = None,
-    mode: Mode | None = None,
-    words_weight: float | None = None,
+    mode: str | Sequence[str] | None = None,
+    words_weight: Weights | None = None,
     query_langs: str | None = None,
-    fusion: str | None = None,
+    fusion: str | Sequence[str] | None = None,
     show: Show | None = None,
     rerank: str | None = None,
     query_vectors: str | Path | None = None,
@@ -78,8 +79,8 @@ def audit_through(
         summary: with `fail_if`: see `babelmix.audit`.
         queries_from: the queries of a collection, or of an index, that has none: parts of its texts, or a log; see
             `babelmix.load_corpus`.
-        mode: `dense`, `words` or `hybrid`, of an index or a service; None: `dense`.
-        words_weight: with `hybrid`: the weight of the list of words, 0 to 1; None: 1.
+        mode: `dense`, `words` or `hybrid`, of an index or a service; several are compared. None: `dense`.
+        words_weight: with `hybrid`: the weight of the list of words; several are compared. None: 0.2.
         query_langs: what is said of the languages of the queries, to an index or a service; see `babelmix.audit_index`.
         fusion: with `hybrid`: see `babelmix.audit_index`.
         show: of an index or a service: see `babelmix.audit_index`.

@@ -212,17 +212,20 @@ def audit(
     ] = None,
     queries_from: QueriesFromOption = "",
     mode: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="With --through: dense, words or hybrid, as in `babelmix search`.  [default: dense]",
-            metavar="MODE",
+            help="With --through: dense, words or hybrid, as in `babelmix search`; several, separated by commas, are compared "
+            "under each policy.  [default: dense]",
+            metavar="MODE,...",
             rich_help_panel=_INDEX,
         ),
     ] = None,
     words_weight: Annotated[
-        float | None,
+        list[str] | None,
         typer.Option(
-            help="With --mode hybrid: how much the list of words counts, 0 to 1.  [default: 1]",
+            help="With --mode hybrid: how much the list of words counts, as in `babelmix search`; several, as 0,0.1,1, are "
+            "compared.  [default: 0.2]",
+            metavar="WEIGHT,...",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -236,9 +239,9 @@ def audit(
         ),
     ] = None,
     fusion: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="With --mode hybrid: how the lists are merged, as in `babelmix search`.",
+            help="With --mode hybrid: how the lists are merged, as in `babelmix search`; once for each.",
             metavar="HOW",
             rich_help_panel=_INDEX,
         ),

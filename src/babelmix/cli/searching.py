@@ -135,10 +135,11 @@ def search(
         ),
     ] = None,
     words_weight: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="With --mode hybrid: how much the list of words counts, 0 (not at all) to 1. Words find nearly only the query's "
-            "own language.  [default: 1]",
+            help="With --mode hybrid: how much the list of words counts; that of vectors has 1. Words find nearly only the "
+            "query's own language. 0.2,de=0.6: 0.6 for German rows.  [default: 0.2]",
+            metavar="WEIGHT",
         ),
     ] = None,
     query_lang: Annotated[
@@ -150,7 +151,12 @@ def search(
         ),
     ] = None,
     fusion: Annotated[
-        str | None, typer.Option(help="With --mode hybrid: how the lists are merged, such as rrf:k=20.", metavar="HOW")
+        str | None,
+        typer.Option(
+            help="With --mode hybrid: how the lists are merged: rrf, rrf:k=20, convex, convex:norm=spread, convex:by=lang or "
+            "dbsf.",
+            metavar="HOW",
+        ),
     ] = None,
     shown: Annotated[
         str,

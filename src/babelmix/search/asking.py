@@ -22,8 +22,8 @@ from babelmix.errors import PictureError, SearchError
 from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.correcting import OneSearch
 from babelmix.search.index import Index
-from babelmix.search.merging import DEEPER, distinct_items, fused, remembering
-from babelmix.search.options import EQUAL, SearchOptions, checked_query_langs
+from babelmix.search.merging import DEEPER, distinct_items, remembering
+from babelmix.search.options import SearchOptions, checked_query_langs
 from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.stage import Reranking, Stage
@@ -39,8 +39,8 @@ MAX_K = 1000
 NO_WORDS = "a picture has no words to search by; use the mode 'dense'"
 """The error message for a search by words with a picture as the query."""
 
-_LEAST = 50
-"""The least number of rows to retrieve for each list that is fused."""
+_LEAST = 100
+"""The least number of rows to retrieve for each list that is fused, as `benchmarks/fusion.py` measures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +144,9 @@ class Asked:
         if len(lists) == 1:
             return lists[0]
         # Only a quota needs rows beyond `count`.
-        languages, weight = self.policy.languages, self.options.words_weight
-        weights = [1.0, EQUAL if weight is None else weight]
-        merged = [fused(both, None if languages else count, weights) for both in zip(*lists, strict=True)]
+        languages, fusion = self.policy.languages, self.options.fused_by
+        top_k = None if languages else count
+        merged = [fusion.fuse(both, top_k, (1.0, self.options.weight)) for both in zip(*lists, strict=True)]
         return [with_quota(hits[:count], hits[count:], languages) for hits in merged]
 
     def _with_own_places(self, found: list[list[Hit]]) -> list[list[Hit]]:

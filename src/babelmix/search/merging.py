@@ -1,11 +1,11 @@
-"""Merge lists of hits: fuse two retrievers, and keep one row of each item."""
+"""Find one row of each item: retrieve more rows until there are enough items. `fusion` merges lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from babelmix.search.applying import RRF, Retriever, with_quota
+from babelmix.search.applying import Retriever, with_quota
 from babelmix.search.rows import Hit, Where
 
 DEEPEST = 8192
@@ -16,29 +16,6 @@ DEEPER = 5
 
 _AHEAD = 10
 """A retriever that must search again retrieves up to ten times the rows needed now, to save further searches."""
-
-
-def fused(
-    lists: Sequence[Sequence[Hit]], top_k: int | None = None, weights: Sequence[float] | None = None
-) -> list[Hit]:
-    """Reciprocal rank fusion: the score of a row is the sum of weight / (60 + rank) over the lists that have it.
-
-    Args:
-        lists: lists of rows, each best first.
-        top_k: the most rows to return; None: all.
-        weights: the weight of each list, above 0; None: each has the weight 1.
-
-    Source: Cormack, Clarke and Büttcher, SIGIR 2009, with ranks from 1; the weights are ours.
-
-    """
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for found, weight in zip(lists, weights or [1.0] * len(lists), strict=True):
-        for rank, hit in enumerate(found, start=1):
-            scores[hit.id] = scores.get(hit.id, 0.0) + weight / (RRF + rank)
-            hits.setdefault(hit.id, hit)
-    ordered = sorted((-score, name) for name, score in scores.items())[:top_k]
-    return [hits[name].scored(-score) for score, name in ordered]
 
 
 def remembering(retrieve: Retriever) -> Retriever:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from babelmix.corpus import canonical_language
 from babelmix.corpus.detecting import check_detector, detect_languages
 from babelmix.corpus.languages import is_language_tag, not_a_tag
 from babelmix.errors import SearchError
+from babelmix.search.fusion import DEFAULT_FUSION, DEFAULT_WEIGHT, Fusion, WeightLike, WordsWeight
 
 Mode = Literal["dense", "words", "hybrid"]
 MODES: tuple[Mode, ...] = ("dense", "words", "hybrid")
@@ -25,9 +25,6 @@ DETECT = "detect"
 KNOWN = "known"
 """In an audit: the language of a query is the one that the corpus states."""
 
-EQUAL = 1.0
-"""The weight of words if none is given: the list of words counts as much as the list of vectors."""
-
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -35,7 +32,7 @@ class SearchOptions:
 
     Args:
         mode: `dense`, `words` or `hybrid`.
-        words_weight: with `hybrid`: see `Searcher.search`; None: 1.
+        words_weight: with `hybrid`: see `Searcher.search`; None: 0.2.
         query_langs: in an audit, what is said of the language of the queries: None: nothing, as most users say nothing;
             `known`: the corpus's languages; `detect`: detect it from the text; or the language of all queries.
         fusion: with `hybrid`: how the two lists are merged; see `babelmix.search.fusion`. None: the default.
@@ -53,22 +50,32 @@ class SearchOptions:
     """
 
     mode: Mode = "dense"
-    words_weight: float | None = None
+    words_weight: WeightLike | None = None
     query_langs: str | None = None
     fusion: str | None = None
     show: Show = "found"
     rerank: bool | None = None
 
     def __post_init__(self) -> None:
-        check_mode(self.mode, self.words_weight)
-        if self.fusion is not None and self.mode != "hybrid":
-            raise SearchError(
-                f"a fusion is for the mode 'hybrid', not {self.mode!r}; leave it out, or change the mode"
-            )
+        check_mode(self.mode, self.words_weight, self.fusion)
+        if self.words_weight is not None:
+            object.__setattr__(self, "words_weight", WordsWeight.parse(self.words_weight).value)
+        if self.fusion is not None:
+            object.__setattr__(self, "fusion", str(Fusion.parse(self.fusion)))
         if self.show not in SHOWS:
             raise SearchError(f"show is {self.show!r}; use {' or '.join(SHOWS)}")
         if self.query_langs is not None and self.query_langs != KNOWN:
             checked_query_lang(self.query_langs, "known, detect or a language")
+
+    @property
+    def fused_by(self) -> Fusion:
+        """With `hybrid`: how the lists are merged."""
+        return DEFAULT_FUSION if self.fusion is None else Fusion.parse(self.fusion)
+
+    @property
+    def weight(self) -> WordsWeight:
+        """With `hybrid`: the weight of the list of words."""
+        return WordsWeight.parse(DEFAULT_WEIGHT if self.words_weight is None else self.words_weight)
 
     def langs_of(self, langs: Sequence[str]) -> str | list[str] | None:
         """The argument `query_langs` of `Searcher.search` for queries of these languages."""
@@ -88,25 +95,18 @@ class SearchOptions:
         return mode | {name: value for name, value in named.items() if value is not None}
 
 
-def check_mode(mode: str, words_weight: float | None) -> None:
-    """Raise unless there is such a mode, and the weight of words goes with it.
+def check_mode(mode: str, words_weight: WeightLike | None = None, fusion: str | None = None) -> None:
+    """Raise unless there is such a mode, and weight and fusion go with it.
 
     Raises:
-        SearchError: the mode is unknown, or the weight is not a number from 0 to 1, or is given with another mode than `hybrid`.
+        SearchError: the mode is unknown, or a weight or a fusion is given with another mode than `hybrid`.
 
     """
     if mode not in MODES:
         raise SearchError(f"the mode {mode!r} is unknown; use {', '.join(MODES)}")
-    if words_weight is None:
-        return
-    if mode != "hybrid":
-        raise SearchError(
-            f"a weight of words is for the mode 'hybrid', not {mode!r}; leave it out, or change the mode"
-        )
-    if not (math.isfinite(words_weight) and 0 <= words_weight <= 1):
-        raise SearchError(
-            f"the weight of words is {words_weight:g}; give a number from 0 (meaning alone) to 1 (equal)"
-        )
+    for given, name in ((words_weight, "a weight of words"), (fusion, "a fusion")):
+        if given is not None and mode != "hybrid":
+            raise SearchError(f"{name} is for the mode 'hybrid', not {mode!r}; leave it out, or change the mode")
 
 
 def checked_query_lang(lang: str, allowed: str = "detect or a language") -> str:
@@ -169,7 +169,6 @@ def told_langs(
 
 __all__ = [
     "DETECT",
-    "EQUAL",
     "KNOWN",
     "MODES",
     "SHOWS",

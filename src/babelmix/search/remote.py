@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from babelmix.evaluation.systems.shown import AsShown
 from babelmix.search.options import KNOWN, SearchOptions
 from babelmix.search.policies import Policy
 from babelmix.search.reading import assumed_reader
+from babelmix.search.variants import Variant
 
 if TYPE_CHECKING:
     import httpx
@@ -184,30 +185,29 @@ class ServiceSystem:
 
 
 def service_systems(
-    url: str, policies: Sequence[str], options: SearchOptions, *, shown: int, judged: int
+    url: str, chosen: Mapping[str, Variant], *, shown: int, judged: int
 ) -> tuple[dict[str, ListSystem], tuple[str, ...], ListSystem | None]:
     """A service under several policies.
 
     Args:
         url: the URL of the service.
-        policies: the policies.
-        options: how it searches besides.
+        chosen: the ways to search, by name.
         shown: the number of answers that users see.
         judged: the number of answers to judge.
 
     Returns:
-        The systems by policy; what searchers are assumed to read (see `assumed_reader`); and the system that searches these
+        The systems by name; what searchers are assumed to read (see `assumed_reader`); and the system that searches these
         languages alone, if there is something to compare with it.
 
     Raises:
         SearchError: a policy is wrong, the languages of the queries are needed, or the service cannot be reached.
 
     """
-    chosen = {str(policy): policy for policy in map(Policy.parse, policies)}
-    reads = assumed_reader(chosen.values(), options)
+    options = next(iter(chosen.values())).options
+    reads = assumed_reader((one.policy for one in chosen.values()), options)
     systems: dict[str, ListSystem] = {}
-    for name, policy in chosen.items():
-        system, deeper = (ServiceSystem(url, policy, options=options) for _ in range(2))
+    for name, one in chosen.items():
+        system, deeper = (ServiceSystem(url, one.policy, options=one.options) for _ in range(2))
         _ = system.about
         systems[name] = system if shown == judged else AsShown(system, deeper, shown=shown, judged=judged)
     if options.show != "mine":

@@ -14,6 +14,7 @@ from babelmix.errors import ArgumentError, SearchError
 from babelmix.search.asking import Asked, check_search, is_one, opened, shown
 from babelmix.search.filters import typed_filters
 from babelmix.search.foreign.engine import ForeignEngine
+from babelmix.search.fusion import WeightLike
 from babelmix.search.hits import Hits
 from babelmix.search.index import Index
 from babelmix.search.index_encoder import index_with_encoder
@@ -140,7 +141,7 @@ class Searcher:
     def search(  # type: ignore[overload-overlap]
         self, queries: str | Path | Image, *, k: int = ..., policy: Policy | str = ..., langs: str | Sequence[str] | None = ...,
         where: Filter | None = ..., mode: Mode = ..., once: bool = ..., exact: bool = ..., vectors: Vectors | None = ...,
-        query_langs: str | Sequence[str | None] | None = ..., words_weight: float | None = ...,
+        query_langs: str | Sequence[str | None] | None = ..., words_weight: WeightLike | None = ...,
         fusion: str | None = ..., show: Show = ..., rerank: bool | None = ...,
     ) -> Hits: ...  # fmt: skip
     @overload
@@ -148,7 +149,7 @@ class Searcher:
         self, queries: Sequence[str | Path | Image], *, k: int = ..., policy: Policy | str = ...,
         langs: str | Sequence[str] | None = ..., where: Filter | None = ..., mode: Mode = ..., once: bool = ...,
         exact: bool = ..., vectors: Vectors | None = ..., query_langs: str | Sequence[str | None] | None = ...,
-        words_weight: float | None = ..., fusion: str | None = ..., show: Show = ..., rerank: bool | None = ...,
+        words_weight: WeightLike | None = ..., fusion: str | None = ..., show: Show = ..., rerank: bool | None = ...,
     ) -> list[Hits]: ...  # fmt: skip
     def search(
         self,
@@ -163,7 +164,7 @@ class Searcher:
         exact: bool = False,
         vectors: Vectors | None = None,
         query_langs: str | Sequence[str | None] | None = None,
-        words_weight: float | None = None,
+        words_weight: WeightLike | None = None,
         fusion: str | None = None,
         show: Show = "found",
         rerank: bool | None = None,
@@ -177,14 +178,15 @@ class Searcher:
             langs: only rows in these languages; `en` means en-US too.
             where: only rows with these metadata: `{"year": [2024, 2025]}`, or the text `year=2024,2025`, or a list of such
                 texts, or the result of `Index.where`.
-            mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both (reciprocal rank fusion).
+            mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both.
             once: each item once, in its best rendering.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
             query_langs: the language of all queries, or of each, which a removal kept with the index uses, and the policy `own`:
                 a tag; `detect`: from the text, by the extra `detect`; None: unknown, so that a removal tells it from the vector.
-            words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 1; that of the list of vectors is
-                1. BM25 finds nearly only the query's own language, so that less weight means less of it. None: 1.
+            words_weight: with `hybrid`: the weight of the list of words, 0 (meaning alone) to 10; that of the list of vectors is
+                1. BM25 finds nearly only the query's own language, so that less weight means less of it. `"0.2,de=0.6"`
+                or `{"*": 0.2, "de": 0.6}`: 0.6 for German rows. None: 0.2.
             fusion: with `hybrid`: how the two lists are merged, such as `rrf:k=20`; see `babelmix.search.fusion`.
             show: `found`: the rows as they are found. `mine`: one row of each item, in a language that the searcher reads; see
                 `babelmix.search.showing`.
@@ -230,7 +232,7 @@ class Searcher:
         chosen = check_search(
             inputs, k=k, policy=policy, embedded=vectors is not None, query_langs=query_langs, options=options
         )
-        if options.mode == "hybrid" and options.words_weight == 0:
+        if options.mode == "hybrid" and options.weight.is_zero:
             options = replace(options, mode="dense", words_weight=None, fusion=None)
         if options.mode != "dense" and not self.index.engine.has_words:
             raise SearchError(f"{self.index.address}: this engine has no BM25; use the mode 'dense'")

@@ -7,6 +7,7 @@ a deeper search, for metrics with larger cut-offs. A relevant passage that is no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ import polars as pl
 import pyarrow as pa
 
 from babelmix._files import check_output_folder, write_json
-from babelmix._lists import as_list
 from babelmix._tables import Result, Table
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.labels import CLICK_FACTS, LABELS, labels_of, what_labels_mean
@@ -39,6 +39,7 @@ from babelmix.search.policies import Policy
 from babelmix.search.reading import READER, READER_LEGEND, assumed_reader
 from babelmix.search.searcher import Searcher
 from babelmix.search.system import IndexSystem, QueryVectors, check_holds
+from babelmix.search.variants import Validated, shared_facts, variants
 
 DEFAULT_POLICIES = ("any", "balanced")
 """The policies that are compared by default. Every policy is tested against the first."""
@@ -95,6 +96,7 @@ class PolicyComparison(Result):
         comparisons: the tests of each policy against the first, after Holm's correction.
         pool_shares: the share of each language in the pool.
         measured: the measures of each policy.
+        searched: the policy and the options of each column; see `Variant.facts`.
 
     """
 
@@ -104,6 +106,7 @@ class PolicyComparison(Result):
     comparisons: Sequence[Comparison]
     pool_shares: Mapping[str, float]
     measured: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
+    searched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def tables(self) -> list[Table]:
         """The measures by policy, then the tests of each policy."""
@@ -135,7 +138,20 @@ class PolicyComparison(Result):
                 "no labels" if ranking is None else f"{ranking.partition('/')[2]} {measured[ranking][0].value:.3f}"
             )
             parts.append(f"{policy}: {quality}{own}, {self.cost[policy]['median']:.1f} ms a search")
-        return [f"{'; '.join(parts)}.", *self._notes(), *(f"Note: {note}." for note in self.about.get("notes", ()))]
+        return [
+            f"{'; '.join(parts)}.",
+            *self._best(ranking),
+            *self._notes(),
+            *(f"Note: {note}." for note in self.about.get("notes", ())),
+        ]
+
+    def _best(self, ranking: str | None) -> list[str]:
+        """Which weight of words or mode is best, if several were compared."""
+        several = len({json.dumps({**one, "policy": ""}) for one in self.searched.values()}) > 1
+        if ranking is None or not several or not self.measured:
+            return []
+        best = Validated.of({name: one[ranking] for name, one in self.measured.items()})
+        return [] if best is None else [best.line(ranking.partition("/")[2], next(iter(self.found)))]
 
     def _notes(self) -> list[str]:
         """What the labels are, and policies that hold within more answers than the shares count."""
@@ -144,7 +160,10 @@ class PolicyComparison(Result):
 
     def _wide_policies(self) -> list[str]:
         k = int(self.about["k"])
-        wide = [name for name in self.found if Policy.parse(name).depends_on_k]
+        wide = [
+            name for name in self.found
+            if Policy.parse(self.searched.get(name, {}).get("policy", name)).depends_on_k
+        ]  # fmt: skip
         if not wide or k <= SHARE_AT:
             return []
         return [
@@ -164,6 +183,7 @@ class PolicyComparison(Result):
             "about": dict(self.about),
             "policies": {
                 policy: {
+                    **self.searched.get(policy, {}),
                     "macro": {name: asdict(macro) for name, (macro, _) in measured.items()},
                     "cells": {
                         name: {lang: asdict(one) for lang, one in cells.items()}
@@ -208,7 +228,7 @@ def audit_through(
     say: Callable[[str], None] | None = None,
     depth: int | None = None,
     held: bool = False,
-    options: SearchOptions | None = None,
+    options: SearchOptions | Sequence[SearchOptions] | None = None,
     rerank: str | None = None,
     query_vectors: str | Path | None = None,
 ) -> PolicyComparison:
@@ -232,7 +252,7 @@ def audit_through(
         depth: the number of answers that are judged, k to 1,000. Those after the first k come from a second search. By default
             100, or k if it is larger.
         options: the mode, the weight of words, the fusion, what is shown, and what is said of the languages of the queries;
-            None: the defaults.
+            several are compared, under each policy; see `babelmix.search.variants`. None: the defaults.
         rerank: a reranker; see `open_index`.
         query_vectors: a file with the vectors of the corpus's queries, in place of the encoder of someone else's collection.
 
@@ -246,7 +266,8 @@ def audit_through(
 
     """
     # Parse the policies before an encoder is loaded, to fail early.
-    named = list(_parsed(policies))
+    options = options or SearchOptions()
+    chosen = variants(policies, options)
     if not isinstance(index, Searcher):
         given = None if query_vectors is None else GivenVectors(query_vectors, corpus)
         with Searcher.open(
@@ -256,33 +277,24 @@ def audit_through(
                 for note in opened.notes:
                     say(note)
             return audit_through(
-                opened, corpus, policies=named, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
+                opened, corpus, policies=policies, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
                 store=store, depth=depth, held=held, options=options,
             )  # fmt: skip
     asked = corpus.queries if queries is None else queries
     if 0 < count < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
     audits = audit_policies(
-        index,
-        corpus,
-        named,
-        k=k,
-        metrics=metrics,
-        asked=asked,
-        batch_size=batch_size,
-        store=store,
-        depth=depth,
-        held=held,
+        index, corpus, policies, k=k, metrics=metrics, asked=asked, batch_size=batch_size, store=store, depth=depth, held=held,
         options=options,
-    )
-    how = options or SearchOptions()
-    reads = assumed_reader(map(Policy.parse, named), how)
+    )  # fmt: skip
+    how = next(iter(chosen.values())).options
+    reads = assumed_reader((one.policy for one in chosen.values()), how)
     sizes = index.index.langs()
     pool = sum(sizes.values())
     about: dict[str, Any] = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "index": index.index.address,
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
-        "k": k, "depth": depth_of(k, depth), **how.facts(), **({READER: ",".join(reads)} if reads else {}),
+        "k": k, "depth": depth_of(k, depth), **shared_facts(chosen), **({READER: ",".join(reads)} if reads else {}),
     }  # fmt: skip
     engine = index.index.engine
     notes = [groups_of_corpus(corpus, asked).note(), *(engine.notes if isinstance(engine, ForeignEngine) else ())]
@@ -297,6 +309,7 @@ def audit_through(
         tested(audits),
         {lang: size / pool for lang, size in sizes.items()},
         {policy: one.measures for policy, one in audits.items()},
+        {name: one.facts() for name, one in chosen.items()},
     )
 
 
@@ -322,7 +335,7 @@ def audit_policies(
     store: bool = True,
     depth: int | None = None,
     held: bool = False,
-    options: SearchOptions | None = None,
+    options: SearchOptions | Sequence[SearchOptions] | None = None,
 ) -> dict[str, PolicyAudit]:
     """Search an index for a corpus's queries under each policy in turn, one query at a time.
 
@@ -351,8 +364,9 @@ def audit_policies(
     """
     depth = depth_of(k, depth)
     checked_metrics(metrics, depth, cut=True)
-    chosen, how = _parsed(policies), options or SearchOptions()
-    reads = assumed_reader(chosen.values(), how)
+    chosen = variants(policies, options or SearchOptions())
+    how = next(iter(chosen.values())).options
+    reads = assumed_reader((one.policy for one in chosen.values()), how)
     queries = corpus.queries if asked is None else asked
     if queries.num_rows == 0 or IMAGE in queries["lang"].to_pylist():
         raise SearchError(f"{corpus.name}: has no queries that are texts; an index is audited with texts")
@@ -364,8 +378,8 @@ def audit_policies(
     vectors = QueryVectors(searcher, batch_size=batch_size, store=store)
     timed, deeper = (
         {
-            name: IndexSystem(searcher, policy, vectors=vectors, options=how, matching=matching)
-            for name, policy in chosen.items()
+            name: IndexSystem(searcher, one.policy, vectors=vectors, options=one.options, matching=matching)
+            for name, one in chosen.items()
         }
         for _ in range(2)
     )
@@ -404,9 +418,3 @@ def depth_of(k: int, depth: int | None) -> int:
             f"depth is {depth}; an audit judges at least the k = {k} answers of a search, and at most {MAX_K:,}"
         )
     return depth
-
-
-def _parsed(policies: str | Sequence[str]) -> dict[str, Policy]:
-    """Policies by their canonical spelling, each once."""
-    named = as_list(policies, "policies", SearchError, empty=False)
-    return {str(policy): policy for policy in map(Policy.parse, named)}

@@ -70,12 +70,10 @@ class SearchRequest(_Request):
         description="the query's language, such as de, or detect; left out: told from its vector. A removal kept with the index "
         "uses it",
     )
-    words_weight: float | None = Field(
+    words_weight: float | Annotated[str, Field(max_length=2000)] | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="with hybrid: how much the list of words counts; left out: 1",
+        description="with hybrid: how much the list of words counts; that of vectors has 1. 0.2,de=0.6: by the language of a "
+        "row. Left out: 0.2",
     )
     fusion: str | None = Field(
         default=None, max_length=200, description="with hybrid: how the two lists are merged, such as rrf:k=20"
