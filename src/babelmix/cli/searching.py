@@ -121,7 +121,8 @@ def search(
         typer.Option(
             help="any: by score. balanced: no language favoured. equal: equally many of each language. adaptive: scores "
             "above the language's level. own=5: at least 5 of the first 10 in the query's language. quota=3: at least 3 "
-            "languages. prefer=de or prefer=de:1.5: raised. only=de,fr.",
+            "languages. prefer=de or prefer=de:1.5: raised. only=de,fr. After any of "
+            "them ,reads=own,en: only what you read; own is the language of the query.",
             metavar="POLICY",
         ),
     ] = "any",
