@@ -310,3 +310,29 @@ def test_the_command_searches_with_a_cross_encoder(
     assert status == 1
     assert "would rerank at random" in err
     assert "Traceback" not in err
+
+
+def test_an_audit_compares_each_policy_without_and_with_the_reranker(searcher: Searcher) -> None:
+    from babelmix.search.options import SearchOptions
+    from babelmix.search.through import audit_through
+
+    with_it = reranking(searcher, Planted(bias=5.0))
+    options = {"k": 10, "depth": 20, "count": 24, "store": False}
+    found = audit_through(with_it, parallel_corpus(), policies=["any", "balanced"], **options)
+    assert list(found.found) == ["any", "balanced", "any, reranked", "balanced, reranked"]
+    assert found.about["reranker"] == "planted"
+    assert {one.second for one in found.comparisons} == {"any"}
+    own = {name: one["bias/same-language share@10"][0].value for name, one in found.found.items()}
+    # The reranker brings a bias, which its calibration takes away.
+    assert own["any, reranked"] > own["balanced, reranked"] + 0.3
+    assert own["any, reranked"] > own["any"]
+    assert found.cost.keys() == found.found.keys()
+    assert "any, reranked: mAP@20" in str(found)
+    plain = audit_through(searcher, parallel_corpus(), policies=["any", "balanced"], **options)
+    for name in ("any", "balanced"):
+        assert {key: one[0].value for key, one in plain.found[name].items()} == {
+            key: one[0].value for key, one in found.found[name].items()
+        }
+    alone = audit_through(with_it, parallel_corpus(), policies="any", options=SearchOptions(rerank=True), **options)
+    assert list(alone.found) == ["any"]
+    assert alone.found["any"] == found.found["any, reranked"]

@@ -258,7 +258,7 @@ def audit(
     rerank: Annotated[
         str | None,
         typer.Option(
-            help="With --through: score the first answers again with this reranker, as in `babelmix search`.",
+            help="With --through an index: audit each policy also with this reranker, as in `babelmix search`.",
             metavar="MODEL",
             rich_help_panel=_INDEX,
         ),

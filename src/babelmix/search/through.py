@@ -39,7 +39,7 @@ from babelmix.search.policies import Policy
 from babelmix.search.reading import READER, READER_LEGEND, assumed_reader
 from babelmix.search.searcher import Searcher
 from babelmix.search.system import IndexSystem, QueryVectors, check_holds
-from babelmix.search.variants import Validated, shared_facts, variants
+from babelmix.search.variants import Validated, shared_facts, variants, with_and_without_reranker
 
 DEFAULT_POLICIES = ("any", "balanced")
 """The policies that are compared by default. Every policy is tested against the first."""
@@ -253,7 +253,7 @@ def audit_through(
             100, or k if it is larger.
         options: the mode, the weight of words, the fusion, what is shown, and what is said of the languages of the queries;
             several are compared, under each policy; see `babelmix.search.variants`. None: the defaults.
-        rerank: a reranker; see `open_index`.
+        rerank: a reranker; see `open_index`. Each policy is audited without and with it, unless `options` say which.
         query_vectors: a file with the vectors of the corpus's queries, in place of the encoder of someone else's collection.
 
     Returns:
@@ -280,6 +280,9 @@ def audit_through(
                 opened, corpus, policies=policies, k=k, queries=queries, count=count, metrics=metrics, batch_size=batch_size,
                 store=store, depth=depth, held=held, options=options,
             )  # fmt: skip
+    if index.reranker is not None:
+        options = with_and_without_reranker(options)
+        chosen = variants(policies, options)
     asked = corpus.queries if queries is None else queries
     if 0 < count < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:count]))
@@ -296,6 +299,8 @@ def audit_through(
         "encoder": index.index.about.encoder, "queries": asked.num_rows, "passages": corpus.passages.num_rows, "pool": pool,
         "k": k, "depth": depth_of(k, depth), **shared_facts(chosen), **({READER: ",".join(reads)} if reads else {}),
     }  # fmt: skip
+    if index.reranker is not None:
+        about["reranker"] = index.reranker.name
     engine = index.index.engine
     notes = [groups_of_corpus(corpus, asked).note(), *(engine.notes if isinstance(engine, ForeignEngine) else ())]
     if said := [note for note in notes if note]:

@@ -88,11 +88,18 @@ def _weights(weights: Weights) -> list[WordsWeight]:
     return [one for some in weights for one in WordsWeight.parse_list(some)]
 
 
+def with_and_without_reranker(options: SearchOptions | Sequence[SearchOptions]) -> list[SearchOptions]:
+    """All options without the reranker, then with it, unless they say whether there is one."""
+    several = [options] if isinstance(options, SearchOptions) else list(options)
+    both = [replace(one, rerank=rerank) for rerank in (False, True) for one in several if one.rerank is None]
+    return [one for one in several if one.rerank is not None] + both
+
+
 def variants(policies: str | Sequence[str], options: SearchOptions | Sequence[SearchOptions]) -> dict[str, Variant]:
     """Each option under each policy, by name; each once.
 
     A name has only what differs: the policy if there are several, or nothing else differs; the mode if there are several; the
-    weight of words and the fusion if there are several.
+    weight of words and the fusion if there are several. `reranked` is last, where there are others that are not.
 
     Args:
         policies: language policies as the user writes them.
@@ -113,15 +120,18 @@ def variants(policies: str | Sequence[str], options: SearchOptions | Sequence[Se
     several = [options] if isinstance(options, SearchOptions) else list(options)
     hybrids = [one for one in several if one.mode == "hybrid"]
     weighted, fused = len({one.words_weight for one in hybrids}) > 1, len({one.fusion for one in hybrids}) > 1
+    modes = len({(one.mode, one.words_weight, one.fusion) for one in several}) > 1
+    reranked = len({bool(one.rerank) for one in several}) > 1
     found: dict[str, Variant] = {}
     for one in several:
-        how: list[str] = [one.mode] if len(several) > 1 else []
+        how: list[str] = [one.mode] if modes else []
         if one.mode == "hybrid":
             how += [str(one.fused_by)] if fused else []
             how += [str(one.weight)] if weighted else []
         for policy in parsed.values():
             parts = [" ".join(how)] if how else []
             parts += [str(policy)] if len(parsed) > 1 or not how else []
+            parts += ["reranked"] if reranked and one.rerank else []
             name = ", ".join(parts)
             found[name] = Variant(name, policy, one)
     return found
@@ -187,4 +197,12 @@ def _macro(one: Measure, rows: np.ndarray) -> float:
     return float(np.mean(cells))
 
 
-__all__ = ["Validated", "Variant", "Weights", "several_options", "shared_facts", "variants"]
+__all__ = [
+    "Validated",
+    "Variant",
+    "Weights",
+    "several_options",
+    "shared_facts",
+    "variants",
+    "with_and_without_reranker",
+]
