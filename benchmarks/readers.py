@@ -8,7 +8,7 @@ DATA holds `libreoffice-help/blocks.parquet` and `xquad-r/`. Two collections:
 - a help centre: headings of LibreOffice's help are the queries, the texts below them the items. Each item is in a random subset
   of eight languages: 40 % of the items in one language only, the others in two to eight, equally often. Texts are cut at 300
   characters.
-- XQuAD-R in five languages: every item is in all of them.
+- XQuAD-R in five languages. The sentence of each language is an item of its own there, so nothing is another rendering of it.
 
 The queries are German, and the reader reads German and English (`reads=own,en`). A heading that several items have is left out.
 """
