@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from babelmix.api.index_auditing import PolicyReport, audit_index
     from babelmix.api.list_reports import ListReport
     from babelmix.api.log_auditing import audit_log
-    from babelmix.api.log_reports import LogReport
     from babelmix.api.making_queries import make_queries
     from babelmix.api.mining import mine
     from babelmix.api.switching import codeswitch
@@ -62,7 +61,6 @@ __all__ = [
     "ExportedModel",
     "GateResult",
     "ListReport",
-    "LogReport",
     "ModelSummary",
     "PolicyReport",
     "Result",
@@ -108,7 +106,6 @@ _HOMES = {
     "ExportedModel": "api.exporting",
     "GateResult": "evaluation.gates",
     "ListReport": "api.list_reports",
-    "LogReport": "api.log_reports",
     "ModelSummary": "api.describing",
     "PolicyReport": "api.index_auditing",
     "Result": "_tables",
