@@ -76,7 +76,10 @@ def main() -> None:
                 f"{table}&{options}", corpus, model=arguments.model, policies=["any", "balanced"], k=10,
                 queries=arguments.queries,
             ).as_json()  # fmt: skip
-            return {policy: {name: one["macro"][name] for name in TITLES} for policy, one in told["policies"].items()}
+            return {
+                policy: {name: one["macro"][name]["value"] for name in TITLES}
+                for policy, one in told["policies"].items()
+            }
 
         old = audited("vector=embedding")
         store = at(url, "passages") + "&id=id&lang=lang&vector=embedding"
