@@ -103,7 +103,8 @@ def test_an_audit_compares_modes_under_policies(searcher: Searcher, tmp_path: Pa
     # Each column is what the audit of it alone measures.
     alone = audit_index(searcher, corpus, mode="hybrid", words_weight=0.1, policies="balanced", **options).comparison
     assert alone.found["balanced"] == found.found["hybrid 0.1, balanced"]
-    assert found.about.items().isdisjoint({"mode": "hybrid"}.items()) and "words_weight" not in found.about
+    assert found.about.items().isdisjoint({"mode": "hybrid"}.items())
+    assert "words_weight" not in found.about
     assert alone.about["words_weight"] == 0.1
     # Every column is tested against the first.
     assert {(one.first, one.second) for one in found.comparisons} == {(name, "dense, any") for name in expected[1:]}
@@ -116,7 +117,8 @@ def test_an_audit_compares_modes_under_policies(searcher: Searcher, tmp_path: Pa
     assert all(name in page for name in expected)
     assert any(line.startswith("Best by validation: ") for line in report.lines())
     assert not any("Best by" in line for line in audit_index(searcher, corpus, **options).lines())
-    assert report.gate is not None and len(report.gate.as_json()["rules"]) == len(expected)
+    assert report.gate is not None
+    assert len(report.gate.as_json()["rules"]) == len(expected)
 
 
 def test_a_wide_policy_is_known_by_its_column(searcher: Searcher) -> None:
