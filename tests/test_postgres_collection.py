@@ -177,6 +177,26 @@ def test_a_rare_language_is_found_behind_the_index(at: Callable[..., str], url: 
         assert len(engine.nearest(unit[:1], [Where(("sw",))], 10)[0]) == 6
 
 
+def test_a_filtered_search_behind_the_index_finds_nearly_all(at: Callable[..., str], url: str) -> None:
+    """Iterative scans in strict order leave rows out."""
+    import psycopg
+
+    rng = np.random.default_rng(1)
+    many = rng.standard_normal((4000, 64)).astype(np.float32)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE tenth (id int PRIMARY KEY, lang text, text text, v vector(64))")
+        with connection.cursor() as cursor:
+            rows = [(n, "sw" if n % 10 == 0 else "en", str(n), str(v.tolist())) for n, v in enumerate(many)]
+            cursor.executemany("INSERT INTO tenth VALUES (%s, %s, %s, %s)", rows)
+        connection.execute("CREATE INDEX ON tenth USING hnsw (v vector_cosine_ops); ANALYZE tenth")
+    found = 0
+    with opened(at("tenth", options="-c enable_sort=off")) as engine:
+        for query in rng.standard_normal((20, 64)).astype(np.float32):
+            hits, best = (engine.nearest(query[None], [Where(("sw",))], 10, exact=exact)[0] for exact in (False, True))
+            found += len({hit.id for hit in hits} & {hit.id for hit in best})
+    assert found >= 190
+
+
 def test_names_that_need_quotes_missing_languages_and_missing_vectors(at: Callable[..., str]) -> None:
     address = at(ODD, id="the % {key}", item="doc", lang='Lang"%', text="b%s", vector="v%")
     with opened(address) as engine:

@@ -35,6 +35,9 @@ _COMMENT = "SELECT oid, obj_description(oid, 'pg_class') FROM to_regclass(%s) AS
 _DEEPEST = 1000
 """The largest `hnsw.ef_search` of pgvector."""
 
+_LOOK = 100
+"""Candidates of a search under a filter: with pgvector's default of 40 it would miss rows."""
+
 
 class PostgresCollection(ForeignEngine):
     """See `ForeignEngine`. The session is read-only, so that the server refuses every write.
@@ -96,7 +99,7 @@ class PostgresCollection(ForeignEngine):
                 self._registering.register_vector(connection)
                 # The settings of pgvector are there once it is loaded.
                 connection.execute("SELECT '[1]'::vector")
-                for setting in ("hnsw.iterative_scan = strict_order", "ivfflat.iterative_scan = relaxed_order"):
+                for setting in ("hnsw.iterative_scan = relaxed_order", "ivfflat.iterative_scan = relaxed_order"):
                     self._set(connection, setting)
             except BaseException:
                 connection.close()
@@ -235,8 +238,11 @@ class PostgresCollection(ForeignEngine):
         )  # fmt: skip
         parts = {"columns": columns.selected(texts=True), "condition": condition, "count": self._sql.Literal(k)}
         settings = ["enable_indexscan = off"] if exact else []
-        if not exact and columns.vector.method == "hnsw" and (depth := min(k, _DEEPEST)) > self._ef_search:
-            settings = [f"hnsw.ef_search = {depth}"]
+        if not exact and columns.vector.method == "hnsw":
+            # Without a filter, the answers are those that the server's own setting gives.
+            depth = min(k if asked == Asked() else max(_LOOK, 2 * k), _DEEPEST)
+            if depth > self._ef_search:
+                settings = [f"hnsw.ef_search = {depth}"]
         with self._errors(), self._lock:
             if not settings:
                 return cast("list[Any]", self._run(query, [wanted, *values, wanted], **parts).fetchall())
