@@ -127,7 +127,10 @@ def _fresh(stand_ins: dict[str, Server], monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.fixture(scope="module")
 def noida(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """noida-db, which others made to speak Elasticsearch's protocol (8.15). It is no Elasticsearch."""
-    package = pytest.importorskip("noida_db", reason="noida-db is not installed")
+    package = pytest.importorskip(
+        "noida_db",
+        reason="noida-db is not installed: a closed program of a single author, so no dependency of the tests",
+    )
     import socket
 
     with socket.socket() as one:
@@ -150,7 +153,10 @@ def noida(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def osmem() -> Iterator[Server]:
     """osmem, which others made to speak OpenSearch's protocol (3.8), without kNN and scripts. It is no OpenSearch."""
-    osmem_server = pytest.importorskip("osmem_server", reason="osmem-server is not installed")
+    osmem_server = pytest.importorskip(
+        "osmem_server",
+        reason="osmem-server is not installed: a closed program of a single author, so no dependency of the tests",
+    )
     with osmem_server.OsmemServer.start(japanese=False) as server:
         yield Server(server.url.removeprefix("http://"), "opensearch", None)
 
