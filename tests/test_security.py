@@ -38,7 +38,7 @@ def most(field: str, model: type = models.SearchRequest) -> int:
         f"path, query and headers | {DEFAULT_MAX_INCOMPLETE_EVENT_SIZE >> 10} KiB |",
         f"a client takes {connections.LEAST_RATE >> 10} KiB a second of its answers",
         f"and the log says so in a line | {ALLOWED.send_timeout:.0f} |",
-        f"languages that `/metrics` counts by name | {metrics.MOST_LANGS} |",
+        f"| {metrics.MOST_LANGS}; {metrics.MOST_PAIRED} |",
         f"| pixels of a picture | {ALLOWED.max_pixels:,} |",
         f"characters of a query; of a policy | {most('query'):,}; {most('policy'):,} |",
         f"| answers | {models.MAX_HITS} |",

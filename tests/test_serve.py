@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -484,6 +485,8 @@ def test_options_of_the_command(
     seen: list[Settings] = []
 
     class Opened(contextlib.nullcontext):
+        index = SimpleNamespace(engine=SimpleNamespace(read_only=False))
+
         def __enter__(self) -> Opened:
             return self
 
@@ -514,8 +517,6 @@ def test_connections_send_at_once() -> None:
 
 
 def test_the_command_lets_the_c_library_free_memory_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     from babelmix.cli import serving as command
 
     asked: list[tuple[int, int]] = []

@@ -76,6 +76,9 @@ def audit_log(
         ConfigError: an argument is wrong, or no search is a query of the corpus.
         MissingExtraError: `detect`, and the extra `detect` is not installed.
 
+    Example:
+        >>> print(audit_log("requests.jsonl", fail_if="own-language share@10 > 0.6"))  # doctest: +SKIP
+
     """
     from babelmix.search.request_lines import read_request_lines
 

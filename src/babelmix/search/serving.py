@@ -112,8 +112,10 @@ def serve(
         raise ConfigError(
             f"cannot listen on {host}, port {port} ({error.strerror}); choose another host or port"
         ) from error
-    opening = open_index(address, model=model, backend=backend, trust_code=trust_code, rerank=rerank)
-    with listening, opening as searcher:
+    with (
+        listening,
+        open_index(address, model=model, backend=backend, trust_code=trust_code, rerank=rerank) as searcher,
+    ):
         # A failure is one sentence here; inside the server it would be a traceback.
         searcher.search(".", k=1)
         if searcher.index.engine.read_only:
