@@ -29,8 +29,8 @@ from babelmix._files import replacing_folder
 from babelmix.encoders import load_encoder
 
 KINDS = ("english", "one", "mixed")
-LAYERS, STEPS, QUERIES, NEGATIVES = 3, 120, 10, 3
-TOKENS, CHARACTERS = 48, 120
+LAYERS, STEPS, QUERIES, NEGATIVES = 4, 100, 10, 3
+TOKENS, CHARACTERS = 64, 160
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 HELP = ["de", "el", "en", "es", "hi", "ru", "tr", "vi"]
 Item = dict[str, tuple[str, str]]
@@ -65,13 +65,12 @@ def items_of(data: Path) -> list[list[Item]]:
 
 
 def rows_of(pages: list[list[Item]], kind: str, count: int, seed: int) -> list[tuple[str, list[str]]]:
-    """Queries, each with its passage, another one of the same page, and others of the data, in this order."""
+    """Queries, each with its passage and others of the data, in this order."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
         page = pages[rng.integers(len(pages))]
-        first, second = rng.permutation(len(page))[:2]
-        item, others = page[first], [page[second]]
+        item, others = page[rng.integers(len(page))], []
         lang = "en" if kind == "english" else str(rng.choice(sorted(item)))
         while len(others) < NEGATIVES:
             other = pages[rng.integers(len(pages))]

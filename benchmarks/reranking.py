@@ -218,7 +218,7 @@ def main() -> None:
             for (name, order), some in reranked(reranker, levels, lists, texts, query_langs).items():
                 key = f"{folder.name}/{name}/{order}"
                 systems[key] = system(key, texts, some)
-                pairs.append((key, name))
+                pairs.append((key, name if order == "raw" else f"{folder.name}/{name}/raw"))
             spreads[folder.name] = bonus(levels, langs)
     metrics = [f"mAP@{DEPTH}", "nDCG@10"]
     audits = audit_lists(systems, corpus, k=DEPTH, metrics=metrics, queries=queries)
@@ -253,8 +253,8 @@ def notes(corpus: Corpus, questions: int, queries: int, steps: int, spreads: Map
     return [
         f"XQuAD-R in {langs}: {queries} queries ({questions} questions in each language, drawn with seed 0), "
         f"{corpus.passages.num_rows:,} sentences, the first {DEPTH} of `e5-small-offline` reranked. "
-        "Macro-averages over query languages, 95 % intervals over articles. Bold: different from the same rows before, p < .05 "
-        "after Holm's correction over the table.",
+        "Macro-averages over query languages, 95 % intervals over articles. Bold: raw scores that differ from the same rows "
+        "before, and calibrated ones that differ from raw ones, p < .05 after Holm's correction over the table.",
         "",
         f"The rerankers are the first {reranker_training.LAYERS} layers of `e5-small-offline`, trained for {steps} steps of "
         f"{reranker_training.QUERIES} headings with {reranker_training.NEGATIVES + 1} texts each, of courses (machine-translated "

