@@ -96,8 +96,8 @@ class Fields:
         found = []
         if asked.langs is not None:
             either = []
-            if values := [lang for lang in asked.langs if lang is not None]:
-                either.append(self._any(self.lang, values))
+            if langs := [lang for lang in asked.langs if lang is not None]:
+                either.append(self._any(self.lang, langs))
             if None in asked.langs:
                 empty = self._models.PayloadField(key=self.lang)
                 either.append(self._models.IsEmptyCondition(is_empty=empty))
