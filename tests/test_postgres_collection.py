@@ -153,42 +153,39 @@ def test_the_nearest_are_those_of_all_vectors(
             np.testing.assert_allclose(np.linalg.norm(some, axis=1), 1, atol=1e-5)
 
 
-def test_a_rare_language_is_found_behind_the_index(at: Callable[..., str], url: str) -> None:
-    """HNSW looks at few rows: without iterative scans and the exact search, a filter would leave none."""
+def indexed(url: str, name: str, vectors: np.ndarray, every: int) -> None:
+    """A table of English rows with an HNSW index, in which every so many-th row is Swahili."""
     import psycopg
 
-    rng = np.random.default_rng(0)
-    many = rng.standard_normal((3000, 16)).astype(np.float32)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE rare (id int PRIMARY KEY, lang text, text text, v vector(16))")
+        connection.execute(
+            f"CREATE TABLE {name} (id int PRIMARY KEY, lang text, text text, v vector({vectors.shape[1]}))"
+        )
         with connection.cursor() as cursor:
-            rows = [(n, "sw" if n % 500 == 0 else "en", str(n), str(v.tolist())) for n, v in enumerate(many)]
-            cursor.executemany("INSERT INTO rare VALUES (%s, %s, %s, %s)", rows)
-        connection.execute("CREATE INDEX ON rare USING hnsw (v vector_cosine_ops); ANALYZE rare")
+            rows = [(n, "en" if n % every else "sw", str(n), str(v.tolist())) for n, v in enumerate(vectors)]
+            cursor.executemany(f"INSERT INTO {name} VALUES (%s, %s, %s, %s)", rows)
+        connection.execute(f"CREATE INDEX ON {name} USING hnsw (v vector_cosine_ops); ANALYZE {name}")
+
+
+def test_a_rare_language_is_found_behind_the_index(at: Callable[..., str], url: str) -> None:
+    """HNSW looks at few rows: without iterative scans and the exact search, a filter would leave none."""
+    many = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+    indexed(url, "rare", many, 500)
     unit = many / np.linalg.norm(many, axis=1, keepdims=True)
     with opened(at("rare")) as engine:
         for query in unit[:5]:
             hits = engine.nearest(query[None], [Where(("sw",))], 10)[0]
             best = np.argsort(-unit[::500] @ query, kind="stable") * 500
             assert [int(hit.id) for hit in hits] == best.tolist()
-        # A limit on the iterative scan of the address: the exact search finds the others.
-        limited = at("rare", options="-c hnsw.max_scan_tuples=1")
-    with opened(limited) as engine:
+    # A limit on the iterative scan of the address: the exact search finds the others.
+    with opened(at("rare", options="-c hnsw.max_scan_tuples=1")) as engine:
         assert len(engine.nearest(unit[:1], [Where(("sw",))], 10)[0]) == 6
 
 
 def test_a_filtered_search_behind_the_index_finds_nearly_all(at: Callable[..., str], url: str) -> None:
     """Iterative scans in strict order leave rows out."""
-    import psycopg
-
     rng = np.random.default_rng(1)
-    many = rng.standard_normal((4000, 64)).astype(np.float32)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE tenth (id int PRIMARY KEY, lang text, text text, v vector(64))")
-        with connection.cursor() as cursor:
-            rows = [(n, "sw" if n % 10 == 0 else "en", str(n), str(v.tolist())) for n, v in enumerate(many)]
-            cursor.executemany("INSERT INTO tenth VALUES (%s, %s, %s, %s)", rows)
-        connection.execute("CREATE INDEX ON tenth USING hnsw (v vector_cosine_ops); ANALYZE tenth")
+    indexed(url, "tenth", rng.standard_normal((4000, 64)).astype(np.float32), 10)
     found = 0
     with opened(at("tenth", options="-c enable_sort=off")) as engine:
         for query in rng.standard_normal((20, 64)).astype(np.float32):
