@@ -100,11 +100,13 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.rows, given.queries, given.rounds = 3000, 40, 1
-    rows = drawn(given.corpus, given.rows, given.queries)
-    print(f"{len(rows.texts):,} rows in {len(set(rows.langs))} languages, {len(rows.queries):,} queries", flush=True)
     with contextlib.ExitStack() as stack:
         place = given.to or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="babelmix-engines-")))
         place.mkdir(parents=True, exist_ok=True)
+        rows = drawn(given.corpus, given.rows, given.queries, place / "vectors.npy")
+        print(
+            f"{len(rows.texts):,} rows in {len(set(rows.langs))} languages, {len(rows.queries):,} queries", flush=True
+        )
         stores: list[Store] = []
         for name in given.only:
             stores += stack.enter_context(STORES[name](rows, place / name))
@@ -128,8 +130,16 @@ def main() -> None:
         marked.write(ROOT / "docs" / "benchmarks.md", {PARTS[given.rows]: text})
 
 
-def drawn(corpus: str, count: int, queries: int) -> Rows:
-    """Distinct blocks of a parallel corpus in all its languages, drawn with a fixed seed, and other blocks as queries."""
+def drawn(corpus: str, count: int, queries: int, kept: Path) -> Rows:
+    """Distinct blocks of a parallel corpus in all its languages, drawn with a fixed seed, and other blocks as queries.
+
+    Args:
+        corpus: `libreoffice-help=PATH`; empty: random rows.
+        count: the number of rows.
+        queries: the number of queries.
+        kept: the file that keeps the vectors for a later run.
+
+    """
     if not corpus:
         return made_up(count, queries)
     import polars as pl
@@ -147,10 +157,14 @@ def drawn(corpus: str, count: int, queries: int) -> Rows:
     # The queries are every so many-th row, in all languages alike.
     asked = np.zeros(len(some), dtype=bool)
     asked[np.linspace(0, len(some) - 1, queries).astype(int)] = True
-    vectors = normal(encode(load_encoder("static-e5"), some["text"].to_list(), "document", store=False))
-    kept, others = some.filter(~pl.Series(asked)), some.filter(pl.Series(asked))
+    if not kept.is_file():
+        np.save(kept, normal(encode(load_encoder("static-e5"), some["text"].to_list(), "document", store=False)))
+    vectors = np.load(kept)
+    if len(vectors) != len(some):
+        raise SystemExit(f"{kept}: is of a run with other numbers of rows or queries; give another folder with --to")
+    held, others = some.filter(~pl.Series(asked)), some.filter(pl.Series(asked))
     return Rows(
-        kept["text"].to_list(), kept["lang"].to_list(), vectors[~asked], vectors[asked], others["lang"].to_list()
+        held["text"].to_list(), held["lang"].to_list(), vectors[~asked], vectors[asked], others["lang"].to_list()
     )
 
 
