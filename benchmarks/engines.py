@@ -48,6 +48,9 @@ PUT = 2048
 WIDTHS = (10, 20, 40, 80, 160, 320, 640)
 """Rows that FAISS and plain SQL look at, of which the table names the least that finds enough."""
 ENOUGH = 0.95
+CHOOSING = 100
+"""Queries by which the width is chosen."""
+
 TIES = 1e-5
 LEAST = 25
 """The fewest characters of a block."""
@@ -115,15 +118,16 @@ def main() -> None:
                 sep="\n", flush=True,
             )  # fmt: skip
         truth = {filtered: exact(rows, filtered) for filtered in (False, True)}
-        for turn in range(given.rounds):
+        # The first round chooses, by fewer queries, the width of each store that has one; the others measure.
+        for turn in range(given.rounds + 1):
             for store in stores:
                 for filtered in (False, True):
-                    for way, ask in store.ways.items():
-                        # Of several settings, only those at the edge of what finds enough are measured again.
-                        if turn and way not in kept(store, filtered):
-                            continue
-                        measure(store, way, ask, rows, truth[filtered], filtered=filtered)
-            print(f"round {turn + 1} of {given.rounds} done", flush=True)
+                    ways = list(store.ways) if not turn else kept(store, filtered)
+                    for way in ways:
+                        measure(store, way, rows, truth[filtered], CHOOSING if not turn else None, filtered=filtered)
+            print(f"round {turn} of {given.rounds} done", flush=True)
+        for store in stores:
+            store.rates = {key: rates[1:] for key, rates in store.rates.items()}
         text = table(rows, stores, given)
     print(text)
     if not given.quick and given.rows in PARTS:
@@ -194,15 +198,15 @@ def exact(rows: Rows, filtered: bool) -> list[float]:
     return found
 
 
-def measure(store: Store, way: str, ask: Ask, rows: Rows, truth: Sequence[float], *, filtered: bool) -> None:
-    """Queries a second, one at a time, and recall."""
-    shares = []
+def measure(store: Store, way: str, rows: Rows, truth: Sequence[float], count: int | None, *, filtered: bool) -> None:
+    """Queries a second, one at a time, and recall, of the first so many queries."""
+    shares, ask = [], store.ways[way]
     ask(rows.queries[0], rows.wanted[0] if filtered else None)
     began = time.perf_counter()
-    for vector, lang, last in zip(rows.queries, rows.wanted, truth, strict=True):
+    for vector, lang, last in list(zip(rows.queries, rows.wanted, truth, strict=True))[:count]:
         found = ask(vector, lang if filtered else None)
         shares.append(min(sum(score >= last - TIES for score in found), K) / K)
-    store.rates.setdefault((way, filtered), []).append(len(rows.queries) / (time.perf_counter() - began))
+    store.rates.setdefault((way, filtered), []).append(len(shares) / (time.perf_counter() - began))
     store.recalls[way, filtered] = float(np.mean(shares))
 
 
