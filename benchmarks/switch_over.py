@@ -114,8 +114,8 @@ def main() -> None:
     lines = [
         f"{corpus.name}, {arguments.langs}: {len(rows):,} passages in a table, {count[0]:,} with a corrected vector; "
         f"{arguments.queries:,} queries, `{arguments.model}`, macro-averages over query languages. After the columns changed "
-        "names the audit gave the third column again, and after the way back the first, nearly: searches of a graph are not exact. "
-        f"The largest difference of a number is {off:.3f}.",
+        "names the audit gave the third column again, and after the way back the first, nearly: searches of a graph are not "
+        f"exact. The largest difference of a number is {off:.3f}.",
         "",
         f"| | {' | '.join(systems)} |",
         "|---|" + "---:|" * len(systems),
