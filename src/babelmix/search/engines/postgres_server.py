@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from babelmix.errors import EngineError, SearchError, first_line, require
 from babelmix.search.foreign.address import Address
@@ -84,9 +84,7 @@ class Place:
         found = _NAME.fullmatch(parsed.name)
         if len(parsed.path) != 2 or found is None or url.fragment:
             raise SearchError(f"{address}: is no address of an index in PostgreSQL; {form}")
-        options = {"connect_timeout": "20", "application_name": "babelmix", **options}
-        conninfo = f"postgresql://{parsed.place}/{parsed.path[0]}?{urlencode(options, quote_via=quote)}"
-        return cls(address, conninfo, found["schema"] or "", found["name"])
+        return cls(address, parsed.conninfo(), found["schema"] or "", found["name"])
 
 
 class Server:

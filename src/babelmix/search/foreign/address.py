@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from babelmix.errors import SearchError
 
@@ -72,6 +72,22 @@ class Address:
         """The address without password, with the vector that it names: a collection may have several."""
         vector = self.options.get("vector")
         return f"{self}?vector={quote(vector)}" if vector else str(self)
+
+    def conninfo(self, ours: Sequence[str] = ()) -> str:
+        """The address of the database for libpq, without the table and without options that are not libpq's.
+
+        Args:
+            ours: the options that are not libpq's.
+
+        Example:
+            >>> Address.parse("postgresql://db/shop/articles?id=sku&sslmode=require").conninfo(["id"])
+            'postgresql://db/shop?connect_timeout=20&application_name=babelmix&sslmode=require'
+
+        """
+        rest = {name: value for name, value in self.options.items() if name not in ours}
+        rest = {"connect_timeout": "20", "application_name": "babelmix", **rest}
+        # libpq takes no plus for a blank.
+        return f"postgresql://{self.place}/{'/'.join(self.path[:-1])}?{urlencode(rest, quote_via=quote)}"
 
     def __str__(self) -> str:
         """The address without password and options."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class PostgresStore:
         self._sql = require("psycopg.sql", "postgres", "a table of PostgreSQL")
         pgvector = require("pgvector.psycopg", "postgres", "a table of PostgreSQL")
         with self._errors():
-            self._connection: Connection[Any] = self._psycopg.connect(conninfo(address), autocommit=True)
+            self._connection: Connection[Any] = self._psycopg.connect(address.conninfo(OPTIONS), autocommit=True)
         try:
             with self._errors():
                 pgvector.register_vector(self._connection)
@@ -326,19 +326,4 @@ class PostgresStore:
             raise SearchError(f"{self.address}: {first_line(error)}") from error
 
 
-def conninfo(address: Address, ours: Sequence[str] = OPTIONS) -> str:
-    """The address for libpq: without the table, and with libpq's own options only.
-
-    Args:
-        address: the address of a table.
-        ours: the options that are not libpq's.
-
-    """
-    rest = {name: value for name, value in address.options.items() if name not in ours}
-    rest = {"application_name": "babelmix", "connect_timeout": "20", **rest}
-    database = "/".join(address.path[:-1])
-    # libpq takes no plus for a blank.
-    return f"postgresql://{address.place}/{database}?{urlencode(rest, quote_via=quote)}"
-
-
-__all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore", "conninfo"]
+__all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore"]

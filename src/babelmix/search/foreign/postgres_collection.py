@@ -14,7 +14,6 @@ from babelmix.errors import SearchError, first_line, require
 from babelmix.search.engines.postgres_rows import MARK
 from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.engine import OPTIONS, ForeignEngine
-from babelmix.search.foreign.postgres import conninfo
 from babelmix.search.foreign.postgres_columns import METRICS, Columns
 from babelmix.search.foreign.postgres_words import FullText
 from babelmix.search.foreign.row import Asked, ForeignRow
@@ -63,7 +62,7 @@ class PostgresCollection(ForeignEngine):
         psycopg = require("psycopg", "postgres", cls.what)
         name = psycopg.sql.Identifier(*(unquote(part) for part in parsed.path[-1].split(".")))
         try:
-            with psycopg.connect(conninfo(parsed, cls.options)) as connection:
+            with psycopg.connect(parsed.conninfo(cls.options)) as connection:
                 found = connection.execute(_COMMENT, [name.as_string(connection)]).fetchone()
         except psycopg.Error as error:
             raise SearchError(f"{parsed}: {first_line(error)}") from error
@@ -74,7 +73,7 @@ class PostgresCollection(ForeignEngine):
         self._sql = require("psycopg.sql", "postgres", "a table of PostgreSQL")
         self._registering = require("pgvector.psycopg", "postgres", "a table of PostgreSQL")
         self._half = require("pgvector", "postgres", "a table of PostgreSQL").HalfVector
-        self._info = conninfo(address, self.options)
+        self._info = address.conninfo(self.options)
         self._lock = threading.RLock()
         self._connection = self._connected()
         try:

@@ -24,7 +24,6 @@ from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.elastic_client import ElasticClient
 from babelmix.search.foreign.elastic_fields import Fields
 from babelmix.search.foreign.languages import tag_of
-from babelmix.search.foreign.postgres import conninfo
 
 NAMES = ("query", "lang", "langs", "k", "vector")
 """What a template can ask for: the text and the language of a query, the languages of the passages, the number of answers, and
@@ -188,7 +187,7 @@ class SqlTemplate:
         self.asks = _checked(file, found, "%(query)s")
         self.version = _version(self._statement)
         self._psycopg: Any = require("psycopg", "postgres", "a table of PostgreSQL")
-        self._info = conninfo(address, ("template",))
+        self._info = address.conninfo(["template"])
         self._threads = threading.local()
         self._open: list[Any] = []
         self._connection()
