@@ -10,6 +10,7 @@ import torch
 from test_use_offline import ODD, SENTENCES
 
 from babelmix.encoders import ngram_export, unigram, use_offline
+from babelmix.encoders.backends import kind_here
 from babelmix.encoders.exported.pieces import FEWEST, write_pieces
 from babelmix.encoders.exported.tokens import TOKENIZER, open_tokens
 from babelmix.encoders.graph import engine_of, graph_files, open_graph
@@ -49,6 +50,8 @@ def torchs(network: NGramNetwork, texts: list[str]) -> np.ndarray:
 def test_a_graph_gives_the_embeddings_of_the_network(tmp_path: Path, backend: str) -> None:
     for package in engine_of(backend).PACKAGES:
         pytest.importorskip(package, reason="the extra 'fast' is not installed")
+    # Products of eight bits saturate on some processors: there an export has weights of seven bits.
+    backend = kind_here(*backend.split("-"))
     network = small()
     export_ngram(network, tmp_path, backend)
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(graph_files(backend))
