@@ -137,6 +137,7 @@ def targets() -> dict[str, Target]:
     import test_readers_lareqa
     import test_readers_mmarco
     import test_readers_multi30k
+    import test_readers_parallel
     import test_readers_pools
     import test_readers_qa
     import test_readers_wikipedia
@@ -442,6 +443,8 @@ def targets() -> dict[str, Target]:
         "wit": (wit, "wit={}"),
         "libreoffice-help": (help_blocks, "libreoffice-help={}/b.parquet"),
         "libreoffice-html": (help_html, "libreoffice-help={}"),
+        "parallel-sections": (test_readers_parallel.lists, "parallel-sections={}/lists.csv?unit=sentence"),
+        "parallel-sentences": (test_readers_parallel.sentence_table, "parallel-sentences={}/news.parquet"),
     }
     small_weights = test_encoders.weight_bytes(np.random.default_rng(0), 4, 1, 4, 4)
     keys = b"read 0123456789abcdef\n# c\nwrite fedcba9876543210\n"

@@ -52,7 +52,7 @@ def damaged(seed: bytes, rng: random.Random) -> bytes:
         "miracl", "mr-tydi", "mmarco", "belebele", "squadshifts", "parallel-qa", "captions", "multi30k", "mscoco", "xtd10",
         "xm3600", "wit", "libreoffice-help", "libreoffice-html", "comfyui-docs", "lexicon", "dictd", "audit", "checkpoints",
         "toml", "keys", "policy", "strategy", "options", "perturb", "bodies", "where", "index", "languages", "gate", "embeddings",
-        "xquad-paragraphs", "vectors", "mlqa", "multieup", "folder",
+        "xquad-paragraphs", "vectors", "mlqa", "multieup", "folder", "parallel-sections", "parallel-sentences",
     ],
 )  # fmt: skip
 def test_damage_is_refused_or_read(found: dict[str, Target], name: str, tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ NONE = "none: queries and passages without qrels"
 LOST = "none left: the chosen languages or groups have no relevant pair"
 """The regime of a part of a corpus that has qrels, where the part has none."""
 
+TRANSLATIONS = "translations of one text find each other"
+"""The regime of a bitext: each text is query and passage, so in its own language it finds itself."""
+
+NEXT = "a sentence asks for what follows it"
+"""The regime of sentences that ask for the next sentences of their document."""
+
 CLICKS = "clicks"
 """The regime of qrels that are made from clicks."""
 
@@ -89,6 +95,11 @@ def what_labels_mean(labels: str | None, clicks: Mapping[str, Any] | None = None
             if labels.endswith(CONTAINED)
             else ""
         )
+    if labels == TRANSLATIONS:
+        return (
+            f"Labels: {labels}. In its own language a text finds itself, so monolingual figures mean nothing: read the figures "
+            "across languages, as bitext retrieval."
+        )
     if labels.startswith(CLICKS):
         return f"Labels: {labels}. {_clicks(clicks or {})}"
     return f"Labels: {labels}."
@@ -108,6 +119,6 @@ def _clicks(facts: Mapping[str, Any]) -> str:
 
 
 __all__ = [
-    "CLICKS", "CLICK_FACTS", "ITEM_NO_LABEL", "KNOWN_ITEMS", "LABELS", "LOST", "NONE", "known_item_labels", "labels_of",
-    "what_labels_mean",
+    "CLICKS", "CLICK_FACTS", "ITEM_NO_LABEL", "KNOWN_ITEMS", "LABELS", "LOST", "NEXT", "NONE", "TRANSLATIONS",
+    "known_item_labels", "labels_of", "what_labels_mean",
 ]  # fmt: skip

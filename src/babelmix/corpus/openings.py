@@ -1,4 +1,4 @@
-"""The opening of a text: its first heading, or its first sentence, and the rest of the text.
+"""The opening of a text: its first heading, or its first sentence, and the rest of the text; and all sentences of a text.
 
 Sentences end where Unicode says: at a character with the property Sentence_Terminal (UAX 29), which covers the marks of Chinese,
 Japanese, Hindi, Arabic, Amharic, Burmese and other languages. A full stop, which is also part of abbreviations and numbers, ends
@@ -28,6 +28,9 @@ _ABBREVIATIONS = regex.compile(
 _END = regex.compile(
     r"(?P<mark>\p{Sentence_Terminal}+|(?<=\p{Greek})[;\u037e])[\p{Pe}\p{Pf}\"'”’»]*(?P<space>\s*)|\n[^\S\n]*\n|(?<=[\p{Thai}\p{Lao}])(?P<gap>[^\S\n]+)"
 )
+_NEAR = 20
+"""The most characters before a full stop that are looked at. No abbreviation is longer."""
+
 _BEFORE = regex.compile(r"[\p{L}\p{M}\p{N}.]*$")
 _CASED = regex.compile(r"[\p{Lu}\p{Ll}]")
 _SPACED = ".!?;\u037e"
@@ -108,17 +111,44 @@ def first_sentence(text: str) -> Opening:
     return Opening(one_line(text), "")
 
 
-def _ends(text: str, found: regex.Match[str]) -> bool:
-    """Whether a possible end is the end of a sentence."""
+def sentences(text: str) -> list[str]:
+    """Cut a text into its sentences.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The sentences, each on one line with its marks. A line break ends a sentence too.
+
+    Example:
+        >>> sentences("On 3. May Dr. Wu fills it. Then she leaves.")
+        ['On 3. May Dr. Wu fills it.', 'Then she leaves.']
+        >>> sentences("बटन दबाएँ। फिर छोड़ दें।")
+        ['बटन दबाएँ।', 'फिर छोड़ दें।']
+
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        begin = 0
+        for end in _END.finditer(line):
+            if _ends(line, end, begin):
+                found.append(line[begin : end.end()])
+                begin = end.end()
+        found.append(line[begin:])
+    return [one for one in map(one_line, found) if _LETTERS.search(one)]
+
+
+def _ends(text: str, found: regex.Match[str], begin: int = 0) -> bool:
+    """Whether a possible end is the end of the sentence that begins at `begin`."""
     if found["gap"] is not None:
-        return len(text[: found.start()].strip()) >= MIN_PHRASE
+        return len(text[begin : found.start()].strip()) >= MIN_PHRASE
     if found["mark"] is None or found["mark"][-1] not in _SPACED or found.end() == len(text):
         return True
     if not found["space"]:
         return False
     if found["mark"] != ".":
         return True
-    last = _BEFORE.search(text, 0, found.start())[0].rpartition(".")[2]
+    last = _BEFORE.search(text[max(begin, found.start() - _NEAR) : found.start()])[0].rpartition(".")[2]
     is_initial = len(last) == 1 and _CASED.match(last) is not None
     is_ordinal = last.isdigit() and len(last) < 3
     is_short = _ABBREVIATIONS.fullmatch(last) is not None
@@ -139,11 +169,10 @@ def size(text: str) -> int:
         (10, 6)
 
     """
-    letters = len(_LETTER.findall(text))
-    return letters + len(_WIDE.findall(text))
+    return sum(map(len, _LETTERS.findall(text))) + sum(map(len, _WIDE.findall(text)))
 
 
-_LETTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
-_WIDE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+_LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_WIDE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+")
 
-__all__ = ["MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "size"]
+__all__ = ["MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "sentences", "size"]

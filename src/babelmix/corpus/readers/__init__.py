@@ -86,6 +86,12 @@ READERS: Registry[Reader] = _Readers(
         "parallel-qa": _own(
             "parallel_qa", "your own translated question-answer set, a file a language (a folder or a hub name)"
         ),
+        "parallel-sections": _own(
+            "parallel_sections", "your own translated pages, a row a section with heading_LANG and text_LANG"
+        ),
+        "parallel-sentences": _own(
+            "parallel_sentences", "your own translated sentences, a column a language: a bitext"
+        ),
         "captions": _own("captions", "your own pictures and captions, a JSON line a caption"),
         "multi30k": _own(
             "multi30k", "Multi30K: pictures and captions in en, de, fr, cs (a folder or romrawinjp/multi30k)"

@@ -21,7 +21,12 @@ class ParallelPair:
 
 
 def corpus_from_pairs(
-    pairs: Iterable[ParallelPair], *, name: str, source_lang: str, meta: Mapping[str, Any]
+    pairs: Iterable[ParallelPair],
+    *,
+    name: str,
+    source_lang: str,
+    meta: Mapping[str, Any],
+    left_out: LeftOut | None = None,
 ) -> Corpus:
     """Build a corpus in which each text occurs once per side and language.
 
@@ -34,13 +39,14 @@ def corpus_from_pairs(
         name: the name of the corpus.
         source_lang: the language from which the others were translated.
         meta: facts about the source. `left_out` is added: the counts of what was left out.
+        left_out: earlier counts, to which those of this function are added.
 
     """
     queries: list[dict[str, str]] = []
     passages: list[dict[str, str]] = []
     qrels: list[tuple[str, str]] = []
     seen: dict[str, set[tuple[str, str]]] = {"query": set(), "passage": set()}
-    left_out = LeftOut()
+    left_out = LeftOut() if left_out is None else left_out
     for pair in pairs:
         sides = {"query": pair.query, "passage": pair.passage}
         source = {side: texts.get(source_lang, "").strip() for side, texts in sides.items()}

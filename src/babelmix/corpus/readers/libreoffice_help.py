@@ -9,21 +9,26 @@ English is left out, because it hardly differs from American English.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.readers._bitext import MIN_LETTERS, ParallelText, corpus_from_texts
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers._tables import frame_of_parquet
+from babelmix.corpus.readers._wide_texts import check_choice
 from babelmix.errors import ReaderError, first_line, require
 
 DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
 SOURCE = "en-US"
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+UNITS = SECTION, BLOCK = ("section", "block")
+"""What an item is."""
+
 MIN_COVERED = 0.5
 """A passage is kept in a language if its translated blocks have this share of the English characters."""
 
@@ -31,17 +36,20 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 
 
-def read(path: str | None = None, *, langs: str | Sequence[str] | None = None) -> Corpus:
+def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, unit: str = SECTION) -> Corpus:
     """Read LibreOffice's help.
 
     Args:
         path: `blocks.parquet`, its folder, or a folder with one folder for each language; by default Debian's.
         langs: the languages to read (`en` is American English); by default all.
+        unit: what an item is: `section`; or `block`, for a bitext of the translated paragraphs that have at least 20 letters:
+            each is query and passage.
 
     Raises:
-        ReaderError: there is no such file or folder, or a column, a language or English is missing.
+        ReaderError: there is no such file or folder, a column, a language or English is missing, or `unit` is unknown.
 
     """
+    check_choice("unit", unit, UNITS)
     source = Path(path) if path is not None else DEBIAN_FOLDER
     if (source / "blocks.parquet").is_file():
         source /= "blocks.parquet"
@@ -57,15 +65,22 @@ def read(path: str | None = None, *, langs: str | Sequence[str] | None = None) -
         )
     else:
         raise ReaderError("there is no such file or folder", file=source)
-    return parse(blocks, langs=langs, file=str(source))
+    return parse(blocks, langs=langs, unit=unit, file=str(source))
 
 
-def parse(blocks: pl.DataFrame, *, langs: str | Sequence[str] | None = None, file: str = "blocks") -> Corpus:
+def parse(
+    blocks: pl.DataFrame,
+    *,
+    langs: str | Sequence[str] | None = None,
+    unit: str = SECTION,
+    file: str = "blocks",
+) -> Corpus:
     """Turn blocks into a corpus (a pure function).
 
     Args:
         blocks: the string columns `page`, `block`, `tag` and one for each language. The blocks of a page are in reading order.
         langs: see `read`.
+        unit: see `read`.
         file: the name of the source in errors.
 
     """
@@ -82,22 +97,44 @@ def parse(blocks: pl.DataFrame, *, langs: str | Sequence[str] | None = None, fil
     if langs is not None:
         langs = pick_langs(langs, list(columns), file)
         columns = {lang: name for lang, name in columns.items() if lang in langs or lang == "en"}
+    meta = {"source": "LibreOffice help", "licence": "MPL-2.0", "machine_made": []}
+    if unit == BLOCK:
+        corpus = corpus_from_texts(
+            _paragraphs(blocks, columns),
+            name="libreoffice-help blocks",
+            source_lang="en",
+            meta={**meta, "unit": unit},
+            min_letters=MIN_LETTERS,
+        )
+    else:
+        pairs = _pairs(blocks, columns)
+        corpus = corpus_from_pairs(pairs, name="libreoffice-help", source_lang="en", meta=meta)
+    return corpus if langs is None or "en" in langs else corpus.only_langs(sorted(langs))
+
+
+Row = dict[str, str | None]
+
+
+def _pairs(blocks: pl.DataFrame, columns: dict[str, str]) -> Iterator[ParallelPair]:
     # A few pages have a block id twice. The second block cannot be aligned, so its section is left out.
     sections = list({(s[0]["page"], s[0]["block"]): (s, title) for s, title in reversed(_sections(blocks))}.values())[
         ::-1
     ]
     shared = _headings_of_several_pages(sections)
     pairs = (_pair(section, title, columns, shared) for section, title in sections)
-    corpus = corpus_from_pairs(
-        (pair for pair in pairs if pair is not None),
-        name="libreoffice-help",
-        source_lang="en",
-        meta={"source": "LibreOffice help", "licence": "MPL-2.0", "machine_made": []},
-    )
-    return corpus if langs is None or "en" in langs else corpus.only_langs(sorted(langs))
+    return (pair for pair in pairs if pair is not None)
 
 
-Row = dict[str, str | None]
+def _paragraphs(blocks: pl.DataFrame, columns: dict[str, str]) -> Iterator[ParallelText]:
+    """The blocks that are no headings. Of blocks with the same id on a page, the first."""
+    seen: set[tuple[str, str]] = set()
+    for row in blocks.iter_rows(named=True):
+        key = (row["page"], row["block"])
+        if row["tag"] in HEADINGS or not row[SOURCE] or key in seen:
+            continue
+        seen.add(key)
+        texts = {lang: row[column] for lang, column in columns.items() if row[column]}
+        yield ParallelText(f"{row['page']}#{row['block']}", str(row["page"]), texts)
 
 
 def _sections(blocks: pl.DataFrame) -> list[tuple[list[Row], Row]]:
