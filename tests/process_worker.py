@@ -33,10 +33,15 @@ class Spy(TrainerCallback):
     def __init__(self) -> None:
         self.gradients: dict[str, torch.Tensor] = {}
 
-    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+    def on_pre_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs):
         if not self.gradients:
             model = getattr(model, "module", model)
-            self.gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+            named = dict(model.named_parameters())
+            all_of_them = [p for group in optimizer.param_groups for p in group["params"]]
+            named |= {
+                f"of the loss {n}": p for n, p in enumerate(all_of_them) if not any(p is q for q in named.values())
+            }
+            self.gradients = {n: p.grad.clone() for n, p in named.items() if p.grad is not None}
 
 
 def main() -> None:
@@ -52,7 +57,7 @@ def main() -> None:
     def seen(self, step):
         rows = original(self, step)
         with Path(f"{job['out']}.steps-{RANK}.jsonl").open("a") as file:
-            file.write(json.dumps([step, rows]) + "\n")
+            file.write(json.dumps([step, rows], default=torch.Tensor.tolist) + "\n")
         if job.get("kill") == [RANK, step] and not Path(f"{job['out']}.killed").exists():
             Path(f"{job['out']}.killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)

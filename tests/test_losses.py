@@ -78,6 +78,8 @@ def test_an_own_loss_has_hard_negatives_and_the_temperature(tiny_static, tmp_pat
     ("change", "message"),
     [
         ({"loss": {"name": "distance", "consistency": 0.5}}, "consistency is a term of info_nce"),
+        ({"loss": {"name": "distance", "reverse": 0.4}}, "reverse is a term of info_nce"),
+        ({"loss": {"name": "distance", "lakda": 0.4}}, "lakda is a term of info_nce"),
         ({"loss": {"name": "distance", "mini_batch_size": 4}}, "GradCache is for info_nce"),
         ({"distillation": {"teacher": "start"}}, "a teacher goes with info_nce"),
         ({"strategy": "one_to_k"}, "one_to_k batches go with info_nce"),

@@ -238,6 +238,6 @@ def test_the_command_line_trains_texts_on_it(babelmix, tmp_path: Path, spec: str
 
 
 def test_what_does_not_fit_is_refused(tiny_static, tmp_path: Path) -> None:
-    given = flat_settings(strategy="one_to_k", steps=2, batch_size=8, distil_from="start")
-    with pytest.raises(TrainingError, match="have no teacher"):
+    given = flat_settings(strategy="one_to_k", steps=2, batch_size=8, distil_from="start", distil_text="itself")
+    with pytest.raises(TrainingError, match=r"one_to_k batches have several queries .* leave distillation\.reads out"):
         train(tiny_static, parallel_corpus(), given, tmp_path / "m")

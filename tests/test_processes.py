@@ -90,6 +90,30 @@ def test_two_processes_have_the_gradients_of_one(tiny_bert, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one_for_every_term(tiny_bert, tiny_static, tmp_path) -> None:
+    """Also those of the projection, which is not part of the encoder: `DistributedDataParallel` does not see it."""
+    tiny_static.save(str(tmp_path / "teacher"))
+    teacher = {"teacher": str(tmp_path / "teacher"), "share": 0.4, "relations": 0.7}
+    terms = {"reverse": 0.3, "reverse_kl": 0.2, "lakda": 0.1, "consistency": 0.5, "consistency_of": "both"}
+    base = {key: value for key, value in BASE.items() if key != "strategy"}
+    runs = {
+        "all": base | {"strategy": "cross", "distillation": teacher, "loss": terms},
+        "cached": base | {"strategy": "one_to_k", "distillation": teacher, "loss": {**terms, "mini_batch_size": 2}},
+        "taught": base | {"strategy": "mono", "distillation": {**teacher, "share": 1.0, "relations": 0.0}},
+    }
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    for out, processes in ((alone, 1), (two, 2)):
+        done = run(out, tiny_bert, runs, processes, negatives=True)
+        assert done.returncode == 0, done.stderr
+    for name in runs:
+        _, gradients = torch.load(f"{alone}.{name}-0.pt")
+        assert sum("of the loss" in key for key in gradients) == 2
+        check_gradients_and_losses(alone, two, name, 2e-6, 1e-4)
+        weights = [SentenceTransformer(str(out / name)).state_dict() for out in (alone, two)]
+        assert all(torch.allclose(a, weights[1][key], atol=2e-4) for key, a in weights[0].items())
+
+
+@pytest.mark.slow
 def test_two_processes_train_on_pictures_as_one_does(tmp_path) -> None:
     base = {
         "steps": 4,

@@ -43,8 +43,20 @@ RECORDS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
         ({"loss": {"colour": 1}}, "colour"),
         ({"schedule": {"stop_on": "bias/colour"}}, "there is no bias metric 'colour'"),
         ({"distillation": {"share": 0.5}}, "teacher"),
-        ({"distillation": {"teacher": "start"}, "loss": {"consistency": 0.5}}, "a teacher or consistency"),
-        ({"distillation": {"teacher": "start"}, "loss": {"mini_batch_size": 4}}, "no GradCache"),
+        (
+            {"distillation": {"teacher": "start", "share": 0}},
+            "distillation.share 0 and distillation.relations 0 teaches nothing",
+        ),
+        ({"distillation": {"teacher": "start", "relations": 1, "reads": "itself"}}, "leave distillation.reads out"),
+        (
+            {"distillation": {"teacher": "start", "relations": 1, "share": 0, "projection": True}},
+            "give distillation.share",
+        ),
+        (
+            {"distillation": {"teacher": "start"}, "loss": {"lakda": 0.5}},
+            "loss.lakda has no place beside distillation.share 1",
+        ),
+        ({"loss": {"reverse": 0.4, "reverse_kl": 0.4, "lakda": 0.4}}, "their sum is 1.2 and must be 1 at most"),
         ({"pictures": {"text_only_langs": ["ja"]}}, r"set pictures\.text_share above 0"),
     ],
 )

@@ -17,6 +17,15 @@ ZERO_IS_DEFAULT = {
 }  # fmt: skip
 """The settings whose value 0 means the default."""
 
+SECTIONS = {
+    "distil_relations": "distillation.relations",
+    "reverse": "loss.reverse",
+    "reverse_kl": "loss.reverse_kl",
+    "lakda": "loss.lakda",
+    "distil_projection": "distillation.projection",
+}
+"""The dotted names of settings that never had a flat name, by option."""
+
 
 def train(
     context: typer.Context,
@@ -155,7 +164,25 @@ def train(
     distil_share: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=1, help="Share of the distance to the teacher in the loss; 1: no other loss.  [default: 1]"
+            min=0,
+            max=1,
+            help="Share of the distance to the teacher in the loss, in the place of InfoNCE; 1: no InfoNCE.  [default: 1]",
+        ),
+    ] = None,
+    distil_relations: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Weight of the term that gives each answer the probability that it has for the teacher in English.  "
+            "[default: 0]",
+        ),
+    ] = None,
+    distil_projection: Annotated[
+        bool | None,
+        typer.Option(
+            "--distil-projection/--no-distil-projection",
+            help="A linear map from the encoder's embeddings to the teacher's, in training only.  [default: where their "
+            "dimensions differ]",
         ),
     ] = None,
     consistency: Annotated[
@@ -167,7 +194,29 @@ def train(
     ] = None,
     consistency_of: Annotated[
         Literal["passages", "queries", "both"] | None,
-        typer.Option(help="Whose translations the consistency term compares.  [default: passages]"),
+        typer.Option(help="Whose translations consistency and LaKDA compare.  [default: passages]"),
+    ] = None,
+    reverse: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of reverse training in the loss: each passage finds its query.  [default: 0]"
+        ),
+    ] = None,
+    reverse_kl: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the divergence between the reverse and the forward distributions in the loss.  [default: 0]",
+        ),
+    ] = None,
+    lakda: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of LaKDA's divergence between two translations in the loss; see --consistency-of.  [default: 0]",
+        ),
     ] = None,
     validation: Annotated[
         str | None,
@@ -216,13 +265,16 @@ def train(
         for name, value in context.params.items()
         if name not in NOT_SETTINGS and value is not None and not (name in ZERO_IS_DEFAULT and value == 0)
     }
-    for name in ("distil_text", "distil_share"):
+    for name in ("distil_text", "distil_share", "distil_relations", "distil_projection"):
         if name in values and not distil_from:
             raise ArgumentError(name, "is for a teacher; name one with --distil-from")
     if text_only_langs is not None:
         values["text_only_langs"] = listed(text_only_langs)
     if loss is not None:
         values["loss"] = {"name": loss}
+    for option in SECTIONS.keys() & values.keys():
+        section, _, name = SECTIONS[option].partition(".")
+        values[section] = {**values.get(section, {}), name: values.pop(option)}
     settings, _ = in_sections(values)
     made = training.train(
         corpus, model=model, out=out or RUNS, langs=listed(langs), part=part, validation=validation, trust_code=trust_code,

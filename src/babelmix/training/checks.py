@@ -31,8 +31,10 @@ def refuse_misfits(
         _refuse_for_pictures(settings)
     else:
         _refuse_for_texts(settings)
-    if settings.loss.consistency_of != "passages" and not settings.loss.consistency:
-        raise TrainingError("loss.consistency_of says whose translations are compared, but loss.consistency is 0")
+    if settings.loss.consistency_of != "passages" and not settings.loss.reads_translations:
+        raise TrainingError(
+            "loss.consistency_of says whose translations are compared, but loss.consistency and loss.lakda are 0"
+        )
     schedule = settings.schedule
     if schedule.evaluate_every and not validation:
         raise TrainingError(
@@ -64,16 +66,17 @@ def _refuse_for_pictures(settings: ResolvedSettings) -> None:
         raise TrainingError("GradCache is for texts; leave loss.mini_batch_size out for pictures")
     if settings.passage_prompt:
         raise TrainingError("passages are pictures, which have no prompt; captions have query_prompt, both ways")
-    if settings.loss.consistency:
-        raise TrainingError("loss.consistency is for texts; pictures have `paired` batches and pictures.text_weight")
+    for term in settings.loss.extra_terms:
+        raise TrainingError(f"loss.{term} is for texts; pictures have `paired` batches and pictures.text_weight")
     if teacher is None:
         return
     if not settings.pictures.lock_images:
         raise TrainingError("distillation trains the text tower only; set pictures.lock_images")
-    if teacher.reads != "english" or teacher.share != 1 or teacher.teacher == "start":
+    changed = teacher.reads != "english" or teacher.share != 1 or teacher.relations or teacher.projection
+    if changed or teacher.teacher == "start":
         raise TrainingError(
-            "a text tower learns from another encoder's English captions, and from nothing else; leave distillation.reads and "
-            "distillation.share out, and name the encoder"
+            "a text tower learns from another encoder's English captions, and from nothing else; leave distillation.reads, "
+            "distillation.share, distillation.relations and distillation.projection out, and name the encoder"
         )
 
 
@@ -83,9 +86,11 @@ def _refuse_for_texts(settings: ResolvedSettings) -> None:
         raise TrainingError("lock_images, text_share and text_only_langs are for pictures, and the corpus has none")
     if pictures.text_weight != 1:
         raise TrainingError("text_weight is for pictures, and the corpus has none")
-    if settings.distillation is not None and settings.several_queries:
+    teacher = settings.distillation
+    if teacher is not None and teacher.reads == "itself" and settings.several_queries:
         raise TrainingError(
-            "one_to_k batches of texts have no teacher; leave distillation out, or change the strategy"
+            "one_to_k batches have several queries and a teacher reads one; leave distillation.reads out (the teacher then reads "
+            "English), or change the strategy"
         )
 
 

@@ -14,6 +14,7 @@ here they are the candidates of a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from torch.nn.functional import log_softmax, logsigmoid
 from babelmix.batches import Batch, BatchPlan
 from babelmix.batches.keyed import derive_key
 from babelmix.batches.renderings import NONE, OtherRenderings
-from babelmix.training.data import StepTexts, TrainingData
+from babelmix.training.data import StepTexts, TrainingData, is_query
+from babelmix.training.terms import StepEmbeddings, Term, units
 
 SIDES = {"queries": ("queries",), "passages": ("passages",), "both": ("queries", "passages")}
 COLUMNS = {"queries": "other_query", "passages": "other_passage"}
@@ -38,21 +40,29 @@ class StepRenderings(StepTexts):
     Args:
         data: the corpora that the plan draws from.
         plan: a plan over `data.index`.
-        of: `queries`, `passages` or `both`.
+        of: `queries`, `passages` or `both`; None: no other renderings, and no `label`.
         rank: the rank whose part of each batch is returned.
+        candidates: whether a term of the loss reads hard negatives. If not, rows have none.
 
     """
 
-    def __init__(self, data: TrainingData, plan: BatchPlan, of: str, rank: int = 0) -> None:
+    def __init__(
+        self, data: TrainingData, plan: BatchPlan, of: str | None, rank: int = 0, *, candidates: bool = True
+    ) -> None:
         super().__init__(data, plan, rank)
+        self._candidates = candidates
         weights = dict(zip(plan.index.langs, plan.facts.language_weights.tolist(), strict=True))
         self._others = {
-            name: {side: OtherRenderings(corpus, side, weights) for side in SIDES[of]}
+            name: {side: OtherRenderings(corpus, side, weights) for side in (SIDES[of] if of else ())}
             for name, corpus in data.sources.items()
         }
 
     def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
+        if not self._candidates:
+            batch = replace(batch, negative_rows=None)
         rows = super()._rows(name, batch)
+        if not self._others[name]:
+            return rows
         labels: list[list[float]] = [[] for _ in rows]
         # In a `one_to_k` batch: the first query of each item.
         own = {"queries": batch.query_rows[:: len(batch.query_rows) // len(rows)], "passages": batch.passage_rows}
@@ -107,12 +117,29 @@ def of_passages(scores: torch.Tensor, others: torch.Tensor, own: torch.Tensor) -
         The divergences, shape (rows,).
 
     """
+    return divergence(*answer_or_other(scores, others, own))
+
+
+def answer_or_other(
+    scores: torch.Tensor, others: torch.Tensor, own: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probabilities of two outcomes, the answer or any other candidate, with the answer in one language and in another.
+
+    Args:
+        scores: as for `of_passages`.
+        others: as for `of_passages`.
+        own: as for `of_passages`.
+
+    Returns:
+        The log-probabilities with the one and with the other, each of shape (rows, 2).
+
+    """
     mine = scores.gather(1, own[:, None])[:, 0]
     rest = scores.scatter(1, own[:, None], -torch.inf).logsumexp(1)
     first, second = (
         torch.stack([logsigmoid(answer - rest), logsigmoid(rest - answer)], dim=1) for answer in (mine, others)
     )
-    return divergence(first, second)
+    return first, second
 
 
 def of_queries(scores: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -134,4 +161,33 @@ def columns_of(of: str) -> Sequence[str]:
     return [COLUMNS[side] for side in SIDES[of]]
 
 
-__all__ = ["StepRenderings", "columns_of", "divergence", "of_passages", "of_queries"]
+class Consistency(Term):
+    """The divergences of all compared sides, each averaged over the rows. A row whose item has only one language counts as 0."""
+
+    def forward(self, step: StepEmbeddings) -> torch.Tensor:
+        """The sum over the compared sides, a scalar."""
+        total = step.pool.new_zeros(())
+        for name, vectors in step.others.items():
+            other = units(vectors)
+            found = []
+            for query in step.unit_queries:
+                scores = query @ step.pool.T
+                if is_query(name):
+                    found.append(of_queries(scores, other @ step.pool.T))
+                else:
+                    found.append(of_passages(scores, step.scale * (query * other).sum(1), step.own))
+            total = total + (torch.stack(found).mean(0) * step.there(name)).mean()
+        return total
+
+
+__all__ = [
+    "COLUMNS",
+    "SIDES",
+    "Consistency",
+    "StepRenderings",
+    "answer_or_other",
+    "columns_of",
+    "divergence",
+    "of_passages",
+    "of_queries",
+]

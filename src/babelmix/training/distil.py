@@ -9,13 +9,13 @@ the teacher.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.nn.functional import cosine_similarity, mse_loss, normalize
 
 from babelmix.batches import Batch, BatchPlan
@@ -24,7 +24,13 @@ from babelmix.encoders import encode
 from babelmix.encoders.embed import encode_batch
 from babelmix.errors import TrainingError
 from babelmix.training.captions import Features, StepCaptions, unwrapped
-from babelmix.training.data import StepTexts, TrainingData
+from babelmix.training.consistency import StepRenderings
+from babelmix.training.data import TrainingData
+from babelmix.training.projection import Projection
+from babelmix.training.terms import StepEmbeddings, Term
+
+INPUT_KIND = {"queries": "query", "passages": "document"}
+"""How the texts of a side are embedded."""
 
 
 class StepTargets(StepCaptions):
@@ -60,19 +66,25 @@ class StepTargets(StepCaptions):
         return {**self._features(name, batch), "label": self._targets[name][torch.from_numpy(batch.query_rows)]}
 
 
-class StepTextTargets(StepTexts):
-    """`StepTexts` with the teacher's embeddings of query and passage as the `label` of each row: float32, shape (2, dimension).
+class StepTextTargets(StepRenderings):
+    """`StepRenderings` with the teacher's embeddings of query and passage in the `label` of each row.
+
+    They are float32, shape (2, dimension). With `negatives`, a third one is that of the hard negative, if the row has any. With
+    other renderings, `label` is flat: first the numbers of `StepRenderings`, then the embeddings.
 
     Args:
         data: the corpora that the plan draws from.
         plan: a plan over `data.index`.
-        encoder: the encoder that is trained.
         teacher: the encoder that gives the targets; it is not trained.
-        english: whether the teacher reads the English rendering of a row's item (True) or the row's own text (False).
+        english: whether the teacher reads the English rendering of a row's item (True) or the row's own text (False). An English
+            text is embedded once, when it is first needed.
+        of: the side whose other renderings are added, see `StepRenderings`; None: no other renderings.
+        candidates: whether a term of the loss reads hard negatives. If not, rows have none.
+        negatives: whether hard negatives have targets.
         rank: the rank whose part of each batch is returned.
 
     Raises:
-        TrainingError: an item has no English text, or encoder and teacher have embeddings of different dimensions.
+        TrainingError: an item has no English text.
 
     """
 
@@ -80,59 +92,111 @@ class StepTextTargets(StepTexts):
         self,
         data: TrainingData,
         plan: BatchPlan,
-        encoder: SentenceTransformer,
         teacher: SentenceTransformer,
         *,
         english: bool = True,
+        of: str | None = None,
+        candidates: bool = True,
+        negatives: bool = False,
         rank: int = 0,
     ) -> None:
-        super().__init__(data, plan, rank)
-        check_dimensions(teacher, encoder)
-        self._teacher = teacher
+        super().__init__(data, plan, of, rank, candidates=candidates)
+        self._teacher, self._negatives = teacher, negatives
         self._english = {
-            name: tuple(_in_english(corpus, side) for side in ("queries", "passages"))
+            name: {side: EnglishTargets(teacher, corpus, side) for side in ("queries", "passages")}
             for name, corpus in data.sources.items()
             if english
         }
 
     def _rows(self, name: str, batch: Batch) -> list[dict[str, Any]]:
         rows = super()._rows(name, batch)
+        several = len(batch.query_rows) // len(rows)
+        wanted = [("queries", "query", batch.query_rows[::several]), ("passages", "passage", batch.passage_rows)]
+        if self._negatives and self._candidates and batch.negative_rows is not None:
+            wanted.append(("passages", "negative", batch.negative_rows))
         targets = []
-        for side, (column, kind, numbers) in enumerate(
-            (("query", "query", batch.query_rows), ("passage", "document", batch.passage_rows))
-        ):
-            texts = [row[column] for row in rows]
+        for side, column, numbers in wanted:
             if self._english:
-                texts = [self._english[name][side][number] for number in numbers]
-            targets.append(torch.from_numpy(encode_batch(self._teacher, texts, kind)))
+                vectors = self._english[name][side](numbers)
+            else:
+                vectors = encode_batch(self._teacher, [row[column] for row in rows], INPUT_KIND[side])
+            targets.append(torch.from_numpy(vectors))
         for row, target in zip(rows, torch.stack(targets, dim=1), strict=True):
-            row["label"] = target
+            row["label"] = torch.cat([torch.tensor(row["label"]), target.flatten()]) if "label" in row else target
         return rows
 
 
-def _in_english(corpus: Corpus, side: str) -> list[str]:
-    """For each row, the first English text of its item."""
+class EnglishTargets:
+    """The teacher's embeddings of the English texts of one side, one per item. Each is computed when it is first needed.
+
+    Args:
+        teacher: the encoder that embeds.
+        corpus: a corpus in which each item of the side has an English text.
+        side: `queries` or `passages`.
+
+    Raises:
+        TrainingError: an item has no English text.
+
+    """
+
+    def __init__(self, teacher: SentenceTransformer, corpus: Corpus, side: str) -> None:
+        self._teacher, self._kind = teacher, INPUT_KIND[side]
+        items = getattr(corpus, side)["item"].combine_chunks().dictionary_encode()
+        self._item = items.indices.to_numpy()
+        self._texts = _in_english(corpus, side, items.dictionary.to_pylist())
+        self._vectors: np.ndarray[Any, np.dtype[np.float32]] | None = None
+        self._known = np.zeros(len(self._texts), dtype=bool)
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The embeddings for some rows of the side.
+
+        Args:
+            rows: row numbers, int64, shape (rows,).
+
+        Returns:
+            float32, shape (rows, dimension).
+
+        """
+        items = self._item[rows]
+        missing = np.unique(items[~self._known[items]])
+        if len(missing):
+            vectors = encode_batch(self._teacher, [self._texts[item] for item in missing], self._kind)
+            if self._vectors is None:
+                self._vectors = np.zeros((len(self._texts), vectors.shape[1]), dtype=np.float32)
+            self._vectors[missing] = vectors
+            self._known[missing] = True
+        assert self._vectors is not None
+        return self._vectors[items]
+
+
+def _in_english(corpus: Corpus, side: str, items: Sequence[str]) -> list[str]:
+    """For each item, its first English text."""
     first = corpus.first_texts(side, "en")
-    items = getattr(corpus, side)["item"].to_pylist()
     if missing := next((item for item in items if item not in first), None):
         if corpus.has_images:
             where, what, advice = corpus.name, "caption", ""
         else:
-            where, what, advice = f"{corpus.name}: {side}", "text", "; leave it out, or set distil_text to 'itself'"
+            where, what = f"{corpus.name}: {side}", "text"
+            advice = "; leave it out, or set distillation.reads to 'itself'"
         raise TrainingError(
-            f"distil_from: {where}: the item {missing!r} has no English {what} for the teacher to read{advice}"
+            f"distillation: {where}: the item {missing!r} has no English {what} for the teacher to read{advice}"
         )
     return [first[item] for item in items]
 
 
+def dimension_of(encoder: SentenceTransformer) -> int:
+    """The dimension of an encoder's embeddings."""
+    return int(encoder.get_embedding_dimension() or 0)
+
+
 def check_dimensions(teacher: SentenceTransformer, encoder: SentenceTransformer) -> None:
-    """Check that both encoders have embeddings of the same dimension.
+    """Check that both encoders have embeddings of the same dimension, as the towers of pictures need. Texts have a `Projection`.
 
     Raises:
         TrainingError: the dimensions differ.
 
     """
-    theirs, ours = teacher.get_embedding_dimension(), encoder.get_embedding_dimension()
+    theirs, ours = dimension_of(teacher), dimension_of(encoder)
     if theirs != ours:
         raise TrainingError(
             f"the teacher's embeddings have {theirs} dimensions and the encoder's {ours}; the two must be equal"
@@ -149,7 +213,8 @@ def targets_of(teacher: SentenceTransformer, corpus: Corpus) -> np.ndarray[Any, 
         TrainingError: an item has no English caption.
 
     """
-    return np.array(encode(teacher, _in_english(corpus, "queries"), "query", label="encoding the teacher's captions"))
+    texts = _in_english(corpus, "queries", corpus.queries["item"].to_pylist())
+    return np.array(encode(teacher, texts, "query", label="encoding the teacher's captions"))
 
 
 class DistilLoss(torch.nn.Module):
@@ -176,46 +241,41 @@ class DistilLoss(torch.nn.Module):
         return {}
 
 
-class TextDistilLoss(torch.nn.Module):
-    """A weighted sum of InfoNCE and the distance from the teacher.
+class Distance(Term):
+    """The distance of queries and passages from the teacher: the mean of `(1 - cos(embedding, target)) / temperature`.
 
-    The loss is `(1 - share) * InfoNCE + share * mean(1 - cos(embedding, target)) / temperature`. 1 - cos is half the squared
-    distance of unit embeddings. Divided by the temperature, it has the scale of the logits of InfoNCE.
+    1 - cos is half the squared distance of unit embeddings. Divided by the temperature, it has the scale of InfoNCE's logits.
+    Hard negatives have no such term. In a `one_to_k` batch, the distance of the queries is their mean.
 
     Args:
-        encoder: the encoder that is trained.
-        info_nce: the loss between queries and passages.
-        share: the weight of the distance, in (0, 1]. 1 is the distance alone.
-        temperature: the temperature of the logits.
+        projection: the map from the encoder's embeddings to the teacher's; None: there is none.
 
     """
 
-    def __init__(
-        self,
-        encoder: SentenceTransformer,
-        info_nce: MultipleNegativesRankingLoss,
-        share: float,
-        temperature: float,
-    ) -> None:
+    reads_candidates = False
+
+    def __init__(self, projection: Projection | None = None) -> None:
         super().__init__()
-        self.model = encoder
-        self.info_nce = info_nce
-        self.share, self.temperature = share, temperature
+        self.projection = projection
 
-    def forward(self, features: Iterable[Features], labels: torch.Tensor) -> torch.Tensor:
-        """The loss of a step, a scalar. `labels` come from `StepTextTargets`."""
-        # The third column, if any, has hard negatives; they have no target.
-        embedded = [self.model(dict(column))["sentence_embedding"] for column in features]
-        near = torch.stack([cosine_similarity(embedded[side].float(), labels[:, side]) for side in (0, 1)])
-        distance = (1 - near).mean() / self.temperature
-        if self.share == 1:
-            return distance
-        contrast = self.info_nce.compute_loss_from_embeddings(embedded, labels)
-        return (1 - self.share) * contrast + self.share * distance
+    def forward(self, step: StepEmbeddings) -> torch.Tensor:
+        """The mean over both sides, a scalar."""
+        queries = torch.stack([self._near(vectors, step.targets[:, 0]) for vectors in step.queries]).mean()
+        passages = self._near(step.candidates[0], step.targets[:, 1])
+        return (1 - (queries + passages) / 2) * step.scale
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """The parameters of the loss, for the model card."""
-        return {"share": self.share, "temperature": self.temperature}
+    def _near(self, vectors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        vectors = vectors.float() if self.projection is None else self.projection(vectors)
+        return cosine_similarity(vectors, targets).mean()
 
 
-__all__ = ["DistilLoss", "StepTargets", "StepTextTargets", "TextDistilLoss", "check_dimensions", "targets_of"]
+__all__ = [
+    "Distance",
+    "DistilLoss",
+    "EnglishTargets",
+    "StepTargets",
+    "StepTextTargets",
+    "check_dimensions",
+    "dimension_of",
+    "targets_of",
+]

@@ -1,8 +1,11 @@
-"""The loss of a run: InfoNCE for texts, a symmetric one with a learned scale for pictures, or a registered one."""
+"""The loss of a run: for texts a sum of terms, for pictures a symmetric loss with a learned scale, or a registered one.
+
+Each term of texts is in a file of its own. `weighted_terms` lists them with their weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,51 +14,117 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import all_gather_with_grad
-from torch.nn.functional import normalize
 
 from babelmix import _processes
+from babelmix.batches import BatchPlan
 from babelmix.errors import TrainingError
 from babelmix.training.captions import CaptionLoss, Features
-from babelmix.training.consistency import columns_of, of_passages, of_queries
-from babelmix.training.data import TrainingData, is_query
-from babelmix.training.distil import DistilLoss, TextDistilLoss
+from babelmix.training.consistency import Consistency, StepRenderings, columns_of
+from babelmix.training.data import StepTexts, TrainingData
+from babelmix.training.distil import Distance, DistilLoss, StepTextTargets, dimension_of
+from babelmix.training.lakda import LaKDA
+from babelmix.training.projection import Projection, projection_of
 from babelmix.training.registry import INFO_NCE, LOSSES
+from babelmix.training.relations import Relations
 from babelmix.training.resolving import ResolvedSettings
+from babelmix.training.reverse import Reverse, ReverseKL
+from babelmix.training.terms import PLAIN, InfoNCE, StepEmbeddings, Term
 
 
-def loss_of(encoder: SentenceTransformer, settings: ResolvedSettings, data: TrainingData) -> torch.nn.Module:
+def loss_of(
+    encoder: SentenceTransformer, settings: ResolvedSettings, data: TrainingData, teacher_dimension: int | None = None
+) -> torch.nn.Module:
     """The loss of a run.
 
     Args:
         encoder: the encoder to train.
         settings: the settings of the run.
         data: the training data; pictures have a loss of their own.
+        teacher_dimension: the dimension of the teacher's embeddings; None: that of the encoder's.
 
     Raises:
-        TrainingError: a registered loss is no torch module.
+        TrainingError: a registered loss is no torch module, or the dimension of the teacher does not fit.
 
     """
-    loss, teacher = settings.loss, settings.distillation
-    if data.has_images and teacher is not None:
+    loss = settings.loss
+    if data.has_images and settings.distillation is not None:
         return DistilLoss(encoder)
     if data.has_images:
         return CaptionLoss(encoder, loss.temperature, settings.pictures.text_weight)
     if loss.name != INFO_NCE:
         return _registered(encoder, settings)
     contrast = info_nce(encoder, settings)
-    if teacher is not None:
-        assert isinstance(contrast, MultipleNegativesRankingLoss)
-        return TextDistilLoss(encoder, contrast, teacher.share, loss.temperature)
-    if not loss.consistency and not settings.several_queries:
+    ours = dimension_of(encoder)
+    theirs = teacher_dimension or ours
+    weighted = weighted_terms(settings, projection_of(settings.distillation, ours, theirs, settings.seed))
+    if weighted.keys() == {INFO_NCE} and not settings.several_queries:
         return contrast
-    terms = Terms(loss.consistency, columns_of(loss.consistency_of) if loss.consistency else ())
+    terms = Terms(weighted, others_of(settings), theirs)
     if isinstance(contrast, MultipleNegativesRankingLoss):
         return ColumnLoss(encoder, contrast, terms)
     assert loss.mini_batch_size is not None
     return CachedColumnLoss(
         encoder, terms, scale=1.0 / loss.temperature, mini_batch_size=loss.mini_batch_size,
         gather_across_devices=_processes.world_size() > 1,
+    )  # fmt: skip
+
+
+def weighted_terms(settings: ResolvedSettings, projection: Projection | None = None) -> dict[str, tuple[float, Term]]:
+    """The terms of babelmix's own loss for texts that have a weight, by name, each with its weight.
+
+    Reverse training and LaKDA take their shares from InfoNCE. The distance to a teacher takes its share from all of them.
+    Consistency and the teacher's relations are added.
+
+    Args:
+        settings: the settings of the run.
+        projection: the map to the teacher's embeddings.
+
+    """
+    loss, teacher = settings.loss, settings.distillation
+    share = 0.0 if teacher is None else teacher.share
+    weighted: dict[str, tuple[float, Term]] = {
+        INFO_NCE: ((1 - share) * loss.rest, InfoNCE()),
+        "reverse": ((1 - share) * loss.reverse, Reverse()),
+        "reverse_kl": ((1 - share) * loss.reverse_kl, ReverseKL()),
+        "lakda": ((1 - share) * loss.lakda, LaKDA()),
+        "distance": (share, Distance(projection)),
+        "relations": (0.0 if teacher is None else teacher.relations, Relations()),
+        "consistency": (loss.consistency, Consistency()),
+    }
+    return {name: (weight, term) for name, (weight, term) in weighted.items() if weight}
+
+
+def others_of(settings: ResolvedSettings) -> Sequence[str]:
+    """The columns with translations into another language that the terms of the loss read, in order."""
+    return columns_of(settings.loss.consistency_of) if settings.loss.reads_translations else ()
+
+
+def text_steps(
+    data: TrainingData, plan: BatchPlan, settings: ResolvedSettings, teacher: SentenceTransformer | None, rank: int
+) -> StepTexts:
+    """The steps of a run on texts, with the columns and labels that the terms of its loss read.
+
+    Args:
+        data: the corpora that the plan draws from.
+        plan: a plan over `data.index`.
+        settings: the settings of the run.
+        teacher: the teacher, if there is one.
+        rank: the rank whose part of each batch is returned.
+
+    Raises:
+        TrainingError: the teacher reads English, and an item has no English text.
+
+    """
+    if settings.loss.name != INFO_NCE:
+        return StepTexts(data, plan, rank)
+    terms = [term for _, term in weighted_terms(settings).values()]
+    of = settings.loss.consistency_of if others_of(settings) else None
+    candidates = any(term.reads_candidates for term in terms)
+    if teacher is None or settings.distillation is None:
+        return StepRenderings(data, plan, of, rank, candidates=candidates)
+    return StepTextTargets(
+        data, plan, teacher, english=settings.distillation.reads == "english", of=of, candidates=candidates,
+        negatives=any(isinstance(term, Relations) for term in terms), rank=rank,
     )  # fmt: skip
 
 
@@ -85,25 +154,27 @@ def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.
     return MultipleNegativesRankingLoss(encoder, scale=scale, gather_across_devices=gather)
 
 
-class Terms:
-    """The loss of a step: InfoNCE and consistency terms.
-
-    InfoNCE is averaged over the query columns: `query`, and in a `one_to_k` batch `query2` and so on. A consistency term is added
-    for each side that is compared: `weight` times the mean of the term over the rows of the batch; see `consistency`. A row whose
-    item has only one language counts as 0 in this mean.
+class Terms(torch.nn.Module):
+    """The loss of a step: a weighted sum of terms.
 
     Args:
-        weight: the weight of the consistency terms.
+        weighted: the terms by name, each with its weight.
         others: the columns with translations into another language, in the order of the labels' columns.
+        teacher_dimension: the dimension of the teacher's embeddings; any number without a teacher.
 
     """
 
-    def __init__(self, weight: float, others: Sequence[str]) -> None:
-        self.weight, self.others = weight, tuple(others)
+    def __init__(
+        self, weighted: Mapping[str, tuple[float, Term]], others: Sequence[str], teacher_dimension: int
+    ) -> None:
+        super().__init__()
+        self.weights = {name: weight for name, (weight, _) in weighted.items()}
+        self.parts = torch.nn.ModuleDict({name: term for name, (_, term) in weighted.items()})
+        self.others, self._teacher_dimension = tuple(others), teacher_dimension
         self.columns: tuple[str, ...] = ()
         """The names of the step's columns, in order. The trainer sets them, because a loss gets the columns without names."""
 
-    def __call__(
+    def forward(
         self, info_nce: MultipleNegativesRankingLoss, embedded: Sequence[torch.Tensor], labels: torch.Tensor | None
     ) -> torch.Tensor:
         """The loss of a step, a scalar.
@@ -111,37 +182,13 @@ class Terms:
         Args:
             info_nce: the loss between queries and passages.
             embedded: the embeddings of each column, shape (rows, dimension).
-            labels: 1 where there is a translation, 0 where there is none, shape (rows, columns of others).
+            labels: see `StepEmbeddings`.
 
         """
-        by_column = dict(zip(self.columns, embedded, strict=True))
-        others = {name: by_column.pop(name) for name in self.others}
-        queries = [vectors for name, vectors in by_column.items() if is_query(name)]
-        candidates = [vectors for name, vectors in by_column.items() if not is_query(name)]
-        # InfoNCE ignores labels.
-        unlabelled = queries[0].new_empty(0)
-        contrast = [info_nce.compute_loss_from_embeddings([query, *candidates], unlabelled) for query in queries]
-        loss = torch.stack(contrast).mean()
-        if not others:
-            return loss
-        assert labels is not None
-        units = [normalize(vectors.float(), dim=-1) for vectors in candidates]
-        start = 0
-        if info_nce.gather_across_devices:
-            start = _processes.rank() * len(units[0])
-            units = [all_gather_with_grad(vectors) for vectors in units]
-        pool = torch.cat(units) * info_nce.scale
-        own = torch.arange(start, start + len(queries[0]), device=pool.device)
-        for column, (name, vectors) in enumerate(others.items()):
-            other = normalize(vectors.float(), dim=-1)
-            terms = []
-            for query in (normalize(vectors.float(), dim=-1) for vectors in queries):
-                if is_query(name):
-                    terms.append(of_queries(query @ pool.T, other @ pool.T))
-                else:
-                    terms.append(of_passages(query @ pool.T, info_nce.scale * (query * other).sum(1), own))
-            loss = loss + self.weight * (torch.stack(terms).mean(0) * labels[:, column]).mean()
-        return loss
+        columns = self.columns or PLAIN[: len(embedded)]
+        by_column = dict(zip(columns, embedded, strict=True))
+        step = StepEmbeddings(info_nce, by_column, self.others, labels, self._teacher_dimension)
+        return torch.stack([self.weights[name] * term(step) for name, term in self.parts.items()]).sum()
 
 
 class ColumnLoss(torch.nn.Module):
@@ -161,12 +208,12 @@ class ColumnLoss(torch.nn.Module):
         self.terms = terms
 
     def forward(self, features: Iterable[Features], labels: torch.Tensor | None = None) -> torch.Tensor:
-        """The loss of a step, a scalar. The labels are those of `StepRenderings`."""
+        """The loss of a step, a scalar. For the labels see `StepEmbeddings`."""
         return self.terms(self.info_nce, [self.model(dict(f))["sentence_embedding"] for f in features], labels)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The parameters of the loss, for the model card."""
-        return {**self.info_nce.get_config_dict(), "consistency": self.terms.weight}
+        return {**self.info_nce.get_config_dict(), **self.terms.weights}
 
 
 class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
@@ -193,4 +240,14 @@ class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
         return loss.detach() if with_backward else loss
 
 
-__all__ = ["LOSSES", "CachedColumnLoss", "ColumnLoss", "Terms", "info_nce", "loss_of"]
+__all__ = [
+    "LOSSES",
+    "CachedColumnLoss",
+    "ColumnLoss",
+    "Terms",
+    "info_nce",
+    "loss_of",
+    "others_of",
+    "text_steps",
+    "weighted_terms",
+]

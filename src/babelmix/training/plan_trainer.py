@@ -26,6 +26,7 @@ from babelmix.training.rows import RowAdam
 
 _TRAINED = "trained.safetensors"
 _SCALE = "scale.safetensors"
+_TERMS = "terms.safetensors"
 
 
 class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignore]
@@ -69,7 +70,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimiser. For static encoders, it updates only the rows of the batch's tokens."""
         if self.optimizer is None and kind_of(self.model).sparse_gradients:
-            self.optimizer = RowAdam(list(self.model.parameters()), lr=self.args.learning_rate)
+            # The loss may have parameters too, such as a projection.
+            both = dict.fromkeys([*self.model.parameters(), *cast(torch.nn.Module, self.loss).parameters()])
+            self.optimizer = RowAdam(list(both), lr=self.args.learning_rate)
         return super().create_optimizer() if self.optimizer is None else self.optimizer
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -91,6 +94,9 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             ) from error
         if isinstance(self.steps_of_texts, StepCaptions):
             average_gradients(cast(torch.nn.Module, self.loss))
+        if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)):
+            # They are outside of the encoder, so `DistributedDataParallel` does not see them.
+            average_gradients(self.loss.terms)
         return loss
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
@@ -113,8 +119,16 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         # Save only the trained weights: they can be loaded into every kind of encoder, also with adapters.
         place = Path(str(output_dir or self.args.output_dir))
         weights.save_trained(self.model, place / _TRAINED)
+        for name, part in self._beside_the_encoder().items():
+            weights.save_trained(part, place / name)
+
+    def _beside_the_encoder(self) -> dict[str, torch.nn.Module]:
+        """The trained parts of the loss that are not the encoder's, by the name of their file in a checkpoint."""
         if isinstance(self.loss, CaptionLoss):
-            weights.save_trained(self.loss.scale, place / _SCALE)
+            return {_SCALE: self.loss.scale}
+        if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)) and weights.trained(self.loss.terms):
+            return {_TERMS: self.loss.terms}
+        return {}
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
@@ -123,9 +137,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         place = Path(resume_from_checkpoint)
-        kept: dict[str, torch.nn.Module] = {_TRAINED: self.model}
-        if isinstance(self.loss, CaptionLoss):
-            kept[_SCALE] = self.loss.scale
+        kept: dict[str, torch.nn.Module] = {_TRAINED: self.model, **self._beside_the_encoder()}
         for name, part in kept.items():
             weights.load_trained(
                 part, place / name, damaged=f"delete {place} to go on from an earlier one",

@@ -82,7 +82,7 @@ class RowAdam(torch.optim.Optimizer):
     """Adam (Kingma and Ba 2015) for the rows that have a gradient, as in `torch.optim.SparseAdam`, in blocks of rows.
 
     Args:
-        parameters: parameters of two dimensions with sparse gradients.
+        parameters: parameters of two dimensions with sparse gradients, or of any dimensions with dense ones.
         lr: the learning rate.
         betas: the decay rates of the running means of the gradient and of the squared gradient.
         eps: added to the denominator.
@@ -114,6 +114,9 @@ class RowAdam(torch.optim.Optimizer):
             state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
         state["step"] += 1
         assert parameter.grad is not None
+        if not parameter.grad.is_sparse:
+            self._move_all(parameter, state, lr, betas, eps)
+            return
         gradient = parameter.grad.coalesce()
         rows, values = gradient.indices()[0], gradient.values()
         correction = math.sqrt(1 - betas[1] ** state["step"]) / (1 - betas[0] ** state["step"])
@@ -124,6 +127,16 @@ class RowAdam(torch.optim.Optimizer):
             state["mean"].index_copy_(0, at, mean)
             state["square"].index_copy_(0, at, square)
             parameter.index_add_(0, at, mean.div_(square.sqrt_().add_(eps)), alpha=-lr * correction)
+
+    def _move_all(
+        self, parameter: torch.Tensor, state: dict[str, Any], lr: float, betas: tuple[float, float], eps: float
+    ) -> None:
+        """Adam for a parameter whose gradient is not sparse."""
+        assert parameter.grad is not None
+        mean = state["mean"].lerp_(parameter.grad, 1 - betas[0])
+        square = state["square"].mul_(betas[1]).addcmul_(parameter.grad, parameter.grad, value=1 - betas[1])
+        correction = math.sqrt(1 - betas[1] ** state["step"]) / (1 - betas[0] ** state["step"])
+        parameter.sub_(mean / (square.sqrt() + eps), alpha=lr * correction)
 
 
 __all__ = ["RowAdam", "RowEmbeddingBag", "row_gradients"]

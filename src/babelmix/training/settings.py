@@ -43,7 +43,25 @@ class Loss(_Section):
         "default: the recipe's, 0 without a recipe",
     )
     consistency_of: Literal["passages", "queries", "both"] = Field(
-        "passages", description="texts: the side whose translations the consistency term compares"
+        "passages", description="texts: the side whose translations consistency and lakda compare"
+    )
+    reverse: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="texts: share of reverse training in the loss: each passage finds its query; 0: none",
+    )
+    reverse_kl: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="texts: share of the divergence between the reverse and the forward distributions in the loss; 0: none",
+    )
+    lakda: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="texts: share of LaKDA's divergence between two translations in the loss, see consistency_of; 0: none",
     )
     mini_batch_size: int | None = Field(
         None, ge=1, description="texts per forward pass with GradCache; default: no GradCache"
@@ -59,12 +77,32 @@ class Loss(_Section):
     @model_validator(mode="after")
     def _own_terms(self) -> Loss:
         if self.name == INFO_NCE:
+            if self.rest < 0:
+                raise ValueError(
+                    "loss.reverse, loss.reverse_kl and loss.lakda are shares of the loss, and InfoNCE has the rest; their sum is "
+                    f"{1 - self.rest:g} and must be 1 at most"
+                )
             return self
-        if self.consistency:
-            raise ValueError(f"consistency is a term of info_nce; leave it out with the loss {self.name}")
+        for term in self.extra_terms:
+            raise ValueError(f"{term} is a term of info_nce; leave it out with the loss {self.name}")
         if self.mini_batch_size:
             raise ValueError(f"GradCache is for info_nce; leave mini_batch_size out with the loss {self.name}")
         return self
+
+    @property
+    def rest(self) -> float:
+        """The share of InfoNCE: what `reverse`, `reverse_kl` and `lakda` leave."""
+        return round(1 - self.reverse - self.reverse_kl - self.lakda, 9)
+
+    @property
+    def extra_terms(self) -> list[str]:
+        """The names of the terms beside InfoNCE that have a weight."""
+        return [name for name in ("consistency", "reverse", "reverse_kl", "lakda") if getattr(self, name)]
+
+    @property
+    def reads_translations(self) -> bool:
+        """Whether a term reads another translation of each row."""
+        return bool(self.consistency or self.lakda)
 
 
 class Distillation(_Section):
@@ -80,8 +118,40 @@ class Distillation(_Section):
         description="the text that the teacher embeds: the English translation of the text, or the text itself",
     )
     share: float = Field(
-        1.0, gt=0, le=1, description="texts: share of the distance to the teacher in the loss; 1: no other loss"
+        1.0,
+        ge=0,
+        le=1,
+        description="texts: share of the distance to the teacher in the loss, in the place of InfoNCE; 1: no InfoNCE; 0: no "
+        "distance, see relations",
     )
+    relations: float = Field(
+        0.0,
+        ge=0,
+        description="texts: weight of the term that gives each answer the probability that it has for the teacher in English; 0: "
+        "no such term",
+    )
+
+    projection: bool | None = Field(
+        None,
+        description="texts: a linear map from the encoder's embeddings to the teacher's, in training only; default: where their "
+        "dimensions differ",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Distillation:
+        if not self.share and not self.relations:
+            raise ValueError(
+                "a teacher with distillation.share 0 and distillation.relations 0 teaches nothing; give one of them"
+            )
+        if self.relations and self.reads != "english":
+            raise ValueError(
+                "distillation.relations are those of the teacher in English; leave distillation.reads out, or the relations"
+            )
+        if self.projection and not self.share:
+            raise ValueError(
+                "distillation.projection is for the distance to the teacher; give distillation.share, or leave projection out"
+            )
+        return self
 
 
 class Pictures(_Section):
@@ -252,10 +322,12 @@ class TrainingSettings(_Section):
             raise ValueError(
                 f"one_to_k batches go with info_nce; take another strategy with the loss {self.loss.name}"
             )
-        if self.distillation is not None and self.loss.consistency:
-            raise ValueError("a loss has a teacher or consistency; leave out distillation or loss.consistency")
-        if self.distillation is not None and self.loss.mini_batch_size:
-            raise ValueError("distillation has no GradCache; leave out loss.mini_batch_size")
+        shares = [f"loss.{name}" for name in self.loss.extra_terms if name != "consistency"]
+        if shares and self.distillation is not None and self.distillation.share == 1:
+            raise ValueError(
+                f"{shares[0]} has no place beside distillation.share 1, which is the default; give a smaller share, or leave "
+                f"{shares[0]} out"
+            )
         pictures = self.pictures
         seen = pictures.text_share or (self.strategy is not None and parse_strategy(self.strategy).draws_text_only)
         if pictures.text_only_langs and not seen:

@@ -34,10 +34,10 @@ from babelmix.training.captions import StepCaptions
 from babelmix.training.card import write_card
 from babelmix.training.checkpoints import resumable, step_of
 from babelmix.training.checks import refuse_misfits
-from babelmix.training.consistency import COLUMNS, StepRenderings
+from babelmix.training.consistency import COLUMNS
 from babelmix.training.data import StepTexts, TrainingData, query_columns
-from babelmix.training.distil import StepTargets, StepTextTargets
-from babelmix.training.losses import loss_of
+from babelmix.training.distil import StepTargets, dimension_of
+from babelmix.training.losses import loss_of, text_steps
 from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.resolving import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
@@ -136,8 +136,9 @@ def train(
     settings = resolve(settings, data, encoder, base, validation=validation is not None, other_loss=loss is not None)
     ranks = _processes.world_size()
     refuse_misfits(encoder, settings, data, validation=validation is not None, ranks=ranks)
-    if loss and (settings.loss.consistency or settings.several_queries):
-        raise TrainingError("consistency and one_to_k are parts of babelmix's own loss; leave `loss` out, or them")
+    if loss and (settings.loss.extra_terms or settings.several_queries):
+        parts = ", ".join([f"loss.{name}" for name in settings.loss.extra_terms] or ["one_to_k batches"])
+        raise TrainingError(f"{parts}: for babelmix's own loss alone; leave the argument `loss` out, or them")
     plan = data.plan(settings, ranks)
     cpu = str(encoder.device) == "cpu"
     if settings.bf16:
@@ -179,7 +180,7 @@ def train(
             model=encoder,
             args=_arguments(encoder, settings, checkpoints, ranks, cpu, len(data.langs)),
             train_dataset=Dataset.from_dict(data.example()),
-            loss=loss(encoder) if loss else loss_of(encoder, settings, data),
+            loss=loss(encoder) if loss else loss_of(encoder, settings, data, teacher and dimension_of(teacher)),
             callbacks=[report, *([stopping] if stopping else []), *callbacks],
         )
         for callback in ("PrinterCallback", "ProgressCallback"):
@@ -243,14 +244,9 @@ def _steps(
     rank = _processes.rank()
     if teacher is not None and data.has_images:
         return StepTargets(data, plan, encoder, teacher, rank=rank)
-    if teacher is not None and settings.distillation is not None:
-        english = settings.distillation.reads == "english"
-        return StepTextTargets(data, plan, encoder, teacher, english=english, rank=rank)
     if data.has_images:
         return StepCaptions(data, plan, encoder, locked=settings.pictures.lock_images, rank=rank)
-    if settings.loss.consistency:
-        return StepRenderings(data, plan, settings.loss.consistency_of, rank)
-    return StepTexts(data, plan, rank)
+    return text_steps(data, plan, settings, teacher, rank)
 
 
 def prepare(encoder: SentenceTransformer, settings: ResolvedSettings) -> None:

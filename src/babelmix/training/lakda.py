@@ -1,0 +1,40 @@
+"""LaKDA: the score distributions of two translations should be the same, by a divergence in one direction.
+
+Source: Yang et al. (MRL 2024, arXiv 2509.06195): `(1 - a) * InfoNCE + a * KL(p_b | p_a)`. p_a is the distribution of a query over
+the documents of the batch, p_b that of its translation. The scores are cosines without a temperature, and both sides have
+gradients, as in the code of MIMO (arXiv 2605.31171), where a = 0.5. The authors compare queries; passages are compared as in
+`consistency`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import log_softmax
+
+from babelmix.training.consistency import answer_or_other
+from babelmix.training.data import is_query
+from babelmix.training.terms import StepEmbeddings, Term, units
+
+
+class LaKDA(Term):
+    """The divergences of all compared sides, each averaged over the rows. A row whose item has only one language counts as 0."""
+
+    def forward(self, step: StepEmbeddings) -> torch.Tensor:
+        """The sum over the compared sides, a scalar."""
+        pool = torch.cat(step.unit_candidates)
+        total = pool.new_zeros(())
+        for name, vectors in step.others.items():
+            other = units(vectors)
+            found = []
+            for query in step.unit_queries:
+                scores = query @ pool.T
+                if is_query(name):
+                    first, second = log_softmax(scores, dim=1), log_softmax(other @ pool.T, dim=1)
+                else:
+                    first, second = answer_or_other(scores, (query * other).sum(1), step.own)
+                found.append((second.exp() * (second - first)).sum(1))
+            total = total + (torch.stack(found).mean(0) * step.there(name)).mean()
+        return total
+
+
+__all__ = ["LaKDA"]
