@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from babelmix.batches import (
 )  # fmt: skip
 from babelmix.batches.keyed import derive_key
 from babelmix.batches.mixture import BLOCK, quotas, turn_of
+from babelmix.corpus.labels import LABELS, TRANSLATIONS
 from babelmix.errors import PlanError
 
 LANGS = ("de", "en", "fr", "ja")
@@ -388,3 +390,15 @@ def test_cross_lingual_pairs_of_a_corpus_are_by_the_product_of_weights() -> None
         assert set(drawn) == set(share)
         expected = [3000 * s / total for s in share.values()]
         assert scipy.stats.chisquare([drawn[pair] for pair in share], expected).pvalue > 0.001
+
+
+def test_a_bitext_is_only_in_cross_lingual_batches() -> None:
+    # In its own language each of its texts finds itself: such a batch teaches nothing.
+    bitext = replace(parallel_corpus(40), meta={LABELS: TRANSLATIONS})
+    assert CorpusIndex(bitext).mono_sizes().tolist() == [0] * len(LANGS)
+    plan = BatchPlan(Mixture({"pages": CorpusIndex(parallel_corpus(40)), "bitext": CorpusIndex(bitext)}), "hybrid", 8)
+    kinds = Counter((batch.source, batch.kind) for batch in (plan[step] for step in range(400)))
+    assert ("bitext", "mono") not in kinds
+    assert kinds["bitext", "cross"] > 50 < kinds["pages", "cross"]
+    with pytest.raises(PlanError, match="mono"):
+        BatchPlan(CorpusIndex(bitext), "mono", 8)[0]

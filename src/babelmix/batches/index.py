@@ -32,6 +32,8 @@ class CorpusIndex:
     A picture fits queries in all languages. So a monolingual batch of pictures has captions in one language. A cross-lingual
     batch has one caption per picture, and each row draws its language.
 
+    A bitext, in which each text is query and passage, has no monolingual batches: in its own language a text would find itself.
+
     Args:
         corpus: the training corpus.
         langs: the languages to draw. Each is a range (`en` includes en-US). None: all languages of the corpus.
@@ -63,6 +65,7 @@ class CorpusIndex:
     ) -> None:
         # Imported here: a plan over a `RegularIndex` needs none of the libraries of a corpus.
         from babelmix.corpus import match_languages
+        from babelmix.corpus.labels import LABELS, TRANSLATIONS
 
         if langs is not None:
             corpus = corpus.only_langs(match_languages(langs, corpus.langs, corpus.name, PlanError))
@@ -107,6 +110,9 @@ class CorpusIndex:
             query_has=query_rows.has & self._beside_passages, hard_negatives=hard,
         )  # fmt: skip
         self._both = self.pairs.query_has[self.pairs.query] & passage_rows.has[self.pairs.passage]
+        if corpus.meta.get(LABELS) == TRANSLATIONS:
+            # In its own language a text of a bitext finds itself, which teaches nothing.
+            self._both = np.zeros_like(self._both)
 
     @cached_property
     def clusters(self) -> int:

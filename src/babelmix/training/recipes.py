@@ -25,7 +25,7 @@ def recipe_settings(
     Args:
         name: `"best"` or `"paper"`.
         data: the training data. With pictures, both recipes have only hybrid batches. Texts without cross-lingual pairs have
-            monolingual batches.
+            monolingual batches, and a bitext has cross-lingual ones.
         pretrained: whether the encoder has pretrained weights. If not, the recipe has no `start_share`.
         teacher: whether there is a teacher, or another loss than InfoNCE. If so, the recipe has no `consistency`.
 
@@ -35,6 +35,8 @@ def recipe_settings(
     if len(data.langs) < 2 or not _fills(data, "cross"):
         return {"strategy": "mono"}
     settings = dict(PAPER if name == "paper" else BEST)
+    if not _fills(data, "mono"):
+        settings["strategy"] = "cross"
     if not pretrained:
         settings.pop("start_share", None)
     if teacher:
