@@ -22,6 +22,7 @@ from babelmix.training import weights
 from babelmix.training.captions import CaptionLoss, StepCaptions
 from babelmix.training.data import StepTexts
 from babelmix.training.losses import CachedColumnLoss, ColumnLoss
+from babelmix.training.packing import Packing
 from babelmix.training.rows import RowAdam
 
 _TRAINED = "trained.safetensors"
@@ -34,6 +35,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
 
     steps_of_texts: StepTexts | StepCaptions
     last_step: int
+    packing: Packing | None = None
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader that starts at the trainer's current step."""
@@ -61,7 +63,10 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
         if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)):
             ends = "_input_ids"
             self.loss.terms.columns = tuple(name.removesuffix(ends) for name in inputs if name.endswith(ends))
-        return super().collect_features(inputs)
+        features, labels = super().collect_features(inputs)
+        if self.packing is not None:
+            self.packing.expect(features)
+        return features, labels
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
         """The parameters with weight decay: all but biases, norms and the learned scale, as in CLIP."""
@@ -92,6 +97,8 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
                 f"({type(error).__name__}: {first_line(error)}); shorter texts (--max-seq-length) or smaller batches "
                 "(--batch-size) may help"
             ) from error
+        if self.packing is not None:
+            self.packing.forget()
         if isinstance(self.steps_of_texts, StepCaptions):
             average_gradients(cast(torch.nn.Module, self.loss))
         if isinstance(self.loss, (ColumnLoss, CachedColumnLoss)):

@@ -38,6 +38,7 @@ from babelmix.training.consistency import COLUMNS
 from babelmix.training.data import StepTexts, TrainingData, query_columns
 from babelmix.training.distil import StepTargets, dimension_of
 from babelmix.training.losses import loss_of, text_steps
+from babelmix.training.packing import packed_tokens
 from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.resolving import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
@@ -173,6 +174,7 @@ def train(
         progress_bar(label or f"training {settings.strategy}", settings.steps, "steps", done=done) as bar,
         _known_warnings(),
         row_gradients(encoder),
+        packed_tokens(encoder) as packing,
         _processes.losing_a_process(advice),
     ):
         report = Report(bar)
@@ -189,6 +191,7 @@ def train(
         if isinstance(encoder[0], StaticEmbedding):
             # Calls the tokenizer directly: `encoder.preprocess` would check each text for the address of a picture.
             trainer.data_collator.preprocess_fn = encoder[0].preprocess
+        trainer.packing = packing
         trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
         # If the run was killed after patience had run out, no step is left, and the encoder is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps

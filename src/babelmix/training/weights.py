@@ -135,6 +135,8 @@ def checkpoint_activations(encoder: SentenceTransformer, on: bool) -> None:
     kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     if not on:
         getattr(model, f"{kind}_checkpointing_disable")()
+        # Switching it on put a hook on the token embeddings; transformers 5.24 leaves it there.
+        model.disable_input_require_grads()
         return
     try:
         getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
