@@ -22,6 +22,7 @@ SECTIONS = {
     "reverse": "loss.reverse",
     "reverse_kl": "loss.reverse_kl",
     "lakda": "loss.lakda",
+    "soup": "schedule.soup",
     "distil_projection": "distillation.projection",
 }
 """The dotted names of settings that never had a flat name, by option."""
@@ -237,6 +238,12 @@ def train(
     patience: Annotated[
         int | None,
         typer.Option(min=0, help="With --validation: stop after so many audits without a better one; 0: never."),
+    ] = None,
+    soup: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="With --validation: save the average of so many best audits, chosen greedily.  [default: 0]"
+        ),
     ] = None,
     checkpoint_every: Annotated[
         int | None,

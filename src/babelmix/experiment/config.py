@@ -105,6 +105,7 @@ class Experiment(Section):
             "weights.start_share": 0.0,
             "schedule.evaluate_every": None,
             "schedule.patience": None,
+            "schedule.soup": 0,
         }
         return changed(self.training, values | ({"steps": self.tower.steps} if self.tower.steps else {}))
 

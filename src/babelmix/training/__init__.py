@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TrainingSettings,
         Weights,
     )
+    from babelmix.training.soup import Soup
     from babelmix.training.start import make_or_load_start
     from babelmix.training.stopping import Evaluation
     from babelmix.training.trainer import TrainingResult, train
@@ -38,6 +39,7 @@ __all__ = [
     "Pictures",
     "ResolvedSettings",
     "Schedule",
+    "Soup",
     "StepTexts",
     "TrainingData",
     "TrainingResult",
@@ -67,6 +69,7 @@ _HOMES = {
     "Pictures": "settings",
     "ResolvedSettings": "resolving",
     "Schedule": "settings",
+    "Soup": "soup",
     "StepTexts": "data",
     "TrainingData": "data",
     "TrainingResult": "trainer",

@@ -97,8 +97,7 @@ def write_card(folder: Path, record: Mapping[str, Any]) -> None:
         seed=settings.seed,
         processes=f"{processes} processes" if processes > 1 else "one process",
         seconds=record["seconds"],
-        stopped=f" The weights are those of step {record['best_step']}, the best on the validation corpus by "
-        f"{settings.schedule.stop_on}." if record.get("best_step") else "",
+        stopped=_chosen(record, settings.schedule.stop_on) if record.get("best_step") else "",
         settings="\n".join(f"| {name} | {_one_cell(value)} |" for name, value in settings.rows()),
         notes=notes,
     )  # fmt: skip
@@ -149,6 +148,17 @@ def _audited(audits: Sequence[Mapping[str, Any]]) -> str:
         title = f"\nQueries by language, on {audit['about']['corpus']}:\n"
         parts += [title, _table(["language", *(_SHOWN[name] for name in own)], rows)]
     return "\n".join(parts) + "\n"
+
+
+def _chosen(record: Mapping[str, Any], measure: str) -> str:
+    """Whose weights were saved."""
+    steps = (record.get("soup") or {}).get("steps", [])
+    if len(steps) > 1:
+        listed = f"{', '.join(map(str, steps[:-1]))} and {steps[-1]}"
+        return (
+            f" The weights are the average of those of steps {listed}, chosen on the validation corpus by {measure}."
+        )
+    return f" The weights are those of step {record['best_step']}, the best on the validation corpus by {measure}."
 
 
 def _results(audit: Mapping[str, Any]) -> list[EvalResult]:

@@ -42,6 +42,10 @@ def refuse_misfits(
         )
     if schedule.patience and not validation:
         raise TrainingError("schedule.patience counts audits on a validation corpus, and there is none; name one")
+    if schedule.soup and not validation:
+        raise TrainingError(
+            "schedule.soup averages the weights of the best audits on a validation corpus, and there is none; name one"
+        )
     kind, weights = kind_of(encoder), settings.weights
     of_layers = (
         weights.lora_rank,

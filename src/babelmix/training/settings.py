@@ -198,6 +198,12 @@ class Schedule(_Section):
     patience: int | None = Field(
         None, ge=1, description="stop after this many audits without an improvement; default: never"
     )
+    soup: int = Field(
+        0,
+        ge=0,
+        description="with a validation corpus: save the greedy average of the weights of this many best audits, a model soup; 0: "
+        "the weights of the best one",
+    )
     checkpoint_every: int | None = Field(
         None, ge=0, description="steps between checkpoints; 0: none; default: 50, and 0 for static encoders"
     )
@@ -327,6 +333,11 @@ class TrainingSettings(_Section):
             raise ValueError(
                 f"{shares[0]} has no place beside distillation.share 1, which is the default; give a smaller share, or leave "
                 f"{shares[0]} out"
+            )
+        if self.schedule.soup > 1 and self.weights.lora_rank:
+            raise ValueError(
+                "schedule.soup averages weights, and averaged factors of weights.lora_rank give no averaged product; leave "
+                "one of them out"
             )
         pictures = self.pictures
         seen = pictures.text_share or (self.strategy is not None and parse_strategy(self.strategy).draws_text_only)

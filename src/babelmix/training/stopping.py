@@ -1,4 +1,4 @@
-"""Early stopping: audit on a validation corpus during training, and keep the best weights."""
+"""Early stopping: audit on a validation corpus during training, and keep the best weights, or the average of the best."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.training.resolving import ResolvedSettings
-from babelmix.training.weights import averaged_with, load_trained, refuse_divergence, save_trained
+from babelmix.training.soup import Soup, Weights, greedy_soup, weights_file
+from babelmix.training.weights import (
+    averaged_with,
+    load_trained,
+    read_trained,
+    refuse_divergence,
+    save_tensors,
+    save_trained,
+    set_trained,
+)
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,14 @@ class EarlyStopping(TrainerCallback):
         self._every = settings.schedule.evaluate_every or settings.steps
         self._start = start
         self.evaluations: list[Evaluation] = []
+        self.soup: Soup | None = None
+        """The average that `restore` put into the encoder, if `schedule.soup` asks for one."""
         self._lower_is_better = False
 
     @property
     def best(self) -> Evaluation | None:
         """The best evaluation, the first of equal ones; None before the first evaluation."""
-        return self._best_until(self.evaluations[-1].step) if self.evaluations else None
+        return self._best_until(self.evaluations[-1].step)[0] if self.evaluations else None
 
     @property
     def is_over(self) -> bool:
@@ -108,13 +119,56 @@ class EarlyStopping(TrainerCallback):
             control.should_training_stop = control.should_log = True
 
     def restore(self) -> None:
-        """Put the best weights back into the encoder."""
-        if self.best is not None:
-            again = f"delete {self.folder} to start over"
-            load_trained(self.encoder, self._weights(self.best.step), damaged=again, foreign=again)
+        """Put the best weights back into the encoder, or the greedy soup of the best."""
+        if self.best is None:
+            return
+        if self._schedule.soup > 1:
+            # Only rank 0 audits, and it has saved the weights.
+            main_only(self._make_soup)
+            self.soup = share(self.soup)
+        file = self._weights(self.best.step) if self.soup is None else weights_file(self.folder)
+        load_trained(self.encoder, file, damaged=self._again, foreign=self._again)
+
+    def _make_soup(self) -> None:
+        assert self.best is not None
+
+        def load(step: int) -> Weights:
+            return read_trained(self.encoder, self._weights(step), damaged=self._again, foreign=self._again)
+
+        def score(weights: Weights) -> float:
+            set_trained(self.encoder, weights)
+            return self._audit().macro()
+
+        steps = [one.step for one in self._best_until(self.evaluations[-1].step)]
+        self.soup, weights = greedy_soup(steps, self.best.score, load, score, lower_is_better=self._lower_is_better)
+        save_tensors(weights, weights_file(self.folder))
+        console.print(
+            f"soup of the steps {', '.join(map(str, self.soup.steps))}: {self._schedule.stop_on} {self.soup.score:.4f} on "
+            f"{self.corpus.name}",
+            highlight=False,
+        )
+
+    @property
+    def _again(self) -> str:
+        return f"delete {self.folder} to start over"
 
     def _evaluate(self, step: int) -> None:
         refuse_divergence(self.encoder)
+        measure = self._audit()
+        self._lower_is_better = bool(measure.lower_is_better)
+        self.evaluations.append(Evaluation(step, measure.macro()))
+        console.print(
+            f"step {step}: {self._schedule.stop_on} {measure.macro():.4f} on {self.corpus.name}", highlight=False
+        )
+        if self.evaluations[-1] in self._best_until(step):
+            save_trained(self.encoder, self._weights(step))
+        write_json(
+            self.folder / "evaluations.json",
+            {"lower_is_better": self._lower_is_better, "evaluations": [asdict(one) for one in self.evaluations]},
+        )
+        self._clear_up()
+
+    def _audit(self) -> Measure:
         training = self.encoder.training
         self.encoder.eval()
         try:
@@ -124,33 +178,20 @@ class EarlyStopping(TrainerCallback):
             # Finite weights can be so large that embeddings are infinite.
             raise DivergedError(f"training diverged: {error}; use a smaller learning rate") from error
         self.encoder.train(training)
-        measure = watched(
-            measures(table, ranking_metrics([self._schedule.stop_on])), self._schedule.stop_on, self.corpus.name
-        )
-        self._lower_is_better = bool(measure.lower_is_better)
-        before = self.best
-        self.evaluations.append(Evaluation(step, measure.macro()))
-        console.print(
-            f"step {step}: {self._schedule.stop_on} {measure.macro():.4f} on {self.corpus.name}", highlight=False
-        )
-        if self.best is not before:
-            save_trained(self.encoder, self._weights(step))
-        write_json(
-            self.folder / "evaluations.json",
-            {"lower_is_better": self._lower_is_better, "evaluations": [asdict(one) for one in self.evaluations]},
-        )
-        self._clear_up()
+        found = measures(table, ranking_metrics([self._schedule.stop_on]))
+        return watched(found, self._schedule.stop_on, self.corpus.name)
 
-    def _best_until(self, step: int) -> Evaluation | None:
+    def _best_until(self, step: int) -> list[Evaluation]:
+        """The best evaluations up to a step, the best one first: one, or as many as a soup has. Of equal ones, the first."""
         sign = 1 if self._lower_is_better else -1
         seen = [one for one in self.evaluations if one.step <= step]
-        return min(seen, key=lambda one: sign * one.score, default=None)
+        return sorted(seen, key=lambda one: sign * one.score)[: max(1, self._schedule.soup)]
 
     def _clear_up(self) -> None:
         """Delete saved weights, except the best of all steps and the best up to each checkpoint, which a resumed run may need."""
         checkpoints = [int(place.name.rpartition("-")[2]) for place in self.folder.glob("checkpoint-*")]
-        wanted = [self.best, *(self._best_until(step) for step in checkpoints)]
-        kept = {self._weights(one.step) for one in wanted if one is not None}
+        last = self.evaluations[-1].step
+        kept = {self._weights(one.step) for step in (last, *checkpoints) for one in self._best_until(step)}
         for file in self.folder.glob("best-*.safetensors"):
             if file not in kept:
                 file.unlink()

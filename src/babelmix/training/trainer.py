@@ -8,7 +8,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from babelmix.training.plan_trainer import PlanTrainer, Report
 from babelmix.training.resolving import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
+from babelmix.training.soup import Soup
 from babelmix.training.stopping import EarlyStopping, Evaluation
 
 MARKERS = ("training.json",)
@@ -59,7 +60,8 @@ class TrainingResult:
         seconds: training time without loading and saving. For a resumed run, the time since it was resumed.
         steps: the number of steps done; fewer than `settings.steps` if patience ran out.
         evaluations: the audits on the validation corpus; empty without one.
-        best: the evaluation whose weights were saved; None without a validation corpus.
+        best: the best evaluation; None without a validation corpus. Its weights were saved, unless there is a soup.
+        soup: the average that was saved; None if `schedule.soup` does not ask for one.
 
     """
 
@@ -69,6 +71,7 @@ class TrainingResult:
     steps: int
     evaluations: list[Evaluation] = field(default_factory=list)
     best: Evaluation | None = None
+    soup: Soup | None = None
 
 
 def train(
@@ -205,8 +208,8 @@ def train(
             # Rank 0 deletes the best weights with the checkpoints; every rank must have read them before.
             _processes.wait_for_all()
     _finish(encoder, settings, start, own_limit)
-    evaluations, best = (stopping.evaluations, stopping.best) if stopping else ([], None)
-    result = TrainingResult(settings, losses, seconds, int(trainer.state.global_step), evaluations, best)
+    evaluations, best, soup = (stopping.evaluations, stopping.best, stopping.soup) if stopping else ([], None, None)
+    result = TrainingResult(settings, losses, seconds, int(trainer.state.global_step), evaluations, best, soup)
     with _processes.losing_a_process(advice):
         _processes.main_only(lambda: _save(encoder, base, data, result, output, checkpoints))
     return result
@@ -354,6 +357,7 @@ def _save(
             "processes": _processes.world_size(),
             "evaluations": [(one.step, one.score) for one in result.evaluations],
             "best_step": result.best.step if result.best else None,
+            "soup": asdict(result.soup) if result.soup else None,
         }  # fmt: skip
         write_json(place / "training.json", record)
         write_card(place, record)

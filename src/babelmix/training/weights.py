@@ -38,9 +38,36 @@ def averaged(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 def save_trained(encoder: torch.nn.Module, file: Path) -> None:
     """Save the trained parameters, whole or not at all. The others are those of the starting encoder."""
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in trained(encoder).items()}
+    save_tensors(trained(encoder), file)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Save tensors by name, whole or not at all."""
+    found = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing_file(file) as temporary:
-        save_file(tensors, str(temporary))
+        save_file(found, str(temporary))
+
+
+def set_trained(encoder: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Set the trained parameters to tensors of the same names and shapes."""
+    with torch.no_grad():
+        for name, parameter in trained(encoder).items():
+            parameter.copy_(tensors[name])
+
+
+def read_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign: str) -> dict[str, torch.Tensor]:
+    """Read what `save_trained` saved, and change nothing. For the arguments and errors see `load_trained`."""
+    try:
+        tensors = load_file(str(file))
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{file}: is damaged ({type(error).__name__}); {damaged}") from error
+    parameters = trained(encoder)
+    wrong = sorted(set(tensors) ^ set(parameters)) or [
+        name for name, parameter in parameters.items() if tensors[name].shape != parameter.shape
+    ]
+    if wrong:
+        raise TrainingError(f"{file}: is of another encoder (they differ in {wrong[0]}); {foreign}")
+    return tensors
 
 
 def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign: str) -> None:
@@ -56,19 +83,7 @@ def load_trained(encoder: torch.nn.Module, file: Path, *, damaged: str, foreign:
         TrainingError: the file is damaged, or of an encoder with other parameters.
 
     """
-    try:
-        tensors = load_file(str(file))
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{file}: is damaged ({type(error).__name__}); {damaged}") from error
-    parameters = trained(encoder)
-    wrong = sorted(set(tensors) ^ set(parameters)) or [
-        name for name, parameter in parameters.items() if tensors[name].shape != parameter.shape
-    ]
-    if wrong:
-        raise TrainingError(f"{file}: is of another encoder (they differ in {wrong[0]}); {foreign}")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
+    set_trained(encoder, read_trained(encoder, file, damaged=damaged, foreign=foreign))
 
 
 def average_with(
