@@ -52,7 +52,8 @@ def greedy_soup(
     Example:
         >>> found = {4: torch.tensor([1.0]), 2: torch.tensor([3.0]), 6: torch.tensor([-9.0])}
         >>> soup, weights = greedy_soup(
-        ...     [4, 2, 6], -1.0, lambda step: {"w": found[step]}, lambda weights: -abs(float(weights["w"]) - 2.0)
+        ...     [4, 2, 6], 1.0, lambda step: {"w": found[step]}, lambda weights: abs(float(weights["w"]) - 2.0),
+        ...     lower_is_better=True,
         ... )
         >>> soup, weights["w"].item()
         (Soup(steps=(4, 2), score=0.0), 2.0)
