@@ -157,7 +157,7 @@ def test_without_anything_to_ask_the_message_says_why():
         known_items([Document("1", "en", "One. Two.", "", "1", "", 1)])
     with pytest.raises(CorpusError, match="ask with something else"):
         known_items(documents(2, title=False), ask="titles")
-    with pytest.raises(CorpusError, match="what asks is auto, titles, headings or sentences"):
+    with pytest.raises(CorpusError, match="what asks is auto, titles, headings, sentences, templates, cloze or mixed"):
         known_items(documents(2), ask="words")
 
 
@@ -316,7 +316,9 @@ def test_a_folder_has_queries_with_qrels_clicks_or_no_labels(tmp_path: Path):
 
 def test_what_asks_is_a_known_word_or_a_file(tmp_path: Path):
     file = articles(tmp_path)
-    with pytest.raises(ArgumentError, match="neither auto, titles, headings, sentences nor a file"):
+    with pytest.raises(
+        ArgumentError, match="neither auto, titles, headings, sentences, templates, cloze, mixed nor a file"
+    ):
         load_corpus(file, queries_from="title")
     with pytest.raises(ArgumentError, match="for a log of clicks"):
         bm.make_queries(file, min_clicks=2)

@@ -9,11 +9,10 @@ import pytest
 from conftest import shared
 
 from babelmix.corpus import Corpus, open_corpus
+from babelmix.corpus.aligning import align_lines
 from babelmix.corpus.labels import NEXT, TRANSLATIONS, what_labels_mean
 from babelmix.corpus.openings import sentences
 from babelmix.corpus.readers import libreoffice_help
-from babelmix.corpus.readers._bitext import aligned_parts
-from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.errors import ReaderError
 
 SECTIONS = [
@@ -146,10 +145,12 @@ def test_short_lines_are_left_out(tmp_path) -> None:
 
 def test_parts_that_are_much_longer_are_other_parts() -> None:
     long, short = "a long sentence about many things that nobody reads to its end " * 2, "a short one about nothing"
-    left_out = LeftOut()
-    found = aligned_parts({"en": [long, short], "de": [short, long], "fr": [long, short]}, "en", left_out, "x")
-    assert found == [{"en": long, "fr": long}, {"en": short, "fr": short}]
-    assert left_out.facts()["left_out_examples"] == {"translations with other parts": ["de: x"]}
+    found = align_lines({"en": f"{long}\n{short}", "de": f"{short}\n{long}", "fr": f"{long}\n{short}"}, "en")
+    assert [{lang: part.text for lang, part in one.items()} for one in found.parts] == [
+        {"en": long.strip(), "fr": long.strip()},
+        {"en": short, "fr": short},
+    ]
+    assert found.unlike == ["de"]
 
 
 def test_sentences_find_their_translations(tmp_path) -> None:

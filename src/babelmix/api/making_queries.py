@@ -32,7 +32,8 @@ def make_queries(
         collection: a table of documents (`item`, `lang`, `text`, and optionally `title` and `group`; or `text_de`, `title_de`,
             ...), a folder with `passages.jsonl`, a corpus, whose passages are taken, or the address of an index.
         queries_from: `titles`, `headings` or `sentences` ask for the rest of their texts; `auto`: for each item, the first of
-            these that all its languages have. Or a file with a log of queries (`text`, `lang`, optionally `item`) or of clicks
+            these that all its languages have; `templates`, `cloze` or `mixed`: questions that are made of these, see
+            `babelmix.corpus.pseudo_questions`. Or a file with a log of queries (`text`, `lang`, optionally `item`) or of clicks
             (`query`, `clicked_id`, optionally `count`, `lang`, `item`, `position`).
         out: write the corpus into this folder as JSON lines, which people can read and `babelmix.load_corpus` reads. None:
             nothing is written.

@@ -25,9 +25,10 @@ def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = I
     Args:
         source: the collection: a table of documents (`item`, `lang`, `text`, and optionally `title` and `group`; or `text_de`,
             `title_de`, ...), a folder with `passages.jsonl`, or a corpus, whose passages are taken.
-        queries_from: `titles`, `headings`, `sentences` or `auto`: these parts of the texts ask for the rest, see
-            `babelmix.corpus.known_items`. Or a file: a log of queries (`text`, `lang`, optionally `item`), or of clicks
-            (`query`, `clicked_id`, optionally `count`, `lang`, `item`, `position`), see `babelmix.corpus.readers.folder`.
+        queries_from: `titles`, `headings`, `sentences` or `auto`: these parts of the texts ask for the rest; `templates`,
+            `cloze` or `mixed`: questions that are made of them; see `babelmix.corpus.known_items`. Or a file: a log of
+            queries (`text`, `lang`, optionally `item`), or of clicks (`query`, `clicked_id`, optionally `count`, `lang`,
+            `item`, `position`), see `babelmix.corpus.readers.folder`.
         items: the most items that parts of texts ask for; 0: all.
         options: options of the reader of a corpus; of a log also `lang`, `min_clicks` and `grades`.
 

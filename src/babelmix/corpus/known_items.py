@@ -21,14 +21,15 @@ from babelmix.corpus.labels import LABELS, known_item_labels
 from babelmix.corpus.languages import IMAGE, canonical_language
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.openings import Opening, first_heading, first_sentence, one_line, size
+from babelmix.corpus.pseudo_questions import CLOZE, MIXED, TEMPLATES, PseudoQuestions
 from babelmix.corpus.readers._building import SideBuilder
 from babelmix.corpus.readers._documents import Document
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.schema import GRADE, QREL_SCHEMA
 from babelmix.errors import CorpusError
 
-ASKS = ("auto", "titles", "headings", "sentences")
-"""What can ask. `auto` takes the first of the others that all languages of an item have."""
+ASKS = ("auto", "titles", "headings", "sentences", TEMPLATES, CLOZE, MIXED)
+"""What can ask. `auto` takes the first of the next three that all languages of an item have."""
 
 MIN_LEFT = 40
 """The least letters and digits that must be left of a text; a Chinese, Japanese or Korean character counts as two."""
@@ -42,6 +43,7 @@ ITEMS = 2000
 _TOO_LITTLE = "texts with too little left when what asks is removed"
 _AMBIGUOUS = "queries that are the text of several items"
 _SAME = "queries that are the same in several languages of an item"
+_NAMES = {TEMPLATES: "heading", CLOZE: "sentence that fits", MIXED: "question"}
 _SHORT = "queries that are too short"
 
 
@@ -50,6 +52,7 @@ class _Known:
     document: Document
     asked: str
     rest: str
+    kind: str
 
 
 def known_items(
@@ -67,7 +70,8 @@ def known_items(
     Args:
         documents: the texts of a collection. All texts of an item are translations of each other.
         ask: what asks: `titles` (the column `title`), `headings` (the first heading of the text), `sentences` (its first
-            sentence), or `auto`: for each item, the first of these that all its languages have.
+            sentence), or `auto`: for each item, the first of these that all its languages have. Or `templates`, `cloze` or
+            `mixed`: questions that are made of titles, headings and sentences, see `babelmix.corpus.pseudo_questions`.
         items: the most items to ask for, drawn by a hash of their names. All others stay in the pool. 0: all.
         name: the name of the corpus.
         meta: further facts about the source.
@@ -98,20 +102,23 @@ def known_items(
             by_item.setdefault(document.item, []).append(document)
     known: list[_Known] = []
     pool = SideBuilder()
+    maker = _Maker(ask, by_item) if ask in (TEMPLATES, CLOZE, MIXED) else None
     for texts in by_item.values():
-        kind, cut = _cut(texts, ask)
+        kind, cut = _cut(texts, ask) if maker is None else maker.cut(texts)
         for document, opening in zip(texts, cut, strict=True):
             where, rest = f"{document.item} in {document.lang}", document.text
             if opening is None:
                 # It stays in the pool: it cannot be asked for, but it can be found in place of others.
-                counted.add(f"texts without a {kind.removesuffix('s')}, which nothing asks for", where)
+                counted.add(
+                    f"texts without a {_NAMES.get(kind, kind.removesuffix('s'))}, which nothing asks for", where
+                )
             elif size(opening.rest) < MIN_LEFT:
                 counted.add(_TOO_LITTLE, where)
                 if not keep:
                     continue
             else:
                 rest = document.text if keep else opening.rest
-                known.append(_Known(document, opening.asked, rest))
+                known.append(_Known(document, opening.asked, rest, kind))
             pool.add(document.item, document.lang, rest, document.group, document.id or None)
     asked = _drawn(_answerable(known, counted), items)
     if not asked:
@@ -121,7 +128,7 @@ def known_items(
         queries.add(one.document.item, one.document.lang, one.asked, one.document.group)
     names = list(dict.fromkeys(one.document.item for one in asked))
     qrels = pa.table({"query_item": names, "passage_item": names, GRADE: [1] * len(names)}, schema=QREL_SCHEMA)
-    used = _kinds_of(asked, by_item, ask)
+    used = _kinds_of(asked)
     repeated = sum(_key(one.asked) in _key(one.rest) for one in asked)
     contained = keep and repeated > 0
     facts = {
@@ -164,6 +171,51 @@ def _titled(document: Document) -> Opening | None:
     return Opening(title, text)
 
 
+class _Maker:
+    """Makes pseudo-questions of the titles or headings and of the texts of all items."""
+
+    def __init__(self, ask: str, by_item: Mapping[str, Sequence[Document]]) -> None:
+        bodies = ({lang: body for lang, (_, body) in self._parts(texts).items()} for texts in by_item.values())
+        self._ask = ask
+        self._questions = PseudoQuestions(ask, bodies)
+
+    def cut(self, texts: Sequence[Document]) -> tuple[str, list[Opening | None]]:
+        """What asks for an item, and each of its texts in two parts; None where nothing asks."""
+        parts = self._parts(texts)
+        heading = {lang: one for lang, (one, _) in parts.items() if one}
+        asked = self._questions.ask(texts[0].item, heading, {lang: body for lang, (_, body) in parts.items()})
+        cut: list[Opening | None] = []
+        for one in texts:
+            # Of two texts in a language, the first asks.
+            question = asked.query.get(one.lang) if parts.pop(one.lang, None) else None
+            if question is None:
+                cut.append(None)
+                continue
+            text, body = one.text.strip(), _body(one)
+            rest = asked.passage[one.lang]
+            keeps = asked.kind == CLOZE and text.endswith(body)
+            cut.append(Opening(question, f"{text[: len(text) - len(body)]}{rest}" if keeps else rest))
+        return asked.kind or self._ask, cut
+
+    @staticmethod
+    def _parts(texts: Sequence[Document]) -> dict[str, tuple[str, str]]:
+        """The heading and the rest of the first text of each language."""
+        found: dict[str, tuple[str, str]] = {}
+        for one in texts:
+            opening = _headed(one)
+            found.setdefault(one.lang, ("" if opening is None else opening.asked, _body(one)))
+        return found
+
+
+def _headed(document: Document) -> Opening | None:
+    return _titled(document) or first_heading(document.text)
+
+
+def _body(document: Document) -> str:
+    opening = _headed(document)
+    return document.text.strip() if opening is None else opening.rest
+
+
 def _answerable(known: Sequence[_Known], left_out: LeftOut) -> list[_Known]:
     """The queries that one item can answer, in a language that their text shows."""
     items: dict[str, set[str]] = {}
@@ -197,10 +249,9 @@ def _drawn(known: Sequence[_Known], items: int) -> list[_Known]:
     return [one for one in known if one.document.item in chosen]
 
 
-def _kinds_of(asked: Sequence[_Known], by_item: Mapping[str, Sequence[Document]], ask: str) -> dict[str, int]:
+def _kinds_of(asked: Sequence[_Known]) -> dict[str, int]:
     """The number of items by what asks for them, in the order of `ASKS`."""
-    names = dict.fromkeys(one.document.item for one in asked)
-    found = Counter(ask if ask != "auto" else _cut(by_item[name], ask)[0] for name in names)
+    found = Counter({one.document.item: one.kind for one in asked}.values())
     return {kind: found[kind] for kind in ASKS[1:]}
 
 

@@ -44,7 +44,7 @@ def known_item_labels(kinds: Mapping[str, int], contained: bool = False) -> str:
     """The regime of known items.
 
     Args:
-        kinds: the number of items by what asks for them: `titles`, `headings` or `sentences`.
+        kinds: the number of items by what asks for them: `titles`, `headings`, `sentences`, `templates` or `cloze`.
         contained: whether texts still contain what asks for them.
 
     Example:
@@ -52,7 +52,13 @@ def known_item_labels(kinds: Mapping[str, int], contained: bool = False) -> str:
         'known items: titles ask for the rest of their text'
 
     """
-    words = {"titles": "titles", "headings": "first headings", "sentences": "first sentences"}
+    words = {
+        "titles": "titles",
+        "headings": "first headings",
+        "sentences": "first sentences",
+        "templates": "headings as questions",
+        "cloze": "sentences without their key phrase",
+    }
     asked = [words[kind] for kind in words if kinds.get(kind)]
     what = CONTAINED if contained else "the rest of their text"
     return f"{KNOWN_ITEMS}: {' and '.join(asked) or 'nothing'} ask for {what}"

@@ -46,7 +46,8 @@ def load_corpus(
         part: `"all"`, `"train"` or `"test"`. A reader with the option `part` reads that part. Any other source is split by group
             into 80 % for training and 20 % for testing, always in the same way.
         queries_from: the queries, if the source is a collection without any: `titles`, `headings`, `sentences` or `auto`, which
-            ask for the rest of their texts; or a file with a log of queries or clicks. See `babelmix.corpus.asking`.
+            ask for the rest of their texts; `templates`, `cloze` or `mixed`, which make questions of them; or a file with a log
+            of queries or clicks. See `babelmix.corpus.asking`.
         options: options of the reader, such as `check=False`.
 
     Returns:

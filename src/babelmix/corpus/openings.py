@@ -31,6 +31,7 @@ _END = regex.compile(
 _NEAR = 20
 """The most characters before a full stop that are looked at. No abbreviation is longer."""
 
+_LINE_OF = regex.compile(r"[^\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 _BEFORE = regex.compile(r"[\p{L}\p{M}\p{N}.]*$")
 _CASED = regex.compile(r"[\p{Lu}\p{Ll}]")
 _SPACED = ".!?;\u037e"
@@ -127,15 +128,33 @@ def sentences(text: str) -> list[str]:
         ['बटन दबाएँ।', 'फिर छोड़ दें।']
 
     """
-    found: list[str] = []
-    for line in text.splitlines():
-        begin = 0
-        for end in _END.finditer(line):
-            if _ends(line, end, begin):
-                found.append(line[begin : end.end()])
-                begin = end.end()
-        found.append(line[begin:])
-    return [one for one in map(one_line, found) if _LETTERS.search(one)]
+    return [one_line(text[begin:end]) for begin, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences of a text begin and end; see `sentences`.
+
+    Example:
+        >>> sentence_spans("Press it. Then wait.")
+        [(0, 9), (10, 20)]
+
+    """
+    found: list[tuple[int, int]] = []
+    for line in _LINE_OF.finditer(text):
+        begin = line.start()
+        for mark in _END.finditer(text, line.start(), line.end()):
+            if _ends(text, mark, begin):
+                found.append((begin, mark.end()))
+                begin = mark.end()
+        found.append((begin, line.end()))
+    return [span for span in (trimmed(text, *span) for span in found) if _LETTERS.search(text, *span)]
+
+
+def trimmed(text: str, begin: int, end: int) -> tuple[int, int]:
+    """Where a part of a text begins and ends without white space."""
+    part = text[begin:end]
+    begin += len(part) - len(part.lstrip())
+    return begin, begin + len(part.strip())
 
 
 def _ends(text: str, found: regex.Match[str], begin: int = 0) -> bool:
@@ -175,4 +194,7 @@ def size(text: str) -> int:
 _LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _WIDE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+")
 
-__all__ = ["MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "sentences", "size"]
+__all__ = [
+    "MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "sentence_spans", "sentences",
+    "size", "trimmed",
+]  # fmt: skip

@@ -51,8 +51,9 @@ def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "au
 
     Args:
         index: the index, or the engine of someone else's collection.
-        queries_from: `titles` (the metadata column `title`), `headings`, `sentences` or `auto`; see
-            `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for, because the index holds it.
+        queries_from: `titles` (the metadata column `title`), `headings`, `sentences` or `auto`, or `templates`,
+            `cloze` or `mixed`; see `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for,
+            because the index holds it.
             Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.
         items: the most items that parts of texts ask for; 0: all.
 

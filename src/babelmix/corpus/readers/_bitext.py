@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +9,7 @@ from typing import Any
 
 from babelmix.corpus.labels import LABELS, NEXT, TRANSLATIONS
 from babelmix.corpus.model import Corpus
-from babelmix.corpus.openings import one_line, sentences, size
+from babelmix.corpus.openings import size
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 
@@ -20,11 +19,7 @@ ASKS = SENTENCE, FOLLOWING = ("sentence", "next")
 MIN_LETTERS = 20
 """The least letters and digits of a text that is an item; a Chinese, Japanese or Korean character counts as two."""
 
-MAX_RATIO = 3.0
-"""Parts of a text are no translations of each other if one is so many times longer than the whole texts suggest."""
-
 _SHORT = "texts that are too short"
-_UNLIKE = "translations with other parts"
 
 
 @dataclass(frozen=True)
@@ -86,92 +81,4 @@ def _long_enough(pairs: Iterable[ParallelPair], least: int, left_out: LeftOut) -
             yield ParallelPair(pair.item, pair.group, *sides)
 
 
-def aligned_parts(
-    parts: Mapping[str, list[str]], source_lang: str, left_out: LeftOut, item: str
-) -> list[dict[str, str]]:
-    """Align the parts of a text with those of its translations by their number.
-
-    A translation with another number of parts is left out and counted. So is one of which a part is three times longer or shorter
-    than the whole texts suggest, because its parts are then other parts.
-
-    Args:
-        parts: for each language the parts of its text, in order.
-        source_lang: the language whose number of parts counts.
-        left_out: counts what is left out.
-        item: the name of the text, for examples of what was left out.
-
-    Returns:
-        For each part its texts by language.
-
-    Example:
-        >>> aligned_parts({"en": ["One.", "Two."], "de": ["Eins.", "Zwei."], "fr": ["Un et deux."]}, "en", LeftOut(), "1")
-        [{'en': 'One.', 'de': 'Eins.'}, {'en': 'Two.', 'de': 'Zwei.'}]
-
-    """
-    source = parts.get(source_lang, [])
-    lengths = [size(part) for part in source]
-    found: list[dict[str, str]] = [{} for _ in source]
-    for lang, of in parts.items():
-        if lang != source_lang and not _alike(lengths, [size(part) for part in of]):
-            left_out.add(_UNLIKE, f"{lang}: {item}")
-            continue
-        for texts, part in zip(found, of, strict=True):
-            texts[lang] = part
-    return found
-
-
-def aligned_sentences(
-    texts: Mapping[str, str], source_lang: str, left_out: LeftOut, item: str
-) -> list[dict[str, str]]:
-    """Cut a text and its translations into sentences, and align them by their number.
-
-    Where the source text is one sentence, all translations are kept whole: a translation may be two sentences, and Thai has no
-    mark at the end of a sentence.
-
-    Args:
-        texts: the text of each language.
-        source_lang: the language whose number of sentences counts.
-        left_out: counts what is left out, see `aligned_parts`.
-        item: the name of the text.
-
-    Example:
-        >>> aligned_sentences({"en": "Press it, then wait.", "de": "Drücken. Dann warten."}, "en", LeftOut(), "1")
-        [{'en': 'Press it, then wait.', 'de': 'Drücken. Dann warten.'}]
-
-    """
-    source = sentences(texts[source_lang])
-    if len(source) < 2:
-        return [dict(texts)] if source else []
-    return aligned_parts({lang: sentences(text) for lang, text in texts.items()}, source_lang, left_out, item)
-
-
-def lines_of(text: str) -> list[str]:
-    r"""Cut a text into its lines. An item of a list is a line, also where the line breaks were lost.
-
-    Example:
-        >>> lines_of("You need:\n- a kettle - a cup - water")
-        ['You need:', 'a kettle', 'a cup', 'water']
-
-    """
-    parts = (part for line in text.splitlines() for part in _BULLET.split(line))
-    return [one for one in map(one_line, parts) if size(one)]
-
-
-_BULLET = re.compile(r"(?:^|\s)[-*•]\s+(?=\S)")
-
-
-def _alike(source: list[int], other: list[int]) -> bool:
-    if len(source) != len(other) or not all(other):
-        return False
-    ratio = sum(other) / sum(source) if sum(source) else 1.0
-    # The length of a short part says little: some letters more are allowed.
-    return all(
-        mine * ratio <= MAX_RATIO * theirs + MIN_LETTERS and theirs <= MAX_RATIO * mine * ratio + MIN_LETTERS
-        for mine, theirs in zip(source, other, strict=True)
-    )
-
-
-__all__ = [
-    "ASKS", "FOLLOWING", "MIN_LETTERS", "SENTENCE", "ParallelText", "aligned_parts",
-    "aligned_sentences", "corpus_from_texts", "lines_of",
-]  # fmt: skip
+__all__ = ["ASKS", "FOLLOWING", "MIN_LETTERS", "SENTENCE", "ParallelText", "corpus_from_texts"]

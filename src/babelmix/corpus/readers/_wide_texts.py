@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from babelmix.corpus.languages import check_distinct, is_language_tag, not_a_tag
+from babelmix.corpus.pseudo_questions import HEADINGS, KINDS
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers._tables import Table, read_table
 from babelmix.errors import ReaderError
@@ -41,6 +42,22 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise ReaderError(f"the option {name} is {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
+
+
+def check_questions(questions: str, has_headings: bool) -> None:
+    """Raise unless the option `questions` is known and fits.
+
+    Args:
+        questions: the option.
+        has_headings: whether the items have headings; the parts of a bitext have none.
+
+    Raises:
+        ReaderError: it is unknown, or the items are parts of a bitext.
+
+    """
+    check_choice("questions", questions, KINDS)
+    if questions != HEADINGS and not has_headings:
+        raise ReaderError(f"the option questions={questions} is for unit=section: a bitext has no questions")
 
 
 def chosen_langs(
@@ -114,4 +131,12 @@ def columns_of_texts(table: Table, names: Mapping[str, str]) -> dict[str, list[s
     }
 
 
-__all__ = ["ALL", "check_choice", "chosen_langs", "columns_of_texts", "machine_made_langs", "table_of"]
+__all__ = [
+    "ALL",
+    "check_choice",
+    "check_questions",
+    "chosen_langs",
+    "columns_of_texts",
+    "machine_made_langs",
+    "table_of",
+]

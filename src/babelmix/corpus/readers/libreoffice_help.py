@@ -16,11 +16,12 @@ import polars as pl
 
 from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
+from babelmix.corpus.pseudo_questions import HEADINGS as BY_HEADINGS
 from babelmix.corpus.readers._bitext import MIN_LETTERS, ParallelText, corpus_from_texts
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers._tables import frame_of_parquet
-from babelmix.corpus.readers._wide_texts import check_choice
+from babelmix.corpus.readers._wide_texts import check_choice, check_questions
 from babelmix.errors import ReaderError, first_line, require
 
 DEBIAN_FOLDER = Path("/usr/share/libreoffice/help")
@@ -36,7 +37,13 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 
 
-def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, unit: str = SECTION) -> Corpus:
+def read(
+    path: str | None = None,
+    *,
+    langs: str | Sequence[str] | None = None,
+    unit: str = SECTION,
+    questions: str = BY_HEADINGS,
+) -> Corpus:
     """Read LibreOffice's help.
 
     Args:
@@ -44,12 +51,14 @@ def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, u
         langs: the languages to read (`en` is American English); by default all.
         unit: what an item is: `section`; or `block`, for a bitext of the translated paragraphs that have at least 20 letters:
             each is query and passage.
+        questions: what asks for a section: `headings`, `templates`, `cloze` or `mixed`; see `babelmix.corpus.pseudo_questions`.
 
     Raises:
-        ReaderError: there is no such file or folder, a column, a language or English is missing, or `unit` is unknown.
+        ReaderError: there is no such file or folder, a column, a language or English is missing, or an option is unknown.
 
     """
     check_choice("unit", unit, UNITS)
+    check_questions(questions, unit == SECTION)
     source = Path(path) if path is not None else DEBIAN_FOLDER
     if (source / "blocks.parquet").is_file():
         source /= "blocks.parquet"
@@ -65,7 +74,7 @@ def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, u
         )
     else:
         raise ReaderError("there is no such file or folder", file=source)
-    return parse(blocks, langs=langs, unit=unit, file=str(source))
+    return parse(blocks, langs=langs, unit=unit, questions=questions, file=str(source))
 
 
 def parse(
@@ -73,6 +82,7 @@ def parse(
     *,
     langs: str | Sequence[str] | None = None,
     unit: str = SECTION,
+    questions: str = BY_HEADINGS,
     file: str = "blocks",
 ) -> Corpus:
     """Turn blocks into a corpus (a pure function).
@@ -81,6 +91,7 @@ def parse(
         blocks: the string columns `page`, `block`, `tag` and one for each language. The blocks of a page are in reading order.
         langs: see `read`.
         unit: see `read`.
+        questions: see `read`.
         file: the name of the source in errors.
 
     """
@@ -108,7 +119,7 @@ def parse(
         )
     else:
         pairs = _pairs(blocks, columns)
-        corpus = corpus_from_pairs(pairs, name="libreoffice-help", source_lang="en", meta=meta)
+        corpus = corpus_from_pairs(pairs, name="libreoffice-help", source_lang="en", meta=meta, questions=questions)
     return corpus if langs is None or "en" in langs else corpus.only_langs(sorted(langs))
 
 

@@ -7,7 +7,8 @@ read. The rows of a page are in reading order. An empty cell means that the sect
 The query is the heading, and the passage is the text. If several pages have the same heading ("Summary"), the title of the page
 is placed before it, in every language. The title is the first heading that no other page has, or else the first heading.
 
-With `unit=line` or `unit=sentence` the lines or the sentences of the texts are a bitext: each is query and passage.
+With `questions=` questions are made in place of the headings; see `babelmix.corpus.pseudo_questions`. With `unit=line` or
+`unit=sentence` the lines or the sentences of the texts are a bitext: each is query and passage.
 """
 
 from __future__ import annotations
@@ -16,21 +17,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from babelmix.corpus.aligning import Aligned, Part, align_lines, align_sentences
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.openings import one_line
-from babelmix.corpus.readers._bitext import (
-    MIN_LETTERS,
-    ParallelText,
-    aligned_parts,
-    aligned_sentences,
-    corpus_from_texts,
-    lines_of,
-)
+from babelmix.corpus.pseudo_questions import HEADINGS as BY_HEADINGS
+from babelmix.corpus.readers._bitext import MIN_LETTERS, ParallelText, corpus_from_texts
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._parallel import ParallelPair, corpus_from_pairs
 from babelmix.corpus.readers._tables import Table
 from babelmix.corpus.readers._wide_texts import (
     check_choice,
+    check_questions,
     chosen_langs,
     columns_of_texts,
     machine_made_langs,
@@ -64,6 +61,7 @@ def read(
     source_lang: str = "en",
     machine_made: str = "",
     unit: str = SECTION,
+    questions: str = BY_HEADINGS,
 ) -> Corpus:
     """Read translated sections.
 
@@ -74,6 +72,7 @@ def read(
         machine_made: the languages whose texts are machine-translated, such as `de,fr`; `all`: all but `source_lang`.
         unit: what an item is: `section`; or `line` or `sentence` for a bitext of the lines (or items of lists) or the sentences
             that have at least 20 letters. Translations with another number of lines or sentences are left out and counted.
+        questions: what asks for a section: `headings`, `templates`, `cloze` or `mixed`; see `babelmix.corpus.pseudo_questions`.
 
     Returns:
         The corpus. A group is a page.
@@ -84,7 +83,15 @@ def read(
 
     """
     check_choice("unit", unit, UNITS)
-    return parse(table_of(path, FILE), langs=langs, source_lang=source_lang, machine_made=machine_made, unit=unit)
+    check_questions(questions, unit == SECTION)
+    return parse(
+        table_of(path, FILE),
+        langs=langs,
+        source_lang=source_lang,
+        machine_made=machine_made,
+        unit=unit,
+        questions=questions,
+    )
 
 
 def parse(
@@ -94,6 +101,7 @@ def parse(
     source_lang: str = "en",
     machine_made: str = "",
     unit: str = SECTION,
+    questions: str = BY_HEADINGS,
 ) -> Corpus:
     """Turn a table into a corpus (a pure function).
 
@@ -103,6 +111,7 @@ def parse(
         source_lang: the source language.
         machine_made: the machine-made languages.
         unit: what an item is.
+        questions: what asks.
 
     """
     columns: dict[str, dict[str, str]] = {"heading": {}, "text": {}}
@@ -122,7 +131,9 @@ def parse(
     }
     sections = _sections(table, columns, wanted)
     if unit == SECTION:
-        corpus = corpus_from_pairs(_pairs(sections, source_lang), name=table.stem, source_lang=source_lang, meta=meta)
+        corpus = corpus_from_pairs(
+            _pairs(sections, source_lang), name=table.stem, source_lang=source_lang, meta=meta, questions=questions
+        )
     else:
         left_out = LeftOut()
         corpus = corpus_from_texts(
@@ -182,16 +193,21 @@ def _pairs(sections: Sequence[Section], source_lang: str) -> Iterator[ParallelPa
 
 def _parts(sections: Sequence[Section], source_lang: str, unit: str, left_out: LeftOut) -> Iterator[ParallelText]:
     for one in sections:
-        lines = aligned_parts(
-            {lang: lines_of(text) for lang, text in one.text.items()}, source_lang, left_out, one.item
-        )
-        for number, texts in enumerate(lines, 1):
+        lines = _counted(align_lines(one.text, source_lang), left_out, one.item)
+        for number, line in enumerate(lines, 1):
             name = f"{one.item}.{number}"
             if unit == LINE:
-                yield ParallelText(name, one.page, texts)
+                yield ParallelText(name, one.page, {lang: part.text for lang, part in line.items()})
                 continue
-            for part, of in enumerate(aligned_sentences(texts, source_lang, left_out, name), 1):
-                yield ParallelText(f"{name}.{part}", one.page, of)
+            of_line = _counted(align_sentences(line, one.text, source_lang), left_out, name)
+            for place, sentence in enumerate(of_line, 1):
+                yield ParallelText(f"{name}.{place}", one.page, {lang: part.text for lang, part in sentence.items()})
+
+
+def _counted(aligned: Aligned, left_out: LeftOut, item: str) -> list[dict[str, Part]]:
+    for lang in aligned.unlike:
+        left_out.add("translations with other parts", f"{lang}: {item}")
+    return aligned.parts
 
 
 __all__ = ["FILE", "UNITS", "Section", "parse", "read"]
