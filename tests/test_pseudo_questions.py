@@ -76,6 +76,8 @@ def test_headings_become_the_same_question_in_all_languages() -> None:
     assert forms == set(range(FORMS))
     asked = made.ask("1", {"en": "What is tea?", "el": "Τι είναι το τσάι;", "de": "2.1 Tee:"}, {})
     assert (asked.query["en"], asked.query["el"]) == ("What is tea?", "Τι είναι το τσάι;")
+    titled = {"en": "What is tea?: Summary", "el": "Τι είναι το τσάι;: Σύνοψη"}
+    assert made.ask("1", titled, {}).query == titled
     assert "2.1" not in asked.query["de"]
     assert "Tee" in asked.query["de"]
 

@@ -47,7 +47,9 @@ MIN_LETTERS = 0.65
 MIN_LEFT = 40
 """The least letters and digits that must be left of a text without the sentence."""
 
-_QUESTION = regex.compile(r"[?？؟;\u037e]\s*$")
+_QUESTION = regex.compile(r"[?？؟]|[;\u037e]\s*(?:$|:)")
+"""The mark of a question, also inside of a heading with the title of its page before it."""
+
 _NUMBER = regex.compile(r"^\d+(?:\.\d+)*[.):]?\s+(?=\S)")
 _END = regex.compile(r"[\p{Sentence_Terminal}\s:;,،、，；：–—-]+$")
 _START = regex.compile(r"^[\s,;:،、，；：.–—-]+")
