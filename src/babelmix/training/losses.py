@@ -236,7 +236,7 @@ class CachedColumnLoss(CachedMultipleNegativesRankingLoss):
         """The loss from the embeddings of each column in mini-batches. `with_backward` also computes the gradients."""
         loss = self.terms(self.loss, [torch.cat(column) for column in reps], labels)
         if with_backward:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         return loss.detach() if with_backward else loss
 
 

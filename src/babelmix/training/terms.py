@@ -91,7 +91,7 @@ class StepEmbeddings:
     def targets(self) -> torch.Tensor:
         """The teacher's embeddings of query, passage and perhaps hard negative, shape (rows, 2 or 3, the teacher's dimension)."""
         assert self._labels is not None
-        return self._labels[:, len(self.others) :].unflatten(1, (-1, self._teacher_dimension))
+        return self._labels[:, len(self.others) :].reshape(len(self._labels), -1, self._teacher_dimension)
 
 
 class Term(torch.nn.Module):

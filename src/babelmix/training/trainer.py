@@ -181,11 +181,12 @@ def train(
         _processes.losing_a_process(advice),
     ):
         report = Report(bar)
+        taught = None if teacher is None else dimension_of(teacher)
         trainer = PlanTrainer(
             model=encoder,
             args=_arguments(encoder, settings, checkpoints, ranks, cpu, len(data.langs)),
             train_dataset=Dataset.from_dict(data.example()),
-            loss=loss(encoder) if loss else loss_of(encoder, settings, data, teacher and dimension_of(teacher)),
+            loss=loss(encoder) if loss else loss_of(encoder, settings, data, taught),
             callbacks=[report, *([stopping] if stopping else []), *callbacks],
         )
         for callback in ("PrinterCallback", "ProgressCallback"):
