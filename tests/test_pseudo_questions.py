@@ -267,6 +267,6 @@ def test_real_sections_ask() -> None:
     langs = ",".join(XQUAD)
     corpus = open_corpus(f"parallel-sections={shared('courses/sections.parquet')}?questions=cloze&langs={langs}")
     made = corpus.meta["pseudo_questions"]
-    assert made["cloze"] > 20 * made["headings"]
+    assert made["cloze"] > 10 * made["headings"]
     counts = {lang: (queries, passages) for lang, queries, passages in corpus.counts().iter_rows()}
-    assert all(queries > 0.6 * passages for queries, passages in counts.values())
+    assert all(queries > 0.5 * passages for queries, passages in counts.values())
