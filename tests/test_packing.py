@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
+from transformers import TrainerCallback
 
 from babelmix.encoders import load_encoder
 from babelmix.training import TrainingSettings, train, weights
@@ -257,3 +258,21 @@ def test_a_run_on_packed_tokens_equals_a_plain_one(tiny_bert, tmp_path, monkeypa
         torch.testing.assert_close(packed.state_dict()[name], weight, atol=2e-4, rtol=0, msg=name)
         moved = max(moved, float((weight - before[name]).abs().max()))
     assert moved > 2e-3
+
+
+@pytest.mark.parametrize("pack", ["0", "1"])
+def test_dropout_can_be_switched_off_and_is_restored(tiny_bert, tmp_path, monkeypatch, pack) -> None:
+    monkeypatch.setenv("BABELMIX_PACKING", pack)
+    settings = TrainingSettings(strategy="cross", steps=1, batch_size=4, dropout=0.0)
+    rates: list[set[float]] = []
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, *_: Any, **given: Any) -> None:
+            rates.append({one.p for one in given["model"].modules() if isinstance(one, torch.nn.Dropout)})
+
+    encoder = load_encoder(str(tiny_bert), device="cpu")
+    before = [one.p for one in encoder.modules() if isinstance(one, torch.nn.Dropout)]
+    train(encoder, parallel_corpus(), settings, tmp_path / "model", callbacks=[Watch()])
+    assert rates == [{0.0}]
+    assert [one.p for one in encoder.modules() if isinstance(one, torch.nn.Dropout)] == before
+    assert set(before) != {0.0}

@@ -84,7 +84,7 @@ def flat(settings: Any) -> dict[str, Any]:
         if values[section] is not None:
             found[name] = values[section][key]
     found |= {name: default for name, default in DEFAULTS.items() if found.get(name) is None}
-    del found["recipe"]
+    del found["recipe"], found["dropout"]
     found.pop("distillation", None)
     return {"distil_text": "english", "distil_share": 1.0, **found}
 

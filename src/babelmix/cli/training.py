@@ -123,6 +123,9 @@ def train(
         bool, typer.Option(help="Do not train a transformer's token vectors: faster on a CPU.")
     ] = False,
     bf16: Annotated[bool, typer.Option(help="Train in bfloat16 mixed precision.")] = False,
+    dropout: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Rate of dropout; 0: none.  [default: the encoder's own]")
+    ] = None,
     start_share: Annotated[
         float | None,
         typer.Option(

@@ -284,6 +284,12 @@ class TrainingSettings(_Section):
         1.0, ge=0, description="of several training corpora without weights: size ** source_temperature; 0: all alike"
     )
     bf16: bool = Field(False, description="train in bfloat16 mixed precision")
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of activations that are set to 0 in training; default: the encoder's own rates",
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations again in the backward pass: less memory, more time"
     )

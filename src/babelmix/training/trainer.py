@@ -37,6 +37,7 @@ from babelmix.training.checks import refuse_misfits
 from babelmix.training.consistency import COLUMNS
 from babelmix.training.data import StepTexts, TrainingData, query_columns
 from babelmix.training.distil import StepTargets, dimension_of
+from babelmix.training.dropout import dropout_rate
 from babelmix.training.losses import loss_of, text_steps
 from babelmix.training.packing import packed_tokens
 from babelmix.training.plan_trainer import PlanTrainer, Report
@@ -178,6 +179,7 @@ def train(
         _known_warnings(),
         row_gradients(encoder),
         packed_tokens(encoder) as packing,
+        dropout_rate(encoder, settings.dropout),
         _processes.losing_a_process(advice),
     ):
         report = Report(bar)
