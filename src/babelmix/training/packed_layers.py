@@ -7,6 +7,7 @@ per step, and its gradient is summed in float32. What one layer passes on to the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,9 +66,9 @@ class _Linear(torch.autograd.Function):
         weights: list[torch.Tensor | None] = [None] * len(rows)
         biases: list[torch.Tensor | None] = [None] * len(rows)
         if any(needed[: len(rows)]):
-            weights = list((gradient.T @ x).float().split(rows))
+            weights = list(torch.split((gradient.T @ x).float(), rows))
         if any(needed[len(rows) :]):
-            biases = list(gradient.sum(0, dtype=torch.float32).split(rows))
+            biases = list(torch.split(gradient.sum(0, dtype=torch.float32), rows))
         found = [one if wanted else None for one, wanted in zip([*weights, *biases], needed, strict=True)]
         return back, None, None, *found
 
@@ -201,9 +202,8 @@ class PackedLayers:
             own, after = layer.attention.self, layer.attention.output
             together = self._linear(x.to(dtype), own.query, own.key, own.value)
             heads = own.num_attention_heads
-            attended = torch.cat(
-                [_attend(together, group, heads, lambda p, o=own: drop(p, o.dropout)) for group in groups]
-            )
+            inner = functools.partial(drop, module=own.dropout)
+            attended = torch.cat([_attend(together, group, heads, inner) for group in groups])
             y, scale = drop(self._linear(attended, after.dense), after.dropout)
             x = _norm(torch.add(x, y, alpha=scale), after.LayerNorm)
             wide = gelu(self._linear(x.to(dtype), layer.intermediate.dense))

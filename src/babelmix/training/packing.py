@@ -114,7 +114,8 @@ class Packing:
         ready = dtype is not None and not kwargs and self._transformer.training and can_pack(self._encoder)
         tokens = self._tokens(features) if ready else None
         if dtype is None or tokens is None:
-            return self._plain(features, **kwargs)  # type: ignore[no-any-return]
+            plain: Features = self._plain(features, **kwargs)
+            return plain
         with torch.autocast("cpu", enabled=False):
             found = self._of_step(features, dtype)
             features["token_embeddings"] = self._pass([tokens], dtype)[0] if found is None else found
@@ -169,12 +170,13 @@ class Packing:
         within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(by_length.cumsum(0) - by_length, by_length)
         source = torch.repeat_interleave(starts, by_length) + within
         inputs = torch.cat([column.inputs for column in columns], dim=1)[:, source]
-        hidden = self._layers(*inputs, by_length.tolist(), dtype, training=self._transformer.training)
+        ids, positions, kinds = inputs
+        hidden = self._layers(ids, positions, kinds, by_length.tolist(), dtype, training=self._transformer.training)
         back = torch.empty_like(source)
         back[source] = torch.arange(len(source))
         found = hidden.index_select(0, back)
         padded = []
-        for column, own in zip(columns, found.split([len(column.places) for column in columns]), strict=True):
+        for column, own in zip(columns, torch.split(found, [len(column.places) for column in columns]), strict=True):
             texts, length = column.shape
             empty = own.new_zeros(texts * length, own.shape[1])
             padded.append(empty.index_copy(0, column.places, own).view(texts, length, -1))
