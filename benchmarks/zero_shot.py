@@ -1,0 +1,331 @@
+"""The recipe for zero-shot retrieval: which texts, which loss, how long, and how much of the start.
+
+    python benchmarks/zero_shot.py factorial --data DATA     # two seeds; writes docs/recipes.md
+    python benchmarks/zero_shot.py alpha --data DATA         # the share of monolingual batches, when training is long
+    python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
+
+`factorial` decides on a course that nobody trains on and on validation pages of the help, never on XQuAD-R. A share of the start
+needs no training of its own: each row is the best of `SHARES` by `score`. DATA is the folder with `xquad-r`, `libreoffice-help`,
+`courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from its checkpoint, and several processes share
+the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all trainings in proportion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zero_shot_data as texts
+from marked import write
+from recipe import AIMS
+from results import ROOT, shown, table
+from sentence_transformers import SentenceTransformer
+
+from babelmix._files import slug
+from babelmix.corpus import Corpus
+from babelmix.encoders import load_encoder
+from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.experiment.jobs import shared
+from babelmix.training import TrainingSettings, train
+from babelmix.training.settings import changed
+from babelmix.training.weights import average_with, copied, trained
+
+START = "e5-small-offline"
+SHARES = (0.0, 0.15, 0.3, 0.5)
+BASE: dict[str, Any] = {
+    "strategy": "hybrid(0.5)", "batch_size": 32, "learning_rate": 1e-4, "max_seq_length": 64, "bf16": True, "dropout": 0.0,
+    "loss.temperature": 0.02, "weights.freeze_embeddings": True, "schedule.checkpoint_every": 50,
+}  # fmt: skip
+BITEXTS = ("blocks", "sentences", "ntrex")
+ALL = {"help": 2, "courses": 2, "blocks": 1, "sentences": 1, "ntrex": 1}
+"""Sources and how often each is drawn."""
+MAP = {name: name.replace("/", " ").replace("bias ", "") for name in AIMS}
+TESTED: dict[str, dict[str, str]] = {
+    "xquad-r": MAP,
+    "paragraphs": {"multi/nDCG@20": "nDCG@20", "bias/TLR@20": "TLR@20"},
+    "fresh pages": MAP,
+    "ntrex": {"cross/mAP": "cross mAP", "multi/mAP": "multi mAP", "bias/rank distance": "rank distance"},
+}
+"""The measures of the last table, by corpus. Monolingual figures on a bitext mean nothing."""
+METRICS = {"paragraphs": ["nDCG@20"]}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training.
+
+    Args:
+        label: its row in the tables.
+        sources: names of training texts, see `zero_shot_data.training`, and how often each is drawn.
+        settings: settings of the training beside `BASE`, by dotted name.
+        steps: optimiser steps.
+        after: a training whose encoder is trained further.
+
+    """
+
+    label: str
+    sources: Mapping[str, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 150
+    after: Trial | None = None
+
+
+TEACHER: dict[str, Any] = {"distillation.teacher": "start"}
+ANCHOR = Trial("help", {"help": 1})
+EVERYTHING = Trial("everything", ALL)
+STAGE_ONE = Trial("stage one", {name: ALL[name] for name in BITEXTS}, TEACHER | {"distillation.share": 1.0})
+FACTORIAL = [
+    ANCHOR,
+    Trial("help and its paragraphs, NTREX", {"help": 2, "blocks": 1, "ntrex": 1}),
+    Trial("help and courses", {"help": 1, "courses": 1}),
+    EVERYTHING,
+    replace(EVERYTHING, label="everything, questions: a third cloze, a third templates", sources={
+        "help:mixed": 2, "courses:mixed": 2, "blocks": 1, "sentences": 1, "ntrex": 1,
+    }),
+    replace(EVERYTHING, label="everything, consistency 1", settings={"loss.consistency": 1.0}),
+    replace(EVERYTHING, label="everything, relations of the start 1", settings=TEACHER | {
+        "distillation.share": 0.0, "distillation.relations": 1.0,
+    }),
+    replace(EVERYTHING, label="everything, distance to the start 0.8 (MIMO's second stage)", settings=TEACHER | {
+        "distillation.share": 0.8,
+    }),
+    replace(EVERYTHING, label="everything, both stages of MIMO", settings={
+        "distillation.teacher": START, "distillation.share": 0.8,
+    }, after=STAGE_ONE),
+    replace(EVERYTHING, label="everything, reverse training (CLEAR)", settings={
+        "loss.reverse": 0.4, "loss.reverse_kl": 0.2,
+    }),
+    replace(EVERYTHING, label="everything, LaKDA 0.5", settings={"loss.lakda": 0.5}),
+    replace(EVERYTHING, label="everything, learning rate 5e-5", settings={"learning_rate": 5e-5}),
+]  # fmt: skip
+"""One thing changes at a time: the texts first, then the loss."""
+FINALIST = EVERYTHING
+"""What `factorial` chose."""
+FINAL = [ANCHOR, FINALIST]
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class Runs:
+    """The trainings and audits of this experiment.
+
+    Args:
+        data: the folder of the data.
+        to: the folder for everything.
+        backend: of the audits, as in `babelmix audit`.
+        scale: all trainings have this share of their steps.
+
+    """
+
+    def __init__(self, data: Path, to: Path, backend: str, scale: float) -> None:
+        self.data, self.to, self.backend, self.scale = data, to, backend, scale
+        self._sources: dict[str, Corpus] = {}
+
+    @cached_property
+    def start(self) -> SentenceTransformer:
+        """The encoder that every training starts from."""
+        encoder = load_encoder(START, device="cpu")
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_("word_embeddings" not in name)
+        return encoder
+
+    def folder(self, trial: Trial, seed: int) -> Path:
+        """The folder of a trained encoder."""
+        return self.to / slug(f"{trial.label} {trial.steps}") / f"seed-{seed}" / "model"
+
+    def trained(self, trial: Trial, seed: int) -> Path:
+        """Train unless that is done."""
+        folder = self.folder(trial, seed)
+        if (folder / "training.json").is_file():
+            return folder
+        begin = START if trial.after is None else str(self.trained(trial.after, seed))
+        for name in trial.sources:
+            if name not in self._sources:
+                self._sources[name] = texts.training(self.data, name)
+        sources = {name: self._sources[name] for name in trial.sources}
+        several = {"source_weights": dict(trial.sources)} if len(sources) > 1 else {}
+        steps = max(2, round(trial.steps * self.scale))
+        bitext = {"strategy": "cross"} if set(sources) <= set(BITEXTS) else {}
+        values = {**BASE, **several, **bitext, **trial.settings, "seed": seed, "steps": steps}
+        settings = changed(TrainingSettings(recipe=None, strategy="hybrid"), values)
+        encoder = load_encoder(begin, device="cpu")
+        train(encoder, sources, settings, folder, base=START, label=f"{trial.label}, seed {seed}")
+        return folder
+
+    def place(self, trial: Trial | None, seed: int, share: float, corpus: str) -> Path:
+        """The folder of an audit; without a trial, that of the start."""
+        if trial is None:
+            return self.to / "start" / slug(corpus)
+        return self.folder(trial, seed).parent / f"{share:.2f}-{slug(corpus)}"
+
+    def audited(self, trial: Trial | None, seed: int, share: float, corpora: Mapping[str, Corpus]) -> None:
+        """Audit a trained encoder with a share of the start on what it has not been audited on."""
+        left = {
+            name: c for name, c in corpora.items() if not (self.place(trial, seed, share, name) / "done").is_file()
+        }
+        if not left:
+            return
+        folder = None if trial is None else self.trained(trial, seed)
+        if folder is not None and share:
+            model = SentenceTransformer(str(folder), device="cpu")
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_("word_embeddings" not in name)
+            average_with(trained(model), copied(trained(self.start)), share)
+            folder = folder.with_name(f"averaged-{share:.2f}")
+            model.save(str(folder), create_model_card=False)
+        encoder = load_encoder(START if folder is None else str(folder), **self.options)
+        for name, corpus in left.items():
+            done = audit(encoder, corpus, name="start" if trial is None else trial.label)
+            place = self.place(trial, seed, share, name)
+            done.save(place)
+            (place / "done").touch()
+            values = measures(RankTable.load(place), METRICS.get(name, ["mAP"]))
+            label = "start" if trial is None else f"{trial.label}, seed {seed}, {share:.0%} of the start"
+            print(f"{label}, {name}:", *(shown(m, values[m].macro()) for m in TESTED.get(name, MAP)), flush=True)
+        if folder is not None and share:
+            shutil.rmtree(folder)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `load_encoder`."""
+        return {"backend": self.backend} if self.backend else {}
+
+    def run(
+        self, trials: list[Trial], seeds: list[int], shares: tuple[float, ...], corpora: Mapping[str, Corpus]
+    ) -> None:
+        """Train and audit everything that is not done."""
+
+        def job(trial: Trial, seed: int) -> None:
+            self.trained(trial, seed)
+            for share in shares:
+                self.audited(trial, seed, share, corpora)
+
+        jobs: dict[str, Callable[[], None]] = {"start": partial(self.audited, None, 0, 0.0, corpora)}
+        jobs |= {f"{t.label} {t.steps} {seed}": partial(job, t, seed) for seed in seeds for t in trials}
+        shared(self.to / "locks", jobs)
+
+    def found(self, trial: Trial | None, seeds: list[int], share: float, corpus: str) -> list[dict[str, Measure]]:
+        """The measures on a corpus, one mapping a seed."""
+        places = [self.place(trial, seed, share, corpus) for seed in (seeds if trial else [0])]
+        return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
+
+    def seconds(self, trial: Trial, seeds: list[int]) -> float:
+        """The mean seconds of a training."""
+        records = [self.folder(trial, seed) / "training.json" for seed in seeds]
+        return float(np.mean([json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in records]))
+
+
+def score(runs: Runs, trial: Trial, seeds: list[int], share: float, corpora: Mapping[str, Corpus]) -> float:
+    """What recipes are chosen by: the mean of the three settings' mAP over both validation sets."""
+    found = [one for name in corpora for one in runs.found(trial, seeds, share, name)]
+    return float(np.mean([[one[m].macro() for m in ("mono/mAP", "cross/mAP", "multi/mAP")] for one in found]))
+
+
+def cells(runs: list[dict[str, Measure]], names: Mapping[str, str]) -> list[str]:
+    """Means over seeds, with their deviation where there are several."""
+    made = []
+    for name in names:
+        values = [run[name].macro() for run in runs]
+        spread = f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+        made.append(shown(name, float(np.mean(values))) + spread)
+    return made
+
+
+def chosen(runs: Runs, trials: list[Trial], seeds: list[int], label: str) -> dict[str, str]:
+    """Train all, and a table with the best share of the start of each, by the validation sets."""
+    corpora = texts.validation(runs.data)
+    runs.run(trials, seeds, SHARES, corpora)
+    head = ["trained on, with", "share of the start", "score"]
+    head += [f"{name}: {title}" for name in corpora for title in MAP.values()]
+    head.append("minutes")
+    start = [cell for name in corpora for cell in cells(runs.found(None, seeds, 0, name), MAP)]
+    base = [one[m].macro() for name in corpora for one in runs.found(None, seeds, 0, name) for m in MAP if "mAP" in m]
+    rows = [["the start", "", f"{np.mean(base):.3f}", *start, ""]]
+    for trial in trials:
+        best = max(SHARES, key=lambda share, trial=trial: score(runs, trial, seeds, share, corpora))  # type: ignore[misc]
+        row = [cell for name in corpora for cell in cells(runs.found(trial, seeds, best, name), MAP)]
+        total = f"{score(runs, trial, seeds, best, corpora):.3f}"
+        rows.append([trial.label, f"{best:.0%}", total, *row, f"{runs.seconds(trial, seeds) / 60:.1f}"])
+    return {label: table(head, rows)}
+
+
+def final(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int]) -> dict[str, str]:
+    """The last tables: each test, and paired tests against the first row over seeds and groups."""
+    corpora = texts.tested(runs.data)
+    for trial, share in trials.values():
+        runs.run([trial], seeds, (share,), corpora)
+    tables: dict[str, str] = {}
+    comparisons = []
+    against = next(iter(trials))
+    for name, columns in TESTED.items():
+        systems = {label: runs.found(trial, seeds, share, name) for label, (trial, share) in trials.items()}
+        rows = [["the start", *cells(runs.found(None, seeds, 0, name), columns)]]
+        rows += [[label, *cells(found, columns)] for label, found in systems.items()]
+        if name == "xquad-r":
+            rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) for m in columns)])
+        tables[f"zero-shot-{slug(name)}"] = table(["encoder", *columns.values()], rows)
+        comparisons += [(name, c) for c in compare_all(systems, list(columns), against=against)]
+    corrected = holm([c for _, c in comparisons])
+    rows = []
+    for (name, _), c in zip(comparisons, corrected, strict=True):
+        # What is compared against is first of each pair, so signs are turned.
+        value, low, high = -c.difference.value, -c.difference.high, -c.difference.low
+        sign = "+" if value > 0 else ""
+        interval = f"{sign}{shown(c.measure, value)} [{shown(c.measure, low)}, {shown(c.measure, high)}]"
+        rows.append([c.second, name, TESTED[name][c.measure], interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
+    head = [f"minus {against}", "on", "measure", "difference [95 %]", "p", "p after Holm"]
+    return {**tables, "zero-shot-tests": table(head, rows)}
+
+
+def of_alpha(alpha: float) -> str:
+    """The strategy with this share of monolingual batches."""
+    return f"hybrid({alpha})" if 0 < alpha < 1 else ("cross", "mono")[int(alpha)]
+
+
+def main() -> None:
+    """Run a stage and write its tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("factorial", "alpha", "final"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--to", type=Path, default=Path("runs/zero-shot"))
+    parser.add_argument("--backend", default="openvino", help="of the audits, as of `babelmix audit`")
+    parser.add_argument("--seeds", type=int, nargs="+", help="by default 1 and 2, and 11 to 15 in the end")
+    parser.add_argument(
+        "--only", nargs="+", type=int, help="numbers of the rows of `factorial` to run, from 0; no table"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of all trainings")
+    asked = parser.parse_args()
+    runs = Runs(asked.data, asked.to, asked.backend, asked.scale)
+    if asked.only:
+        runs.run([FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2], SHARES, texts.validation(asked.data))
+        return
+    if asked.stage == "factorial":
+        tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial")
+    elif asked.stage == "alpha":
+        trials = [
+            replace(
+                FINALIST, label=f"alpha {alpha}",
+                settings={**FINALIST.settings, "strategy": of_alpha(alpha)},
+            )
+            for alpha in ALPHAS
+        ]  # fmt: skip
+        tables = chosen(runs, trials, asked.seeds or [1, 2], "zero-shot-alpha")
+    else:
+        trials = {"`hybrid(0.5)` on help pages": (ANCHOR, 0.0), "the finalist": (FINALIST, FINAL_SHARE)}
+        tables = final(runs, trials, asked.seeds or [11, 12, 13, 14, 15])
+    for text in tables.values():
+        print(text)
+    write(ROOT / "docs" / "recipes.md", tables)
+
+
+FINAL_SHARE = 0.3
+"""The share of the start that `factorial` chose."""
+
+if __name__ == "__main__":
+    main()
