@@ -360,7 +360,7 @@ def main() -> None:
     print(json.dumps({name: text.count("\n") - 1 for name, text in tables.items()}))
     for text in tables.values():
         print(text)
-    write(ROOT / "docs" / "recipes.md", tables)
+    write(ROOT / "docs" / "results-recipes.md", tables)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python benchmarks/untranslated.py libreoffice-help=PATH --lexicons /usr/share/di
 All start from the static encoder of E5's token vectors and use the settings of `recipe.py`. The training texts are: English
 pages only; English pages with words replaced from FreeDict's lexicons; the pages in all eleven languages, one language per
 batch; and, as an upper bound, translations, without and with hard negatives that the start finds. Finished runs are not
-repeated, and several processes can share the work. Writes the table of docs/recipes.md.
+repeated, and several processes can share the work. Writes the table of docs/results-recipes.md.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main() -> None:
         lines.append(row(f"{label}, `{batches}`", found))
     written = table(["trained on", *(COLUMNS[m] for m in SHOWN)], lines)
     print(written)
-    write(ROOT / "docs" / "recipes.md", {"untranslated": written})
+    write(ROOT / "docs" / "results-recipes.md", {"untranslated": written})
 
 
 def kept(folder: Path, make: Callable[[], Corpus]) -> Corpus:

@@ -1,6 +1,6 @@
 """The recipe for zero-shot retrieval: which texts, which loss, how long, and how much of the start.
 
-    python benchmarks/zero_shot.py factorial --data DATA     # two seeds; writes docs/recipes.md
+    python benchmarks/zero_shot.py factorial --data DATA     # two seeds; writes docs/results-recipes.md
     python benchmarks/zero_shot.py alpha --data DATA         # the share of monolingual batches, when training is long
     python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
 
@@ -321,7 +321,7 @@ def main() -> None:
         tables = final(runs, trials, asked.seeds or [11, 12, 13, 14, 15])
     for text in tables.values():
         print(text)
-    write(ROOT / "docs" / "recipes.md", tables)
+    write(ROOT / "docs" / "results-recipes.md", tables)
 
 
 FINAL_SHARE = 0.3

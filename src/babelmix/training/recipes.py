@@ -1,4 +1,4 @@
-"""The recipes: the default strategy and loss terms of a run. docs/recipes.md says how they were found."""
+"""The recipes: the default strategy and loss terms of a run. docs/results-recipes.md says how they were found."""
 
 from __future__ import annotations
 
