@@ -38,7 +38,7 @@ from babelmix.training.settings import changed
 from babelmix.training.weights import average_with, copied, trained
 
 START = "e5-small-offline"
-SHARES = (0.0, 0.15, 0.3, 0.5)
+SHARES = (0.0, 0.3)
 BASE: dict[str, Any] = {
     "strategy": "hybrid(0.5)", "batch_size": 32, "learning_rate": 1e-4, "max_seq_length": 64, "bf16": True, "dropout": 0.0,
     "loss.temperature": 0.02, "weights.freeze_embeddings": True, "schedule.checkpoint_every": 50,
@@ -92,9 +92,6 @@ FACTORIAL = [
     replace(EVERYTHING, label="everything, consistency 1", settings={"loss.consistency": 1.0}),
     replace(EVERYTHING, label="everything, relations of the start 1", settings=TEACHER | {
         "distillation.share": 0.0, "distillation.relations": 1.0,
-    }),
-    replace(EVERYTHING, label="everything, distance to the start 0.8 (MIMO's second stage)", settings=TEACHER | {
-        "distillation.share": 0.8,
     }),
     replace(EVERYTHING, label="everything, both stages of MIMO", settings={
         "distillation.teacher": START, "distillation.share": 0.8,
