@@ -5,9 +5,10 @@
     python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
 
 `factorial` decides on a course that nobody trains on and on validation pages of the help, never on XQuAD-R. A share of the start
-needs no training of its own: each row is the best of `SHARES` by `score`. DATA is the folder with `xquad-r`, `libreoffice-help`,
-`courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from its checkpoint, and several processes share
-the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all trainings in proportion.
+needs no training of its own: each row is the better of `SHARES`. Results are added to `zero_shot.json`. DATA is the folder with
+`xquad-r`, `libreoffice-help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from its
+checkpoint, and several processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all
+trainings in proportion.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,12 +24,13 @@ from typing import Any
 
 import numpy as np
 import zero_shot_data as texts
+from filelock import FileLock
 from marked import write
 from recipe import AIMS
 from results import ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
-from babelmix._files import slug
+from babelmix._files import slug, write_json
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
 from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
@@ -37,6 +39,8 @@ from babelmix.training import TrainingSettings, train
 from babelmix.training.settings import changed
 from babelmix.training.weights import average_with, copied, trained
 
+RECORD = Path(__file__).with_name("zero_shot.json")
+"""The results of the trainings that recipes are chosen by."""
 START = "e5-small-offline"
 SHARES = (0.0, 0.3)
 BASE: dict[str, Any] = {
@@ -75,6 +79,10 @@ class Trial:
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 150
     after: Trial | None = None
+
+    def name(self, seed: int) -> str:
+        """The name of a run."""
+        return f"{self.label}, {self.steps} steps, seed {seed}"
 
 
 TEACHER: dict[str, Any] = {"distillation.teacher": "start"}
@@ -212,43 +220,81 @@ class Runs:
         places = [self.place(trial, seed, share, corpus) for seed in (seeds if trial else [0])]
         return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
 
-    def seconds(self, trial: Trial, seeds: list[int]) -> float:
-        """The mean seconds of a training."""
-        records = [self.folder(trial, seed) / "training.json" for seed in seeds]
-        return float(np.mean([json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in records]))
+    def seconds(self, trial: Trial, seed: int) -> float:
+        """The seconds of a training, with that before it."""
+        record = json.loads((self.folder(trial, seed) / "training.json").read_text(encoding="utf-8"))
+        return float(record["seconds"]) + (0.0 if trial.after is None else self.seconds(trial.after, seed))
 
 
-def score(runs: Runs, trial: Trial, seeds: list[int], share: float, corpora: Mapping[str, Corpus]) -> float:
-    """What recipes are chosen by: the mean of the three settings' mAP over both validation sets."""
-    found = [one for name in corpora for one in runs.found(trial, seeds, share, name)]
-    return float(np.mean([[one[m].macro() for m in ("mono/mAP", "cross/mAP", "multi/mAP")] for one in found]))
-
-
-def cells(runs: list[dict[str, Measure]], names: Mapping[str, str]) -> list[str]:
+def cells(runs: Sequence[Mapping[str, float]], names: Mapping[str, str]) -> list[str]:
     """Means over seeds, with their deviation where there are several."""
     made = []
     for name in names:
-        values = [run[name].macro() for run in runs]
+        values = [run[name] for run in runs]
         spread = f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
         made.append(shown(name, float(np.mean(values))) + spread)
     return made
 
 
-def chosen(runs: Runs, trials: list[Trial], seeds: list[int], label: str) -> dict[str, str]:
-    """Train all, and a table with the best share of the start of each, by the validation sets."""
+def means(runs: Sequence[Mapping[str, Measure]]) -> list[dict[str, float]]:
+    """The means of each run over its queries and languages."""
+    return [{name: one.macro() for name, one in run.items()} for run in runs]
+
+
+def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[str, Any]:
+    """Train and audit what `RECORD` does not have, add it, and return the whole record.
+
+    An entry is of a training: its seconds, and by share of the start and corpus the measures. So a table can be finished on
+    another day or machine.
+    """
     corpora = texts.validation(runs.data)
-    runs.run(trials, seeds, SHARES, corpora)
+
+    def job(name: str, trial: Trial | None, seed: int) -> None:
+        if name in json.loads(RECORD.read_text(encoding="utf-8")):
+            return
+        entry: dict[str, Any] = {} if trial is None else {"seconds": 0.0}
+        for share in SHARES if trial else (0.0,):
+            runs.audited(trial, seed, share, corpora)
+            for corpus in corpora:
+                (found,) = means(runs.found(trial, [seed], share, corpus))
+                entry[f"{share:.0%} of the start, {corpus}"] = {m: round(found[m], 5) for m in MAP}
+        if trial is not None:
+            entry["seconds"] = round(runs.seconds(trial, seed), 1)
+        with FileLock(runs.to / "record.lock"):
+            every = json.loads(RECORD.read_text(encoding="utf-8"))
+            write_json(RECORD, dict(sorted({**every, name: entry}.items())))
+
+    jobs: dict[str, Callable[[], None]] = {"the start": partial(job, "the start", None, 0)}
+    for seed in seeds:
+        jobs |= {trial.name(seed): partial(job, trial.name(seed), trial, seed) for trial in trials}
+    shared(runs.to / "locks", jobs)
+    found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def chosen(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int], label: str) -> dict[str, str]:
+    """A table with the better share of the start of each training, by the validation sets."""
+    record = recorded(runs, trials, seeds)
+    corpora = ("course", "pages")
+
+    def of(trial: Trial, share: float) -> dict[str, list[dict[str, float]]]:
+        return {c: [record[trial.name(seed)][f"{share:.0%} of the start, {c}"] for seed in seeds] for c in corpora}
+
+    def score(found: Mapping[str, Sequence[Mapping[str, float]]]) -> float:
+        return float(np.mean([run[m] for of_corpus in found.values() for run in of_corpus for m in MAP if "mAP" in m]))
+
     head = ["trained on, with", "share of the start", "score"]
-    head += [f"{name}: {title}" for name in corpora for title in MAP.values()]
-    head.append("minutes")
-    start = [cell for name in corpora for cell in cells(runs.found(None, seeds, 0, name), MAP)]
-    base = [one[m].macro() for name in corpora for one in runs.found(None, seeds, 0, name) for m in MAP if "mAP" in m]
-    rows = [["the start", "", f"{np.mean(base):.3f}", *start, ""]]
+    head += [f"{corpus}: {title}" for corpus in corpora for title in MAP.values()] + ["minutes"]
+    start = {corpus: [record["the start"][f"0% of the start, {corpus}"]] for corpus in corpora}
+    rows = [
+        ["the start", "", f"{score(start):.3f}", *(cell for one in start.values() for cell in cells(one, MAP)), ""]
+    ]
     for trial in trials:
-        best = max(SHARES, key=lambda share, trial=trial: score(runs, trial, seeds, share, corpora))  # type: ignore[misc]
-        row = [cell for name in corpora for cell in cells(runs.found(trial, seeds, best, name), MAP)]
-        total = f"{score(runs, trial, seeds, best, corpora):.3f}"
-        rows.append([trial.label, f"{best:.0%}", total, *row, f"{runs.seconds(trial, seeds) / 60:.1f}"])
+        share = max(SHARES, key=lambda share, trial=trial: score(of(trial, share)))  # type: ignore[misc]
+        found = of(trial, share)
+        minutes = np.mean([record[trial.name(seed)]["seconds"] for seed in seeds]) / 60
+        columns = [cell for one in found.values() for cell in cells(one, MAP)]
+        rows.append([trial.label, f"{share:.0%}", f"{score(found):.3f}", *columns, f"{minutes:.1f}"])
     return {label: table(head, rows)}
 
 
@@ -262,8 +308,8 @@ def final(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int
     against = next(iter(trials))
     for name, columns in TESTED.items():
         systems = {label: runs.found(trial, seeds, share, name) for label, (trial, share) in trials.items()}
-        rows = [["the start", *cells(runs.found(None, seeds, 0, name), columns)]]
-        rows += [[label, *cells(found, columns)] for label, found in systems.items()]
+        rows = [["the start", *cells(means(runs.found(None, seeds, 0, name)), columns)]]
+        rows += [[label, *cells(means(found), columns)] for label, found in systems.items()]
         if name == "xquad-r":
             rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) for m in columns)])
         tables[f"zero-shot-{slug(name)}"] = table(["encoder", *columns.values()], rows)
@@ -300,7 +346,7 @@ def main() -> None:
     asked = parser.parse_args()
     runs = Runs(asked.data, asked.to, asked.backend, asked.scale)
     if asked.only:
-        runs.run([FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2], SHARES, texts.validation(asked.data))
+        recorded(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
     if asked.stage == "factorial":
         tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial")
