@@ -109,6 +109,7 @@ FACTORIAL = [
     }),
     replace(EVERYTHING, label="everything, LaKDA 0.5", settings={"loss.lakda": 0.5}),
     replace(EVERYTHING, label="everything, learning rate 5e-5", settings={"learning_rate": 5e-5}),
+    replace(EVERYTHING, label="everything, the time of a third text", steps=225),
 ]  # fmt: skip
 """One thing changes at a time: the texts first, then the loss."""
 FINALIST = EVERYTHING
@@ -220,11 +221,6 @@ class Runs:
         places = [self.place(trial, seed, share, corpus) for seed in (seeds if trial else [0])]
         return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
 
-    def seconds(self, trial: Trial, seed: int) -> float:
-        """The seconds of a training, with that before it."""
-        record = json.loads((self.folder(trial, seed) / "training.json").read_text(encoding="utf-8"))
-        return float(record["seconds"]) + (0.0 if trial.after is None else self.seconds(trial.after, seed))
-
 
 def cells(runs: Sequence[Mapping[str, float]], names: Mapping[str, str]) -> list[str]:
     """Means over seeds, with their deviation where there are several."""
@@ -244,22 +240,19 @@ def means(runs: Sequence[Mapping[str, Measure]]) -> list[dict[str, float]]:
 def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[str, Any]:
     """Train and audit what `RECORD` does not have, add it, and return the whole record.
 
-    An entry is of a training: its seconds, and by share of the start and corpus the measures. So a table can be finished on
-    another day or machine.
+    An entry is of a training: the measures by share of the start and corpus. So a table can be finished on another day.
     """
     corpora = texts.validation(runs.data)
 
     def job(name: str, trial: Trial | None, seed: int) -> None:
         if name in json.loads(RECORD.read_text(encoding="utf-8")):
             return
-        entry: dict[str, Any] = {} if trial is None else {"seconds": 0.0}
+        entry: dict[str, Any] = {}
         for share in SHARES if trial else (0.0,):
             runs.audited(trial, seed, share, corpora)
             for corpus in corpora:
                 (found,) = means(runs.found(trial, [seed], share, corpus))
                 entry[f"{share:.0%} of the start, {corpus}"] = {m: round(found[m], 5) for m in MAP}
-        if trial is not None:
-            entry["seconds"] = round(runs.seconds(trial, seed), 1)
         with FileLock(runs.to / "record.lock"):
             every = json.loads(RECORD.read_text(encoding="utf-8"))
             write_json(RECORD, dict(sorted({**every, name: entry}.items())))
@@ -284,17 +277,14 @@ def chosen(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int], label: str
         return float(np.mean([run[m] for of_corpus in found.values() for run in of_corpus for m in MAP if "mAP" in m]))
 
     head = ["trained on, with", "share of the start", "score"]
-    head += [f"{corpus}: {title}" for corpus in corpora for title in MAP.values()] + ["minutes"]
+    head += [f"{corpus}: {title}" for corpus in corpora for title in MAP.values()]
     start = {corpus: [record["the start"][f"0% of the start, {corpus}"]] for corpus in corpora}
-    rows = [
-        ["the start", "", f"{score(start):.3f}", *(cell for one in start.values() for cell in cells(one, MAP)), ""]
-    ]
+    rows = [["the start", "", f"{score(start):.3f}", *(cell for one in start.values() for cell in cells(one, MAP))]]
     for trial in trials:
         share = max(SHARES, key=lambda share, trial=trial: score(of(trial, share)))  # type: ignore[misc]
         found = of(trial, share)
-        minutes = np.mean([record[trial.name(seed)]["seconds"] for seed in seeds]) / 60
         columns = [cell for one in found.values() for cell in cells(one, MAP)]
-        rows.append([trial.label, f"{share:.0%}", f"{score(found):.3f}", *columns, f"{minutes:.1f}"])
+        rows.append([trial.label, f"{share:.0%}", f"{score(found):.3f}", *columns])
     return {label: table(head, rows)}
 
 
