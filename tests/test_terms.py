@@ -237,6 +237,26 @@ def test_memory_is_one_row_per_item(teacher: SentenceTransformer) -> None:
     assert targets(np.array([3], dtype=np.int64)).dtype == np.float32
 
 
+def test_in_bfloat16_the_teacher_computes_in_bfloat16(
+    teacher: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def dtype_of(encoder: SentenceTransformer, texts: list[str], kind: str) -> np.ndarray:
+        weights = torch.ones(2, 2)
+        seen.append((weights @ weights).dtype)
+        return np.zeros((len(texts), 16), dtype=np.float32)
+
+    monkeypatch.setattr(distil, "encode_batch", dtype_of)
+    data = TrainingData(CORPUS)
+    for bf16 in (False, True):
+        for reads in ("english", "itself"):
+            distillation = {"teacher": "t", "reads": reads}
+            settings = settings_of(teacher, distillation=distillation, bf16=bf16)
+            text_steps(data, data.plan(settings), settings, teacher, 0)[0]
+    assert seen == [torch.float32] * 4 + [torch.bfloat16] * 4
+
+
 def test_relations_make_scores_those_of_the_teacher_in_english(tiny_static, tmp_path: Path) -> None:
     """Also across dimensions: the student has 16, the teacher 24."""
     corpus = parallel_corpus()

@@ -81,6 +81,7 @@ class StepTextTargets(StepRenderings):
         of: the side whose other renderings are added, see `StepRenderings`; None: no other renderings.
         candidates: whether a term of the loss reads hard negatives. If not, rows have none.
         negatives: whether hard negatives have targets.
+        bf16: whether the teacher computes in bfloat16 mixed precision.
         rank: the rank whose part of each batch is returned.
 
     Raises:
@@ -98,12 +99,13 @@ class StepTextTargets(StepRenderings):
         of: str | None = None,
         candidates: bool = True,
         negatives: bool = False,
+        bf16: bool = False,
         rank: int = 0,
     ) -> None:
         super().__init__(data, plan, of, rank, candidates=candidates)
-        self._teacher, self._negatives = teacher, negatives
+        self._teacher, self._negatives, self._bf16 = teacher, negatives, bf16
         self._english = {
-            name: {side: EnglishTargets(teacher, corpus, side) for side in ("queries", "passages")}
+            name: {side: EnglishTargets(teacher, corpus, side, bf16=bf16) for side in ("queries", "passages")}
             for name, corpus in data.sources.items()
             if english
         }
@@ -119,7 +121,7 @@ class StepTextTargets(StepRenderings):
             if self._english:
                 vectors = self._english[name][side](numbers)
             else:
-                vectors = encode_batch(self._teacher, [row[column] for row in rows], INPUT_KIND[side])
+                vectors = _embedded(self._teacher, [row[column] for row in rows], INPUT_KIND[side], self._bf16)
             targets.append(torch.from_numpy(vectors))
         for row, target in zip(rows, torch.stack(targets, dim=1), strict=True):
             row["label"] = torch.cat([torch.tensor(row["label"]), target.flatten()]) if "label" in row else target
@@ -133,14 +135,15 @@ class EnglishTargets:
         teacher: the encoder that embeds.
         corpus: a corpus in which each item of the side has an English text.
         side: `queries` or `passages`.
+        bf16: whether the teacher computes in bfloat16 mixed precision.
 
     Raises:
         TrainingError: an item has no English text.
 
     """
 
-    def __init__(self, teacher: SentenceTransformer, corpus: Corpus, side: str) -> None:
-        self._teacher, self._kind = teacher, INPUT_KIND[side]
+    def __init__(self, teacher: SentenceTransformer, corpus: Corpus, side: str, *, bf16: bool = False) -> None:
+        self._teacher, self._kind, self._bf16 = teacher, INPUT_KIND[side], bf16
         items = getattr(corpus, side)["item"].combine_chunks().dictionary_encode()
         self._item = items.indices.to_numpy()
         self._texts = _in_english(corpus, side, items.dictionary.to_pylist())
@@ -160,13 +163,20 @@ class EnglishTargets:
         items = self._item[rows]
         missing = np.unique(items[~self._known[items]])
         if len(missing):
-            vectors = encode_batch(self._teacher, [self._texts[item] for item in missing], self._kind)
+            vectors = _embedded(self._teacher, [self._texts[item] for item in missing], self._kind, self._bf16)
             if self._vectors is None:
                 self._vectors = np.zeros((len(self._texts), vectors.shape[1]), dtype=np.float32)
             self._vectors[missing] = vectors
             self._known[missing] = True
         assert self._vectors is not None
         return self._vectors[items]
+
+
+def _embedded(
+    teacher: SentenceTransformer, texts: list[str], kind: str, bf16: bool
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    with torch.autocast(teacher.device.type, dtype=torch.bfloat16, enabled=bf16):
+        return encode_batch(teacher, texts, kind)
 
 
 def _in_english(corpus: Corpus, side: str, items: Sequence[str]) -> list[str]:

@@ -124,7 +124,7 @@ def text_steps(
         return StepRenderings(data, plan, of, rank, candidates=candidates)
     return StepTextTargets(
         data, plan, teacher, english=settings.distillation.reads == "english", of=of, candidates=candidates,
-        negatives=any(isinstance(term, Relations) for term in terms), rank=rank,
+        negatives=any(isinstance(term, Relations) for term in terms), bf16=settings.bf16, rank=rank,
     )  # fmt: skip
 
 
