@@ -99,6 +99,9 @@ FACTORIAL = [
         "distillation.share": 0.0, "distillation.relations": 1.0,
     }),
     replace(SECTIONS, label="help and courses, consistency 1", settings={"loss.consistency": 1.0}),
+    replace(SECTIONS, label="help and courses, relations of the start 1, consistency 1", settings=TEACHER | {
+        "distillation.share": 0.0, "distillation.relations": 1.0, "loss.consistency": 1.0,
+    }),
     replace(SECTIONS, label="help and courses, questions: a third cloze, a third templates", sources={
         "help:mixed": 1, "courses:mixed": 1,
     }),
