@@ -269,9 +269,12 @@ def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[
     return found
 
 
-def chosen(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int], label: str) -> dict[str, str]:
+def chosen(
+    runs: Runs, trials: Sequence[Trial], seeds: Sequence[int], label: str, only_recorded: bool
+) -> dict[str, str]:
     """A table with the better share of the start of each training, by the validation sets."""
-    record = recorded(runs, trials, seeds)
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if only_recorded else recorded(runs, trials, seeds)
+    trials = [trial for trial in trials if all(trial.name(seed) in record for seed in seeds)]
     corpora = ("course", "pages")
 
     def of(trial: Trial, share: float) -> dict[str, list[dict[str, float]]]:
@@ -336,6 +339,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", type=int, help="numbers of the rows of `factorial` to run, from 0; no table"
     )
+    parser.add_argument("--recorded", action="store_true", help="train nothing: a table of what `zero_shot.json` has")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of all trainings")
     asked = parser.parse_args()
     runs = Runs(asked.data, asked.to, asked.backend, asked.scale)
@@ -343,7 +347,7 @@ def main() -> None:
         recorded(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
     if asked.stage == "factorial":
-        tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial")
+        tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial", asked.recorded)
     elif asked.stage == "alpha":
         trials = [
             replace(
@@ -352,7 +356,7 @@ def main() -> None:
             )
             for alpha in ALPHAS
         ]  # fmt: skip
-        tables = chosen(runs, trials, asked.seeds or [1, 2], "zero-shot-alpha")
+        tables = chosen(runs, trials, asked.seeds or [1, 2], "zero-shot-alpha", asked.recorded)
     else:
         trials = {"`hybrid(0.5)` on help pages": (ANCHOR, 0.0), "the finalist": (FINALIST, FINAL_SHARE)}
         tables = final(runs, trials, asked.seeds or [11, 12, 13, 14, 15])
