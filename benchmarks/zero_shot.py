@@ -107,6 +107,9 @@ FACTORIAL = [
     }),
     replace(SECTIONS, label="help and courses, learning rate 5e-5", settings={"learning_rate": 5e-5}),
     replace(SECTIONS, label="help and courses, the time of a third text", steps=225),
+    replace(SECTIONS, label="help and courses, batches of 256 through GradCache, as many pairs", steps=19, settings={
+        "batch_size": 256, "loss.mini_batch_size": 32, "learning_rate": 2.8e-4,
+    }),
     replace(SECTIONS, label="help and courses, reverse training (CLEAR)", settings={
         "loss.reverse": 0.4, "loss.reverse_kl": 0.2,
     }),
