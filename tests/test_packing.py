@@ -175,6 +175,17 @@ def test_evaluation_and_what_cannot_be_packed_are_plain(encoder) -> None:
     assert "forward" not in vars(encoder[0])
 
 
+def test_a_replaced_forward_pass_stays(encoder) -> None:
+    def forward(features, **options):
+        return features
+
+    encoder[0].forward = forward
+    with packed_tokens(encoder) as packing:
+        assert packing is None
+        assert encoder[0].forward is forward
+    assert encoder[0].forward is forward
+
+
 def test_adapters_are_plain(encoder) -> None:
     pytest.importorskip("peft")
     assert can_pack(encoder)

@@ -631,7 +631,7 @@ def test_with_adapters_the_start_has_its_share_of_what_joins_two_towers_too(tiny
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"consistency_of": "both"}, "but loss.consistency is 0"),
+        ({"consistency_of": "both"}, "but loss.consistency and loss.lakda are 0"),
         ({"text_weight": 2.0}, "text_weight is for pictures"),
         ({"patience": 2}, "counts audits on a validation corpus, and there is none"),
     ],

@@ -90,7 +90,7 @@ class PseudoQuestions:
         >>> texts = {"en": "You can boil water in a kettle. It whistles.", "de": "Im Kessel kocht man Wasser. Er pfeift."}
         >>> heading = {"en": "The kettle", "de": "Der Kessel"}
         >>> dict(PseudoQuestions("templates", [texts]).ask("1", heading, texts).query)
-        {'en': 'The kettle: how does it work?', 'de': 'Der Kessel: Wie funktioniert das?'}
+        {'en': 'The kettle: what should I know?', 'de': 'Der Kessel: Was muss ich wissen?'}
 
     """
 

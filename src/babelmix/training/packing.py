@@ -198,11 +198,13 @@ def packed_tokens(encoder: torch.nn.Module) -> Iterator[Packing | None]:
         encoder: a sentence-transformers encoder.
 
     Yields:
-        The packing; None for an encoder of another kind, or if the environment variable `BABELMIX_PACKING` is 0.
+        The packing; None for an encoder of another kind, for one whose forward pass somebody has replaced, or if the environment
+        variable `BABELMIX_PACKING` is 0.
 
     """
     first: Any = next(iter(encoder.children()), None)
-    if type(first) is not Transformer or type(first.model) not in _MODELS or os.environ.get("BABELMIX_PACKING") == "0":
+    known = type(first) is Transformer and type(first.model) in _MODELS and "forward" not in vars(first)
+    if not known or os.environ.get("BABELMIX_PACKING") == "0":
         yield None
         return
     packing = Packing(encoder)
