@@ -29,6 +29,10 @@ def blocks(page: str, kind: str) -> list[str]:
     return re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
 
 
+def weights_of(*folders: Path) -> list[Path]:
+    return [next(folder.rglob("model.safetensors")) for folder in folders]
+
+
 @pytest.mark.slow
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix: Run) -> None:
     monkeypatch.chdir(tmp_path)
@@ -53,8 +57,11 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix:
     before, after = Audit.load(tmp_path / "before"), Audit.load(tmp_path / "after")
     assert before.table.query_langs == ("de", "en", "es", "fr")
     assert after.table.about.encoder == "my-encoder"
-    losses = json.loads((tmp_path / "my-encoder/training.json").read_text(encoding="utf-8"))["losses"]
-    assert losses[-1][1] < losses[0][1]
+    record = json.loads((tmp_path / "my-encoder/training.json").read_text(encoding="utf-8"))
+    assert record["steps"] == record["settings"]["steps"] > 10
+    # The losses of so few steps with random weights say nothing; other tests train for long enough.
+    before_training, after_training = (file.read_bytes() for file in weights_of(model, tmp_path / "my-encoder"))
+    assert before_training != after_training
     check_the_service(tmp_path / "my-index")
     (code,) = blocks("tutorial.md", "python")
     names: dict = {"__name__": "example"}
