@@ -26,7 +26,7 @@ import copy
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ from babelmix._files import slug
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.encoders import load_encoder
 from babelmix.encoders.kinds import kind_of
-from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.evaluation import Comparison, Measure, RankTable, audit, compare_all, holm, measures
 from babelmix.evaluation.run import is_finished
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.bundled import bundled
@@ -308,6 +308,22 @@ def compared(search: Search, stage: Stage, seeds: list[int]) -> dict[str, str]:
         tables[f"{stage.label}-{slug(place)}"] = table(["recipe", *(COLUMNS[m] for m in SHOWN)], rows)
         comparisons += [(place, c) for c in compare_all(systems, list(AIMS), against=str(AGAINST))]
         print(on, flush=True)
+    rows = difference_rows(comparisons, lambda place, measure: COLUMNS[measure], mark="`")
+    head = [f"minus `{AGAINST}`", "on", "measure", "difference [95 %]", "p", "p after Holm"]
+    return {**tables, f"{stage.label}-tests": table(head, rows)}
+
+
+def difference_rows(
+    comparisons: Sequence[tuple[str, Comparison]], title: Callable[[str, str], str], mark: str = ""
+) -> list[list[str]]:
+    """Rows of paired tests with Holm's correction over all of them.
+
+    Args:
+        comparisons: the name of a corpus, and what was compared on it.
+        title: the title of a measure on a corpus.
+        mark: put around the name of each system.
+
+    """
     corrected = holm([c for _, c in comparisons])
     rows = []
     for (place, _), c in zip(comparisons, corrected, strict=True):
@@ -316,19 +332,29 @@ def compared(search: Search, stage: Stage, seeds: list[int]) -> dict[str, str]:
         interval = (
             f"{'+' if value > 0 else ''}{shown(c.measure, value)} [{shown(c.measure, low)}, {shown(c.measure, high)}]"
         )
-        rows.append([f"`{c.second}`", place, COLUMNS[c.measure], interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
-    head = [f"minus `{AGAINST}`", "on", "measure", "difference [95 %]", "p", "p after Holm"]
-    return {**tables, f"{stage.label}-tests": table(head, rows)}
+        name = f"{mark}{c.second}{mark}"
+        rows.append([name, place, title(place, c.measure), interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
+    return rows
+
+
+def means(runs: Sequence[Mapping[str, Measure]]) -> list[dict[str, float]]:
+    """The means of each run over its queries and languages."""
+    return [{name: one.macro() for name, one in run.items()} for run in runs]
+
+
+def cells(runs: Sequence[Mapping[str, float]], names: Iterable[str]) -> list[str]:
+    """The means over seeds, with their deviation where there are several."""
+    made = []
+    for name in names:
+        values = [run[name] for run in runs]
+        spread = f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+        made.append(shown(name, float(np.mean(values))) + spread)
+    return made
 
 
 def row(label: str, runs: list[dict[str, Measure]]) -> list[str]:
-    """The means over seeds, with their deviation where there are several."""
-    cells = [label]
-    for name in SHOWN:
-        values = [run[name].macro() for run in runs]
-        text = shown(name, float(np.mean(values)))
-        cells.append(text + (f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""))
-    return cells
+    """A label, and the cells of its runs."""
+    return [label, *cells(means(runs), SHOWN)]
 
 
 def main() -> None:

@@ -26,14 +26,14 @@ import numpy as np
 import zero_shot_data as texts
 from filelock import FileLock
 from marked import write
-from recipe import AIMS
+from recipe import AIMS, cells, difference_rows, means
 from results import ROOT, shown, table
 from sentence_transformers import SentenceTransformer
 
 from babelmix._files import slug, write_json
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
-from babelmix.evaluation import Measure, RankTable, audit, compare_all, holm, measures
+from babelmix.evaluation import Measure, RankTable, audit, compare_all, measures
 from babelmix.experiment.jobs import shared
 from babelmix.training import TrainingSettings, train
 from babelmix.training.settings import changed
@@ -229,21 +229,6 @@ class Runs:
         return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
 
 
-def cells(runs: Sequence[Mapping[str, float]], names: Mapping[str, str]) -> list[str]:
-    """Means over seeds, with their deviation where there are several."""
-    made = []
-    for name in names:
-        values = [run[name] for run in runs]
-        spread = f" ± {shown(name, float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
-        made.append(shown(name, float(np.mean(values))) + spread)
-    return made
-
-
-def means(runs: Sequence[Mapping[str, Measure]]) -> list[dict[str, float]]:
-    """The means of each run over its queries and languages."""
-    return [{name: one.macro() for name, one in run.items()} for run in runs]
-
-
 def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[str, Any]:
     """Train and audit what `RECORD` does not have, add it, and return the whole record.
 
@@ -314,14 +299,7 @@ def final(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int
             rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) for m in columns)])
         tables[f"zero-shot-{slug(name)}"] = table(["encoder", *columns.values()], rows)
         comparisons += [(name, c) for c in compare_all(systems, list(columns), against=against)]
-    corrected = holm([c for _, c in comparisons])
-    rows = []
-    for (name, _), c in zip(comparisons, corrected, strict=True):
-        # What is compared against is first of each pair, so signs are turned.
-        value, low, high = -c.difference.value, -c.difference.high, -c.difference.low
-        sign = "+" if value > 0 else ""
-        interval = f"{sign}{shown(c.measure, value)} [{shown(c.measure, low)}, {shown(c.measure, high)}]"
-        rows.append([c.second, name, TESTED[name][c.measure], interval, f"{c.p:.4f}", f"{c.p_holm:.4f}"])
+    rows = difference_rows(comparisons, lambda name, measure: TESTED[name][measure])
     head = [f"minus {against}", "on", "measure", "difference [95 %]", "p", "p after Holm"]
     return {**tables, "zero-shot-tests": table(head, rows)}
 
