@@ -133,11 +133,12 @@ class Runs:
         to: the folder for everything.
         backend: of the audits, as in `babelmix audit`.
         scale: all trainings have this share of their steps.
+        float32: train in float32, on a machine without bfloat16.
 
     """
 
-    def __init__(self, data: Path, to: Path, backend: str, scale: float) -> None:
-        self.data, self.to, self.backend, self.scale = data, to, backend, scale
+    def __init__(self, data: Path, to: Path, backend: str, scale: float, float32: bool = False) -> None:
+        self.data, self.to, self.backend, self.scale, self.float32 = data, to, backend, scale, float32
         self._sources: dict[str, Corpus] = {}
 
     @cached_property
@@ -165,7 +166,7 @@ class Runs:
         several = {"source_weights": dict(trial.sources)} if len(sources) > 1 else {}
         steps = max(2, round(trial.steps * self.scale))
         bitext = {"strategy": "cross"} if set(sources) <= set(BITEXTS) else {}
-        values = {**BASE, **several, **bitext, **trial.settings, "seed": seed, "steps": steps}
+        values = {**BASE, **several, **bitext, **trial.settings, "seed": seed, "steps": steps, "bf16": not self.float32}
         settings = changed(TrainingSettings(recipe=None, strategy="hybrid"), values)
         encoder = load_encoder(begin, device="cpu")
         train(encoder, sources, settings, folder, base=START, label=f"{trial.label}, seed {seed}")
@@ -239,7 +240,7 @@ def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[
     def job(name: str, trial: Trial | None, seed: int) -> None:
         if name in json.loads(RECORD.read_text(encoding="utf-8")):
             return
-        entry: dict[str, Any] = {}
+        entry: dict[str, Any] = {"float32": True} if trial and runs.float32 else {}
         for share in SHARES if trial else (0.0,):
             runs.audited(trial, seed, share, corpora)
             for corpus in corpora:
@@ -321,9 +322,10 @@ def main() -> None:
         "--only", nargs="+", type=int, help="numbers of the rows of `factorial` to run, from 0; no table"
     )
     parser.add_argument("--recorded", action="store_true", help="train nothing: a table of what `zero_shot.json` has")
+    parser.add_argument("--float32", action="store_true", help="train in float32, for a machine without fast bfloat16")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of all trainings")
     asked = parser.parse_args()
-    runs = Runs(asked.data, asked.to, asked.backend, asked.scale)
+    runs = Runs(asked.data, asked.to, asked.backend, asked.scale, asked.float32)
     if asked.only:
         recorded(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
