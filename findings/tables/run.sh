@@ -28,8 +28,8 @@ else
     python=$work/venv/bin/python
     [ "${#packages[@]}" = 0 ] || "$python" -m pip install --quiet --no-compile --disable-pip-version-check "${packages[@]}"
 fi
-cd "$work"
-"$python" "$script" "${arguments[@]}" >table.md
+cd "$work" # -P: a table may have the name of a package
+"$python" -P "$script" "${arguments[@]}" >table.md
 cat table.md
 if [ -n "$write" ]; then
     "$python" - "$root/docs/what-others-do.md" "$name" table.md <<'PY'
