@@ -17,7 +17,7 @@ LEVELS = {
     "_settings": 0, "_terminal": 0, "_vectors": 0,
     "_checksums": 1, "_progress": 1, "_resumable": 1, "_tables": 1, "_cache": 2,
     "corpus": 3, "encoders": 4, "batches": 4, "evaluation": 5, "training": 6, "experiment": 7, "search": 7,
-    "extend": 8, "api": 8, "audit": 9, "cli": 9, "testing": 9,
+    "checks": 8, "extend": 9, "api": 9, "audit": 10, "cli": 10, "testing": 10,
 }  # fmt: skip
 
 

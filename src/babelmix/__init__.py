@@ -2,7 +2,7 @@
 
 Everything that a user needs is here, and is imported at its first use:
 
-- Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `make_queries`.
+- Data: `load_corpus`, `Corpus`, `split`, `inspect_corpus`, `doctor`, `make_queries`.
 - Encoders: `load_model`, `encode`, `inspect_model`, `export_model`.
 - Measure: `audit`, `Vectors`, `Run`, `Search`, `Service`, `audit_index`, `audit_log`, `compare`, `check`.
 - Mend: `train`, `TrainingSettings`, `BatchPlan`, `debias`, `debias_index`, `frontier`, `mine`, `codeswitch`.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from babelmix.api.comparing import compare
     from babelmix.api.debiasing import DebiasedModel, debias, debias_index
     from babelmix.api.describing import CorpusSummary, ModelSummary, inspect_corpus, inspect_model
+    from babelmix.api.doctoring import Examination, doctor
     from babelmix.api.exporting import ExportedModel, export_model
     from babelmix.api.frontiers import frontier
     from babelmix.api.gating import check
@@ -58,6 +59,7 @@ __all__ = [
     "Corpus",
     "CorpusSummary",
     "DebiasedModel",
+    "Examination",
     "ExportedModel",
     "GateResult",
     "ListReport",
@@ -81,6 +83,7 @@ __all__ = [
     "debias",
     "debias_index",
     "delete_items",
+    "doctor",
     "encode",
     "export_model",
     "frontier",
@@ -103,6 +106,7 @@ _HOMES = {
     "Corpus": "corpus",
     "CorpusSummary": "api.describing",
     "DebiasedModel": "api.debiasing",
+    "Examination": "api.doctoring",
     "ExportedModel": "api.exporting",
     "GateResult": "evaluation.gates",
     "ListReport": "api.list_reports",
@@ -125,6 +129,7 @@ _HOMES = {
     "debias": "api.debiasing",
     "debias_index": "api.debiasing",
     "delete_items": "search",
+    "doctor": "api.doctoring",
     "encode": "encoders",
     "export_model": "api.exporting",
     "frontier": "api.frontiers",

@@ -14,6 +14,7 @@ from babelmix.cli.auditing import audit
 from babelmix.cli.comparing import compare
 from babelmix.cli.debiasing import debias
 from babelmix.cli.describing import data, encoders, make_queries
+from babelmix.cli.doctoring import doctor
 from babelmix.cli.exporting import export
 from babelmix.cli.frontiers import frontier
 from babelmix.cli.mining import mine
@@ -55,6 +56,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "babelmix data make-queries articles.jsonl --out asked",
         "babelmix data make-queries articles.jsonl --queries-from titles --out asked",
         "babelmix data make-queries articles.jsonl --queries-from clicks.csv --min-clicks 3 --out asked",
+    ),
+    doctor: (
+        "babelmix doctor -c my.csv",
+        "babelmix doctor my-model -c my.csv --strict",
+        "babelmix doctor --through qdrant://localhost:6333/articles",
     ),
     encoders: ("babelmix encoders", "babelmix encoders e5-small-offline"),
     export: (

@@ -1,0 +1,66 @@
+"""Checks of a corpus, an encoder and an index: what of them will hurt retrieval or its figures. `babelmix doctor` runs them.
+
+To add a check, write a function of a `Subject` that yields `Problem`s, and add one line to `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from babelmix._registry import Registry
+from babelmix.checks import encoders, indexes, labels, languages, texts
+from babelmix.checks.base import NEEDS, Check, Need, Problem, Subject
+
+CHECKS: Registry[Check] = Registry(
+    "check",
+    {
+        "decomposed": Check(texts.decomposed, ("texts",), "texts in NFC"),
+        "invisible": Check(texts.invisible, ("texts",), "no invisible characters"),
+        "scripts": Check(texts.scripts, ("texts",), "scripts fit the languages"),
+        "wordless": Check(texts.wordless, ("texts",), "every text has words"),
+        "aliases": Check(languages.aliases, ("texts",), "usual language tags"),
+        "sizes": Check(languages.sizes, ("texts",), "languages of similar size"),
+        "topics": Check(languages.topics, ("texts",), "languages share their texts"),
+        "machine-made": Check(languages.machine_made, ("texts",), "no machine translation known"),
+        "twins": Check(labels.twins, ("texts",), "no text in two groups"),
+        "left out": Check(labels.left_out, ("texts",), "nothing left out"),
+        "copies": Check(labels.copies, ("labels",), "no unjudged copies of answers"),
+        "unjoined": Check(labels.unjoined, ("labels",), "translations are joined"),
+        "groups": Check(labels.groups, ("labels",), "groups for intervals"),
+        "ambiguous": Check(labels.ambiguous, ("labels",), "no query asked twice"),
+        "own text": Check(labels.own_text, ("labels",), "no query is its own answer"),
+        "prompts": Check(encoders.prompts, ("encoder",), "prompts"),
+        "limit": Check(encoders.limit, ("encoder",), "length limit"),
+        "int8": Check(encoders.int8, ("encoder",), "int8 products do not saturate"),
+        "cut": Check(encoders.cut, ("encoder", "texts"), "texts are read whole"),
+        "unknown": Check(encoders.unknown, ("encoder", "texts"), "all characters are known"),
+        "token cost": Check(encoders.token_cost, ("encoder", "texts"), "tokens by language"),
+        "vectors": Check(encoders.vectors, ("encoder", "texts"), "vectors"),
+        "collection": Check(indexes.notes, ("index",), "indexes of the collection"),
+        "no language": Check(indexes.without_language, ("index",), "every row has a language"),
+        "small languages": Check(indexes.small_languages, ("index",), "no small language"),
+        "removal": Check(indexes.removal, ("index",), "removal"),
+        "encoder": Check(indexes.encoder, ("index", "encoder"), "encoder of the index"),
+    },
+)
+"""The checks by name, in the order in which they run."""
+
+
+def found_by(name: str, subject: Subject) -> list[Problem] | None:
+    """What a check finds; None if the subject lacks what the check needs.
+
+    Args:
+        name: the name of a check of `CHECKS`.
+        subject: what is examined.
+
+    Example:
+        >>> from babelmix import Corpus
+        >>> rows = [{"item": "1", "lang": "ru", "text": "not translated yet"}]
+        >>> (problem,) = found_by("scripts", Subject(Corpus.from_rows(rows, rows, [("1", "1")]))) or ()
+        >>> problem.number, found_by("prompts", Subject())
+        (2, None)
+
+    """
+    check = CHECKS[name]
+    return list(check.run(subject)) if all(map(subject.has, check.needs)) else None
+
+
+__all__ = ["CHECKS", "NEEDS", "Check", "Need", "Problem", "Subject", "found_by"]
