@@ -16,6 +16,8 @@ CHECKS: Registry[Check] = Registry(
         "invisible": Check(texts.invisible, ("texts",), "no invisible characters"),
         "scripts": Check(texts.scripts, ("texts",), "scripts fit the languages"),
         "wordless": Check(texts.wordless, ("texts",), "every text has words"),
+        "quoted": Check(texts.quoted, ("texts",), "no quoted cells"),
+        "unspaced": Check(texts.unspaced, ("texts",), "spaces between words"),
         "aliases": Check(languages.aliases, ("texts",), "usual language tags"),
         "sizes": Check(languages.sizes, ("texts",), "languages of similar size"),
         "topics": Check(languages.topics, ("texts",), "languages share their texts"),

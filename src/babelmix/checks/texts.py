@@ -18,6 +18,10 @@ _FOREIGN = 0.01
 """The share of a language's texts in another script from which on it is a problem."""
 _MANY = 0.01
 """The share of texts from which on texts without words are a problem."""
+_MANY_QUOTED = 0.2
+"""The share of texts in double quotes from which on the file is suspected."""
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{8}"
+"""Eight letters in a row of a script that is written without spaces."""
 _SEVERAL = {"Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani", "Bopo")}
 """Scripts of several parts, and those that Unicode does not tell apart."""
 
@@ -107,4 +111,35 @@ def wordless(subject: Subject) -> Iterator[Problem]:
         )
 
 
-__all__ = ["decomposed", "invisible", "scripts", "wordless"]
+def unspaced(subject: Subject) -> Iterator[Problem]:
+    """Texts without spaces between their words."""
+    rows = subject.texts
+    bad = rows.filter(pl.col("text").str.contains(_UNSPACED))
+    if bad.height:
+        total = dict(rows.group_by("lang").len().iter_rows())
+        shares = [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
+        yield Problem(
+            f"texts have no spaces between words ({by_language(shares)} of the language's texts)",
+            bad.height,
+            rows.height,
+            "Search by words in babelmix cuts them. In another engine, choose an analyzer of the language: the usual ones cut "
+            "at spaces, and find such words only as whole sentences.",
+            serious=False,
+        )
+
+
+def quoted(subject: Subject) -> Iterator[Problem]:
+    """Texts in double quotes, as a spreadsheet writes them into a TSV."""
+    rows = subject.texts
+    bad = rows.filter(pl.col("text").str.contains(r'(?s)^".+"$'))
+    if bad.height and bad.height >= _MANY_QUOTED * rows.height:
+        yield Problem(
+            "texts begin and end with a double quote: the file is perhaps a CSV with tabs, not a TSV",
+            bad.height,
+            rows.height,
+            "Save the table as CSV: the quotes are part of the texts now.",
+            examples=examples_of(bad),
+        )
+
+
+__all__ = ["decomposed", "invisible", "quoted", "scripts", "unspaced", "wordless"]
