@@ -101,9 +101,12 @@ def twins(subject: Subject) -> Iterator[Problem]:
 
 
 def ambiguous(subject: Subject) -> Iterator[Problem]:
-    """Queries of one text and language, but of different items."""
+    """Queries of one text and language, but with other right answers."""
     rows = subject.texts.filter(pl.col("side") == "queries")
-    bad = rows.filter(pl.col("item").n_unique().over("lang", "text") > 1)
+    pairs = pl.DataFrame(pl.from_arrow(subject.data.qrels.select(["query_item", "passage_item"])))
+    answers = pairs.group_by("query_item").agg(pl.col("passage_item").unique().sort().str.join("\n").alias("answers"))
+    rows = rows.join(answers, left_on="item", right_on="query_item", maintain_order="left")
+    bad = rows.filter(pl.col("answers").n_unique().over("lang", "text") > 1)
     if bad.height:
         yield Problem(
             "queries are asked again by another item, with other right answers: one of the two cannot be answered",
@@ -111,7 +114,7 @@ def ambiguous(subject: Subject) -> Iterator[Problem]:
             rows.height,
             'Join their judgements, or leave such queries out; headings such as "Overview" are of this kind.',
             serious=bad.height >= _MANY * rows.height,
-            examples=examples_of(bad.sort("lang", "text")),
+            examples=examples_of(bad.sort("lang", "text", maintain_order=True)),
         )
 
 

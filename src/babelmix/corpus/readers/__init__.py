@@ -67,6 +67,11 @@ READERS: Registry[Reader] = _Readers(
             "libreoffice_help", "LibreOffice help, 33 languages, from Debian's packages or blocks.parquet", OPTIONAL
         ),
         "emoji": _own("emoji", "emoji names in 14 languages and their pictures (extra: images)", NEVER),
+        "tuxpaint-stamps": _own(
+            "tuxpaint_stamps",
+            "Tux Paint's stamps, pictures with sentences in 78 languages (Debian's package)",
+            OPTIONAL,
+        ),
         "xquad-r": _own("xquad_r", "LAReQA's XQuAD-R, 11 languages, sentences or paragraphs, evaluation only"),
         "mlqa-r": _own("mlqa_r", "LAReQA's MLQA-R, 7 languages, evaluation only"),
         "miracl": _own(
