@@ -101,6 +101,9 @@ READERS: Registry[Reader] = _Readers(
         "multi30k": _own(
             "multi30k", "Multi30K: pictures and captions in en, de, fr, cs (a folder or romrawinjp/multi30k)"
         ),
+        "flickr8k-multilingual": _own(
+            "flickr8k_multilingual", "Flickr8k's photographs with captions in ar, cs, de, en, fr, hi, pt-BR, zh"
+        ),
         "mscoco": _own("mscoco", "COCO's pictures and captions in en, ja (STAIR), zh (COCO-CN)"),
         "m3c": _own("m3c", "Multi30K + multilingual MSCOCO as M3P has them, a part at a time"),
         "xtd10": _own("xtd10", "XTD10: 1,000 pictures of COCO in 11 languages, evaluation only"),
