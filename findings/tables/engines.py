@@ -20,7 +20,7 @@ os.environ["ANONYMIZED_TELEMETRY"] = "False"
 os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp()
 warnings.filterwarnings("ignore")
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 Id = int | str
 Hits = list[tuple[Id, float]]
