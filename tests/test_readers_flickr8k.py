@@ -60,13 +60,13 @@ def test_flickr8k(tmp_path: Path) -> None:
 
 
 def test_options(tmp_path: Path) -> None:
-    corpus = load_corpus(f"flickr8k-multilingual={flickr8k(tmp_path)}?captions=first", langs="zh,de")
+    corpus = load_corpus(f"flickr8k-multilingual={flickr8k(tmp_path)}?captions=first&langs=zh,de")
     assert corpus.counts().rows() == [("de", 2, 0), ("zh", 1, 0), ("zxx", 0, 2)]
 
 
 def test_another_photograph_of_the_same_number(tmp_path: Path) -> None:
     (flickr8k(tmp_path) / "hi" / "Clean-1Sentences.txt").write_text("101_0b कुत्ता\n103_0c चिड़िया\n", encoding="utf-8")
-    corpus = load_corpus(f"flickr8k-multilingual={tmp_path}", langs="hi")
+    corpus = load_corpus(f"flickr8k-multilingual={tmp_path}?langs=hi")
     assert corpus.queries["item"].to_pylist() == ["103_0c"]
 
 
@@ -82,9 +82,9 @@ def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
         load_corpus(f"flickr8k-multilingual={folder}")
     (folder / "m30k" / "val.txt").unlink()
     with pytest.raises(ReaderError, match=r"val\.txt"):
-        load_corpus(f"flickr8k-multilingual={folder}", langs="de")
+        load_corpus(f"flickr8k-multilingual={folder}?langs=de")
     with pytest.raises(ReaderError, match="fr"):
-        load_corpus(f"flickr8k-multilingual={folder}", langs="fr")
+        load_corpus(f"flickr8k-multilingual={folder}?langs=fr")
     for name in ("ar", "cn", "hi", "m30k", "token"):
         for file in (folder / name).iterdir():
             file.unlink()
