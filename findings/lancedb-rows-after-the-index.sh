@@ -2,7 +2,8 @@
 # lancedb 0.40.0
 #
 # Expected (written before the run): rows that are added after create_index are searched one by one and ranked among the
-#   indexed ones on equal terms. So a fifth of the rows, added later, has a fifth of the places in the results.
+#   indexed ones on equal terms. So a fifth of the rows, added later, has a fifth of the places in the results. (A guess
+#   beside it: the codes bias the distances, so that late rows have a few places more or fewer.)
 # Observed: with the default index (IVF_PQ) they take half of the places in the top ten. The index gives its ten best by
 #   rough codes, of which most are wrong; then exact distances decide between those and the ten best of the new rows. The new
 #   rows have full recall, the old ones not. refine_factor(10) or IVF_SQ brings the share down to a fifth.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # qdrant-client 1.20.0 (local mode), qdrant-edge-py 0.9.0
 #
-# Expected (written before the run): in a weighted reciprocal rank fusion the weight multiplies a list's share. The larger the
+# Expected (from the name; the formula had been seen): in a weighted reciprocal rank fusion the weight multiplies a list's share. The larger the
 #   weight of a list, the higher its best hits; with a very large one the fused order is that list's order.
 # Observed: the weight divides the rank instead, 1 / (k - 1 + rank / weight), ranks from 1. (The documentation gives this
 #   formula, not what follows.) A share has a ceiling, 1 / (k - 1), which every hit of the heavy list nears. So a weight first
