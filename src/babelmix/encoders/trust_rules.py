@@ -20,6 +20,7 @@ OURS = {
     f"babelmix.encoders.{file}.{name}": (f"babelmix.encoders.{file}", name)
     for file, name in (
         ("removal.module", "LanguageRemoval"), ("removal.module", "SparseModule"), ("ngram_network", "NGramNetwork"),
+        ("lite_network", "LiteNetwork"),
     )
 }  # fmt: skip
 
