@@ -4,7 +4,7 @@
 Usage: bash findings/tables/run.sh int8 --data FOLDER
 
 FOLDER holds `sentences.parquet`: NTREX-128, one column a language. This table uses babelmix to load two encoders without a model
-hub, and its int8 exports. About ten minutes on one core.
+hub, and its int8 exports. About nine minutes of one core.
 """
 
 import argparse
