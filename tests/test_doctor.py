@@ -46,6 +46,7 @@ FAULTS: dict[str, tuple[bm.Corpus, int, int | None, bool]] = {
     "scripts": (corpus([row("1", "ru", "not translated")], [row("1", "ru", "переведено")]), 1, 2, True),
     "wordless": (corpus([row("1", "en", "+/-")], [row("1", "en", "plus")]), 1, 2, True),
     "quoted": (corpus([row("1", "en", '"one"')], [row("1", "en", "two")]), 1, 2, True),
+    "repeated": (corpus(many("en", 1), [row(str(n), "en", "same") for n in range(100)] + many("en", 100)), 100, 200, True),
     "unspaced": (corpus([row("1", "th", "ฉันชอบกินข้าวผัด")], [row("1", "th", "ฉัน ชอบ")]), 1, 2, False),
     "aliases": (corpus([row("1", "eng", "one")], [row("1", "eng", "two")]), 1, None, False),
     "sizes": (corpus(many("en", 40), many("en", 40) + many("de", 4)), 1, 2, False),
@@ -76,7 +77,7 @@ def test_a_sound_corpus_has_no_fault() -> None:
     assert not found.problems
     assert not found.notes
     assert set(found.found) == set(FAULTS), "each check of texts and labels has a fault above"
-    assert "0 problems and 0 notes in 17 checks" in str(found)
+    assert "0 problems and 0 notes in 18 checks" in str(found)
 
 
 def test_scripts_know_languages_of_several_scripts() -> None:

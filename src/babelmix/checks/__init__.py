@@ -17,6 +17,7 @@ CHECKS: Registry[Check] = Registry(
         "scripts": Check(texts.scripts, ("texts",), "scripts fit the languages"),
         "wordless": Check(texts.wordless, ("texts",), "every text has words"),
         "quoted": Check(texts.quoted, ("texts",), "no quoted cells"),
+        "repeated": Check(texts.repeated, ("texts",), "no text a hundred times"),
         "unspaced": Check(texts.unspaced, ("texts",), "spaces between words"),
         "aliases": Check(languages.aliases, ("texts",), "usual language tags"),
         "sizes": Check(languages.sizes, ("texts",), "languages of similar size"),

@@ -18,6 +18,8 @@ _FOREIGN = 0.01
 """The share of a language's texts in another script from which on it is a problem."""
 _MANY = 0.01
 """The share of texts from which on texts without words are a problem."""
+_COPIES = 100
+"""Copies of one text from which on they may fill the neighbourhood of a graph."""
 _MANY_QUOTED = 0.2
 """The share of texts in double quotes from which on the file is suspected."""
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{8}"
@@ -142,4 +144,19 @@ def quoted(subject: Subject) -> Iterator[Problem]:
         )
 
 
-__all__ = ["decomposed", "invisible", "quoted", "scripts", "unspaced", "wordless"]
+def repeated(subject: Subject) -> Iterator[Problem]:
+    """Passages of one text, so many that their equal vectors hide others from the graph of an index."""
+    rows = subject.texts.filter(pl.col("side") == "passages")
+    bad = rows.filter(pl.len().over("text") >= max(_COPIES, int(_MANY * rows.height)))
+    if bad.height:
+        yield Problem(
+            f"passages have one of {bad['text'].n_unique():,} texts that occur {_COPIES} times or more: equal vectors hide "
+            "others from the graph of an index",
+            bad.height,
+            rows.height,
+            "Index a text once, with all places that have it; or leave boilerplate out.",
+            examples=examples_of(bad.unique("text", maintain_order=True)),
+        )
+
+
+__all__ = ["decomposed", "invisible", "quoted", "repeated", "scripts", "unspaced", "wordless"]
