@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tokenizers 0.23.3, transformers 5.24.0
 #
-# Expected (written before the run): a cased WordPiece tokenizer that was saved (tokenizer.json says lowercase false) is cased
+# Expected (put into words afterwards; seen while transformers-5-normaliser was written): a cased WordPiece tokenizer that was saved (tokenizer.json says lowercase false) is cased
 #   when transformers loads the file.
 # Observed: AutoTokenizer on a folder that has config.json (model_type bert) and this tokenizer.json puts lowercase true in place
 #   of the file's false, because do_lower_case is named nowhere. Nothing warns. Lower case brings the stripping of accents,

