@@ -13,7 +13,7 @@ from PIL import Image
 from babelmix.corpus import load_corpus
 from babelmix.corpus.near_pictures import group_near_pictures, near_pictures
 from babelmix.corpus.readers import tuxpaint_stamps
-from babelmix.errors import ReaderError
+from babelmix.errors import CorpusError, ReaderError
 from tests.conftest import picture_corpus
 
 
@@ -126,3 +126,29 @@ def test_groups_of_near_pictures_are_joined() -> None:
     assert found.meta["near_pictures"] == sum(n > 1 for n in np.bincount(number)[number])
     by_item = dict(zip(found.passages["item"].to_pylist(), group, strict=True))
     assert all(by_item[row["item"]] == row["group"] for row in found.queries.select(["item", "group"]).to_pylist())
+
+
+def test_folds_test_every_group_once(tmp_path: Path) -> None:
+    spec = f"tuxpaint-stamps={stamps(tmp_path)}?kind=all"
+    everything = set(load_corpus(spec).passages["group"].to_pylist())
+    tested: list[str] = []
+    for fold in range(5):
+        parts = {}
+        for part in ("train", "fit", "validation", "test"):
+            try:
+                parts[part] = set(load_corpus(f"{spec}&part={part}&fold={fold}").passages["group"].to_pylist())
+            except CorpusError:  # four groups are dealt to five folds
+                parts[part] = set()
+        assert parts["test"] | parts["train"] == everything
+        assert not parts["test"] & parts["train"]
+        assert parts["fit"] | parts["validation"] == parts["train"]
+        assert not parts["fit"] & parts["validation"]
+        tested += parts["test"]
+    assert sorted(tested) == sorted(everything)
+    assert load_corpus(f"{spec}&part=train").name == "tuxpaint-stamps/train-0"
+    with pytest.raises(ReaderError, match="needs a part"):
+        load_corpus(f"{spec}&fold=1")
+    with pytest.raises(ReaderError, match="0 to 4"):
+        load_corpus(f"{spec}&fold=5&part=test")
+    with pytest.raises(ReaderError, match="part"):
+        load_corpus(f"{spec}&part=dev")

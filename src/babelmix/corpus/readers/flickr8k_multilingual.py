@@ -28,6 +28,7 @@ from pathlib import Path
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.near_pictures import group_near_pictures
 from babelmix.corpus.readers._captions import HUMAN, MACHINE, TRANSLATED, Caption, corpus_of_captions
+from babelmix.corpus.readers._folds import part_of_fold
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._pictures import Folder, aligned_captions, name_lines
 from babelmix.corpus.readers._records import text_lines
@@ -58,13 +59,22 @@ _ALIGNED = {"de": "de", "fr": "fr", "cs": "cs", "pt-BR": "pt"}
 """Languages of Multi30K's task 1, with the suffixes of their files."""
 
 
-def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str = "all") -> Corpus:
+def read(
+    path: str,
+    *,
+    langs: str | Sequence[str] | None = None,
+    captions: str = "all",
+    part: str = "",
+    fold: int = 0,
+) -> Corpus:
     """Read Flickr8k with captions in several languages.
 
     Args:
         path: the folder.
         langs: the languages to read; by default all whose files are there.
         captions: `all`, `first` (one of each picture and language), or the number to keep of each picture and language.
+        part: `train`, `test`, `fit` or `validation` of a fold, see `babelmix.corpus.readers._folds`; by default everything.
+        fold: 0 to 4, with a part; by default 0.
 
     Raises:
         ReaderError: there is no photograph or no caption file, a line is malformed, or no picture can be used.
@@ -88,7 +98,7 @@ def read(path: str, *, langs: str | Sequence[str] | None = None, captions: str =
         found, folder.pictures(names.values()), name="flickr8k-multilingual", file=path, keep=captions, left_out=left_out,
         meta={"source": "Flickr8k", "licence": LICENCE},
     )  # fmt: skip
-    return group_near_pictures(corpus)
+    return part_of_fold(group_near_pictures(corpus), fold, part)
 
 
 def _own_names(folder: Folder, lang: str, names: dict[str, str], left_out: LeftOut) -> list[Caption]:

@@ -20,6 +20,7 @@ from babelmix.corpus.languages import canonical_language, is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.near_pictures import group_near_pictures
 from babelmix.corpus.readers._captions import HUMAN, TRANSLATED, Caption, Source, corpus_of_captions
+from babelmix.corpus.readers._folds import part_of_fold
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._sources import pick_langs
 from babelmix.corpus.readers._wide_texts import check_choice
@@ -38,13 +39,22 @@ _WORD = re.compile(r"[A-Za-z][a-z]*|[A-Z]+")
 _ENGLISH = "en"
 
 
-def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, kind: str = PHOTOS) -> Corpus:
+def read(
+    path: str | None = None,
+    *,
+    langs: str | Sequence[str] | None = None,
+    kind: str = PHOTOS,
+    part: str = "",
+    fold: int = 0,
+) -> Corpus:
     """Read Tux Paint's stamps.
 
     Args:
         path: the folder `stamps`; by default Debian's.
         langs: the languages to read; by default all. British and Australian English are left out: they hardly differ.
         kind: `photos` (without symbols, road signs, flags and cartoons), `objects` (with cartoons) or `all`.
+        part: `train`, `test`, `fit` or `validation` of a fold, see `babelmix.corpus.readers._folds`; by default everything.
+        fold: 0 to 4, with a part; by default 0.
 
     Raises:
         ReaderError: there is no such folder, an option is unknown, a text file is malformed, or no picture can be used.
@@ -85,7 +95,7 @@ def read(path: str | None = None, *, langs: str | Sequence[str] | None = None, k
         kept, pictures, name="tuxpaint-stamps", file=folder, left_out=left_out,
         meta={"source": "Tux Paint's stamps (package tuxpaint-stamps-default)", "licence": "GPL-2"}, protocol={"kind": kind},
     )  # fmt: skip
-    return group_near_pictures(_with_equals(found, captions))
+    return part_of_fold(group_near_pictures(_with_equals(found, captions)), fold, part)
 
 
 def _wanted(place: PurePosixPath, kind: str) -> bool:
