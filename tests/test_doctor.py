@@ -44,6 +44,7 @@ FAULTS: dict[str, tuple[bm.Corpus, int, int | None, bool]] = {
     "decomposed": (corpus([row("1", "fr", "e\u0301te\u0301")], [row("1", "fr", "été")]), 1, 2, False),
     "invisible": (corpus([row("1", "fa", "کتاب\u200cها")], [row("1", "fa", "کتاب")]), 1, 2, False),
     "scripts": (corpus([row("1", "ru", "not translated")], [row("1", "ru", "переведено")]), 1, 2, True),
+    "zawgyi": (corpus([row("1", "my", "\u1031\u1019\u102c")], [row("1", "my", "\u1019\u1031\u102c")]), 1, 2, True),
     "wordless": (corpus([row("1", "en", "+/-")], [row("1", "en", "plus")]), 1, 2, True),
     "quoted": (corpus([row("1", "en", '"one"')], [row("1", "en", "two")]), 1, 2, True),
     "repeated": (corpus(many("en", 1), [row(str(n), "en", "same") for n in range(100)] + many("en", 100)), 100, 200, True),
@@ -77,7 +78,7 @@ def test_a_sound_corpus_has_no_fault() -> None:
     assert not found.problems
     assert not found.notes
     assert set(found.found) == set(FAULTS), "each check of texts and labels has a fault above"
-    assert "0 problems and 0 notes in 18 checks" in str(found)
+    assert "0 problems and 0 notes in 19 checks" in str(found)
 
 
 def test_scripts_know_languages_of_several_scripts() -> None:
@@ -140,6 +141,20 @@ def test_a_saved_limit_above_the_positions(tiny_bert: Path, tmp_path: Path) -> N
     (problem,) = bm.doctor(model=tmp_path / "model").found["limit"]
     assert problem.number == 66
     assert "positions of the encoder end at 64" in problem.what
+
+
+def test_a_normaliser_that_was_lost(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    load_encoder(str(tiny_bert)).save(str(folder), create_model_card=False)
+    assert bm.doctor(model=folder).found["normaliser"] == []
+    subject = Subject(encoder=load_encoder(str(folder)), name=str(folder))
+    assert subject.tokenizer is not None
+    facts = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer.json").write_text(
+        json.dumps({**facts, "normalizer": {"type": "Lowercase"}}), encoding="utf-8"
+    )
+    (problem,) = found_by("normaliser", subject) or ()
+    assert "otherwise than the saved" in problem.what
 
 
 def test_an_e5_without_prompts(tiny_bert: Path, tmp_path: Path) -> None:

@@ -547,27 +547,6 @@ def number(value: float) -> str:
     )
 
 
-def wrong_size(engine: Engine) -> str:
-    parts = []
-    for size in (3, 5):
-        engine.open(4)
-        engine.add([1], NEAR[None], ["de"])
-        try:
-            engine.add([2], np.ones((1, size), np.float32), ["de"])
-            parts.append(f"{size} of 4 stored")
-        except Exception:
-            parts.append("refused")
-        engine.open(4)
-        engine.add([1], NEAR[None], ["de"])
-        engine.build()
-        try:
-            engine.search(np.ones(size, np.float32), 1)
-            parts.append(f"query of {size} answered")
-        except Exception:
-            parts.append("refused")
-    return "refused" if set(parts) == {"refused"} else "; ".join(part for part in parts if part != "refused")
-
-
 def same_id(engine: Engine) -> str:
     engine.open(4)
     engine.add([1], np.array([[1, 0, 0, 0]], np.float32), ["de"])
@@ -748,7 +727,6 @@ ROWS: list[tuple[str, Callable[[Engine], str]]] = [
     ("A vector with NaN", lambda e: few(e, np.array([np.nan, 0.5, 0, 0]))),
     ("A vector with infinity", lambda e: few(e, np.array([np.inf, 0.5, 0, 0]))),
     ("A zero vector, by cosine", lambda e: few(e, np.zeros(4))),
-    ("A vector of another dimension", wrong_size),
     ("Two rows of one id", same_id),
     ("1,000 vectors that find themselves: alone, with 1,000 copies of another", copies),
     (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,11 @@ from babelmix.encoders.limits import length_limit, position_limit
 from babelmix.encoders.origin import origin_of
 from babelmix.encoders.prompts import why_prompts_may_be_missing
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_PROBES = ("Full width \uff21", "ÀÉ capitals", "ligature \ufb01", "ZWNJ \u200c here", "two  spaces")
+"""Texts that normalisers treat differently."""
 _CUT, _MANY_CUT = 0.01, 0.05
 """Shares of a language's texts that are cut: from which on it is said, and from which on it is a problem."""
 _UNKNOWN = 0.01
@@ -51,6 +58,33 @@ def prompts(subject: Subject) -> Iterator[Problem]:
             None,
             'If it is an E5, add to its config_sentence_transformers.json the prompts "query: " and "passage: ".',
         )
+
+
+def normaliser(subject: Subject) -> Iterator[Problem]:
+    """A tokenizer that treats texts otherwise than the one that was saved."""
+    from tokenizers import Tokenizer
+
+    folder, loaded = local_folder(subject.name), subject.tokenizer
+    if folder is None or loaded is None or not (folder / "tokenizer.json").is_file():
+        return
+    try:
+        saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # `tokenizers` raises plain exceptions; an encoder without this file loads too
+        return
+    other = [probe for probe in _PROBES if _normalised(saved, probe) != _normalised(loaded, probe)]
+    if other:
+        yield Problem(
+            f"the tokenizer that was loaded treats texts otherwise than the saved tokenizer.json (such as {other[0]!r})",
+            None,
+            None,
+            "transformers rebuilds some tokenizers and loses their normaliser (docs/what-others-do.md): save the tokenizer as "
+            "PreTrainedTokenizerFast, with its tokenizer.json.",
+        )
+
+
+def _normalised(tokenizer: Tokenizer, text: str) -> str:
+    own = tokenizer.normalizer
+    return unicodedata.normalize("NFC", text if own is None else own.normalize_str(text))
 
 
 def limit(subject: Subject) -> Iterator[Problem]:
@@ -202,4 +236,4 @@ def int8(subject: Subject) -> Iterator[Problem]:
         )
 
 
-__all__ = ["cut", "int8", "limit", "prompts", "token_cost", "unknown", "vectors"]
+__all__ = ["cut", "int8", "limit", "normaliser", "prompts", "token_cost", "unknown", "vectors"]

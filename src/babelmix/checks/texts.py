@@ -62,6 +62,23 @@ def invisible(subject: Subject) -> Iterator[Problem]:
     )
 
 
+def zawgyi(subject: Subject) -> Iterator[Problem]:
+    """Burmese in Zawgyi, an encoding of its own in Unicode's places.
+
+    In Unicode, the vowel sign U+1031 follows its consonant; in Zawgyi it stands before it, and so can begin a word.
+    """
+    rows = subject.texts.filter((pl.col("lang") == "my") | pl.col("lang").str.starts_with("my-"))
+    bad = rows.filter(pl.col("text").str.contains(r"(?:^|[^\u{1000}-\u{109f}])\u{1031}"))
+    if bad.height:
+        yield Problem(
+            "Burmese texts are written in Zawgyi: encoders and tokenizers know Unicode's order of letters only",
+            bad.height,
+            rows.height,
+            "Convert them to Unicode, for example with the package myanmartools; more texts than these may be concerned.",
+            examples=examples_of(bad),
+        )
+
+
 def scripts(subject: Subject) -> Iterator[Problem]:
     """Texts without a letter of their language's script: a wrong tag, or a text that nobody translated."""
     rows = subject.texts
@@ -159,4 +176,4 @@ def repeated(subject: Subject) -> Iterator[Problem]:
         )
 
 
-__all__ = ["decomposed", "invisible", "quoted", "repeated", "scripts", "unspaced", "wordless"]
+__all__ = ["decomposed", "invisible", "quoted", "repeated", "scripts", "unspaced", "wordless", "zawgyi"]

@@ -47,6 +47,8 @@ def detect_languages(
     detector = _detector(known) if known else None
     found: list[str | None] = []
     for text in as_list(texts, "texts", CorpusError):
+        # A no-break space is a space for a reader; the detector takes it for a letter of some languages.
+        text = text.replace("\u00a0", " ")
         lang, share = detector.classify(text) if detector is not None and any(map(str.isalpha, text)) else ("", 0.0)
         found.append(tags[lang] if lang and share >= least else None)
     return found
