@@ -166,7 +166,15 @@ class Runs:
         several = {"source_weights": dict(trial.sources)} if len(sources) > 1 else {}
         steps = max(2, round(trial.steps * self.scale))
         bitext = {"strategy": "cross"} if set(sources) <= set(BITEXTS) else {}
-        values = {**BASE, **several, **bitext, **trial.settings, "seed": seed, "steps": steps, "bf16": not self.float32}
+        values = {
+            **BASE,
+            **several,
+            **bitext,
+            **trial.settings,
+            "seed": seed,
+            "steps": steps,
+            "bf16": not self.float32,
+        }
         settings = changed(TrainingSettings(recipe=None, strategy="hybrid"), values)
         encoder = load_encoder(begin, device="cpu")
         train(encoder, sources, settings, folder, base=START, label=f"{trial.label}, seed {seed}")
