@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import babelmix as bm
-from babelmix.checks import CHECKS, Problem, Subject, found_by
+from babelmix.checks import CHECKS, NotCheckedError, Problem, Subject, found_by
 from babelmix.encoders import load_encoder
 from babelmix.errors import ArgumentError
 from babelmix.search import Index, index_rows
@@ -39,27 +39,32 @@ def many(lang: str, count: int, text: str = "text number") -> list[Row]:
 SOUND = corpus(
     many("en", 40, "question about") + many("de", 40, "Frage nach"), many("en", 40) + many("de", 40, "Text Nummer")
 )
-FAULTS: dict[str, tuple[bm.Corpus, int, int | None, bool]] = {
+FAULTS: dict[str, tuple[bm.Corpus, int | None, int | None, bool]] = {
     # check: a corpus, the number found, out of how many, whether it is serious
     "decomposed": (corpus([row("1", "fr", "e\u0301te\u0301")], [row("1", "fr", "été")]), 1, 2, False),
     "invisible": (corpus([row("1", "fa", "کتاب\u200cها")], [row("1", "fa", "کتاب")]), 1, 2, False),
     "scripts": (corpus([row("1", "ru", "not translated")], [row("1", "ru", "переведено")]), 1, 2, True),
     "zawgyi": (corpus([row("1", "my", "\u1031\u1019\u102c")], [row("1", "my", "\u1019\u1031\u102c")]), 1, 2, True),
     "wordless": (corpus([row("1", "en", "+/-")], [row("1", "en", "plus")]), 1, 2, True),
-    "quoted": (corpus([row("1", "en", '"one"')], [row("1", "en", "two")]), 1, 2, True),
+    "quoted": (corpus([row("1", "en", '"press ""one"" now"')], [row("1", "en", "two")]), 1, 1, True),
     "repeated": (corpus(many("en", 1), [row(str(n), "en", "same") for n in range(100)] + many("en", 100)), 100, 200, True),
     "unspaced": (corpus([row("1", "th", "ฉันชอบกินข้าวผัด")], [row("1", "th", "ฉัน ชอบ")]), 1, 2, False),
     "aliases": (corpus([row("1", "eng", "one")], [row("1", "eng", "two")]), 1, None, False),
     "sizes": (corpus(many("en", 40), many("en", 40) + many("de", 4)), 1, 2, False),
-    "topics": (corpus(many("en", 4), many("en", 40) + [row(f"d{n}", "de", f"Text {n}") for n in range(40)]), 2, 2, True),
+    "topics": (
+        corpus(many("en", 10), many("en", 40) + many("de", 3) + [row(f"d{n}", "de", f"Text {n}") for n in range(40)]), 2, 2, True,
+    ),
+    "unknown language": (corpus(many("en", 2), [*many("en", 1), row("1", "und", "text")]), 1, 4, True),
+    "broken": (corpus([row("1", "de", "Ãœber uns")], [row("1", "de", "Über uns")]), 1, 2, True),
+    "untranslated": (corpus(many("en", 1), [row("0", "en", "not translated"), row("0", "de", "not translated")]), 2, 3, True),
     "machine-made": (corpus(many("en", 4), many("en", 4) + many("de", 4), machine_made=["de", "fr"]), 1, 2, False),
     "twins": (corpus(many("en", 2), [row("0", "en", "same"), row("1", "en", "same")]), 2, 2, False),
     "left out": (corpus(many("en", 2), many("en", 2), left_out={"judgements of unknown documents": 7}), 7, None, True),
     "copies": (corpus(many("en", 1), [row("0", "en", "same"), row("1", "en", "same")]), 1, 2, True),
     "unjoined": (
-        corpus(many("en", 40, "query"), many("en", 40) + [row(f"d{n}", "de", f"Text {n}") for n in range(40)]), 40, 40, True,
+        corpus(many("en", 40, "query"), many("en", 40) + [row(f"d{n}", "de", f"Text {n}") for n in range(40)]), None, None, True,
     ),
-    "groups": (corpus([row(str(n), "en", f"q {n}", "all") for n in range(9)], many("en", 9)), 1, 9, True),
+    "groups": (corpus([row(str(n), "en", f"q {n}", "all") for n in range(9)], many("en", 9)), None, None, True),
     "ambiguous": (corpus([row("0", "en", "same"), row("1", "en", "same")], many("en", 2)), 2, 2, True),
     "own text": (corpus(many("en", 2), many("en", 2)), 2, 2, True),
 }  # fmt: skip
@@ -68,7 +73,7 @@ FAULTS: dict[str, tuple[bm.Corpus, int, int | None, bool]] = {
 @pytest.mark.parametrize("check", FAULTS)
 def test_a_check_finds_its_fault(check: str) -> None:
     data, number, of, serious = FAULTS[check]
-    (problem,) = found_by(check, Subject(data)) or ()
+    (problem,) = found_by(check, Subject(data))
     assert (problem.number, problem.of, problem.serious) == (number, of, serious)
     assert problem.remedy.endswith(".")
 
@@ -78,7 +83,7 @@ def test_a_sound_corpus_has_no_fault() -> None:
     assert not found.problems
     assert not found.notes
     assert set(found.found) == set(FAULTS), "each check of texts and labels has a fault above"
-    assert "0 problems and 0 notes in 19 checks" in str(found)
+    assert "0 problems and 0 notes in 22 checks" in str(found)
 
 
 def test_scripts_know_languages_of_several_scripts() -> None:
@@ -90,9 +95,9 @@ def test_scripts_know_languages_of_several_scripts() -> None:
     }  # fmt: skip
     rows = [row(lang, lang, text) for lang, text in texts.items()]
     assert found_by("scripts", Subject(corpus(rows, rows))) == []
-    wrong = [row("1", "sr", "Ovo je recenica na srpskom"), row("2", "ja", "This was never translated")]
-    (problem,) = found_by("scripts", Subject(corpus(wrong, [row("3", "en", "x")]))) or ()
-    assert problem.number == 2
+    wrong = [row("1", "ko", "This is English"), row("2", "ja", "This was never translated")]
+    (problem,) = found_by("scripts", Subject(corpus(wrong, [row("3", "en", "x")])))
+    assert (problem.number, problem.serious) == (2, True)
     # A short name in another script is no fault.
     assert found_by("scripts", Subject(corpus([row("1", "ru", "Basic")], [row("1", "ru", "Язык")]))) == []
 
@@ -126,7 +131,7 @@ def test_tokens_are_compared_on_the_same_texts(tiny_bert: Path) -> None:
     ]
     # Long texts that English does not have say nothing about the cost.
     passages += [row(f"fr{n}", "fr", "a " * 40) for n in range(12)]
-    (problem,) = found_by("token cost", Subject(corpus(many("en", 1), passages), load_encoder(str(tiny_bert)))) or ()
+    (problem,) = found_by("token cost", Subject(corpus(many("en", 1), passages), load_encoder(str(tiny_bert))))
     # Eight words and two special tokens, against two words and two special tokens.
     assert "(de 2.5 times)" in problem.what
     assert (problem.number, problem.of) == (1, 1)
@@ -153,7 +158,7 @@ def test_a_normaliser_that_was_lost(tiny_bert: Path, tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(
         json.dumps({**facts, "normalizer": {"type": "Lowercase"}}), encoding="utf-8"
     )
-    (problem,) = found_by("normaliser", subject) or ()
+    (problem,) = found_by("normaliser", subject)
     assert "otherwise than the saved" in problem.what
 
 
@@ -169,23 +174,109 @@ def test_an_e5_without_prompts(tiny_bert: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("vectors", "serious"), [("zero", True), ("alike", False), ("spread", None)])
 def test_vectors(monkeypatch: pytest.MonkeyPatch, vectors: str, serious: bool | None) -> None:
-    made = np.random.default_rng(0).standard_normal((16, 8))
-    made = {"zero": made * (np.arange(16) > 0)[:, None], "alike": np.abs(made) / 9 + 1, "spread": made}[vectors]
-    monkeypatch.setattr("babelmix.checks.encoders.encode", lambda *_, **__: made)
-    found = found_by("vectors", Subject(SOUND, cast("Any", SimpleNamespace()))) or []
+    langs = ("de", "en", "es", "fr", "it")
+    passages = [row(f"{lang}{n}", lang, f"text {n}") for lang in langs for n in range(20)]
+    rng = np.random.default_rng(0)
+
+    def encode(encoder: object, texts: list[str], **_: object) -> np.ndarray[Any, Any]:
+        made = rng.standard_normal((len(texts), 8))
+        if vectors == "zero":
+            made[0] = 0
+        return np.abs(made) / 9 + 1 if vectors == "alike" else made
+
+    monkeypatch.setattr("babelmix.checks.encoders.encode", encode)
+    found = found_by("vectors", Subject(corpus([row("q", "en", "query")], passages), cast("Any", SimpleNamespace())))
     assert [one.serious for one in found] == ([] if serious is None else [serious])
-    assert [(one.number, one.of) for one in found] == {"zero": [(1, 16)], "alike": [(8, 8)], "spread": []}[vectors]
+    # Eight texts of each language and side; of each side the first vector is zero.
+    assert [(one.number, one.of) for one in found] == {"zero": [(2, 41)], "alike": [(8, 8)], "spread": []}[vectors]
+    few = Subject(corpus([row("q", "en", "query")], passages[:9]), cast("Any", SimpleNamespace()))
+    assert [one.serious for one in found_by("vectors", few)] == ([True] if vectors == "zero" else [])
 
 
-def test_int8_depends_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_depends_on_the_processor(monkeypatch: pytest.MonkeyPatch, tiny_bert: Path, tiny_static: Any) -> None:
     pytest.importorskip("onnxruntime")
-    subject = Subject(encoder=cast("Any", SimpleNamespace()))
+    subject = Subject(encoder=load_encoder(str(tiny_bert)))
     for saturates in (True, False):
         monkeypatch.setattr("babelmix.encoders.onnx_engine._saturates", lambda saturates=saturates: saturates)
-        assert len(found_by("int8", subject) or []) == saturates
+        assert len(found_by("int8", subject)) == saturates
+    with pytest.raises(NotCheckedError, match="a transformer"):
+        found_by("int8", Subject(encoder=tiny_static))
 
 
-def test_an_index(tmp_path: Path, tiny_static: Any, tiny_bert: Path) -> None:
+def test_what_cannot_be_looked_at_is_not_called_fine(tiny_bert: Path) -> None:
+    encoder = load_encoder(str(tiny_bert))
+    del encoder.babelmix_origin  # as if the user had made it
+    found = bm.doctor(model=encoder)
+    assert found.not_checked["prompts"] == found.not_checked["limit"] == ["the folder of the encoder"]
+    assert "prompts" not in found.found
+    assert bm.doctor(corpus([], [])).found == {}
+
+
+def test_a_tokenizer_that_is_no_transformer_s(tiny_static: Any) -> None:
+    texts = {"en": "one two", "th": "ภาษาไทย"}
+    subject = Subject(
+        corpus(many("en", 1), [row(str(n), lang, text) for n, (lang, text) in enumerate(texts.items())]),
+        tiny_static,
+    )
+    (problem,) = found_by("unknown", subject)
+    assert "th 100%" in problem.what
+
+
+def test_a_bitext_counts_each_text_once() -> None:
+    rows = [row("1", "fr", "e\u0301te\u0301"), row("1", "en", "summer")]
+    subject = Subject(corpus(rows, rows, one_text_per_language=True))
+    (decomposed,) = found_by("decomposed", subject)
+    assert (decomposed.number, decomposed.of) == (1, 2)
+    (own,) = found_by("own text", subject)
+    assert not own.serious
+
+
+def test_topics_are_shared_by_answers_and_groups() -> None:
+    langs = ("de", "en", "fr")
+    queries = [row(str(n), lang, f"{lang} query {n}") for lang in langs for n in range(20)]
+    # As in XQuAD-R: a sentence is an item of its language, and a query has an answer in each language.
+    passages = [row(f"{lang}-{n}", lang, f"{lang} text {n}", f"page {n}") for lang in langs for n in range(20)]
+    pairs = [(str(n), f"{lang}-{n}") for lang in langs for n in range(20)]
+    assert found_by("topics", Subject(bm.Corpus.from_rows(queries, passages, pairs))) == []
+    assert found_by("topics", Subject(bm.Corpus.from_rows([], passages, []))) == []
+    apart = [{**one, "group": one["item"]} for one in passages]
+    (problem,) = found_by("topics", Subject(bm.Corpus.from_rows([], apart, [])))
+    assert not problem.serious, "an ordinary collection is no faulty one"
+
+
+def test_scripts_that_are_not_known_or_several() -> None:
+    fine = {
+        "grc": "ἄνδρα μοι ἔννεπε μοῦσα πολύτροπον", "mul": "whatever it may be here", "qaa": "кириллица и здесь тоже",
+        "nan": "Lí tio̍h ài kóng hō͘ guá thiaⁿ", "ru": "https://example.org/a/long/path/of/words", "en-GB": "a plain English text",
+    }  # fmt: skip
+    rows = [row(lang, lang, text) for lang, text in fine.items()]
+    assert found_by("scripts", Subject(corpus(rows, [row("x", "en", "x")]))) == []
+    other = [row("1", "uz", "Бу матн кирилл алифбосида"), row("2", "sr", "Ovo je recenica na srpskom")]
+    (problem,) = found_by("scripts", Subject(corpus(other, [row("x", "en", "x")])))
+    assert (problem.number, problem.serious) == (2, False)
+    assert "sr-Latn" in problem.remedy
+
+
+def test_overlapping_answers_are_not_ambiguous() -> None:
+    queries = [row("0", "en", "same"), row("1", "en", "same")]
+    shared = bm.Corpus.from_rows(queries, many("en", 2), [("0", "0"), ("1", "0"), ("1", "1")])
+    assert found_by("ambiguous", Subject(shared)) == []
+
+
+def test_emoji_of_several_characters_are_no_fault() -> None:
+    rows = [row("1", "en", "a family \U0001f468\u200d\U0001f469\u200d\U0001f467")]
+    assert found_by("invisible", Subject(corpus(rows, rows))) == []
+
+
+def test_a_table_of_documents(tmp_path: Path) -> None:
+    file = tmp_path / "documents.csv"
+    file.write_text("item,lang,text\n1,ru,never translated\n2,ru,переведено\n", encoding="utf-8")
+    found = bm.doctor(file)
+    assert found.found["scripts"][0].number == 1
+    assert found.not_checked["copies"] == ["a corpus with qrels"]
+
+
+def test_an_index(tmp_path: Path, tiny_static: Any, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [row(str(n), "en", f"text {n}") for n in range(120)] + [
         row("0", "de", "Text"),
         row("0", "ru", "never translated"),
@@ -193,6 +284,7 @@ def test_an_index(tmp_path: Path, tiny_static: Any, tiny_bert: Path) -> None:
     index = Index.create(str(tmp_path / "index"), tiny_static, "tiny")
     index_rows(index, tiny_static, rows_of_corpus(corpus(many("en", 1), rows)))
     index.close()
+    monkeypatch.setattr("babelmix.checks.indexes._LARGE", 100)
     found = bm.doctor(through=str(tmp_path / "index"), model=tiny_bert)
     (small,) = found.found["small languages"]
     assert (small.number, small.of) == (2, 3)
@@ -207,7 +299,7 @@ def test_an_index(tmp_path: Path, tiny_static: Any, tiny_bert: Path) -> None:
 
 def test_rows_without_a_language() -> None:
     index = SimpleNamespace(langs=lambda: {"de": 5, "und": 3})
-    (problem,) = found_by("no language", Subject(index=cast("Any", index))) or ()
+    (problem,) = found_by("no language", Subject(index=cast("Any", index)))
     assert (problem.number, problem.of, problem.serious) == (3, 8, True)
 
 
@@ -216,7 +308,7 @@ def test_what_a_collection_says(monkeypatch: pytest.MonkeyPatch) -> None:
         notes = ("The field lang has no index in Qdrant: searches may miss rows.", "2 of 9 rows have no language.")
 
     monkeypatch.setattr("babelmix.checks.indexes.ForeignEngine", Collection)
-    found = found_by("collection", Subject(index=cast("Any", Collection()))) or []
+    found = found_by("collection", Subject(index=cast("Any", Collection())))
     assert [one.serious for one in found] == [True, False]
 
 

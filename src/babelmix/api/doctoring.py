@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from babelmix._tables import Result, Table
 from babelmix.api._loading import loaded
-from babelmix.checks import CHECKS, NEEDS, Problem, Subject, found_by
+from babelmix.checks import CHECKS, NotCheckedError, Problem, Subject, found_by
 from babelmix.corpus import Corpus, load_corpus
+from babelmix.corpus.model import READ_AS
 from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def doctor(
     """Examine a corpus, an encoder and an index, as `babelmix doctor` does: what of them will hurt, and what to do.
 
     Args:
-        corpus: see `babelmix.load_corpus`. None: the texts of the index, if one is given.
+        corpus: see `babelmix.load_corpus`; or a table of documents, as for an index. None: the texts of the index, if one is
+            given.
         model: an encoder, see `babelmix.load_model`. Nothing of an index's own encoder is loaded without it.
         through: the address of an index, or of a collection that babelmix did not make; it is only read.
         langs: see `babelmix.load_corpus`.
@@ -158,7 +160,7 @@ def doctor(
     if corpus is None and (langs is not None or part != "all"):
         raise ArgumentError("langs" if langs is not None else "part", "is for a corpus; name one")
     with ExitStack() as stack:
-        data = None if corpus is None else load_corpus(corpus, langs=langs, part=part)
+        data = None if corpus is None else _opened(corpus, langs, part)
         index = None if through is None else stack.enter_context(closing(_opened_index(through)))
         encoder, name = (None, "") if model is None else loaded(model, trust_code=trust_code)
         examined = {} if data is None else {"corpus": data.name}
@@ -170,12 +172,36 @@ def doctor(
         found: dict[str, list[Problem]] = {}
         not_checked: dict[str, list[str]] = {}
         for check in CHECKS:
-            what = found_by(check, subject)
-            if what is None:
-                not_checked[check] = [NEEDS[need] for need in CHECKS[check].needs if not subject.has(need)]
-            else:
-                found[check] = what
+            try:
+                found[check] = found_by(check, subject)
+            except NotCheckedError as error:
+                not_checked[check] = error.needs
         return Examination(examined, found, not_checked)
+
+
+def _opened(corpus: str | Path | Corpus, langs: str | list[str] | None, part: str) -> Corpus:
+    """A corpus, or a table of documents as passages without queries."""
+    from babelmix.corpus.readers._rows import layout_of
+    from babelmix.corpus.readers._tables import is_table, read_table
+
+    file = None if isinstance(corpus, Corpus) else Path(corpus)
+    if file is None or part != "all" or not (is_table(file) and file.is_file()):
+        return load_corpus(corpus, langs=langs, part=part)
+    if layout_of(read_table(file)) != "documents":
+        return load_corpus(corpus, langs=langs, part=part)
+    from babelmix.search.documents import open_rows
+
+    chosen = [langs] if isinstance(langs, str) else langs
+    source = open_rows(str(file), langs=chosen)
+    rows = [
+        {"item": row.item, "lang": row.lang, "text": row.text, "group": row.group or row.item}
+        for item in source.items()
+        for row in item
+        if row.text is not None
+    ]
+    return Corpus.from_rows(
+        [], rows, [], name=file.stem, meta={READ_AS: dict(source.read_as)} if source.read_as else {}
+    )
 
 
 def _opened_index(address: str) -> Index | ForeignEngine:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from babelmix._registry import Registry
 from babelmix.checks import encoders, indexes, labels, languages, texts
-from babelmix.checks.base import NEEDS, Check, Need, Problem, Subject
+from babelmix.checks.base import NEEDS, Check, Need, NotCheckedError, Problem, Subject
 
 CHECKS: Registry[Check] = Registry(
     "check",
@@ -15,11 +15,14 @@ CHECKS: Registry[Check] = Registry(
         "decomposed": Check(texts.decomposed, ("texts",), "texts in NFC"),
         "invisible": Check(texts.invisible, ("texts",), "no invisible characters"),
         "scripts": Check(texts.scripts, ("texts",), "scripts fit the languages"),
+        "broken": Check(texts.broken, ("texts",), "no broken characters"),
+        "untranslated": Check(texts.untranslated, ("texts",), "no text in two languages"),
         "zawgyi": Check(texts.zawgyi, ("texts",), "no Zawgyi"),
         "wordless": Check(texts.wordless, ("texts",), "every text has words"),
         "quoted": Check(texts.quoted, ("texts",), "no quoted cells"),
         "repeated": Check(texts.repeated, ("texts",), "no text a hundred times"),
         "unspaced": Check(texts.unspaced, ("texts",), "spaces between words"),
+        "unknown language": Check(languages.unknown, ("texts",), "every text has a language"),
         "aliases": Check(languages.aliases, ("texts",), "usual language tags"),
         "sizes": Check(languages.sizes, ("texts",), "languages of similar size"),
         "topics": Check(languages.topics, ("texts",), "languages share their texts"),
@@ -40,8 +43,9 @@ CHECKS: Registry[Check] = Registry(
         "token cost": Check(encoders.token_cost, ("encoder", "texts"), "tokens by language"),
         "vectors": Check(encoders.vectors, ("encoder", "texts"), "vectors"),
         "collection": Check(indexes.notes, ("index",), "indexes of the collection"),
+        "empty": Check(indexes.empty, ("index",), "rows"),
         "no language": Check(indexes.without_language, ("index",), "every row has a language"),
-        "small languages": Check(indexes.small_languages, ("index",), "no small language"),
+        "small languages": Check(indexes.small_languages, ("index",), "no rare language"),
         "removal": Check(indexes.removal, ("index",), "removal"),
         "encoder": Check(indexes.encoder, ("index", "encoder"), "encoder of the index"),
     },
@@ -49,23 +53,29 @@ CHECKS: Registry[Check] = Registry(
 """The checks by name, in the order in which they run."""
 
 
-def found_by(name: str, subject: Subject) -> list[Problem] | None:
-    """What a check finds; None if the subject lacks what the check needs.
+def found_by(name: str, subject: Subject) -> list[Problem]:
+    """What a check finds.
 
     Args:
         name: the name of a check of `CHECKS`.
         subject: what is examined.
 
+    Raises:
+        NotCheckedError: the subject lacks what the check needs.
+
     Example:
         >>> from babelmix import Corpus
         >>> rows = [{"item": "1", "lang": "ru", "text": "not translated yet"}]
-        >>> (problem,) = found_by("scripts", Subject(Corpus.from_rows(rows, rows, [("1", "1")]))) or ()
-        >>> problem.number, found_by("prompts", Subject())
-        (2, None)
+        >>> (problem,) = found_by("scripts", Subject(Corpus.from_rows(rows, rows, [("1", "1")])))
+        >>> problem.number
+        2
 
     """
     check = CHECKS[name]
-    return list(check.run(subject)) if all(map(subject.has, check.needs)) else None
+    missing = [NEEDS[need] for need in check.needs if not subject.has(need)]
+    if missing:
+        raise NotCheckedError(*missing)
+    return list(check.run(subject))
 
 
-__all__ = ["CHECKS", "NEEDS", "Check", "Need", "Problem", "Subject", "found_by"]
+__all__ = ["CHECKS", "NEEDS", "Check", "Need", "NotCheckedError", "Problem", "Subject", "found_by"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -27,10 +29,24 @@ NEEDS: dict[Need, str] = {
     "texts": "a corpus or an index", "labels": "a corpus with qrels", "encoder": "an encoder", "index": "an index",
 }  # fmt: skip
 
+FOLDER = "the folder of the encoder"
+TRANSFORMER = "a transformer"
+TOKENIZER = "a fast tokenizer"
+OWN_INDEX = "an index of babelmix"
+"""What single checks need beside `NEEDS`."""
+
 SIDES = ("queries", "passages")
 EXAMPLES = 3
 SAMPLE = 200
 """The most texts of a language and side whose tokens are counted."""
+
+
+class NotCheckedError(Exception):
+    """A check cannot look at a subject. `needs` says what it lacks, each as a few words."""
+
+    def __init__(self, *needs: str) -> None:
+        super().__init__(" and ".join(needs))
+        self.needs = list(needs)
 
 
 @dataclass(frozen=True)
@@ -89,11 +105,29 @@ class Subject:
     def has(self, need: Need) -> bool:
         """Whether there is what a check needs."""
         return {
-            "texts": self.corpus is not None,
+            "texts": self.corpus is not None and self.texts.height > 0,
             "labels": self.corpus is not None and self.corpus.qrels.num_rows > 0,
             "encoder": self.encoder is not None,
             "index": self.index is not None,
         }[need]
+
+    @property
+    def is_bitext(self) -> bool:
+        """Whether each text is query and passage."""
+        return bool(self.data.meta.get("one_text_per_language"))
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The folder of the encoder's files; None if it is not known."""
+        from huggingface_hub import try_to_load_from_cache
+
+        from babelmix.encoders.hub import local_folder, repository
+
+        found = local_folder(self.name) if self.name else None
+        if found is None and self.name.count("/") == 1:
+            cached = try_to_load_from_cache(repository(self.name), "config.json")
+            found = Path(cached).parent if isinstance(cached, str) else None
+        return found
 
     @property
     def data(self) -> Corpus:
@@ -104,9 +138,9 @@ class Subject:
 
     @cached_property
     def texts(self) -> pl.DataFrame:
-        """All texts: `side`, `item`, `lang`, `group` and `text`. Pictures are left out."""
+        """All texts: `side`, `item`, `lang`, `group` and `text`. Pictures are left out; of a bitext the equal queries too."""
         tables = []
-        for side in SIDES:
+        for side in SIDES[1:] if self.is_bitext else SIDES:
             rows = pl.DataFrame(pl.from_arrow(getattr(self.data, side).select(["item", "lang", "group", "text"])))
             rows = rows.with_columns(pl.all().cast(pl.String))
             tables.append(rows.filter(pl.col("lang") != IMAGE).select(pl.lit(side).alias("side"), pl.all()))
@@ -146,8 +180,11 @@ class Subject:
         tokenizer = self.tokenizer
         if tokenizer is None or self.encoder is None:
             return None
-        token = getattr(getattr(self.encoder, "tokenizer", None), "unk_token", None)
-        unknown = tokenizer.token_to_id(token) if isinstance(token, str) else None
+        model = json.loads(tokenizer.to_str())["model"]
+        # A Unigram model names the id, and the others the token.
+        unknown = model.get("unk_id")
+        if unknown is None and isinstance(model.get("unk_token"), str):
+            unknown = tokenizer.token_to_id(model["unk_token"])
         special = tokenizer.num_special_tokens_to_add(False)
         found = []
         for side, kind in zip(SIDES, INPUT_KINDS, strict=True):
@@ -205,7 +242,10 @@ def by_language(shares: Sequence[tuple[str, float]], most: int = 5) -> str:
     ordered = sorted(shares, key=lambda pair: (-pair[1], pair[0]))
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
     return (
-        ", ".join(f"{lang} {share:.0%}" if share >= 0.01 else f"{lang} {share:.1%}" for lang, share in ordered[:most])
+        ", ".join(
+            f"{lang} {share:.0%}" if share >= 0.01 else f"{lang} {share:.1%}" if share >= 0.001 else f"{lang} <0.1%"
+            for lang, share in ordered[:most]
+        )
         + more
     )
 
@@ -218,14 +258,6 @@ def of_languages(rows: pl.DataFrame, bad: pl.Expr, least: float) -> Iterator[tup
 
 
 __all__ = [
-    "EXAMPLES",
-    "NEEDS",
-    "SAMPLE",
-    "Check",
-    "Need",
-    "Problem",
-    "Subject",
-    "by_language",
-    "examples_of",
-    "of_languages",
-]
+    "EXAMPLES", "FOLDER", "NEEDS", "OWN_INDEX", "SAMPLE", "SIDES", "TOKENIZER", "TRANSFORMER", "Check", "Need",
+    "NotCheckedError", "Problem", "Subject", "by_language", "examples_of", "of_languages",
+]  # fmt: skip

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from babelmix.checks.base import Problem, Subject, by_language, examples_of, of_languages
-from babelmix.encoders.embed import encode
-from babelmix.encoders.hub import local_folder
+from babelmix.checks.base import (
+    FOLDER,
+    SIDES,
+    TOKENIZER,
+    TRANSFORMER,
+    NotCheckedError,
+    Problem,
+    Subject,
+    by_language,
+    examples_of,
+    of_languages,
+)
+from babelmix.encoders.embed import INPUT_KINDS, encode
 from babelmix.encoders.limits import length_limit, position_limit
 from babelmix.encoders.origin import origin_of
 from babelmix.encoders.prompts import why_prompts_may_be_missing
@@ -30,6 +40,8 @@ _DEAR = 2.0
 _FEW_ITEMS = 10
 _EMBEDDED = 8
 """Texts of a language that are embedded."""
+_UNRELATED = 32
+"""Texts of different items, without which nothing is said about their similarity."""
 _SAME_SIGN = 0.99
 _ALIKE = 0.7
 
@@ -49,14 +61,15 @@ def prompts(subject: Subject) -> Iterator[Problem]:
                 serious=False,
             )
         return
-    folder = local_folder(subject.name)
-    why = None if folder is None else why_prompts_may_be_missing(folder)
+    if subject.folder is None:
+        raise NotCheckedError(FOLDER)
+    why = why_prompts_may_be_missing(subject.folder)
     if why is not None:
         yield Problem(
             f"the encoder has no prompts, but {why}",
             None,
             None,
-            'If it is an E5, add to its config_sentence_transformers.json the prompts "query: " and "passage: ".',
+            'Of an E5, set "prompts" in config_sentence_transformers.json to {"query": "query: ", "document": "passage: "}.',
         )
 
 
@@ -64,9 +77,11 @@ def normaliser(subject: Subject) -> Iterator[Problem]:
     """A tokenizer that treats texts otherwise than the one that was saved."""
     from tokenizers import Tokenizer
 
-    folder, loaded = local_folder(subject.name), subject.tokenizer
-    if folder is None or loaded is None or not (folder / "tokenizer.json").is_file():
-        return
+    folder, loaded = subject.folder, subject.tokenizer
+    if folder is None or not (folder / "tokenizer.json").is_file():
+        raise NotCheckedError("the encoder's tokenizer.json")
+    if loaded is None:
+        raise NotCheckedError(TOKENIZER)
     try:
         saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception:  # `tokenizers` raises plain exceptions; an encoder without this file loads too
@@ -94,9 +109,9 @@ def limit(subject: Subject) -> Iterator[Problem]:
     from sentence_transformers.base.modules.transformer import Transformer
 
     assert subject.encoder is not None
-    folder = local_folder(subject.name)
+    folder = subject.folder
     if folder is None:
-        return
+        raise NotCheckedError(FOLDER)
     for module in subject.encoder.modules():
         if not isinstance(module, Transformer):
             continue
@@ -124,7 +139,9 @@ def cut(subject: Subject) -> Iterator[Problem]:
     """Texts that are longer than the encoder reads, by language."""
     assert subject.encoder is not None
     most, rows = length_limit(subject.encoder), subject.tokens
-    if most is None or rows is None:
+    if rows is None:
+        raise NotCheckedError(TOKENIZER)
+    if most is None:
         return
     too_long = pl.col("tokens") > most
     for side in ("passages", "queries"):
@@ -145,7 +162,7 @@ def unknown(subject: Subject) -> Iterator[Problem]:
     """Texts with characters that the tokenizer does not know, by language."""
     rows = subject.tokens
     if rows is None:
-        return
+        raise NotCheckedError(TOKENIZER)
     bad = pl.col("unknown") > 0
     found = list(of_languages(rows, bad, _UNKNOWN))
     if found:
@@ -162,7 +179,7 @@ def token_cost(subject: Subject) -> Iterator[Problem]:
     """Languages that need many more tokens than English for the same texts."""
     rows = subject.tokens
     if rows is None:
-        return
+        raise NotCheckedError(TOKENIZER)
     means = rows.group_by("side", "item", "lang").agg(pl.col("tokens").mean())
     english = means.filter(pl.col("lang") == "en").select("side", "item", pl.col("tokens").alias("english"))
     costs = (
@@ -187,11 +204,15 @@ def token_cost(subject: Subject) -> Iterator[Problem]:
 def vectors(subject: Subject) -> Iterator[Problem]:
     """Vectors that are no numbers or zero, and vectors that all point the same way."""
     assert subject.encoder is not None
-    rows = subject.sample.filter(pl.col("side") == "passages")
-    rows = rows.filter(pl.int_range(pl.len()).over("lang") < _EMBEDDED)
-    if rows.height < 2:
-        return
-    found = np.asarray(encode(subject.encoder, rows["text"].to_list(), kind="document"), dtype=np.float64)
+    place, count = pl.int_range(pl.len()).over("side", "lang"), pl.len().over("side", "lang")
+    rows = subject.sample.filter((place * _EMBEDDED) % count < pl.min_horizontal(count, pl.lit(_EMBEDDED)))
+    parts = []
+    for side, kind in zip(SIDES, INPUT_KINDS, strict=True):
+        texts = rows.filter(pl.col("side") == side)["text"].to_list()
+        if texts:
+            parts.append(np.asarray(encode(subject.encoder, texts, kind=kind), dtype=np.float64))
+    rows = pl.concat([rows.filter(pl.col("side") == side) for side in SIDES])
+    found = np.concatenate(parts)
     lengths = np.sqrt((found**2).sum(1))
     broken = ~np.isfinite(lengths) | (lengths == 0)
     if broken.any():
@@ -203,13 +224,18 @@ def vectors(subject: Subject) -> Iterator[Problem]:
             examples=examples_of(rows.filter(pl.Series(broken))),
         )
         return
+    # Texts of one item mean the same.
+    apart = ~rows.with_row_index("row").select(pl.col("item").is_first_distinct().not_())["item"].to_numpy()
+    found, lengths = found[apart], lengths[apart]
+    if len(found) < _UNRELATED:
+        return
     unit = found / lengths[:, None]
     alike = (float(unit.sum(0) @ unit.sum(0)) - len(unit)) / (len(unit) * (len(unit) - 1))
     positive = (found > 0).mean(0)
     same = int((np.maximum(positive, 1 - positive) >= _SAME_SIGN).sum())
     if alike >= _ALIKE:
         yield Problem(
-            f"dimensions have the same sign in all sampled texts; two texts without relation have cosine {alike:.2f}",
+            f"dimensions have the same sign in nearly all sampled texts; two texts of different items have cosine {alike:.2f}",
             same,
             found.shape[1],
             "A threshold on the score says nothing. Subtract the mean before you store binary vectors: such a bit is lost.",
@@ -219,9 +245,13 @@ def vectors(subject: Subject) -> Iterator[Problem]:
 
 def int8(subject: Subject) -> Iterator[Problem]:
     """A processor on which products of eight bits saturate."""
-    del subject
+    from sentence_transformers.base.modules.transformer import Transformer
+
+    assert subject.encoder is not None
+    if not any(isinstance(module, Transformer) for module in subject.encoder.modules()):
+        raise NotCheckedError(TRANSFORMER)
     if importlib.util.find_spec("onnxruntime") is None:
-        return
+        raise NotCheckedError("the package onnxruntime")
     from babelmix.encoders.exported.processors import PROCESSORS, processor
     from babelmix.encoders.onnx_engine import precision
 
@@ -230,8 +260,8 @@ def int8(subject: Subject) -> Iterator[Problem]:
             f"int8 products saturate on this processor ({PROCESSORS[processor()]})",
             None,
             None,
-            "babelmix uses weights of seven bits here. Other int8 exports lose accuracy without a message: make them with "
-            "reduce_range=True, or use float32.",
+            "If you export the encoder, babelmix uses weights of seven bits here. Other int8 exports lose accuracy without a "
+            "message: make them with reduce_range=True, or use float32.",
             serious=False,
         )
 

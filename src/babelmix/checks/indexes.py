@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babelmix.checks.base import Problem, Subject
+from babelmix.checks.base import OWN_INDEX, NotCheckedError, Problem, Subject
 from babelmix.errors import BabelmixError, SearchError
 from babelmix.search.foreign.engine import ForeignEngine
 
-_FEW = 100
-"""Rows of a language below which a recall says little."""
+_LARGE = 10_000
+"""Smaller indexes are searched row by row, or nearly so."""
 _SHARE = 0.01
 
 
@@ -24,6 +24,13 @@ def notes(subject: Subject) -> Iterator[Problem]:
                 "Measure what it costs:  babelmix audit --through  prints the recall of each language.",
                 serious="no index" in note,
             )
+
+
+def empty(subject: Subject) -> Iterator[Problem]:
+    """An index without rows."""
+    assert subject.index is not None
+    if not sum(subject.index.langs().values()):
+        yield Problem("the index has no rows", None, None, "Add documents with  babelmix index.")
 
 
 def without_language(subject: Subject) -> Iterator[Problem]:
@@ -44,11 +51,11 @@ def small_languages(subject: Subject) -> Iterator[Problem]:
     assert subject.index is not None
     counts = {lang: number for lang, number in subject.index.langs().items() if lang != "und"}
     total = sum(counts.values())
-    few = {lang: number for lang, number in counts.items() if number < max(_FEW, _SHARE * total)}
-    if few and len(counts) > 1:
+    few = {lang: number for lang, number in counts.items() if number < _SHARE * total}
+    if few and total >= _LARGE:
         named = ", ".join(f"{lang} {number:,}" for lang, number in sorted(few.items(), key=lambda pair: pair[1])[:5])
         yield Problem(
-            f"languages have less than {_SHARE:.0%} of the rows, or fewer than {_FEW} ({named})",
+            f"languages have less than {_SHARE:.0%} of the rows ({named})",
             len(few),
             len(counts),
             "A graph finds rare languages worst when a search is filtered. Look at their recall in  babelmix audit --through.",
@@ -74,21 +81,26 @@ def encoder(subject: Subject) -> Iterator[Problem]:
     try:
         index.check_encoder(subject.encoder)
     except SearchError as error:
-        what, _, remedy = str(error).partition("; ")
-        yield Problem(what, None, None, f"{remedy[:1].upper()}{remedy[1:]}.")
+        yield _problem_of(error, index.address)
 
 
 def removal(subject: Subject) -> Iterator[Problem]:
     """A removal or a calibration that cannot be used."""
     index = subject.index
     if index is None or isinstance(index, ForeignEngine):
-        return
+        raise NotCheckedError(OWN_INDEX)
     try:
         _ = index.removal
     except BabelmixError as error:
-        yield Problem(
-            str(error), None, None, "Make the index again with  babelmix index  or  babelmix debias --index."
-        )
+        yield _problem_of(error, index.address)
 
 
-__all__ = ["encoder", "notes", "removal", "small_languages", "without_language"]
+def _problem_of(error: BabelmixError, address: str) -> Problem:
+    """An error that says what is wrong and, after a semicolon, what to do."""
+    what, _, remedy = str(error).removeprefix(f"{address}: ").partition("; ")
+    return Problem(
+        f"the index {what}", None, None, f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "Make the index again."
+    )
+
+
+__all__ = ["empty", "encoder", "notes", "removal", "small_languages", "without_language"]

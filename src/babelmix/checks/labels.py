@@ -44,7 +44,7 @@ def left_out(subject: Subject) -> Iterator[Problem]:
             named = ", ".join(f"{what} {number:,}" for what, number in some.items())
             first = next((list(examples[what])[:EXAMPLES] for what in some if examples.get(what)), [])
             yield Problem(
-                f"rows or pairs were left out by the reader: {named}",
+                f"rows or pairs of the whole source were left out by the reader: {named}",
                 sum(some.values()),
                 None,
                 remedy,
@@ -59,7 +59,7 @@ def unjoined(subject: Subject) -> Iterator[Problem]:
     note = joins.note()
     if note is not None:
         what, _, how = note.partition(". If")
-        yield Problem(what, joins.queries - joins.several, joins.queries, f"If{how}.")
+        yield Problem(what, None, None, f"If{how}.")
 
 
 def groups(subject: Subject) -> Iterator[Problem]:
@@ -70,15 +70,15 @@ def groups(subject: Subject) -> Iterator[Problem]:
     if note is not None:
         yield Problem(
             note.partition(": ")[0].partition(". ")[0],
-            number if found.joined is None else found.joined,
-            found.items or None,
+            None,
+            None,
             "Give all queries and passages of a page or an article one  group  (see docs/data.md).",
             serious=found.joined is None or found.fell_back,
         )
     elif number < _FEW:
         yield Problem(
-            f"groups of queries: below {_FEW}, intervals are wide",
-            number,
+            f"queries are in {number} groups: with fewer than {_FEW}, intervals are wide",
+            None,
             None,
             "Add queries of other pages or articles.",
             serious=False,
@@ -101,26 +101,42 @@ def twins(subject: Subject) -> Iterator[Problem]:
 
 
 def ambiguous(subject: Subject) -> Iterator[Problem]:
-    """Queries of one text and language, but with other right answers."""
+    """Queries of one text and language that have no right answer in common."""
     rows = subject.texts.filter(pl.col("side") == "queries")
+    twice = rows.filter(pl.col("item").n_unique().over("lang", "text") > 1)
     pairs = pl.DataFrame(pl.from_arrow(subject.data.qrels.select(["query_item", "passage_item"])))
-    answers = pairs.group_by("query_item").agg(pl.col("passage_item").unique().sort().str.join("\n").alias("answers"))
-    rows = rows.join(answers, left_on="item", right_on="query_item", maintain_order="left")
-    bad = rows.filter(pl.col("answers").n_unique().over("lang", "text") > 1)
+    asked = twice.select("lang", "text", "item").unique().join(pairs, left_on="item", right_on="query_item")
+    # A passage that is right for all items that ask with a text answers all of them.
+    items = asked.group_by("lang", "text").agg(pl.col("item").n_unique().alias("items"))
+    common = asked.unique().group_by("lang", "text", "passage_item").agg(pl.len().alias("right"))
+    common = common.group_by("lang", "text").agg(pl.col("right").max())
+    apart = items.join(common, on=["lang", "text"]).filter((pl.col("items") > 1) & (pl.col("right") < pl.col("items")))
+    bad = twice.join(apart.select("lang", "text"), on=["lang", "text"], how="semi").sort(
+        "lang", "text", maintain_order=True
+    )
     if bad.height:
         yield Problem(
-            "queries are asked again by another item, with other right answers: one of the two cannot be answered",
+            "queries are asked again by another item, with other right answers: not all of them can be answered",
             bad.height,
             rows.height,
-            'Join their judgements, or leave such queries out; headings such as "Overview" are of this kind.',
+            "Join their judgements, or leave such queries out.",
             serious=bad.height >= _MANY * rows.height,
-            examples=examples_of(bad.sort("lang", "text", maintain_order=True)),
+            examples=examples_of(bad),
         )
 
 
 def own_text(subject: Subject) -> Iterator[Problem]:
     """Queries that are equal to a right answer in their own language."""
     corpus = subject.data
+    if subject.is_bitext:
+        yield Problem(
+            "the corpus is a bitext: each text is query and passage",
+            None,
+            None,
+            "Do not read the monolingual figures: there a text finds itself.",
+            serious=False,
+        )
+        return
     pairs = rows_of_pairs(corpus, "qrels").select("query", "passage")
     for side, row in (("queries", "query"), ("passages", "passage")):
         table = pl.DataFrame(pl.from_arrow(getattr(corpus, side).select(["lang", "text"]))).with_row_index(row)
@@ -133,7 +149,7 @@ def own_text(subject: Subject) -> Iterator[Problem]:
             "queries are equal to their own right answer: within a language they find themselves",
             number,
             corpus.queries.num_rows,
-            "They raise monolingual figures. Leave them out; a bitext is for cross-lingual figures only.",
+            "They raise monolingual figures: leave them out.",
             serious=number >= _MANY * corpus.queries.num_rows,
         )
 

@@ -31,13 +31,26 @@ def aliases(subject: Subject) -> Iterator[Problem]:
 
 
 def topics(subject: Subject) -> Iterator[Problem]:
-    """Languages whose items exist in no other language: language and topic cannot be told apart."""
-    rows = subject.texts.filter((pl.col("side") == "passages") & (pl.col("lang") != IMAGE))
-    items = rows.select("lang", "item").unique()
-    langs = items["lang"].n_unique()
+    """Languages whose texts exist in no other language: language and topic cannot be told apart."""
+    rows = subject.texts.filter((pl.col("side") == "passages") & ~pl.col("lang").is_in([IMAGE, "und"]))
+    langs = rows["lang"].n_unique()
     if langs < 2:
         return
-    shared = items.with_columns((pl.col("lang").n_unique().over("item") > 1).alias("shared"))
+    judged = subject.has("labels")
+    if judged:
+        joins = subject.data.joins
+        # If translations are not joined, the check `unjoined` says so. If most answers are in several languages, all is well.
+        if joins.note() is not None or joins.several >= _SHARED * joins.queries:
+            return
+    shared = (
+        rows.select("lang", "item", "group")
+        .unique()
+        .with_columns(
+            ((pl.col("lang").n_unique().over("item") > 1) | (pl.col("lang").n_unique().over("group") > 1)).alias(
+                "shared"
+            )
+        )
+    )
     shares = [
         (lang, 1 - share)
         for lang, share in shared.group_by("lang").agg(pl.col("shared").mean()).iter_rows()
@@ -51,6 +64,20 @@ def topics(subject: Subject) -> Iterator[Problem]:
             langs,
             "Fit a removal on parallel texts, not on these (debias --on): language means would hold topics too. Compare "
             "languages only on items that both have.",
+            serious=judged,
+        )
+
+
+def unknown(subject: Subject) -> Iterator[Problem]:
+    """Texts whose language is not known."""
+    rows = subject.texts
+    number = rows.filter(pl.col("lang") == "und").height
+    if number:
+        yield Problem(
+            "texts have the language und, unknown: they count as a language of their own",
+            number,
+            rows.height,
+            "Give them their language; py3langid detects it (extra: detect).",
         )
 
 
@@ -83,4 +110,4 @@ def machine_made(subject: Subject) -> Iterator[Problem]:
         )
 
 
-__all__ = ["aliases", "machine_made", "sizes", "topics"]
+__all__ = ["aliases", "machine_made", "sizes", "topics", "unknown"]

@@ -253,9 +253,14 @@ class EdgeEngine(EdgeSearch):
     def items(self) -> Iterator[str]:  # noqa: D102
         seen = set()
         for record in self._scroll(None, ["item"]):
-            if record.payload["item"] not in seen:
-                seen.add(record.payload["item"])
-                yield record.payload["item"]
+            item = record.payload.get("item")
+            if item is None:
+                raise SearchError(
+                    f"{self.address}: is damaged: a row has no item; make the index again with  babelmix index"
+                )
+            if item not in seen:
+                seen.add(item)
+                yield item
 
     def settle(self) -> None:  # noqa: D102
         with self._writing, blaming(self.address, "written to"):
