@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from conftest import parallel_corpus
 
 import babelmix as bm
 from babelmix.checks import CHECKS, NotCheckedError, Problem, Subject, found_by
@@ -17,7 +18,6 @@ from babelmix.encoders import load_encoder
 from babelmix.errors import ArgumentError
 from babelmix.search import Index, index_rows
 from babelmix.search.documents import rows_of_corpus
-from tests.conftest import parallel_corpus
 
 Row = dict[str, str]
 Run = Callable[..., tuple[int, str, str]]
@@ -103,7 +103,7 @@ def test_scripts_know_languages_of_several_scripts() -> None:
 
 
 def test_texts_of_pictures_are_left_out() -> None:
-    from tests.conftest import picture_corpus
+    from conftest import picture_corpus
 
     found = bm.doctor(picture_corpus())
     assert "scripts" in found.found

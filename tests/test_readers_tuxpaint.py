@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import picture_corpus
 from PIL import Image
 
 from babelmix.corpus import load_corpus
 from babelmix.corpus.near_pictures import group_near_pictures, near_pictures
 from babelmix.corpus.readers import tuxpaint_stamps
 from babelmix.errors import CorpusError, ReaderError
-from tests.conftest import picture_corpus
 
 
 def drawn(seed: int, shift: int = 0, kind: str = "PNG") -> bytes:

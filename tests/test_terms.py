@@ -197,7 +197,8 @@ def test_gradcache_has_the_gradients_of_the_plain_loss(
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())
     assert largest > 1e-4
     for key, gradient in gradients.items():
-        assert (gradient - others[key]).abs().max() < 1e-6 * max(1.0, largest), key
+        # Sums in another order: on some processors float32 differs by a little more than 1e-6.
+        assert (gradient - others[key]).abs().max() < 5e-6 * max(1.0, largest), key
 
 
 # --- the teacher
