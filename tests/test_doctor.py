@@ -293,7 +293,7 @@ def test_an_index(tmp_path: Path, tiny_static: Any, tiny_bert: Path, monkeypatch
     # Without a corpus, the texts of the index are looked at.
     (script,) = found.found["scripts"]
     assert (script.number, script.of) == (1, 122)
-    assert set(found.not_checked) == {"copies", "unjoined", "groups", "ambiguous", "own text"}
+    assert set(found.not_checked) == {"unknown language", "copies", "unjoined", "groups", "ambiguous", "own text"}
     assert bm.doctor(through=str(tmp_path / "index"), corpus=SOUND).found["scripts"] == []
 
 

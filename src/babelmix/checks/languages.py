@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from babelmix.checks.base import Problem, Subject, by_language
+from babelmix.checks.base import NotCheckedError, Problem, Subject, by_language
 from babelmix.corpus import IMAGE
 from babelmix.corpus.languages import renamed_languages
 from babelmix.corpus.model import READ_AS
@@ -70,6 +70,8 @@ def topics(subject: Subject) -> Iterator[Problem]:
 
 def unknown(subject: Subject) -> Iterator[Problem]:
     """Texts whose language is not known."""
+    if subject.index is not None and not subject.has("labels"):
+        raise NotCheckedError("a corpus")  # the check `no language` counts the rows of an index
     rows = subject.texts
     number = rows.filter(pl.col("lang") == "und").height
     if number:
