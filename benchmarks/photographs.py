@@ -173,6 +173,12 @@ class Photographs:
             cells += [f"{np.mean(means[len(self.seen) :]) / np.mean(means[: len(self.seen)]):.2f}"]
             cells += [f"{np.mean(distance):.1f}", f"{np.std(means):.3f}", *(f"{mean:.2f}" for mean in means)]
             rows.append([f"`{name}`", *cells])
+            if name == "english":
+                # Each caption has an English one of the same picture: what a perfect translator would give.
+                values = [one["en"] for one in by_seed]
+                text = f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+                same = [f"{np.mean(values):.2f}"] * len(langs)
+                rows.append(["`english`, translate-test by people", text, text, "1.00", "", "0.000", *same])
             if entries[0][0].kind == "strategy":
                 systems[name] = measured
         head = ["batches", "seen", "unseen", "unseen / seen", "rank distance", "std over languages", *self.seen]
