@@ -156,18 +156,9 @@ class Subject:
     @cached_property
     def tokenizer(self) -> Tokenizer | None:
         """A copy of the encoder's fast tokenizer that neither cuts nor pads; None if it has none."""
-        from tokenizers import Tokenizer
+        from babelmix.encoders.composing import counting_tokenizer
 
-        from babelmix.encoders.composing import composing
-
-        own: Any = getattr(self.encoder, "tokenizer", None)
-        backend = getattr(own, "backend_tokenizer", own)
-        if not isinstance(backend, Tokenizer):
-            return None
-        tokenizer = composing(Tokenizer.from_str(backend.to_str()))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+        return counting_tokenizer(self.encoder)
 
     @cached_property
     def tokens(self) -> pl.DataFrame | None:

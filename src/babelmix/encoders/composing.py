@@ -50,6 +50,23 @@ def composing(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
+def counting_tokenizer(encoder: Any) -> Tokenizer | None:
+    """A copy of an encoder's fast tokenizer that composes, and neither cuts nor pads; None if the encoder has none.
+
+    Args:
+        encoder: it is not changed.
+
+    """
+    own = getattr(encoder, "tokenizer", None)
+    backend = getattr(own, "backend_tokenizer", own)
+    if not isinstance(backend, Tokenizer):
+        return None
+    tokenizer = composing(Tokenizer.from_str(backend.to_str()))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 def without_composing(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
     """A serialised normaliser without what `composing` added."""
     if normalizer is None or normalizer["type"] != "Sequence" or normalizer["normalizers"][:2] != [_NFC, _NFC]:
@@ -62,4 +79,4 @@ def without_composing(normalizer: dict[str, Any] | None) -> dict[str, Any] | Non
     return {**normalizer, "normalizers": rest}
 
 
-__all__ = ["compose_first", "composing", "without_composing"]
+__all__ = ["compose_first", "composing", "counting_tokenizer", "without_composing"]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.nfc import composed
-from babelmix.encoders.composing import composing
+from babelmix.encoders.composing import counting_tokenizer
 from babelmix.encoders.embed import INPUT_KINDS
 from babelmix.encoders.limits import length_limit
 
@@ -45,14 +45,9 @@ def tokens_of(
         encoder has no fast tokenizer.
 
     """
-    own: Any = getattr(encoder, "tokenizer", None)
-    backend = getattr(own, "backend_tokenizer", own)
-    if not isinstance(backend, Tokenizer):
+    tokenizer = counting_tokenizer(encoder)
+    if tokenizer is None:
         return None
-    # A copy: the encoder's own tokenizer must not change.
-    tokenizer = composing(Tokenizer.from_str(backend.to_str()))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     limit = length_limit(encoder)
     # Encoders that were trained from one start have equal tokenizers, and an experiment audits all of them on one corpus.
     prompts = tuple(encoder.prompts.get(kind) or "" for kind in INPUT_KINDS)
