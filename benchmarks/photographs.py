@@ -54,10 +54,12 @@ class Photographs:
         flickr: the folder of Flickr8k's photographs and caption files; None: Tux Paint's stamps.
         text: the text tower.
         quick: a static text tower and three steps.
+        folds: how many of the five folds are run.
 
     """
 
-    def __init__(self, to: Path, flickr: Path | None, text: str, quick: bool) -> None:
+    def __init__(self, to: Path, flickr: Path | None, text: str, quick: bool, folds: int = len(FOLDS)) -> None:
+        self.folds = FOLDS[:folds]
         self.to, self.flickr, self.text, self.quick = to, flickr, "static" if quick else text, quick
         self.name = f"{'stamps' if flickr is None else 'flickr8k'}-{self.text}"
         self.static = self.text.startswith("static")
@@ -126,7 +128,7 @@ class Photographs:
         record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
         chosen: dict[str, dict[str, float]] = {} if self.quick else record.get(self.name, {})
         folds: dict[str, list[tuple[Entry, Entry]]] = {}
-        for fold in FOLDS:
+        for fold in self.folds:
             values = self.values(fold)
             groups: dict[tuple[float, float] | None, list[str]] = {}
             for strategy in values["compare"]["strategies"]:
@@ -266,10 +268,11 @@ def main() -> None:
     parser.add_argument("--flickr", type=Path, help="the folder of Flickr8k's photographs and caption files")
     parser.add_argument("--text", default="e5-small-offline", help="the text tower")
     parser.add_argument("--to", type=Path, default=Path("runs/photographs"))
+    parser.add_argument("--folds", type=int, default=len(FOLDS), help="how many of the five folds to run")
     parser.add_argument("--quick", action="store_true", help="does it run? Nothing is written into the documents")
     asked = parser.parse_args()
     asked.to.mkdir(parents=True, exist_ok=True)
-    photographs = Photographs(asked.to, asked.flickr, asked.text, asked.quick)
+    photographs = Photographs(asked.to, asked.flickr, asked.text, asked.quick, asked.folds)
     if asked.stage == "tune":
         photographs.tune()
         return
