@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from image_text import back_of, of_cells
 from marked import write
 from results import ROOT, table
 
 from babelmix._files import write_json
-from babelmix.corpus.languages import IMAGE
 from babelmix.evaluation import Measure, compare_all
 from babelmix.experiment import Results, run_experiment
 from babelmix.experiment.bundled import bundled
 from babelmix.experiment.config import parse_experiment
+from babelmix.experiment.report.pictures import mean_recall
 from babelmix.experiment.results import Entry
 
 RECORD = Path(__file__).with_name("photographs.json")
@@ -41,9 +42,6 @@ UNSEEN = ("hi", "it", "ko", "th", "tr")
 FLICKR_SEEN, FLICKR_UNSEEN = ("en", "de", "fr", "zh", "ar"), ("cs", "hi", "pt-BR")
 """Languages beside pictures in training, and those that training never shows."""
 RECALL = ("hit@1", "hit@5", "hit@10")
-TESTED = {
-    "seen, mean recall": "seen", "unseen, mean recall": "unseen", "rank distance over languages": "distance",
-}  # fmt: skip
 
 
 class Photographs:
@@ -92,10 +90,10 @@ class Photographs:
             values["compare"]["seeds"] = [0]
         return values
 
-    def done(self, values: Mapping[str, Any], folder: str, say: bool = True) -> Results:
+    def done(self, values: Mapping[str, Any], folder: str) -> Results:
         """Run an experiment unless it is finished."""
         experiment = parse_experiment(dict(values), "stamps.toml")
-        return run_experiment(experiment, self.to / self.name / folder, print if say else lambda _: None)
+        return run_experiment(experiment, self.to / self.name / folder, print)
 
     def tune(self) -> None:
         """Choose learning rate and temperature of each strategy by mean recall on the validation fold of fold 0."""
@@ -108,8 +106,11 @@ class Photographs:
                 values = self.values(0, tuning=True)
                 values["training"] |= {"learning_rate": rate, "loss": {"temperature": temperature}}
                 results = self.done(values, f"tune-{rate:g}-{temperature:g}")
-                for entry, back in _strategies(results):
-                    score = float(np.mean(list(recalls(entry, back, 0, self.seen).values())))
+                for entry, back in _all(results):
+                    if entry.kind != "strategy":
+                        continue
+                    by_language = recalls(entry, back, 0)
+                    score = float(np.mean([by_language[lang] for lang in self.seen]))
                     best = found.get(entry.name)
                     if best is None or score > best["score"]:
                         found[entry.name] = {
@@ -160,16 +161,13 @@ class Photographs:
         for name, entries in folds.items():
             seeds = range(min(len(entry.audits) for entry, _ in entries))
             by_seed = [
-                {lang: float(np.mean([recalls(e, b, seed, langs)[lang] for e, b in entries])) for lang in langs}
-                for seed in seeds
+                {lang: float(np.mean([one[lang] for one in of_folds])) for lang in langs}
+                for of_folds in ([recalls(e, b, seed) for e, b in entries] for seed in seeds)
             ]
             measured = [joined(entries, seed, self.seen, self.unseen) for seed in seeds]
             cells = []
             for group in (self.seen, self.unseen):
-                values = [np.mean([one[lang] for lang in group]) for one in by_seed]
-                cells.append(
-                    f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
-                )
+                cells.append(spread([float(np.mean([one[lang] for lang in group])) for one in by_seed]))
             means = [np.mean([one[lang] for one in by_seed]) for lang in langs]
             distance = [one["distance"].macro() for one in measured]
             cells += [f"{np.mean(means[len(self.seen) :]) / np.mean(means[: len(self.seen)]):.2f}"]
@@ -178,7 +176,7 @@ class Photographs:
             if name == "english":
                 # Each caption has an English one of the same picture: what a perfect translator would give.
                 values = [one["en"] for one in by_seed]
-                text = f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+                text = spread(values)
                 same = [f"{np.mean(values):.2f}"] * len(langs)
                 rows.append(["`english`, translate-test by people", text, text, "1.00", "", "0.000", *same])
             if entries[0][0].kind == "strategy":
@@ -200,26 +198,18 @@ class Photographs:
 
 def _all(results: Results) -> list[tuple[Entry, Entry]]:
     """Each row of an experiment with its row from pictures to captions."""
-    back = next(on for name, on in results.benchmarks.items() if name.endswith("(image to text)"))
-    by_name = {entry.name: entry for entry in back.entries}
+    by_name = {entry.name: entry for entry in back_of(results).entries}
     return [(entry, by_name[entry.name]) for entry in results.entries]
 
 
-def _strategies(results: Results) -> list[tuple[Entry, Entry]]:
-    return [pair for pair in _all(results) if pair[0].kind == "strategy"]
-
-
-def recalls(entry: Entry, back: Entry, seed: int, langs: Sequence[str]) -> dict[str, float]:
+def recalls(entry: Entry, back: Entry, seed: int) -> dict[str, float]:
     """Mean recall by language: hit@1, 5 and 10 in both directions."""
-    found: dict[str, list[float]] = {lang: [] for lang in langs}
-    for audit, setting in ((entry.audits[seed], "multi"), (back.audits[seed], "cross")):
-        for name in RECALL:
-            measure = audit.measures[f"{setting}/{name}"]
-            for cell, value in zip(measure.cells, measure.cell_values(), strict=True):
-                lang = cell.removeprefix(f"{IMAGE} > ")
-                if lang in found:
-                    found[lang].append(float(value))
-    return {lang: float(np.mean(values)) for lang, values in found.items()}
+    return mean_recall([entry.audits[seed]], [back.audits[seed]])
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean over seeds, with the deviation if there are several."""
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 
 def joined(
@@ -231,18 +221,10 @@ def joined(
         measures = entry.audits[seed].measures
         hits = [measures[f"multi/{name}"] for name in RECALL]
         mean = replace(hits[0], metric="mean recall", values=np.mean([one.values for one in hits], axis=0))
-        parts["seen"].append(_of_cells(mean, seen))
-        parts["unseen"].append(_of_cells(mean, unseen))
+        parts["seen"].append(of_cells(mean, seen))
+        parts["unseen"].append(of_cells(mean, unseen))
         parts["distance"].append(measures["bias/rank distance over query languages"])
     return {name: _concatenated(measures) for name, measures in parts.items()}
-
-
-def _of_cells(measure: Measure, langs: Sequence[str]) -> Measure:
-    number = np.array([langs.index(cell) if cell in langs else -1 for cell in measure.cells])[measure.cell]
-    kept = number >= 0
-    return replace(
-        measure, cells=tuple(langs), cell=number[kept], group=measure.group[kept], values=measure.values[kept]
-    )
 
 
 def _concatenated(folds: Sequence[Measure]) -> Measure:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
@@ -100,7 +100,6 @@ class Subject:
     encoder: SentenceTransformer | None = None
     name: str = ""
     index: Index | ForeignEngine | None = None
-    _kept: dict[str, Any] = field(default_factory=dict)
 
     def has(self, need: Need) -> bool:
         """Whether there is what a check needs."""
@@ -149,9 +148,7 @@ class Subject:
     @cached_property
     def sample(self) -> pl.DataFrame:
         """At most `SAMPLE` texts of each language and side, spread evenly over the corpus."""
-        place = pl.int_range(pl.len()).over("side", "lang")
-        count = pl.len().over("side", "lang")
-        return self.texts.filter((place * SAMPLE) % count < pl.min_horizontal(count, pl.lit(SAMPLE)))
+        return spread(self.texts, SAMPLE)
 
     @cached_property
     def tokenizer(self) -> Tokenizer | None:
@@ -161,16 +158,18 @@ class Subject:
         return counting_tokenizer(self.encoder)
 
     @cached_property
-    def tokens(self) -> pl.DataFrame | None:
+    def tokens(self) -> pl.DataFrame:
         """The sample with `tokens`, with prompt and special tokens, and `unknown`, the tokens that stand for unknown characters.
 
-        None if the encoder has no fast tokenizer.
+        Raises:
+            NotCheckedError: the encoder has no fast tokenizer.
+
         """
         from babelmix.corpus.nfc import composed
 
         tokenizer = self.tokenizer
         if tokenizer is None or self.encoder is None:
-            return None
+            raise NotCheckedError(TOKENIZER)
         model = json.loads(tokenizer.to_str())["model"]
         # A Unigram model names the id, and the others the token.
         unknown = model.get("unk_id")
@@ -241,6 +240,18 @@ def by_language(shares: Sequence[tuple[str, float]], most: int = 5) -> str:
     )
 
 
+def spread(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """At most so many rows of each language and side, spread evenly."""
+    place, count = pl.int_range(pl.len()).over("side", "lang"), pl.len().over("side", "lang")
+    return rows.filter((place * most) % count < pl.min_horizontal(count, pl.lit(most)))
+
+
+def shares_of(bad: pl.DataFrame, rows: pl.DataFrame) -> list[tuple[str, float]]:
+    """The languages of some rows, each with its share of the language's rows among all."""
+    total = dict(rows.group_by("lang").len().iter_rows())
+    return [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
+
+
 def of_languages(rows: pl.DataFrame, bad: pl.Expr, least: float) -> Iterator[tuple[str, float]]:
     """The languages of whose rows more than a share is bad, with this share."""
     for lang, share in rows.group_by("lang").agg(bad.mean()).sort("lang").iter_rows():
@@ -250,5 +261,5 @@ def of_languages(rows: pl.DataFrame, bad: pl.Expr, least: float) -> Iterator[tup
 
 __all__ = [
     "EXAMPLES", "FOLDER", "NEEDS", "OWN_INDEX", "SAMPLE", "SIDES", "TOKENIZER", "TRANSFORMER", "Check", "Need",
-    "NotCheckedError", "Problem", "Subject", "by_language", "examples_of", "of_languages",
+    "NotCheckedError", "Problem", "Subject", "by_language", "examples_of", "of_languages", "shares_of", "spread",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from babelmix.checks.base import (
     by_language,
     examples_of,
     of_languages,
+    spread,
 )
 from babelmix.encoders.embed import INPUT_KINDS, encode
 from babelmix.encoders.limits import length_limit, position_limit
@@ -104,8 +106,6 @@ def _normalised(tokenizer: Tokenizer, text: str) -> str:
 
 def limit(subject: Subject) -> Iterator[Problem]:
     """A saved length limit above what the positions allow."""
-    import json
-
     from sentence_transformers.base.modules.transformer import Transformer
 
     assert subject.encoder is not None
@@ -139,8 +139,6 @@ def cut(subject: Subject) -> Iterator[Problem]:
     """Texts that are longer than the encoder reads, by language."""
     assert subject.encoder is not None
     most, rows = length_limit(subject.encoder), subject.tokens
-    if rows is None:
-        raise NotCheckedError(TOKENIZER)
     if most is None:
         return
     too_long = pl.col("tokens") > most
@@ -161,8 +159,6 @@ def cut(subject: Subject) -> Iterator[Problem]:
 def unknown(subject: Subject) -> Iterator[Problem]:
     """Texts with characters that the tokenizer does not know, by language."""
     rows = subject.tokens
-    if rows is None:
-        raise NotCheckedError(TOKENIZER)
     bad = pl.col("unknown") > 0
     found = list(of_languages(rows, bad, _UNKNOWN))
     if found:
@@ -178,8 +174,6 @@ def unknown(subject: Subject) -> Iterator[Problem]:
 def token_cost(subject: Subject) -> Iterator[Problem]:
     """Languages that need many more tokens than English for the same texts."""
     rows = subject.tokens
-    if rows is None:
-        raise NotCheckedError(TOKENIZER)
     means = rows.group_by("side", "item", "lang").agg(pl.col("tokens").mean())
     english = means.filter(pl.col("lang") == "en").select("side", "item", pl.col("tokens").alias("english"))
     costs = (
@@ -204,8 +198,7 @@ def token_cost(subject: Subject) -> Iterator[Problem]:
 def vectors(subject: Subject) -> Iterator[Problem]:
     """Vectors that are no numbers or zero, and vectors that all point the same way."""
     assert subject.encoder is not None
-    place, count = pl.int_range(pl.len()).over("side", "lang"), pl.len().over("side", "lang")
-    rows = subject.sample.filter((place * _EMBEDDED) % count < pl.min_horizontal(count, pl.lit(_EMBEDDED)))
+    rows = spread(subject.sample, _EMBEDDED)
     parts = []
     for side, kind in zip(SIDES, INPUT_KINDS, strict=True):
         texts = rows.filter(pl.col("side") == side)["text"].to_list()
@@ -225,7 +218,7 @@ def vectors(subject: Subject) -> Iterator[Problem]:
         )
         return
     # Texts of one item mean the same.
-    apart = ~rows.with_row_index("row").select(pl.col("item").is_first_distinct().not_())["item"].to_numpy()
+    apart = rows["item"].is_first_distinct().to_numpy()
     found, lengths = found[apart], lengths[apart]
     if len(found) < _UNRELATED:
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from babelmix.checks.base import Problem, Subject, by_language, examples_of
+from babelmix.checks.base import Problem, Subject, by_language, examples_of, shares_of
 from babelmix.corpus.nfc import is_composed
 
 _INVISIBLE = (
@@ -126,8 +126,7 @@ def untranslated(subject: Subject) -> Iterator[Problem]:
     rows = subject.texts.filter(pl.col("text").str.count_matches(r"\p{L}") >= _LETTERS)
     bad = rows.filter(pl.col("lang").n_unique().over("side", "item", "text") > 1)
     if bad.height:
-        total = dict(subject.texts.group_by("lang").len().iter_rows())
-        shares = [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
+        shares = shares_of(bad, subject.texts)
         yield Problem(
             f"texts are the same in two languages of their item ({by_language(shares)} of the language's texts)",
             bad.height,
@@ -152,14 +151,13 @@ def scripts(subject: Subject) -> Iterator[Problem]:
         second = pl.col("words").str.contains(_of(also)) if also else pl.lit(False)
         found.append(some.filter(~second))
         other.append(some.filter(second))
-    total = dict(subject.texts.group_by("lang").len().iter_rows())
     for parts, what, remedy, may_be_serious in (
         (found, "texts have no letter of their language's script", _WRONG_SCRIPT, True),
         (other, "texts are in another script than their language tag means", _OTHER_SCRIPT, False),
     ):
         bad = pl.concat(parts) if parts else subject.texts.clear()
         if bad.height:
-            shares = [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
+            shares = shares_of(bad, subject.texts)
             yield Problem(
                 f"{what} ({by_language(shares)} of the language's texts)",
                 bad.height,
@@ -218,10 +216,8 @@ def unspaced(subject: Subject) -> Iterator[Problem]:
     """Texts without spaces between their words."""
     rows = subject.texts
     bad = rows.filter(pl.col("text").str.contains(_UNSPACED))
-    total = dict(rows.group_by("lang").len().iter_rows())
-    shares = [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
     # Names and quotations in another language are no reason for an analyzer.
-    shares = [(lang, share) for lang, share in shares if share >= _FEW_UNSPACED]
+    shares = [(lang, share) for lang, share in shares_of(bad, rows) if share >= _FEW_UNSPACED]
     if shares:
         bad = bad.filter(pl.col("lang").is_in([lang for lang, _ in shares]))
         yield Problem(
@@ -258,9 +254,8 @@ def repeated(subject: Subject) -> Iterator[Problem]:
     """Passages of one text, so many that their equal vectors hide others from the graph of an index."""
     rows = subject.texts.filter(pl.col("side") == "passages")
     bad = rows.filter(pl.len().over("lang", "text") >= _COPIES)
-    total = dict(rows.group_by("lang").len().iter_rows())
-    shares = [(lang, count / total[lang]) for lang, count in bad.group_by("lang").len().iter_rows()]
     if bad.height:
+        shares = shares_of(bad, rows)
         yield Problem(
             f"passages have a text that occurs {_COPIES} times or more in its language ({by_language(shares)} of the passages): "
             "equal vectors hide others from the graph of an index",
