@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from babelmix._components import components
+from babelmix._components import NamedSets, components
 from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.corpus.languages import IMAGE
 from babelmix.corpus.model import Corpus
@@ -93,15 +93,14 @@ def group_near_pictures(corpus: Corpus) -> Corpus:
     number = near_pictures([bytes_of(cell) for cell in rows["image"].to_pylist()])
     names = list(dict.fromkeys([*group, *corpus.passages["group"].to_pylist(), *corpus.queries["group"].to_pylist()]))
     place = {name: row for row, name in enumerate(names)}
-    first = {int(n): place[group[row]] for row, n in reversed(list(enumerate(number)))}
-    joined = components([place[name] for name in group], [first[int(n)] for n in number], len(names))
-    name_of: dict[int, str] = {}
-    for name, part in zip(names, joined.tolist(), strict=True):
-        name_of.setdefault(part, name)
-    new = {name: name_of[part] for name, part in zip(names, joined.tolist(), strict=True)}
+    sets, first = NamedSets(names), dict[int, str]()
+    for name, n in zip(group, number.tolist(), strict=True):
+        # Of two sets, the name that came first stays.
+        kept, other = sorted((sets.name(first.setdefault(n, name)), sets.name(name)), key=place.__getitem__)
+        sets.merge(kept, other)
     sides = []
     for side in (corpus.queries, corpus.passages):
-        column = pa.array([new[name] for name in side["group"].to_pylist()], pa.string())
+        column = pa.array([sets.name(name) for name in side["group"].to_pylist()], pa.string())
         sides.append(side.set_column(side.schema.get_field_index("group"), "group", column))
     counts = np.bincount(number, minlength=1)
     near = int(counts[counts > 1].sum())

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from babelmix._components import NamedSets
 from babelmix.corpus.languages import canonical_language, is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.near_pictures import group_near_pictures
@@ -149,22 +150,14 @@ def _grouped(captions: Sequence[Caption]) -> list[Caption]:
     by_sentence: dict[str, str] = {}
     for one in captions:
         families.setdefault(one.image, _family(one.image))
-    # Stamps with one English sentence are one family too: the first one's.
-    parent = {family: family for family in families.values()}
-
-    def root(family: str) -> str:
-        while parent[family] != family:
-            family = parent[family]
-        return family
-
+    # Stamps with one English sentence are one family too, with the name that is first in the alphabet.
+    sets = NamedSets(families.values())
     for one in captions:
         if one.lang == _ENGLISH:
-            mine, other = (
-                root(families[one.image]),
-                root(by_sentence.setdefault(one.text.lower(), families[one.image])),
-            )
-            parent[max(mine, other)] = min(mine, other)
-    return [Caption(one.image, one.lang, one.text, root(families[one.image]), one.provenance) for one in captions]
+            family = families[one.image]
+            same = (sets.name(family), sets.name(by_sentence.setdefault(one.text.lower(), family)))
+            sets.merge(min(same), max(same))
+    return [Caption(one.image, one.lang, one.text, sets.name(families[one.image]), one.provenance) for one in captions]
 
 
 def _with_equals(corpus: Corpus, captions: Sequence[Caption]) -> Corpus:
