@@ -82,30 +82,35 @@ def train_all(corpus: str, to: Path, seeds: list[int]) -> None:
 
 def embed_all(corpus: Corpus, ntrex: Path, to: Path, seeds: list[int], sentences: int) -> None:
     """Embed with each encoder what is not embedded yet; of NTREX so many sentences, those that the seed draws first."""
+    for share, seed in ((share, seed) for share in SHARES for seed in seeds):
+        place = encoder_of(to, share, seed)
+        if place.is_dir():
+            embed_with(place, _vectors(to, share, seed), corpus, ntrex, drawn(seed, sentences))
+
+
+def embed_with(place: Path, folder: Path, corpus: Corpus, ntrex: Path, rows: npt.NDArray[np.int64]) -> None:
+    """Embed with an encoder what is not embedded yet: the benchmark, and some rows of NTREX."""
     table_of = pl.read_parquet(ntrex)
     texts = {
         ("xquad-r", "query"): corpus.queries["text"].to_pylist(), ("xquad-r", "passage"): corpus.passages["text"].to_pylist(),
         **{(f"ntrex.{lang}", kind): table_of[lang].to_list() for kind in ("passage", "query") for lang in corpus.langs},
     }  # fmt: skip
-    for share, seed in ((share, seed) for share in SHARES for seed in seeds):
-        place, folder = encoder_of(to, share, seed), _vectors(to, share, seed)
-        left = [(*key, some) for key, some in texts.items() if not (folder / f"{key[0]}.{key[1]}.npy").is_file()]
-        if not left or not place.is_dir():
-            continue
-        folder.mkdir(exist_ok=True)
-        encoder = load_encoder(str(place), backend="openvino", max_seq_length=512)
-        for name, kind, some in left:
-            benchmark = name == "xquad-r"
-            encoder.max_seq_length = 512 if benchmark else 128
-            rows = range(len(some)) if benchmark else drawn(seed, sentences)
-            order = sorted(rows, key=lambda row, some=some: len(some[row] or ""))
-            side = "document" if kind == "passage" else kind
-            found = encode(encoder, [some[row] or "" for row in order], side, batch_size=64)
-            vectors = np.full((len(some), found.shape[1]), np.nan, dtype=np.float32)
-            vectors[order] = found
-            file = folder / f"{name}.{kind}.npy"
-            np.save(file.with_suffix(".part.npy"), vectors)
-            file.with_suffix(".part.npy").rename(file)
+    left = [(*key, some) for key, some in texts.items() if not (folder / f"{key[0]}.{key[1]}.npy").is_file()]
+    if not left:
+        return
+    folder.mkdir(exist_ok=True)
+    encoder = load_encoder(str(place), backend="openvino", max_seq_length=512)
+    for name, kind, some in left:
+        benchmark = name == "xquad-r"
+        encoder.max_seq_length = 512 if benchmark else 128
+        order = sorted(range(len(some)) if benchmark else rows, key=lambda row, some=some: len(some[row] or ""))
+        side = "document" if kind == "passage" else kind
+        found = encode(encoder, [some[row] or "" for row in order], side, batch_size=64)
+        vectors = np.full((len(some), found.shape[1]), np.nan, dtype=np.float32)
+        vectors[order] = found
+        file = folder / f"{name}.{kind}.npy"
+        np.save(file.with_suffix(".part.npy"), vectors)
+        file.with_suffix(".part.npy").rename(file)
 
 
 def drawn(seed: int, count: int) -> npt.NDArray[np.int64]:

@@ -5,9 +5,10 @@
     python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
 
 `factorial` decides on a course that nobody trains on and on validation pages of the help, never on XQuAD-R. A share of the start
-needs no training of its own: each row is the better of `SHARES`. Results are added to `zero_shot.json`. DATA is the folder with
-`xquad-r`, `libreoffice-help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from its
-checkpoint, and several processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all
+needs no training of its own: each row is the better of `SHARES`. Results are added to `zero_shot.json` and, in the end, to
+`zero_shot_final.json`, so that a table can be finished on another day; `--recorded` writes the tables from them. DATA is the
+folder with `xquad-r`, `libreoffice-help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from
+its checkpoint, and several processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all
 trainings in proportion.
 """
 
@@ -29,6 +30,7 @@ from marked import write
 from recipe import AIMS, cells, difference_rows, means
 from results import ROOT, shown, table
 from sentence_transformers import SentenceTransformer
+from trained_removal import PAIRS, Space, drawn, embed_with, measured
 
 from babelmix._files import slug, write_json
 from babelmix.corpus import Corpus
@@ -41,6 +43,8 @@ from babelmix.training.weights import average_with, copied, trained
 
 RECORD = Path(__file__).with_name("zero_shot.json")
 """The results of the trainings that recipes are chosen by."""
+FINAL_RECORD = Path(__file__).with_name("zero_shot_final.json")
+"""The results of the last tables."""
 START = "e5-small-offline"
 SHARES = (0.0, 0.3)
 BASE: dict[str, Any] = {
@@ -58,6 +62,7 @@ TESTED: dict[str, dict[str, str]] = {
     "ntrex": {"cross/mAP": "cross mAP", "multi/mAP": "multi mAP", "bias/rank distance": "rank distance"},
 }
 """The measures of the last table, by corpus. Monolingual figures on a bitext mean nothing."""
+PAPER = ["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) for m in MAP)]
 METRICS = {"paragraphs": ["nDCG@20"]}
 
 
@@ -121,7 +126,17 @@ FACTORIAL = [
 """One thing changes at a time: the texts first, then the loss with the texts that did best."""
 FINALIST = SECTIONS
 """What `factorial` chose."""
-FINAL = [ANCHOR, FINALIST]
+FINAL_SHARE = 0.3
+"""The share of the start that `factorial` chose."""
+EQUAL_TIME = 1.0
+"""The finalist's time for a step over that of the anchor."""
+FINAL = {
+    "`hybrid(0.5)` on help pages, equal time": (replace(ANCHOR, steps=round(FINALIST.steps * EQUAL_TIME)), 0.0),
+    "`hybrid(0.5)` on help pages, equal steps": (replace(ANCHOR, steps=FINALIST.steps), 0.0),
+    "the finalist": (FINALIST, FINAL_SHARE),
+}
+"""Encoders of the last tables, and their shares of the start."""
+FINAL_SEEDS = [11, 12, 13, 14, 15]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -180,6 +195,19 @@ class Runs:
         train(encoder, sources, settings, folder, base=START, label=f"{trial.label}, seed {seed}")
         return folder
 
+    def averaged(self, trial: Trial, seed: int, share: float) -> Path:
+        """A trained encoder with a share of the start."""
+        folder = self.trained(trial, seed)
+        if not share:
+            return folder
+        model = SentenceTransformer(str(folder), device="cpu")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("word_embeddings" not in name)
+        average_with(trained(model), copied(trained(self.start)), share)
+        folder = folder.with_name(f"averaged-{share:.2f}")
+        model.save(str(folder), create_model_card=False)
+        return folder
+
     def place(self, trial: Trial | None, seed: int, share: float, corpus: str) -> Path:
         """The folder of an audit; without a trial, that of the start."""
         if trial is None:
@@ -193,14 +221,7 @@ class Runs:
         }
         if not left:
             return
-        folder = None if trial is None else self.trained(trial, seed)
-        if folder is not None and share:
-            model = SentenceTransformer(str(folder), device="cpu")
-            for name, parameter in model.named_parameters():
-                parameter.requires_grad_("word_embeddings" not in name)
-            average_with(trained(model), copied(trained(self.start)), share)
-            folder = folder.with_name(f"averaged-{share:.2f}")
-            model.save(str(folder), create_model_card=False)
+        folder = None if trial is None else self.averaged(trial, seed, share)
         encoder = load_encoder(START if folder is None else str(folder), **self.options)
         for name, corpus in left.items():
             done = audit(encoder, corpus, name="start" if trial is None else trial.label)
@@ -218,59 +239,55 @@ class Runs:
         """Options of `load_encoder`."""
         return {"backend": self.backend} if self.backend else {}
 
-    def run(
-        self, trials: list[Trial], seeds: list[int], shares: tuple[float, ...], corpora: Mapping[str, Corpus]
-    ) -> None:
-        """Train and audit everything that is not done."""
-
-        def job(trial: Trial, seed: int) -> None:
-            self.trained(trial, seed)
-            for share in shares:
-                self.audited(trial, seed, share, corpora)
-
-        jobs: dict[str, Callable[[], None]] = {"start": partial(self.audited, None, 0, 0.0, corpora)}
-        jobs |= {f"{t.label} {t.steps} {seed}": partial(job, t, seed) for seed in seeds for t in trials}
-        shared(self.to / "locks", jobs)
-
     def found(self, trial: Trial | None, seeds: list[int], share: float, corpus: str) -> list[dict[str, Measure]]:
         """The measures on a corpus, one mapping a seed."""
         places = [self.place(trial, seed, share, corpus) for seed in (seeds if trial else [0])]
         return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
 
 
-def recorded(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[str, Any]:
-    """Train and audit what `RECORD` does not have, add it, and return the whole record.
+def recorded(runs: Runs, file: Path, entries: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+    """Make the entries that a record does not have, add them, and return the whole record.
 
-    An entry is of a training: the measures by share of the start and corpus. So a table can be finished on another day.
+    An entry is of a training. So a table can be finished on another day.
     """
+
+    def read() -> dict[str, Any]:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def job(name: str, made: Callable[[], dict[str, Any]]) -> None:
+        if name in read():
+            return
+        entry = made()
+        with FileLock(runs.to / "record.lock"):
+            write_json(file, dict(sorted({**read(), name: entry}.items())))
+
+    shared(runs.to / "locks", {name: partial(job, name, made) for name, made in entries.items()})
+    return read()
+
+
+def validated(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict[str, Any]:
+    """The record of what decides between recipes: the measures by share of the start and corpus."""
     corpora = texts.validation(runs.data)
 
-    def job(name: str, trial: Trial | None, seed: int) -> None:
-        if name in json.loads(RECORD.read_text(encoding="utf-8")):
-            return
+    def made(trial: Trial | None, seed: int) -> dict[str, Any]:
         entry: dict[str, Any] = {"float32": True} if trial and runs.float32 else {}
         for share in SHARES if trial else (0.0,):
             runs.audited(trial, seed, share, corpora)
             for corpus in corpora:
                 (found,) = means(runs.found(trial, [seed], share, corpus))
                 entry[f"{share:.0%} of the start, {corpus}"] = {m: round(found[m], 5) for m in MAP}
-        with FileLock(runs.to / "record.lock"):
-            every = json.loads(RECORD.read_text(encoding="utf-8"))
-            write_json(RECORD, dict(sorted({**every, name: entry}.items())))
+        return entry
 
-    jobs: dict[str, Callable[[], None]] = {"the start": partial(job, "the start", None, 0)}
-    for seed in seeds:
-        jobs |= {trial.name(seed): partial(job, trial.name(seed), trial, seed) for trial in trials}
-    shared(runs.to / "locks", jobs)
-    found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
-    return found
+    entries = {"the start": partial(made, None, 0)}
+    entries |= {trial.name(seed): partial(made, trial, seed) for seed in seeds for trial in trials}
+    return recorded(runs, RECORD, entries)
 
 
 def chosen(
     runs: Runs, trials: Sequence[Trial], seeds: Sequence[int], label: str, only_recorded: bool
 ) -> dict[str, str]:
     """A table with the better share of the start of each training, by the validation sets."""
-    record = json.loads(RECORD.read_text(encoding="utf-8")) if only_recorded else recorded(runs, trials, seeds)
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if only_recorded else validated(runs, trials, seeds)
     trials = [trial for trial in trials if all(trial.name(seed) in record for seed in seeds)]
     corpora = ("course", "pages")
 
@@ -292,25 +309,87 @@ def chosen(
     return {label: table(head, rows)}
 
 
-def final(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int]) -> dict[str, str]:
-    """The last tables: each test, and paired tests against the first row over seeds and groups."""
+def by_group(measure: Measure) -> list[float]:
+    """The part of each group in the mean over cells; they add up to it."""
+    assert measure.aggregate == "mean"
+    weight = 1 / (np.bincount(measure.cell, minlength=len(measure.cells)) * len(measure.cells))
+    return [float(f"{part:.5g}") for part in np.bincount(measure.group, measure.values * weight[measure.cell])]
+
+
+def of_groups(name: str, parts: Sequence[float]) -> Measure:
+    """A measure with a value for each group, whose mean is that of the whole measure."""
+    setting, _, metric = name.partition("/")
+    count = len(parts)
+    cell, group = np.zeros(count, dtype=np.int64), np.arange(count)
+    return Measure(setting, metric, ("all",), cell, group, np.array(parts) * count, metric == "rank distance")
+
+
+def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequence[int]) -> dict[str, Any]:
+    """The record of the last tables: the measures by group, and those of the finalist with removals and policies."""
     corpora = texts.tested(runs.data)
-    for trial, share in trials.values():
-        runs.run([trial], seeds, (share,), corpora)
+
+    def made(trial: Trial | None, share: float, seed: int) -> dict[str, Any]:
+        entry: dict[str, Any] = {"float32": True} if trial and runs.float32 else {}
+        runs.audited(trial, seed, share, corpora)
+        for corpus, columns in TESTED.items():
+            (found,) = runs.found(trial, [seed], share, corpus)
+            entry[corpus] = {m: by_group(found[m]) for m in columns}
+        if trial is None:
+            return entry
+        folder = runs.folder(trial, seed)
+        entry["minutes"] = round(json.loads((folder / "training.json").read_text(encoding="utf-8"))["seconds"] / 60, 1)
+        if trial == FINALIST:
+            space = Space(corpora["xquad-r"], folder.parent / f"vectors-{share:.2f}", seed)
+            ntrex = runs.data / "ntrex" / "sentences.parquet"
+            embed_with(runs.averaged(trial, seed, share), space.folder, space.corpus, ntrex, drawn(seed, PAIRS))
+            entry["with"] = {
+                label: {m: round(one[m].macro(), 5) for m in MAP} for label, one in measured(space).items()
+            }
+        return entry
+
+    entries = {"the start": partial(made, None, 0.0, 0)}
+    for seed in seeds:
+        entries |= {tested_name(*one, seed): partial(made, *one, seed) for one in trials.values()}
+    return recorded(runs, FINAL_RECORD, entries)
+
+
+def tested_name(trial: Trial, share: float, seed: int) -> str:
+    """The name of an entry of the last tables."""
+    return f"{trial.name(seed)}, {share:.0%} of the start"
+
+
+def final(
+    runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int], only_recorded: bool
+) -> dict[str, str]:
+    """The last tables: each test, and paired tests against the first row over seeds and groups."""
+    record = json.loads(FINAL_RECORD.read_text(encoding="utf-8")) if only_recorded else tested(runs, trials, seeds)
+    seeds = [seed for seed in seeds if all(tested_name(*one, seed) in record for one in trials.values())]
     tables: dict[str, str] = {}
     comparisons = []
     against = next(iter(trials))
+    entries = {label: [record[tested_name(*one, seed)] for seed in seeds] for label, one in trials.items()}
     for name, columns in TESTED.items():
-        systems = {label: runs.found(trial, seeds, share, name) for label, (trial, share) in trials.items()}
-        rows = [["the start", *cells(means(runs.found(None, seeds, 0, name)), columns)]]
-        rows += [[label, *cells(means(found), columns)] for label, found in systems.items()]
+        systems = {
+            label: [{m: of_groups(m, one[name][m]) for m in columns} for one in found]
+            for label, found in {"the start": [record["the start"]], **entries}.items()
+        }
+        rows = [[label, *cells(means(found), columns)] for label, found in systems.items()]
+        head = ["encoder", *columns.values()]
         if name == "xquad-r":
-            rows.append(["the paper's XLM-R, hybrid", *(shown(m, AIMS[m]) for m in columns)])
-        tables[f"zero-shot-{slug(name)}"] = table(["encoder", *columns.values()], rows)
+            rows.append(PAPER)
+            minutes = [f"{np.mean([one['minutes'] for one in found]):.0f}" for found in entries.values()]
+            rows = [[*row, one] for row, one in zip(rows, ["", *minutes, ""], strict=True)]
+            head.append("minutes of training")
+        tables[f"zero-shot-{slug(name)}"] = table(head, rows)
+        del systems["the start"]
         comparisons += [(name, c) for c in compare_all(systems, list(columns), against=against)]
     rows = difference_rows(comparisons, lambda name, measure: TESTED[name][measure])
     head = [f"minus {against}", "on", "measure", "difference [95 %]", "p", "p after Holm"]
-    return {**tables, "zero-shot-tests": table(head, rows)}
+    tables["zero-shot-tests"] = table(head, rows)
+    some = [one["with"] for found in entries.values() for one in found if "with" in one]
+    rows = [[label, *cells([one[label] for one in some], MAP)] for label in some[0]]
+    tables["zero-shot-with"] = table(["the finalist, with", *MAP.values()], [*rows, PAPER])
+    return tables
 
 
 def of_alpha(alpha: float) -> str:
@@ -329,13 +408,13 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", type=int, help="numbers of the rows of `factorial` to run, from 0; no table"
     )
-    parser.add_argument("--recorded", action="store_true", help="train nothing: a table of what `zero_shot.json` has")
+    parser.add_argument("--recorded", action="store_true", help="train nothing: tables of what is recorded")
     parser.add_argument("--float32", action="store_true", help="train in float32, for a machine without fast bfloat16")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of all trainings")
     asked = parser.parse_args()
     runs = Runs(asked.data, asked.to, asked.backend, asked.scale, asked.float32)
     if asked.only:
-        recorded(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
+        validated(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
     if asked.stage == "factorial":
         tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial", asked.recorded)
@@ -349,15 +428,11 @@ def main() -> None:
         ]  # fmt: skip
         tables = chosen(runs, trials, asked.seeds or [1, 2], "zero-shot-alpha", asked.recorded)
     else:
-        trials = {"`hybrid(0.5)` on help pages": (ANCHOR, 0.0), "the finalist": (FINALIST, FINAL_SHARE)}
-        tables = final(runs, trials, asked.seeds or [11, 12, 13, 14, 15])
+        tables = final(runs, FINAL, asked.seeds or FINAL_SEEDS, asked.recorded)
     for text in tables.values():
         print(text)
     write(ROOT / "docs" / "results-recipes.md", tables)
 
-
-FINAL_SHARE = 0.3
-"""The share of the start that `factorial` chose."""
 
 if __name__ == "__main__":
     main()

@@ -88,6 +88,7 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
             "neither more nor less of it is better",
         ),
         ({"uniter": {"pretrain_steps": 3}}, "set uniter.rank_steps"),
+        ({"uniter": {"rank_steps": 3}}, "set tower.strategy, or pictures.lock_images"),
         ({"training": {"recipe": "paper"}}, r"'recipe' is set by \[compare\]"),
         ({"training": {"schedule": {"evaluate_every": 3}}}, "needs data.validation, or a part 'validation'"),
         ({"compare": {"seeds": [2**32]}}, "from 0 to 4294967295"),

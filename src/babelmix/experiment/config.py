@@ -57,8 +57,11 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _uniter_has_a_tower(self) -> Experiment:
-        if self.uniter.rank_steps and not self.tower.strategy:
-            raise ValueError("uniter reads the patches of a trained image tower; set tower.strategy")
+        if self.uniter.rank_steps and not self.tower.strategy and not self.training.pictures.lock_images:
+            raise ValueError(
+                "uniter reads the patches of a trained image tower; set tower.strategy, or pictures.lock_images with an encoder "
+                "whose image tower is trained"
+            )
         if self.uniter.pretrain_steps and not self.uniter.rank_steps:
             raise ValueError("uniter.pretrain_steps come before steps of ranking; set uniter.rank_steps")
         return self

@@ -140,7 +140,8 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
 
     readers: dict[str, UniterRun] = {}
     if experiment.uniter.rank_steps:
-        jobs = {f"uniter, seed {seed}": partial(uniter_run, experiment, seed, parts, output) for seed in seeds}
+        read = experiment.compare.seeds
+        jobs = {f"uniter, seed {seed}": partial(uniter_run, experiment, seed, start, parts, output) for seed in read}
         readers = shared(locks, jobs)
     trained: dict[str, Callable[[], _Run]] = {
         f"{one[0]}, seed {one[1]}": partial(run, number, *one) for number, one in enumerate(chosen, 1)
@@ -148,7 +149,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
     done: dict[str, list[Entry] | _Run] = shared(locks, {**as_they_are, **trained})
     before = [entries for entries in done.values() if not isinstance(entries, _Run)]
     before += pictures.tower_entries(experiment, list(towers.values()), len(tested))
-    before += uniter_entries(list(readers.values()), len(tested))
+    before += uniter_entries(experiment, list(readers.values()), len(tested))
     runs: dict[str, list[_Run]] = {}
     for (strategy, _), name in zip(chosen, trained, strict=True):
         runs.setdefault(strategy, []).append(cast(_Run, done[name]))

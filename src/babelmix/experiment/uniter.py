@@ -1,4 +1,7 @@
-"""UNITER as a reference row of a comparison on pictures: trained on English captions and on patches of the image tower."""
+"""UNITER as a reference row of a comparison on pictures: trained on English captions and on patches of the image tower.
+
+The tower is trained before, as section [tower] says, or it is the locked tower of the starting encoder.
+"""
 
 from __future__ import annotations
 
@@ -33,36 +36,43 @@ from babelmix.training.uniter import UniterTrainingSettings, checkpoint_of, trai
 
 NAME = "UNITER, grid features (english)"
 
+Scores = Callable[[], npt.NDArray[np.float32]]
+
 
 class UniterRun(NamedTuple):
     """A trained UNITER.
 
     Args:
-        reranked: two audits, from captions to pictures and from pictures to captions. UNITER scores the top k of the first stage.
+        unchanged: two audits, from captions to pictures and from pictures to captions. With a trained tower, UNITER scores the
+            top k of that tower's encoder; otherwise every pair.
         translated: the same two audits with captions translated to English. UNITER scores every pair.
 
     """
 
-    reranked: list[Audit]
+    unchanged: list[Audit]
     translated: list[Audit]
 
 
-def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) -> UniterRun:
+def uniter_run(experiment: Experiment, seed: int, start: SentenceTransformer, parts: Parts, output: Path) -> UniterRun:
     """Train and audit a UNITER from random weights, or load a finished one.
 
-    The regions of a picture are the patches of the image tower of this seed. The first stage is the encoder of that tower.
-    Translated captions are the English ones, so each distinct pair is scored once.
+    The regions of a picture are the patches of the image tower of this seed, and the first stage is the encoder of that tower; or
+    the patches of the starting encoder's locked tower, without a first stage. Translated captions are the English ones, so each
+    distinct pair is scored once.
 
     Args:
-        experiment: an experiment with the sections [tower] and [uniter].
+        experiment: an experiment with the section [uniter], and [tower] or a locked image tower.
         seed: the seed of the run.
+        start: the encoder that all runs start from.
         parts: the corpora; the passages of `parts.test` are pictures.
         output: the experiment's folder.
 
     """
     folder = output / "uniter" / f"seed-{seed}"
-    tower = str(tower_folder(output, seed))
-    first, _ = open_encoder(tower, device="cpu", trust_code=experiment.encoder.trust_code)
+    first = start
+    if experiment.tower.strategy:
+        tower = str(tower_folder(output, seed))
+        first, _ = open_encoder(tower, device="cpu", trust_code=experiment.encoder.trust_code)
     if not (folder / "model" / "training.json").is_file():
         _train(experiment, seed, first, parts.train, folder / "model")
     checkpoint_of(folder / "model").unlink(missing_ok=True)
@@ -75,9 +85,10 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
             regions.extend(grid_of(first, test))
         return regions
 
-    captions = test.queries["text"].to_pylist()
-
-    def rerank(query: Any) -> npt.NDArray[np.float32]:
+    def unchanged(query: Any) -> npt.NDArray[np.float32]:
+        captions = test.queries["text"].to_pylist()
+        if not experiment.tower.strategy:
+            return full(captions)
         queries, pictures = EncoderSystem(first, batch_size=32, store=True).embed(test)
         return uniter.score_matrix(
             model,
@@ -89,38 +100,38 @@ def uniter_run(experiment: Experiment, seed: int, parts: Parts, output: Path) ->
             query=query,
         ).scores
 
+    found: dict[tuple[str, ...], npt.NDArray[np.float32]] = {}
+
+    def full(texts: list[str]) -> npt.NDArray[np.float32]:
+        distinct = tuple(dict.fromkeys(texts))
+        if distinct not in found:
+            found[distinct] = uniter.score_matrix(model, list(distinct), regions_of_test()).scores
+        row = {text: number for number, text in enumerate(distinct)}
+        return found[distinct][[row[text] for text in texts]]
+
     english = translated_to_english(test)
-    found: list[npt.NDArray[np.float32]] = []
 
-    def full() -> npt.NDArray[np.float32]:
-        if not found:
-            texts = english.queries["text"].to_pylist()
-            distinct = list(dict.fromkeys(texts))
-            row = {text: number for number, text in enumerate(distinct)}
-            read = uniter.score_matrix(model, distinct, regions_of_test()).scores
-            found.append(read[[row[text] for text in texts]])
-        return found[0]
+    def translated() -> npt.NDArray[np.float32]:
+        return full(english.queries["text"].to_pylist())
 
-    name = f"{NAME}, seed {seed}"
+    def audits(prefix: str, to_pictures: Scores, to_captions: Scores, corpus: Corpus, mode: str) -> list[Audit]:
+        name = f"{NAME}, seed {seed}{', translate-test' if prefix else ''}"
+        return [
+            _audited(folder / f"{prefix}to-pictures", to_pictures, corpus, name, mode, experiment),
+            _audited(folder / f"{prefix}to-captions", to_captions, corpus.reversed(), name, mode, experiment),
+        ]
+
     top = f"rerank-topk, k = {settings.k}, first stage: its image tower's encoder"
+    mode = top if experiment.tower.strategy else "full"
     return UniterRun(
-        [
-            _audited(folder / "to-pictures", lambda: rerank("text"), test, name, top, experiment),
-            _audited(folder / "to-captions", lambda: rerank("image").T, test.reversed(), name, top, experiment),
-        ],
-        [
-            _audited(folder / "translated-to-pictures", full, english, f"{name}, translate-test", "full", experiment),
-            _audited(
-                folder / "translated-to-captions", lambda: full().T, english.reversed(), f"{name}, translate-test", "full",
-                experiment,
-            ),
-        ],
-    )  # fmt: skip
+        audits("", lambda: unchanged("text"), lambda: unchanged("image").T, test, mode),
+        audits("translated-", translated, lambda: translated().T, english, "full"),
+    )
 
 
 def _audited(
     folder: Path,
-    scores: Callable[[], npt.NDArray[np.float32]],
+    scores: Scores,
     corpus: Corpus,
     name: str,
     mode: str,
@@ -175,12 +186,13 @@ def _train(experiment: Experiment, seed: int, first: SentenceTransformer, corpus
     train_uniter(model, texts, regions, batch, run, output)
 
 
-def uniter_entries(runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
+def uniter_entries(experiment: Experiment, runs: list[UniterRun], corpora: int) -> list[list[Entry]]:
     """Rows of the comparison. Only the first two corpora, the test corpus in both directions, have an entry."""
     if not runs:
         return []
+    way = "rerank-topk" if experiment.tower.strategy else "full"
     names = {
-        f"{NAME}, rerank-topk": [run.reranked for run in runs],
+        f"{NAME}, {way}": [run.unchanged for run in runs],
         f"{NAME}, translate-test, full": [run.translated for run in runs],
     }
     return [
