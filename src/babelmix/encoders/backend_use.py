@@ -11,6 +11,7 @@ from babelmix.encoders.backend_names import parse_backend
 from babelmix.encoders.backends import exported_graph, why_not
 from babelmix.encoders.fingerprints import digest_weights
 from babelmix.encoders.graph import open_graph
+from babelmix.encoders.towers import is_dual
 from babelmix.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
     Args:
         encoder: it is changed. Prompts, tokenizer, pooling and all further modules stay.
         backend: see `parse_backend`. `auto` is the fastest that is installed and agrees with float32, see
-            `babelmix.encoders.exported.choosing`; torch if none can run this encoder.
+            `babelmix.encoders.exported.choosing`; torch if none can run this encoder. Of an encoder of pictures, `onnx-fp32` and
+            `openvino-fp32` run the image tower, if it is `lite0-offline`; texts stay with torch.
         name: the name of the encoder, for messages.
 
     Raises:
@@ -31,10 +33,19 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
         MissingExtraError: the engine is not installed.
 
     """
+    from babelmix.encoders.picture_graph import use_picture_engine
+
     asked, precise = parse_backend(backend)
     if asked == "torch":
         return
     if asked != "auto":
+        if is_dual(encoder):
+            if precise != "fp32":
+                raise EncoderError(
+                    f"{name}: --backend {backend} cannot run it, for it reads more than texts; use {asked}-fp32, or torch"
+                )
+            use_picture_engine(encoder, asked, name=name)
+            return
         if (why := why_not(encoder)) is not None:
             raise EncoderError(f"{name}: --backend {backend} cannot run it, for {why}; use --backend torch")
         _use(encoder, asked, precise, name)

@@ -6,11 +6,12 @@ Batch normalisation is folded into the convolutions: the network is for embeddin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sentence_transformers.base.modules.input_module import InputModule
 from torch.nn.functional import conv2d, pad
@@ -23,6 +24,9 @@ STAGES = (
 STEM, HEAD = 32, 1280
 SIDE = 224
 """Height and width of the pictures that the network reads, in pixels."""
+Patches = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""From pixels, shape (pictures, 3, height, width), to features of places, shape (pictures, rows, columns, 1280)."""
+
 _MIDDLE, _SCALE = 127.0, 128.0
 _WHERE = ("subfolder", "token", "cache_folder", "revision", "local_files_only")
 
@@ -68,13 +72,17 @@ class Block(torch.nn.Module):
 
 
 class LiteNetwork(InputModule):  # type: ignore[misc,unused-ignore]
-    """EfficientNet-Lite0 without its classifier: 1,280 features of a picture. The first module of an image tower."""
+    """EfficientNet-Lite0 without its classifier: 1,280 features of a picture. The first module of an image tower.
+
+    Where no gradient is asked for, `engine` computes the features of places, if it is set. Training takes it away.
+    """
 
     config_keys: list[str] = []  # noqa: RUF012
     save_in_root = False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.engine: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.stem = Convolution(3, STEM, 3, 2)
         blocks = []
         for count, size, stride, expansion, inside, outside in STAGES:
@@ -130,8 +138,16 @@ class LiteNetwork(InputModule):  # type: ignore[misc,unused-ignore]
             pixels: shape (pictures, 3, height, width).
 
         """
+        if self.engine is not None and not torch.is_grad_enabled() and pixels.device.type == "cpu":
+            return self.engine(pixels)
         found: torch.Tensor = self.head(self.blocks(self.stem(pixels)))
         return found.permute(0, 2, 3, 1)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; other weights would need another engine."""
+        if mode:
+            self.engine = None
+        return super().train(mode)
 
     def get_embedding_dimension(self) -> int:
         """1,280."""
