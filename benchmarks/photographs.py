@@ -12,6 +12,7 @@ What `tune` chose is in `photographs.json`. The tables go into docs/results-imag
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from image_text import back_of, of_cells
 from marked import write
 from results import ROOT, table
 
-from babelmix._files import write_json
+from babelmix._files import slug, write_json
 from babelmix.evaluation import Measure, compare_all
 from babelmix.experiment import Results, run_experiment
 from babelmix.experiment.bundled import bundled
@@ -35,8 +36,12 @@ from babelmix.experiment.results import Entry
 
 RECORD = Path(__file__).with_name("photographs.json")
 FOLDS = range(5)
+IMAGE = "lite0-offline"
 RATES, STATIC_RATES, TEMPERATURES = (3e-5, 1e-4, 3e-4), (1e-3, 3e-3, 1e-2), (0.02, 0.05)
 STATIC_STEPS = 300
+UNITER_STEPS, UNITER_RATES = (300, 1000, 3000), (1e-3, 3e-4)
+UNITER = "UNITER, grid features (english), full"
+"""The row of UNITER, which is tuned by English captions."""
 SEEN = ("ar", "de", "el", "en", "es", "fr", "ja", "ru", "vi", "zh-CN")
 UNSEEN = ("hi", "it", "ko", "th", "tr")
 FLICKR_SEEN, FLICKR_UNSEEN = ("en", "de", "fr", "zh", "ar"), ("cs", "hi", "pt-BR")
@@ -51,15 +56,20 @@ class Photographs:
         to: the folder for everything.
         flickr: the folder of Flickr8k's photographs and caption files; None: Tux Paint's stamps.
         text: the text tower.
+        image: the image tower.
         quick: a static text tower and three steps.
         folds: how many of the five folds are run.
 
     """
 
-    def __init__(self, to: Path, flickr: Path | None, text: str, quick: bool, folds: int = len(FOLDS)) -> None:
-        self.folds = FOLDS[:folds]
+    def __init__(
+        self, to: Path, flickr: Path | None, text: str, image: str, quick: bool, folds: int = len(FOLDS)
+    ) -> None:
+        self.folds, self.image = FOLDS[:folds], image
         self.to, self.flickr, self.text, self.quick = to, flickr, "static" if quick else text, quick
-        self.name = f"{'stamps' if flickr is None else 'flickr8k'}-{self.text}"
+        self.name = f"{'stamps' if flickr is None else 'flickr8k'}-{slug(self.text)}"
+        if image != IMAGE:
+            self.name += f"-{slug(image)}"
         self.static = self.text.startswith("static")
         self.seen, self.unseen = (SEEN, UNSEEN) if flickr is None else (FLICKR_SEEN, FLICKR_UNSEEN)
 
@@ -77,7 +87,7 @@ class Photographs:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
         values["data"]["corpus"] = self.corpus("fit" if tuning else "train", fold, self.seen)
         values["data"]["test"] = self.corpus("validation" if tuning else "test", fold, [*self.seen, *self.unseen])
-        values["encoder"]["name"] = f"lite0-offline+{self.text}"
+        values["encoder"]["name"] = f"{self.image}+{self.text}"
         if self.static:
             values["training"] |= {"steps": STATIC_STEPS, "learning_rate": STATIC_RATES[1], "weight_decay": 0.0}
             for name in ("weights", "dropout", "max_seq_length"):
@@ -101,23 +111,26 @@ class Photographs:
         rates, temperatures = (STATIC_RATES if self.static else RATES), TEMPERATURES
         if self.quick:
             rates, temperatures = rates[:1], temperatures[:1]
-        for rate in rates:
-            for temperature in temperatures:
-                values = self.values(0, tuning=True)
-                values["training"] |= {"learning_rate": rate, "loss": {"temperature": temperature}}
-                results = self.done(values, f"tune-{rate:g}-{temperature:g}")
-                for entry, back in _all(results):
-                    if entry.kind != "strategy":
-                        continue
-                    by_language = recalls(entry, back, 0)
-                    score = float(np.mean([by_language[lang] for lang in self.seen]))
-                    best = found.get(entry.name)
-                    if best is None or score > best["score"]:
-                        found[entry.name] = {
-                            "learning_rate": rate,
-                            "temperature": temperature,
-                            "score": round(score, 5),
-                        }
+        # One UNITER beside each setting of the strategies: it does not depend on them.
+        readers = itertools.product(UNITER_STEPS, UNITER_RATES)
+        for (rate, temperature), (steps, of_uniter) in zip(
+            itertools.product(rates, temperatures), readers, strict=False
+        ):
+            values = self.values(0, tuning=True)
+            values["training"] |= {"learning_rate": rate, "loss": {"temperature": temperature}}
+            values["uniter"] = {"rank_steps": 2 if self.quick else steps, "learning_rate": of_uniter}
+            results = self.done(values, f"tune-{rate:g}-{temperature:g}")
+            for entry, back in _all(results):
+                if entry.kind != "strategy" and entry.name != UNITER:
+                    continue
+                langs, used = self.seen, {"learning_rate": rate, "temperature": temperature}
+                if entry.name == UNITER:
+                    langs, used = ("en",), values["uniter"]
+                by_language = recalls(entry, back, 0)
+                score = float(np.mean([by_language[lang] for lang in langs]))
+                best = found.get(entry.name)
+                if best is None or score > best["score"]:
+                    found[entry.name] = {**used, "score": round(score, 5)}
         with FileLock(self.to / "record.lock"):
             record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
             if not self.quick:
@@ -145,6 +158,8 @@ class Photographs:
                     own["training"] |= {"learning_rate": key[0], "loss": {"temperature": key[1]}}
                 if number:
                     own["references"] = {}
+                elif UNITER in chosen:
+                    own["uniter"] = {name: chosen[UNITER][name] for name in ("rank_steps", "learning_rate")}
                 results = self.done(own, f"fold-{fold}-{'same' if key is None else f'{key[0]:g}-{key[1]:g}'}")
                 for entry, back in _all(results):
                     if entry.kind == "strategy" and entry.name not in strategies:
@@ -249,12 +264,13 @@ def main() -> None:
     parser.add_argument("stage", choices=("tune", "run"))
     parser.add_argument("--flickr", type=Path, help="the folder of Flickr8k's photographs and caption files")
     parser.add_argument("--text", default="e5-small-offline", help="the text tower")
+    parser.add_argument("--image", default=IMAGE, help="the image tower")
     parser.add_argument("--to", type=Path, default=Path("runs/photographs"))
     parser.add_argument("--folds", type=int, default=len(FOLDS), help="how many of the five folds to run")
     parser.add_argument("--quick", action="store_true", help="does it run? Nothing is written into the documents")
     asked = parser.parse_args()
     asked.to.mkdir(parents=True, exist_ok=True)
-    photographs = Photographs(asked.to, asked.flickr, asked.text, asked.quick, asked.folds)
+    photographs = Photographs(asked.to, asked.flickr, asked.text, asked.image, asked.quick, asked.folds)
     if asked.stage == "tune":
         photographs.tune()
         return

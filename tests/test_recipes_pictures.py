@@ -11,6 +11,7 @@ import datasets
 import pytest
 from conftest import WORDS, png
 from test_readers_captions import image_rows
+from test_readers_tuxpaint import drawn
 
 from babelmix.experiment import run_experiment, write_comparison_report
 from babelmix.experiment.bundled import bundled
@@ -58,7 +59,9 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path
     """A working directory that holds the encoders that the recipes name."""
     place = tmp_path_factory.mktemp("stand-ins")
     save_clip(place / "openai/clip-vit-base-patch32")
-    shutil.copytree(tiny_bert, place / "xlm-roberta-base")
+    save_clip(place / "google/siglip-base-patch16-256-multilingual")
+    for name in ("xlm-roberta-base", "intfloat/multilingual-e5-small"):
+        shutil.copytree(tiny_bert, place / name)
     return place
 
 
@@ -163,3 +166,30 @@ def test_uniter_reads_a_locked_tower_that_is_not_trained_here(tmp_path: Path) ->
     english = [one.measures["multi/hit@10"].cell_values() for one in (whole, translated)]
     langs = whole.table.query_langs
     assert english[0][langs.index("en")] == english[1][0] == english[1][-1]  # English captions are the same in both
+
+
+@pytest.mark.slow
+def test_clip_on_photographs_runs_end_to_end(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(stand_ins)
+    folder = tmp_path / "stamps"
+    for number in range(40):
+        name = folder / f"kind{number}" / f"thing{number}"
+        name.parent.mkdir(parents=True)
+        lines = [f"{lang}.utf8={words(lang, number)} {lang}." for lang in ("de", "fr", "it")]
+        name.with_suffix(".txt").write_text("\n".join([words("en", number), *lines]), encoding="utf-8")
+        name.with_suffix(".png").write_bytes(drawn(number))
+    values = tomllib.loads(bundled("clip-photographs").read_text(encoding="utf-8"))
+    for name, langs in (("corpus", "de,en,fr"), ("test", "de,en,fr,it")):
+        source, _, _ = values["data"][name].partition("&langs=")
+        values["data"][name] = f"{source.replace('tuxpaint-stamps', f'tuxpaint-stamps={folder}')}&langs={langs}"
+    values["training"] |= {"steps": 2, "batch_size": 12}
+    values["uniter"] |= {"rank_steps": 2, "batch_size": 8, "width": 16, "layers": 1}
+    values["compare"] |= {"seeds": [0], "strategies": ["english", "hybrid(0.5)"]}
+    results = run_experiment(parse_experiment(values, "clip-photographs"), tmp_path / "out", lambda _: None)
+    assert [entry.name.partition("/")[2] or entry.name for entry in results.entries] == [
+        "clip-vit-base-patch32", "siglip-base-patch16-256-multilingual", "clip-vit-base-patch32, translate-test",
+        "siglip-base-patch16-256-multilingual, translate-test",
+        "clip-vit-base-patch32+intfloat/multilingual-e5-small (start)", "UNITER, grid features (english), full",
+        "UNITER, grid features (english), translate-test, full", "english", "hybrid(0.5)",
+    ]  # fmt: skip
+    assert results.strategies()[0].audits[0].table.query_langs == ("de", "en", "fr", "it")
