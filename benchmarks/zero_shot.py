@@ -124,11 +124,13 @@ FACTORIAL = [
     }, after=STAGE_ONE),
 ]  # fmt: skip
 """One thing changes at a time: the texts first, then the loss with the texts that did best."""
-FINALIST = SECTIONS
-"""What `factorial` chose."""
-FINAL_SHARE = 0.3
-"""The share of the start that `factorial` chose."""
-EQUAL_TIME = 1.0
+FINALIST = replace(FACTORIAL[6], steps=300)
+"""What `factorial` chose, and twice as long."""
+FINAL_SHARE = 0.0
+"""The share of the start that `factorial` chose for it."""
+OTHER_SHARES = (0.15, 0.3)
+"""Other shares of the start in the finalist, on XQuAD-R only."""
+EQUAL_TIME = 2.0
 """The finalist's time for a step over that of the anchor."""
 FINAL = {
     "`hybrid(0.5)` on help pages, equal time": (replace(ANCHOR, steps=round(FINALIST.steps * EQUAL_TIME)), 0.0),
@@ -274,8 +276,8 @@ def validated(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict
         for share in SHARES if trial else (0.0,):
             runs.audited(trial, seed, share, corpora)
             for corpus in corpora:
-                (found,) = means(runs.found(trial, [seed], share, corpus))
-                entry[f"{share:.0%} of the start, {corpus}"] = {m: round(found[m], 5) for m in MAP}
+                (found,) = runs.found(trial, [seed], share, corpus)
+                entry[f"{share:.0%} of the start, {corpus}"] = rounded(found)
         return entry
 
     entries = {"the start": partial(made, None, 0)}
@@ -307,6 +309,11 @@ def chosen(
         columns = [cell for one in found.values() for cell in cells(one, MAP)]
         rows.append([trial.label, f"{share:.0%}", f"{score(found):.3f}", *columns])
     return {label: table(head, rows)}
+
+
+def rounded(found: Mapping[str, Measure]) -> dict[str, float]:
+    """The means of what the tables show."""
+    return {m: round(found[m].macro(), 5) for m in MAP}
 
 
 def by_group(measure: Measure) -> list[float]:
@@ -342,9 +349,11 @@ def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequenc
             space = Space(corpora["xquad-r"], folder.parent / f"vectors-{share:.2f}", seed)
             ntrex = runs.data / "ntrex" / "sentences.parquet"
             embed_with(runs.averaged(trial, seed, share), space.folder, space.corpus, ntrex, drawn(seed, PAIRS))
-            entry["with"] = {
-                label: {m: round(one[m].macro(), 5) for m in MAP} for label, one in measured(space).items()
-            }
+            entry["with"] = {label: rounded(one) for label, one in measured(space).items()}
+            for other in OTHER_SHARES:
+                runs.audited(trial, seed, other, {"xquad-r": space.corpus})
+                (of_share,) = runs.found(trial, [seed], other, "xquad-r")
+                entry["with"][f"{other:.0%} of the start"] = rounded(of_share)
         return entry
 
     entries = {"the start": partial(made, None, 0.0, 0)}
@@ -406,13 +415,20 @@ def main() -> None:
     parser.add_argument("--backend", default="openvino", help="of the audits, as of `babelmix audit`")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default 1 and 2, and 11 to 15 in the end")
     parser.add_argument(
-        "--only", nargs="+", type=int, help="numbers of the rows of `factorial` to run, from 0; no table"
+        "--only",
+        nargs="+",
+        type=int,
+        help="numbers of the rows of `factorial` or of the encoders of `final` to run, from 0; no table",
     )
     parser.add_argument("--recorded", action="store_true", help="train nothing: tables of what is recorded")
     parser.add_argument("--float32", action="store_true", help="train in float32, for a machine without fast bfloat16")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of all trainings")
     asked = parser.parse_args()
     runs = Runs(asked.data, asked.to, asked.backend, asked.scale, asked.float32)
+    if asked.only and asked.stage == "final":
+        some = {name: FINAL[name] for n, name in enumerate(FINAL) if n in asked.only}
+        tested(runs, some, asked.seeds or FINAL_SEEDS)
+        return
     if asked.only:
         validated(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
