@@ -91,6 +91,8 @@ class Trial:
 
 
 TEACHER: dict[str, Any] = {"distillation.teacher": "start"}
+RELATIONS: dict[str, Any] = TEACHER | {"distillation.share": 0.0, "distillation.relations": 1.0}
+REVERSE: dict[str, Any] = {"loss.reverse": 0.4, "loss.reverse_kl": 0.2}
 ANCHOR = Trial("help", {"help": 1})
 SECTIONS = Trial("help and courses", {"help": 1, "courses": 1})
 EVERYTHING = Trial("everything", ALL)
@@ -100,12 +102,10 @@ FACTORIAL = [
     Trial("help and its paragraphs, NTREX", {"help": 2, "blocks": 1, "ntrex": 1}),
     SECTIONS,
     EVERYTHING,
-    replace(SECTIONS, label="help and courses, relations of the start 1", settings=TEACHER | {
-        "distillation.share": 0.0, "distillation.relations": 1.0,
-    }),
+    replace(SECTIONS, label="help and courses, relations of the start 1", settings=RELATIONS),
     replace(SECTIONS, label="help and courses, consistency 1", settings={"loss.consistency": 1.0}),
-    replace(SECTIONS, label="help and courses, relations of the start 1, consistency 1", settings=TEACHER | {
-        "distillation.share": 0.0, "distillation.relations": 1.0, "loss.consistency": 1.0,
+    replace(SECTIONS, label="help and courses, relations of the start 1, consistency 1", settings={
+        **RELATIONS, "loss.consistency": 1.0,
     }),
     replace(SECTIONS, label="help and courses, questions: a third cloze, a third templates", sources={
         "help:mixed": 1, "courses:mixed": 1,
@@ -115,13 +115,16 @@ FACTORIAL = [
     replace(SECTIONS, label="help and courses, batches of 256 through GradCache, as many pairs", steps=19, settings={
         "batch_size": 256, "loss.mini_batch_size": 32, "learning_rate": 2.8e-4,
     }),
-    replace(SECTIONS, label="help and courses, reverse training (CLEAR)", settings={
-        "loss.reverse": 0.4, "loss.reverse_kl": 0.2,
-    }),
+    replace(SECTIONS, label="help and courses, reverse training (CLEAR)", settings=REVERSE),
     replace(SECTIONS, label="help and courses, LaKDA 0.5", settings={"loss.lakda": 0.5}),
     replace(SECTIONS, label="help and courses, both stages of MIMO", settings={
         "distillation.teacher": START, "distillation.share": 0.8,
     }, after=STAGE_ONE),
+    replace(SECTIONS, label="help and courses, CLEAR, relations of the start 1", settings=REVERSE | RELATIONS),
+    replace(SECTIONS, label="help and courses, CLEAR, consistency 1", settings=REVERSE | {"loss.consistency": 1.0}),
+    replace(SECTIONS, label="help and courses, CLEAR, relations of the start 1, consistency 1", settings={
+        **REVERSE, **RELATIONS, "loss.consistency": 1.0,
+    }),
 ]  # fmt: skip
 """One thing changes at a time: the texts first, then the loss with the texts that did best."""
 FINALIST = replace(FACTORIAL[6], steps=300)
