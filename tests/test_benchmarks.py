@@ -104,7 +104,7 @@ def test_a_benchmark_twice_or_with_training_passages_is_refused(tmp_path) -> Non
     leaking.save(tmp_path / "leaking")
     for benchmarks, message in (
         ([first, first], "data.benchmarks: two corpora have one name"),
-        ([str(tmp_path / "leaking")], "240 passages of leaking are trained on too, in toy"),
+        ([str(tmp_path / "leaking")], "240 passages of toy are trained on and are also in leaking"),
     ):
         values["data"]["benchmarks"] = benchmarks
         with pytest.raises(ConfigError, match=message):

@@ -174,7 +174,12 @@ def test_encoders_lists_and_describes(run: Callable[..., Done], tiny_bert: Path)
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "accuracy"], "'accuracy' is not SETTING/METRIC"),
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/xyz"], "there is no metric 'xyz'"),
         (["train", "-c", "CSV", "--model", "static", "--validation", "gone.csv"], "gone.csv: there is no such corpus"),
-        (["train", "-c", "CSV", "--model", "static", "--validation", "CSV"], "passages of my are trained on too"),
+        (["train", "-c", "CSV", "--model", "static", "--validation", "CSV"], "are trained on and are also in my"),
+        (["train", "-c", "CSV", "--model", "static", "--drop-leaks"], "--drop-leaks: is for a validation corpus"),
+        (
+            ["train", "-c", "CSV", "--model", "static", "--validation", "CSV", "--drop-leaks"],
+            "nothing is left to train",
+        ),
         (["train", "-c", "CSV", "--model", "static", "--patience", "-1"], "Invalid value for '--patience'"),
         (["train", "-c", "CSV", "--model", "static", "--evaluate-every", "5"], "is for audits during training"),
         (["train", "-c", "CSV", "--model", "static", "--stop-on", "multi/mAP"], "is for audits during training"),

@@ -370,8 +370,20 @@ def test_changed_data_and_leaks_are_refused(tmp_path) -> None:
     with pytest.raises(ConfigError, match="the data have changed"):
         run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
     values["data"]["test"] = values["data"]["corpus"]
-    with pytest.raises(ConfigError, match=r"passages of .* are trained on too, in "):
+    with pytest.raises(
+        ConfigError, match=r"are trained on and are also in .*: i\d+/\w+, .* more; with data.drop_leaks = true"
+    ):
         run_experiment(parse_experiment(values, "x.toml"), tmp_path / "leak", SILENT)
+    parallel_corpus(12).save(tmp_path / "few")
+    values["data"]["test"] = str(tmp_path / "few")
+    values["data"]["drop_leaks"] = True
+    experiment = parse_experiment(values, "x.toml")
+    parts = corpora_of(experiment)
+    left = set(parts.train.passages["item"].to_pylist())
+    assert left
+    assert not left & set(parts.test.passages["item"].to_pylist())
+    before = corpora_of(parse_experiment({**values, "data": {**values["data"], "test": ""}}, "x.toml")).train
+    assert left == set(before.passages["item"].to_pylist()) - set(parts.test.passages["item"].to_pylist())
     parallel_corpus(60).named("bench", evaluation_only=True).save(tmp_path / "corpus")
     del values["data"]["test"]
     with pytest.raises(TrainingError, match="for evaluation only"):

@@ -95,6 +95,7 @@ def train(
     langs: str | Sequence[str] | None = None,
     part: str = "all",
     validation: str | Path | Corpus | None = None,
+    drop_leaks: bool = False,
     settings: TrainingSettings | None = None,
     trust_code: bool = False,
     **values: Any,
@@ -111,6 +112,7 @@ def train(
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
         validation: a corpus to audit on during training, in all of its languages. The weights with the best audit are saved.
+        drop_leaks: train without the groups of passages that the validation corpus has too; by default they are an error.
         settings: the settings; by default they are made from `values`.
         trust_code: run code that the model or a teacher contains or names; see `babelmix.load_model`.
         values: settings by name, as in `recipe="best"`, `strategy="hybrid(0.25)"`, `steps=300`, `loss={"temperature": 0.05}`; see
@@ -130,6 +132,7 @@ def train(
         (1, 384)
 
     """
+    from babelmix.corpus.leaks import without_leaks
     from babelmix.encoders.limits import length_limit
     from babelmix.experiment.parts import refuse_overlap
     from babelmix.training import TrainingData, make_or_load_start, resolve, resolve_for_data
@@ -145,13 +148,17 @@ def train(
         raise ArgumentError("out", "a trained encoder needs a folder, for its checkpoints too")
     check_output_folder(folder, MARKERS)
     sources = _sources(corpus, langs, part)
+    held_out = None if validation is None else opened(validation)
+    if drop_leaks:
+        if held_out is None:
+            raise ArgumentError("drop_leaks", "is for a validation corpus; name one with validation")
+        sources = {name: without_leaks(source, [held_out]) for name, source in sources.items()}
     data = TrainingData.of(sources, wanted)
     # Check before an encoder is loaded that the data can fill a batch.
     resolve_for_data(wanted, data, model if isinstance(model, str) else "")
-    held_out = None if validation is None else opened(validation)
     if held_out is not None:
         for name, source in sources.items():
-            refuse_overlap(name, source, held_out, groups=False)
+            refuse_overlap(name, source, held_out, groups=False, drop="--drop-leaks (drop_leaks=True)")
     if isinstance(model, (str, Path)):
         name = str(model)
         encoder = make_or_load_start(name, _texts(sources), seed=wanted.seed, trust_code=trust_code)

@@ -9,7 +9,7 @@ import typer
 
 from babelmix.cli.options import JsonOption, LangsOption, PartOption, TrustOption, listed
 
-NOT_SETTINGS = {"corpus", "model", "out", "langs", "part", "validation", "trust_code", "json_output"}
+NOT_SETTINGS = {"corpus", "model", "out", "langs", "part", "validation", "drop_leaks", "trust_code", "json_output"}
 """The parameters of the command that are not training settings."""
 
 ZERO_IS_DEFAULT = {
@@ -229,6 +229,13 @@ def train(
             metavar="CORPUS",
         ),
     ] = None,
+    drop_leaks: Annotated[
+        bool,
+        typer.Option(
+            "--drop-leaks",
+            help="With --validation: train without the groups of passages that it has too; otherwise they are an error.",
+        ),
+    ] = False,
     evaluate_every: Annotated[
         int | None, typer.Option(min=0, help="With --validation: steps between audits; 0: ten audits in all.")
     ] = None,
@@ -287,8 +294,8 @@ def train(
         values[section] = {**values.get(section, {}), name: values.pop(option)}
     settings, _ = in_sections(values)
     made = training.train(
-        corpus, model=model, out=out or RUNS, langs=listed(langs), part=part, validation=validation, trust_code=trust_code,
-        **settings,
+        corpus, model=model, out=out or RUNS, langs=listed(langs), part=part, validation=validation, drop_leaks=drop_leaks,
+        trust_code=trust_code, **settings,
     )  # fmt: skip
     if is_main():
         show(made, json_output)

@@ -1,9 +1,11 @@
-"""Refuse to train on pictures that are also in the test data."""
+"""Passages and pictures that are both in training and in test data: refuse them, or train without them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
 
 from babelmix.corpus.model import Corpus
 from babelmix.errors import ConfigError
@@ -44,6 +46,70 @@ def refuse_leak(training: Sequence[Corpus], tested: Sequence[Corpus]) -> None:
                     )
 
 
+def leaked_rows(training: Corpus, other: Corpus) -> list[str]:
+    """The ids of a corpus's passages that another corpus has too, by text or by the bytes of a picture.
+
+    Args:
+        training: the corpus whose rows are named; see `Corpus.row_ids`.
+        other: the corpus that they are looked up in.
+
+    Example:
+        >>> rows = [{"item": item, "lang": "en", "text": item} for item in ("dog", "cat", "owl")]
+        >>> corpus = Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows])
+        >>> leaked_rows(corpus, corpus.only_groups(["cat", "owl"]))
+        ['cat/en', 'owl/en']
+
+    """
+    ids = training.row_ids("passages")
+    return [ids[row] for row in _leaked(training, other)]
+
+
+def without_leaks(training: Corpus, others: Sequence[Corpus]) -> Corpus:
+    """A training corpus without the groups of its passages that other corpora have too.
+
+    A group goes as a whole: translations of a test passage, and other passages of its document, say the same.
+
+    Args:
+        training: the corpus to train on.
+        others: the corpora to test or validate on.
+
+    Returns:
+        The corpus; the same object if nothing is shared.
+
+    Raises:
+        ConfigError: nothing would be left.
+
+    Example:
+        >>> rows = [{"item": item, "lang": "en", "text": item} for item in ("dog", "cat", "owl")]
+        >>> corpus = Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows])
+        >>> without_leaks(corpus, [corpus.only_groups(["cat", "owl"])]).passages["item"].to_pylist()
+        ['dog']
+
+    """
+    group = training.passages["group"].to_pylist()
+    shared = {group[row] for other in others for row in _leaked(training, other)}
+    if not shared:
+        return training
+    left = sorted(
+        {one for side in (training.queries, training.passages) for one in side["group"].to_pylist()} - shared
+    )
+    if not left:
+        raise ConfigError(
+            f"{training.name}: every group has a passage that is also tested on; nothing is left to train on"
+        )
+    return training.only_groups(left)
+
+
+def _leaked(training: Corpus, other: Corpus) -> list[int]:
+    known = pa.array(sorted(other.contents("passages")), pa.string())
+    rows = set[int]()
+    for name in ("text", "digest"):
+        if name in training.passages.column_names:
+            column = training.passages[name].combine_chunks().cast(pa.string())
+            rows.update(pa.compute.is_in(column, value_set=known).to_numpy(zero_copy_only=False).nonzero()[0].tolist())
+    return sorted(rows)
+
+
 def _refuse_xtd(source: Corpus, test: Corpus) -> None:
     inside = (test.meta.get("contains") or {}).get(COCO_TRAIN, 0)
     is_xtd = test.meta.get("source") in ("XTD10", "XTD-200")
@@ -64,4 +130,4 @@ def _pictures(corpus: Corpus, column: str) -> Iterator[str]:
             yield from (value for value in side.filter(side["digest"].is_valid())[column].to_pylist())
 
 
-__all__ = ["refuse_leak"]
+__all__ = ["leaked_rows", "refuse_leak", "without_leaks"]

@@ -46,6 +46,9 @@ class Data(Section):
     )
     split_seed: int = Field(0, ge=0, description="seed of the split")
     langs: Texts = Field([], description="languages to use; empty: all")
+    drop_leaks: bool = Field(
+        False, description="train without the groups of passages that are also tested on; by default they are an error"
+    )
 
     @model_validator(mode="after")
     def _parts(self) -> Data:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
-from babelmix.corpus.leaks import refuse_leak
+from babelmix.corpus.leaks import leaked_rows, refuse_leak, without_leaks
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.training import TrainingData, refuse_evaluation_only
@@ -90,6 +90,8 @@ def corpora(experiment: Experiment) -> Parts:
         raise ConfigError(
             "data.benchmarks: two corpora have one name: one is listed twice, or has another's file name"
         )
+    if data.drop_leaks:
+        parts = _without_leaks(parts)
     for name, training in parts.training.items():
         refuse_evaluation_only(training)
         for part in (parts.tuning, parts.stopping, *parts.tested):
@@ -97,6 +99,12 @@ def corpora(experiment: Experiment) -> Parts:
                 refuse_leak([training], [part])
                 refuse_overlap(name, training, part, groups=training is parts.train and part in own.values())
     return parts
+
+
+def _without_leaks(parts: Parts) -> Parts:
+    others = [part for part in (parts.tuning, parts.stopping, *parts.tested) if part is not None]
+    sources = tuple(without_leaks(source, others) for source in parts.sources)
+    return replace(parts, train=without_leaks(parts.train, others), sources=sources)
 
 
 def refuse_plans(experiment: Experiment, parts: Parts) -> None:
@@ -115,12 +123,18 @@ def refuse_plans(experiment: Experiment, parts: Parts) -> None:
             data.plan(settings, world_size())
 
 
+SHOWN = 3
+"""Rows that a message names."""
+
+
 def both_ways(corpus: Corpus) -> list[Corpus]:
     """A corpus and, if it has pictures, the corpus with queries and passages swapped."""
     return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
 
 
-def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -> None:
+def refuse_overlap(
+    source: str, training: Corpus, other: Corpus, groups: bool, drop: str = "data.drop_leaks = true"
+) -> None:
     """Raise if a training corpus shares data with a corpus for testing, tuning or early stopping.
 
     Args:
@@ -128,6 +142,7 @@ def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -
         training: the training corpus.
         other: the corpus for testing, tuning or early stopping.
         groups: whether the two are parts of one corpus. Such parts must not share a group either.
+        drop: what the user sets to train without what is shared.
 
     Raises:
         ConfigError: the two share a passage or, if they are parts of one corpus, a group.
@@ -138,11 +153,11 @@ def refuse_overlap(source: str, training: Corpus, other: Corpus, groups: bool) -
         found = [{g for t in (c.queries, c.passages) for g in t["group"].unique().to_pylist()} for c in both]
         if shared := found[0] & found[1]:
             raise ConfigError(f"{source}: the group {min(shared)!r} is in the training part and in {other.name}")
-    texts = [c.contents("passages") for c in both]
-    if shared := texts[0] & texts[1]:
+    if leaked := leaked_rows(training, other):
+        rows = ", ".join(leaked[:SHOWN]) + (f" and {len(leaked) - SHOWN:,} more" if len(leaked) > SHOWN else "")
         raise ConfigError(
-            f"{len(shared):,} passages of {other.name} are trained on too, in {source}, for example {min(shared)[:60]!r}; leave "
-            "them out of one, or, if both are parts of one corpus, give their rows one group"
+            f"{len(leaked):,} passages of {source} are trained on and are also in {other.name}: {rows}; with "
+            f"{drop} their groups are left out of training"
         )
 
 

@@ -161,7 +161,7 @@ def _everything(size: int, versions: dict[str, str]) -> Corpus:
         "machine_made": [],
     }
     qrels = [(passage["item"], passage["item"]) for passage in passages]
-    corpus = Corpus.from_rows(queries, passages, qrels, name="emoji", meta=meta)  # type: ignore[misc]
+    corpus = Corpus.from_rows(queries, passages, qrels, name="emoji", meta=meta)  # type: ignore[arg-type]
     return group_near_pictures(corpus, _BITS, _STEP)
 
 
