@@ -78,6 +78,11 @@ def test_one_text_per_language_and_sides(tmp_path) -> None:
         ("a.csv", b"item,query_en,passage_en\n1,a,b\n2,\xff\xfe,d\n", "row 3: is not UTF-8: byte 0xff at offset"),
         ("a.csv", 'item,query_en,passage_en\n1,"a,b\n', "row 2: is not well-formed"),
         ("a.csv", "item,lang,query\n1,en,a\n", "field 'passage': is missing"),
+        (
+            "a.csv",
+            "query,doc_id,clicks\na,1,5\n",
+            r"a log of queries or clicks .* --queries-from .*a.csv  \(clicks: a column",
+        ),
         ("a.csv", "item,lang,query,passage\n1,english,a,b\n", "row 2, field 'lang': 'english' is not a BCP 47"),
         ("a.csv", "item,lang,query,passage\n1,en,a,b\n1,en,a,c\n", "row 3, field 'query': repeats row 2"),
         ("a.csv", "item,lang,query,passage\n1,en,,\n", "row 2, field 'query': has no text"),

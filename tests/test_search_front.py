@@ -128,6 +128,9 @@ def test_an_index_is_brought_up_to_date(documents: Path, model: str, tmp_path: P
         build_index(rows, place, langs="de")
     with pytest.raises(SearchError, match="langs: the list is empty"):
         build_index(documents, place, langs=[])
+    documents.write_text("item,lang,text,title\na,de,Katze,Tiere\n")
+    titled = build_index(str(documents), tmp_path / "titled", model=model)
+    assert "field 'title': is kept and shown, not embedded" in titled.notes[0]
 
 
 def test_what_cannot_be_built_leaves_nothing(documents: Path, model: str, tmp_path: Path) -> None:

@@ -266,6 +266,10 @@ def rows_of_documents(
     if frame.height == 0:
         raise ReaderError("has no rows", file=file)
     notes += filter(None, [join_note(table, own["item"], [*others, "group"])])
+    if title := next((name for name in ("title", "heading") if name in fields), ""):
+        notes.append(
+            f"{file}, field {title!r}: is kept and shown, not embedded; to search it too, put it in front of text"
+        )
     if langs is not None:
         there = frame["lang"].drop_nulls().unique().sort().to_list()
         wanted = match_languages(langs, there, str(file), ReaderError)

@@ -60,6 +60,13 @@ def layout_of(table: Table) -> Literal["corpus", "documents"]:
             f"per text; {pair[0]!r} is the passage), or  query_en, passage_en  for one language",
             file=table.file,
         )
+    if "query" in names and "item" not in names:
+        raise ReaderError(
+            f"has queries without passages ({', '.join(table.names)}): a log of queries or clicks goes beside the articles, as in"
+            f"  babelmix audit MODEL -c articles.jsonl --queries-from {table.file}  (clicks: a column clicked_id); a corpus has "
+            "a column passage",
+            file=table.file,
+        )
     if "lang" in names and (text := [name for name in table.names if name in ("title", *_TEXTS)]):
         raise ReaderError(
             f"there is no column of the texts ({', '.join(table.names)}): name it  text, as {text[-1]!r} may be meant",
