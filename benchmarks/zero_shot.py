@@ -127,7 +127,7 @@ FACTORIAL = [
     }),
 ]  # fmt: skip
 """One thing changes at a time: the texts first, then the loss with the texts that did best."""
-FINALIST = replace(FACTORIAL[6], steps=300)
+FINALIST = replace(FACTORIAL[15], steps=300)
 """What `factorial` chose, and twice as long."""
 FINAL_SHARE = 0.0
 """The share of the start that `factorial` chose for it."""
