@@ -137,10 +137,15 @@ class Photographs:
                 write_json(RECORD, {**record, self.name: found})
         print(json.dumps(found, indent=1))
 
-    def run(self) -> dict[str, str]:
-        """Run all folds and return the tables."""
+    def tuned(self) -> dict[str, dict[str, float]]:
+        """What `tune` chose for each strategy."""
         record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
         chosen: dict[str, dict[str, float]] = {} if self.quick else record.get(self.name, {})
+        return chosen
+
+    def run(self) -> dict[str, str]:
+        """Run all folds and return the tables."""
+        chosen = self.tuned()
         folds: dict[str, list[tuple[Entry, Entry]]] = {}
         for fold in self.folds:
             values = self.values(fold)
@@ -222,9 +227,10 @@ def recalls(entry: Entry, back: Entry, seed: int) -> dict[str, float]:
     return mean_recall([entry.audits[seed]], [back.audits[seed]])
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], digits: int = 3) -> str:
     """The mean over seeds, with the deviation if there are several."""
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
 
 
 def joined(
