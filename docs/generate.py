@@ -1,16 +1,22 @@
-"""Pages of the site that are made from something else: the README, the changelog, the command line, docstrings."""
+"""Write the pages of the site as plain files: those of `docs`, and those that are made from something else.
+
+    python docs/generate.py build/docs      # then any builder that reads mkdocs.yml, such as  mkdocs build --strict
+
+The README, the changelog, the command line, the keys of experiments and the public modules become pages. Links between files of
+the repository become links between pages.
+"""
 
 from __future__ import annotations
 
 import ast
 import functools
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import griffe
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 
 import babelmix
 
@@ -49,34 +55,19 @@ MODULES = {
 """The public modules, a page a room."""
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of the rooms into the navigation."""
-    config.nav = _with_rooms(config.nav)
-    return config
+def pages() -> dict[str, str]:
+    """The text of every page of the site, by its file name."""
+    made = {file.name: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
+    made |= {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
+    made |= {page_of(room): _room(modules) for room, modules in MODULES.items()}
+    made |= {"cli.md": _command_line(), "experiments.md": _experiments()}
+    return {name: _for_the_site(name, text) for name, text in made.items()}
 
 
-def _with_rooms(nav: Any) -> Any:
-    if isinstance(nav, list):
-        return [_with_rooms(entry) for entry in nav]
-    if isinstance(nav, dict):
-        return {title: _with_rooms(entry) for title, entry in nav.items()}
-    return [{_dotted(room): _page_of(room)} for room in MODULES] if nav == "API" else nav
-
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
-    pages = {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
-    pages |= {_page_of(room): _room(modules) for room, modules in MODULES.items()}
-    pages |= {"cli.md": _command_line(), "experiments.md": _experiments()}
-    for page, text in pages.items():
-        files.append(File.generated(config, page, content=text))
-    return files
-
-
-def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
+def _for_the_site(name: str, markdown: str) -> str:
     """Let links lead where the pages of the site are, and take comments away, which would hide what touches them."""
     links = {f"../{source}": page for page, source in COPIED.items()} | {"../SECURITY.md": "security.md"}
-    if page.file.src_uri in COPIED:
+    if name in COPIED:
         links = {path.removeprefix("../"): target for path, target in links.items()} | {"docs/": ""}
     for path, target in links.items():
         markdown = markdown.replace(f"]({path}", f"]({target}")
@@ -127,7 +118,8 @@ def _dotted(path: str) -> str:
     return f"babelmix.{path}" if path else "babelmix"
 
 
-def _page_of(room: str) -> str:
+def page_of(room: str) -> str:
+    """The file name of the page of a room."""
     return f"api-{room}.md" if room else "api.md"
 
 
@@ -202,3 +194,18 @@ def _field(source: str) -> tuple[str, str]:
 @functools.cache
 def _package() -> Any:
     return griffe.load("babelmix", search_paths=[ROOT / "src"])
+
+
+def main() -> None:
+    """Write the site's files into a folder."""
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python docs/generate.py FOLDER")
+    folder = Path(sys.argv[1])
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.md", "*.py", "__pycache__"))
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
