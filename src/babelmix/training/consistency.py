@@ -161,28 +161,46 @@ def columns_of(of: str) -> Sequence[str]:
     return [COLUMNS[side] for side in SIDES[of]]
 
 
-class Consistency(Term):
-    """The divergences of all compared sides, each averaged over the rows. A row whose item has only one language counts as 0."""
+class BetweenRenderings(Term):
+    """A divergence of each compared side, averaged over the rows. A row whose item has only one language counts as 0."""
 
     def forward(self, step: StepEmbeddings) -> torch.Tensor:
         """The sum over the compared sides, a scalar."""
         total = step.pool.new_zeros(())
         for name, vectors in step.others.items():
             other = units(vectors)
-            found = []
-            for query in step.unit_queries:
-                scores = query @ step.pool.T
-                if is_query(name):
-                    found.append(of_queries(scores, other @ step.pool.T))
-                else:
-                    found.append(of_passages(scores, step.scale * (query * other).sum(1), step.own))
-            total = total + (torch.stack(found).mean(0) * step.there(name)).mean()
+            found = torch.stack([self.of_rows(step, name, query, other) for query in step.unit_queries])
+            total = total + (found.mean(0) * step.there(name)).mean()
         return total
+
+    def of_rows(self, step: StepEmbeddings, name: str, query: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The divergence of each row, shape (rows,).
+
+        Args:
+            step: the embeddings of the step.
+            name: the column of `other`, see `COLUMNS`.
+            query: the queries, of length one, shape (rows, dimension).
+            other: the other renderings of queries or answers, of length one, shape (rows, dimension).
+
+        """
+        raise NotImplementedError
+
+
+class Consistency(BetweenRenderings):
+    """The symmetric divergences `of_queries` and `of_passages`."""
+
+    def of_rows(self, step: StepEmbeddings, name: str, query: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The divergence of each row, shape (rows,)."""
+        scores = query @ step.pool.T
+        if is_query(name):
+            return of_queries(scores, other @ step.pool.T)
+        return of_passages(scores, step.scale * (query * other).sum(1), step.own)
 
 
 __all__ = [
     "COLUMNS",
     "SIDES",
+    "BetweenRenderings",
     "Consistency",
     "StepRenderings",
     "answer_or_other",

@@ -11,30 +11,23 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import log_softmax
 
-from babelmix.training.consistency import answer_or_other
+from babelmix.training.consistency import BetweenRenderings, answer_or_other
 from babelmix.training.data import is_query
-from babelmix.training.terms import StepEmbeddings, Term, units
+from babelmix.training.terms import StepEmbeddings
 
 
-class LaKDA(Term):
-    """The divergences of all compared sides, each averaged over the rows. A row whose item has only one language counts as 0."""
+class LaKDA(BetweenRenderings):
+    """The divergences in one direction, of cosines without a temperature."""
 
-    def forward(self, step: StepEmbeddings) -> torch.Tensor:
-        """The sum over the compared sides, a scalar."""
+    def of_rows(self, step: StepEmbeddings, name: str, query: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The divergence of each row, shape (rows,)."""
         pool = torch.cat(step.unit_candidates)
-        total = pool.new_zeros(())
-        for name, vectors in step.others.items():
-            other = units(vectors)
-            found = []
-            for query in step.unit_queries:
-                scores = query @ pool.T
-                if is_query(name):
-                    first, second = log_softmax(scores, dim=1), log_softmax(other @ pool.T, dim=1)
-                else:
-                    first, second = answer_or_other(scores, (query * other).sum(1), step.own)
-                found.append((second.exp() * (second - first)).sum(1))
-            total = total + (torch.stack(found).mean(0) * step.there(name)).mean()
-        return total
+        scores = query @ pool.T
+        if is_query(name):
+            first, second = log_softmax(scores, dim=1), log_softmax(other @ pool.T, dim=1)
+        else:
+            first, second = answer_or_other(scores, (query * other).sum(1), step.own)
+        return (second.exp() * (second - first)).sum(1)
 
 
 __all__ = ["LaKDA"]
