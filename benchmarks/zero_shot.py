@@ -5,7 +5,7 @@
     python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
 
 `factorial` decides on a course that nobody trains on and on validation pages of the help, never on XQuAD-R. A share of the start
-needs no training of its own: each row is the better of `SHARES`. Results are added to `zero_shot.json` and, in the end, to
+needs no training of its own. Results are added to `zero_shot.json` and, in the end, to
 `zero_shot_final.json`, so that a table can be finished on another day; `--recorded` writes the tables from them. DATA is the
 folder with `xquad-r`, `libreoffice-help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from
 its checkpoint, and several processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all
@@ -46,7 +46,8 @@ RECORD = Path(__file__).with_name("zero_shot.json")
 FINAL_RECORD = Path(__file__).with_name("zero_shot_final.json")
 """The results of the last tables."""
 START = "e5-small-offline"
-SHARES = (0.0, 0.3)
+SHARES = {"course": (0.0, 0.3), "pages": (0.0, 0.3), "news": (0.0, 0.15, 0.3, 0.5)}
+"""The shares of the start that are tried on each validation set."""
 BASE: dict[str, Any] = {
     "strategy": "hybrid(0.5)", "batch_size": 32, "learning_rate": 1e-4, "max_seq_length": 64, "bf16": True, "dropout": 0.0,
     "loss.temperature": 0.02, "weights.freeze_embeddings": True, "schedule.checkpoint_every": 50,
@@ -250,19 +251,22 @@ class Runs:
         return [measures(RankTable.load(place), METRICS.get(corpus, ["mAP"])) for place in places]
 
 
-def recorded(runs: Runs, file: Path, entries: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+def recorded(
+    runs: Runs, file: Path, entries: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]], parts: Sequence[str]
+) -> dict[str, Any]:
     """Make the entries that a record does not have, add them, and return the whole record.
 
-    An entry is of a training. So a table can be finished on another day.
+    An entry is of a training. So a table can be finished on another day. An entry that lacks some of `parts` is completed.
     """
 
     def read() -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
-    def job(name: str, made: Callable[[], dict[str, Any]]) -> None:
-        if name in read():
+    def job(name: str, made: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        before = read().get(name, {})
+        if before and before.keys() >= set(parts):
             return
-        entry = made()
+        entry = made(before)
         with FileLock(runs.to / "record.lock"):
             write_json(file, dict(sorted({**read(), name: entry}.items())))
 
@@ -274,18 +278,25 @@ def validated(runs: Runs, trials: Sequence[Trial], seeds: Sequence[int]) -> dict
     """The record of what decides between recipes: the measures by share of the start and corpus."""
     corpora = texts.validation(runs.data)
 
-    def made(trial: Trial | None, seed: int) -> dict[str, Any]:
-        entry: dict[str, Any] = {"float32": True} if trial and runs.float32 else {}
-        for share in SHARES if trial else (0.0,):
-            runs.audited(trial, seed, share, corpora)
-            for corpus in corpora:
-                (found,) = runs.found(trial, [seed], share, corpus)
-                entry[f"{share:.0%} of the start, {corpus}"] = rounded(found)
+    def made(trial: Trial | None, seed: int, entry: dict[str, Any]) -> dict[str, Any]:
+        if trial and runs.float32:
+            entry["float32"] = True
+        for corpus, shares in SHARES.items():
+            for share in shares if trial else (0.0,):
+                if (cell := cell_of(share, corpus)) not in entry:
+                    runs.audited(trial, seed, share, {corpus: corpora[corpus]})
+                    (found,) = runs.found(trial, [seed], share, corpus)
+                    entry[cell] = rounded(found)
         return entry
 
     entries = {"the start": partial(made, None, 0)}
     entries |= {trial.name(seed): partial(made, trial, seed) for seed in seeds for trial in trials}
-    return recorded(runs, RECORD, entries)
+    return recorded(runs, RECORD, entries, [cell_of(0.0, corpus) for corpus in SHARES])
+
+
+def cell_of(share: float, corpus: str) -> str:
+    """The name of the measures of a share of the start on a corpus."""
+    return f"{share:.0%} of the start, {corpus}"
 
 
 def chosen(
@@ -294,23 +305,28 @@ def chosen(
     """A table with the better share of the start of each training, by the validation sets."""
     record = json.loads(RECORD.read_text(encoding="utf-8")) if only_recorded else validated(runs, trials, seeds)
     trials = [trial for trial in trials if all(trial.name(seed) in record for seed in seeds)]
-    corpora = ("course", "pages")
 
     def of(trial: Trial, share: float) -> dict[str, list[dict[str, float]]]:
-        return {c: [record[trial.name(seed)][f"{share:.0%} of the start, {c}"] for seed in seeds] for c in corpora}
+        cells_of = {c: [record[trial.name(seed)].get(cell_of(share, c), {}) for seed in seeds] for c in SHARES}
+        return {c: found for c, found in cells_of.items() if all(found)}
 
-    def score(found: Mapping[str, Sequence[Mapping[str, float]]]) -> float:
-        return float(np.mean([run[m] for of_corpus in found.values() for run in of_corpus for m in MAP if "mAP" in m]))
+    def score(found: Mapping[str, Sequence[Mapping[str, float]]], of_corpora: Sequence[str]) -> str:
+        """The mean over the mAP figures of some corpora, if all of them are there."""
+        some = [found.get(corpus) for corpus in of_corpora]
+        maps = [run[m] for runs_of in some if runs_of for run in runs_of for m in MAP if "mAP" in m]
+        return f"{np.mean(maps):.3f}" if all(some) else ""
 
-    head = ["trained on, with", "share of the start", "score"]
-    head += [f"{corpus}: {title}" for corpus in corpora for title in MAP.values()]
-    start = {corpus: [record["the start"][f"0% of the start, {corpus}"]] for corpus in corpora}
-    rows = [["the start", "", f"{score(start):.3f}", *(cell for one in start.values() for cell in cells(one, MAP))]]
+    head = ["trained on, with", "share of the start", "known kinds", "news"]
+    head += [f"{corpus}: {title}" for corpus in SHARES for title in MAP.values()]
+
+    def row(label: str, share: str, found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+        columns = [cell for c in SHARES for cell in (cells(found[c], MAP) if c in found else [""] * len(MAP))]
+        return [label, share, score(found, ("course", "pages")), score(found, ("news",)), *columns]
+
+    start = {c: [record["the start"][cell_of(0.0, c)]] for c in SHARES if cell_of(0.0, c) in record["the start"]}
+    rows = [row("the start", "", start)]
     for trial in trials:
-        share = max(SHARES, key=lambda share, trial=trial: score(of(trial, share)))  # type: ignore[misc]
-        found = of(trial, share)
-        columns = [cell for one in found.values() for cell in cells(one, MAP)]
-        rows.append([trial.label, f"{share:.0%}", f"{score(found):.3f}", *columns])
+        rows += [row(trial.label, f"{share:.0%}", of(trial, share)) for share in SHARES["news"] if of(trial, share)]
     return {label: table(head, rows)}
 
 
@@ -338,8 +354,9 @@ def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequenc
     """The record of the last tables: the measures by group, and those of the finalist with removals and policies."""
     corpora = texts.tested(runs.data)
 
-    def made(trial: Trial | None, share: float, seed: int) -> dict[str, Any]:
-        entry: dict[str, Any] = {"float32": True} if trial and runs.float32 else {}
+    def made(trial: Trial | None, share: float, seed: int, entry: dict[str, Any]) -> dict[str, Any]:
+        if trial and runs.float32:
+            entry["float32"] = True
         runs.audited(trial, seed, share, corpora)
         for corpus, columns in TESTED.items():
             (found,) = runs.found(trial, [seed], share, corpus)
@@ -362,7 +379,7 @@ def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequenc
     entries = {"the start": partial(made, None, 0.0, 0)}
     for seed in seeds:
         entries |= {tested_name(*one, seed): partial(made, *one, seed) for one in trials.values()}
-    return recorded(runs, FINAL_RECORD, entries)
+    return recorded(runs, FINAL_RECORD, entries, list(TESTED))
 
 
 def tested_name(trial: Trial, share: float, seed: int) -> str:
