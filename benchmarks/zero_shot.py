@@ -130,9 +130,9 @@ FACTORIAL = [
 """One thing changes at a time: the texts first, then the loss with the texts that did best."""
 FINALIST = replace(FACTORIAL[15], steps=300)
 """What `factorial` chose, and twice as long."""
-FINAL_SHARE = 0.0
-"""The share of the start that `factorial` chose for it."""
-OTHER_SHARES = (0.15, 0.3)
+FINAL_SHARE = 0.3
+"""The share of the start that the news chose for it."""
+OTHER_SHARES = (0.0, 0.15, 0.5)
 """Other shares of the start in the finalist, on XQuAD-R only."""
 EQUAL_TIME = 2.0
 """The finalist's time for a step over that of the anchor."""
@@ -335,19 +335,20 @@ def rounded(found: Mapping[str, Measure]) -> dict[str, float]:
     return {m: round(found[m].macro(), 5) for m in MAP}
 
 
-def by_group(measure: Measure) -> list[float]:
-    """The part of each group in the mean over cells; they add up to it."""
+def by_group(measure: Measure) -> str:
+    """The part of each group in the mean over cells, separated by spaces; they add up to it."""
     assert measure.aggregate == "mean"
     weight = 1 / (np.bincount(measure.cell, minlength=len(measure.cells)) * len(measure.cells))
-    return [float(f"{part:.5g}") for part in np.bincount(measure.group, measure.values * weight[measure.cell])]
+    return " ".join(f"{part:.5g}" for part in np.bincount(measure.group, measure.values * weight[measure.cell]))
 
 
-def of_groups(name: str, parts: Sequence[float]) -> Measure:
+def of_groups(name: str, parts: str) -> Measure:
     """A measure with a value for each group, whose mean is that of the whole measure."""
     setting, _, metric = name.partition("/")
-    count = len(parts)
+    values = np.array(parts.split(), dtype=np.float64)
+    count = len(values)
     cell, group = np.zeros(count, dtype=np.int64), np.arange(count)
-    return Measure(setting, metric, ("all",), cell, group, np.array(parts) * count, metric == "rank distance")
+    return Measure(setting, metric, ("all",), cell, group, values * count, metric == "rank distance")
 
 
 def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequence[int]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def test_pictures_are_audited_both_ways(tmp_path: Path) -> None:
         (lambda user: bm.train(str(user.corpus), colour=1), "colour: there is no such setting"),
         (lambda user: bm.train(str(user.corpus), schedule={"patience": 2}), "patience: is for audits during training"),
         (lambda user: bm.train([]), "corpus: the list is empty"),
-        (lambda user: bm.compare("no-such"), "no such bundled experiment; those are demo"),
+        (lambda user: bm.compare("no-such"), "no such bundled experiment; those are clip-photographs, demo"),
         (lambda user: bm.compare("demo", tests="multi/mAP"), "tests: is for audits"),
         (lambda user: bm.compare([]), "a comparison needs two audits or more"),
     ],
