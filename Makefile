@@ -30,7 +30,7 @@ types: install
 	$(BIN)/mypy
 
 docs: install ## The site, into site/; broken links are errors.
-	$(BIN)/python docs/generate.py build/docs
+	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install ## Every benchmark, into docs/benchmarks.md: make bench DATA=FOLDER ARGUMENTS='--only scoring'.

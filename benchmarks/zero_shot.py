@@ -4,12 +4,11 @@
     python benchmarks/zero_shot.py alpha --data DATA         # the share of monolingual batches, when training is long
     python benchmarks/zero_shot.py final --data DATA         # five seeds of the finalist, on XQuAD-R and other tests
 
-`factorial` decides on a course that nobody trains on and on validation pages of the help, never on XQuAD-R. A share of the start
-needs no training of its own. Results are added to `zero_shot.json` and, in the end, to
-`zero_shot_final.json`, so that a table can be finished on another day; `--recorded` writes the tables from them. DATA is the
-folder with `xquad-r`, `libreoffice-help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from
-its checkpoint, and several processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all
-trainings in proportion.
+`factorial` decides on a course that nobody trains on, validation pages of the help and news, never on XQuAD-R. A share of the
+start needs no training of its own. Results are added to `zero_shot.json` and, in the end, to `zero_shot_final.json`, so that a
+table can be finished on another day; `--recorded` writes the tables from them. DATA is the folder with `xquad-r`, `libreoffice-
+help`, `courses` and `ntrex`. Finished runs are not repeated, a killed training goes on from its checkpoint, and several
+processes share the work: on two cores, start it twice with OMP_NUM_THREADS=1. `--scale` shortens all trainings in proportion.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ FINAL_SHARE = 0.3
 OTHER_SHARES = (0.0, 0.15, 0.5)
 """Other shares of the start in the finalist, on XQuAD-R only."""
 EQUAL_TIME = 2.0
-"""The finalist's time for a step over that of the anchor."""
+"""The finalist's time for a step over that of the anchor: to be set from the `minutes` of `zero_shot_final.json`."""
 FINAL = {
     "`hybrid(0.5)` on help pages, equal time": (replace(ANCHOR, steps=round(FINALIST.steps * EQUAL_TIME)), 0.0),
     "`hybrid(0.5)` on help pages, equal steps": (replace(ANCHOR, steps=FINALIST.steps), 0.0),

@@ -1,6 +1,6 @@
 """Write the pages of the site as plain files: those of `docs`, and those that are made from something else.
 
-    python docs/generate.py build/docs      # then any builder that reads mkdocs.yml, such as  mkdocs build --strict
+    python docs/generate.py      # into build/docs; then any builder that reads mkdocs.yml, such as  mkdocs build --strict
 
 The README, the changelog, the command line, the keys of experiments and the public modules become pages. Links between files of
 the repository become links between pages.
@@ -12,7 +12,6 @@ import ast
 import functools
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def pages() -> dict[str, str]:
     """The text of every page of the site, by its file name."""
     made = {file.name: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
     made |= {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
-    made |= {page_of(room): _room(modules) for room, modules in MODULES.items()}
+    made |= {_page_of(room): _room(modules) for room, modules in MODULES.items()}
     made |= {"cli.md": _command_line(), "experiments.md": _experiments()}
     return {name: _for_the_site(name, text) for name, text in made.items()}
 
@@ -118,8 +117,7 @@ def _dotted(path: str) -> str:
     return f"babelmix.{path}" if path else "babelmix"
 
 
-def page_of(room: str) -> str:
-    """The file name of the page of a room."""
+def _page_of(room: str) -> str:
     return f"api-{room}.md" if room else "api.md"
 
 
@@ -197,10 +195,8 @@ def _package() -> Any:
 
 
 def main() -> None:
-    """Write the site's files into a folder."""
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python docs/generate.py FOLDER")
-    folder = Path(sys.argv[1])
+    """Write the files of the site into the folder that `mkdocs.yml` names."""
+    folder = ROOT / "build" / "docs"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.md", "*.py", "__pycache__"))
     for name, text in pages().items():

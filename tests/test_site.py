@@ -51,7 +51,7 @@ class Loaded(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="the extra docs is not installed")
     place = tmp_path_factory.mktemp("site")
-    pages = [sys.executable, "docs/generate.py", "build/docs"]
+    pages = [sys.executable, "docs/generate.py"]
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(place)]
     for command in (pages, build):
         done = subprocess.run(

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import regex
 
+TITLES = ("title", "heading")
+"""The columns that may have the title of a text; the first that is there has it."""
+
 MAX_HEADING = 120
 """The most characters of a heading that is only a line of its own, without a mark of Markdown or HTML."""
 
@@ -195,6 +198,6 @@ _LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _WIDE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+")
 
 __all__ = [
-    "MAX_HEADING", "MIN_PHRASE", "Opening", "first_heading", "first_sentence", "one_line", "sentence_spans", "sentences",
-    "size", "trimmed",
+    "MAX_HEADING", "MIN_PHRASE", "TITLES", "Opening", "first_heading", "first_sentence", "one_line", "sentence_spans",
+    "sentences", "size", "trimmed",
 ]  # fmt: skip

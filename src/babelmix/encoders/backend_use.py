@@ -33,8 +33,6 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
         MissingExtraError: the engine is not installed.
 
     """
-    from babelmix.encoders.picture_graph import use_picture_engine
-
     asked, precise = parse_backend(backend)
     if asked == "torch":
         return
@@ -44,6 +42,8 @@ def use_backend(encoder: SentenceTransformer, backend: str, *, name: str) -> Non
                 raise EncoderError(
                     f"{name}: --backend {backend} cannot run it, for it reads more than texts; use {asked}-fp32, or torch"
                 )
+            from babelmix.encoders.picture_graph import use_picture_engine
+
             use_picture_engine(encoder, asked, name=name)
             return
         if (why := why_not(encoder)) is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from babelmix.encoders.onnx_attention import fuse_attention
 from babelmix.encoders.onnx_int8 import activations, quantise_products, quantise_tables
 from babelmix.encoders.onnx_rewriting import Rewritten, merge_products
-from babelmix.encoders.token_arrays import Ids, Run, TokenVectors, opened_when_called
+from babelmix.encoders.token_arrays import Ids, Infer, Run, opened_when_called
 from babelmix.errors import require
 
 TITLE = "ONNX Runtime"
@@ -133,20 +134,34 @@ def load(folder: Path, cores: int) -> tuple[Run, Run]:
 
 
 def _session(file: Path, cores: int) -> Run:
+    infer = opened(file, cores)
+    return lambda ids, mask: infer({"input_ids": ids, "attention_mask": mask})
+
+
+def opened(file: Path, cores: int, *, optimised: bool = True) -> Infer:
+    """Open a graph of one output.
+
+    Args:
+        file: the graph.
+        cores: threads of a run.
+        optimised: whether the graph was optimised before; otherwise it is optimised now.
+
+    """
     runtime: Any = require("onnxruntime", "search", "--backend onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = cores
     options.log_severity_level = 3
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if optimised:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Threads that wait for work would take the cores from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def run(ids: Ids, mask: Ids) -> TokenVectors:
-        found: TokenVectors = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+    def infer(inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = session.run(None, dict(inputs))[0]
         return found
 
-    return run
+    return infer
 
 
-__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "precision", "write"]
+__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "opened", "precision", "write"]

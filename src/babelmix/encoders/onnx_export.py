@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,9 +38,25 @@ def export(model: torch.nn.Module, file: Path) -> None:
     mask[1, 7:] = 0
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {name: {0: dynamic, 1: dynamic} for name in ("input_ids", "attention_mask")}
+    write(_Tokens(model), (ids, mask), shapes, "token_embeddings", file)
+
+
+def write(
+    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], shapes: dict[str, Any], output: str, file: Path
+) -> None:
+    """Write a module as an ONNX graph of one output.
+
+    Args:
+        module: the module.
+        inputs: an example of its inputs.
+        shapes: the axes of each input whose length may differ, by the input's name.
+        output: the name of the output.
+        file: the file to write.
+
+    """
     program = torch.onnx.export(
-        _Tokens(model).eval(), (ids, mask), dynamo=True, dynamic_shapes=shapes, opset_version=20, verbose=False,
-        input_names=list(shapes), output_names=["token_embeddings"],
+        module.eval(), inputs, dynamo=True, dynamic_shapes=shapes, opset_version=20, verbose=False,
+        input_names=list(shapes), output_names=[output],
     )  # fmt: skip
     assert program is not None
     program.save(file)
@@ -62,4 +79,4 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-__all__ = ["export", "quiet"]
+__all__ = ["export", "quiet", "write"]

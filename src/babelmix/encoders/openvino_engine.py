@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from babelmix._cache import place_for
 from babelmix.encoders.onnx_int8 import activations, smooth_products
 from babelmix.encoders.onnx_rewriting import Rewritten, merge_products
-from babelmix.encoders.token_arrays import Ids, Run, TokenVectors, opened_when_called
+from babelmix.encoders.token_arrays import Ids, Infer, Run, opened_when_called
 from babelmix.errors import require
 
 TITLE = "OpenVINO"
@@ -77,6 +78,19 @@ def load(folder: Path, cores: int) -> tuple[Run, Run]:
 
 
 def _compiled(file: Path, cores: int, streams: int) -> Run:
+    infer = opened(file, cores, streams)
+    return lambda ids, mask: infer({"input_ids": ids, "attention_mask": mask})
+
+
+def opened(file: Path, cores: int, streams: int = 1) -> Infer:
+    """Open a graph of one output. Threads may share it.
+
+    Args:
+        file: the graph.
+        cores: the number of cores.
+        streams: how many runs share them.
+
+    """
     openvino: Any = require("openvino", "fast", "--backend openvino")
     given = {
         "INFERENCE_NUM_THREADS": cores,
@@ -89,24 +103,24 @@ def _compiled(file: Path, cores: int, streams: int) -> Run:
     kept = {"CACHE_DIR": str(place_for("compiled graphs", "compiled")), "CACHE_MODE": "OPTIMIZE_SIZE"}
     core = openvino.Core()
     try:
-        return _run(core.compile_model(str(file), "CPU", {**given, **kept}))
+        return _infer(core.compile_model(str(file), "CPU", {**given, **kept}))
     except RuntimeError:
         # What is kept is damaged, or the cache cannot be written to.
-        return _run(core.compile_model(str(file), "CPU", given))
+        return _infer(core.compile_model(str(file), "CPU", given))
 
 
-def _run(compiled: Any) -> Run:
+def _infer(compiled: Any) -> Infer:
     requests = threading.local()
 
-    def run(ids: Ids, mask: Ids) -> TokenVectors:
+    def infer(inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
-        found = requests.own.infer({"input_ids": ids, "attention_mask": mask}, share_inputs=True)
+        found = requests.own.infer(dict(inputs), share_inputs=True)
         # The next call overwrites the memory of this request.
-        copied: TokenVectors = np.array(found[0], dtype=np.float32)
+        copied: npt.NDArray[np.float32] = np.array(found[0], dtype=np.float32)
         return copied
 
-    return run
+    return infer
 
 
-__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "precision", "write"]
+__all__ = ["FILES", "KEEPS_SHAPES", "PACKAGES", "TITLE", "load", "opened", "precision", "write"]

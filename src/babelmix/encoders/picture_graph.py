@@ -5,6 +5,7 @@ The network keeps its weights: the fingerprint and what is saved do not change. 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ import torch
 from babelmix._cache import place_for, remove_if_damaged
 from babelmix._checksums import write_checksums
 from babelmix._files import replacing_folder
-from babelmix.encoders import onnx_export
+from babelmix.encoders import onnx_engine, onnx_export, openvino_engine
 from babelmix.encoders.backends import kind_here, say_exported
 from babelmix.encoders.fingerprints import image_fingerprint
 from babelmix.encoders.graph import LAYOUT
 from babelmix.encoders.lite_network import SIDE, LiteNetwork, Patches
 from babelmix.encoders.towers import tower_of
-from babelmix.errors import BabelmixError, EncoderError, first_line, require
+from babelmix.errors import BabelmixError, EncoderError, first_line
 
 _WHAT = "exported image towers"
 _FILE = "pictures.onnx"
@@ -102,12 +103,8 @@ def _export(network: LiteNetwork, pixels: torch.Tensor, folder: Path, name: str)
     with replacing_folder(folder, [_FILE], keep_existing=True) as place:
         try:
             with onnx_export.quiet():
-                program = torch.onnx.export(
-                    _OfPixels(network).eval(), (pixels,), dynamo=True, opset_version=20, verbose=False,
-                    dynamic_shapes={"pixel_values": {0: torch.export.Dim.DYNAMIC}}, input_names=["pixel_values"],
-                )  # fmt: skip
-                assert program is not None
-                program.save(place / _FILE, include_initializers=True)
+                shapes = {"pixel_values": {0: torch.export.Dim.DYNAMIC}}
+                onnx_export.write(_OfPixels(network), (pixels,), shapes, "places", place / _FILE)
         except Exception as error:  # exporters raise many unrelated types
             raise EncoderError(
                 f"{name}: its image tower cannot be exported ({type(error).__name__}: {first_line(error)}); use --backend torch"
@@ -116,25 +113,14 @@ def _export(network: LiteNetwork, pixels: torch.Tensor, folder: Path, name: str)
 
 
 def _opened(file: Path, engine: str) -> Patches:
-    cores = torch.get_num_threads()
+    opened = openvino_engine.opened if engine == "openvino" else partial(onnx_engine.opened, optimised=False)
     try:
-        if engine == "openvino":
-            openvino = require("openvino", "fast", "--backend openvino")
-            settings = {"INFERENCE_NUM_THREADS": cores, "INFERENCE_PRECISION_HINT": "f32"}
-            compiled = openvino.Core().compile_model(str(file), "CPU", settings)
-            return lambda pixels: np.array(compiled([pixels])[0])
-        runtime: Any = require("onnxruntime", "search", "--backend onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = cores
-        options.log_severity_level = 3
-        # Threads that wait for work would take the cores from other processes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        return lambda pixels: np.asarray(session.run(None, {"pixel_values": pixels})[0])
+        infer = opened(file, torch.get_num_threads())
     except BabelmixError:
         raise
     except Exception as error:  # each engine raises types of its own
         raise EncoderError(f"{file}: cannot be read ({first_line(error)}); remove {file.parent}") from error
+    return lambda pixels: infer({"pixel_values": pixels})
 
 
 __all__ = ["PictureGraph", "use_picture_engine"]

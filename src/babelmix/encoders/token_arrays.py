@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ TokenVectors = npt.NDArray[np.float32]
 
 Run = Callable[[Ids, Ids], TokenVectors]
 """A function of token ids and attention mask that embeds the tokens."""
+
+Infer = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
+"""A function of the inputs of a graph by name, that returns its first output."""
 
 _BATCHES, _TEXTS, _TOKENS = 4, 8, 32
 

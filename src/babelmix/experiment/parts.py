@@ -11,6 +11,9 @@ from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment
 from babelmix.training import TrainingData, refuse_evaluation_only
 
+_SHOWN = 3
+"""Rows that a message names."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
@@ -123,10 +126,6 @@ def refuse_plans(experiment: Experiment, parts: Parts) -> None:
             data.plan(settings, world_size())
 
 
-SHOWN = 3
-"""Rows that a message names."""
-
-
 def both_ways(corpus: Corpus) -> list[Corpus]:
     """A corpus and, if it has pictures, the corpus with queries and passages swapped."""
     return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
@@ -154,7 +153,7 @@ def refuse_overlap(
         if shared := found[0] & found[1]:
             raise ConfigError(f"{source}: the group {min(shared)!r} is in the training part and in {other.name}")
     if leaked := leaked_rows(training, other):
-        rows = ", ".join(leaked[:SHOWN]) + (f" and {len(leaked) - SHOWN:,} more" if len(leaked) > SHOWN else "")
+        rows = ", ".join(leaked[:_SHOWN]) + (f" and {len(leaked) - _SHOWN:,} more" if len(leaked) > _SHOWN else "")
         raise ConfigError(
             f"{len(leaked):,} passages of {source} are trained on and are also in {other.name}: {rows}; with "
             f"{drop} their groups are left out of training"

@@ -30,6 +30,7 @@ from babelmix.corpus import IMAGE, Corpus, canonical_language, match_languages, 
 from babelmix.corpus.file_names import FileNames
 from babelmix.corpus.images import bytes_of, digest_of
 from babelmix.corpus.model import READ_AS
+from babelmix.corpus.openings import TITLES
 from babelmix.corpus.readers._join_columns import join_note
 from babelmix.corpus.readers._rows import RowChecks, layout_of, no_column
 from babelmix.corpus.readers._tables import Table, is_table, read_table
@@ -266,7 +267,7 @@ def rows_of_documents(
     if frame.height == 0:
         raise ReaderError("has no rows", file=file)
     notes += filter(None, [join_note(table, own["item"], [*others, "group"])])
-    if title := next((name for name in ("title", "heading") if name in fields), ""):
+    if title := next((name for name in TITLES if name in fields), ""):
         notes.append(
             f"{file}, field {title!r}: is kept and shown, not embedded; to search it too, put it in front of text"
         )

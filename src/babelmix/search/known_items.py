@@ -12,6 +12,7 @@ import numpy as np
 from babelmix.corpus import Corpus
 from babelmix.corpus.asking import ask_log
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
+from babelmix.corpus.openings import TITLES
 from babelmix.corpus.readers._documents import Document
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
@@ -20,7 +21,6 @@ from babelmix.search.rows import Where
 _AT_ONCE = 64
 """Items that are read at once."""
 
-_TITLES = ("title", "heading")
 """Metadata columns that hold the title of a text."""
 
 
@@ -29,7 +29,7 @@ def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
 
     The title is a metadata column `title` or `heading`, if there is one.
     """
-    title = next((name for name in _TITLES if index.columns.get(name) == "text"), "")
+    title = next((name for name in TITLES if index.columns.get(name) == "text"), "")
     if isinstance(index, ForeignEngine):
         for row in sorted(index.rows(texts=True), key=lambda row: (row.item, row.id)):
             if row.text:

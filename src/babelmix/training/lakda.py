@@ -21,10 +21,9 @@ class LaKDA(BetweenRenderings):
 
     def of_rows(self, step: StepEmbeddings, name: str, query: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The divergence of each row, shape (rows,)."""
-        pool = torch.cat(step.unit_candidates)
-        scores = query @ pool.T
+        scores = query @ step.unit_pool.T
         if is_query(name):
-            first, second = log_softmax(scores, dim=1), log_softmax(other @ pool.T, dim=1)
+            first, second = log_softmax(scores, dim=1), log_softmax(other @ step.unit_pool.T, dim=1)
         else:
             first, second = answer_or_other(scores, (query * other).sum(1), step.own)
         return (second.exp() * (second - first)).sum(1)

@@ -65,9 +65,14 @@ class StepEmbeddings:
         return [self.gathered(units(vectors)) for vectors in self.candidates]
 
     @cached_property
+    def unit_pool(self) -> torch.Tensor:
+        """The candidates of all processes as unit vectors, shape (candidates, dimension)."""
+        return torch.cat(self.unit_candidates)
+
+    @cached_property
     def pool(self) -> torch.Tensor:
-        """The candidates of all processes as unit vectors times the scale, shape (candidates, dimension)."""
-        return torch.cat(self.unit_candidates) * self.scale
+        """`unit_pool` times the scale."""
+        return self.unit_pool * self.scale
 
     @cached_property
     def own(self) -> torch.Tensor:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from babelmix.corpus.languages import is_language_tag, not_a_tag
+from babelmix.corpus.openings import TITLES
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._tables import Table
 from babelmix.errors import ReaderError
 
 _WIDE = re.compile(r"^(?P<what>title|heading|text)[_.:](?P<lang>.+)$")
-_TITLES = ("title", "heading")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _long(table: Table, lang: str, what: str, queries: bool) -> Iterator[Documen
     item = next((name for name in ("item", "id") if name in names), "")
     item = item or ("group" if queries and "group" in names else "")
     own_ids = "id" in names and item == "item"
-    title = next((name for name in _TITLES if name in names), "")
+    title = next((name for name in TITLES if name in names), "")
     wanted = {
         "item": item, "lang": "lang" if "lang" in names else "", "text": what, "title": title,
         "group": "group" if "group" in names else "", "id": "id" if own_ids else "",

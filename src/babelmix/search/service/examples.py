@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babelmix.corpus import IMAGE
-from babelmix.corpus.openings import first_heading, first_sentence, one_line
+from babelmix.corpus.openings import TITLES, first_heading, first_sentence, one_line
 from babelmix.errors import BabelmixError
 from babelmix.search.index import Index
 from babelmix.search.rows import Hit, Where
@@ -15,7 +15,6 @@ LANGS = 5
 _TRIED = 4
 """Rows of a language that are looked at."""
 
-_TITLES = ("title", "heading")
 
 _SHORTEST, _LONGEST = 3, 80
 """Characters of an example."""
@@ -51,7 +50,7 @@ def examples_of(index: Index) -> list[Example]:
 def _asked(hit: Hit) -> str:
     """The title of a row, its heading or its first sentence; only the first words of a long one."""
     text = hit.text or ""
-    title = next((str(hit.fields[name]) for name in _TITLES if hit.fields.get(name)), "")
+    title = next((str(hit.fields[name]) for name in TITLES if hit.fields.get(name)), "")
     heading = None if title else first_heading(text)
     asked = one_line(title or (heading.asked if heading else first_sentence(text[:2000]).asked))
     if len(asked) <= _LONGEST:
