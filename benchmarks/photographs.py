@@ -26,7 +26,7 @@ from image_text import back_of, of_cells
 from marked import write
 from results import ROOT, table
 
-from babelmix._files import slug, write_json
+from babelmix._files import recorded, slug, write_json
 from babelmix.evaluation import Measure, compare_all
 from babelmix.experiment import Results, run_experiment
 from babelmix.experiment.bundled import bundled
@@ -139,9 +139,7 @@ class Photographs:
 
     def tuned(self) -> dict[str, dict[str, float]]:
         """What `tune` chose for each strategy."""
-        record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
-        chosen: dict[str, dict[str, float]] = {} if self.quick else record.get(self.name, {})
-        return chosen
+        return {} if self.quick else recorded(RECORD, self.name) or {}
 
     def run(self) -> dict[str, str]:
         """Run all folds and return the tables."""
