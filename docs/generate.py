@@ -2,20 +2,21 @@
 
     python docs/generate.py      # into build/docs; then any builder that reads mkdocs.yml, such as  mkdocs build --strict
 
-The README, the changelog, the command line, the keys of experiments and the public modules become pages. Links between files of
-the repository become links between pages.
+The README, the changelog, the command line and the public modules become pages, and `docs/experiments.md` is written again from
+the classes that check an experiment. Links between files of the repository become links between pages.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
+import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import griffe
+from pydantic import BaseModel
 
 import babelmix
 
@@ -59,7 +60,7 @@ def pages() -> dict[str, str]:
     made = {file.name: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md"))}
     made |= {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
     made |= {_page_of(room): _room(modules) for room, modules in MODULES.items()}
-    made |= {"cli.md": _command_line(), "experiments.md": _experiments()}
+    made |= {"cli.md": _command_line(), "experiments.md": experiments()}
     return {name: _for_the_site(name, text) for name, text in made.items()}
 
 
@@ -139,54 +140,52 @@ def _command_line() -> str:
 _EXPERIMENTS = """# Experiments
 
 `babelmix compare FILE.toml` runs an experiment. `babelmix compare demo --print` prints a bundled one with every default, to begin
-with. These are the keys, section by section.
-
-In an experiment `training.steps` is 200 and `training.batch_size` is 64 unless they are given: every strategy has the same.
+with. These are the keys, section by section. `python docs/generate.py` writes this page.
 """
 
 
-def _experiments() -> str:
+def experiments() -> str:
     """The keys of an experiment's TOML file, from the classes that check it."""
-    package = _package()
-    modules = [package[name].members for name in ("experiment.config", "experiment.keys", "training.settings")]
-    classes = {name: kind for members in modules for name, kind in members.items() if isinstance(kind, griffe.Class)}
-    sections: dict[str, Any] = {}
+    from babelmix.experiment.config import RESERVED, Experiment
+    from babelmix.training.settings import TrainingSettings
 
-    def walk(kind: Any, path: str) -> None:
-        sections[path] = kind
-        for name, field in kind.members.items():
-            if isinstance(field, griffe.Attribute):
-                annotation = str(field.annotation).removesuffix(" | None")
-                section = (
-                    package["training.settings.TrainingSettings"] if name == "training" else classes.get(annotation)
-                )
-                if isinstance(section, griffe.Class):
-                    walk(section, f"{path}.{name}".lstrip("."))
-
-    walk(classes["Experiment"], "")
+    # The values that an experiment gets without its optional keys.
+    given = Experiment(name="any", data={"corpus": "any"})
     lines = [_EXPERIMENTS]
-    for section, kind in sections.items():
-        if section:
-            lines += [f"## [{section}]", "", kind.docstring.value.partition("\n\n")[0], ""]
-        lines += ["| key | default | meaning |", "|---|---|---|"]
-        for name, field in kind.members.items():
-            is_key = isinstance(field, griffe.Attribute) and "property" not in field.labels and name != "model_config"
-            if is_key and f"{section}.{name}".lstrip(".") not in sections:
-                default, meaning = _field(str(field.value))
-                lines.append(f"| `{name}` | {f'`{default}`' if default else 'needed'} | {meaning} |")
-        lines.append("")
-    return "\n".join(lines)
+
+    def walk(kind: type[BaseModel], values: BaseModel | None, path: str) -> None:
+        rows, below = [], []
+        for name, field in kind.model_fields.items():
+            if kind is TrainingSettings and name in RESERVED:
+                continue
+            value = field.default if values is None else getattr(values, name)
+            section = next((k for k in (field.annotation, *get_args(field.annotation)) if _is_section(k)), None)
+            if section:
+                below.append((section, value, f"{path}.{name}".lstrip(".")))
+                continue
+            default = "needed" if field.is_required() else "none" if value is None else f"`{_as_toml(value)}`"
+            meaning = (field.description or "").replace("|", "\\|")
+            rows.append(f"| `{name}` | {default} | {meaning} |")
+        if path:
+            lines.extend([f"## `[{path}]`", "", " ".join((kind.__doc__ or "").partition("\n\n")[0].split()), ""])
+        if rows:
+            lines.extend(["| key | default | meaning |", "|---|---|---|", *rows, ""])
+        for part in below:
+            walk(*part)
+
+    walk(Experiment, given, "")
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _field(source: str) -> tuple[str, str]:
-    """Default and description as they stand in `Field(DEFAULT, description=...)`, or in a plain value."""
-    value = ast.parse(source, mode="eval").body
-    if not isinstance(value, ast.Call):
-        return source, ""
-    named = {word.arg: word.value for word in value.keywords}
-    default = value.args[0] if value.args else named.get("default_factory")
-    meaning = ast.literal_eval(named["description"]) if "description" in named else ""
-    return ast.unparse(default) if default is not None else "", meaning.replace("|", "\\|")
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _as_toml(value: Any) -> str:
+    """A value as it is written in TOML, on one line."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_as_toml(one)}' for key, one in value.items())} }}" if value else "{}"
+    return json.dumps(value)
 
 
 @functools.cache
@@ -195,7 +194,8 @@ def _package() -> Any:
 
 
 def main() -> None:
-    """Write the files of the site into the folder that `mkdocs.yml` names."""
+    """Write the keys of experiments, and the files of the site into the folder that `mkdocs.yml` names."""
+    (ROOT / "docs" / "experiments.md").write_text(experiments(), encoding="utf-8")
     folder = ROOT / "build" / "docs"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.md", "*.py", "__pycache__"))

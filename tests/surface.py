@@ -130,7 +130,7 @@ def settings() -> list[str]:
     """The keys of an experiment's TOML file."""
     from pydantic import BaseModel
 
-    from babelmix.experiment.config import Experiment
+    from babelmix.experiment.config import RESERVED, Experiment
     from babelmix.training import TrainingSettings
 
     def walk(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -139,7 +139,7 @@ def settings() -> list[str]:
             sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
             for section in sections:
                 yield from walk(section, f"{path}{name}.")
-            if not sections:
+            if not sections and not (model is TrainingSettings and name in RESERVED):
                 yield path + name
 
     return ["", "# an experiment's TOML file", *walk(Experiment, "")]

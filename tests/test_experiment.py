@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -55,9 +56,21 @@ def test_every_default_is_visible_in_the_saved_copy(tmp_path) -> None:
     text = file.read_text()
     for name in ("consistency", "warmup", "bf16", "split_seed", "vocabulary", "keep_models", "against"):
         assert re.search(rf"^{name} = ", text, re.MULTILINE), name
-    for name in ("temperature", "lora_rank", "distillation"):
-        assert re.search(rf"^# {name}: ", text, re.MULTILINE), name
+    for name in ("temperature", "lora_rank", "teacher"):
+        assert re.search(rf"^# {name} =$", text, re.MULTILINE), name
     assert load_experiment(file) == experiment
+
+
+def test_every_section_and_key_that_is_written_has_a_comment(tmp_path) -> None:
+    lines = parse_experiment(settings(tmp_path), "x.toml").to_toml().splitlines()
+    own = [number for number, line in enumerate(lines) if re.match(r"(# )?\[|(# )?\w+ =", line)]
+    assert len(own) > 70
+    in_split = {number for number in own if re.match(r"(train|test) = ", lines[number])}
+    for number in sorted(set(own) - in_split):
+        assert re.match(r"# (?!\w+ =|\[)[`\w]", lines[number - 1]), lines[number]
+    at = lines.index("# [training.distillation]")
+    uncommented = [line.removeprefix("# ") for line in lines[at:] if re.match(r"# (\w+ = \S|\[)", line)][:4]
+    assert tomllib.loads("\n".join(uncommented))["training"]["distillation"]["share"] == 1.0
 
 
 @pytest.mark.parametrize(

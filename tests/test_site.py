@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -29,6 +30,14 @@ def test_links_between_files_lead_somewhere(document: Path) -> None:
         if anchor:
             heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+def test_the_page_of_an_experiments_keys_is_up_to_date() -> None:
+    pytest.importorskip("griffe", reason="the extra docs is not installed")
+    made = runpy.run_path(str(ROOT / "docs" / "generate.py"))["experiments"]()
+    assert (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8") == made, "run  python docs/generate.py"
+    assert made.count("\n## `[") > 10
+    assert "| `drop_leaks` | `false` | " in made
 
 
 class Loaded(HTMLParser):

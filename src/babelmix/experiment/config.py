@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -113,7 +114,7 @@ class Experiment(Section):
         return changed(self.training, values | ({"steps": self.tower.steps} if self.tower.steps else {}))
 
     def to_toml(self) -> str:
-        """The experiment with every default written out; a setting that has no value is a comment."""
+        """The experiment with every default written out, and what each key means; a setting without a value is a comment."""
         return as_toml(self)
 
 
@@ -129,21 +130,51 @@ def alike(settings: TrainingSettings) -> TrainingSettings:
 
 
 def as_toml(model: BaseModel, path: str = "") -> str:
-    """A section, and all sections inside it, as TOML."""
-    lines, below = [f"[{path}]"] if path else [], []
+    """A section, and all sections inside it, as TOML, with a comment on each section and key."""
+    title, keys, below = _commented(_meaning(type(model))) if path else [], [], []
     for name, field in type(model).model_fields.items():
         value, inner = getattr(model, name), f"{path}.{name}".lstrip(".")
         if path == "training" and name in RESERVED:
             continue
+        about = _commented(field.description or "")
         if isinstance(value, BaseModel):
             below.append(as_toml(value, inner))
+        elif value is None and (section := _section_of(field.annotation)):
+            below.append("\n".join([*_commented(_meaning(section)), f"# [{inner}]", *_keys_left_out(section)]) + "\n")
         elif isinstance(value, dict) and value:
-            below.append(f"[{inner}]\n{tomli_w.dumps(value)}")
+            below.append("\n".join([*about, f"[{inner}]", tomli_w.dumps(value)]))
         elif value is None:
-            lines.append(f"# {name}: {field.description or 'none'}")
+            keys += [*about, f"# {name} ="]
         else:
-            lines.append(tomli_w.dumps({name: value}) if not isinstance(value, dict) else f"{name} = {{}}\n")
-    return "\n".join(["\n".join(line.rstrip("\n") for line in lines) + "\n", *below])
+            keys += [*about, f"{name} = {{}}" if value == {} else tomli_w.dumps({name: value}).rstrip("\n")]
+    return "\n".join(["\n".join([*title, *([f"[{path}]"] if path else []), *keys]) + "\n", *below])
+
+
+def _meaning(section: type[BaseModel]) -> str:
+    """The first paragraph of a section's docstring."""
+    return " ".join((section.__doc__ or "").partition("\n\n")[0].split())
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that an optional field would hold."""
+    return next(
+        (kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None
+    )
+
+
+def _keys_left_out(section: type[BaseModel]) -> list[str]:
+    """The keys of a section that an experiment does not have, as comments."""
+    lines = []
+    for name, field in section.model_fields.items():
+        none = field.is_required() or field.default is None
+        default = "" if none else tomli_w.dumps({"": field.default}).partition("=")[2]
+        lines += [*_commented(field.description or ""), f"# {name} ={default}".rstrip()]
+    return lines
+
+
+def _commented(text: str) -> list[str]:
+    """A text as lines of a comment."""
+    return [f"# {line}" for line in textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)]
 
 
 def load_experiment(file: Path, *, record: bool = False) -> Experiment:
