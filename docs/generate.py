@@ -99,19 +99,41 @@ def _room(modules: tuple[str, ...]) -> str:
     seen: set[str] = set()
     for number, path in enumerate(modules):
         module: Any = package[path] if path else package
-        names = sorted(str(name) for name in module.exports or module.members if not str(name).startswith("_"))
-        names = [name for name in names if name not in seen]
+        names = [name for name in _exported(module) if name not in seen]
         seen |= set(names)
         # A module may have the name of the function that it defines.
         hidden = [name for name in names if isinstance(module.members[name], griffe.Module)]
+        # Links go to the page of a room where there is one; so here, names of a room are not registered again.
+        known = [] if path else [name for name in names if _home(module, name) in _in_rooms() and name not in hidden]
         lines += [f"{'##' if number else '#'} {_dotted(path)}", "", *_reference(path, number + 2 if number < 2 else 3)]
-        lines += [f"      members: {sorted(set(names) - set(hidden))}", ""]
+        lines += [f"      members: {sorted({*names} - {*hidden} - {*known})}", ""]
+        if known:
+            lines += [*_reference(path, 2), f"      members: {known}", "      skip_local_inventory: true", ""]
         for name in hidden:
             # The front door's functions are at home elsewhere.
             home = f"{path}.{name}" if path else getattr(babelmix, name).__module__.removeprefix("babelmix.")
             lines += [*_reference(f"{home}.{name}", 3 if number else 2), "      show_root_heading: true"]
             lines += ["      show_root_full_path: false", "      show_root_toc_entry: true", ""]
     return "\n".join(lines)
+
+
+def _exported(module: Any) -> list[str]:
+    """The public names of a module, in order; what it imports is not among them, unless it says so."""
+    names = module.exports or [name for name, member in module.members.items() if not member.is_alias]
+    return sorted(str(name) for name in names if not str(name).startswith("_"))
+
+
+def _home(module: Any, name: str) -> str:
+    """Where a name of a module is defined."""
+    return module.members[name].canonical_path
+
+
+@functools.cache
+def _in_rooms() -> frozenset[str]:
+    """Where the names on the pages of the rooms are defined."""
+    package = _package()
+    rooms = [package[path] for room, paths in MODULES.items() if room for path in paths]
+    return frozenset(_home(module, name) for module in rooms for name in _exported(module))
 
 
 def _dotted(path: str) -> str:

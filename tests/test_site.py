@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="the extra docs is not installed")
     place = tmp_path_factory.mktemp("site")
     pages = [sys.executable, "docs/generate.py"]
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(place)]
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(place)]
     for command in (pages, build):
         done = subprocess.run(
             command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True

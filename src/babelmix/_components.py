@@ -22,7 +22,7 @@ def components(left: npt.ArrayLike, right: npt.ArrayLike, size: int) -> npt.NDAr
     Returns:
         The component of each node, int64, shape (size,). Components are numbered in the order of their first nodes.
 
-    Example:
+    Examples:
         >>> components([3, 1], [0, 4], 5).tolist()
         [0, 1, 2, 0, 1]
 
@@ -50,7 +50,7 @@ class NamedSets(Generic[T]):
     Args:
         things: the members. Each is a set of its own at first, named by itself.
 
-    Example:
+    Examples:
         >>> sets = NamedSets(["a", "b", "c"])
         >>> sets.merge("b", "a")
         >>> [sets.name(thing) for thing in "abc"]

@@ -79,7 +79,7 @@ def distinct_slugs(names: Iterable[str]) -> dict[str, str]:
 
     The file name is the `slug`. Names with a common slug get a part of their hash too, so that their order does not matter.
 
-    Example:
+    Examples:
         >>> distinct_slugs(["one", "a/b", "a-b"])
         {'one': 'one', 'a/b': 'a-b-c14cddc0', 'a-b': 'a-b-d44362d6'}
 

@@ -18,7 +18,7 @@ def imported_name(package: str, homes: Mapping[str, str], name: str) -> Any:
     Raises:
         AttributeError: the package has no such name.
 
-    Example:
+    Examples:
         >>> imported_name("babelmix.corpus", {"Corpus": "model"}, "Corpus").__name__
         'Corpus'
 

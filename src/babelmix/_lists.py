@@ -22,7 +22,7 @@ def as_list(
     Raises:
         ConfigError: the argument is something else, or the list is empty and must not be. `error` replaces the class.
 
-    Example:
+    Examples:
         >>> as_list("de", "langs"), as_list(("de", "fr"), "langs")
         (['de'], ['de', 'fr'])
 
@@ -55,7 +55,7 @@ def as_inputs(given: Any, error: Callable[[str], Exception] = ConfigError) -> li
     Raises:
         ConfigError: the argument is something else. `error` replaces the class.
 
-    Example:
+    Examples:
         >>> as_inputs("dog")
         ['dog']
 

@@ -44,7 +44,7 @@ class Registry(Mapping[str, T], Generic[T]):
         what: the name of one value in messages, such as `ranking metric`.
         built_in: the values that babelmix itself has; a `Lazy` value is imported at its first use.
 
-    Example:
+    Examples:
         >>> colours = Registry("colour", {"red": 1})
         >>> colours.register("blue", 2)
         >>> colours["blue"], list(colours)

@@ -32,7 +32,7 @@ def visible(text: str) -> str:
 
     Tabs and line feeds are kept. So are joiners and the marks U+200E and U+200F, which Persian, Hindi, Hebrew and emoji need.
 
-    Example:
+    Examples:
         >>> print(visible("red: \x1b[31m"))
         red: \x1b[31m
 

@@ -60,7 +60,7 @@ def bias_metric(
     Raises:
         ConfigError: the name is part of babelmix, or has a character that it must not have.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix import extend
         >>> @extend.bias_metric("crowded", better="lower", title="passages before the first answer")
@@ -113,7 +113,7 @@ def encoder(
     Raises:
         ConfigError: the name is part of babelmix, or is not made of these characters; or there is no kind `like`.
 
-    Example:
+    Examples:
         >>> from babelmix import extend
         >>> from babelmix.encoders import load_encoder, static
         >>> @extend.encoder("letters", like="static")
@@ -150,7 +150,7 @@ def engine(scheme: str) -> Callable[[T], T]:
     Raises:
         ConfigError: the scheme is malformed, or that of an engine of babelmix.
 
-    Example:
+    Examples:
         >>> from babelmix.search.engines import Engine, exists
         >>> @engine("nowhere")
         ... class NowhereEngine(Engine):
@@ -181,7 +181,7 @@ def load_plugin(plugin: str | Path) -> None:
     Raises:
         BabelmixError: there is no such file or module, or its code fails.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "my_plugin.py")
@@ -224,7 +224,7 @@ def loss(name: str) -> Callable[[F], F]:
     Raises:
         ConfigError: babelmix itself has a loss of this name.
 
-    Example:
+    Examples:
         >>> from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
         >>> from babelmix import extend
         >>> @extend.loss("plain")
@@ -261,7 +261,7 @@ def metric(name: str, *, needs_cutoff: bool = False, title: str = "") -> Callabl
     Raises:
         ConfigError: the name is part of babelmix, or is not made of these characters.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix import extend
         >>> @extend.metric("P", needs_cutoff=True, title="precision")
@@ -304,7 +304,7 @@ def reader(name: str, *, summary: str, takes_path: bool | str = True) -> Callabl
     Raises:
         ConfigError: babelmix itself has a reader of this name, or `takes_path` is something else.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus, open_corpus
         >>> @reader("two-words", summary="one pair of words", takes_path=False)
         ... def read(*, lang: str = "de") -> Corpus:
@@ -350,7 +350,7 @@ def removal(name: str, *, takes_away: str = "", usual_rank: Callable[[int], int]
     Raises:
         ConfigError: babelmix itself has a method of this name.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix import extend
         >>> from babelmix.encoders import static
@@ -390,7 +390,7 @@ def strategy(name: str) -> Callable[[T], T]:
     Raises:
         ConfigError: the name has other characters, or is the name of a strategy of babelmix; or the class is no `Strategy`.
 
-    Example:
+    Examples:
         >>> from dataclasses import dataclass
         >>> from babelmix.batches import BatchPlan, DrawRequest, RegularIndex, Strategy
         >>> @strategy("pivot")

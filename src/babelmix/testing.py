@@ -44,7 +44,7 @@ def assert_no_language_bias(
         ConfigError: a rule cannot be read, or an argument does not go with a report.
         AuditError: the audit does not have the measure of a rule.
 
-    Example:
+    Examples:
         >>> import babelmix as bm
         >>> from babelmix.encoders.kinds import make_encoder
         >>> rows = [{"item": str(n), "lang": lang, "text": f"{lang} {n}"} for n in range(9) for lang in ("de", "en")]

@@ -134,7 +134,7 @@ def debias_index(
         EncoderError: there is no such method, or too few rows; or the encoder cannot be loaded.
         ArgumentError: an argument does not go with another.
 
-    Example:
+    Examples:
         >>> debias_index("my-index", "new-index", alpha=0.5)  # doctest: +SKIP
 
     """

@@ -136,7 +136,7 @@ def audit(
         EncoderError: an encoder cannot be loaded.
         AuditError: an encoder's embeddings are not finite, or `against` is of another corpus.
 
-    Example:
+    Examples:
         >>> report = audit("intfloat/multilingual-e5-small", "my.csv")  # doctest: +SKIP
         >>> print(report)  # doctest: +SKIP
         >>> report.save("before")  # doctest: +SKIP

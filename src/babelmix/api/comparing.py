@@ -64,7 +64,7 @@ def compare(
             folders and reports.
         AuditError: a folder is no audit, or the audits are not of one corpus.
 
-    Example:
+    Examples:
         >>> compare(["before", "after"], tests="multi/mAP")  # doctest: +SKIP
         >>> compare("demo")  # doctest: +SKIP
 

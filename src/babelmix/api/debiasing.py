@@ -123,7 +123,7 @@ def debias(  # type: ignore[misc]
     Source:
         `offsets`: SHIFT, arXiv 2606.18801. The other methods name theirs in `babelmix.encoders.removal.METHODS`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import babelmix as bm
         >>> rng = np.random.default_rng(0)

@@ -112,7 +112,7 @@ def inspect_corpus(
         CorpusError: the corpus cannot be read.
         BabelmixError: `to` holds other files.
 
-    Example:
+    Examples:
         >>> from babelmix import Corpus
         >>> rows = [{"item": "1", "lang": "en", "text": "What is a toad?"}]
         >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")], name="toads")
@@ -219,7 +219,7 @@ def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool =
     Raises:
         EncoderError: the encoder cannot be loaded.
 
-    Example:
+    Examples:
         >>> inspect_model("static-e5").facts["dimension"]  # doctest: +SKIP
         384
 

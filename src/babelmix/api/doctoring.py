@@ -145,7 +145,7 @@ def doctor(
         EncoderError: the encoder cannot be loaded.
         SearchError: there is no such index, or it fails.
 
-    Example:
+    Examples:
         >>> from babelmix import Corpus
         >>> rows = [{"item": "1", "lang": "en", "text": "A toad"}, {"item": "1", "lang": "th", "text": "Not translated"}]
         >>> found = doctor(Corpus.from_rows(rows, rows, [("1", "1")], name="toads"))

@@ -102,7 +102,7 @@ def export_model(
         MissingExtraError: what exports the encoder is not installed.
         ConfigError: `to` holds something else.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from babelmix.encoders import static
         >>> encoder = static.from_scratch(["a dog", "ein Hund"], dimension=8)

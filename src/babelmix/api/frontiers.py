@@ -118,7 +118,7 @@ def frontier(
         AuditError: the corpus has no right answers, or none in the query's language where they are to be kept.
         EncoderError: a removal does not fit the vectors, or was not fitted on a language of the corpus.
 
-    Example:
+    Examples:
         >>> report = frontier("e5-small-offline", "my.csv", keep_same_language=0.98)  # doctest: +SKIP
         >>> print(report.lead())  # doctest: +SKIP
         >>> report.removal.apply(vectors, langs, "passage")  # doctest: +SKIP

@@ -59,7 +59,7 @@ def check(
         AuditError: the report or `before` does not have a measure or a language of a rule, they are not of one corpus, or the
             ranks are probably of a mistake, such as vectors in another order.
 
-    Example:
+    Examples:
         >>> import babelmix as bm
         >>> rows = [{"item": str(n), "lang": lang, "text": f"{lang} {n}"} for n in range(9) for lang in ("de", "en")]
         >>> corpus = bm.Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(9)], name="toy")

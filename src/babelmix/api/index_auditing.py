@@ -175,7 +175,7 @@ def audit_index(
         CorpusError: the corpus cannot be read.
         EncoderError: the encoder cannot be loaded.
 
-    Example:
+    Examples:
         >>> print(audit_index("my-index", "my.csv", policies=["any", "balanced"]))  # doctest: +SKIP
 
     """

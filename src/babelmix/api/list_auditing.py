@@ -219,7 +219,7 @@ def audit_function(adapter: str, corpus: str | Path | Corpus, **options: Any) ->
 def is_adapter(address: str) -> bool:
     """Whether an address names a search function: `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
-    Example:
+    Examples:
         >>> is_adapter("my_adapter.py:search"), is_adapter("my-index"), is_adapter("http://localhost:8765")
         (True, False, False)
 

@@ -76,7 +76,7 @@ def audit_log(
         ConfigError: an argument is wrong, or no search is a query of the corpus.
         MissingExtraError: `detect`, and the extra `detect` is not installed.
 
-    Example:
+    Examples:
         >>> print(audit_log("requests.jsonl", fail_if="own-language share@10 > 0.6"))  # doctest: +SKIP
 
     """

@@ -51,7 +51,7 @@ def make_queries(
         CorpusError: the collection cannot be read, or no query is left.
         BabelmixError: `out` holds other files.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from pathlib import Path
         >>> rows = ["item,lang,title,text", "1,en,Reset it,Hold the button for ten seconds until it blinks twice."]

@@ -54,7 +54,7 @@ def mine(
     Raises:
         TrainingError: the corpus has pictures or is a benchmark, or no negative was found.
 
-    Example:
+    Examples:
         >>> mined = mine("static-e5", "my.csv", out="mined")  # doctest: +SKIP
 
     """

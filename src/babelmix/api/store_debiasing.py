@@ -163,7 +163,7 @@ def debias_store(
         EncoderError: there are too few rows or languages, or the file is not a removal.
         MissingExtraError: the client of the store is not installed.
 
-    Example:
+    Examples:
         >>> debias_store("postgresql://localhost/shop/articles?id=sku", write=True)  # doctest: +SKIP
 
     """

@@ -53,7 +53,7 @@ def codeswitch(
             is out of range.
         CorpusError: the corpus has no text in the lexicons' source language.
 
-    Example:
+    Examples:
         >>> import tempfile, pathlib
         >>> folder = tempfile.TemporaryDirectory()
         >>> words = pathlib.Path(folder.name, "en-de.txt")

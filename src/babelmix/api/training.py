@@ -126,7 +126,7 @@ def train(
         PlanError: the corpus is too small for the batches of the strategy.
         TrainingError: the settings do not fit the encoder or the data, or the loss is not finite.
 
-    Example:
+    Examples:
         >>> model = train("my.csv", recipe="best", out="my-model")  # doctest: +SKIP
         >>> model.encoder.encode(["What is a toad?"]).shape  # doctest: +SKIP
         (1, 384)

@@ -40,7 +40,7 @@ class Batch:
     def slice(self, rank: int, world_size: int) -> Batch:
         """The part of one rank: consecutive rows of every field.
 
-        Example:
+        Examples:
             >>> import numpy as np
             >>> batch = Batch("mono", 0, "en", np.arange(4), np.arange(4))
             >>> batch.slice(rank=1, world_size=2).query_rows.tolist()

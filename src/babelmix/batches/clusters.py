@@ -37,7 +37,7 @@ def clusters_of(corpus: Corpus) -> tuple[Ints, Ints]:
         The clusters of the query items, int64, shape (query items,), and of the passage items, int64, shape (passage items,).
         Items are in the order of their first row. Both sides share one numbering.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus
         >>> rows = [{"item": str(i), "lang": "en", "text": text} for i, text in enumerate(["save", "open", "save"])]
         >>> answers = [row | {"text": f"answer {row['item']}"} for row in rows]

@@ -45,7 +45,7 @@ class CorpusIndex:
             pictures, `text_only` names all languages or the corpus has no pictures for it, or a corpus of pictures has hard
             negatives.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus
         >>> rows = [{"item": str(i), "lang": lang, "text": f"{lang} {i}"} for i in range(4) for lang in ("de", "en")]
         >>> queries = [row | {"text": row["text"] + "?"} for row in rows]

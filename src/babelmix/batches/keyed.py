@@ -82,7 +82,7 @@ class Permutation:
         size: the size of the domain, at least 1.
         key: 64 bits. Another key gives another permutation.
 
-    Example:
+    Examples:
         >>> shuffled = Permutation(5, derive_key(0, "example"))
         >>> sorted(shuffled(np.arange(5)).tolist())
         [0, 1, 2, 3, 4]

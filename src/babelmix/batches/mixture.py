@@ -38,7 +38,7 @@ class Mixture:
         PlanError: there is no source, a weight is missing, has no source or is not positive, or the temperature is not 0
             or more.
 
-    Example:
+    Examples:
         >>> from babelmix.batches import BatchPlan, RegularIndex
         >>> sources = {"news": RegularIndex(100, ["de", "en"]), "help": RegularIndex(50, ["de", "en"])}
         >>> plan = BatchPlan(Mixture(sources, {"news": 3, "help": 1}), "hybrid", 8)

@@ -41,7 +41,7 @@ class BatchPlan:
         PlanError: the batch cannot be shared by the ranks or cannot be filled; the message names the language. Or the strategy
             needs the number of steps.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus
         >>> rows = [{"item": str(i), "lang": lang, "text": f"{lang} {i}"} for i in range(4) for lang in ("de", "en")]
         >>> queries = [row | {"text": row["text"] + "?"} for row in rows]
@@ -205,7 +205,7 @@ def largest_batch(data: PairIndex | Corpus, strategy: Strategy | str, limit: int
     Raises:
         PlanError: not even a batch of two rows can be filled.
 
-    Example:
+    Examples:
         >>> from babelmix.batches import RegularIndex
         >>> largest_batch(RegularIndex(pairs=10, langs=["de", "en"]), "hybrid")
         10

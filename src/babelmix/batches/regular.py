@@ -42,7 +42,7 @@ class RegularIndex:
     Raises:
         PlanError: there is no pair or no language, a language is named twice, or the items are not one integer for each pair.
 
-    Example:
+    Examples:
         >>> index = RegularIndex(pairs=10, langs=["de", "en"])
         >>> pairs, langs = index.locate(np.array([3, 13]))
         >>> pairs.tolist(), langs.tolist()

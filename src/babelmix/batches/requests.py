@@ -40,7 +40,7 @@ class DrawRequest:
     Raises:
         PlanError: there is no such pool, or the pool does not take one of the arguments.
 
-    Example:
+    Examples:
         >>> DrawRequest("mono", "same", "monolingual batches", lang="de").lang
         'de'
 

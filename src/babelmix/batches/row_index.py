@@ -30,7 +30,7 @@ class RowIndex:
     Raises:
         PlanError: the columns differ in length or are empty.
 
-    Example:
+    Examples:
         >>> index = RowIndex(["a", "a", "b"], ["de", "en", "en"], ["en", "en", "en"])
         >>> index.langs, index.clusters, index.mono_sizes().tolist()
         (('de', 'en'), 2, [0, 2])

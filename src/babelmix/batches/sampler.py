@@ -40,7 +40,7 @@ class PlanBatchSampler(DefaultBatchSampler):
     Raises:
         PlanError: the plan draws from another kind of index.
 
-    Example:
+    Examples:
         >>> from babelmix.batches import BatchPlan, RowIndex
         >>> index = RowIndex(["a", "b", "c", "d"], ["de", "de", "en", "en"], ["de", "de", "en", "en"])
         >>> sampler = PlanBatchSampler(BatchPlan(index, "mono", 2), steps=3)
@@ -151,7 +151,7 @@ def batch_sampler(
         ConfigError: there is no such strategy.
         PlanError: a column or a weight is missing.
 
-    Example:
+    Examples:
         >>> from datasets import Dataset
         >>> rows = [{"item": str(i), "query_lang": "de", "passage_lang": lang} for i in range(4) for lang in ("de", "en")]
         >>> dataset = Dataset.from_list(rows)

@@ -63,7 +63,7 @@ def found_by(name: str, subject: Subject) -> list[Problem]:
     Raises:
         NotCheckedError: the subject lacks what the check needs.
 
-    Example:
+    Examples:
         >>> from babelmix import Corpus
         >>> rows = [{"item": "1", "lang": "ru", "text": "not translated yet"}]
         >>> (problem,) = found_by("scripts", Subject(Corpus.from_rows(rows, rows, [("1", "1")])))

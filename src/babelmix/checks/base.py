@@ -74,7 +74,7 @@ class Problem:
     def sentence(self) -> str:
         """The numbers and what is wrong.
 
-        Example:
+        Examples:
             >>> Problem("texts have no words", 2, 1000, "Leave them out.").sentence
             '2 of 1,000 texts have no words'
 
@@ -224,7 +224,7 @@ def _short(text: str, most: int = 40) -> str:
 def by_language(shares: Sequence[tuple[str, float]], most: int = 5) -> str:
     """Languages with their shares, the largest first.
 
-    Example:
+    Examples:
         >>> by_language([("de", 0.002), ("th", 0.4)])
         'th 40%, de 0.2%'
 

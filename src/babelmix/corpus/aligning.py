@@ -37,7 +37,7 @@ class Part(NamedTuple):
 def lines_of(text: str) -> list[Part]:
     r"""Cut a text into its lines. An item of a list is a line, also where the line breaks were lost.
 
-    Example:
+    Examples:
         >>> [line.text for line in lines_of("You need:\n- a kettle - a cup - water")]
         ['You need:', 'a kettle', 'a cup', 'water']
 
@@ -89,7 +89,7 @@ def align(parts: Mapping[str, Sequence[Part]], source_lang: str) -> Aligned:
         parts: for each language the parts of its text, in order.
         source_lang: the language whose parts count.
 
-    Example:
+    Examples:
         >>> found = align({"en": lines_of("- a cup - tea"), "de": lines_of("- eine Tasse - Tee"), "fr": lines_of("- thé")}, "en")
         >>> [{lang: part.text for lang, part in one.items()} for one in found.parts], found.unlike
         ([{'en': 'a cup', 'de': 'eine Tasse'}, {'en': 'tea', 'de': 'Tee'}], ['fr'])
@@ -123,7 +123,7 @@ def align_sentences(line: Mapping[str, Part], texts: Mapping[str, str], source_l
         texts: the whole texts.
         source_lang: the language whose sentences count.
 
-    Example:
+    Examples:
         >>> texts = {"en": "Press it, then wait.", "de": "Drücken. Dann warten."}
         >>> lines = align_lines(texts, "en").parts
         >>> [part["de"].text for part in align_sentences(lines[0], texts, "en").parts]

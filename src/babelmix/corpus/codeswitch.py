@@ -69,7 +69,7 @@ def code_switched(
         Litschko, Artemova and Plank, "Boosting Zero-shot Cross-lingual Retrieval by Training on Artificially Code-Switched Data",
         Findings of ACL 2023, section 3.
 
-    Example:
+    Examples:
         >>> rows = [{"item": "1", "lang": "en", "text": "The dog barks."}]
         >>> lexicon = Lexicon("en", "de", {"dog": "Hund"}, "en-de.txt", "")
         >>> code_switched(Corpus.from_rows(rows, rows, [("1", "1")]), lexicon, share=1.0).queries["text"].to_pylist()

@@ -34,7 +34,7 @@ def detect_languages(
     Raises:
         MissingExtraError: the extra `detect` is not installed.
 
-    Example:
+    Examples:
         >>> detect_languages(["Wie speichere ich ein Bild?", "How do I save an image?", "42"], ["de", "en-GB"])
         ['de', 'en-GB', None]
 

@@ -27,7 +27,7 @@ _NAMED = 3
 def plain_name(name: str) -> str:
     """Decode a percent-encoded name and convert it to composed Unicode.
 
-    Example:
+    Examples:
         >>> plain_name("Caf%C3%A9.jpg"), plain_name("100 %.jpg")
         ('Café.jpg', '100 %.jpg')
 
@@ -38,7 +38,7 @@ def plain_name(name: str) -> str:
 def name_key(name: str) -> str:
     r"""A key that is equal for all spellings of a name.
 
-    Example:
+    Examples:
         >>> name_key("Cafe\u0301.JPG") == name_key("Caf%C3%A9.jpg"), name_key("a\\b.png")
         (True, 'a/b.png')
 

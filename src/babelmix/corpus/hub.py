@@ -28,7 +28,7 @@ def to_datasets(corpus: Corpus) -> DatasetDict:
     Raises:
         CorpusError: the file of a picture cannot be read or has changed.
 
-    Example:
+    Examples:
         >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
         >>> list(to_datasets(Corpus.from_rows(rows, rows, [("1", "1")])))
         ['queries', 'passages', 'qrels']
@@ -57,7 +57,7 @@ def from_datasets(datasets: DatasetDict, *, name: str = "corpus") -> Corpus:
         ReaderError: a split or a column is missing.
         CorpusError: a split breaks the data model.
 
-    Example:
+    Examples:
         >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
         >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")])
         >>> from_datasets(to_datasets(corpus), name="pets")
@@ -91,7 +91,7 @@ def push_to_hub(corpus: Corpus, repository: str, *, private: bool = True) -> Non
         repository: the name of the data set, such as `me/my-corpus`.
         private: whether a new data set is private.
 
-    Example:
+    Examples:
         >>> push_to_hub(corpus, "me/my-corpus")  # doctest: +SKIP
 
     """
@@ -121,7 +121,7 @@ def from_hub(repository: str, *, revision: str | None = None) -> Corpus:
     Raises:
         ReaderError: the hub has no such data set or does not answer, or the data set is not a corpus.
 
-    Example:
+    Examples:
         >>> from_hub("me/my-corpus")  # doctest: +SKIP
 
     """

@@ -49,7 +49,7 @@ class Joins:
     def note(self) -> str | None:
         """A sentence about translations that are not joined, or seldom; None if there is nothing to say.
 
-        Example:
+        Examples:
             >>> Joins(langs=2, queries=50, several=40, own=0).note() is None
             True
             >>> Joins(langs=2, queries=50, several=2, own=48).note()[:75]

@@ -66,7 +66,7 @@ class KeyPhrases:
     Args:
         texts: all texts of the language. The more of them have a word, the less it says.
 
-    Example:
+    Examples:
         >>> texts = ["The kettle is hot.", "The cup is clean.", "The tea is in the pot."]
         >>> found = KeyPhrases(texts).of("The kettle is hot.", texts[0])
         >>> "The kettle is hot."[found.begin : found.end]

@@ -86,7 +86,7 @@ def known_items(
     Raises:
         CorpusError: `ask` is unknown, no text has what asks, or no query is left.
 
-    Example:
+    Examples:
         >>> text = "Hold the button for ten seconds, until the light goes out."
         >>> found = known_items([Document("1", "en", text, "Reset it", "1", "", 1)])
         >>> found.queries["text"].to_pylist(), found.meta["labels"]

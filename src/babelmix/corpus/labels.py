@@ -47,7 +47,7 @@ def known_item_labels(kinds: Mapping[str, int], contained: bool = False) -> str:
         kinds: the number of items by what asks for them: `titles`, `headings`, `sentences`, `templates` or `cloze`.
         contained: whether texts still contain what asks for them.
 
-    Example:
+    Examples:
         >>> known_item_labels({"titles": 7})
         'known items: titles ask for the rest of their text'
 
@@ -83,7 +83,7 @@ def what_labels_mean(labels: str | None, clicks: Mapping[str, Any] | None = None
         labels: the regime, see `labels_of`.
         clicks: numbers about clicks, if the regime is clicks.
 
-    Example:
+    Examples:
         >>> what_labels_mean(NONE)
         'There are no labels: nothing here says whether an answer is right.'
 

@@ -43,7 +43,7 @@ _NEAR = 25
 def is_language_tag(tag: str) -> bool:
     """Whether a text is a well-formed BCP 47 tag of registered subtags, in its usual spelling.
 
-    Example:
+    Examples:
         >>> [is_language_tag(tag) for tag in ("de", "pt-BR", "pt_br", "xx")]
         [True, True, False, False]
 
@@ -74,7 +74,7 @@ def canonical_language(tag: str) -> str:
     Source:
         Unicode TS 35, section "Canonical Unicode Locale Identifiers".
 
-    Example:
+    Examples:
         >>> [canonical_language(tag) for tag in ("iw", "eng-US", "cmn-Hant", "pt-BR")]
         ['he', 'en-US', 'zh-Hant', 'pt-BR']
 
@@ -117,7 +117,7 @@ def check_language_tags(
 def not_a_tag(tag: str) -> str:
     """The message for a text that is not a registered tag. It may suggest a tag.
 
-    Example:
+    Examples:
         >>> not_a_tag("jp")
         "'jp' is not a BCP 47 language tag such as 'de' or 'pt-BR'; did you mean 'ja'?"
 
@@ -162,7 +162,7 @@ def match_languages(
     Source:
         RFC 4647, section 3.3.1, basic filtering.
 
-    Example:
+    Examples:
         >>> match_languages(["en", "he"], ["de", "en-GB", "en-US", "iw"], "my corpus")
         ['en-GB', 'en-US', 'iw']
 
@@ -203,7 +203,7 @@ def readable_languages(reads: str | Iterable[str], langs: Iterable[str]) -> list
     Source:
         RFC 4647: section 3.3.1, basic filtering, and section 3.4, lookup.
 
-    Example:
+    Examples:
         >>> readable_languages(["de-AT", "sv", "en"], ["en-GB", "fr", "de", "de-AT"])
         ['de-AT', 'de', 'en-GB']
 
@@ -228,7 +228,7 @@ def find_language(wanted: str, langs: Sequence[str]) -> str | None:
         The tag of `langs` that means the same language. If there is none, the only tag in the range of `wanted`. None if no tag
         or several tags fit.
 
-    Example:
+    Examples:
         >>> find_language("en", ["de", "en-US"])
         'en-US'
         >>> find_language("en", ["en-GB", "en-US"]) is None

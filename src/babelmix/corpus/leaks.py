@@ -53,7 +53,7 @@ def leaked_rows(training: Corpus, other: Corpus) -> list[str]:
         training: the corpus whose rows are named; see `Corpus.row_ids`.
         other: the corpus that they are looked up in.
 
-    Example:
+    Examples:
         >>> rows = [{"item": item, "lang": "en", "text": item} for item in ("dog", "cat", "owl")]
         >>> corpus = Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows])
         >>> leaked_rows(corpus, corpus.only_groups(["cat", "owl"]))
@@ -81,7 +81,7 @@ def without_leaks(training: Corpus, others: Sequence[Corpus]) -> Corpus:
     Raises:
         ConfigError: nothing would be left.
 
-    Example:
+    Examples:
         >>> rows = [{"item": item, "lang": "en", "text": item} for item in ("dog", "cat", "owl")]
         >>> corpus = Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows])
         >>> without_leaks(corpus, [corpus.only_groups(["cat", "owl"])]).passages["item"].to_pylist()

@@ -89,7 +89,7 @@ def read_lexicon(spec: str) -> Lexicon:
         CorpusError: a language tag is unknown.
         ReaderError: the specification or the file is malformed, or the file is too large or has no entry.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     _ = Path(folder, "en-de.txt").write_text("dog Hund")

@@ -60,7 +60,7 @@ def load_corpus(
         CorpusError: a language is not in the corpus, or the source breaks the data model.
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
 
-    Example:
+    Examples:
         >>> rows = [{"query_en": "a pet that barks", "passage_de": "Hund"}, {"query_en": "it purrs", "passage_de": "Katze"}]
         >>> load_corpus(rows)
         Corpus('table': 2 queries, 2 passages, 2 qrels, 2 languages)

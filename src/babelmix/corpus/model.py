@@ -71,7 +71,7 @@ class Corpus:
     Raises:
         CorpusError: a table breaks the data model. The message names the table, the row and the column.
 
-    Example:
+    Examples:
         >>> import polars as pl
         >>> queries = pl.DataFrame({"item": ["1"], "lang": ["en"], "text": ["dog"], "group": ["1"]})
         >>> passages = pl.DataFrame({"item": ["1"], "lang": ["de"], "text": ["Hund"], "group": ["1"]})
@@ -140,7 +140,7 @@ class Corpus:
         Raises:
             CorpusError: a row breaks the data model. The message names the table, the row and the column.
 
-        Example:
+        Examples:
             >>> queries = [{"item": "1", "lang": "en", "text": "dog"}, {"item": "1", "lang": "fr", "text": "chien"}]
             >>> passages = [{"item": "1", "lang": "de", "text": "Hund"}, {"item": "2", "lang": "de", "text": "Katze"}]
             >>> Corpus.from_rows(queries, passages, [("1", "1")], name="pets")
@@ -177,7 +177,7 @@ class Corpus:
     def notes(self) -> list[str]:
         """Sentences that a user should read before results: `meta["notes"]` of the reader, and translations that are not joined.
 
-        Example:
+        Examples:
             >>> rows = [{"item": f"1-{lang}", "lang": lang, "text": "1"} for lang in ("de", "en")]
             >>> Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows]).notes[0][:58]
             'none of the 2 items of the passages exists in two language'
@@ -202,7 +202,7 @@ class Corpus:
     def reversed(self) -> Corpus:
         """The corpus with queries and passages swapped, for example to retrieve texts with pictures.
 
-        Example:
+        Examples:
             >>> queries, passages = [{"item": "1", "lang": "en", "text": "dog"}], [{"item": "p", "lang": "de", "text": "Hund"}]
             >>> Corpus.from_rows(queries, passages, [("1", "p")]).reversed().queries["text"].to_pylist()
             ['Hund']
@@ -227,7 +227,7 @@ class Corpus:
         Raises:
             CorpusError: a language is not in the corpus, or the list is empty.
 
-        Example:
+        Examples:
             >>> rows = [{"item": "1", "lang": lang, "text": "a"} for lang in ("de", "en-GB", "en-US")]
             >>> Corpus.from_rows(rows, rows, [("1", "1")]).only_langs("en").langs
             ('en-GB', 'en-US')
@@ -246,7 +246,7 @@ class Corpus:
         Returns:
             The corpus. A qrel, a negative or an excluded pair is kept if both of its items still have a row.
 
-        Example:
+        Examples:
             >>> rows = [{"item": item, "lang": "en", "text": item, "group": item[0]} for item in ("a1", "a2", "b1")]
             >>> Corpus.from_rows(rows, rows, [(row["item"], row["item"]) for row in rows]).only_groups("a")
             Corpus('corpus': 2 queries, 2 passages, 2 qrels, 1 languages)
@@ -279,7 +279,7 @@ class Corpus:
         Args:
             side: `queries` or `passages`.
 
-        Example:
+        Examples:
             >>> rows = [{"item": item, "lang": "en", "text": "dog"} for item in ("1", "2")]
             >>> Corpus.from_rows(rows, rows, [("1", "1")]).contents("queries")
             {'dog'}
@@ -298,7 +298,7 @@ class Corpus:
         Args:
             side: `queries` or `passages`.
 
-        Example:
+        Examples:
             >>> rows = [{"item": "page-7", "lang": lang, "text": lang} for lang in ("de", "en")]
             >>> Corpus.from_rows(rows, rows, [("page-7", "page-7")]).row_ids("passages")
             ['page-7/de', 'page-7/en']
@@ -317,7 +317,7 @@ class Corpus:
         Returns:
             A text for each item that has one in this language.
 
-        Example:
+        Examples:
             >>> rows = [{"item": "1", "lang": "en-US", "text": "color"}, {"item": "1", "lang": "en", "text": "colour"}]
             >>> Corpus.from_rows(rows, rows, [("1", "1")]).first_texts("queries", "en")
             {'1': 'colour'}
@@ -357,7 +357,7 @@ class Corpus:
         Returns:
             A row for each language, with the columns `lang`, `queries` and `passages`.
 
-        Example:
+        Examples:
             >>> queries, passages = [{"item": "1", "lang": "en", "text": "dog"}], [{"item": "1", "lang": "de", "text": "Hund"}]
             >>> Corpus.from_rows(queries, passages, [("1", "1")]).counts().rows()
             [('de', 0, 1), ('en', 1, 0)]
@@ -385,7 +385,7 @@ class Corpus:
             BabelmixError: the folder holds other files, or cannot be written to.
             WriteError: the disk is full.
 
-        Example:
+        Examples:
             >>> from tempfile import TemporaryDirectory
             >>> rows = [{"item": "1", "lang": "en", "text": "dog"}]
             >>> corpus = Corpus.from_rows(rows, rows, [("1", "1")])

@@ -42,7 +42,7 @@ def near_pictures(pictures: Sequence[bytes], bits: int = BITS, step: float = STE
         PictureError: a picture cannot be opened.
         MissingExtraError: the extra `images` is not installed.
 
-    Example:
+    Examples:
         >>> import io
         >>> from PIL import Image
         >>> files = []

@@ -40,7 +40,7 @@ def open_corpus(spec: str, **options: Any) -> Corpus:
     Raises:
         ReaderError: there is no such reader or path, the source is malformed, or the reader has no such option.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:

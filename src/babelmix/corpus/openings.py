@@ -73,7 +73,7 @@ def first_heading(text: str) -> Opening | None:
     Returns:
         The heading and the rest; None if the text does not begin with a heading.
 
-    Example:
+    Examples:
         >>> first_heading("# Reset\nHold the button for ten seconds.")
         Opening(asked='Reset', rest='Hold the button for ten seconds.')
         >>> first_heading("Hold the button for ten seconds.") is None
@@ -101,7 +101,7 @@ def first_sentence(text: str) -> Opening:
     Returns:
         The sentence, with its mark, and the rest. The rest is empty if the text is one sentence.
 
-    Example:
+    Examples:
         >>> first_sentence("On 3. May Dr. Wu fills it. Then she leaves.")
         Opening(asked='On 3. May Dr. Wu fills it.', rest='Then she leaves.')
         >>> first_sentence("按住按钮十秒钟。然后松开。").asked
@@ -124,7 +124,7 @@ def sentences(text: str) -> list[str]:
     Returns:
         The sentences, each on one line with its marks. A line break ends a sentence too.
 
-    Example:
+    Examples:
         >>> sentences("On 3. May Dr. Wu fills it. Then she leaves.")
         ['On 3. May Dr. Wu fills it.', 'Then she leaves.']
         >>> sentences("बटन दबाएँ। फिर छोड़ दें।")
@@ -137,7 +137,7 @@ def sentences(text: str) -> list[str]:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where the sentences of a text begin and end; see `sentences`.
 
-    Example:
+    Examples:
         >>> sentence_spans("Press it. Then wait.")
         [(0, 9), (10, 20)]
 
@@ -186,7 +186,7 @@ def one_line(text: str) -> str:
 def size(text: str) -> int:
     """How much a text says: its letters, marks and digits, where a Chinese, Japanese or Korean character counts as two.
 
-    Example:
+    Examples:
         >>> size("ten seconds"), size("十秒钟")
         (10, 6)
 

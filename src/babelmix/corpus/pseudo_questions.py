@@ -86,7 +86,7 @@ class PseudoQuestions:
     Attributes:
         made: the number of items by the kind of their question.
 
-    Example:
+    Examples:
         >>> texts = {"en": "You can boil water in a kettle. It whistles.", "de": "Im Kessel kocht man Wasser. Er pfeift."}
         >>> heading = {"en": "The kettle", "de": "Der Kessel"}
         >>> dict(PseudoQuestions("templates", [texts]).ask("1", heading, texts).query)

@@ -29,7 +29,7 @@ def with_qrels(corpus: Corpus, file: str | Path) -> Corpus:
     Raises:
         ReaderError: the file is missing or malformed, or no judgement is of this corpus, or none is relevant.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> rows = [{"item": item, "lang": "en", "text": item} for item in "ab"]
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -48,7 +48,7 @@ class QueryGroups:
     def note(self) -> str | None:
         """A sentence about joined queries, or about a corpus that names one group only; None if there is nothing to say.
 
-        Example:
+        Examples:
             >>> QueryGroups(np.zeros(0, dtype=np.int64), items=900, joined=488, largest=0.01).note()[:54]
             'the corpus names no groups, and some of its 900 query '
 
@@ -88,7 +88,7 @@ def groups_of_queries(
         The groups of the corpus, numbered by their sorted names. If each group is one item, the groups that common relevant
         passages join, numbered in the order of their first names, unless one of them would hold more than `MOST` of the queries.
 
-    Example:
+    Examples:
         >>> names = np.array(["a", "b", "c", "d", "e", "f"], dtype=object)
         >>> rows = np.arange(6)
         >>> groups_of_queries(names, names, rows, np.array([7, 8, 7, 9, 6, 5])).number.tolist()

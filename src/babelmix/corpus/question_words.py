@@ -94,7 +94,7 @@ def question_words(lang: str) -> QuestionWords | None:
     Args:
         lang: a BCP 47 tag. `zh-TW` is written with traditional characters; other regions do not matter.
 
-    Example:
+    Examples:
         >>> question_words("pt-BR").forms[0].format("um copo"), question_words("la")
         ('O que é um copo?', None)
 

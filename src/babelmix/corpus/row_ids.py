@@ -25,7 +25,7 @@ def spelled_ids(item: pl.Series, lang: pl.Series) -> pl.Series:
     Returns:
         The ids, strings, shape (rows,).
 
-    Example:
+    Examples:
         >>> spelled_ids(pl.Series(["a", "a", "a"]), pl.Series(["de", "de", "en"])).to_list()
         ['a/de', 'a/de/2', 'a/en']
 

@@ -32,7 +32,7 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
     Raises:
         ConfigError: shares are not positive or do not sum to 1, or a part is empty.
 
-    Example:
+    Examples:
         >>> rows = [{"item": str(i), "lang": "en", "text": f"text {i}"} for i in range(100)]
         >>> corpus = Corpus.from_rows(rows, rows, [(str(i), str(i)) for i in range(100)])
         >>> parts = split(corpus, {"train": 0.8, "test": 0.2})

@@ -37,7 +37,7 @@ def parse_backend(spec: str) -> tuple[str, str]:
     Raises:
         EncoderError: there is no such backend.
 
-    Example:
+    Examples:
         >>> parse_backend("onnx"), parse_backend("openvino-fp32"), parse_backend("torch")
         (('onnx', 'int8'), ('openvino', 'fp32'), ('torch', 'fp32'))
 
@@ -59,7 +59,7 @@ def spec_of(kept: str) -> str:
     Args:
         kept: as `backend_of` returns it.
 
-    Example:
+    Examples:
         >>> [spec_of(kept) for kept in ("onnx-int7", "onnx-fp32", "openvino-int8", "numpy", "torch")]
         ['onnx', 'onnx-fp32', 'openvino', 'torch', 'torch']
 
@@ -77,7 +77,7 @@ def same_vectors(one: str, other: str) -> bool:
         one: a backend, as `backend_of` returns it.
         other: another.
 
-    Example:
+    Examples:
         >>> same_vectors("torch", "onnx-fp32"), same_vectors("onnx-int8", "openvino-int8")
         (True, False)
 

@@ -78,7 +78,7 @@ def debiased(
             needs them, or the rank is too large.
         ArgumentError: the method has no rank, and one is given.
 
-    Example:
+    Examples:
         >>> from babelmix.encoders import static
         >>> texts = {"en": [f"dog number {n}" for n in range(20)], "de": [f"Hund Nummer {n}" for n in range(20)]}
         >>> encoder = static.from_scratch([*texts["en"], *texts["de"]], dimension=8)

@@ -64,7 +64,7 @@ def make_dual(
         EncoderError: a tower cannot be loaded.
         MissingExtraError: Pillow is not installed.
 
-    Example:
+    Examples:
         >>> encoder = make_dual("tiny-clip", ["a dog", "ein Hund"], dimension=8, size=60)
         >>> encoder.encode(["a dog"]).shape
         (1, 8)

@@ -87,7 +87,7 @@ def encode(
         EmbeddingError: the encoder's forward pass fails.
         EncoderError: there is no text, the kind is unknown, or the encoder does not return one vector per text.
 
-    Example:
+    Examples:
         >>> from babelmix.encoders import static
         >>> encoder = static.from_scratch(["a dog", "ein Hund"], dimension=8)
         >>> encode(encoder, ["a dog", "ein Hund", "a dog"], "query", store=False).shape

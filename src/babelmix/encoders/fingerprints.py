@@ -41,7 +41,7 @@ def fingerprint(encoder: Encoder) -> str:
     Returns:
         64 hexadecimal digits.
 
-    Example:
+    Examples:
         >>> from babelmix.encoders import static
         >>> encoder = static.from_scratch(["a dog", "ein Hund"], dimension=8)
         >>> before = fingerprint(encoder)

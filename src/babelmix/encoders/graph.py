@@ -105,7 +105,7 @@ def _padded(run: Run, limit: int | None) -> Run:
 def _length(tokens: int) -> int:
     """A number of tokens, rounded up to a multiple of 8; above 128 to one of eight lengths between two powers of two.
 
-    Example:
+    Examples:
         >>> [_length(tokens) for tokens in (3, 8, 17, 130, 300)]
         [8, 8, 24, 144, 320]
 
@@ -151,7 +151,7 @@ def graph_files(backend: str) -> tuple[str, ...]:
     Raises:
         EncoderError: the backend has no graph.
 
-    Example:
+    Examples:
         >>> graph_files("onnx-int8"), graph_files("openvino-fp32")
         (('graph.onnx', 'graph.bin'), ('graph.xml', 'graph.bin'))
 

@@ -140,7 +140,7 @@ def kind_named(name: str) -> EncoderKind:
     Args:
         name: the name of an encoder, see `load_encoder`.
 
-    Example:
+    Examples:
         >>> kind_named("static:bert-base-multilingual-cased").name, kind_named("tiny+static").name
         ('static', 'dual')
         >>> kind_named("intfloat/multilingual-e5-small").name
@@ -157,7 +157,7 @@ def kind_of(encoder: Any) -> EncoderKind:
     Args:
         encoder: any encoder.
 
-    Example:
+    Examples:
         >>> from babelmix.encoders import static
         >>> kind_of(static.from_scratch(["a dog", "ein Hund"], dimension=8)).batch_size
         256
@@ -254,7 +254,7 @@ def make_encoder(
     Raises:
         EncoderError: encoders of this name are loaded, not made, or the encoder cannot be made.
 
-    Example:
+    Examples:
         >>> encoder = make_encoder("static", ["a dog", "ein Hund", "a cat", "eine Katze"], dimension=8)
         >>> kind_of(encoder).name, encoder.encode(["a dog"]).shape
         ('static', (1, 8))

@@ -46,7 +46,7 @@ def load_encoder(
             modules that babelmix does not know, or the backend cannot run it.
         MissingExtraError: the package of an offline encoder or of a backend is not installed.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from babelmix.encoders import static
         >>> with tempfile.TemporaryDirectory() as folder:

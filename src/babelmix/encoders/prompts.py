@@ -75,7 +75,7 @@ def published_prompts(name: str, folder: Path) -> FoundPrompts | None:
 def hub_name(name: str) -> str:
     """The hub name of a model. For a snapshot folder in the hub's cache it is in the path; otherwise it is the name itself.
 
-    Example:
+    Examples:
         >>> hub_name("huggingface/hub/models--intfloat--e5-base/snapshots/b533fe4")
         'intfloat/e5-base'
 

@@ -56,7 +56,7 @@ def from_scratch(
     Raises:
         EncoderError: no vocabulary can be learned from the texts.
 
-    Example:
+    Examples:
         >>> encoder = from_scratch(["a dog", "ein Hund", "un chien"], dimension=16)
         >>> encoder.encode(["a dog", "chien"]).shape
         (2, 16)

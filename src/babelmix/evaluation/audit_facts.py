@@ -51,7 +51,7 @@ class AuditFacts:
         samples: see `babelmix.evaluation.samples`.
         remedies: see `babelmix.evaluation.remedies.remedies`.
 
-    Example:
+    Examples:
         >>> facts = AuditFacts(encoder="my-encoder", corpus="toy", extra={"note": "first try"})
         >>> facts.as_json()
         {'encoder': 'my-encoder', 'corpus': 'toy', 'note': 'first try'}

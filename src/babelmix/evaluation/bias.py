@@ -70,7 +70,7 @@ def parse_bias_metric(name: str) -> tuple[BiasMetric, int | None]:
     Raises:
         ConfigError: there is no such metric, or its option has no such value.
 
-    Example:
+    Examples:
         >>> parse_bias_metric("TLR@20")[1]
         20
 

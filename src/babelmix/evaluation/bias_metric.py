@@ -17,7 +17,7 @@ Better = Literal["higher", "lower"] | None
 class BiasValues(NamedTuple):
     """The values of a bias metric.
 
-    Args:
+    Attributes:
         query: query rows, int64, shape (values,).
         values: float64, shape (values,).
         of_items: whether each value belongs to an item, not to a query: queries in several languages look for the item. `query`

@@ -29,7 +29,7 @@ def distance_by_chance(counts: npt.NDArray[np.int64], pool: npt.NDArray[np.int64
     Returns:
         float64, shape (queries,); 0 if fewer than two languages have a relevant passage.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> distance_by_chance(np.array([[1, 1, 1]]), 11).round(3).tolist()
         [6.0]

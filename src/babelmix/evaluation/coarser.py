@@ -80,7 +80,7 @@ def coarser(
         AuditError: the embeddings have fewer dimensions.
         ConfigError: there is no such precision, or the number of dimensions is not positive.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> one = np.array([[0.3, -0.1, 0.9]], dtype=np.float32)
         >>> queries, passages, similarity = coarser(one, one, dimensions=2, precision="binary")

@@ -34,7 +34,7 @@ def language_aware_ndcg(found: RelevantRanks, k: int, *, gain: float = GAIN) -> 
     Raises:
         ConfigError: the gain is not from 0 to 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> zeros, one = np.array([0, 0]), np.array([1, 1])
         >>> own = np.array([False, True])

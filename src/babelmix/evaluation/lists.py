@@ -146,7 +146,7 @@ def audit_lists(
             queries or gives a passage twice.
         ConfigError: there is no such metric, or its cut-off is larger than k.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus
         >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
         >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")

@@ -141,7 +141,7 @@ def measure_info(name: str) -> MeasureInfo:
     Raises:
         ConfigError: there is no such setting or metric.
 
-    Example:
+    Examples:
         >>> found = measure_info("bias/rank distance")
         >>> found.title, found.better, found.shown(1234.5)
         ('rank distance', 'lower', '1,234')
@@ -269,7 +269,7 @@ def headline_bias(present: Iterable[str]) -> list[str]:
     Args:
         present: the names of the measures that an audit has.
 
-    Example:
+    Examples:
         >>> headline_bias(["multi/mAP", "bias/TLR@20", "bias/rank variance", "bias/rank distance"])
         ['bias/rank distance', 'bias/TLR@20']
 
@@ -287,7 +287,7 @@ def unfolded(present: Iterable[str]) -> list[str]:
     Args:
         present: the names of the measures of an audit of ranked lists.
 
-    Example:
+    Examples:
         >>> unfolded(["multi/mAP@10", "bias/languages@10", "bias/TLR@10", "bias/TLR@20", "bias/Comp@10"])
         ['multi/mAP@10', 'bias/languages@10', 'bias/TLR@10']
 
@@ -300,7 +300,7 @@ def unfolded(present: Iterable[str]) -> list[str]:
 def ranking_metrics(names: Iterable[str]) -> list[str]:
     """The ranking metrics in the names of measures: `mAP` for `multi/mAP`. Bias metrics are left out.
 
-    Example:
+    Examples:
         >>> ranking_metrics(["mono/mAP", "multi/mAP", "bias/rank distance"])
         ['mAP']
 

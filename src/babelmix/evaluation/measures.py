@@ -107,7 +107,7 @@ def chosen(table: RankTable, names: str | Sequence[str]) -> dict[str, Measure]:
         ConfigError: there is no such measure.
         AuditError: see `measures`.
 
-    Example:
+    Examples:
         >>> chosen(table, ["multi/mAP", "bias/rank distance"])  # doctest: +SKIP
 
     """

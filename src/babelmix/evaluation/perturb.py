@@ -53,7 +53,7 @@ def perturb(text: str, kind: str, *, seed: int = 0, rate: float = TYPOS) -> str:
     Returns:
         The text with noise.
 
-    Example:
+    Examples:
         >>> perturb("Café", "case"), perturb("Café", "script")
         ('cAFÉ', 'Cafe')
 

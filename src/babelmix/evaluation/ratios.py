@@ -28,7 +28,7 @@ def ratio(first: Measure, second: Measure, *, resamples: int = RESAMPLES, seed: 
     Raises:
         AuditError: the measures are not of the same queries, or the second is zero.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> zeros = np.zeros(4, dtype=np.int64)
         >>> whole = Measure("multi", "mAP", ("de",), zeros, np.arange(4), np.array([0.2, 0.4, 0.6, 0.8]))

@@ -23,7 +23,7 @@ def same_language_recall(found: RelevantRanks, k: int) -> Floats:
     Source:
         Qdrant's report on SHIFT, which splits recall@10 into all, same and cross.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> two, one = np.array([0, 0]), np.array([1, 1])
         >>> own = np.array([True, False])
@@ -54,7 +54,7 @@ def cross_language_recall(found: RelevantRanks, k: int) -> Floats:
     Source:
         SHIFT, arXiv 2606.18801; the same split in Qdrant's report.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> two, one = np.array([0, 0, 0]), np.array([1, 1, 1])
         >>> own = np.array([True, False, False])

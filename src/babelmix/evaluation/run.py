@@ -240,7 +240,7 @@ def audit(
     Source:
         The settings and rank distance: arXiv 2408.10536; the corpora: LAReQA, arXiv 2004.05484.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix.corpus import Corpus
         >>> from babelmix.evaluation.systems import ScoreMatrix

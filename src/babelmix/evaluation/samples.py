@@ -141,7 +141,7 @@ def samples_of(table: RankTable, corpus: Corpus, count: int = QUERIES) -> list[S
 def shortened(text: str | None) -> str:
     """The beginning of a text, on one line.
 
-    Example:
+    Examples:
         >>> shortened("one  two") + shortened(None)
         'one two'
 

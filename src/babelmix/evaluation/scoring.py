@@ -108,7 +108,7 @@ def rank_table(
             passage is relevant to any query.
         ConfigError: `copies` has another value.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]
         >>> corpus = Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")

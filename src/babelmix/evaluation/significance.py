@@ -99,7 +99,7 @@ def estimates(
     Source:
         The percentile bootstrap over clusters: Efron and Tibshirani 1993.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix.evaluation.measures import Measure
         >>> zeros = np.zeros(4, dtype=np.int64)

@@ -99,7 +99,7 @@ class Verdict:
 def lean(share: float, fair: float) -> float:
     """How far a share is from the fair one: 0 if it is fair, 1 if the share is 1, -1 if it is 0.
 
-    Example:
+    Examples:
         >>> lean(0.6, 0.2), lean(0.1, 0.2)
         (0.5, -0.5)
 
@@ -119,7 +119,7 @@ def verdict(estimates: Estimates, fair: Mapping[str, float]) -> Verdict:
     Returns:
         The verdict.
 
-    Example:
+    Examples:
         >>> own = Estimate(0.77, 0.75, 0.79)
         >>> verdict({"bias/same-language share@10": (own, {"de": own})}, {"de": 0.2}).level
         'biased'

@@ -77,7 +77,7 @@ def weak_languages(estimates: Estimates) -> WeakLanguages | None:
     Returns:
         The weak languages; None if there are none, and for pictures.
 
-    Example:
+    Examples:
         >>> cells = {"de": Estimate(0.8, 0.7, 0.9), "en": Estimate(0.9, 0.8, 0.95), "hi": Estimate(0.2, 0.1, 0.3)}
         >>> weak_languages({"mono/mAP": (Estimate(0.63, 0.6, 0.7), cells)}).langs
         ('hi',)

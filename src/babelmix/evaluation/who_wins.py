@@ -27,7 +27,7 @@ def own_version_wins(found: RelevantRanks, *, only_at_rank_1: bool = False) -> F
         float64, 1 or 0, shape (queries,); NaN for a query without a relevant passage in its own language or without one in
         another language.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> zeros, one = np.array([0, 0]), np.array([1, 1])
         >>> own = np.array([False, True])

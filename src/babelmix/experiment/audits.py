@@ -136,7 +136,7 @@ def compare_audits(
             missing in one of them.
         ConfigError: there is no such metric.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from babelmix.corpus import Corpus
         >>> from babelmix.encoders.kinds import make_encoder

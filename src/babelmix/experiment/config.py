@@ -187,7 +187,7 @@ def load_experiment(file: Path, *, record: bool = False) -> Experiment:
     Raises:
         ConfigError: the file is missing or is not TOML, or a setting is unknown or wrong; the message names the setting.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> text = '''
         ... name = "my-experiment"

@@ -72,7 +72,7 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         PlanError: the data cannot fill the batches of a strategy.
         BabelmixError: a corpus or an encoder cannot be opened, or a training fails.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from babelmix.experiment.config import parse_experiment
         >>> rows = [

@@ -171,7 +171,7 @@ def build_index(
         EncoderError: the encoder cannot be loaded.
         MissingExtraError: an engine, a backend or Ray is not installed.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> from babelmix.encoders import static
         >>> with TemporaryDirectory() as folder:
@@ -243,7 +243,7 @@ def delete_items(address: str | Path, items: str | Sequence[str]) -> IndexReport
     Raises:
         SearchError: there is no index, no item is named, or the index cannot be written to.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> from babelmix.encoders import static
         >>> with TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ def typed_filters(given: str | Sequence[str], columns: Mapping[str, str]) -> dic
     Raises:
         ArgumentError: a filter is malformed, or a value is not of its column's type.
 
-    Example:
+    Examples:
         >>> typed_filters("year=2024,2025", {"year": "integer"})
         {'year': [2024, 2025]}
 
@@ -58,7 +58,7 @@ def values_in(text: str, argument: str) -> list[str]:
     Raises:
         ArgumentError: a value begins with a double quote and does not end with one, or there is no value.
 
-    Example:
+    Examples:
         >>> values_in('a, "b, c","5"" pipe"', "where")
         ['a', 'b, c', '5" pipe']
 

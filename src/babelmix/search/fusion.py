@@ -67,7 +67,7 @@ class WordsWeight:
     Raises:
         SearchError: a weight is not a number from 0 to 10, or a language is no tag.
 
-    Example:
+    Examples:
         >>> weight = WordsWeight.parse("0.2,de=0.6")
         >>> weight.of("de-AT"), weight.of("en"), str(weight)
         (0.6, 0.2, '0.2,de=0.6')
@@ -170,7 +170,7 @@ class Fusion:
     Raises:
         SearchError: there is no such method, or k is out of range.
 
-    Example:
+    Examples:
         >>> Fusion.parse("rrf:k=20")
         Fusion(method='rrf', k=20, norm='minmax', by_lang=False)
         >>> hits = [Hit(name, 0.0, name, "de", name, name) for name in "abc"]

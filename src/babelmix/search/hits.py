@@ -22,7 +22,7 @@ class Hits(list[Hit], Result):
         hits: the hits.
         query: the words, or the name of the picture.
 
-    Example:
+    Examples:
         >>> hits = Hits([Hit("1", 0.5, "help/save", "en", "help", "How to save")], "save")
         >>> hits[0].item, len(hits)
         ('help/save', 1)

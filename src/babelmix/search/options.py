@@ -43,7 +43,7 @@ class SearchOptions:
         SearchError: an option is wrong.
         MissingExtraError: `detect`, and the extra `detect` is not installed.
 
-    Example:
+    Examples:
         >>> SearchOptions("hybrid", words_weight=0.2).facts()
         {'mode': 'hybrid', 'words_weight': 0.2}
 

@@ -58,7 +58,7 @@ class Policy:
         base: for `own`: the policy of the other places, `balanced` or `adaptive`.
         reads: the languages that the searcher reads, as ranges, or `own`, the preferred ones first; empty: all.
 
-    Example:
+    Examples:
         >>> str(Policy("prefer", ("de", "fr"), boost=1.5, reads=("own", "en")))
         'prefer=de,fr:1.5,reads=own,en'
 
@@ -170,7 +170,7 @@ class Policy:
                 or prefers no language, and the searcher reads all.
             tags: the tags of the index. `prefer=own` prefers nothing if the index does not have the query's language.
 
-        Example:
+        Examples:
             >>> str(Policy.parse("balanced,reads=own,en").of_query("de", ["de", "en", "ja"]))
             'balanced,reads=de,en'
             >>> str(Policy.parse("only=own").of_query(None, ["de", "en"]))

@@ -56,7 +56,7 @@ def by_reader(
         SearchError: the index does not have a language of the policy or of the filter, or none that a searcher reads, or policy
             and filter leave none.
 
-    Example:
+    Examples:
         >>> groups = by_reader(Policy.parse("reads=own,en"), Where(), ["de", "en", "de"], ["de", "en", "ja"], "it")
         >>> [(group.numbers, group.where.langs) for group in groups]
         [([0, 2], ('de', 'en')), ([1], ('en',))]

@@ -40,7 +40,7 @@ _SERVICE = re.compile(r"https?://[^/?#\s]+/?|https?://[^?#\s]+/", re.IGNORECASE)
 def is_service(address: str) -> bool:
     """Whether an address is that of a service: a URL without a path, or with one that ends with a slash.
 
-    Example:
+    Examples:
         >>> is_service("http://localhost:8765"), is_service("https://example.org/search/")
         (True, True)
         >>> is_service("http://localhost:19530/my_index"), is_service("my-index")

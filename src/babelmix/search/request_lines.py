@@ -42,7 +42,7 @@ def now() -> str:
 def is_own(query_lang: str, answer_lang: str) -> bool:
     """Whether an answer is in the query's language: one is a region of the other, or they are the same.
 
-    Example:
+    Examples:
         >>> is_own("en", "en-GB"), is_own("pt-BR", "pt"), is_own("de", "en")
         (True, True, False)
 

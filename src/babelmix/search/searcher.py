@@ -311,7 +311,7 @@ def open_index(
         EncoderError: the encoder cannot be loaded, or the backend cannot run it.
         MissingExtraError: the backend or the engine is not installed.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> from babelmix.encoders import static
         >>> from babelmix.search import Row

@@ -59,7 +59,7 @@ def several_options(
     Raises:
         SearchError: an option is wrong, a list is empty, or there is a weight or a fusion, but no mode `hybrid`.
 
-    Example:
+    Examples:
         >>> [one.facts() for one in several_options(SearchOptions(), "dense,hybrid", "0.1,1")]
         [{}, {'mode': 'hybrid', 'words_weight': 0.1}, {'mode': 'hybrid', 'words_weight': 1.0}]
 
@@ -108,7 +108,7 @@ def variants(policies: str | Sequence[str], options: SearchOptions | Sequence[Se
     Raises:
         SearchError: a policy is wrong, or a list is empty.
 
-    Example:
+    Examples:
         >>> options = several_options(SearchOptions(), ["dense", "hybrid"], [0.1, 1])
         >>> list(variants("any", options)), list(variants(["any", "balanced"], options[:2]))
         (['dense', 'hybrid 0.1', 'hybrid 1'], ['dense, any', 'dense, balanced', 'hybrid, any', 'hybrid, balanced'])

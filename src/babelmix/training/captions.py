@@ -136,7 +136,7 @@ class Scale(torch.nn.Module):
     Args:
         temperature: the scale starts at 1 / temperature. CLIP's temperature is 0.07.
 
-    Example:
+    Examples:
         >>> round(Scale(temperature=0.05)().item(), 3)
         20.0
 
@@ -219,7 +219,7 @@ def contrastive(texts: torch.Tensor, pictures: torch.Tensor, scale: torch.Tensor
         pictures: unit vectors, shape (pictures, dimension).
         scale: the scale of the similarities, a scalar.
 
-    Example:
+    Examples:
         >>> vectors = torch.eye(2)
         >>> round(float(contrastive(vectors, vectors, torch.tensor(10.0))), 6)
         4.5e-05

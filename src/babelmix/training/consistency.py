@@ -91,7 +91,7 @@ def divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     Returns:
         The divergences, shape (rows,).
 
-    Example:
+    Examples:
         >>> p = torch.log(torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
         >>> q = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
         >>> [round(value, 3) for value in divergence(p, q).tolist()]

@@ -29,7 +29,7 @@ class TrainingData:
         TrainingError: there is no source, a source is a benchmark, or only some sources have pictures.
         PlanError: a weight or the temperature is wrong, or a source has no training pair.
 
-    Example:
+    Examples:
         >>> from babelmix.batches import BatchPlan
         >>> rows = [{"item": str(n), "lang": lang, "text": f"{lang} {n}"} for n in range(8) for lang in ("de", "en")]
         >>> data = TrainingData(Corpus.from_rows(rows, rows, [(str(n), str(n)) for n in range(8)], name="toy"))

@@ -19,7 +19,7 @@ def dropout_rate(encoder: torch.nn.Module, rate: float | None) -> Iterator[None]
         encoder: the encoder.
         rate: the share of activations that are set to 0; None: the encoder's own rates.
 
-    Example:
+    Examples:
         >>> module = torch.nn.Dropout(0.1)
         >>> with dropout_rate(module, 0.0):
         ...     module.p

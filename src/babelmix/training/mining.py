@@ -92,7 +92,7 @@ def mine(
     Raises:
         TrainingError: the corpus has pictures or is a benchmark, a setting is out of range, or no negative was found.
 
-    Example:
+    Examples:
         >>> from babelmix.corpus import Corpus
         >>> from babelmix.encoders import static
         >>> texts = ["a red house", "a red door", "a blue house", "a blue door"]

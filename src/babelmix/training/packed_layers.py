@@ -134,7 +134,7 @@ def groups_of(lengths: Sequence[int]) -> list[Group]:
     Args:
         lengths: the tokens of each text, sorted.
 
-    Example:
+    Examples:
         >>> [(group.texts, group.length, group.there is None) for group in groups_of([2] * 16 + [3, 7])]
         [(16, 2, True), (2, 7, False)]
 

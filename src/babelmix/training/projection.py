@@ -24,7 +24,7 @@ class Projection(torch.nn.Module):
         theirs: the dimension of the teacher's embeddings.
         seed: the seed of the first weights.
 
-    Example:
+    Examples:
         >>> projection = Projection(2, 4)
         >>> round(projection(torch.tensor([[3.0, 4.0]])).norm().item(), 3)
         5.0

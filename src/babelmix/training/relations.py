@@ -27,7 +27,7 @@ def divergence_from(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tenso
     Returns:
         The divergences, shape (rows,).
 
-    Example:
+    Examples:
         >>> teacher = torch.log(torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
         >>> student = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
         >>> [round(value, 3) for value in divergence_from(teacher, student).abs().tolist()]

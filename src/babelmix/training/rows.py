@@ -48,7 +48,7 @@ class RowEmbeddingBag(torch.nn.Module):
     Args:
         weight: the rows, float32, shape (vocabulary, dimension). The tensor is shared, not copied.
 
-    Example:
+    Examples:
         >>> bag = RowEmbeddingBag(torch.tensor([[0.0, 2.0], [4.0, 6.0]]))
         >>> bag(ids=torch.tensor([0, 1, 1]), offsets=torch.tensor([0, 2])).tolist()
         [[2.0, 4.0], [4.0, 6.0]]

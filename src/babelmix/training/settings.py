@@ -226,7 +226,7 @@ class TrainingSettings(_Section):
 
     `train` fills every default in (see `resolve`) and writes the result to `training.json`.
 
-    Example:
+    Examples:
         >>> settings = TrainingSettings(strategy="cross", steps=100, loss={"temperature": 0.1})
         >>> settings.loss.temperature
         0.1

@@ -49,7 +49,7 @@ def greedy_soup(
     Returns:
         The soup, and its weights.
 
-    Example:
+    Examples:
         >>> found = {4: torch.tensor([1.0]), 2: torch.tensor([3.0]), 6: torch.tensor([-9.0])}
         >>> soup, weights = greedy_soup(
         ...     [4, 2, 6], 1.0, lambda step: {"w": found[step]}, lambda weights: abs(float(weights["w"]) - 2.0),

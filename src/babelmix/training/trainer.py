@@ -120,7 +120,7 @@ def train(
     Source:
         arXiv 2408.10536, Eq. 1, with a temperature.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from babelmix.encoders.kinds import make_encoder
         >>> words = {"de": ["Hund", "Katze", "Haus", "Brot"], "en": ["dog", "cat", "house", "bread"]}

@@ -25,7 +25,7 @@ class Alpha:
     Raises:
         PlanError: a value is out of its range.
 
-    Example:
+    Examples:
         >>> [Alpha(1.0, 0.0).of(step, steps=5) for step in range(5)]
         [1.0, 0.75, 0.5, 0.25, 0.0]
 

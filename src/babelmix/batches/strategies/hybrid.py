@@ -33,7 +33,7 @@ class Hybrid(Strategy):
     Raises:
         PlanError: alpha is not between 0 and 1.
 
-    Example:
+    Examples:
         >>> Hybrid(0.25)
         Hybrid(alpha=Alpha(start=0.25, end=0.25, at=None), cross=Cross())
         >>> Hybrid(0.25) == Hybrid.parse(" .250 ")

@@ -45,7 +45,7 @@ def strategy(spec: str | Strategy) -> Strategy:
         ConfigError: there is no such strategy, or it does not take the arguments.
         PlanError: alpha is not between 0 and 1, or K is less than 1.
 
-    Example:
+    Examples:
         >>> strategy("hybrid") == strategy("hybrid( .50 )")
         True
         >>> str(strategy("hybrid"))

@@ -183,7 +183,7 @@ def are_same(files: Sequence[Path]) -> bool:
 def image_id(name: str) -> str:
     """The id of a picture: the name of its file without folder and suffix.
 
-    Example:
+    Examples:
         >>> image_id("val2014/COCO_val2014_000000000042.jpg")
         'COCO_val2014_000000000042'
 

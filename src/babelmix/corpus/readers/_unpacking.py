@@ -55,7 +55,7 @@ class DamagedError(Exception):
 def kind_of(file: Path) -> str:
     """The suffix of a file in lower case. The suffix of the compression does not count.
 
-    Example:
+    Examples:
         >>> kind_of(Path("X.CSV.gz"))
         '.csv'
 
@@ -66,7 +66,7 @@ def kind_of(file: Path) -> str:
 def stem_of(file: Path) -> str:
     """The name of a file without its suffixes.
 
-    Example:
+    Examples:
         >>> stem_of(Path("pt-BR.csv.gz"))
         'pt-BR'
 

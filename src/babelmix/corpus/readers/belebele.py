@@ -102,7 +102,7 @@ def flores_tag(code: str) -> str | None:
     The main language of a macrolanguage gets the tag of the macrolanguage (`arb` becomes `ar`). Other members keep theirs.
     The usual script of a language is left out.
 
-    Example:
+    Examples:
         >>> [flores_tag(code) for code in ("eng_Latn", "zho_Hans", "zho_Hant", "arb_Arab", "arb_Latn", "ary_Arab")]
         ['en', 'zh', 'zh-Hant', 'ar', 'ar-Latn', 'ary']
 

@@ -206,7 +206,7 @@ def language_tag(code: str) -> str:
     Raises:
         ReaderError: the code is no language.
 
-    Example:
+    Examples:
         >>> language_tag("arb-Arab"), language_tag("zho-Hant"), language_tag("hin-Latn")
         ('ar', 'zh-Hant', 'hi-Latn')
 

@@ -131,7 +131,7 @@ def _captions(item: str, text: str, file: Path, left_out: LeftOut) -> Iterator[C
 def _tag(locale: str) -> str | None:
     """The language tag of a locale; None if there is none.
 
-    Example:
+    Examples:
         >>> _tag("pt_BR"), _tag("sr@latin"), _tag("ca@valencia")
         ('pt-BR', 'sr-Latn', 'ca-valencia')
 
@@ -176,7 +176,7 @@ def _with_equals(corpus: Corpus, captions: Sequence[Caption]) -> Corpus:
 def _family(item: str) -> str:
     """The folder of a stamp and the first word of its name. Planets, which begin with a number, are one family.
 
-    Example:
+    Examples:
         >>> _family("animals/mammals/cats/lion_cub"), _family("food/fruit/cartoon/apple2"), _family("space/planets/4_mars")
         ('animals/mammals/cats/lion', 'food/fruit/apple', 'space/planets')
 

@@ -69,7 +69,7 @@ class CheckSet:
 def check_set() -> CheckSet:
     """The check set that comes with babelmix.
 
-    Example:
+    Examples:
         >>> found = check_set()
         >>> len(found.items), len(found.langs), found.questions[1]
         (60, 12, 'Wie lange darf ich ein geliehenes Buch behalten?')
@@ -155,7 +155,7 @@ def agreement(reference: Vectors, candidate: Vectors, *, similarity: str = "cosi
     Raises:
         EncoderError: the embeddings are not of the check set.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> exact = {kind: rng.normal(size=(720, 8)).astype(np.float32) for kind in ("query", "document")}
         >>> same = agreement(exact, exact)
@@ -202,7 +202,7 @@ def mean_average_precision(scores: Floats, langs: int) -> npt.NDArray[np.float64
     Returns:
         `mono`, `cross` and `multi`, float64, shape (3,).
 
-    Example:
+    Examples:
         >>> scores = np.array([[4, 3, 2, 1], [3, 4, 1, 2], [2, 1, 4, 3], [1, 2, 3, 4]], dtype=np.float32)
         >>> mean_average_precision(scores, langs=2).tolist()
         [1.0, 1.0, 1.0]

@@ -27,7 +27,7 @@ _ONNX_INT8 = ("onnx-int8", "onnx-int7")
 def processor() -> str:
     """The sort of this processor, one of `PROCESSORS`.
 
-    Example:
+    Examples:
         >>> processor() in PROCESSORS
         True
 
@@ -79,7 +79,7 @@ def fastest_first(sort: str) -> tuple[str, ...]:
     Returns:
         Backends as an export names them. `onnx-int7` takes the place of `onnx-int8` where products of eight bits saturate.
 
-    Example:
+    Examples:
         >>> fastest_first("avx2")[:3]
         ('onnx-int8', 'onnx-int7', 'openvino-int8')
 

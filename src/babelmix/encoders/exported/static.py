@@ -54,7 +54,7 @@ def static_vectors(vectors: npt.NDArray[np.float32], ids: Sequence[npt.NDArray[n
     Raises:
         IndexError: a token has no vector.
 
-    Example:
+    Examples:
         >>> table = np.array([[1, 0], [0, 1]], dtype=np.float32)
         >>> static_vectors(table, [np.array([0, 1, 1, 1]), np.array([], dtype=np.int64)]).tolist()
         [[0.25, 0.75], [0.0, 0.0]]

@@ -164,7 +164,7 @@ def load_removal(file: str | Path) -> AnyRemoval:
     Raises:
         EncoderError: the file is not there, or is no removal that this version reads.
 
-    Example:
+    Examples:
         >>> load_removal("removal.safetensors").apply(vectors, "de", "passage")  # doctest: +SKIP
 
     """

@@ -49,7 +49,7 @@ class Removal:
     Raises:
         EncoderError: shapes do not fit together, or a value is not finite.
 
-    Example:
+    Examples:
         >>> offsets = np.zeros((2, 2, 3), dtype=np.float32)
         >>> offsets[:, 0, 2] = 1
         >>> removal = Removal("offsets", ("de", "en"), offsets, similarity="dot")

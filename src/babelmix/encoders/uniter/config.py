@@ -60,7 +60,7 @@ class UniterConfig:
     Raises:
         EncoderError: a size is not positive, or sizes do not fit together.
 
-    Example:
+    Examples:
         >>> UniterConfig(hidden_size=64, heads=2, intermediate_size=128).layers
         12
 

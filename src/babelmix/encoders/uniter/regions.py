@@ -74,7 +74,7 @@ def grid_regions(features: npt.NDArray[np.floating]) -> Regions:
     Raises:
         EncoderError: the shape is another, or a value is not finite.
 
-    Example:
+    Examples:
         >>> grid = grid_regions(np.ones((2, 3, 5)))
         >>> grid.features.shape, grid.locations.shape
         ((6, 5), (6, 7))

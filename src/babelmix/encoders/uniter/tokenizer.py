@@ -106,7 +106,7 @@ def learn_vocabulary(texts: str | Iterable[str], size: int, *, lowercase: bool =
     Raises:
         EncoderError: `size` leaves no room for pieces, or there is no text.
 
-    Example:
+    Examples:
         >>> tokenizer = learn_vocabulary(["a red dog", "ein roter Hund"], 60)
         >>> [len(tokens) for tokens in tokenizer.encode(["a dog", "ein Hund"])]
         [4, 4]

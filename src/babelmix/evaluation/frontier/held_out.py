@@ -60,7 +60,7 @@ def held_out(corpus: Corpus, *, validation: float = 0.5, seed: int = 0, limit: i
         ConfigError: the share is not between 0 and 1, or there are fewer than two groups.
         AuditError: the corpus has no qrels, or a part has no query with a relevant passage.
 
-    Example:
+    Examples:
         >>> rows = [{"item": str(i), "lang": "en", "text": f"text {i}"} for i in range(10)]
         >>> parts = held_out(Corpus.from_rows(rows, rows, [(str(i), str(i)) for i in range(10)]))
         >>> [(part.corpus.queries.num_rows, part.corpus.passages.num_rows) for part in parts]

@@ -53,7 +53,7 @@ def check(
         ConfigError: a rule cannot be read.
         AuditError: a system does not have a measure or a cell of a rule, or `before` does not fit.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix.evaluation.measures import Measure
         >>> groups = np.arange(4)

@@ -30,7 +30,7 @@ def measure_of(written: str) -> str:
     Raises:
         ConfigError: there is no such measure. The message has the nearest names.
 
-    Example:
+    Examples:
         >>> measure_of("own-language share@10"), measure_of("Multilingual nDCG@10")
         ('bias/same-language share@10', 'multi/nDCG@10')
 

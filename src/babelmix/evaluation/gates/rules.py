@@ -94,7 +94,7 @@ class Rule:
         Raises:
             ConfigError: it is not a rule, its measure or its limit does not exist, or it could never be met.
 
-        Example:
+        Examples:
             >>> rule = Rule.parse("[de] own-language share@10 > 2 * fair")
             >>> rule.measure, rule.comparison, rule.limit.value(0.25), rule.where
             ('bias/same-language share@10', '>', 0.5, 'de')

@@ -43,7 +43,7 @@ class Search:
         version: a text that says which state of the engine it is. Answers of an interrupted audit are only used again for the
             same version.
 
-    Example:
+    Examples:
         >>> import babelmix as bm
         >>> rows = [{"item": item, "lang": lang, "text": f"{item} {lang}"} for item in "ab" for lang in ("de", "en")]
         >>> corpus = bm.Corpus.from_rows(rows, rows, [("a", "a"), ("b", "b")], name="two")

@@ -39,7 +39,7 @@ class Run:
     Raises:
         ReaderError: the file is missing or malformed; raised at the first use.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> import babelmix as bm
         >>> rows = [{"item": item, "lang": lang, "text": f"{item} {lang}"} for item in "ab" for lang in ("de", "en")]

@@ -30,7 +30,7 @@ class ScoreMatrix:
         mode: how the scores were computed, for the facts of the audit.
         settings: the settings of the system, for the facts of the audit.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from babelmix.corpus import Corpus
         >>> rows = [{"item": i, "lang": "en", "text": i} for i in ("a", "b")]

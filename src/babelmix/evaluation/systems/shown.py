@@ -30,7 +30,7 @@ class AsShown:
         judged: the number of answers that the audit judges. Answers that are excluded for a query are asked for besides, by both
             searches.
 
-    Example:
+    Examples:
         >>> class Three:
         ...     name, depth = "three", None
         ...     def facts(self, corpus, *, copies="wrong"):

@@ -63,7 +63,7 @@ class Vectors:
     Raises:
         ConfigError: the similarity or the precision is unknown.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import babelmix as bm
         >>> rows = [{"item": i, "lang": lang, "text": f"{i} {lang}"} for i in "ab" for lang in ("de", "en")]

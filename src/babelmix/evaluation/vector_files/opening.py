@@ -52,7 +52,7 @@ def open_vectors(given: Any, side: str, *, ids: Any = None, scales: Any = None) 
     Raises:
         VectorsError: there is no such file, it is damaged, or it holds no vectors. The message names the file and the row.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> open_vectors(np.eye(2, dtype=np.float32), "queries", ids=["a/de", "a/en"]).ids.to_list()
         ['a/de', 'a/en']

@@ -308,7 +308,7 @@ def _logarithmic(axis: Axes, low: float, high: float) -> None:
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers for the ticks of a logarithmic axis: at least two, at most five.
 
-    Example:
+    Examples:
         >>> log_ticks(0.6, 1.4), log_ticks(3, 4000)
         ([0.6, 0.8, 1.0, 1.2, 1.4], [10.0, 100.0, 1000.0])
 

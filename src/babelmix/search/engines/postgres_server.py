@@ -60,7 +60,7 @@ class Place:
         Raises:
             SearchError: the address holds a password, or is incomplete.
 
-        Example:
+        Examples:
             >>> Place.parse("postgresql://me@db/shop/my_index?sslmode=require").conninfo
             'postgresql://me@db/shop?connect_timeout=20&application_name=babelmix&sslmode=require'
 

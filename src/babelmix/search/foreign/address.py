@@ -19,7 +19,7 @@ class Address:
         path: the names between the slashes, still percent-encoded; the last is the table or the collection.
         options: what follows the question mark.
 
-    Example:
+    Examples:
         >>> Address.parse("qdrant://localhost:6333/articles?lang=payload.lang").options
         {'lang': 'payload.lang'}
         >>> str(Address.parse("postgresql://me:secret@db/shop/articles?id=sku"))
@@ -79,7 +79,7 @@ class Address:
         Args:
             ours: the options that are not libpq's.
 
-        Example:
+        Examples:
             >>> Address.parse("postgresql://db/shop/articles?id=sku&sslmode=require").conninfo(["id"])
             'postgresql://db/shop?connect_timeout=20&application_name=babelmix&sslmode=require'
 

@@ -202,7 +202,7 @@ class Mapped:
     def read(cls, mapping: Mapping[str, Any]) -> Mapped:
         """Read a mapping.
 
-        Example:
+        Examples:
             >>> text = {"type": "text", "fields": {"raw": {"type": "keyword"}}}
             >>> list(Mapped.read({"properties": {"meta": {"properties": {"title": text}}}}).specs)
             ['meta.title', 'meta.title.raw']
@@ -258,7 +258,7 @@ class Mapped:
 def values_at(source: Any, name: str) -> list[Any]:
     """The values of a field in a document, in lists or not, in objects or with a dotted name.
 
-    Example:
+    Examples:
         >>> values_at({"a": {"b": "x"}}, "a.b"), values_at({"a.b": ["x", "y"]}, "a.b"), values_at({}, "a")
         (['x'], ['x', 'y'], [])
 

@@ -16,7 +16,7 @@ UNKNOWN = "und"
 def tag_of(value: str | None) -> str:
     """The tag of a language as a collection writes it.
 
-    Example:
+    Examples:
         >>> [tag_of(value) for value in ("de", "EN_us", "ger", "German", "", None)]
         ['de', 'en-US', 'de', 'und', 'und', 'und']
 
@@ -40,7 +40,7 @@ class Languages:
     Args:
         counts: the number of rows of each language as the collection writes it; None: rows without a language.
 
-    Example:
+    Examples:
         >>> found = Languages({"en": 3, "EN": 1, "de": 2, None: 1})
         >>> found.rows
         {'de': 2, 'en': 4, 'und': 1}

@@ -66,7 +66,7 @@ def open_store(address: str) -> ForeignStore:
 def shown_address(address: str) -> str:
     """The address as results and folders show it: without a password, if it may be that of a collection.
 
-    Example:
+    Examples:
         >>> shown_address("postgresql://me:secret@db/shop/articles?id=sku&vector=embedding"), shown_address("my-index")
         ('postgresql://me@db/shop/articles?vector=embedding', 'my-index')
 

@@ -56,7 +56,7 @@ class Template(Protocol):
 def has_template(address: str) -> bool:
     """Whether an address names a template.
 
-    Example:
+    Examples:
         >>> has_template("opensearch://h:9200/x?template=q.json"), has_template("my-index")
         (True, False)
 
@@ -118,7 +118,7 @@ def read_json(file: Path) -> tuple[Any, frozenset[str]]:
 def filled(template: Any, values: Mapping[str, Any]) -> Any:
     """A template with values.
 
-    Example:
+    Examples:
         >>> filled({"match": {"body": "{{query}}"}, "size": "{{k}}"}, {"query": '"} x', "k": 10})
         {'match': {'body': '"} x'}, 'size': 10}
 

@@ -24,7 +24,7 @@ class Reranker(Protocol):
 
     Write your own as a subclass: only `name` and `scores` are needed. `babelmix serve` calls it from several threads at once.
 
-    Example:
+    Examples:
         >>> class Shortest(Reranker):
         ...     name = "shortest"
         ...

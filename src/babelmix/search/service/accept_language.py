@@ -35,7 +35,7 @@ def accepted_languages(header: str) -> list[str]:
     Source:
         RFC 9110, sections 12.4.2 and 12.5.4.
 
-    Example:
+    Examples:
         >>> accepted_languages("fr;q=0.5, de-CH, de;q=0.9, *;q=0.1, it;q=0")
         ['de-CH', 'de', 'fr']
 
@@ -69,7 +69,7 @@ def languages_among(ranges: Iterable[str], langs: Sequence[str]) -> list[str]:
     Returns:
         Tags of `langs`, each once. A range that matches none is shortened until it does: `de-AT` finds `de` (RFC 4647, lookup).
 
-    Example:
+    Examples:
         >>> languages_among(["de-AT", "en", "sw"], ["de", "en-GB", "en-US", "fr"])
         ['de', 'en-GB', 'en-US']
 
@@ -95,7 +95,7 @@ def policy_for(header: str, langs: Sequence[str], use: Use, *, own: bool = False
     Returns:
         A policy, as `Policy.parse` reads it; None if the index has none of these languages.
 
-    Example:
+    Examples:
         >>> policy_for("de-CH,de;q=0.9,en;q=0.5", ["de", "en", "fr"], "prefer")
         'prefer=de,en'
 

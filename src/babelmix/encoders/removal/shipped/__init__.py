@@ -30,7 +30,7 @@ def shipped_removal(encoder: str) -> AnyRemoval | None:
     Returns:
         The removal; None if babelmix has none for this encoder. A trained encoder has another fingerprint, so it has none.
 
-    Example:
+    Examples:
         >>> removal = shipped_removal("e5-small-offline")
         >>> removal.method, len(removal.langs), shipped_removal("another encoder")
         ('linear-map', 37, None)
