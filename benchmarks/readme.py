@@ -1,4 +1,4 @@
-"""Write the README's tables and pictures from finished runs; either part or both.
+"""Write the README's table and picture, and the demo's table in docs/compare.md, from finished runs; either part or both.
 
 babelmix audit e5-small-offline -c xquad-r=PATH --backend openvino --out runs/xquad-r
 babelmix audit debiased:e5-small-offline -c xquad-r=PATH --backend openvino --out runs/xquad-r-debiased
@@ -78,21 +78,18 @@ def demo_table(folder: Path) -> str:
 
 
 def main() -> None:
-    """Write the marked parts of the README."""
+    """Write the marked parts of the README and of docs/compare.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audit", type=Path, help="folder of the audit on XQuAD-R")
     parser.add_argument("--debiased", type=Path, help="the same for the encoder without language, `debiased:NAME`")
     parser.add_argument("--demo", type=Path, help="folder of the demo")
     arguments = parser.parse_args()
-    parts = {}
     if arguments.audit:
         debiased = {"without language: `babelmix debias`": arguments.debiased} if arguments.debiased else {}
-        parts["audit"] = audit_table({"as it is": arguments.audit, **debiased})
+        write(ROOT / "README.md", {"audit": audit_table({"as it is": arguments.audit, **debiased})})
     if arguments.demo:
-        parts["demo"] = demo_table(arguments.demo)
+        write(ROOT / "docs" / "compare.md", {"demo": demo_table(arguments.demo)})
         shutil.copy(arguments.demo / "headline.svg", ROOT / "docs" / "images" / "demo.svg")
-    write(ROOT / "README.md", parts)
-    print(f"README.md is up to date: {', '.join(parts) or 'nothing'} written")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import word_bert
+from PIL import Image
 
 from babelmix.encoders.removal import Removal
 from babelmix.evaluation import Audit
@@ -121,3 +124,58 @@ def test_the_experiment_that_chooses_alpha() -> None:
     experiment = parse_experiment(tomllib.loads(blocks("choose-alpha.md", "toml")[0]), "alpha.toml")
     for strategy in experiment.compare.strategies:
         assert experiment.run_settings(strategy, 0).steps == 100
+
+
+def commands(page: str) -> list[list[str]]:
+    """The commands of babelmix on a page, without its installation."""
+    lines = "".join(blocks(page, "bash")).splitlines()
+    return [shlex.split(line.partition("  #")[0]) for line in lines if line.startswith("babelmix ")]
+
+
+@pytest.mark.slow
+def test_the_page_of_those_who_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, babelmix: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(DOCS / "shop.csv", tmp_path / "my.csv")
+    words = sorted(set(re.findall(r"\w+", (DOCS / "shop.csv").read_text(encoding="utf-8"))))
+    model = str(word_bert(tmp_path / "words", words))
+    for command in commands("train-encoders.md"):
+        code, _, err = babelmix(*[model if part == "$MODEL" else part for part in command[1:]])
+        assert code in ((0, 3) if "--fail-if" in command else (0,)), f"{command}: {err}"
+    assert Audit.load(tmp_path / "after").table.about.encoder == "my-encoder"
+    assert "What audits found" in (tmp_path / "my-encoder" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_page_of_those_who_do_research(tmp_path: Path) -> None:
+    """In processes of their own: the page's parts are registered for a whole process."""
+    shutil.copy(DOCS / "shop.csv", tmp_path / "qa.csv")
+    words = sorted(set(re.findall(r"\w+", (DOCS / "shop.csv").read_text(encoding="utf-8"))))
+    model = word_bert(tmp_path / "words", words)
+    (experiment,) = blocks("research.md", "toml")
+    (tmp_path / "alpha.toml").write_text(experiment.replace("e5-small-offline", str(model)), encoding="utf-8")
+    parts, lines = blocks("research.md", "python")
+    (tmp_path / "my_parts.py").write_text(parts, encoding="utf-8")
+    (tmp_path / "photos").mkdir()
+    captions = []
+    for number in range(30):
+        picture = np.random.default_rng(number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "photos" / f"p{number}.png")
+        captions += [
+            {"image_id": f"p{number}", "image": f"photos/p{number}.png", "lang": lang, "text": f"{word} {number}"}
+            for lang, word in (("de", "Bild"), ("en", "picture"), ("fr", "image"))
+        ]
+    text = "".join(json.dumps(row) + "\n" for row in captions)
+    (tmp_path / "captions.jsonl").write_text(text, encoding="utf-8")
+    given = commands("research.md")
+    assert [command[1] for command in given] == ["data", "--plugin", "data", "train", "audit"]
+    for command in [*([sys.executable, "-m", *parts] for parts in given[:2]), [sys.executable, "-c", lines]]:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index(r"\begin{tabular}") :]
+    assert "hybrid(0.25)" in table
+    results = json.loads((tmp_path / "runs/alpha/results.json").read_text(encoding="utf-8"))
+    assert {"multi/P@5", "mono/mAP"} <= results["entries"][-1]["macro"].keys()
+    for command in given[2:]:
+        done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pictures" / "report.html").is_file()
