@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted(file for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if not file.name.lower().startswith("change"))
+DOCUMENTS = sorted(
+    file for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if not file.name.lower().startswith("change")
+)
 GUIDE = (ROOT / "docs" / "batches.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^### (.+?)\n.*?^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babelmix._files import check_output_folder
 from babelmix._tables import Result, Table, plain
+from babelmix.api._corpus_card import audits_of, write_corpus_card
 from babelmix.api._loading import loaded
 from babelmix.corpus import Corpus, load_corpus
 from babelmix.corpus.labels import CLICK_FACTS, labels_of, what_labels_mean
@@ -17,6 +18,7 @@ from babelmix.corpus.model import READ_AS
 from babelmix.corpus.nfc import count_decomposed
 from babelmix.corpus.query_groups import groups_of_corpus
 from babelmix.corpus.storage import MARKER
+from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,6 +99,7 @@ def inspect_corpus(
     langs: str | list[str] | None = None,
     part: str = "all",
     to: str | Path | None = None,
+    audits: str | Path | Sequence[str | Path] = (),
     **options: Any,
 ) -> CorpusSummary:
     """Check and describe a corpus, as `babelmix data CORPUS` does.
@@ -105,11 +108,14 @@ def inspect_corpus(
         corpus: see `babelmix.load_corpus`.
         langs: see `babelmix.load_corpus`.
         part: see `babelmix.load_corpus`.
-        to: save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures.
+        to: save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures. A data set card,
+            `README.md`, is written beside them.
+        audits: with `to`: folders of finished audits of this corpus, which the card shows.
         options: further options of the reader.
 
     Raises:
         CorpusError: the corpus cannot be read.
+        ArgumentError: `audits` without `to`, or an audit of another corpus.
         BabelmixError: `to` holds other files.
 
     Examples:
@@ -123,10 +129,16 @@ def inspect_corpus(
     folder = None if to is None else Path(to)
     if folder is not None:
         check_output_folder(folder, [MARKER])
+    elif audits:
+        raise ArgumentError(
+            "audits", "are shown in the card of a saved corpus; also name the folder to save it into, as to"
+        )
     found = load_corpus(corpus, langs=langs, part=part, **options)
     if folder is not None:
+        finished = audits_of(found, [audits] if isinstance(audits, (str, Path)) else audits)
         # Arrow files are memory-mapped, and pictures may not fit into memory.
         found.save(folder, format="arrow" if found.has_images else "parquet")
+        write_corpus_card(folder, found, CorpusSummary(found).lines(), finished)
     return CorpusSummary(found, folder)
 
 

@@ -18,19 +18,25 @@ def data(
     part: PartOption = "all",
     to: Annotated[
         Path | None,
-        typer.Option(help="Save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures."),
+        typer.Option(
+            help="Save the corpus into this folder: as Parquet files, or as Arrow files if it has pictures, with a data set card."
+        ),
+    ] = None,
+    audits: Annotated[
+        str | None,
+        typer.Option(help="With --to: finished audits of this corpus, for its card.", metavar="FOLDER,FOLDER,..."),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """List the readers, or check a corpus and show what is in it."""
     if not corpus:
-        _list_readers(langs is not None or part != "all" or to is not None, json_output)
+        _list_readers(langs is not None or part != "all" or to is not None or audits is not None, json_output)
         return
     from babelmix.api.describing import inspect_corpus
     from babelmix.cli.options import listed
     from babelmix.cli.output import show
 
-    found = inspect_corpus(corpus, langs=listed(langs), part=part, to=to)
+    found = inspect_corpus(corpus, langs=listed(langs), part=part, to=to, audits=listed(audits) or ())
     show(found, json_output)
 
 
@@ -85,7 +91,9 @@ def _list_readers(options: bool, json_output: bool) -> None:
     from babelmix.errors import ConfigError
 
     if options:
-        raise ConfigError("--langs, --part and --to are for a corpus; name it, as in  babelmix data comfyui-docs")
+        raise ConfigError(
+            "--langs, --part, --to and --audits are for a corpus; name it, as in  babelmix data comfyui-docs"
+        )
     if json_output:
         print_json({name: reader.summary for name, reader in READERS.items()})
     else:
