@@ -64,11 +64,12 @@ def audits_of(corpus: Corpus, folders: Sequence[str | Path]) -> list[Audit]:
 
     audits = [Audit.load(Path(folder)) for folder in folders]
     for folder, audit in zip(folders, audits, strict=True):
-        if audit.table.about.fingerprint != corpus.fingerprint():
+        about = audit.table.about
+        if about.fingerprint != corpus.fingerprint():
             raise ArgumentError(
                 "audits",
-                f"{folder} is an audit of another corpus or part, {audit.table.about.corpus}; this one is {corpus.name}. First run  "
-                f"babelmix audit {audit.table.about.encoder or 'ENCODER'} --corpus FOLDER",
+                f"{folder} is an audit of another corpus or part, {about.corpus}; this one is {corpus.name}. First run  "
+                f"babelmix audit {about.encoder or 'ENCODER'} --corpus FOLDER",
             )
     return audits
 
