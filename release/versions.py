@@ -1,7 +1,7 @@
 """Test with the newest releases of all packages, or with the oldest that pyproject.toml allows.
 
-    python release/versions.py newest     # each package as new as its own requirements allow
-    python release/versions.py oldest     # each package of pyproject.toml at its lower bound
+    python release/versions.py newest     # each package as new as the others allow
+    python release/versions.py oldest     # each package of pyproject.toml as old as it and the others allow, chosen by uv
     python release/versions.py newest -- tests/test_batches.py -x      # further arguments of pytest
 
 torch stays at the release of constraints.txt, the one with a build for CPUs on the package index. Prints the releases that differ
@@ -11,29 +11,22 @@ from constraints.txt, and runs the quick tests, with warnings as errors for the 
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 from pathlib import Path
 
-from environment import PROJECT, ROOT, TORCH, Environment, environment
+from environment import ROOT, TORCH, Environment, environment
 
 EXTRAS = "train,offline,images,search,scale,fast,detect,docs,dev"
 """Those of `make install`."""
 
 
-def bounds() -> list[str]:
-    """The lower bound of each package in pyproject.toml, as a constraint: `numpy==2.0`; the highest of several."""
-    lines = [
-        *PROJECT["dependencies"],
-        *(line for lines in PROJECT["optional-dependencies"].values() for line in lines),
-    ]
-    lowest: dict[str, tuple[int, ...]] = {}
-    for line in lines:
-        found = re.match(r"([\w.-]+)(?:\[[\w,]*\])?>=([\d.]+)", line)
-        if found and found[1] != "torch":
-            version = tuple(map(int, found[2].split(".")))
-            lowest[found[1]] = max(lowest.get(found[1], version), version)
-    return [f"{name}=={'.'.join(map(str, version))}" for name, version in sorted(lowest.items())]
+def oldest(env: Environment) -> str:
+    """Constraints with the oldest releases that go together, one in a line."""
+    env.install("uv")
+    extras = [word for extra in EXTRAS.split(",") for word in ("--extra", extra)]
+    (env.folder / "torch.txt").write_text(TORCH + "\n", encoding="utf-8")
+    options = ["--quiet", "--no-annotate", "--no-header", "--resolution", "lowest-direct", "-c", "torch.txt", *extras]
+    return env.run("uv", "pip", "compile", *options, ROOT / "pyproject.toml")
 
 
 def installed(env: Environment) -> dict[str, str]:
@@ -50,9 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with environment() as env:
         limits = env.folder / "limits.txt"
-        limits.write_text(
-            "\n".join([TORCH, *(bounds() if arguments.which == "oldest" else [])]) + "\n", encoding="utf-8"
-        )
+        limits.write_text(oldest(env) if arguments.which == "oldest" else TORCH + "\n", encoding="utf-8")
         checkout = env.folder / "checkout"
         # Tests read the repository, and what they write must not touch it.
         subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
