@@ -11,7 +11,7 @@ import pytest
 from conftest import parallel_corpus
 
 from babelmix.corpus import Corpus
-from babelmix.training import BEST, PAPER, TrainingData, recipe_settings
+from babelmix.training import BEST, PAPER, ZERO_SHOT, TrainingData, recipe_settings
 
 
 def of(*langs: str) -> Any:
@@ -22,6 +22,8 @@ def test_what_the_data_allow() -> None:
     several = TrainingData(of("de", "en"))
     assert recipe_settings("best", several) == BEST
     assert recipe_settings("paper", several) == PAPER == {"strategy": "hybrid"}
+    assert recipe_settings("zero-shot", several) == ZERO_SHOT
+    assert recipe_settings("zero-shot", several, teacher=True) == {"strategy": "hybrid", "start_share": 0.3}
     assert recipe_settings("best", TrainingData(of("de"))) == {"strategy": "mono"}
     assert "start_share" not in recipe_settings("best", several, pretrained=False)
     assert "consistency" not in recipe_settings("best", several, teacher=True)
@@ -32,6 +34,9 @@ def test_what_the_data_allow() -> None:
     [
         ((), {**BEST, "start_share": 0.0}),  # a static encoder from nothing
         (("--recipe", "paper"), {"strategy": "hybrid", "consistency": 0.0, "start_share": 0.0}),
+        (("--recipe", "zero-shot"), {**ZERO_SHOT, "start_share": 0.0}),
+        (("--recipe", "zero-shot", "--reverse", "0.1"), {**ZERO_SHOT, "start_share": 0.0, "reverse": 0.1}),
+        (("--strategy", "cross"), {"reverse": 0.0, "reverse_kl": 0.0}),
         (("--strategy", "cross"), {"strategy": "cross", "consistency": 0.0, "start_share": 0.0}),
         (("--consistency", "0"), {"strategy": BEST["strategy"], "consistency": 0.0}),
         (("--start-share", "0.2", "--strategy", "mono"), {"strategy": "mono", "start_share": 0.2, "consistency": 0.0}),

@@ -38,7 +38,7 @@ RECORDS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
         ({"strategy": "nonsense"}, "there is no batch strategy 'nonsense'"),
         ({"strategy": "hybrid(2)"}, "alpha"),
         ({"recipe": None}, "name a strategy or a recipe"),
-        ({"recipe": "worst"}, "'best' or 'paper'"),
+        ({"recipe": "worst"}, "'best', 'paper' or 'zero-shot'"),
         ({"colour": 1}, "colour"),
         ({"loss": {"colour": 1}}, "colour"),
         ({"schedule": {"stop_on": "bias/colour"}}, "there is no bias metric 'colour'"),

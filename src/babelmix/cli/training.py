@@ -40,10 +40,11 @@ def train(
         ),
     ],
     recipe: Annotated[
-        Literal["best", "paper"] | None,
+        Literal["best", "paper", "zero-shot"] | None,
         typer.Option(
-            help="Where strategy, consistency and start-share come from if they are not given: best did best in our tests; paper "
-            "is hybrid batches alone. Naming a strategy leaves the recipe out.  [default: best]"
+            help="Where strategy, terms of the loss and start-share come from if they are not given: best did best on texts "
+            "similar to the training texts, zero-shot on other texts; paper is hybrid batches alone. Naming a strategy leaves "
+            "the recipe out.  [default: best]"
         ),
     ] = None,
     strategy: Annotated[
@@ -203,7 +204,9 @@ def train(
     reverse: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Share of reverse training in the loss: each passage finds its query.  [default: 0]"
+            min=0,
+            max=1,
+            help="Share of reverse training in the loss: each passage finds its query.  [default: the recipe's]",
         ),
     ] = None,
     reverse_kl: Annotated[
@@ -211,7 +214,8 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Share of the divergence between the reverse and the forward distributions in the loss.  [default: 0]",
+            help="Share of the divergence between the reverse and the forward distributions in the loss.  [default: the "
+            "recipe's]",
         ),
     ] = None,
     lakda: Annotated[

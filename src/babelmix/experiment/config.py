@@ -20,7 +20,14 @@ from babelmix.training.settings import changed
 RESERVED = ("strategy", "recipe", "seed")
 """Training settings that [training] must not set: [compare] sets strategy and seed of each run. A recipe has a strategy too."""
 
-ALIKE: dict[str, Any] = {"steps": 200, "batch_size": 64, "loss.consistency": 0.0, "weights.start_share": 0.0}
+ALIKE: dict[str, Any] = {
+    "steps": 200,
+    "batch_size": 64,
+    "loss.consistency": 0.0,
+    "loss.reverse": 0.0,
+    "loss.reverse_kl": 0.0,
+    "weights.start_share": 0.0,
+}
 """The defaults of training settings in an experiment. They do not depend on the strategy, so strategies are comparable."""
 
 TUNED = {"learning_rate": "learning_rate", "temperature": "loss.temperature"}

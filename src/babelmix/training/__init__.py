@@ -10,7 +10,7 @@ from babelmix._lazy import imported_name
 if TYPE_CHECKING:
     from babelmix.training.card import add_audit
     from babelmix.training.data import StepTexts, TrainingData, refuse_evaluation_only
-    from babelmix.training.recipes import BEST, PAPER, recipe_settings
+    from babelmix.training.recipes import BEST, PAPER, ZERO_SHOT, recipe_settings
     from babelmix.training.registry import LOSSES
     from babelmix.training.resolving import ResolvedSettings, resolve, resolve_for_data
     from babelmix.training.settings import (
@@ -33,6 +33,7 @@ __all__ = [
     "LOSSES",
     "PAPER",
     "RECIPES",
+    "ZERO_SHOT",
     "Distillation",
     "Evaluation",
     "Loss",
@@ -62,6 +63,7 @@ _HOMES = {
     "BEST": "recipes",
     "LOSSES": "registry",
     "PAPER": "recipes",
+    "ZERO_SHOT": "recipes",
     "RECIPES": "settings",
     "Distillation": "settings",
     "Evaluation": "stopping",

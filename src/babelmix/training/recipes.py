@@ -11,10 +11,23 @@ if TYPE_CHECKING:
     from babelmix.training.data import TrainingData
 
 BEST: dict[str, Any] = {"strategy": "hybrid", "consistency": 0.3, "start_share": 0.15}
-"""The settings with the best results in our tests."""
+"""The settings with the best results in our tests on texts similar to the training texts."""
+
+ZERO_SHOT: dict[str, Any] = {
+    "strategy": "hybrid",
+    "consistency": 1.0,
+    "reverse": 0.4,
+    "reverse_kl": 0.2,
+    "start_share": 0.3,
+}
+"""The settings with the best results in our tests on other texts than the training texts."""
 
 PAPER: dict[str, Any] = {"strategy": "hybrid"}
 """Hybrid batches with alpha 0.5, as in arXiv 2408.10536."""
+
+
+TERMS = ("consistency", "reverse", "reverse_kl")
+"""The terms of the loss that a recipe may have."""
 
 
 def recipe_settings(
@@ -23,24 +36,25 @@ def recipe_settings(
     """The settings of a recipe, as far as they apply to the data.
 
     Args:
-        name: `"best"` or `"paper"`.
-        data: the training data. With pictures, both recipes have only hybrid batches. Texts without cross-lingual pairs have
+        name: `"best"`, `"paper"` or `"zero-shot"`.
+        data: the training data. With pictures, all recipes have only hybrid batches. Texts without cross-lingual pairs have
             monolingual batches, and a bitext has cross-lingual ones.
         pretrained: whether the encoder has pretrained weights. If not, the recipe has no `start_share`.
-        teacher: whether there is a teacher, or another loss than InfoNCE. If so, the recipe has no `consistency`.
+        teacher: whether there is a teacher, or another loss than InfoNCE. If so, the recipe has no further terms.
 
     """
     if data.has_images:
         return dict(PAPER)
     if len(data.langs) < 2 or not _fills(data, "cross"):
         return {"strategy": "mono"}
-    settings = dict(PAPER if name == "paper" else BEST)
+    settings = dict({"paper": PAPER, "zero-shot": ZERO_SHOT}.get(name, BEST))
     if not _fills(data, "mono"):
         settings["strategy"] = "cross"
     if not pretrained:
         settings.pop("start_share", None)
     if teacher:
-        settings.pop("consistency", None)
+        for term in TERMS:
+            settings.pop(term, None)
     return settings
 
 
@@ -52,4 +66,4 @@ def _fills(data: TrainingData, spec: str) -> bool:
     return True
 
 
-__all__ = ["BEST", "PAPER", "recipe_settings"]
+__all__ = ["BEST", "PAPER", "TERMS", "ZERO_SHOT", "recipe_settings"]

@@ -10,7 +10,7 @@ from babelmix.batches import largest_batch, strategy
 from babelmix.encoders.kinds import kind_named, kind_of
 from babelmix.errors import TrainingError
 from babelmix.training.flat import in_sections
-from babelmix.training.recipes import recipe_settings
+from babelmix.training.recipes import TERMS, recipe_settings
 from babelmix.training.registry import INFO_NCE
 from babelmix.training.settings import Loss, Schedule, TrainingSettings, Weights, changed
 
@@ -28,6 +28,8 @@ class ResolvedLoss(Loss):
 
     temperature: float
     consistency: float = 0.0
+    reverse: float = 0.0
+    reverse_kl: float = 0.0
 
 
 class ResolvedWeights(Weights):
@@ -121,8 +123,9 @@ def resolve_for_data(
         )  # fmt: skip
         spec = str(recipe["strategy"])
         found["strategy"] = spec
-    if settings.loss.consistency is None:
-        found["loss.consistency"] = recipe.get("consistency", 0.0)
+    for term in TERMS:
+        if getattr(settings.loss, term) is None:
+            found[f"loss.{term}"] = recipe.get(term, 0.0)
     if settings.weights.start_share is None:
         found["weights.start_share"] = recipe.get("start_share", 0.0)
     size = settings.batch_size

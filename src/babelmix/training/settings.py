@@ -18,7 +18,7 @@ from babelmix.training.registry import INFO_NCE, LOSSES
 LARGEST_SEED = 2**32 - 1
 """NumPy's generators take no larger seed."""
 
-RECIPES = ("best", "paper")
+RECIPES = ("best", "paper", "zero-shot")
 """The names of the recipes; see `recipes`."""
 
 
@@ -45,17 +45,19 @@ class Loss(_Section):
     consistency_of: Literal["passages", "queries", "both"] = Field(
         "passages", description="texts: the side whose translations consistency and lakda compare"
     )
-    reverse: float = Field(
-        0.0,
+    reverse: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="texts: share of reverse training in the loss: each passage finds its query; 0: none",
+        description="texts: share of reverse training in the loss: each passage finds its query; 0: none; default: the recipe's, "
+        "0 without a recipe",
     )
-    reverse_kl: float = Field(
-        0.0,
+    reverse_kl: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="texts: share of the divergence between the reverse and the forward distributions in the loss; 0: none",
+        description="texts: share of the divergence between the reverse and the forward distributions in the loss; 0: none; "
+        "default: the recipe's, 0 without a recipe",
     )
     lakda: float = Field(
         0.0,
@@ -92,7 +94,7 @@ class Loss(_Section):
     @property
     def rest(self) -> float:
         """The share of InfoNCE: what `reverse`, `reverse_kl` and `lakda` leave."""
-        return round(1 - self.reverse - self.reverse_kl - self.lakda, 9)
+        return round(1 - (self.reverse or 0) - (self.reverse_kl or 0) - self.lakda, 9)
 
     @property
     def extra_terms(self) -> list[str]:
@@ -233,10 +235,10 @@ class TrainingSettings(_Section):
 
     """
 
-    recipe: Literal["best", "paper"] | None = Field(
+    recipe: Literal["best", "paper", "zero-shot"] | None = Field(
         "best",
-        description="the source of strategy, consistency and start_share where they are not given; naming a strategy leaves "
-        "the recipe out",
+        description="the source of strategy, consistency, reverse, reverse_kl and start_share where they are not given; naming a "
+        "strategy leaves the recipe out",
     )
     strategy: str | None = Field(
         None,
