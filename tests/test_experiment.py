@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -209,8 +211,9 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     assert not train & test
     kept = sorted(p.parent.parent.name + "/" + p.parent.name for p in (tmp_path / "out" / "runs").glob("*/*/model"))
     assert kept == ["cross/seed-0", "hybrid-0.25/seed-0", "hybrid/seed-0", "mono/seed-0"]
+    other = settings(tmp_path) | {"training": {"steps": 13, "batch_size": 8, "learning_rate": 0.05}}
     with pytest.raises(ConfigError, match="holds an experiment with other settings"):
-        run_experiment(parse_experiment(settings(tmp_path), "x.toml"), tmp_path / "out", SILENT)
+        run_experiment(parse_experiment(other, "x.toml"), tmp_path / "out", SILENT)
 
 
 def test_a_folder_from_before_a_setting_was_there_is_the_same_experiment(tmp_path) -> None:
@@ -224,6 +227,37 @@ def test_a_folder_from_before_a_setting_was_there_is_the_same_experiment(tmp_pat
         record.write_text("\n".join(other))
         with pytest.raises(ConfigError, match="holds an experiment with other settings"):
             refuse_another(tmp_path, experiment)
+    record.write_text("\n".join(line.replace("steps = 12", "steps = 13") for line in older))
+    with pytest.raises(ConfigError, match=r"\(see config.toml: training.steps\); choose another folder"):
+        refuse_another(tmp_path, experiment)
+
+
+def test_seeds_and_strategies_may_be_added_and_dropped(tmp_path) -> None:
+    """What is finished is not trained again; what is dropped is not shown."""
+    out = tmp_path / "out"
+
+    def run(**compare: Any) -> tuple[list[str], dict[Path, int]]:
+        results = run_experiment(
+            parse_experiment(settings(tmp_path, against="mono", **compare), "x.toml"), out, SILENT
+        )
+        files = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/training.json")}
+        return [f"{entry.name} {len(entry.audits)}" for entry in results.strategies()], files
+
+    names, first = run(strategies=["mono", "hybrid"], seeds=[0])
+    assert names == ["mono 1", "hybrid 1"]
+    names, more = run(strategies=["mono", "cross"], seeds=[0, 1])
+    assert names == ["mono 2", "cross 2"]
+    assert len(more) == 5
+    names, after = run(strategies=["mono", "hybrid", "cross"], seeds=[1, 0])
+    assert names == ["mono 2", "hybrid 2", "cross 2"]
+    assert len(after) == 6
+    assert more.items() <= after.items()
+    assert first.items() <= after.items()
+    moved = out / "runs" / "mono" / "seed-0"
+    shutil.rmtree(out / "runs" / "cross" / "seed-0")
+    shutil.copytree(moved, out / "runs" / "cross" / "seed-0")
+    with pytest.raises(ConfigError, match="holds a run of mono, seed 0"):
+        run(strategies=["mono", "cross"], seeds=[0])
 
 
 def test_tests_may_change_after_the_runs_and_be_of_medians(tmp_path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from filelock import FileLock
 
 from babelmix._files import distinct_slugs, write_json, write_text
+from babelmix.batches.strategies import strategy as parsed
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError
 from babelmix.experiment.config import Experiment, load_experiment
 from babelmix.experiment.parts import Parts
-from babelmix.training.settings import changed
 
 TRANSLATED = ", translate-test"
 """The end of the name of a row that is audited on queries translated to English."""
@@ -52,8 +52,9 @@ def tower_folder(output: Path, seed: int) -> Path:
 def refuse_another(output: Path, experiment: Experiment) -> None:
     """Raise if the folder belongs to another experiment.
 
-    Metrics and tests may differ: audits save the ranks, from which both are computed. The steps between checkpoints may differ
-    too. If an older version wrote the folder's record, a setting that is missing there has its default.
+    Strategies and seeds may differ: each run has its own folder, and finished runs are used again. Metrics and tests may differ:
+    audits save the ranks, from which both are computed. The steps between checkpoints may differ too. If an older version wrote
+    the folder's record, a setting that is missing there has its default.
 
     Raises:
         ConfigError: the folder holds an experiment with other settings.
@@ -63,21 +64,53 @@ def refuse_another(output: Path, experiment: Experiment) -> None:
     if not record.is_file():
         return
     try:
-        same = _trained_alike(load_experiment(record, record=True), experiment)
+        differing = _differing(load_experiment(record, record=True), experiment)
     except ConfigError:
-        same = False
-    if not same:
+        differing = ["which cannot be read"]
+    if differing:
         raise ConfigError(
-            f"{output}: holds an experiment with other settings (see config.toml); choose another folder with --out"
+            f"{output}: holds an experiment with other settings (see config.toml: {', '.join(differing)}); choose another folder "
+            "with --out, or set them back"
         )
 
 
-def _trained_alike(one: Experiment, other: Experiment) -> bool:
-    judged = {"metrics": other.compare.metrics, "tests": other.compare.tests}
-    # Checkpoints only decide where an interrupted run is resumed.
-    kept = {"schedule.checkpoint_every": other.training.schedule.checkpoint_every}
-    same = {"compare": one.compare.model_copy(update=judged), "training": changed(one.training, kept)}
-    return one.model_copy(update=same) == other
+_MAY_DIFFER = (
+    "compare.strategies", "compare.seeds", "compare.against", "compare.metrics", "compare.tests", "compare.keep_models",
+    "training.schedule.checkpoint_every",
+)  # fmt: skip
+"""Settings that do not change what a run of a strategy and a seed finds."""
+
+
+def _differing(one: Experiment, other: Experiment) -> list[str]:
+    """The settings that would make runs of two experiments differ."""
+    first, second = (_flat(experiment.model_dump()) for experiment in (one, other))
+    found = [name for name in {**first, **second} if first.get(name) != second.get(name) and name not in _MAY_DIFFER]
+    # Trials of tuning start from the image tower of the first seed.
+    if other.tower.strategy and one.compare.seeds[0] != other.compare.seeds[0]:
+        found.append("compare.seeds (the first one)")
+    return found
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) and value else {before + name: value}
+    return flat
+
+
+def refuse_another_run(record: Mapping[str, Any], strategy: str, seed: int, folder: Path) -> None:
+    """Raise if a finished run in the folder is of another strategy or seed.
+
+    Raises:
+        ConfigError: it is.
+
+    """
+    settings = record["settings"]
+    if (parsed(settings["strategy"]), settings["seed"]) != (parsed(strategy), seed):
+        raise ConfigError(
+            f"{folder}: holds a run of {settings['strategy']}, seed {settings['seed']}; choose another folder with --out"
+        )
 
 
 def claim(output: Path, experiment: Experiment) -> None:
@@ -150,6 +183,6 @@ def _named(parts: Parts) -> list[tuple[str, Corpus]]:
 
 
 __all__ = [
-    "TRANSLATED", "audit_folders", "claim", "record_environment", "reference_folder", "refuse_another", "run_folder",
-    "tower_folder",
+    "TRANSLATED", "audit_folders", "claim", "record_environment", "reference_folder", "refuse_another", "refuse_another_run",
+    "run_folder", "tower_folder",
 ]  # fmt: skip

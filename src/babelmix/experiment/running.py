@@ -32,6 +32,7 @@ from babelmix.experiment.folder import (
     record_environment,
     reference_folder,
     refuse_another,
+    refuse_another_run,
     run_folder,
     tower_folder,
 )
@@ -248,6 +249,7 @@ def _run(
     # One process looks at the files, so that all processes take the same decision.
     finished, trained = _processes.share((finished, (model / "training.json").is_file()))
     if finished:
+        refuse_another_run(json.loads(record.read_text(encoding="utf-8")), strategy, seed, folder)
         audits = [Audit.load(place, experiment.compare.metrics) for place in places]
     else:
         if trained:
