@@ -17,6 +17,7 @@ from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.lists import audit_lists
 from babelmix.evaluation.systems import SYSTEMS, Answer, ListSystem
 from babelmix.evaluation.systems.shown import AsShown
+from babelmix.evaluation.verdict import verdict
 from babelmix.search import Row, index_rows
 from babelmix.search.documents import RowSource, rows_of_corpus
 from babelmix.search.indexing import write_rows
@@ -147,10 +148,13 @@ def test_a_quota_holds_within_the_answers_that_users_see(searcher) -> None:
     # In a search for 100 the quota is met without a change.
     wide = audit_through(searcher, corpus, k=100, **options)
     assert wide.found["quota=4"]["bias/languages@10"] == wide.found["any"]["bias/languages@10"]
-    assert wide.lines()[1].startswith(
+    assert wide.lines()[-1].startswith(
         "quota=4: holds within the 100 answers of a search; the shares and languages are of the"
     )
-    assert len(found.lines()) == 1
+    verdicts = {name: verdict(one, found.pool_shares) for name, one in found.found.items()}
+    assert found.lead() == verdicts["any"].line()
+    assert "fair would be 25%" in found.lead()
+    assert found.lines()[:-1] == [f"{name}: {one.line()}" for name, one in verdicts.items()]
     # Deeper metrics see the same answers, and nobody waits for the second search.
     assert found.found["any"]["multi/mAP@100"] == wide.found["any"]["multi/mAP@100"]
     shallow = audit_policies(searcher, corpus, ["quota=4"], depth=10, store=False, metrics=["mAP@10"])["quota=4"]

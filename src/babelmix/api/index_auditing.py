@@ -58,8 +58,12 @@ class PolicyReport(Result):
         """The measures of each policy, and the tests."""
         return self.comparison.tables()
 
+    def lead(self) -> str:
+        """The verdict on the first policy."""
+        return self.comparison.lead()
+
     def lines(self) -> list[str]:
-        """The finding in a sentence."""
+        """The verdict on each policy, and the finding in a sentence."""
         return self.comparison.lines()
 
     def places(self) -> dict[str, str]:
@@ -97,7 +101,7 @@ class PolicyReport(Result):
         facts = [(name, str(value)) for name, value in found.about.items()]
         write_policies_report(
             found.found, found.cost, found.comparisons, found.pool_shares, facts, place / "report.html",
-            lead=found.lines()[0],
+            lead=found.lead(),
         )  # fmt: skip
         return replace(self, folder=place)
 

@@ -27,9 +27,10 @@ from babelmix.errors import SearchError
 from babelmix.evaluation import Comparison, Estimate, Measure, compare, estimates, holm
 from babelmix.evaluation.audit_tables import Estimates, estimates_frame, tests_tables
 from babelmix.evaluation.lists import audit_lists, checked_metrics
-from babelmix.evaluation.measure_info import SAME_LANGUAGE_SHARE, SHARE_AT, measure_info, unfolded
+from babelmix.evaluation.measure_info import SHARE_AT, measure_info, unfolded
 from babelmix.evaluation.systems import ListSystem
 from babelmix.evaluation.systems.shown import AsShown
+from babelmix.evaluation.verdict import Verdict, verdict
 from babelmix.search.asking import MAX_K
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.foreign.given import GivenVectors
@@ -121,24 +122,30 @@ class PolicyComparison(Result):
             [f"ms a search, {words}", *(f"{self.cost[policy][key]:.1f}" for policy in self.found)]
             for key, words in (("median", "median"), ("p95", "p95"))
         ]
-        tables = [Table(["", *self.found], rows, title=title), *tests_tables(self.comparisons)]
+        shown = unfolded(measured[0])
+        tests = tests_tables([one for one in self.comparisons if one.measure in shown])
+        tables = [Table(["", *self.found], rows, title=title), *tests]
         reader = f"; {READER_LEGEND.format(about[READER])}" if READER in about else ""
-        return [*tables[:-1], replace(tables[-1], note=_LEGEND + reader)]
+        more = "; Holm's correction is over all tests, also those of the report" if tests else ""
+        return [*tables[:-1], replace(tables[-1], note=_LEGEND + reader + more)]
+
+    def lead(self) -> str:
+        """The verdict on the first policy."""
+        return next(iter(self.verdicts().values())).line()
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each policy; see `babelmix.evaluation.verdict`."""
+        return {policy: verdict(measured, self.pool_shares) for policy, measured in self.found.items()}
 
     def lines(self) -> list[str]:
-        """The finding in a sentence."""
+        """The verdict on each policy, and the finding in a sentence."""
         ranking = next((name for name in next(iter(self.found.values())) if not measure_info(name).is_bias), None)
         parts = []
         for policy, measured in self.found.items():
-            own = ""
-            if SAME_LANGUAGE_SHARE in measured:
-                share = measured[SAME_LANGUAGE_SHARE][0].value
-                own = f", {share:.0%} of the first {SHARE_AT} in the query's own language"
-            quality = (
-                "no labels" if ranking is None else f"{ranking.partition('/')[2]} {measured[ranking][0].value:.3f}"
-            )
-            parts.append(f"{policy}: {quality}{own}, {self.cost[policy]['median']:.1f} ms a search")
+            of = "no labels" if ranking is None else f"{ranking.partition('/')[2]} {measured[ranking][0].value:.3f}"
+            parts.append(f"{policy}: {of}, {self.cost[policy]['median']:.1f} ms a search")
         return [
+            *(f"{policy}: {found.line()}" for policy, found in self.verdicts().items()),
             f"{'; '.join(parts)}.",
             *self._best(ranking),
             *self._notes(),
@@ -160,10 +167,8 @@ class PolicyComparison(Result):
 
     def _wide_policies(self) -> list[str]:
         k = int(self.about["k"])
-        wide = [
-            name for name in self.found
-            if Policy.parse(self.searched.get(name, {}).get("policy", name)).depends_on_k
-        ]  # fmt: skip
+        policies = {name: self.searched.get(name, {}).get("policy", name) for name in self.found}
+        wide = [name for name, policy in policies.items() if Policy.parse(policy).depends_on_k]
         if not wide or k <= SHARE_AT:
             return []
         return [
