@@ -530,3 +530,18 @@ def test_the_command_lets_the_c_library_free_memory_early(monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.platform", "win32")
     command._free_early()
     assert len(asked) == 2
+
+
+def test_a_first_search_that_compares_languages_is_made_before_clients_come(serve, searcher, monkeypatch) -> None:
+    """It reads or fits what the policy needs, which may take longer than a request may."""
+    asked: list[str] = []
+    search = type(searcher).search
+
+    def spied(self, *given, **named):
+        asked.append(str(named["policy"]))
+        return search(self, *given, **named)
+
+    monkeypatch.setattr(type(searcher), "search", spied)
+    client = serve()
+    assert asked == ["any", "balanced"]
+    assert client.post("/search", json={"query": "Hund", "policy": "balanced"}).status_code == 200

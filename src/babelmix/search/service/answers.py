@@ -134,8 +134,11 @@ class Service:
         return await self._in_thread(self._metrics.text, pool=self._health)
 
     async def warm_up(self) -> None:
-        """Search once, so that no client waits for what a first search does."""
+        """Search without and with a comparison of languages, so that no client waits for what a first search does."""
         await self._search(SearchRequest(query="."), "any")
+        # An index that cannot compare languages says so to those who ask it to.
+        with contextlib.suppress(BabelmixError):
+            await self._search(SearchRequest(query="."), "balanced")
 
     async def search(self, request: SearchRequest, accept_language: str = "") -> SearchAnswer:
         """Search, and count the answer.
