@@ -134,6 +134,7 @@ def test_a_sample_keeps_translations_together_and_rare_languages_whole() -> None
     assert len(drawn(lang, key, 10**6)) == len(lang)
 
 
+@pytest.mark.filterwarnings("ignore:the removal of language was not fitted on fr")
 @pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("langs", [("de", "en"), ("*",)])
@@ -150,7 +151,7 @@ def test_the_exported_lines_do_what_the_removal_does(
     )  # fmt: skip
     file = removal.save(tmp_path / "removal.safetensors", dtype=dtype)
     code = lines_of_numpy(file)
-    assert len([line for line in code.splitlines() if line.strip() and not line.startswith(("import", "from"))]) <= 9
+    assert len([line for line in code.splitlines() if line.strip() and not line.startswith(("import", "from"))]) <= 17
     names: dict[str, Any] = {}
     exec(compile(code, "exported", "exec"), names)
     x = rng.standard_normal((5, 6))
@@ -158,3 +159,21 @@ def test_the_exported_lines_do_what_the_removal_does(
     again = load_removal(file)
     for kind in ("query", "passage"):
         np.testing.assert_allclose(names["without_language"](x, given, kind), again.apply(x, given, kind), atol=1e-6)
+
+
+def test_the_exported_lines_know_a_language_in_any_spelling(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    langs = ("de_DE", "en", "pt-BR", "pt-PT")
+    removal = Removal("x", langs, rng.standard_normal((2, 4, 6)).astype(np.float32))
+    code = lines_of_numpy(removal.save(tmp_path / "removal.safetensors"))
+    assert "LANGS, ALPHA = ['de-DE', 'en', 'pt-BR', 'pt-PT'], 1.0  # canonical tags (BCP 47)" in code
+    names: dict[str, Any] = {}
+    exec(compile(code, "exported", "exec"), names)
+    given = ["de-DE", "de_DE", "de", "de-AT", "EN_us", "pt_BR", "pt", "sw"]
+    x = rng.standard_normal((len(given), 6))
+    np.testing.assert_allclose(
+        names["without_language"](x, given, "passage"), removal.apply(x, given, "passage"), atol=1e-6
+    )
+    assert "does not know them: pt sw" in capsys.readouterr().out

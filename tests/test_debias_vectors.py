@@ -285,6 +285,9 @@ def test_wrong_arguments_are_told(toy: Corpus, tmp_path: Path, babelmix: Callabl
         bm.debias(bm.Vectors(queries[:, :8], None), toy, removal=made.removal)
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob("*.npy"))
+    (tmp_path / "langs.csv").write_text("lang\n" + "de_DE\nen\n" * 80)
+    spelled = bm.debias(bm.Vectors(None, passages), passages_langs=tmp_path / "langs.csv")
+    assert spelled.removal.langs == ("de-DE", "en")
     (tmp_path / "langs.csv").write_text("id,lang\na,xx\n")
     with pytest.raises(VectorsError, match="'xx' is no language tag"):
         bm.debias(bm.Vectors(None, passages[:1]), passages_langs=tmp_path / "langs.csv")

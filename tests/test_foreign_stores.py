@@ -223,6 +223,32 @@ def test_what_cannot_be_fitted_is_said(memory: MemoryStore, tmp_path: Path) -> N
     assert debias_store("memory://x/y").facts["similarity"] == "cosine"
 
 
+def test_languages_are_fitted_as_tags_however_the_store_writes_them(memory: MemoryStore) -> None:
+    expected = debias_store("memory://x/y", method="own-means").removal
+    memory.langs = [{"de": "de_DE", "en": "EN_us"}.get(lang or "", lang) for lang in memory.langs]
+    found = debias_store("memory://x/y", to_vector="new", write=True)
+    assert set(found.removal.langs) == {"de-DE", "en-US", "ja"}
+    assert {lang for lang in found.rows if lang not in found.copied} == {"de-DE", "en-US", "ja"}
+    for asked in ("de-DE", "de", "en_US", "ja-JP"):
+        np.testing.assert_allclose(
+            found.removal.apply(memory.old[:5], asked, "query"),
+            expected.apply(memory.old[:5], asked[:2], "query"),
+            atol=1e-6,
+        )
+    with pytest.raises(EncoderError, match="two languages"):
+        debias_store("memory://x/y", langs="de")
+    assert set(debias_store("memory://x/y", langs=["de_DE", "ja"]).removal.langs) == {"de-DE", "ja"}
+    with pytest.raises(EncoderError, match="has no sw; it has de-DE, en-US, ja"):
+        debias_store("memory://x/y", langs=["de", "sw"])
+
+
+def test_a_column_that_is_not_of_languages_is_doubted_in_a_line(memory: MemoryStore) -> None:
+    memory.langs = [f"The headline of article {n}" for n in range(300)]
+    with pytest.raises(EncoderError, match=r"and 295 others; is 'headline' the language column\?") as error:
+        debias_store("memory://x/y?lang=headline")
+    assert len(str(error.value)) < 500
+
+
 @pytest.fixture
 def qdrant(tmp_path: Path) -> Iterator[Any]:
     """A folder of qdrant-client: a collection with an unnamed vector and one with two named vectors."""

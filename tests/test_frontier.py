@@ -256,7 +256,7 @@ def test_the_mix_is_its_formula(tmp_path: Path) -> None:
     points = sweep(searched, part, {"offsets": removal}, settings=settings_of(["offsets"], [1], {"any": (0.0,)}))
     log = tmp_path / "log.csv"
     log.write_text(
-        "query,lang,answer_lang,count\na,de,de,3\nb,de,en,1\nc,en,fr,2\nd,en,,2\ne,pt-BR,en,2\n", encoding="utf-8"
+        "query,lang,answer_lang,count\na,de,de,3\nb,de,en,1\nc,en,fr,2\nd,en,,2\ne,pt_BR,EN,2\n", encoding="utf-8"
     )
     mix = mix_of(log, LANGS, {"de": 1 / 3, "en": 1 / 3, "fr": 1 / 3})
     assert mix.queries == {"de": 0.5, "en": 0.5}

@@ -274,6 +274,18 @@ def test_clicks_become_qrels_and_their_facts_are_named(tmp_path: Path):
     assert "92% of the clicks are on answers in the query's own language, which is 33% of the passages" in said
 
 
+def test_the_languages_of_logs_and_clicks_may_be_spelled_as_databases_do(tmp_path: Path):
+    passages = articles(tmp_path)
+    log = tmp_path / "log.csv"
+    log.write_text("text,lang\nhow to reset,en_US\nzurücksetzen,de\nopcje,PL_pl\n")
+    assert load_corpus(passages, queries_from=log).queries["lang"].to_pylist() == ["en-US", "de", "pl-PL"]
+    log.write_text("query,lang,clicked_id\nreset,en_US,0-en\nzurücksetzen,de_DE,1/de\n")
+    assert load_corpus(passages, queries_from=log).queries["lang"].to_pylist() == ["en-US", "de-DE"]
+    log.write_text("text,lang\nhow to reset,english\n")
+    with pytest.raises(ReaderError, match="row 2, field 'lang': 'english' is not a BCP 47"):
+        load_corpus(passages, queries_from=log)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

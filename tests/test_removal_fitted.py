@@ -32,7 +32,8 @@ def test_a_removal_is_its_formula() -> None:
         removal = Removal("x", ("de", "en"), offsets, left, right, 0.7, similarity)
         x = rng.standard_normal((5, 6)).astype(np.float32)
         langs = ["de", "en", "de-AT", "fr", None]
-        found = removal.apply(x, langs, "query")
+        with pytest.warns(UserWarning, match="not fitted on fr: such queries are left as they are; it knows de, en"):
+            found = removal.apply(x, langs, "query")
         for row, place in enumerate([0, 1, 0, None, None]):
             one = x[row] / np.linalg.norm(x[row]) if similarity == "cosine" else x[row]
             if place is not None:
@@ -117,3 +118,36 @@ def test_errors_say_what_is_wrong() -> None:
         removal.apply(np.ones((2, 16)), ["de"], "query")
     with pytest.raises(EncoderError, match="use query or passage"):
         removal.apply(np.ones((2, 16)), "de", "document")
+
+
+def test_a_language_is_known_in_any_spelling(tmp_path: Path) -> None:
+    given = translations()
+    # As a table writes them, and as a removal of an earlier version has them.
+    spelled = replace(given, langs=("de_DE", "en", "ja_JP"))
+    old = removal_method("own-means").fit_removal(spelled)
+    new = removal_method("own-means").fit_removal(replace(given, langs=("de-DE", "en", "ja-JP")))
+    assert isinstance(old, Removal)
+    old = Removal.load(old.save(tmp_path / "old.safetensors"))
+    assert (old.langs, old.tags) == (("de_DE", "en", "ja_JP"), ("de-DE", "en", "ja-JP"))
+    x = given.vectors[:7].astype(np.float32)
+    asked = ["de-DE", "de_DE", "de", "de-AT", "DE_at", "ger", "en_US"]
+    expected = new.apply(x, ["de-DE"] * 6 + ["en"], "query")
+    assert np.abs(expected - new.apply(x, None, "passage")).max() > 0.1
+    for removal in (old, new):
+        np.testing.assert_array_equal(removal.apply(x, asked, "query"), expected)
+        assert removal.not_fitted([*asked, "sw", None]) == ["sw"]
+
+
+def test_a_query_in_a_language_that_was_not_fitted_is_one_without_a_language() -> None:
+    given = translations()
+    removal = removal_method("own-means").fit_removal(replace(given, langs=("de-DE", "de-AT", "en")))
+    x = given.vectors[:3].astype(np.float32)
+    unknown = removal.apply(x, None, "query")
+    assert np.abs(unknown - x).max() > 0.1
+    said = "not fitted on sw, de: such queries are corrected like queries of an unknown language; it knows de-DE, de-AT, en"
+    with pytest.warns(UserWarning, match=said):
+        # Which German is meant is not clear.
+        np.testing.assert_array_equal(removal.apply(x, ["sw", "de", "und"], "query"), unknown)
+    # Once for each language, and tests turn warnings into errors.
+    np.testing.assert_array_equal(removal.apply(x, "sw", "query"), unknown)
+    np.testing.assert_array_equal(removal.apply(x, "sw", "passage"), x)

@@ -16,14 +16,27 @@ _START = """import numpy as np
 from safetensors.numpy import load_file
 
 FITTED = {{name: values.astype(np.float32) for name, values in load_file({file!r}).items()}}
-LANGS, ALPHA = {langs!r}, {alpha!r}
+LANGS, ALPHA = {langs!r}, {alpha!r}{comment}
 
+"""
+_COMMENT = "  # canonical tags (BCP 47)"
+_PLACE = """
+def place(tag):  # de_DE is de-DE; de-AT is de; de and de-AT are de-DE if LANGS has no other de; -1: not fitted
+    known, parts = [lang.lower() for lang in LANGS], str(tag).lower().replace("_", "-").split("-")
+    same = [n for n, lang in enumerate(known) if lang.split("-")[0] == parts[0]]
+    tags = ["-".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return next((known.index(tag) for tag in tags if tag in known), same[0] if len(same) == 1 else -1)
 
+"""
+_DEF = """
 def without_language(x, langs, kind):  # vectors (rows, {dimension}), a language tag for each row, "query" or "passage"
     side = ["query", "passage"].index(kind)
 """
-_KNOWN = """    for n, lang in enumerate(LANGS):  # other languages stay as they are
-        some = np.asarray(langs) == lang
+_KNOWN = """    places = np.array([place(lang) for lang in langs])
+    if unknown := {{str(lang) for lang in langs if place(lang) < 0}}:
+        print("not corrected, because the removal does not know them:", *sorted(unknown))
+    for n in range(len(LANGS)):
+        some = places == n
         x[some] {change}
 """
 _ANY = """    x {change}
@@ -72,9 +85,11 @@ def _code(removal: AnyRemoval, file: Path) -> str:
     cosine = removal.similarity == "cosine"
     return (
         _START.format(
-            file=str(file), langs=[] if any_lang else list(removal.langs), alpha=float(removal.alpha),
-            dimension=removal.dimension,
+            file=str(file), langs=[] if any_lang else list(removal.tags), alpha=float(removal.alpha),
+            comment="" if any_lang else _COMMENT,
         )
+        + ("" if any_lang else _PLACE)
+        + _DEF.format(dimension=removal.dimension)
         + (f"    x = {unit}\n" if cosine else "    x = np.array(x, dtype=np.float32)\n")
         + body
         + (f"    return {unit}\n" if cosine else "    return x\n")

@@ -13,6 +13,7 @@ import polars as pl
 
 from babelmix._lists import as_list
 from babelmix.corpus import Corpus, canonical_language, is_language_tag, match_languages
+from babelmix.corpus.languages import respelled
 from babelmix.corpus.readers._tables import read_table
 from babelmix.corpus.row_ids import rows_of_ids
 from babelmix.errors import ArgumentError, ConfigError, ReaderError, VectorsError
@@ -241,7 +242,8 @@ def _of_ids(ids: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def _canonical(tags: pl.Series) -> pl.Series:
-    found = {tag: canonical_language(tag) for tag in tags.drop_nulls().unique() if is_language_tag(tag)}
+    spelled = {tag: respelled(tag) for tag in tags.drop_nulls().unique()}
+    found = {tag: canonical_language(known) for tag, known in spelled.items() if is_language_tag(known)}
     bad = [tag for tag in tags.drop_nulls().unique().sort() if tag not in found]
     if bad:
         raise VectorsError(f"{bad[0]!r} is no language tag; write BCP 47, such as de or pt-BR")

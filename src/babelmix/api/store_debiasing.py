@@ -15,8 +15,9 @@ from babelmix._progress import progress_bar
 from babelmix._tables import Result, Table
 from babelmix.api._debias_vectors import check_alpha, opened_removal
 from babelmix.api._folders import RUNS, Out, folder_of
+from babelmix.corpus.languages import match_languages
 from babelmix.encoders.removal import AnyRemoval, RemovalOptions, load_removal
-from babelmix.errors import ArgumentError, SearchError
+from babelmix.errors import ArgumentError, EncoderError, SearchError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -150,7 +151,7 @@ def debias_store(
         ridge: of a method that has one; None: its default.
         seed: of a method that is trained.
         texts: the most rows of one language that it is fitted on.
-        langs: fit and correct only these languages; the vectors of others are copied.
+        langs: fit and correct only these languages, each a range (`de` is de-DE too); the vectors of others are copied.
         to_vector: the name of the new column, or of the new named vector.
         write: write; False: only say what would be written.
         replace: if babelmix made a vector of this name already, remove it and begin again. What someone else made is never
@@ -167,7 +168,7 @@ def debias_store(
         >>> debias_store("postgresql://localhost/shop/articles?id=sku", write=True)  # doctest: +SKIP
 
     """
-    from babelmix.search.foreign import open_store
+    from babelmix.search.foreign import Address, open_store
     from babelmix.search.foreign.removing import draw, not_fitted, rewrite
 
     check_alpha(alpha)
@@ -192,9 +193,10 @@ def debias_store(
             check_output_folder(where, [RECORD])
         begun = None if mark is None or replace else mark.removeprefix(_MARK)
         drawn = draw(opened, texts)
+        column = Address.parse(store).options.get("lang", "lang")
         given = {"rank": rank, "ridge": ridge, "seed": seed}
         options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        fitted = _removal_of(opened, drawn, method, options, removal, alpha, langs, begun, where)
+        fitted = _removal_of(opened, drawn, method, options, removal, alpha, langs, begun, where, column)
         rows = drawn.rows
         checksum = fingerprint(fitted)
         facts: dict[str, Any] = {
@@ -227,17 +229,18 @@ def debias_store(
 
 def _removal_of(
     store: ForeignStore, drawn: Drawn, method: str, options: RemovalOptions, file: str | Path | None, alpha: float | None,
-    langs: str | Sequence[str] | None, begun: str | None, folder: Path,
+    langs: str | Sequence[str] | None, begun: str | None, folder: Path, column: str,
 ) -> AnyRemoval:  # fmt: skip
     """The removal of the file, of the killed run that left it in the folder, or a new one.
 
-    `begun` is the checksum of the removal that the store's rows were written with; None: nothing is written yet.
+    `begun` is the checksum of the removal that the store's rows were written with; None: nothing is written yet. `column` is the
+    column of languages, for messages.
 
     Raises:
         SearchError: rows were written with another removal.
 
     """
-    from babelmix.search.foreign.removing import fit, similarity_of
+    from babelmix.search.foreign.removing import LEAST, fit, similarity_of, tag_or_text
 
     if file is None and begun is not None:
         kept = folder / FILE
@@ -266,8 +269,10 @@ def _removal_of(
         return found
     wanted = None if langs is None else as_list(langs, "langs", empty=False)
     if wanted is not None:
-        drawn = replace(drawn, vectors={lang: some for lang, some in drawn.vectors.items() if lang in wanted})
-    fitted = fit(drawn, method, options, similarity_of(store, drawn))
+        ranges = [tag_or_text(one) or one for one in wanted]
+        named = match_languages(ranges, drawn.vectors, f"{store.address} (languages with {LEAST} rows)", EncoderError)
+        drawn = replace(drawn, vectors={lang: some for lang, some in drawn.vectors.items() if lang in named})
+    fitted = fit(drawn, method, options, similarity_of(store, drawn), column)
     return fitted if alpha is None else fitted.with_alpha(alpha)
 
 

@@ -94,6 +94,34 @@ def canonical_language(tag: str) -> str:
     return (found if found.language in _KEPT else found.prefer_macrolanguage()).to_tag()
 
 
+@lru_cache(maxsize=4096)
+def language_as_written(text: str | None) -> str | None:
+    """The canonical tag of a language in any usual spelling, as tables of others have them; None if it is no language tag.
+
+    Examples:
+        >>> [language_as_written(text) for text in ("de_DE", "EN_us", "ger", "German", "", None)]
+        ['de-DE', 'en-US', 'de', None, None, None]
+
+    """
+    # BCP 47: tags do not depend on case; the region is written in capitals, the script with a capital.
+    first, *others = ("" if text is None else text.strip().replace("_", "-")).split("-")
+    parts = [first.lower(), *({2: part.upper(), 4: part.title()}.get(len(part), part.lower()) for part in others)]
+    tag = "-".join(parts)
+    # A private tag (x-klingon) names no language that a searcher could ask for.
+    return canonical_language(tag) if tag and is_language_tag(tag) and first.lower() != "x" else None
+
+
+def respelled(text: str) -> str:
+    """A tag as it is, or what another spelling means (de_DE is de-DE); a text that is no language stays as it is.
+
+    Examples:
+        >>> [respelled(text) for text in ("iw", "pl_PL", "Polish")]
+        ['iw', 'pl-PL', 'Polish']
+
+    """
+    return text if is_language_tag(text) else language_as_written(text) or text
+
+
 def check_language_tags(
     tags: Iterable[str], where: str, error: Callable[[str], Exception] = CorpusError, *, ranges: bool = False
 ) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from babelmix.corpus.labels import CLICKS
-from babelmix.corpus.languages import canonical_language
+from babelmix.corpus.languages import canonical_language, respelled
 from babelmix.corpus.readers._documents import Document
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._tables import Table
@@ -91,6 +91,7 @@ def clicks_of(
                 "say one for all with the option lang",
                 file=table.file, row=row, field="lang",
             )  # fmt: skip
+        tag = respelled(tag)
         item = columns["item"][place] or f"{tag}: {said}"
         unknown = Document(item, tag, said, "", item, "", row)
         query = next((one for one in known if canonical_language(one.lang) == canonical_language(tag)), unknown)

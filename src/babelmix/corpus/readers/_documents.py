@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from babelmix.corpus.languages import is_language_tag, not_a_tag
+from babelmix.corpus.languages import is_language_tag, not_a_tag, respelled
 from babelmix.corpus.openings import TITLES
 from babelmix.corpus.readers._left_out import LeftOut
 from babelmix.corpus.readers._tables import Table
@@ -109,6 +109,9 @@ def _long(table: Table, lang: str, what: str, queries: bool) -> Iterator[Documen
     for place, row in enumerate(table.lines):
         one: Mapping[str, str | None] = dict(zip(wanted, (column[place] for column in cells), strict=True))
         tag = one["lang"] or lang
+        if tag and queries:
+            # A log comes from someone else's database, like a foreign collection.
+            tag = respelled(tag)
         if not tag or not is_language_tag(tag):
             why = not_a_tag(tag) if tag else "is empty: add the language of the text, such as de"
             raise ReaderError(why, file=table.file, row=row, field="lang")

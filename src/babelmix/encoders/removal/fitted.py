@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from babelmix._vectors import unit_length
 from babelmix.encoders.removal.files import AFFINE, KINDS, read_removal, write_removal
+from babelmix.encoders.removal.places import Places
 from babelmix.errors import EncoderError
 
 Floats = npt.NDArray[np.float32]
@@ -105,16 +107,22 @@ class Removal:
         """The same removal, with other facts."""
         return replace(self, facts=facts)
 
+    @cached_property
+    def _known(self) -> Places:
+        return Places(self.langs)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The languages as canonical tags: `langs` may have them as a table spelled them, such as `de_DE`."""
+        return self.langs if self.langs == (ANY,) else self._known.tags
+
     def place(self, lang: str | None) -> int:
-        """The number of a language: of the tag, or of the longest tag that it begins with (de-AT is de); -1: not fitted."""
-        if self.langs == (ANY,):
-            return 0
-        tag = lang or ""
-        while tag:
-            if tag in self.langs:
-                return self.langs.index(tag)
-            tag = tag.rpartition("-")[0]
-        return -1
+        """The number of a language, in any spelling; -1: not fitted.
+
+        It is that of the same tag (de_DE is de-DE), of the longest tag that it begins with (de-AT is de), or of the only one of
+        the same primary language (de and de-AT are de-DE).
+        """
+        return 0 if self.langs == (ANY,) else self._known.of(lang)
 
     def places(self, langs: Sequence[str | None]) -> npt.NDArray[np.int64]:
         """The numbers of languages, int64, shape (languages,); -1: unknown, or not fitted."""
@@ -129,13 +137,17 @@ class Removal:
         """The share of each language in each vector, float32, shape (vectors, languages).
 
         It is 1 for the language of the vector. Where the language is None, the shares are told from the vector, if the removal
-        has discriminants. A language that was not fitted has no share.
+        has discriminants. A query in a language that was not fitted is like one without; a passage in such a language has no
+        share.
         """
         places = self.places(langs)
         found = np.zeros((len(vectors), len(self.langs)), dtype=np.float32)
         known = np.flatnonzero(places >= 0)
         found[known, places[known]] = 1
-        untold = np.array([lang is None for lang in langs], dtype=bool) & (places < 0)
+        as_none = {
+            lang: lang is None or (kind == "query" and self._known.is_untold(lang)) for lang in dict.fromkeys(langs)
+        }
+        untold = np.array([as_none[lang] for lang in langs], dtype=bool) & (places < 0)
         if untold.any() and self.discriminants is not None and self.biases is not None:
             side = KINDS.index(kind)
             logits = vectors[untold] @ self.discriminants[side].T + self.biases[side]
@@ -152,8 +164,8 @@ class Removal:
             kind: `query` or `passage`.
 
         Returns:
-            New vectors, float32, shape (vectors, dimension); of length one if the similarity is cosine. A vector of a language
-            that was not fitted is only normalised.
+            New vectors, float32, shape (vectors, dimension); of length one if the similarity is cosine. A passage in a language
+            that was not fitted is only normalised; a query in one is corrected like a query without a language, with a warning.
 
         Raises:
             EncoderError: the dimension is another, there are not as many languages as vectors, or the kind is unknown.
@@ -168,6 +180,8 @@ class Removal:
         if len(given) != len(x):
             raise EncoderError(f"there are {len(x):,} vectors, and the languages of {len(given):,}")
         x = self._ready(x)
+        if kind == "query" and self.langs != (ANY,):
+            self._known.warn(given, self.discriminants is not None)
         shares = self.shares(x, given, kind)
         side = KINDS.index(kind)
         moved = -(shares @ self.offsets[side])

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from babelmix.corpus.languages import canonical_language, is_language_tag, not_a_tag
+from babelmix.corpus.languages import canonical_language, is_language_tag, not_a_tag, respelled
 from babelmix.corpus.readers._tables import read_table
 from babelmix.errors import ArgumentError, ReaderError
 from babelmix.evaluation.frontier.sweep import OTHER_RECALL, SAME_RECALL, Point
@@ -155,9 +155,10 @@ def _tag(value: object, file: Path, row: int, field: str) -> str | None:
     text = "" if value is None else str(value).strip()
     if not text:
         return None
-    if not is_language_tag(text):
+    found = respelled(text)
+    if not is_language_tag(found):
         raise ReaderError(not_a_tag(text), file=file, row=row, field=field)
-    return canonical_language(text)
+    return canonical_language(found)
 
 
 def _count(value: object, file: Path, row: int) -> int:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
-from babelmix.corpus import canonical_language, is_language_tag
+from babelmix.corpus.languages import language_as_written
 
 UNKNOWN = "und"
 """The tag of rows without a language, or with one that is no tag: BCP 47's `und`, undetermined."""
 
 
-@lru_cache(maxsize=4096)
 def tag_of(value: str | None) -> str:
     """The tag of a language as a collection writes it.
 
@@ -21,17 +19,7 @@ def tag_of(value: str | None) -> str:
         ['de', 'en-US', 'de', 'und', 'und', 'und']
 
     """
-    spelled = "" if value is None else value.strip().replace("_", "-")
-    if not spelled:
-        return UNKNOWN
-    # BCP 47: tags do not depend on case; the region is written in capitals, the script with a capital.
-    first, *others = spelled.split("-")
-    parts = [first.lower()]
-    for part in others:
-        parts.append({2: part.upper(), 4: part.title()}.get(len(part), part.lower()))
-    tag = "-".join(parts)
-    # A private tag (x-klingon) names no language that a searcher could ask for.
-    return canonical_language(tag) if is_language_tag(tag) and first.lower() != "x" else UNKNOWN
+    return language_as_written(value) or UNKNOWN
 
 
 class Languages:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from babelmix.corpus.languages import language_as_written
 from babelmix.encoders.removal import AnyRemoval, Embedded, RemovalOptions, removal_method
 from babelmix.encoders.removal.fitted import ANY
 from babelmix.errors import ArgumentError, EncoderError, SearchError
@@ -24,6 +25,9 @@ LEAST = 20
 NO_LANGUAGE = "no language"
 """The name of rows without a language in tables."""
 
+_MOST_SHOWN = 5
+"""The most languages that an error names."""
+
 _UNIT = 1e-2
 """How far the length of a vector may be from one, in half precision too."""
 
@@ -31,6 +35,8 @@ _UNIT = 1e-2
 @dataclass(frozen=True)
 class Drawn:
     """Rows that were drawn from a store.
+
+    Languages are canonical tags: a store that writes `de_DE` has rows of de-DE.
 
     Args:
         rows: the number of all rows by language, the largest first; rows without a language count under `NO_LANGUAGE`.
@@ -56,6 +62,17 @@ class Written:
     copied: Counter[str] = field(default_factory=Counter)
 
 
+def tag_or_text(lang: str | None) -> str | None:
+    """A language as a canonical tag; what is no tag stays as the store writes it.
+
+    Examples:
+        >>> tag_or_text("de_DE"), tag_or_text("German")
+        ('de-DE', 'German')
+
+    """
+    return language_as_written(lang) or lang
+
+
 def draw(store: ForeignStore, limit: int, *, size: int = PAGE) -> Drawn:
     """Draw rows of each language.
 
@@ -75,7 +92,8 @@ def draw(store: ForeignStore, limit: int, *, size: int = PAGE) -> Drawn:
     # A heap of each language holds the rows with the smallest hashes; the largest of them is its first.
     heaps: dict[str, list[tuple[int, int, Key]]] = {}
     for keys, langs in store.keys(size):
-        for key, lang in zip(keys, langs, strict=True):
+        for key, spelled in zip(keys, langs, strict=True):
+            lang = tag_or_text(spelled)
             rows[lang or NO_LANGUAGE] += 1
             if not lang:
                 continue
@@ -114,8 +132,15 @@ def similarity_of(store: ForeignStore, drawn: Drawn) -> str:
     )
 
 
-def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str) -> AnyRemoval:
+def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str, column: str = "lang") -> AnyRemoval:
     """Fit a removal on the rows that were drawn. Queries are corrected like rows of their language.
+
+    Args:
+        drawn: the rows.
+        method: the name of the method.
+        options: its options.
+        similarity: `cosine` or `dot`.
+        column: the column of the languages, for messages.
 
     Raises:
         ArgumentError: the method needs translations or an encoder.
@@ -128,8 +153,7 @@ def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str) -> 
         raise ArgumentError("method", f"{method} needs {needs}; use own-means, or give a file with --removal")
     if len(drawn.vectors) < 2:
         raise EncoderError(
-            f"a removal needs two languages with {LEAST} rows each; there are "
-            + ", ".join(f"{count:,} rows of {lang}" for lang, count in drawn.rows.items())
+            f"a removal needs two languages with {LEAST} rows each; there are " + _examples(drawn.rows, column)
         )
     langs = tuple(drawn.vectors)
     vectors = np.concatenate([drawn.vectors[lang] for lang in langs]).astype(np.float64)
@@ -139,6 +163,16 @@ def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str) -> 
     lang = np.repeat(np.arange(len(langs)), [len(drawn.vectors[lang]) for lang in langs])
     options = replace(options, rank=found.rank_for(method, options.rank, len(langs)))
     return found.fit_removal(Embedded(vectors, lang, np.zeros_like(lang), langs, None, similarity), options)
+
+
+def _examples(rows: Mapping[str, int], column: str) -> str:
+    """The languages of the most rows in words. Where most are no languages, another column may be meant."""
+    shown = ", ".join(f"{count:,} rows of {lang[:40]}" for lang, count in list(rows.items())[:_MOST_SHOWN])
+    more = len(rows) - _MOST_SHOWN
+    named = [lang for lang in rows if lang != NO_LANGUAGE]
+    strange = sum(language_as_written(lang) is None for lang in named)
+    doubt = f"; is {column!r} the language column?  ?lang=COLUMN  names another" if strange > len(named) / 2 else ""
+    return shown + (f" and {more:,} others" if more > 0 else "") + doubt
 
 
 def rewrite(
@@ -173,7 +207,7 @@ def rewrite(
             vectors[known] = removal.apply(page.vectors[known], langs, "passage")
         store.write(name, page.keys, vectors)
         for lang, one in zip(page.langs, known, strict=True):
-            (done.corrected if one else done.copied)[lang or NO_LANGUAGE] += 1
+            (done.corrected if one else done.copied)[tag_or_text(lang) or NO_LANGUAGE] += 1
         tick(len(page.keys))
     return done
 
