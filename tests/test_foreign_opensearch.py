@@ -326,6 +326,10 @@ def test_fields_in_objects_and_texts_with_keywords(stand_ins: dict[str, Server])
         assert engine.langs() == {"de": 30, "en": 30, "ja": 30}
         (hits,) = engine.nearest(np.ones((1, 8), np.float32), [Where(("ja",))], 3)
         assert [hit.lang for hit in hits] == ["ja"] * 3
+        assert engine.title == "title"
+    with opened(f"{address}?lang=meta.lang&title=sku") as engine:
+        (hits,) = engine.nearest(np.ones((1, 8), np.float32), [Where(("ja",))], 3)
+        assert all(str(hit.fields["title"]).startswith("s") and "sku" not in hit.fields for hit in hits)
 
 
 def test_a_query_of_length_zero_finds_rows_without_an_order(stand_ins: dict[str, Server]) -> None:

@@ -15,9 +15,10 @@ from conftest import parallel_corpus
 from postgres_server import postgres_server
 
 import babelmix as bm
+from babelmix.api.store_debiasing import debias_store
 from babelmix.api.through_auditing import audit_through
 from babelmix.corpus import Corpus
-from babelmix.errors import BabelmixError, SearchError
+from babelmix.errors import BabelmixError, MissingExtraError, SearchError
 from babelmix.search.engines.opening import foreign_engine, open_engine
 from babelmix.search.foreign.postgres_collection import PostgresCollection
 from babelmix.search.rows import Where
@@ -325,6 +326,68 @@ def test_nothing_can_be_written(at: Callable[..., str], url: str) -> None:
             )
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT count(*) FROM plain").fetchone() == (160,)
+
+
+@pytest.fixture(scope="module")
+def articles(at: Callable[..., str], url: str, model: str) -> Callable[..., str]:
+    """A table as a shop has it: `locale` is written as de_DE, and a headline is the title."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE kb_articles AS SELECT doc_id AS slug, doc AS article, lang || CASE lang WHEN 'de' THEN '_DE' WHEN 'en' "
+            "THEN '_US' ELSE '' END AS locale, body AS headline, repeat(body || ' ', 9) AS content, embedding AS emb FROM plain"
+        )
+        connection.execute("ALTER TABLE kb_articles ADD PRIMARY KEY (slug)")
+        connection.execute(
+            "CREATE VIEW odd_articles AS SELECT slug, article, locale AS culture, content, emb FROM kb_articles"
+        )
+    return lambda table="kb_articles", **options: at(table, **options)
+
+
+def test_a_locale_is_a_language_and_the_address_names_titles(articles: Callable[..., str], model: str) -> None:
+    with opened(articles(item="article", title="headline")) as engine:
+        assert engine.langs() == {"de-DE": 40, "en-US": 40, "fr": 40, "ja": 40}
+        hit = engine.nearest(np.ones((1, 16), dtype=np.float32), [Where(("de",)).among(engine.langs(), "")], 1)[0][0]
+        assert hit.fields["title"]
+        assert "headline" not in hit.fields
+    report = audit_through(
+        articles(item="article", title="headline"), queries_from="titles", policies="any", model=model
+    )
+    assert report.comparison.about["passages"] == 160
+    with pytest.raises(
+        BabelmixError, match=r"no column is called title or heading; .*\?title=COLUMN  \(columns: .*headline"
+    ):
+        audit_through(articles(item="article"), queries_from="titles", policies="any", model=model)
+    with pytest.raises(SearchError, match=r"has no column of texts 'head' .*columns: .*headline"):
+        PostgresCollection.open(articles(title="head"))
+
+
+def test_a_column_that_may_be_the_language_is_named(
+    articles: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise MissingExtraError("needs py3langid")
+
+    monkeypatch.setattr("babelmix.search.foreign.detected.check_detector", missing)
+    with pytest.raises(
+        MissingExtraError, match=r"one states the language, name it:  \?lang=culture .*needs py3langid"
+    ):
+        PostgresCollection.open(articles("odd_articles", id="slug"))
+
+
+def test_a_query_is_corrected_like_the_rows_of_its_locale(
+    articles: Callable[..., str], model: str, tiny_static: Any, tmp_path: Path
+) -> None:
+    done = debias_store(articles(title="headline", similarity="cosine"), to_vector="less", write=True, out=tmp_path / "out")
+    assert {"de-DE", "en-US", "fr", "ja"} == set(done.removal.langs)
+    address = articles(vector="less", similarity="cosine", removal=str(tmp_path / "out" / "removal.safetensors"))
+    with bm.open_index(address, model=model) as index:
+        plain = tiny_static.encode_query(["Katze Hund"])
+        as_rows = done.removal.apply(plain, ["de-DE"], "passage")
+        assert np.abs(as_rows - plain / np.linalg.norm(plain)).max() > 0.05
+        for lang in ("de-DE", "de", "de-AT"):
+            np.testing.assert_allclose(index.embed(["Katze Hund"], [lang]), as_rows, atol=1e-6)
 
 
 def test_our_own_index_is_no_foreign_table(url: str, at: Callable[..., str], tiny_static: Any) -> None:

@@ -193,7 +193,7 @@ def debias_store(
             check_output_folder(where, [RECORD])
         begun = None if mark is None or replace else mark.removeprefix(_MARK)
         drawn = draw(opened, texts)
-        column = Address.parse(store).options.get("lang", "lang")
+        column = Address.parse(store).options.get("lang", "")
         given = {"rank": rank, "ridge": ridge, "seed": seed}
         options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         fitted = _removal_of(opened, drawn, method, options, removal, alpha, langs, begun, where, column)

@@ -14,6 +14,7 @@ from babelmix.corpus.asking import ask_log
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
 from babelmix.corpus.openings import TITLES
 from babelmix.corpus.readers._documents import Document
+from babelmix.errors import CorpusError
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
 from babelmix.search.rows import Where
@@ -27,9 +28,9 @@ _AT_ONCE = 64
 def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
     """Yield the texts of an index, or of someone else's collection.
 
-    The title is a metadata column `title` or `heading`, if there is one.
+    The title is the column that the address of a collection names, or a metadata column `title` or `heading`, if there is one.
     """
-    title = next((name for name in TITLES if index.columns.get(name) == "text"), "")
+    title = _title_of(index)
     if isinstance(index, ForeignEngine):
         for row in sorted(index.rows(texts=True), key=lambda row: (row.item, row.id)):
             if row.text:
@@ -51,7 +52,7 @@ def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "au
 
     Args:
         index: the index, or the engine of someone else's collection.
-        queries_from: `titles` (the metadata column `title`), `headings`, `sentences` or `auto`, or `templates`,
+        queries_from: `titles` (the column of titles), `headings`, `sentences` or `auto`, or `templates`,
             `cloze` or `mixed`; see `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for,
             because the index holds it.
             Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.
@@ -59,13 +60,30 @@ def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "au
 
     Raises:
         ArgumentError: `queries_from` is neither a part of texts nor a file.
-        CorpusError: no text has what asks, or no query is left.
+        CorpusError: there is no column of titles, no text has what asks, or no query is left.
 
     """
+    if queries_from == "titles" and not _title_of(index):
+        raise CorpusError(_no_titles(index))
     documents, name = documents_of_index(index), f"{index.address} known items"
     if isinstance(queries_from, str) and queries_from in ASKS:
         return known_items(documents, ask=queries_from, items=items, name=name, keep=True)
     return ask_log([replace(one, title="") for one in documents], queries_from, name=index.address)
+
+
+def _title_of(index: Index | ForeignEngine) -> str:
+    if isinstance(index, ForeignEngine):
+        return index.title
+    return next((name for name in TITLES if index.columns.get(name) == "text"), "")
+
+
+def _no_titles(index: Index | ForeignEngine) -> str:
+    names = " or ".join(TITLES)
+    if isinstance(index, ForeignEngine):
+        advice = f"name the one of the titles in the address:  ?title=COLUMN  (columns: {', '.join(index.titles) or 'none'})"
+    else:
+        advice = "index documents that have one"
+    return f"{index.address}: no column is called {names}; {advice}, or let something else ask:  --queries-from auto"
 
 
 __all__ = ["corpus_of_index", "documents_of_index"]

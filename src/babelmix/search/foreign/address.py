@@ -8,6 +8,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from babelmix.errors import SearchError
 
+LANG_NAMES = ("lang", "language", "language_code", "lang_code", "locale")
+"""The columns or fields that are the language if the address does not name it; the first that is there."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -102,4 +105,4 @@ def _without_password(text: str) -> str:
     return f"{head}{slashes}{user.partition(':')[0]}{at}{host}{slash}{path.partition('?')[0]}"
 
 
-__all__ = ["Address"]
+__all__ = ["LANG_NAMES", "Address"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import islice
@@ -10,7 +11,8 @@ from babelmix._progress import progress_bar
 from babelmix.corpus import canonical_language
 from babelmix.corpus.detecting import check_detector, detect_languages, known_languages
 from babelmix.corpus.languages import check_language_tags
-from babelmix.errors import SearchError
+from babelmix.errors import MissingExtraError, SearchError
+from babelmix.search.foreign.address import LANG_NAMES
 from babelmix.search.foreign.languages import UNKNOWN
 from babelmix.search.foreign.row import Readable
 
@@ -21,6 +23,11 @@ _LEAST = 0.005
 """The share of these rows that a language needs, so that a collection does not get languages by mistakes of the detector."""
 
 _AT_ONCE = 1000
+
+_LIKE_LANG = re.compile("lang|local|culture|idiom|sprache", re.IGNORECASE)
+"""Names of columns that may state the language."""
+
+_SHOWN = 30
 
 
 class Detected:
@@ -42,14 +49,25 @@ class Detected:
         self._langs: dict[str, str] | None = None
         self._ids: dict[str, list[str]] = defaultdict(list)
 
-    def check(self) -> None:
+    def check(self, names: Iterable[str]) -> None:
         """Raise unless languages can be detected.
+
+        Args:
+            names: the columns of the collection: one may state the language under another name.
 
         Raises:
             MissingExtraError: the extra `detect` is not installed.
 
         """
-        check_detector()
+        try:
+            check_detector()
+        except MissingExtraError as error:
+            there = list(names)
+            likely = next((name for name in there if _LIKE_LANG.search(name)), "COLUMN")
+            raise MissingExtraError(
+                f"{self._address}: no column is called {', '.join(LANG_NAMES)}; if one states the language, name it:  "
+                f"?lang={likely}  (columns: {', '.join(there[:_SHOWN])}). Else languages are detected from the texts: {error}"
+            ) from error
 
     def langs(self, source: Readable) -> dict[str, int]:
         """The number of rows of each language, sorted by language."""

@@ -8,14 +8,14 @@ from typing import Any
 
 from babelmix.errors import SearchError
 from babelmix.search.facts import ColumnType
-from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.address import LANG_NAMES, Address
 from babelmix.search.foreign.elastic_vectors import Mapped, text_of, values_at
 from babelmix.search.foreign.row import Asked, ForeignRow
 from babelmix.search.rows import Value
 
-LANG = ("lang", "language")
+_OFTEN = ("lang", "language")
 TEXT = ("text", "body", "content", "passage", "document", "chunk")
-"""The fields that are the language and the text if the address does not name them."""
+"""The fields that are the text if the address does not name it."""
 
 _KINDS: dict[str, ColumnType] = {
     **dict.fromkeys(("keyword", "constant_keyword", "wildcard", "date", "text", "ip", "version"), "text"),
@@ -83,7 +83,9 @@ class Fields:
         def usual(option: str, names: tuple[str, ...]) -> str:
             return given.get(option) or next((name for name in names if name in mapped.specs), "")
 
-        own, item, lang = given.get("id", ""), given.get("item", ""), usual("lang", LANG)
+        own, item, lang = given.get("id", ""), given.get("item", ""), given.get("lang", "")
+        # Rarer names are only taken where they can be compared.
+        lang = lang or next((n for n in LANG_NAMES if n in mapped.specs and (n in _OFTEN or mapped.exact(n))), "")
         own = "" if own == "_id" else own
         exact: dict[str, str] = {}
         for option, name in (("id", own), ("item", item), ("lang", lang)):

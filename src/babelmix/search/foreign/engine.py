@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self
 import numpy as np
 
 from babelmix._vectors import unit_length
+from babelmix.corpus.openings import TITLES
 from babelmix.errors import SearchError
 from babelmix.search.engines.base import Correct, Engine
 from babelmix.search.facts import ColumnType
@@ -20,7 +21,7 @@ from babelmix.search.foreign.languages import Languages, tag_of
 from babelmix.search.foreign.row import Asked, ForeignRow
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
-OPTIONS = ("id", "item", "lang", "langs", "text", "vector", "similarity", "removal")
+OPTIONS = ("id", "item", "lang", "langs", "text", "vector", "similarity", "removal", "title")
 """Options of an address that all collections have; a store may have more."""
 
 _SECONDS = 300.0
@@ -62,6 +63,9 @@ class ForeignEngine(Engine):
     removal: str | None = None
     """The file of the removal that the vectors were corrected with, so that queries are corrected too; None: they are not."""
 
+    title: str = ""
+    """The column of titles: the one that the address names, or `title` or `heading`; empty: there is none."""
+
     def __init__(self, address: Address) -> None:
         self.address = address.shown
         self.removal = address.options.get("removal") or None
@@ -69,6 +73,21 @@ class ForeignEngine(Engine):
         self._languages: tuple[float, Languages] | None = None
         self._detected = Detected(self.address, address.options.get("langs"))
         self._open(address)
+        named = address.options.get("title", "").removeprefix("payload.")
+        # Hits have it under the name that the page and the audits know.
+        self._renamed = named if named != TITLES[0] else ""
+        self.title = named or next((name for name in TITLES if name in self.titles), "")
+        if named and named not in self.titles:
+            self.close()
+            raise SearchError(
+                f"{self.address}: has no column of texts {named!r} that titles could be read from; say which one it is with  "
+                f"?title=COLUMN  (columns: {', '.join(self.titles) or 'none'})"
+            )
+
+    @property
+    def titles(self) -> Sequence[str]:
+        """The columns of texts that may be titles: hits have them."""
+        return [name for name, kind in self.columns.items() if kind == "text"]
 
     @classmethod
     def open(cls, address: str) -> Self:
@@ -185,7 +204,13 @@ class ForeignEngine(Engine):
     def hit(
         self, row_id: str, score: float, item: str, lang: str | None, text: str | None, fields: Mapping[str, Value]
     ) -> Hit:
-        """A hit of a row."""
+        """A hit of a row. The column of titles that the address names is its `title`."""
+        if self._renamed:
+            fields = {
+                TITLES[0] if name == self._renamed else name: value
+                for name, value in fields.items()
+                if name != TITLES[0]
+            }
         return Hit(row_id, score, item, self.tag(row_id, lang), item, text or "", "", fields)
 
     def best(self, hits: Iterable[Hit], k: int) -> list[Hit]:

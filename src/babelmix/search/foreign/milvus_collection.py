@@ -38,7 +38,7 @@ class MilvusCollection(ForeignEngine):
 
     Args:
         address: `milvus://HOST:PORT/COLLECTION`, or `.../DATABASE/COLLECTION`; an alias is a name too. Its options: `item`,
-            `lang` (without it `lang` or `language`), `text` (without it `text`, `body` or `content`), `vector` (without it the
+            `lang` (without it one of `LANG_NAMES`), `text` (without it `text`, `body` or `content`), `vector` (without it the
             only one), `similarity` (`cosine` or `dot`; without it that of the index), and `https=1`. A value in a field of JSON
             is `meta.lang`. The token is in the environment variable `BABELMIX_MILVUS_TOKEN`.
 
@@ -71,7 +71,7 @@ class MilvusCollection(ForeignEngine):
                     f"{self.address}: has neither a field of languages nor one of texts to detect them from; name one of them:  "
                     "?lang=FIELD  or  ?text=FIELD"
                 )
-            self._detected.check()
+            self._detected.check(fields.all)
         self._words = self._words_of()
         self.has_words = self._words is not None
         self._scanned: tuple[int, Counter[str | None], dict[str | None, list[Any]]] | None = None

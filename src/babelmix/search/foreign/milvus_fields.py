@@ -10,7 +10,7 @@ from typing import Any, Literal
 from babelmix.errors import SearchError
 from babelmix.search.engines.milvus_rows import one_in_json, one_of
 from babelmix.search.engines.milvus_server import TOKEN, Place, Server
-from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.address import LANG_NAMES, Address
 from babelmix.search.rows import Value
 
 Kind = Literal["text", "integer", "number", "boolean"]
@@ -25,7 +25,7 @@ _KINDS: dict[str, Kind] = {
     "VARCHAR": "text", "INT8": "integer", "INT16": "integer", "INT32": "integer", "INT64": "integer",
     "FLOAT": "number", "DOUBLE": "number", "BOOL": "boolean",
 }  # fmt: skip
-_LANGS, _TEXTS = ("lang", "language"), ("text", "body", "content")
+_TEXTS = ("text", "body", "content")
 _SEEN = 100
 """Rows that say which fields there are besides those of the schema."""
 
@@ -121,7 +121,7 @@ class Fields:
         index = self.index_of(self.vector)
         self.index_type, self.metric = str(index.get("index_type", "")), str(index.get("metric_type", "")).upper()
         self.item = self._named(address.options.get("item"), "item")
-        self.lang = self._named(address.options.get("lang"), "lang", _LANGS)
+        self.lang = self._named(address.options.get("lang"), "lang", LANG_NAMES)
         self.text = self._named(address.options.get("text"), "text", _TEXTS)
         self.columns = self._columns_of()
 

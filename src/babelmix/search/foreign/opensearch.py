@@ -33,8 +33,8 @@ class OpenSearchCollection(ForeignEngine):
 
     Args:
         address: `opensearch://[USER@]HOST:9200/INDEX` or `elasticsearch://...`; `opensearch+https://` or the option `tls=true`
-            encrypts. Its options: `id` (a field, without it the document's `_id`), `item`, `lang` (without it `lang` or
-            `language`), `text` (without it `text`, `body` or `content`; `body_{lang}` is one field for each language), `vector`
+            encrypts. Its options: `id` (a field, without it the document's `_id`), `item`, `lang` (without it one of
+            `LANG_NAMES`), `text` (without it `text`, `body` or `content`; `body_{lang}` is one field for each language), `vector`
             (without it the only one), `similarity` (`cosine` or `dot`; without it that of the mapping) and `candidates` (the rows
             that a shard looks at: `num_candidates` or `ef_search`). For a login see `ElasticClient`.
 
@@ -52,6 +52,11 @@ class OpenSearchCollection(ForeignEngine):
             self._client.close()
             raise
 
+    @property
+    def titles(self) -> Sequence[str]:
+        """See `ForeignEngine`. A field of the type text is no filter, but hits have it."""
+        return self._fields.shown
+
     def _read_mapping(self, address: Address) -> None:
         client, options = self._client, address.options
         names = vector_names(client.mapping)
@@ -65,7 +70,7 @@ class OpenSearchCollection(ForeignEngine):
                     f"{self.address}: has neither a field of languages nor one of texts to detect them from; name one of them:  "
                     "?lang=FIELD  or  ?text=FIELD"
                 )
-            self._detected.check()
+            self._detected.check(Mapped.read(client.mapping).specs)
         self.dimension = self._field.dimension
         self._candidates = _number(self.address, "candidates", options.get("candidates"))
         asked = options.get("similarity")

@@ -32,8 +32,8 @@ class OpenSearchStore:
     sequence number. The mark of a new field is in the `_meta` of the mapping.
 
     Args:
-        address: `opensearch://HOST:9200/INDEX` or `elasticsearch://HOST:9200/INDEX`. Its options are `lang` (without it `lang` or
-            `language`), `vector` (without it the only one), `similarity` (`cosine` or `dot`) and `tls`; `id`, `item` and `text`
+        address: `opensearch://HOST:9200/INDEX` or `elasticsearch://HOST:9200/INDEX`. Its options are `lang` (without it one of
+            `LANG_NAMES`), `vector` (without it the only one), `similarity` (`cosine` or `dot`) and `tls`; `id`, `item` and `text`
             are for searches. For a login see `ElasticClient`.
 
     Raises:

@@ -10,14 +10,14 @@ from urllib.parse import unquote
 import numpy as np
 
 from babelmix.errors import SearchError, first_line, require
-from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.address import LANG_NAMES, Address
 from babelmix.search.foreign.base import Floats, Key, Page
 
 if TYPE_CHECKING:
     from psycopg import Connection, sql
 
-OPTIONS = ("id", "lang", "vector", "similarity")
-"""Options of the address that are ours. All others are of libpq, such as `sslmode`."""
+OPTIONS = ("id", "lang", "vector", "similarity", "item", "text", "title", "words", "langs")
+"""Options of the address that are ours; those after `similarity` are for searches. All others are of libpq, as `sslmode`."""
 
 TYPES = ("vector", "halfvec")
 _BINARY = {
@@ -61,7 +61,8 @@ class PostgresStore:
 
     Args:
         address: `postgresql://HOST/DATABASE/TABLE` or `.../SCHEMA.TABLE`. Its option `id` names the key's columns, `lang` the
-            column of the language (without it `lang`), `vector` the column of the vector (without it the only one).
+            column of the language (without it one such as `lang` or `locale`), `vector` the column of the vector (without it
+            the only one).
 
     Raises:
         SearchError: the server does not answer, or the table is not as the address says.
@@ -103,7 +104,8 @@ class PostgresStore:
             raise SearchError(
                 f"{self.address}: has {len(vectors)} columns of vectors ({', '.join(vectors)}); name one:  ?vector=COLUMN"
             )
-        self._lang = address.options.get("lang") or "lang"
+        usual = (name for name in LANG_NAMES if name in self._columns)
+        self._lang = address.options.get("lang") or next(usual, "lang")
         for option, name in (("vector", self.vector), ("lang", self._lang)):
             self._check_column(option, name)
         number, kind, self._type, modifier = self._columns[self.vector][:4]

@@ -43,7 +43,7 @@ class PostgresCollection(ForeignEngine):
 
     Args:
         address: `postgresql://[USER@]HOST[:PORT]/DATABASE/TABLE`, or `.../SCHEMA.TABLE`, or a view. Its options: `id`
-            (columns, without it the primary key), `item`, `lang` (without it `lang` or `language`), `text` (without it `text`,
+            (columns, without it the primary key), `item`, `lang` (without it one of `LANG_NAMES`), `text` (without it `text`,
             `body` or `content`), `words` (a column of the type `tsvector`; without it the only one), `vector` (without it
             the only one) and `similarity` (`cosine`, `dot` or `l2`; without it that of the index). A value in a column of JSON is
             `meta.lang`. All other options are libpq's.
@@ -123,7 +123,7 @@ class PostgresCollection(ForeignEngine):
                     f"{self.address}: has neither a column of languages nor one of texts to detect them from; name one of them:  "
                     "?lang=COLUMN  or  ?text=COLUMN"
                 )
-            self._detected.check()
+            self._detected.check(columns.names)
         self._full_text = FullText(self._connection, address, columns)
         self.has_words = self._full_text.there
         vector = columns.vector

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from babelmix.errors import SearchError, require
 from babelmix.search.facts import ColumnType
-from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.address import LANG_NAMES, Address
 from babelmix.search.foreign.postgres import COLUMNS, KEYS, OPERATORS, TYPES
 from babelmix.search.foreign.row import Asked
 from babelmix.search.rows import Value
@@ -17,9 +17,8 @@ from babelmix.search.rows import Value
 if TYPE_CHECKING:
     from psycopg import Connection, sql
 
-LANG = ("lang", "language")
 TEXT = ("text", "body", "content", "passage", "document", "chunk")
-"""The columns that are the language and the text if the address does not name them."""
+"""The columns that are the text if the address does not name it."""
 
 _KINDS: dict[str, ColumnType] = {
     **dict.fromkeys(
@@ -91,7 +90,7 @@ class Columns:
         self.key = self._joined(key)
         named = options.get("item")
         self.item = self.key if not named else self._as_text(self._column("item", named))
-        lang = options.get("lang") or next((name for name in LANG if name in self._types), "")
+        lang = options.get("lang") or next((name for name in LANG_NAMES if name in self._types), "")
         self.lang_name = lang
         self.lang: sql.Composable | None = self._as_text(self._column("lang", lang)) if lang else None
         text = options.get("text") or next((name for name in TEXT if name in self._types), "")
@@ -215,6 +214,11 @@ class Columns:
             parts.append(self._sql.SQL("{} = ANY(%s::" + _CASTS[kind] + "[])").format(column))
             values.append(list(allowed))
         return self._sql.SQL(" AND ").join(parts), values
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns."""
+        return list(self._types)
 
     def named_of(self, kind: str) -> list[str]:
         """The names of the columns of a type."""

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,9 +16,13 @@ import numpy as np
 from babelmix.errors import SearchError, first_line, require
 from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.base import Floats, Key, Page
+from babelmix.search.foreign.qdrant_fields import LANG, flat
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+_SOME = 200
+"""The points that say which fields there are."""
 
 OPTIONS = ("lang", "vector", "similarity", "https")
 """The options of an address."""
@@ -101,13 +106,22 @@ class QdrantStore:
             raise SearchError(
                 f"{self.address}: the vector {self.vector!r} has several vectors in a point; that is not possible here"
             )
-        self._lang = address.options.get("lang", "payload.lang").removeprefix("payload.")
+        self._given_lang = address.options.get("lang", "").removeprefix("payload.")
         self.dimension = int(self.dense.size)
         self.similarity = address.options.get("similarity")
         if self.similarity is None:
             self.similarity = {"Cosine": "cosine", "Dot": "dot"}.get(self.dense.distance.value)
         elif self.similarity not in ("cosine", "dot"):
             raise SearchError(f"{self.address}: similarity is cosine or dot, not {self.similarity!r}")
+
+    @cached_property
+    def lang(self) -> str:
+        """The field of the language: that of the address, or one that the first points have."""
+        if self._given_lang:
+            return self._given_lang
+        some = next(self.scrolled(None, _SOME, vectors=False, payload=True), [])
+        there = {name for point in some for name, _ in flat(point.payload)}
+        return next((name for name in LANG if name in there), "lang")
 
     def _params(self) -> dict[str, Any]:
         """The dense vectors of the collection by name; the unnamed one has the name ``."""
@@ -210,7 +224,7 @@ class QdrantStore:
             with self.errors():
                 points, after = self.client.scroll(
                     self.name, scroll_filter=wanted, limit=size, offset=after,
-                    with_payload=[self._lang] if payload is None else payload,
+                    with_payload=[self.lang] if payload is None else payload,
                     with_vectors=[self.vector] if vectors else False,
                 )  # fmt: skip
             if points:
@@ -227,7 +241,7 @@ class QdrantStore:
         return found.get(self.vector) if isinstance(found, dict) else found
 
     def _lang_of(self, payload: Any) -> str | None:
-        for part in self._lang.split("."):
+        for part in self.lang.split("."):
             payload = payload.get(part) if isinstance(payload, dict) else None
         return payload if isinstance(payload, str) and payload else None
 

@@ -35,10 +35,10 @@ class QdrantCollection(ForeignEngine):
 
     Args:
         address: `qdrant://HOST:PORT/COLLECTION`, or `qdrant:///FOLDER/COLLECTION` for a folder of qdrant-client itself. Its
-            options: `id` (a field of the payload, without it the id of the point), `item`, `lang` (without it `lang` or
-            `language`), `text` (without it `text`, `body`, `content` or `page_content`), `vector` (without it the unnamed or only
-            one); `https=1` encrypts. A field may be nested, as in `payload.meta.lang`. The API key is in the environment variable
-            `QDRANT_API_KEY`.
+            options: `id` (a field of the payload, without it the id of the point), `item`, `lang` (without it one of
+            `LANG_NAMES`), `text` (without it `text`, `body`, `content` or `page_content`), `vector` (without it the unnamed or
+            only one); `https=1` encrypts. A field may be nested, as in `payload.meta.lang`. The API key is in the environment
+            variable `QDRANT_API_KEY`.
 
     """
 
@@ -82,7 +82,7 @@ class QdrantCollection(ForeignEngine):
                     f"{self.address}: has neither a field of languages nor one of texts to detect them from; name one of them:  "
                     "?lang=payload.FIELD  or  ?text=payload.FIELD"
                 )
-            self._detected.check()
+            self._detected.check(self._fields.there)
         elif address.place and self._fields.lang not in schema:
             self.say(
                 f"The field {self._fields.lang} has no index in Qdrant: searches in one language are slow, and may miss rows; "

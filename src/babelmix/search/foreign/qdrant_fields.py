@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from babelmix.search.facts import ColumnType
-from babelmix.search.foreign.address import Address
+from babelmix.search.foreign.address import LANG_NAMES, Address
 from babelmix.search.foreign.row import Asked
 from babelmix.search.rows import Value
 
-LANG = ("lang", "language", "metadata.lang", "metadata.language")
+LANG = (*LANG_NAMES, *(f"metadata.{name}" for name in LANG_NAMES))
 TEXT = ("text", "body", "content", "page_content", "passage", "document", "chunk")
 """The fields that are the language and the text if the address does not name them."""
 

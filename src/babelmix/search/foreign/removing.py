@@ -132,7 +132,7 @@ def similarity_of(store: ForeignStore, drawn: Drawn) -> str:
     )
 
 
-def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str, column: str = "lang") -> AnyRemoval:
+def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str, column: str = "") -> AnyRemoval:
     """Fit a removal on the rows that were drawn. Queries are corrected like rows of their language.
 
     Args:
@@ -140,7 +140,7 @@ def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str, col
         method: the name of the method.
         options: its options.
         similarity: `cosine` or `dot`.
-        column: the column of the languages, for messages.
+        column: the column of the languages if the address names one, for messages.
 
     Raises:
         ArgumentError: the method needs translations or an encoder.
@@ -171,7 +171,8 @@ def _examples(rows: Mapping[str, int], column: str) -> str:
     more = len(rows) - _MOST_SHOWN
     named = [lang for lang in rows if lang != NO_LANGUAGE]
     strange = sum(language_as_written(lang) is None for lang in named)
-    doubt = f"; is {column!r} the language column?  ?lang=COLUMN  names another" if strange > len(named) / 2 else ""
+    asked = f"is {column!r} the language column?" if column else "which is the language column?"
+    doubt = f"; {asked}  ?lang=COLUMN  names another" if strange > len(named) / 2 else ""
     return shown + (f" and {more:,} others" if more > 0 else "") + doubt
 
 
