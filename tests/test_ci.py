@@ -237,6 +237,7 @@ def test_policies_of_an_index_are_checked(babelmix: Run, tmp_path: Path, models:
         ("multi/mAP < before", "an audit of an index has no saved audit"),
         ("rank std > 3", "this audit has no bias/rank std; there are multi/mAP@100"),
         ("multi/mAP@500 < 0.5", "only the first 100 answers are known"),
+        ("multi/mAP < 0.7", "answers are known; write  multi/mAP@100  in place of multi/mAP"),
     ]:
         code, _, err = babelmix(*words, "--fail-if", rule)
         assert code == 1

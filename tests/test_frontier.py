@@ -284,8 +284,9 @@ def test_wrong_mixes_are_refused(tmp_path: Path) -> None:
     for text in ("same=0.8,other=0.3", "same=x", "mine=1", "same=1.5"):
         with pytest.raises(ArgumentError, match="sum to 1"):
             mix_of(text, LANGS, {})
-    with pytest.raises(ArgumentError, match="neither a file"):
-        mix_of(tmp_path / "none.csv", LANGS, {})
+    for text, said in ((tmp_path / "none.csv", "none.csv': there is no such file"), ("none", "neither a file")):
+        with pytest.raises(ArgumentError, match=said):
+            mix_of(text, LANGS, {})
     for content, words in (
         ("query\na\n", "no column"),
         ("lang\nklingonian\n", "row 2, field 'lang'"),

@@ -332,6 +332,13 @@ def test_what_asks_is_a_known_word_or_a_file(tmp_path: Path):
         ArgumentError, match="neither auto, titles, headings, sentences, templates, cloze, mixed nor a file"
     ):
         load_corpus(file, queries_from="title")
+    for wrong in ("logs/clicks", "clicks.csv", tmp_path / "clicks"):
+        with pytest.raises(ArgumentError, match=r"clicks(\.csv)?': there is no such file"):
+            load_corpus(file, queries_from=wrong)
+    with pytest.raises(ArgumentError, match="no such file"):
+        bm.make_queries(file, queries_from="clicks.csv", min_clicks=2)
+    with pytest.raises(ArgumentError, match="is a folder; name the file in it"):
+        load_corpus(file, queries_from=tmp_path)
     with pytest.raises(ArgumentError, match="for a log of clicks"):
         bm.make_queries(file, min_clicks=2)
 

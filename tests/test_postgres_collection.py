@@ -379,7 +379,9 @@ def test_a_column_that_may_be_the_language_is_named(
 def test_a_query_is_corrected_like_the_rows_of_its_locale(
     articles: Callable[..., str], model: str, tiny_static: Any, tmp_path: Path
 ) -> None:
-    done = debias_store(articles(title="headline", similarity="cosine"), to_vector="less", write=True, out=tmp_path / "out")
+    done = debias_store(
+        articles(title="headline", similarity="cosine"), to_vector="less", write=True, out=tmp_path / "out"
+    )
     assert {"de-DE", "en-US", "fr", "ja"} == set(done.removal.langs)
     address = articles(vector="less", similarity="cosine", removal=str(tmp_path / "out" / "removal.safetensors"))
     with bm.open_index(address, model=model) as index:
@@ -399,13 +401,25 @@ def test_our_own_index_is_no_foreign_table(url: str, at: Callable[..., str], tin
     assert foreign_engine(at("plain").removesuffix("&")) is PostgresCollection
 
 
+def test_a_refused_login_names_where_a_password_may_be(at: Callable[..., str]) -> None:
+    from babelmix.search.foreign.postgres import refused
+
+    said = 'connection failed: FATAL:  password authentication failed for user "me"'
+    assert str(refused("postgresql://me@db/x/y", Exception(said))).endswith(
+        '"me"; set PGPASSWORD, or keep the password in ~/.pgpass (or in the file of PGPASSFILE)'
+    )
+    assert "PGPASSWORD" not in str(refused("postgresql://me@db/x/y", Exception("connection refused")))
+
+
 def test_what_is_wrong_is_said(at: Callable[..., str], model: str, tmp_path: Path) -> None:
     wide = tmp_path / "wide"
     from babelmix.encoders import static
 
     static.from_scratch("a cat", vocabulary=20, dimension=8).save(str(wide))
     for address, given, said in (
-        (at("absent", id="x"), model, "no such table"), (at("plain", vector="year"), model, "of the type int4"),
+        (at("absent", id="x"), model, "no such table; there are .*plain"),
+        (at("absent").removesuffix("&"), model, "no table of this name .there are .*plain"),
+        (at("plain", vector="year"), model, "of the type int4"),
         (at("plain", id="nokey"), model, r"say which one it is with  \?id=COLUMN"),
         (at("plain", lang="language"), model, "has no column 'language'"),
         (at("seen"), model, "no primary key"), (at("plain", similarity="hamming"), model, "cosine, dot or l2"),

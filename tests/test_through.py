@@ -232,7 +232,10 @@ def test_the_command(searcher, tiny_static, babelmix, tmp_path) -> None:
         (["--typo-rate", "0"], "--typo-rate: is for audits of an encoder"),
         (["--perturb-seed", "0"], "--perturb-seed: is for audits of an encoder"),
         (["--metrics", "mAP@150"], "mAP@150: only the first 100 answers are known"),
-        (["--metrics", "mAP", "--depth", "20"], "mAP: only the first 20 answers are known"),
+        (
+            ["--metrics", "mAP", "--depth", "20"],
+            "mAP: only the first 20 answers are known; name a cut-off of 20 at most, such as mAP@20",
+        ),
         (["--depth", "15"], "depth is 15; an audit judges at least the k = 20 answers of a search"),
         (["--policy", "fair"], "the language policy 'fair' is unknown"),
         (["another"], "an index has one encoder"),

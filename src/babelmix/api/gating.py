@@ -245,6 +245,25 @@ class Gate:
         """Metrics, with those that the rules need; see `metrics_of`."""
         return metrics_of(self.rules, metrics, exact=exact)
 
+    def check_cutoffs(self, k: int) -> None:
+        """Raise if a rule is about a ranking metric that the first k answers do not tell; the message names one that they do.
+
+        Raises:
+            ArgumentError: there is such a rule.
+
+        """
+        from babelmix.evaluation.lists import within
+        from babelmix.evaluation.measure_info import BIAS
+
+        for rule in self.rules:
+            setting, _, metric = rule.measure.partition("/")
+            if not rule.measure.startswith(BIAS) and (known := within(metric, k, cut=True)) != metric:
+                raise ArgumentError(
+                    "fail_if",
+                    f"rule {rule.text!r}: only the first {k} answers are known; write  {setting}/{known}  in place of "
+                    f"{rule.measure}",
+                )
+
     def needed(self) -> list[str]:
         """The ranking metrics that the rules need."""
         from babelmix.evaluation.measure_info import ranking_metrics

@@ -196,6 +196,7 @@ def audit_index(
     if gate is not None:
         gate.check_no_before("an audit of an index")
         judged = depth_of(k, depth)
+        gate.check_cutoffs(judged)
         wanted = gate.metrics(checked_metrics(wanted, judged, cut=True), exact=False)
         gate.check_names(measure_names(checked_metrics(wanted, judged, cut=True), judged))
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.

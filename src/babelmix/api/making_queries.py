@@ -9,8 +9,9 @@ from babelmix._files import check_output_folder
 from babelmix.api._loading import opened
 from babelmix.api.describing import CorpusSummary
 from babelmix.corpus import Corpus
+from babelmix.corpus.asking import check_log
 from babelmix.corpus.copies import with_copies
-from babelmix.corpus.known_items import ITEMS
+from babelmix.corpus.known_items import ASKS, ITEMS
 from babelmix.corpus.readers.folder import FACTS, write
 from babelmix.errors import ArgumentError
 
@@ -73,6 +74,8 @@ def make_queries(
         name: value for name, value in (("min_clicks", min_clicks), ("grades", grades)) if value is not None
     }
     if of_clicks and not Path(str(queries_from)).is_file():
+        if str(queries_from) not in ASKS:
+            check_log(queries_from)
         raise ArgumentError(next(iter(of_clicks)), "is for a log of clicks; name its file as queries_from")
     options: dict[str, Any] = {**of_clicks, **({"lang": lang} if lang else {}), "items": items}
     if isinstance(collection, (str, Path)) and _is_index(str(collection)):

@@ -85,7 +85,11 @@ def check_log(queries_from: str | Path) -> None:
         ArgumentError: there is none.
 
     """
-    if not Path(queries_from).is_file():
+    place = Path(queries_from)
+    if not place.is_file():
+        if isinstance(queries_from, Path) or place.suffix or len(place.parts) > 1:
+            why = "is a folder; name the file in it" if place.is_dir() else "there is no such file"
+            raise ArgumentError("queries_from", f"{str(queries_from)!r}: {why}")
         raise ArgumentError(
             "queries_from",
             f"{str(queries_from)!r} is neither {', '.join(ASKS)} nor a file with a log of queries or clicks",

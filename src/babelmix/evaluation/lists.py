@@ -261,10 +261,29 @@ def checked_metrics(metrics: str | Sequence[str] | None, k: int, *, cut: bool = 
         raise AuditError(f"k is {k}; an audit of ranked lists judges the first {SHARE_AT} answers at least")
     names = as_list((f"mAP@{k}", "nDCG@10") if metrics is None else metrics, "metrics", empty=False)
     for name in names:
-        _, cutoff = parse_metric(name)
-        if (cutoff is None and cut) or (cutoff is not None and cutoff > k):
-            raise ConfigError(f"{name}: only the first {k} answers are known; name a cut-off of {k} at most")
+        if (known := within(name, k, cut=cut)) != name:
+            raise ConfigError(
+                f"{name}: only the first {k} answers are known; name a cut-off of {k} at most, such as {known}"
+            )
     return names
+
+
+def within(name: str, k: int, *, cut: bool) -> str:
+    """The metric itself if the first k answers tell it, or else with the largest cut-off that they do.
+
+    Args:
+        name: the metric, such as `mAP` or `nDCG@10`.
+        k: the number of answers.
+        cut: whether a metric needs a cut-off.
+
+    Examples:
+        >>> within("mAP", 100, cut=True), within("mAP@500", 100, cut=False), within("nDCG@10", 100, cut=True)
+        ('mAP@100', 'mAP@100', 'nDCG@10')
+
+    """
+    _, cutoff = parse_metric(name)
+    known = not cut if cutoff is None else cutoff <= k
+    return name if known else f"{name.partition('@')[0]}@{k}"
 
 
 def measure_names(metrics: Sequence[str], k: int) -> list[str]:

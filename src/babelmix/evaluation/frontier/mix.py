@@ -96,6 +96,10 @@ def mix_of(text: str | Path, langs: Sequence[str], pool: Mapping[str, float]) ->
         same = _same_of(str(text))
         return Mix(dict.fromkeys(langs, 1 / len(langs)), dict.fromkeys(langs, same), "given shares")
     if not place.is_file():
+        if place.suffix or len(place.parts) > 1:
+            raise ArgumentError(
+                "mix", f"{str(text)!r}: there is no such file; shares are written as  same=0.8,other=0.2"
+            )
         raise ArgumentError(
             "mix", f"{str(text)!r} is neither a file of queries nor shares, such as same=0.8,other=0.2"
         )

@@ -85,7 +85,14 @@ class PostgresEngine(PostgresCorrected, Engine):
         """
         with cls._connected(address) as engine:
             if not engine._server.run(engine._is_there, vectors=False, fresh=True):
-                raise SearchError(f"{address}: is not an index; make one with  babelmix index")
+                # Someone else's table may be meant.
+                from babelmix.search.foreign.postgres import tables_there
+
+                there = engine._server.run(tables_there, vectors=False, fresh=True)
+                raise SearchError(
+                    f"{address}: is not an index, and there is no table of this name ({there}); make an index with  "
+                    "babelmix index"
+                )
             engine._dimension = engine._server.run(engine._read_dimension)
             engine.about()
             return engine

@@ -56,6 +56,41 @@ WHERE i.indrelid = %s AND (i.indkey::int2[])[0] = %s AND m.amname IN ('hnsw', 'i
 """
 
 
+_TABLES = """
+SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+ORDER BY NOT EXISTS (
+    SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = c.oid AND NOT a.attisdropped AND t.typname IN ('vector', 'halfvec')
+), 1 LIMIT 11
+"""
+"""The tables that a role can read, those with vectors first."""
+
+_MOST_TABLES = 10
+
+
+def no_table(connection: Connection[Any], where: str) -> SearchError:
+    """The error for a table that is not there: it names some that are."""
+    return SearchError(f"{where}: there is no such table; {tables_there(connection)}")
+
+
+def tables_there(connection: Connection[Any]) -> str:
+    """Tables that the user can read, in words."""
+    names = [row[0] for row in connection.execute(_TABLES).fetchall()]
+    more = " and others" if len(names) > _MOST_TABLES else ""
+    return f"there are {', '.join(names[:_MOST_TABLES])}{more}" if names else "this user can read no table"
+
+
+def refused(where: str, error: Exception) -> SearchError:
+    """The error for what the server or libpq says."""
+    said = first_line(error)
+    login = "password" in said or "authentication" in said
+    advice = "; set PGPASSWORD, or keep the password in ~/.pgpass (or in the file of PGPASSFILE)" if login else ""
+    return SearchError(f"{where}: {said}{advice}")
+
+
 class PostgresStore:
     """See `ForeignStore`. A row is identified by its primary key, or by the columns of a unique index that the address names.
 
@@ -92,7 +127,7 @@ class PostgresStore:
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", [self._text(self._table)]
         )
         if found is None:
-            raise SearchError(f"{self.address}: there is no such table")
+            raise no_table(self._connection, self.address)
         self._oid, kind = found
         if kind not in ("r", "p"):
             raise SearchError(f"{self.address}: is not a table; name the table that the vectors are in")
@@ -325,7 +360,7 @@ class PostgresStore:
                 "less busy"
             ) from error
         except self._psycopg.Error as error:
-            raise SearchError(f"{self.address}: {first_line(error)}") from error
+            raise refused(self.address, error) from error
 
 
-__all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore"]
+__all__ = ["COLUMNS", "KEYS", "OPERATORS", "OPTIONS", "TYPES", "PostgresStore", "no_table", "refused", "tables_there"]

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from babelmix.errors import SearchError, first_line, require
+from babelmix.errors import SearchError, require
 from babelmix.search.engines.postgres_rows import MARK
 from babelmix.search.foreign.address import Address
 from babelmix.search.foreign.engine import OPTIONS, ForeignEngine
+from babelmix.search.foreign.postgres import refused
 from babelmix.search.foreign.postgres_columns import METRICS, Columns
 from babelmix.search.foreign.postgres_words import FullText
 from babelmix.search.foreign.row import Asked, ForeignRow
@@ -65,7 +66,7 @@ class PostgresCollection(ForeignEngine):
             with psycopg.connect(parsed.conninfo(cls.options)) as connection:
                 found = connection.execute(_COMMENT, [name.as_string(connection)]).fetchone()
         except psycopg.Error as error:
-            raise SearchError(f"{parsed}: {first_line(error)}") from error
+            raise refused(str(parsed), error) from error
         return found[0] is not None and not (found[1] or "").startswith(MARK)
 
     def _open(self, address: Address) -> None:
@@ -310,7 +311,7 @@ class PostgresCollection(ForeignEngine):
         try:
             yield
         except self._psycopg.Error as error:
-            raise SearchError(f"{self.address}: {first_line(error)}") from error
+            raise refused(self.address, error) from error
 
 
 __all__ = ["OPTIONS", "PostgresCollection"]

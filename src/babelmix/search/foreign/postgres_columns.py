@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from babelmix.errors import SearchError, require
 from babelmix.search.facts import ColumnType
 from babelmix.search.foreign.address import LANG_NAMES, Address
-from babelmix.search.foreign.postgres import COLUMNS, KEYS, OPERATORS, TYPES
+from babelmix.search.foreign.postgres import COLUMNS, KEYS, OPERATORS, TYPES, no_table
 from babelmix.search.foreign.row import Asked
 from babelmix.search.rows import Value
 
@@ -77,7 +77,7 @@ class Columns:
             "SELECT c.oid, c.relkind FROM pg_class c WHERE c.oid = to_regclass(%s)", [self.text_of(table)]
         )
         if found is None:
-            raise SearchError(f"{self.where}: there is no such table")
+            raise no_table(connection, self.where)
         self.oid, kind = found
         if kind not in ("r", "p", "v", "m", "f"):
             raise SearchError(f"{self.where}: is no table and no view; name the table that the vectors are in")
