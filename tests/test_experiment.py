@@ -17,11 +17,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import parallel_corpus
+from conftest import parallel_corpus, picture_corpus
 
 from babelmix.corpus import Corpus
 from babelmix.errors import AuditError, ConfigError, PlanError, ReaderError, TrainingError
 from babelmix.evaluation import audit
+from babelmix.evaluation.measure_info import TESTS, TESTS_OF_PICTURES
 from babelmix.experiment import (
     audit_lead,
     compare_audits,
@@ -34,6 +35,7 @@ from babelmix.experiment import (
 from babelmix.experiment.bundled import bundled, names
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.folder import claim, refuse_another
+from babelmix.experiment.keys import Compare
 from babelmix.experiment.parts import corpora as corpora_of
 from babelmix.experiment.tune import Trial, Tuning
 
@@ -112,7 +114,7 @@ def test_every_section_and_key_that_is_written_has_a_comment(tmp_path) -> None:
         ({"tune": {"temperatures": [0.1, 0.1]}}, "positive and distinct"),
         ({"tune": {"learning_rates": [0.0]}}, "positive and distinct"),
         ({"tune": {"measures": ["bias/rank distance"]}}, "'bias/rank distance' is not SETTING/METRIC"),
-        ({"compare": {"metrics": ["R@1"]}}, "'mAP' is not among the metrics"),
+        ({"compare": {"metrics": ["R@1"], "tests": ["multi/mAP"]}}, "'mAP' is not among the metrics"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, change: dict, message: str) -> None:
@@ -273,6 +275,69 @@ def test_tests_may_change_after_the_runs_and_be_of_medians(tmp_path) -> None:
     assert effects["bias/median rank distance"] is None
     assert effects["multi/R@1"] is not None
     assert load_experiment(out / "config.toml").compare.metrics == ["R@1"]
+
+
+def on_pictures(folder: Path, **compare) -> dict:
+    picture_corpus(60).save(folder / "pictures")
+    return {
+        "name": "pictures",
+        "data": {"corpus": str(folder / "pictures"), "split": {"train": 0.6, "validation": 0.2, "test": 0.2}},
+        "encoder": {"name": "tiny-clip", "size": 200, "dimension": 16},
+        "training": {"steps": 2, "batch_size": 8},
+        "compare": {"strategies": ["mono", "cross"], "against": "mono", "seeds": [0], **compare},
+    }
+
+
+def test_pictures_have_tests_of_their_own_by_default(tmp_path) -> None:
+    values = on_pictures(tmp_path) | {"tune": {"learning_rates": [1e-3, 1e-4]}}
+    results = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    both = [test.measure for on in (results, *results.benchmarks.values()) for test in on.tests["cross"]]
+    assert both == [
+        "multi/hit@1", "cross/hit@1", "bias/rank distance over query languages",
+        "multi/hit@1", "cross/hit@1", "bias/rank distance",
+    ]  # fmt: skip
+    assert set(results.tuning["mono"].best.measures) == {"cross/mAP", "multi/mAP"}
+    saved = load_experiment(tmp_path / "out" / "config.toml").compare
+    assert saved.tests == list(TESTS_OF_PICTURES)
+    assert saved.metrics[:3] == ["hit@1", "hit@5", "hit@10"]
+    again = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    assert again.tests == results.tests
+
+
+def test_default_tests_bring_their_metrics() -> None:
+    few = Compare(metrics=["hit@5"])
+    assert few.on(pictures=True).metrics == ["hit@5", "hit@1"]
+    assert few.on(pictures=False).metrics == ["hit@5", "mAP"]
+    assert few.on(pictures=False).tests == list(TESTS)
+    assert Compare(tests=[]).on(pictures=True).tests == []
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "message"),
+    [
+        (
+            "compare",
+            {"tests": ["multi/mAP", "mono/mAP"]},
+            "compare.tests: mono/mAP is not measured on the test corpora, which",
+        ),
+        (
+            "compare",
+            {"tests": ["bias/PEER"]},
+            "compare.tests: bias/PEER is not measured on this corpus; there are cross",
+        ),
+        (
+            "tune",
+            {"learning_rates": [1e-3], "measures": ["mono/mAP"]},
+            "tune.measures: mono/mAP is not measured on the validation part",
+        ),
+    ],
+)
+def test_a_measure_that_is_not_there_is_refused_before_any_training(tmp_path, section, given, message) -> None:
+    values = on_pictures(tmp_path)
+    values[section] = values.get(section, {}) | given
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    assert not list((tmp_path / "out").glob("*/**/training.json"))
 
 
 def test_batches_that_cannot_be_filled_leave_no_folder(tmp_path) -> None:

@@ -179,3 +179,16 @@ def test_the_page_of_those_who_do_research(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "pictures" / "report.html").is_file()
+    (pictures,) = blocks("image-text.md", "toml")
+    shorter = pictures.replace("e5-small-offline", str(model)).replace("steps = 100", "steps = 2").replace("32", "8")
+    (tmp_path / "pictures.toml").write_text(shorter.replace("[0, 1, 2]", "[0]"), encoding="utf-8")
+    (command,) = commands("image-text.md")
+    done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"multi/hit@1", "cross/hit@1"} <= results_of(tmp_path / "runs/pictures")
+
+
+def results_of(folder: Path) -> set[str]:
+    """The measures that an experiment tested."""
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return {test["measure"] for tests in found["tests"].values() for test in tests}

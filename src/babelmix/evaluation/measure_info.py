@@ -57,6 +57,8 @@ HEADLINE_BIAS_PICTURES = (
 
 TESTS = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE)
 """The measures that comparisons test by default."""
+TESTS_OF_PICTURES = (MULTI_HIT_1, CROSS_HIT_1, RANK_DISTANCE_OVER_QUERIES, RANK_DISTANCE)
+"""The same where passages are pictures: from captions to pictures, and from pictures to captions."""
 
 _WORDS = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual", "bias": "bias"}
 
@@ -311,7 +313,7 @@ def ranking_metrics(names: Iterable[str]) -> list[str]:
 __all__ = [
     "ANSWER_OVERLAP", "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES",
     "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "HEADLINE_WITHOUT_LABELS", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP",
-    "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS", "MeasureInfo",
-    "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "is_of_lists", "measure_info",
+    "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS",
+    "TESTS_OF_PICTURES", "MeasureInfo", "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "is_of_lists", "measure_info",
     "ranking_metrics", "setting_title", "shown_number", "titles", "unfolded",
 ]  # fmt: skip

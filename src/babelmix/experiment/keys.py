@@ -15,10 +15,11 @@ from babelmix.evaluation.measure_info import (
     MULTI_MAP,
     SETTINGS,
     TESTS,
+    TESTS_OF_PICTURES,
     check_name,
     ranking_metrics,
 )
-from babelmix.evaluation.metrics import DEFAULT, metric
+from babelmix.evaluation.metrics import DEFAULT, PICTURES, metric
 from babelmix.training.settings import LARGEST_SEED
 
 
@@ -178,8 +179,14 @@ class Compare(Section):
     against: str = Field(
         "hybrid", validate_default=True, description="the strategy that every other one is tested against"
     )
-    metrics: Texts = Field(list(DEFAULT), min_length=1, description="ranking metrics of the audits")
-    tests: Texts = Field(list(TESTS), description="measures to test, SETTING/METRIC")
+    metrics: Texts = Field(
+        list(DEFAULT), min_length=1, description=f"ranking metrics of the audits; pictures: {', '.join(PICTURES)}"
+    )
+    tests: Texts | None = Field(
+        None,
+        description=f"measures to test, SETTING/METRIC; without this key {', '.join(TESTS)}, and of pictures "
+        f"{', '.join(TESTS_OF_PICTURES)}",
+    )
     bf16: bool = Field(False, description="audit in bfloat16 mixed precision, which is faster; see docs/audit.md")
     keep_models: Literal["all", "first", "none"] = Field(
         "first", description="trained encoders to keep; first: those of the first seed"
@@ -222,17 +229,30 @@ class Compare(Section):
 
     @field_validator("tests")
     @classmethod
-    def _known_tests(cls, value: list[str]) -> list[str]:
-        for name in value:
+    def _known_tests(cls, value: list[str] | None) -> list[str] | None:
+        for name in value or ():
             check_name(name)
         return value
 
     @model_validator(mode="after")
     def _tests_are_measured(self) -> Compare:
-        for name in self.tests:
+        for name in self.tests or ():
             if missing := set(ranking_metrics([name])) - set(self.metrics):
                 raise ValueError(f"tests has {name!r}, but {missing.pop()!r} is not among the metrics")
         return self
+
+    def on(self, *, pictures: bool) -> Compare:
+        """The same with the tests that a corpus of texts, or of pictures, has by default, and with the metrics that they need.
+
+        Args:
+            pictures: whether the passages of the test corpus are pictures.
+
+        """
+        metrics = list(PICTURES) if pictures and "metrics" not in self.model_fields_set else self.metrics
+        default = TESTS_OF_PICTURES if pictures else TESTS
+        tests = list(default) if self.tests is None else self.tests
+        needed = list(dict.fromkeys([*metrics, *ranking_metrics(tests)]))
+        return self.model_copy(update={"metrics": needed, "tests": tests})
 
 
 __all__ = ["Compare", "Data", "Encoder", "References", "Section", "Tower", "Tune", "Uniter", "heads_of"]

@@ -8,6 +8,7 @@ from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import leaked_rows, refuse_leak, without_leaks
 from babelmix.errors import ConfigError
+from babelmix.evaluation.measure_info import BIAS, SETTINGS
 from babelmix.experiment.config import Experiment
 from babelmix.training import TrainingData, refuse_evaluation_only
 
@@ -126,6 +127,52 @@ def refuse_plans(experiment: Experiment, parts: Parts) -> None:
             data.plan(settings, world_size())
 
 
+def fitted(experiment: Experiment, parts: Parts) -> Experiment:
+    """The experiment with the default tests of its test corpus, which has texts or pictures."""
+    return experiment.model_copy(update={"compare": experiment.compare.on(pictures=parts.test.has_images)})
+
+
+def refuse_unmeasured(experiment: Experiment, parts: Parts) -> None:
+    """Raise if a ranking measure to test or to tune on has no pool, such as `mono/mAP` where no text and picture share a language.
+
+    Raises:
+        ConfigError: the message names the measure and the settings that the corpus has.
+
+    """
+    tested = set().union(*map(settings_of, parts.tested))
+    wanted = {"compare.tests": (experiment.compare.tests or [], tested, "the test corpora")}
+    if parts.tuning is not None and "measures" in experiment.tune.model_fields_set:
+        wanted["tune.measures"] = (experiment.tune.measures, settings_of(parts.tuning), "the validation part")
+    for key, (names, there, where) in wanted.items():
+        for name in names:
+            if not name.startswith(BIAS) and name.partition("/")[0] not in there:
+                pools = ", ".join(setting for setting in SETTINGS if setting in there) or "no setting"
+                raise ConfigError(
+                    f"{key}: {name} is not measured on {where}, which have {pools}; leave {name} out, or leave {key} out for the "
+                    "defaults of such a corpus"
+                )
+
+
+def settings_of(corpus: Corpus) -> set[str]:
+    """The settings in which a corpus has right answers: in the query's language, in another one, and in all."""
+    found: set[str] = set()
+    langs: list[dict[str, set[str]]] = [{}, {}]
+    for of_side, table in zip(langs, (corpus.queries, corpus.passages), strict=True):
+        for item, lang in zip(table["item"].to_pylist(), table["lang"].to_pylist(), strict=True):
+            of_side.setdefault(item, set()).add(lang)
+    asked, answers = langs
+    pairs = zip(corpus.qrels["query_item"].to_pylist(), corpus.qrels["passage_item"].to_pylist(), strict=True)
+    for query, passage in pairs:
+        own, theirs = asked.get(query, set()), answers.get(passage, set())
+        if own and theirs:
+            found |= (
+                {"multi"} | ({"mono"} if own & theirs else set()) | ({"cross"} if len(own | theirs) > 1 else set())
+            )
+        if len(found) == len(SETTINGS):
+            break
+    return found
+
+
 def both_ways(corpus: Corpus) -> list[Corpus]:
     """A corpus and, if it has pictures, the corpus with queries and passages swapped."""
     return [corpus, corpus.reversed()] if corpus.has_images else [corpus]
@@ -165,4 +212,6 @@ def size_of(corpus: Corpus) -> str:
     return f"{corpus.name} ({corpus.qrels.num_rows:,} items, {len(corpus.langs)} languages)"
 
 
-__all__ = ["Parts", "both_ways", "corpora", "refuse_overlap", "refuse_plans", "size_of"]
+__all__ = [
+    "Parts", "both_ways", "corpora", "fitted", "refuse_overlap", "refuse_plans", "refuse_unmeasured", "settings_of", "size_of",
+]  # fmt: skip

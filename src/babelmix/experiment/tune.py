@@ -19,7 +19,7 @@ from babelmix.evaluation.measure_info import ranking_metrics
 from babelmix.evaluation.systems import EncoderSystem
 from babelmix.experiment.config import Experiment
 from babelmix.experiment.jobs import shared
-from babelmix.experiment.parts import Parts
+from babelmix.experiment.parts import Parts, settings_of
 from babelmix.experiment.start import begin_with
 from babelmix.training import train
 from babelmix.training.settings import changed
@@ -140,7 +140,10 @@ def _trial(
     except DivergedError:
         return Trial(point, {}, 0.0)
     table = EncoderSystem(encoder, store=False).rank(parts.tuning)
-    values = _macros(measures(table, ranking_metrics(experiment.tune.measures)), experiment.tune.measures)
+    names = experiment.tune.measures
+    if "measures" not in experiment.tune.model_fields_set:
+        names = [name for name in names if name.partition("/")[0] in settings_of(parts.tuning)]
+    values = _macros(measures(table, ranking_metrics(names)), names)
     return Trial(point, values, sum(values.values()) / len(values))
 
 
