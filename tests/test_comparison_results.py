@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from babelmix.evaluation import Audit, RankTable, compare_all
+from babelmix.evaluation import Audit, RankTable, compare_all, measure_info
 from babelmix.experiment import Entry, Experiment, Results
+from babelmix.experiment.report import headline_table
 
 
 @pytest.fixture
@@ -68,6 +69,35 @@ def test_a_measure_that_an_entry_does_not_have_is_an_empty_cell(results: Results
     some = replace(results, entries=[results.entries[0], replace(start, means=means), *results.entries[2:]])
     table = some.headline()
     assert table.rows[1][list(table.head).index("multi mAP")] == ""
+
+
+def test_each_tested_measure_has_a_column_on_the_terminal_in_the_report_and_in_latex(results: Results) -> None:
+    name = "bias/languages@10"
+    compare = results.experiment.compare.model_copy(update={"tests": ["multi/mAP", name]})
+    more = replace(results, experiment=results.experiment.model_copy(update={"compare": compare}))
+    info = measure_info(name)
+    assert list(more.headline().head) == [*results.headline().head, info.short]
+    assert list(headline_table(more).head)[-1] == info.title
+    assert info.shown(more.entries[2].means[name].value) in more.headline().rows[2][-1]
+    assert info.short in more.to_latex()
+
+
+def test_the_tests_and_the_intervals_are_tables_too(results: Results, tmp_path: Path) -> None:
+    assert results.to_latex() == results.to_latex("headline")
+    tests = results.to_latex("tests")
+    (first, *_) = results.tests["cross"]
+    assert f"{first.p:.4f} & {first.p_holm:.4f} " in tests
+    assert [line.split(" & ")[:2] for line in tests.splitlines() if line.startswith("mono - cross")] == [
+        ["mono - cross", "toy"], ["mono - cross", "toy"], ["mono - cross", "other"], ["mono - cross", "other"],
+    ]  # fmt: skip
+    assert "tested on" not in results.benchmarks["other"].to_markdown("tests")
+    mean = results.entries[2].means["multi/mAP"]
+    assert f"[{mean.low:.3f}, {mean.high:.3f}]" in results.to_markdown("intervals")
+    results.save(tmp_path)
+    written = {file.stem: file.read_text() for file in (tmp_path / "tables").iterdir()}
+    assert set(written) == {"headline", "intervals", "tests", "headline-other", "intervals-other"}
+    assert written["tests"] == tests + "\n"
+    assert written["intervals-other"] == results.benchmarks["other"].to_latex("intervals") + "\n"
 
 
 def test_the_numbers_are_a_frame(results: Results) -> None:

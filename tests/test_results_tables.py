@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from babelmix._tables import Result, Table
+from babelmix.errors import ArgumentError
 
 TABLE = Table(["language", "mAP"], [["de|at", "50 %"], ["x_y\n", ".5 ± .1"]], note="mAP: a mean", title="On a_b")
 
@@ -53,6 +55,17 @@ def test_latex_is_escaped() -> None:
     assert "de|at & 50 \\% \\\\" in made
     assert "x\\_y  & .5 $\\pm$ .1 \\\\" in made
     assert made.endswith("\\bottomrule\n\\end{tabular}")
+
+
+def test_latex_has_the_minus_of_numbers_and_leaves_hyphens() -> None:
+    made = Table(["e5-small - b", "x"], [["-0.3 [-.4, -1]", "2019-20"]]).to_latex()
+    assert "e5-small - b & x" in made
+    assert "$-$0.3 [$-$.4, $-$1] & 2019-20" in made
+
+
+def test_a_table_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="table: there is no table 'tests'; there are headline"):
+        Found().to_latex("tests")
 
 
 def test_csv_is_given_and_written(tmp_path: Path) -> None:

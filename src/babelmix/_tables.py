@@ -7,7 +7,7 @@ import html
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from babelmix._files import write_text
 from babelmix._terminal import PlainConsole, visible_in_line
+from babelmix.errors import ArgumentError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +32,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
+_MINUS = re.compile(r"(?<![\w.)-])-(?=\.?\d)")
+"""The minus of a number, not the hyphen of a name."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +141,39 @@ class Result(ABC):
         """The folders and files where the result was saved, each by a short description. They are printed last."""
         return {}
 
-    def to_markdown(self) -> str:
-        """The headline table in Markdown."""
-        return self.headline().to_markdown()
+    def exports(self) -> dict[str, Table]:
+        """The tables that `to_markdown` and `to_latex` know, by name; the first one is `headline`."""
+        return {"headline": self.headline()}
 
-    def to_latex(self) -> str:
-        """The headline table in LaTeX, with the rules of the package booktabs."""
-        return self.headline().to_latex()
+    def to_markdown(self, table: str = "headline") -> str:
+        """A table in Markdown.
+
+        Args:
+            table: the name of the table; see `exports`.
+
+        Raises:
+            ArgumentError: there is no such table.
+
+        """
+        return self._export(table).to_markdown()
+
+    def to_latex(self, table: str = "headline") -> str:
+        """A table in LaTeX, with the rules of the package booktabs.
+
+        Args:
+            table: the name of the table; see `exports`.
+
+        Raises:
+            ArgumentError: there is no such table.
+
+        """
+        return self._export(table).to_latex()
+
+    def _export(self, name: str) -> Table:
+        there = self.exports()
+        if name not in there:
+            raise ArgumentError("table", f"there is no table {name!r}; there are {', '.join(there)}")
+        return there[name]
 
     def to_csv(self, file: str | Path | None = None) -> str:
         """The numbers of `to_frame` as CSV.
@@ -193,13 +222,20 @@ class Result(ABC):
         return lead + "".join(table.to_html() for table in self.tables()) + sentences
 
 
+def write_latex(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Write each table as `NAME.tex` into a folder."""
+    for name, table in tables.items():
+        write_text(folder / f"{name}.tex", table.to_latex() + "\n")
+
+
 def plain(text: str) -> str:
     """A text on one line: line ends and tabs become spaces, and other control characters are shown as escapes."""
     return visible_in_line(text.translate(_BLANKS))
 
 
 def _latex(text: str) -> str:
-    return re.sub(r"[\\&%$#_{}~^±<>]", lambda found: _LATEX[found[0]], plain(text))
+    escaped = re.sub(r"[\\&%$#_{}~^±<>]", lambda found: _LATEX[found[0]], plain(text))
+    return _MINUS.sub("$-$", escaped)
 
 
-__all__ = ["WIDTH", "Result", "Table", "plain"]
+__all__ = ["WIDTH", "Result", "Table", "plain", "write_latex"]

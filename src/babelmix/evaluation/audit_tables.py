@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,16 @@ def legend(names: Collection[str]) -> str:
     return HIT_LEGEND if any("/hit@" in name for name in names) else LEGEND
 
 
-def headline_table(audits: Mapping[str, Estimates], *, intervals: bool = False) -> Table:
+def headline_table(audits: Mapping[str, Estimates], *, intervals: bool = False, more: Iterable[str] = ()) -> Table:
     """The headline measures, one row per audit.
 
     Args:
         audits: the estimates of each audit, by its name.
         intervals: show intervals and full titles, as in a report; otherwise values and short column heads, as on a terminal.
+        more: further measures, which have columns if an audit has them.
 
     """
-    names = headline({name for estimates in audits.values() for name in estimates})
+    names = headline_with({name for estimates in audits.values() for name in estimates}, more)
     rows = []
     for label, estimates in audits.items():
         cells = [""] * len(names)
@@ -88,6 +89,11 @@ def headline_table(audits: Mapping[str, Estimates], *, intervals: bool = False) 
     if intervals:
         return Table(["encoder", *titles(names)], rows, "value [95 % interval over groups]")
     return Table(["", *(measure_info(name).short for name in names)], rows, legend(names))
+
+
+def headline_with(present: Collection[str], more: Iterable[str]) -> list[str]:
+    """The headline measures, and those of further measures that are present."""
+    return list(dict.fromkeys([*headline(present), *(name for name in more if name in present)]))
 
 
 def settings_table(estimates: Estimates) -> Table:

@@ -314,6 +314,6 @@ __all__ = [
     "ANSWER_OVERLAP", "BIAS", "CROSS_HIT_1", "CROSS_MAP", "HEADLINE", "HEADLINE_BIAS", "HEADLINE_BIAS_PICTURES",
     "HEADLINE_FROM_PICTURES", "HEADLINE_TO_PICTURES", "HEADLINE_WITHOUT_LABELS", "MONO_MAP", "MULTI_HIT_1", "MULTI_MAP",
     "RANK_DISTANCE", "RANK_DISTANCE_OVER_QUERIES", "SAME_LANGUAGE_SHARE", "SETTINGS", "SHARE_AT", "TESTS",
-    "TESTS_OF_PICTURES", "MeasureInfo", "check_metrics", "check_name", "check_own_name", "headline", "headline_bias", "is_of_lists", "measure_info",
-    "ranking_metrics", "setting_title", "shown_number", "titles", "unfolded",
+    "TESTS_OF_PICTURES", "MeasureInfo", "check_metrics", "check_name", "check_own_name", "headline", "headline_bias",
+    "is_of_lists", "measure_info", "ranking_metrics", "setting_title", "shown_number", "titles", "unfolded",
 ]  # fmt: skip

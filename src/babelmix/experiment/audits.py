@@ -12,11 +12,11 @@ from rich.console import Console
 
 from babelmix._files import write_json
 from babelmix._lists import as_list
-from babelmix._tables import Result, Table
+from babelmix._tables import Result, Table, write_latex
 from babelmix.errors import AuditError
 from babelmix.evaluation import Audit, Comparison, Estimate, Measure, compare_all
 from babelmix.evaluation.audit_facts import AuditFacts
-from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_tables
+from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_table, tests_tables
 from babelmix.evaluation.gates import GateResult
 from babelmix.evaluation.measure_info import TESTS, headline, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
@@ -53,13 +53,23 @@ class AuditComparison(Result):
 
     def tables(self) -> list[Table]:
         """The headline of each audit, and the tests of each pair."""
-        table = headline_table({name: audit.estimates for name, audit in self.audits.items()})
+        table = self._headline()
         found = [replace(table, note=""), *tests_tables(self.comparisons)]
         return [*found[:-1], replace(found[-1], note=table.note)]
 
     def headline(self) -> Table:
         """The headline of each audit, one row per audit."""
         return self.tables()[0]
+
+    def exports(self) -> dict[str, Table]:
+        """`headline`; `intervals`: the same with 95 % intervals; and `tests`: the paired tests."""
+        intervals = self._headline(intervals=True)
+        return {"headline": self.headline(), "intervals": intervals, "tests": tests_table(self.comparisons)}
+
+    def _headline(self, *, intervals: bool = False) -> Table:
+        tested = dict.fromkeys(test.measure for test in self.comparisons)
+        audits = {name: audit.estimates for name, audit in self.audits.items()}
+        return headline_table(audits, intervals=intervals, more=tested)
 
     def lead(self) -> str:
         """Who is better, in which measures and by how much."""
@@ -88,7 +98,7 @@ class AuditComparison(Result):
             self.gate.print_to(console)
 
     def save(self, folder: Path, report: str = "report.html") -> Path:
-        """Write `comparison.json` and the report.
+        """Write `comparison.json`, the report, and the tables in LaTeX into `tables`.
 
         Args:
             folder: the folder to write to.
@@ -100,6 +110,7 @@ class AuditComparison(Result):
         """
         write_json(folder / "comparison.json", self.as_json())
         write_audits_report(self, folder / report)
+        write_latex(folder / "tables", self.exports())
         return folder / report
 
     def as_json(self) -> dict[str, Any]:

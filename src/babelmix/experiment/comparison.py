@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from babelmix._files import write_json
-from babelmix._tables import Result, Table
+from babelmix._files import distinct_slugs, write_json
+from babelmix._tables import Result, Table, write_latex
 from babelmix.evaluation import measure_info
-from babelmix.evaluation.audit_tables import legend
-from babelmix.experiment.report import headline_of, write_comparison_report
+from babelmix.evaluation.audit_tables import legend, tests_table
+from babelmix.experiment.report import headline_of, headline_table, write_comparison_report
 from babelmix.experiment.results import Entry, Findings, finding, results_as_json
 
 
@@ -37,6 +37,13 @@ class Results(Findings, Result):
     def headline(self) -> Table:
         """The headline on the test part, a row for each encoder and strategy."""
         return self._headline(titled=False)
+
+    def exports(self) -> dict[str, Table]:
+        """`headline`; `intervals`: the same with 95 % intervals; and `tests`: the paired tests on all corpora.
+
+        `benchmarks[NAME]` has the headline and the intervals on a benchmark.
+        """
+        return {"headline": self.headline(), "intervals": headline_table(self), "tests": self._tests()}
 
     def lines(self) -> list[str]:
         """The finding on the test part and on each benchmark, one sentence each."""
@@ -62,7 +69,7 @@ class Results(Findings, Result):
         return results_as_json(self)
 
     def save(self, folder: Path) -> Path:
-        """Write `results.json`, `headline.svg` and `report.html`.
+        """Write `results.json`, `headline.svg`, `report.html`, and the tables in LaTeX into `tables`.
 
         Returns:
             The path of the report.
@@ -70,7 +77,25 @@ class Results(Findings, Result):
         """
         write_json(folder / "results.json", self.as_json())
         write_comparison_report(self, folder / "report.html")
+        tables = self.exports()
+        files = distinct_slugs(self.benchmarks)
+        for name, on in self.benchmarks.items():
+            tables |= {f"{kind}-{files[name]}": on.exports()[kind] for kind in ("headline", "intervals")}
+        write_latex(folder / "tables", tables)
         return folder / "report.html"
+
+    def _tests(self) -> Table:
+        """The tests on every corpus, because Holm's correction is over all of them."""
+        on = {results.strategies()[0].corpus: results for results in self._everywhere()}
+        rows = {
+            corpus: tests_table([test for found in results.tests.values() for test in found])
+            for corpus, results in on.items()
+        }
+        first = next(iter(rows.values()))
+        if len(on) == 1:
+            return first
+        cells = [[row[0], corpus, *row[1:]] for corpus, table in rows.items() for row in table.rows]
+        return Table([first.head[0], "tested on", *first.head[1:]], cells, first.note, left=(0, 1, 2))
 
     def _everywhere(self) -> list[Results]:
         return [self, *self.benchmarks.values()]

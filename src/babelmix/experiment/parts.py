@@ -133,7 +133,7 @@ def fitted(experiment: Experiment, parts: Parts) -> Experiment:
 
 
 def refuse_unmeasured(experiment: Experiment, parts: Parts) -> None:
-    """Raise if a ranking measure to test or to tune on has no pool, such as `mono/mAP` where no text and picture share a language.
+    """Raise if a ranking measure to test or to tune on has no pool, such as `mono/mAP` of captions and pictures.
 
     Raises:
         ConfigError: the message names the measure and the settings that the corpus has.

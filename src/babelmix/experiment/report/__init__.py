@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation.audit_tables import headline_with
 from babelmix.evaluation.bias import left_out as left_out_of
 from babelmix.evaluation.measure_info import (
     SAME_LANGUAGE_SHARE,
@@ -158,7 +159,7 @@ def write_comparison_report(results: Findings, file: Path) -> None:
 def headline_figure(results: Findings) -> str:
     """The headline measures of each encoder as a figure, in SVG."""
     own = results.strategies()[0].corpus
-    names = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
+    names = [name for name in headline(_measured(results)) if name != SAME_LANGUAGE_SHARE]
     rows = [
         (
             entry.name + ("" if entry.corpus == own else " *"),
@@ -178,8 +179,13 @@ def _colours(results: Findings, *, marked: bool = False) -> dict[str, str]:
 
 
 def headline_of(results: Findings) -> list[str]:
-    """The names of the headline measures."""
-    return headline({name for entry in results.entries for name in entry.means})
+    """The names of the headline measures, and of every measure that is tested."""
+    tested = [test.measure for found in results.tests.values() for test in found]
+    return headline_with(_measured(results), [*(results.experiment.compare.tests or ()), *tested])
+
+
+def _measured(results: Findings) -> set[str]:
+    return {name for entry in results.entries for name in entry.means}
 
 
 def headline_table(results: Findings) -> Table:

@@ -51,7 +51,7 @@ def write_audits_report(comparison: Compared, file: Path) -> None:
             "Points with 95 % bootstrap intervals over groups.",
             figures.settings_overview(rows, list(zip(names, titles(names), strict=True)), colours),
             "Points with intervals for each encoder in the three settings and rank distance.",
-            [headline_table(estimates, intervals=True)],
+            [headline_table(estimates, intervals=True, more=[test.measure for test in comparison.comparisons])],
         )
     )
     first = next(iter(audits.values())).table
