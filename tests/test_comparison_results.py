@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,9 @@ def test_saving_writes_the_numbers_the_figure_and_the_report(results: Results, t
     page = report.read_text()
     assert "On other" in page
     assert "Are the differences real?" in page
+    # Both corpora share one correction.
+    shown = re.findall(r"The table has (\d+) of the (\d+) tests that Holm", unescape(page))
+    assert shown == [("2", "4"), ("2", "4")]
 
 
 def test_an_experiment_without_a_metric_is_refused() -> None:

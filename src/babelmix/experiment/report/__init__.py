@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from babelmix._files import write_text
 from babelmix._tables import Table
-from babelmix.evaluation import Audit, measure_info
+from babelmix.evaluation import Audit, Comparison, measure_info
 from babelmix.evaluation.audit_tables import headline_with
 from babelmix.evaluation.bias import left_out as left_out_of
 from babelmix.evaluation.measure_info import (
@@ -111,10 +111,12 @@ def write_comparison_report(results: Findings, file: Path) -> None:
             [headline_table(results)],
         )
     ]
-    if tests := [test for found in results.tests.values() for test in found]:
-        parts.append(winners.differences_section(tests))
+    tests = _tests_of(results)
+    counted = len(tests) + sum(len(_tests_of(on)) for on in results.benchmarks.values())
+    if tests:
+        parts.append(winners.differences_section(tests, counted=counted))
     for name, on in results.benchmarks.items():
-        parts += _benchmark_sections(name, on)
+        parts += _benchmark_sections(name, on, counted)
     parts += picture_sections(results)
     if results.tuning:
         parts.append(_tuning_section(results))
@@ -156,6 +158,10 @@ def write_comparison_report(results: Findings, file: Path) -> None:
     write_text(file, render(f"Batch strategies compared: {experiment.name}", finding(results), facts, parts))
 
 
+def _tests_of(results: Findings) -> list[Comparison]:
+    return [test for found in results.tests.values() for test in found]
+
+
 def headline_figure(results: Findings) -> str:
     """The headline measures of each encoder as a figure, in SVG."""
     own = results.strategies()[0].corpus
@@ -180,7 +186,7 @@ def _colours(results: Findings, *, marked: bool = False) -> dict[str, str]:
 
 def headline_of(results: Findings) -> list[str]:
     """The names of the headline measures, and of every measure that is tested."""
-    tested = [test.measure for found in results.tests.values() for test in found]
+    tested = [test.measure for test in _tests_of(results)]
     return headline_with(_measured(results), [*(results.experiment.compare.tests or ()), *tested])
 
 
@@ -198,11 +204,11 @@ def headline_table(results: Findings) -> Table:
     )  # fmt: skip
 
 
-def _benchmark_sections(name: str, results: Findings) -> list[Section]:
+def _benchmark_sections(name: str, results: Findings, counted: int) -> list[Section]:
     """The headline, the tests and the crowding on a benchmark. The crowding is that of the first seed."""
     from babelmix.experiment.results import finding
 
-    tests = [c for found in results.tests.values() for c in found]
+    tests = _tests_of(results)
     parts = [
         Section(
             f"On {name}",
@@ -211,7 +217,11 @@ def _benchmark_sections(name: str, results: Findings) -> list[Section]:
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],
         ),
-        *([winners.differences_section(tests, f"Are the differences real on {name}?")] if tests else []),
+        *(
+            [winners.differences_section(tests, f"Are the differences real on {name}?", counted=counted)]
+            if tests
+            else []
+        ),
     ]
     if alpha := _alpha_section(results):
         parts.append(replace(alpha, title=f"{alpha.title}, on {name}"))

@@ -125,8 +125,17 @@ def winner_hero(tests: Sequence[Comparison]) -> Hero:
     )
 
 
-def differences_section(tests: Sequence[Comparison], title: str = "Are the differences real?") -> Section:
-    """The differences with their intervals as a plot, and every test that counts in Holm's correction in a folded table."""
+def differences_section(
+    tests: Sequence[Comparison], title: str = "Are the differences real?", *, counted: int | None = None
+) -> Section:
+    """The differences with their intervals as a plot, and the tests in a folded table.
+
+    Args:
+        tests: the tests to show.
+        title: the heading.
+        counted: the number of tests that Holm's correction counts, with those of other sections; None: these alone.
+
+    """
     best = winner(tests)
     own = [turned(test) if best is not None and test.second == best else test for test in tests]
     panels = list(dict.fromkeys(test.measure for test in own))
@@ -135,10 +144,14 @@ def differences_section(tests: Sequence[Comparison], title: str = "Are the diffe
         one = test.difference
         rows.setdefault(f"{test.first} − {test.second}", {})[test.measure] = (one.value, one.low, one.high)
     more = f" Further measures are in the table: {len(panels) - PANELS}." if len(panels) > PANELS else ""
+    if counted is None or counted == len(own):
+        family = f"The table has the p-values of all {len(own)} tests that Holm's correction counts."
+    else:
+        family = f"The table has {len(own)} of the {counted} tests that Holm's correction counts, over all corpora of this page."
     return Section(
         title,
         "Differences with 95 % bootstrap intervals. The interval of a filled point excludes 0. Blue is better, orange is worse. "
-        f"The table has the p-values of all {len(own)} tests that Holm's correction counts.{more}",
+        f"{family}{more}",
         figures.differences(list(rows.items()), panels[:PANELS]),
         "Points with intervals: the difference of each pair of systems in each measure; the table below holds the numbers.",
         [tests_table(own)],
