@@ -102,6 +102,30 @@ def test_the_tests_and_the_intervals_are_tables_too(results: Results, tmp_path: 
     assert written["intervals-other"] == results.benchmarks["other"].to_latex("intervals") + "\n"
 
 
+def test_the_tests_against_the_start_stand_last_and_in_the_finding(results: Results, tmp_path: Path) -> None:
+    systems = {one.name: [a.measures for a in one.audits] for one in results.entries[1:3]}
+    tests = compare_all(systems, ["multi/mAP", "bias/rank distance"], against="mono")
+    (line,) = replace(results, benchmarks={}, start_tests=tests).lines()
+    assert re.search(r"Against the untrained start, mono is (not significantly different|worse) in everything\.", line)
+    more = replace(results, start_tests=tests)
+    rows = [row[:2] for row in more.exports()["tests"].rows]
+    assert rows[-2:] == [["mono - start", "toy"], ["mono - start", "toy"]]
+    assert len(more.as_json()["start_tests"]) == 2
+    page = unescape(more.save(tmp_path).read_text())
+    assert "Does training help?" in page
+    assert "Does training help on other?" not in page
+    assert "The table has the p-values of all 2 tests that Holm's correction counts." in page
+
+
+def test_a_start_that_no_strategy_improves_is_said(results: Results) -> None:
+    # The strategies of these results are the start and worse than it.
+    assert "No strategy has a better mean than the start in monolingual mAP, " in results.lines()[0]
+    *others, start = [entry for entry in results.entries if entry.kind != "start"] + [results.entries[1]]
+    worse = {name: replace(mean, value=mean.value / 2) for name, mean in start.means.items() if name.endswith("/mAP")}
+    better = replace(results, entries=[*others, replace(start, means=worse)])
+    assert "No strategy" not in better.lines()[0]
+
+
 def test_the_numbers_are_a_frame(results: Results) -> None:
     frame = results.to_frame()
     assert frame.columns == ["corpus", "entry", "kind", "measure", "value", "low", "high", "seed_deviation"]

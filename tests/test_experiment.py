@@ -201,8 +201,11 @@ def test_a_comparison_finds_what_its_audits_say(tmp_path) -> None:
     tests = [t for rows in found["tests"].values() for t in rows]
     assert len(tests) == 3 * 4
     assert all(t["p_holm"] >= t["p"] for t in tests)
+    assert [(t["first"], t["second"]) for t in found["start_tests"]] == 4 * [("hybrid", "static (start)")]
+    # Two questions, two corrections.
+    assert max(t["p_holm"] / t["p"] for t in found["start_tests"]) <= 4
     assert found["finding"].startswith("On toy/test, over 2 seeds, hybrid batches reach monolingual mAP ")
-    text = check_page(tmp_path / "out" / "report.html", images=7)
+    text = check_page(tmp_path / "out" / "report.html", images=8)
     assert "How much of either: alpha" in text
     assert "hybrid - mono" in text
     environment = json.loads((tmp_path / "out" / "environment.json").read_text())

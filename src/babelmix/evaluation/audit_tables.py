@@ -296,13 +296,19 @@ def audit_lead(table: RankTable, estimates: Estimates) -> str:
 TEST_HEAD = ("difference", "measure", "value [95 % interval]", "effect size", "p, bootstrap", "p", "p after Holm")
 
 
-def tests_table(comparisons: Sequence[Comparison]) -> Table:
-    """Differences, effect sizes and p-values."""
+def tests_table(comparisons: Sequence[Comparison], family: str = "all tests of this page") -> Table:  # noqa: PT028 - no test
+    """Differences, effect sizes and p-values.
+
+    Args:
+        comparisons: the tests.
+        family: what Holm's correction is over, in words.
+
+    """
     return Table(
         TEST_HEAD,
         [[f"{one.first} - {one.second}", *_test_cells(one)] for one in comparisons],
         "p: paired randomisation tests that swap whole groups, two-sided (medians: the paired bootstrap over groups); Holm's "
-        "correction over all tests of this page. Values are averaged over seeds before pairing. Effect size: mean over "
+        f"correction over {family}. Values are averaged over seeds before pairing. Effect size: mean over "
         "standard deviation of the groups' differences.",
     )
 

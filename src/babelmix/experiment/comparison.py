@@ -13,7 +13,13 @@ from babelmix._files import distinct_slugs, write_json
 from babelmix._tables import Result, Table, write_latex
 from babelmix.evaluation import measure_info
 from babelmix.evaluation.audit_tables import legend, tests_table
-from babelmix.experiment.report import headline_of, headline_table, write_comparison_report
+from babelmix.experiment.report import (
+    START_FAMILY,
+    STRATEGIES_FAMILY,
+    headline_of,
+    headline_table,
+    write_comparison_report,
+)
 from babelmix.experiment.results import Entry, Findings, finding, results_as_json
 
 
@@ -39,14 +45,14 @@ class Results(Findings, Result):
         return self._headline(titled=False)
 
     def exports(self) -> dict[str, Table]:
-        """`headline`; `intervals`: the same with 95 % intervals; and `tests`: the paired tests on all corpora.
+        """`headline`; `intervals`: the same with 95 % intervals; `tests`: the paired tests on all corpora, and against the start.
 
         `benchmarks[NAME]` has the headline and the intervals on a benchmark.
         """
         return {"headline": self.headline(), "intervals": headline_table(self), "tests": self._tests()}
 
     def lines(self) -> list[str]:
-        """The finding on the test part and on each benchmark, one sentence each."""
+        """The finding on the test part and on each benchmark."""
         return [finding(on) for on in self._everywhere()]
 
     def places(self) -> dict[str, str]:
@@ -85,17 +91,17 @@ class Results(Findings, Result):
         return folder / "report.html"
 
     def _tests(self) -> Table:
-        """The tests on every corpus, because Holm's correction is over all of them."""
-        on = {results.strategies()[0].corpus: results for results in self._everywhere()}
-        rows = {
-            corpus: tests_table([test for found in results.tests.values() for test in found])
-            for corpus, results in on.items()
-        }
-        first = next(iter(rows.values()))
-        if len(on) == 1:
-            return first
-        cells = [[row[0], corpus, *row[1:]] for corpus, table in rows.items() for row in table.rows]
-        return Table([first.head[0], "tested on", *first.head[1:]], cells, first.note, left=(0, 1, 2))
+        """The tests on every corpus, because Holm's corrections are over all of them."""
+        head = list(tests_table([]).head)
+        rows = []
+        for own in (lambda on: [test for found in on.tests.values() for test in found], lambda on: on.start_tests):
+            for on in self._everywhere():
+                corpus = on.strategies()[0].corpus
+                rows += [[row[0], corpus, *row[1:]] for row in tests_table(own(on)).rows]
+        note = tests_table([], f"{STRATEGIES_FAMILY}, and another one over {START_FAMILY}").note
+        if not self.benchmarks:
+            return Table(head, [[row[0], *row[2:]] for row in rows], note)
+        return Table([head[0], "tested on", *head[1:]], rows, note, left=(0, 1, 2))
 
     def _everywhere(self) -> list[Results]:
         return [self, *self.benchmarks.values()]

@@ -75,6 +75,7 @@ class Findings:
         tuning: the trials of tuning by strategy; empty without tuning.
         benchmarks: the findings on each further test corpus by its name.
         examples: the examples of the first seed by encoder; empty if the corpus has no pictures.
+        start_tests: the tests of `compare.against` against the untrained start; Holm's correction is over these, on all corpora.
 
     """
 
@@ -85,6 +86,7 @@ class Findings:
     tuning: dict[str, Tuning]
     benchmarks: Mapping[str, Findings] = field(default_factory=dict)
     examples: dict[str, list[Example]] = field(default_factory=dict)
+    start_tests: list[Comparison] = field(default_factory=list)
 
     def strategies(self) -> list[Entry]:
         """The entries that are strategies, in the order of the experiment."""
@@ -122,13 +124,14 @@ def results_as_json(results: Findings) -> dict[str, Any]:
         },
         "against": results.experiment.compare.against,
         "tests": {other: [c.as_json() for c in comparisons] for other, comparisons in results.tests.items()},
+        "start_tests": [c.as_json() for c in results.start_tests],
         "finding": finding(results),
         "benchmarks": {name: results_as_json(on) for name, on in results.benchmarks.items()},
     }
 
 
 def finding(results: Findings) -> str:
-    """One sentence: the measures of `compare.against`, and where it differs significantly from each other strategy."""
+    """The measures of `compare.against`, where it differs significantly from each other strategy, and what the start says."""
     strategies = {entry.name: entry for entry in results.strategies()}
     chosen = strategies[results.experiment.compare.against]
     words = {name: measure_info(name).title for name in TESTS}
@@ -146,9 +149,32 @@ def finding(results: Findings) -> str:
             verdicts.setdefault(verdict, []).append(other)
     compared = "; ".join(f"against {_listed(others)}, {verdict}" for verdict, others in verdicts.items())
     seeds = len(results.experiment.compare.seeds)
-    return f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}" + (
-        f": {compared} (p < .05 after Holm's correction)." if compared else "."
+    return (
+        f"On {chosen.corpus}, over {seeds} seed{'s' if seeds > 1 else ''}, {chosen.name} batches reach {own}"
+        + (f": {compared} (p < .05 after Holm's correction)." if compared else ".")
+        + _than_the_start(results, words)
     )
+
+
+def _than_the_start(results: Findings, words: Mapping[str, str]) -> str:
+    """Sentences: where training changed the start significantly, and in which measures no strategy has a better mean."""
+    found = ""
+    if verdict := _verdict(results.start_tests, words):
+        first = results.start_tests[0]
+        found = f" Against the untrained {first.second}, {first.first} is {verdict}."
+    start = next((entry for entry in results.entries if entry.kind == "start"), None)
+    if start is None:
+        return found
+    behind = []
+    for name in dict.fromkeys([*words, *(results.experiment.compare.tests or ())]):
+        means = [entry.means[name].value for entry in results.strategies() if name in entry.means]
+        better = measure_info(name).better
+        if better is None or name not in start.means or not means:
+            continue
+        sign = 1 if better == "higher" else -1
+        if sign * start.means[name].value >= max(sign * mean for mean in means):
+            behind.append(words.get(name, measure_info(name).title))
+    return f"{found} No strategy has a better mean than the start in {_listed(behind)}." if behind else found
 
 
 def _verdict(comparisons: Sequence[Comparison], words: Mapping[str, str]) -> str:

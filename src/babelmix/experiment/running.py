@@ -170,7 +170,10 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
             Entry.of(strategy, "strategy", [one.audits[place] for one in same], [one.losses for one in same])
             for strategy, same in runs.items()
         ]
-        found.append(Results(experiment, entries, _tests(experiment, entries), seconds, tuning))
+        against_start = _start_tests(experiment, entries)
+        found.append(
+            Results(experiment, entries, _tests(experiment, entries), seconds, tuning, start_tests=against_start)
+        )
     _refuse_unmeasured(experiment, [entry for results in found for entry in results.strategies()], ())
     first, *others = _corrected(found)
     seed = experiment.compare.seeds[0]
@@ -206,9 +209,13 @@ def _refuse_unmeasured(experiment: Experiment, entries: Sequence[Entry], unknown
 def _corrected(found: Sequence[Results]) -> list[Results]:
     """The results with Holm's correction over the tests on all corpora together."""
     whole = iter(holm([c for results in found for comparisons in results.tests.values() for c in comparisons]))
+    # Whether training helps is another question than which strategy is best, so it has a correction of its own.
+    start = iter(holm([c for results in found for c in results.start_tests]))
     return [
         replace(
-            results, tests={name: [next(whole) for _ in comparisons] for name, comparisons in results.tests.items()}
+            results,
+            tests={name: [next(whole) for _ in comparisons] for name, comparisons in results.tests.items()},
+            start_tests=[next(start) for _ in results.start_tests],
         )
         for results in found
     ]
@@ -317,3 +324,16 @@ def _tests(experiment: Experiment, entries: Sequence[Entry]) -> dict[str, list[C
         for comparison in compare_all(systems, names, against=against):
             found.setdefault(comparison.second, []).append(comparison)
     return found
+
+
+def _start_tests(experiment: Experiment, entries: Sequence[Entry]) -> list[Comparison]:
+    """The tests of `compare.against` against the start that it was trained from."""
+    start = next(entry for entry in entries if entry.kind == "start")
+    chosen = next(entry for entry in entries if entry.kind == "strategy" and entry.name == experiment.compare.against)
+    systems = {entry.name: [audit.measures for audit in entry.audits] for entry in (chosen, start)}
+    names = [
+        name
+        for name in experiment.compare.tests or ()
+        if all(name in measured for runs in systems.values() for measured in runs)
+    ]
+    return compare_all(systems, names, against=chosen.name) if names else []

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from babelmix.experiment.results import Entry, Findings
 
 
+STRATEGIES_FAMILY = "all tests between strategies, on all corpora"
+START_FAMILY = "all tests against the start, on all corpora"
+"""What Holm's corrections of an experiment are over."""
+
 _NO_LABELS = "there are no relevance judgements"
 
 
@@ -112,11 +116,14 @@ def write_comparison_report(results: Findings, file: Path) -> None:
         )
     ]
     tests = _tests_of(results)
+    start_tests = sum(len(on.start_tests) for on in (results, *results.benchmarks.values()))
     counted = len(tests) + sum(len(_tests_of(on)) for on in results.benchmarks.values())
     if tests:
-        parts.append(winners.differences_section(tests, counted=counted))
+        parts.append(winners.differences_section(tests, counted=counted, family=STRATEGIES_FAMILY))
+    if results.start_tests:
+        parts.append(_start_section(results, start_tests))
     for name, on in results.benchmarks.items():
-        parts += _benchmark_sections(name, on, counted)
+        parts += _benchmark_sections(name, on, counted, start_tests)
     parts += picture_sections(results)
     if results.tuning:
         parts.append(_tuning_section(results))
@@ -162,6 +169,12 @@ def _tests_of(results: Findings) -> list[Comparison]:
     return [test for found in results.tests.values() for test in found]
 
 
+def _start_section(results: Findings, counted: int, where: str = "") -> Section:
+    return winners.differences_section(
+        results.start_tests, f"Does training help{where}?", counted=counted, family=START_FAMILY
+    )
+
+
 def headline_figure(results: Findings) -> str:
     """The headline measures of each encoder as a figure, in SVG."""
     own = results.strategies()[0].corpus
@@ -204,7 +217,7 @@ def headline_table(results: Findings) -> Table:
     )  # fmt: skip
 
 
-def _benchmark_sections(name: str, results: Findings, counted: int) -> list[Section]:
+def _benchmark_sections(name: str, results: Findings, counted: int, start_tests: int) -> list[Section]:
     """The headline, the tests and the crowding on a benchmark. The crowding is that of the first seed."""
     from babelmix.experiment.results import finding
 
@@ -217,12 +230,12 @@ def _benchmark_sections(name: str, results: Findings, counted: int) -> list[Sect
             "Points with intervals for each encoder in the three settings and rank distance.",
             [headline_table(results)],
         ),
-        *(
-            [winners.differences_section(tests, f"Are the differences real on {name}?", counted=counted)]
-            if tests
-            else []
-        ),
     ]
+    if tests:
+        title = f"Are the differences real on {name}?"
+        parts.append(winners.differences_section(tests, title, counted=counted, family=STRATEGIES_FAMILY))
+    if results.start_tests:
+        parts.append(_start_section(results, start_tests, f" on {name}"))
     if alpha := _alpha_section(results):
         parts.append(replace(alpha, title=f"{alpha.title}, on {name}"))
     audits = {entry.name: entry.audits[0] for entry in results.entries}

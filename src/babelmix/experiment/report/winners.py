@@ -126,7 +126,11 @@ def winner_hero(tests: Sequence[Comparison]) -> Hero:
 
 
 def differences_section(
-    tests: Sequence[Comparison], title: str = "Are the differences real?", *, counted: int | None = None
+    tests: Sequence[Comparison],
+    title: str = "Are the differences real?",
+    *,
+    counted: int | None = None,
+    family: str = "all tests of this page",
 ) -> Section:
     """The differences with their intervals as a plot, and the tests in a folded table.
 
@@ -134,6 +138,7 @@ def differences_section(
         tests: the tests to show.
         title: the heading.
         counted: the number of tests that Holm's correction counts, with those of other sections; None: these alone.
+        family: what these tests are, in words.
 
     """
     best = winner(tests)
@@ -145,16 +150,16 @@ def differences_section(
         rows.setdefault(f"{test.first} − {test.second}", {})[test.measure] = (one.value, one.low, one.high)
     more = f" Further measures are in the table: {len(panels) - PANELS}." if len(panels) > PANELS else ""
     if counted is None or counted == len(own):
-        family = f"The table has the p-values of all {len(own)} tests that Holm's correction counts."
+        shown = f"The table has the p-values of all {len(own)} tests that Holm's correction counts."
     else:
-        family = f"The table has {len(own)} of the {counted} tests that Holm's correction counts, over all corpora of this page."
+        shown = f"The table has {len(own)} of the {counted} tests that Holm's correction counts, over all corpora of this page."
     return Section(
         title,
         "Differences with 95 % bootstrap intervals. The interval of a filled point excludes 0. Blue is better, orange is worse. "
-        f"{family}{more}",
+        f"{shown}{more}",
         figures.differences(list(rows.items()), panels[:PANELS]),
         "Points with intervals: the difference of each pair of systems in each measure; the table below holds the numbers.",
-        [tests_table(own)],
+        [tests_table(own, family)],
     )
 
 
