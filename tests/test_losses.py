@@ -104,3 +104,33 @@ def test_an_own_loss_is_a_module_and_for_texts(tiny_static, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="part of babelmix"):
         extend.loss("info_nce")(lambda encoder, settings: Distance(encoder, 1.0))
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            lambda found: found.expand(3),
+            r"the loss 'distance': its forward returns a tensor of shape \(3,\); it must return a",
+        ),
+        (lambda found: found.detach(), "the loss 'distance': its forward returns a tensor without a gradient"),
+        (lambda found: found.item(), "the loss 'distance': its forward returns a float"),
+        (lambda found: found @ found, "the loss 'distance' is not babelmix's own: look at it first"),
+    ],
+)
+def test_what_an_own_loss_returns_is_checked(tiny_static, tmp_path: Path, value: Any, message: str) -> None:
+    class Wrong(Distance):
+        def forward(self, features: Any, labels: torch.Tensor | None = None) -> torch.Tensor:
+            found: torch.Tensor = value(super().forward(features, labels))
+            return found
+
+    extend.loss("distance")(lambda encoder, settings: Wrong(encoder, 1.0))
+    settings = TrainingSettings(steps=1, batch_size=4, loss={"name": "distance"})
+    with pytest.raises(TrainingError, match=message):
+        train(copy.deepcopy(tiny_static), parallel_corpus(), settings, tmp_path / "m")
+    if "its forward" in message:
+        settings = TrainingSettings(steps=1, batch_size=4)
+        with pytest.raises(TrainingError, match=message.replace("distance", "Wrong")):
+            train(
+                copy.deepcopy(tiny_static), parallel_corpus(), settings, tmp_path / "m", loss=lambda one: Wrong(one, 1.0)
+            )  # fmt: skip

@@ -138,6 +138,35 @@ def _registered(encoder: SentenceTransformer, settings: ResolvedSettings) -> tor
     return made
 
 
+def check_once(loss: torch.nn.Module, name: str) -> None:
+    """Check the first value of a loss from outside the package: a scalar tensor with a gradient.
+
+    Args:
+        loss: the loss.
+        name: its name, for the message.
+
+    """
+
+    def check(_: torch.nn.Module, __: Any, value: object) -> None:
+        hook.remove()
+        # The trainer of sentence-transformers takes the sum of the components in a dictionary.
+        for part in value.values() if isinstance(value, dict) else [value]:
+            if not isinstance(part, torch.Tensor):
+                found = f"a {type(part).__name__}"
+            elif part.dim():
+                found = f"a tensor of shape {tuple(part.shape)}"
+            elif not part.requires_grad:
+                found = "a tensor without a gradient"
+            else:
+                continue
+            raise TrainingError(
+                f"the loss {name!r}: its forward returns {found}; it must return a scalar tensor that depends on the encoder, "
+                "such as the mean over the rows of the batch"
+            )
+
+    hook = loss.register_forward_hook(check)
+
+
 def info_nce(encoder: SentenceTransformer, settings: ResolvedSettings) -> torch.nn.Module:
     """InfoNCE over the batch of all processes: the passages of every process are negatives, with gradients.
 
@@ -245,6 +274,7 @@ __all__ = [
     "CachedColumnLoss",
     "ColumnLoss",
     "Terms",
+    "check_once",
     "info_nce",
     "loss_of",
     "others_of",

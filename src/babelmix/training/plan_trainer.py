@@ -36,6 +36,7 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
     steps_of_texts: StepTexts | StepCaptions
     last_step: int
     packing: Packing | None = None
+    own_loss: str = ""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """A loader that starts at the trainer's current step."""
@@ -92,10 +93,12 @@ class PlanTrainer(SentenceTransformerTrainer):  # type: ignore[misc,unused-ignor
             # With several processes the cause may be a lost process, which `_processes` reports.
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 raise
+            hint = "shorter texts (--max-seq-length) or smaller batches (--batch-size) may help"
+            if self.own_loss:
+                hint = f"the loss {self.own_loss!r} is not babelmix's own: look at it first; otherwise {hint}"
             raise TrainingError(
                 f"{named(self.model)}: step {self.state.global_step + 1} of the training fails "
-                f"({type(error).__name__}: {first_line(error)}); shorter texts (--max-seq-length) or smaller batches "
-                "(--batch-size) may help"
+                f"({type(error).__name__}: {first_line(error)}); {hint}"
             ) from error
         if self.packing is not None:
             self.packing.forget()

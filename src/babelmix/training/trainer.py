@@ -38,9 +38,10 @@ from babelmix.training.consistency import COLUMNS
 from babelmix.training.data import StepTexts, TrainingData, query_columns
 from babelmix.training.distil import StepTargets, dimension_of
 from babelmix.training.dropout import dropout_rate
-from babelmix.training.losses import loss_of, text_steps
+from babelmix.training.losses import check_once, loss_of, text_steps
 from babelmix.training.packing import packed_tokens
 from babelmix.training.plan_trainer import PlanTrainer, Report
+from babelmix.training.registry import INFO_NCE
 from babelmix.training.resolving import ResolvedSettings, resolve
 from babelmix.training.rows import row_gradients
 from babelmix.training.settings import TrainingSettings
@@ -184,11 +185,15 @@ def train(
     ):
         report = Report(bar)
         taught = None if teacher is None else dimension_of(teacher)
+        step_loss = loss(encoder) if loss else loss_of(encoder, settings, data, taught)
+        own_loss = type(step_loss).__name__ if loss else settings.loss.name if settings.loss.name != INFO_NCE else ""
+        if own_loss:
+            check_once(step_loss, own_loss)
         trainer = PlanTrainer(
             model=encoder,
             args=_arguments(encoder, settings, checkpoints, ranks, cpu, len(data.langs)),
             train_dataset=Dataset.from_dict(data.example()),
-            loss=loss(encoder) if loss else loss_of(encoder, settings, data, taught),
+            loss=step_loss,
             callbacks=[report, *([stopping] if stopping else []), *callbacks],
         )
         for callback in ("PrinterCallback", "ProgressCallback"):
@@ -197,7 +202,7 @@ def train(
         if isinstance(encoder[0], StaticEmbedding):
             # Calls the tokenizer directly: `encoder.preprocess` would check each text for the address of a picture.
             trainer.data_collator.preprocess_fn = encoder[0].preprocess
-        trainer.packing = packing
+        trainer.packing, trainer.own_loss = packing, own_loss
         trainer.steps_of_texts = _steps(data, plan, encoder, settings, teacher)
         # If the run was killed after patience had run out, no step is left, and the encoder is only saved.
         trainer.last_step = done if stopping is not None and stopping.is_over else settings.steps
