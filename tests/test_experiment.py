@@ -80,7 +80,21 @@ def test_every_section_and_key_that_is_written_has_a_comment(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": 1}, "colour: there is no such setting"),
+        ({"colour": 1}, "colour: there is no such setting$"),
+        ({"steps": 1}, r"steps: there is no such setting \(did you mean 'training.steps'\?\)"),
+        (
+            {"training": {"loss": {"nmae": "x"}}},
+            r"training.loss.nmae: there is no such setting \(did you mean 'name'\?\)",
+        ),
+        (
+            {"training": {"loss": "margin"}},
+            'training.loss: is a section, not a text; write training.loss.name = "margin"',
+        ),
+        ({"training": {"distillation": "start"}}, 'write training.distillation.teacher = "start"'),
+        ({"encoder": "tiny"}, 'encoder: is a section, not a text; write encoder.name = "tiny"'),
+        ({"tower": 3}, "tower: is a section with the keys strategy, steps; give them as tower.strategy = ..."),
+        ({"compare": {"seeds": True}}, "compare.seeds: Input should be a valid list"),
+        ({"compare": {"strategies": ["hybird"]}}, r"no batch strategy 'hybird' \(did you mean 'hybrid'\?\)"),
         ({"data": {}}, "data.corpus: is missing"),
         ({"training": {"stepps": 3}}, "stepps"),
         ({"training": {"steps": 0}}, "steps"),
@@ -126,6 +140,14 @@ def test_wrong_settings_are_named(tmp_path, change: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         parse_experiment(values, "x.toml")
     assert str(caught.value).startswith("x.toml: ")
+
+
+def test_one_number_is_a_list_of_one(tmp_path) -> None:
+    values = settings(tmp_path, seeds=3)
+    values["data"]["split"] = {"train": 0.5, "validation": 0.1, "test": 0.4}
+    experiment = parse_experiment(values | {"tune": {"learning_rates": 1e-3, "temperatures": 1}}, "x.toml")
+    assert experiment.compare.seeds == [3]
+    assert experiment.tune.grid == [{"learning_rate": 1e-3, "temperature": 1.0}]
 
 
 def test_files_that_are_no_experiment(tmp_path) -> None:

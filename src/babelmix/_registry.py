@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -102,6 +103,12 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._values)
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like an unknown one, as the words ` (did you mean 'x'?)`; empty if none is like it."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
 _looked_for = False
 
 
@@ -130,4 +137,4 @@ def load_plugins() -> None:
             ) from error
 
 
-__all__ = ["GROUP", "Lazy", "Registry", "load_plugins"]
+__all__ = ["GROUP", "Lazy", "Registry", "load_plugins", "meant"]

@@ -187,7 +187,7 @@ def _settings(settings: TrainingSettings | None, values: Mapping[str, Any]) -> T
     try:
         return TrainingSettings(**values)
     except ValidationError as error:
-        raise ConfigError(describe(error)) from error
+        raise ConfigError(describe(error, TrainingSettings)) from error
 
 
 def _sources(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -163,9 +165,14 @@ def _meaning(section: type[BaseModel]) -> str:
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that an optional field would hold."""
+    """The section that a field holds or, if it is optional, would hold."""
     return next(
-        (kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None
+        (
+            kind
+            for kind in (annotation, *get_args(annotation))
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ),
+        None,
     )
 
 
@@ -239,16 +246,61 @@ def parse_experiment(values: dict[str, Any], file: str) -> Experiment:
     except BabelmixError as error:
         raise ConfigError(f"{file}: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"{file}: {describe(error)}") from error
+        raise ConfigError(f"{file}: {describe(error, Experiment)}") from error
 
 
-def describe(error: ValidationError) -> str:
-    """A validation error as one sentence: which setting is wrong, and why."""
+def describe(error: ValidationError, root: type[BaseModel]) -> str:
+    """A validation error as one sentence: which setting is wrong, and why.
+
+    Args:
+        error: the error.
+        root: the class that refused the values.
+
+    """
     parts = []
     for entry in error.errors():
         where = ".".join(map(str, entry["loc"])) or "the settings"
-        message = {"extra_forbidden": "there is no such setting", "missing": "is missing"}.get(
-            entry["type"], entry["msg"].removeprefix("Value error, ")
-        )
+        if entry["type"] == "extra_forbidden":
+            message = f"there is no such setting{_key_meant(entry['loc'], root)}"
+        elif entry["type"] == "model_type" and (section := _section_at(root, entry["loc"])):
+            message = _is_a_section(where, section, entry["input"])
+        else:
+            message = {"missing": "is missing"}.get(entry["type"], entry["msg"].removeprefix("Value error, "))
         parts.append(f"{where}: {message}")
     return "; ".join(parts)
+
+
+def _section_at(root: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
+    """The section at a path of keys; None if there is none."""
+    found: type[BaseModel] | None = root
+    for key in path:
+        field = found.model_fields.get(str(key)) if found else None
+        found = field and _section_of(field.annotation)
+    return found
+
+
+def _key_meant(path: Sequence[int | str], root: type[BaseModel]) -> str:
+    """The known key that is meant by an unknown one: one of its section, of the sections in it, or of the others."""
+    *before, key = map(str, path)
+    for section in (_section_at(root, before), root):
+        # Of several keys with one name, the one that is nearest to the section is meant, and then the one of [training].
+        known = sorted(_keys_of(section) if section else (), key=lambda one: (one.count("."), "training" not in one))
+        named = {one.rpartition(".")[2]: one for one in reversed(known)}
+        if near := difflib.get_close_matches(key, named, n=1, cutoff=0.7):
+            return f" (did you mean {named[near[0]]!r}?)"
+    return ""
+
+
+def _keys_of(section: type[BaseModel], before: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield before + name
+        if inner := _section_of(field.annotation):
+            yield from _keys_of(inner, f"{before}{name}.")
+
+
+def _is_a_section(where: str, section: type[BaseModel], given: object) -> str:
+    """What to write in place of a value that stands for a whole section."""
+    first, field = next(iter(section.model_fields.items()))
+    if isinstance(given, str) and field.annotation in (str, list[str]):
+        return f"is a section, not a text; write {where}.{first} = {json.dumps(given, ensure_ascii=False)}"
+    return f"is a section with the keys {', '.join(section.model_fields)}; give them as {where}.{first} = ..."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from babelmix._settings import Texts
+from babelmix._settings import Integers, Numbers, Texts
 from babelmix.batches.strategies import Strategy, strategy
 from babelmix.evaluation.measure_info import (
     CROSS_MAP,
@@ -135,8 +135,8 @@ class References(Section):
 class Tune(Section):
     """Settings that are tuned on the validation part, with the same grid for each strategy."""
 
-    learning_rates: list[float] = Field([], description="learning rates to try; empty: training.learning_rate")
-    temperatures: list[float] = Field([], description="temperatures to try; empty: training.loss.temperature")
+    learning_rates: Numbers = Field([], description="learning rates to try; empty: training.learning_rate")
+    temperatures: Numbers = Field([], description="temperatures to try; empty: training.loss.temperature")
     measures: Texts = Field(
         [MONO_MAP, CROSS_MAP, MULTI_MAP],
         min_length=1,
@@ -175,7 +175,7 @@ class Compare(Section):
     strategies: Texts = Field(
         ["english", "mixed", "mono", "cross", "hybrid"], min_length=1, description="batch strategies to train with"
     )
-    seeds: list[int] = Field([0, 1, 2], min_length=1, description="seeds; each strategy is trained once per seed")
+    seeds: Integers = Field([0, 1, 2], min_length=1, description="seeds; each strategy is trained once per seed")
     against: str = Field(
         "hybrid", validate_default=True, description="the strategy that every other one is tested against"
     )

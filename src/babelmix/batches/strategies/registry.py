@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from babelmix._registry import Lazy, Registry
+from babelmix._registry import Lazy, Registry, meant
 from babelmix.batches.strategies.base import Strategy
 from babelmix.errors import ConfigError
 
@@ -56,8 +56,9 @@ def strategy(spec: str | Strategy) -> Strategy:
         return spec
     match = _SPEC.fullmatch(spec.strip()) if isinstance(spec, str) else None
     if not match or match.group(1) not in STRATEGIES:
+        near = meant(str(spec).partition("(")[0].strip(), STRATEGIES)
         raise ConfigError(
-            f"there is no batch strategy {spec!r}; name one of {', '.join(STRATEGIES)}, hybrid(ALPHA) or one_to_k(K)"
+            f"there is no batch strategy {spec!r}{near}; name one of {', '.join(STRATEGIES)}, hybrid(ALPHA) or one_to_k(K)"
         )
     return STRATEGIES[match.group(1)].parse(match.group(2))
 
