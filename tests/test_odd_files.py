@@ -38,6 +38,10 @@ BOTH: dict[str, tuple[str, str | None]] = {
     "corpus.jsonl": ('{"_id": "1", "title": "x", "text": "y"}\n', ": has the columns of BEIR's corpus.jsonl (_id, "),
     "pairs.csv": ("query,positive\ncat?,a cat\n", ": has pairs of a query and a text (query, positive)"),
     "title.csv": ("id,lang,title,body\n1,en,Cat,The cat\n", ": there is no column of the texts (id, lang, title, body)"),
+    "my captions.jsonl": (
+        '{"image_id": "p", "image": "p.jpg", "lang": "de", "text": "Hund"}\n',
+        ": has pictures and captions (image_id, image, lang, text): read it with  'captions=",
+    ),
     "captions.csv": ("image,caption_en\ncat.png,a cat\n", ": has pictures and captions (image, caption_en)"),
     "words.txt": ("hello", ": has the suffix '.txt'; babelmix reads .csv, "),
 }  # fmt: skip

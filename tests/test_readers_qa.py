@@ -334,3 +334,17 @@ def test_every_question_finds_its_own_answer_in_every_language_it_has(coverage, 
     for i, langs in enumerate(coverage):
         found = {lang: text for (item, lang), text in texts.items() if item == relevant[f"i{i}"]}
         assert found == {lang: f"a{i % answers} {lang}" for lang in langs}
+
+
+def test_a_folder_with_a_file_for_each_language_names_its_reader(tmp_path) -> None:
+    folder = tmp_path / "qa set"
+    folder.mkdir()
+    for lang in ("de", "en"):
+        (folder / f"{lang}.json").write_text("[]")
+    with pytest.raises(ReaderError, match=r"has a file for each language \(de.json, en.json\)") as caught:
+        open_corpus(str(folder))
+    assert f"read them with  'parallel-qa={folder}' " in str(caught.value)
+    assert f"'parallel-qa={folder}?passage=context&group=title'" in str(caught.value)
+    (folder / "notes.json").write_text("[]")
+    with pytest.raises(ReaderError, match="is neither a babelmix corpus"):
+        open_corpus(str(folder))

@@ -109,6 +109,9 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
+OWN_PART = "one of your own is known with  babelmix --plugin FILE"
+"""The end of a message about a name that a plugin might have."""
+
 _looked_for = False
 
 
@@ -137,4 +140,4 @@ def load_plugins() -> None:
             ) from error
 
 
-__all__ = ["GROUP", "Lazy", "Registry", "load_plugins", "meant"]
+__all__ = ["GROUP", "OWN_PART", "Lazy", "Registry", "load_plugins", "meant"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from babelmix._lists import as_list
 from babelmix.corpus.copies import with_copies
+from babelmix.corpus.languages import is_language_tag
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.readers import NEVER, READERS, REQUIRED
 from babelmix.corpus.storage import is_corpus_folder
@@ -111,9 +113,29 @@ def _open_path(path: str, options: dict[str, Any]) -> Corpus:
 
     if is_plain_folder(folder):
         return _read("folder", READERS["folder"].function, [path], options)
+    if langs := _named_by_language(folder):
+        raise ReaderError(
+            f"has a file for each language ({', '.join(langs)}): if they are translated questions and answers, read them with  "
+            f"{shlex.quote(f'parallel-qa={path}')}  (files in SQuAD's format:  "
+            f"{shlex.quote(f'parallel-qa={path}?passage=context&group=title')}  to find the paragraph)",
+            file=folder,
+        )
     raise ReaderError(
         "is neither a babelmix corpus (corpus.json), nor a BEIR folder (corpus.jsonl), nor a folder with passages and queries",
         file=folder,
+    )
+
+
+def _named_by_language(folder: Path) -> list[str]:
+    """The names of the tables and JSON files of a folder, if at least two are languages and no other is there; else none."""
+    from babelmix.corpus.readers._tables import is_table
+    from babelmix.corpus.readers._unpacking import stem_of
+
+    files = [file for file in sorted(folder.iterdir()) if is_table(file) or file.suffix.lower() == ".json"]
+    return (
+        [file.name for file in files]
+        if len(files) > 1 and all(is_language_tag(stem_of(file)) for file in files)
+        else []
     )
 
 

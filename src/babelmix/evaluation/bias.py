@@ -51,6 +51,7 @@ from functools import partial
 
 import numpy as np
 
+from babelmix._registry import OWN_PART
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation.bias_metric import Better, BiasMetric, BiasValues, Floats
 from babelmix.evaluation.bias_registry import BIAS_METRICS, has_several_languages
@@ -84,7 +85,7 @@ def parse_bias_metric(name: str) -> tuple[BiasMetric, int | None]:
         found = _with_option(BIAS_METRICS.get(option["base"]), base, option["number"])
     if found is None or found.per_cutoff != bool(at) or (at and (not k.isdecimal() or int(k) < 1)):
         there = ", ".join(f"{some}@K" if one.per_cutoff else some for some, one in BIAS_METRICS.items())
-        raise ConfigError(f"there is no bias metric {name!r}; there are {there}")
+        raise ConfigError(f"there is no bias metric {name!r}; there are {there}; {OWN_PART}")
     return found, int(k) if at else None
 
 

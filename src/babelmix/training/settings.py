@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from babelmix._registry import OWN_PART
 from babelmix._settings import Texts
 from babelmix.batches.strategies import strategy as parse_strategy
 from babelmix.errors import BabelmixError
@@ -73,7 +74,7 @@ class Loss(_Section):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in LOSSES:
-            raise ValueError(f"there is no loss {value!r}; there are {', '.join(LOSSES)}")
+            raise ValueError(f"there is no loss {value!r}; there are {', '.join(LOSSES)}; {OWN_PART}")
         return value
 
     @model_validator(mode="after")

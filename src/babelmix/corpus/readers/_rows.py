@@ -6,6 +6,7 @@ A table has queries and passages; a file of documents has passages only. Both ha
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -47,6 +48,12 @@ def layout_of(table: Table) -> Literal["corpus", "documents"]:
         return "corpus"
     captions = names & {*_CAPTIONS} or {name for name in names if name.startswith("caption")}
     if ("image" in names or "image_id" in names) and "item" not in names and (captions or "image_id" in names):
+        if {"image_id", "lang", "text"} <= names and Path(table.file).suffix.lower() in (".jsonl", ".ndjson"):
+            raise ReaderError(
+                f"has pictures and captions ({', '.join(table.names)}): read it with  "
+                f"{shlex.quote(f'captions={table.file}')}",
+                file=table.file,
+            )
         raise ReaderError(
             f"has pictures and captions ({', '.join(table.names)}): write a JSON line for each caption, with image_id, image, "
             "lang and text, and read it with  captions=FILE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from babelmix._registry import Registry
+from babelmix._registry import OWN_PART, Registry
 from babelmix.errors import ConfigError
 from babelmix.evaluation.metrics.average_precision import average_precision
 from babelmix.evaluation.metrics.base import Floats, RankedLists, RankingMetric
@@ -47,7 +47,9 @@ def parse_metric(name: str) -> tuple[RankingMetric, int | None]:
     found = METRICS[base] if NAME.fullmatch(base) and base in METRICS else None
     if found is None or (at and not _CUTOFF.fullmatch(cutoff)) or (found.needs_cutoff and not at):
         own = [name + "@K" * METRICS[name].needs_cutoff for name in METRICS if name not in _BUILT_IN]
-        raise ConfigError(f"there is no metric {name!r}; name one of {', '.join([*DEFAULT, *own])} or another cut-off")
+        raise ConfigError(
+            f"there is no metric {name!r}; name one of {', '.join([*DEFAULT, *own])} or another cut-off; {OWN_PART}"
+        )
     return found, int(cutoff) if at else None
 
 
