@@ -15,6 +15,7 @@ from babelmix.encoders import embed, encode, fingerprint, load_encoder, static, 
 from babelmix.encoders.store import EmbeddingStore, text_keys
 from babelmix.errors import EncoderError, MissingExtraError, require
 from babelmix.evaluation.systems import EncoderSystem
+from babelmix.training.weights import set_pooling
 
 # --- the 4-bit file, written by the test
 
@@ -485,3 +486,17 @@ def test_fingerprints_tell_encoders_apart(tiny_static, tiny_bert) -> None:
 def test_unknown_kind_is_refused(tiny_static) -> None:
     with pytest.raises(EncoderError, match="neither 'query' nor 'document'"):
         encode(tiny_static, ["a"], "passage")
+
+
+def test_the_command_says_how_token_vectors_are_pooled(tiny_bert, tmp_path, babelmix) -> None:
+    code, out, _ = babelmix("encoders", str(tiny_bert))
+    assert code == 0
+    lines = out.splitlines()
+    assert "pooling: mean (assumed)" in lines
+    assert "prompts: none" in lines
+    assert not any(line.startswith("prompts from") for line in lines)
+    set_pooling(encoder := load_encoder(str(tiny_bert)), "cls")
+    encoder.prompts = {"query": "q: ", "document": ""}
+    encoder.save(str(tmp_path / "m"))
+    lines = babelmix("encoders", str(tmp_path / "m"))[1].splitlines()
+    assert {"pooling: cls", "prompts: query 'q: '", "prompts from: saved with the encoder"} <= set(lines)

@@ -185,8 +185,8 @@ class ModelSummary(Result):
     """A description of an encoder.
 
     Args:
-        facts: `name`, `dimension`, `parameters`, `max_seq_length` (tokens; None: no limit), `prompts`, `prompts_from`,
-            `similarity` and `fingerprint`.
+        facts: `name`, `dimension`, `parameters`, `max_seq_length` (tokens; None: no limit), `pooling` (of token vectors; empty:
+            there is none), `prompts`, `prompts_from`, `similarity` and `fingerprint`.
 
     """
 
@@ -212,13 +212,16 @@ class ModelSummary(Result):
         return self.facts
 
     def places(self) -> dict[str, str]:
-        """The facts as text by name, one line per fact."""
-        return {
-            key.replace("_", " "): f"{value:,}"
-            if isinstance(value, int) and not isinstance(value, bool)
-            else _shown(value)
-            for key, value in self.facts.items()
-        }
+        """The facts as text by name, one line per fact. A fact that there is not has no line."""
+        shown: dict[str, str] = {}
+        for key, value in self.facts.items():
+            if key == "prompts":
+                given = ", ".join(f"{plain(side)} {plain(prompt)!r}" for side, prompt in value.items() if prompt)
+                shown[key] = given or "none"
+            elif value != "":
+                number = isinstance(value, int) and not isinstance(value, bool)
+                shown[key.replace("_", " ")] = f"{value:,}" if number else _shown(value)
+        return shown
 
 
 def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool = False) -> ModelSummary:
@@ -241,18 +244,29 @@ def inspect_model(model: str | Path | SentenceTransformer, *, trust_code: bool =
     from babelmix.encoders.origin import origin_of
 
     encoder, name = loaded(model, trust_code=trust_code)
+    origin = origin_of(encoder)
     return ModelSummary(
         {
             "name": name,
             "dimension": encoder.get_embedding_dimension(),
             "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
             "max_seq_length": length_limit(encoder),
+            "pooling": _pooling(encoder) + (" (assumed)" if origin is not None and origin.pooling_assumed else ""),
             "prompts": dict(encoder.prompts),
-            "prompts_from": origin.prompts if (origin := origin_of(encoder)) is not None else "",
+            "prompts_from": origin.prompts if origin is not None else "",
             "similarity": str(encoder.similarity_fn_name),
             "fingerprint": fingerprint(encoder),
         }
     )
+
+
+def _pooling(encoder: SentenceTransformer) -> str:
+    """How the encoder pools token vectors; empty if it has no module for that."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    modes = [module.pooling_mode for module in encoder.modules() if isinstance(module, Pooling)]
+    named = [mode if isinstance(mode, str) else " + ".join(mode) for mode in modes]
+    return ", ".join(dict.fromkeys(named))
 
 
 __all__ = ["CorpusSummary", "ModelSummary", "inspect_corpus", "inspect_model"]

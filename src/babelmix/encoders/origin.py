@@ -16,12 +16,14 @@ class Origin:
         name: the name that it was loaded by.
         kind: its kind, see `babelmix.encoders.kinds`.
         prompts: where its prompts come from, as the end of a sentence; empty if it has none.
+        pooling_assumed: whether no file of it says how token vectors are pooled, so that sentence-transformers takes their mean.
 
     """
 
     name: str
     kind: str
     prompts: str = ""
+    pooling_assumed: bool = False
 
 
 def remember(encoder: Any, origin: Origin) -> None:

@@ -38,7 +38,8 @@ def load_saved(name: str, *, device: str | None, revision: str | None, trust_cod
         str(_IN_PACKAGES[name]()) if name in _IN_PACKAGES else name,
         called=name, device=device, revision=revision, trust_code=trust_code,
     )  # fmt: skip
-    remember(encoder, Origin(name, MODEL, _with_prompts(encoder, name, folder)))
+    assumed = not (folder / "modules.json").is_file()
+    remember(encoder, Origin(name, MODEL, _with_prompts(encoder, name, folder), assumed))
     fit_limits(encoder)
     _pad_as_trained(encoder)
     compose_first(encoder)
