@@ -140,6 +140,8 @@ def test_saving_writes_the_numbers_the_figure_and_the_report(results: Results, t
     page = report.read_text()
     assert "On other" in page
     assert "Are the differences real?" in page
+    assert "the chart needs 4 strategies with a constant alpha" in page
+    assert "compare.strategies has 2" in page
     # Both corpora share one correction.
     shown = re.findall(r"The table has (\d+) of the (\d+) tests that Holm", unescape(page))
     assert shown == [("2", "4"), ("2", "4")]

@@ -29,6 +29,10 @@ STRATEGIES_FAMILY = "all tests between strategies, on all corpora"
 START_FAMILY = "all tests against the start, on all corpora"
 """What Holm's corrections of an experiment are over."""
 
+_ALPHA = "How much of either: alpha"
+_ALPHAS = 4
+"""The fewest alphas of a chart."""
+
 _NO_LABELS = "there are no relevance judgements"
 
 
@@ -127,8 +131,7 @@ def write_comparison_report(results: Findings, file: Path) -> None:
     parts += picture_sections(results)
     if results.tuning:
         parts.append(_tuning_section(results))
-    if alpha := _alpha_section(results):
-        parts.append(alpha)
+    parts.append(_alpha_section(results) or _no_alphas(results))
     references = {entry.name: entry.audits[0] for entry in entries if entry.kind == "reference"}
     for name, audit in references.items():
         if len(audit.table.passage_langs) > 1:
@@ -320,9 +323,18 @@ def _alpha_of(name: str) -> float | None:
     return alpha.start if alpha is not None and alpha.constant else None
 
 
+def _no_alphas(results: Findings) -> LeftOut:
+    found = sum(_alpha_of(entry.name) is not None for entry in results.strategies())
+    return LeftOut(
+        _ALPHA,
+        f"the chart needs {_ALPHAS} strategies with a constant alpha, such as cross, hybrid(0.25), hybrid(0.5) and mono, and "
+        f"compare.strategies has {found or 'none'}",
+    )
+
+
 def _alpha_section(results: Findings) -> Section | None:
     points = {alpha: entry for entry in results.strategies() if (alpha := _alpha_of(entry.name)) is not None}
-    if len(points) < 4:
+    if len(points) < _ALPHAS:
         return None
     alphas = sorted(points)
     wanted = [name for name in headline_of(results) if name != SAME_LANGUAGE_SHARE]
@@ -333,7 +345,7 @@ def _alpha_section(results: Findings) -> Section | None:
     }
     rows = [[f"{a:g}", *(measure_info(name).with_interval(points[a].means[name]) for name in names)] for a in alphas]
     return Section(
-        "How much of either: alpha",
+        _ALPHA,
         "A batch is monolingual with probability alpha. Bands are 95 % intervals over groups.",
         figures.alpha_curves(alphas, series),
         "Lines of the headline measures against alpha.",
