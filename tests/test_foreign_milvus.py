@@ -102,6 +102,10 @@ def test_words_samples_and_rows(url: str, articles: tuple[str, np.ndarray]) -> N
     points = {point.id: point for point in engine.points(["ja"])}
     assert len(points) == 98
     np.testing.assert_allclose(points["14"].vector, vectors[2], atol=1e-6)
+    for text, lang, stored in engine.some_texts(20):
+        number = int(text.split()[1])
+        assert lang == rows()[0][number]
+        np.testing.assert_allclose(stored, vectors[number], atol=1e-6)
     assert len(list(engine.items())) == len(list(engine.rows())) == 300
     assert engine.digests(["14", "no"]) == {"14": ("14", "")}
     for attempt in (lambda: engine.put([]), lambda: engine.remove(["1"]), lambda: engine.remember({})):

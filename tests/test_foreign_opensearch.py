@@ -270,6 +270,12 @@ def check_read(address: str) -> None:
         rows = {row.id: row for row in engine.rows(texts=True)}
         assert sorted(rows) == sorted(f"s{n}" for n in range(90))
         assert (rows["s4"].item, rows["s4"].lang, rows["s4"].text) == ("p1", "EN", "text 4 of en")
+        by_text = {doc["body"]: doc for doc in documents()}
+        pairs = engine.some_texts(20)
+        assert len(pairs) == 20
+        for text, lang, stored in pairs:
+            assert lang == by_text[text].get("lang")
+            np.testing.assert_allclose(stored, by_text[text]["vec"], atol=1e-6)
         assert engine.columns["year"] == "integer"
         assert engine.columns["title"] == "text"
         sample = engine.draw(engine.asked(Where(("ja",))), 10)

@@ -401,6 +401,21 @@ def test_our_own_index_is_no_foreign_table(url: str, at: Callable[..., str], tin
     assert foreign_engine(at("plain").removesuffix("&")) is PostgresCollection
 
 
+def test_vectors_of_another_encoder_are_noticed(at: Callable[..., str], model: str, tmp_path: Path) -> None:
+    from babelmix.encoders import static
+
+    texts = parallel_corpus().passages["text"].to_pylist()
+    static.from_scratch(" ".join(texts), vocabulary=200, dimension=16, seed=9).save(str(tmp_path / "other"))
+    for table, name, problems in (
+        ("plain", model, 0), ("dots", model, 0), ("half", model, 0), ("plain", str(tmp_path / "other"), 1),
+    ):  # fmt: skip
+        with bm.open_index(at(table, id="doc_id"), model=name) as index:
+            assert sum("were not made by this encoder" in note for note in index.notes) == problems, (table, name)
+        found = bm.doctor(model=name, through=at(table, id="doc_id")).found["encoder"]
+        assert len(found) == problems
+        assert all(one.serious and "median cosine of" in one.what for one in found)
+
+
 def test_a_refused_login_names_where_a_password_may_be(at: Callable[..., str]) -> None:
     from babelmix.search.foreign.postgres import refused
 

@@ -113,6 +113,11 @@ def test_the_nearest_are_those_of_all_vectors(
             assert [(-hit.score, hit.id) for hit in hits] == sorted((-hit.score, hit.id) for hit in hits)
             by_id = {f"{p['item']}/{p['lang']}": (p["lang"], p["text"]) for p in passages}
             assert all((hit.lang, hit.text) == by_id[hit.item] for hit in hits)
+        texts = {p["text"]: n for n, p in enumerate(passages)}
+        for text, lang, stored in engine.some_texts(20):
+            assert lang == passages[texts[text]]["lang"]
+            unit = vectors[texts[text]] / np.linalg.norm(vectors[texts[text]])
+            np.testing.assert_allclose(stored / np.linalg.norm(stored), unit, atol=1e-5)
         some = engine.sample("ja", 10)
         assert some.shape == (10, 16)
         np.testing.assert_array_equal(some, engine.sample("ja", 10))

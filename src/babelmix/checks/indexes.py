@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from babelmix.checks.base import OWN_INDEX, NotCheckedError, Problem, Subject
+from babelmix.encoders.removal import AnyRemoval, load_removal
 from babelmix.errors import BabelmixError, SearchError
+from babelmix.search.foreign.checking import another_encoder
 from babelmix.search.foreign.engine import ForeignEngine
 
 _LARGE = 10_000
@@ -77,11 +79,17 @@ def encoder(subject: Subject) -> Iterator[Problem]:
                 None,
                 "Name the encoder that made the vectors.",
             )
+        elif (said := another_encoder(index, subject.encoder, _removal_of(index))) is not None:
+            yield Problem(said.rstrip("."), None, None, "Name the encoder that made the vectors.")
         return
     try:
         index.check_encoder(subject.encoder)
     except SearchError as error:
         yield _problem_of(error, index.address)
+
+
+def _removal_of(index: ForeignEngine) -> AnyRemoval | None:
+    return None if index.removal is None else load_removal(index.removal)
 
 
 def removal(subject: Subject) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from babelmix.encoders.removal import load_removal
 from babelmix.errors import SearchError
 from babelmix.search.engines.opening import foreign_engine
 from babelmix.search.facts import IndexFacts, facts_of
+from babelmix.search.foreign.checking import another_encoder
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
 from babelmix.search.removal import check_removal, packed
@@ -118,7 +119,10 @@ def index_with_encoder(
             chosen = "torch" if backend is None and device not in (None, "cpu") else backend
             encoder = encoder_of_new(encoder, backend=chosen, trust_code=trust_code)
         name = model if isinstance(model, str) else str(getattr(model, "name", "the encoder"))
-        return Index(collection, facts_of_collection(collection, encoder, name)), encoder
+        index = Index(collection, facts_of_collection(collection, encoder, name))
+        if (warning := another_encoder(collection, encoder, index.removal)) is not None:
+            collection.say(warning)
+        return index, encoder
     except BaseException:
         collection.close()
         raise

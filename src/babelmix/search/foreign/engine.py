@@ -155,6 +155,14 @@ class ForeignEngine(Engine):
     def draw(self, asked: Asked, count: int) -> Vectors:
         """Stored vectors of some rows that pass, the same ones each time, float32, shape (at most count, dimension)."""
 
+    def some_texts(self, count: int) -> list[tuple[str, str | None, Vectors]]:
+        """The text, the language as the collection writes it, and the stored vector of some rows that have a text.
+
+        It tells whether an encoder made the vectors. An engine that does not have it gives none.
+        """
+        del count
+        return []
+
     @property
     def notes(self) -> list[str]:
         """Sentences that a reader of results has to know, such as how many languages were detected."""

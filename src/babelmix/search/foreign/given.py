@@ -15,6 +15,7 @@ from babelmix.corpus.nfc import composed
 from babelmix.corpus.row_ids import row_ids
 from babelmix.errors import EncoderError, VectorsError
 from babelmix.evaluation.vector_files import decoded, open_vectors
+from babelmix.search.foreign.checking import GIVEN
 from babelmix.search.rows import Vectors
 
 _ALIKE = 1e-3
@@ -40,7 +41,7 @@ class GivenVectors:
         self.similarity_fn_name = "cosine"
         self.max_seq_length = None
         # It answers like an export: it has no weights.
-        self.export_facts = SimpleNamespace(backend="given")
+        self.export_facts = SimpleNamespace(backend=GIVEN)
         self._vectors: Vectors = np.asarray(source[:], dtype=np.float32)
         self._places: dict[str, int] = {}
         ids = row_ids(corpus.queries)

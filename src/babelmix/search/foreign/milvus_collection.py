@@ -7,6 +7,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -205,6 +206,20 @@ class MilvusCollection(ForeignEngine):
                 whole = kind not in ("VARCHAR", "JSON", None) and not fields.item.path
                 made.append(fields.condition(fields.item, [int(v) if whole else v for v in values if _fits(v, whole)]))
         return " and ".join(made)
+
+    def some_texts(self, count: int) -> list[tuple[str, str | None, Vectors]]:
+        """See `ForeignEngine`."""
+        fields = self._fields
+        if fields.text is None:
+            return []
+        rows = islice(self._pages(fields.everything, [*fields.outputs(texts=True), fields.vector]), count)
+        found = []
+        for row in rows:
+            text, lang = fields.text.of(row), fields.lang.of(row) if fields.lang else None
+            if isinstance(text, str):
+                vector = np.array(row[fields.vector], dtype=np.float32)
+                found.append((text, lang if isinstance(lang, str) else None, vector))
+        return found
 
     def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
         """See `Engine`. A search through an index that gives too few rows, because few pass the filter, is done again exactly."""

@@ -141,6 +141,20 @@ class OpenSearchCollection(ForeignEngine):
         })  # fmt: skip
         return vectors_of(self.address, answer["hits"]["hits"], self._field)
 
+    def some_texts(self, count: int) -> list[tuple[str, str | None, Vectors]]:
+        """See `ForeignEngine`."""
+        if not self._fields.texts:
+            return []
+        clauses = [{"exists": {"field": self._field.name}}]
+        asked = {"size": count, "query": {"bool": {"filter": clauses}}}
+        hits = self._client.search({**asked, **vectors_asked(self._client, self._field.name)})["hits"]["hits"]
+        stored = dict(zip((str(hit["_id"]) for hit in hits), vectors_of(self.address, hits, self._field), strict=True))
+        rows = [
+            (str(hit["_id"]), self._fields.row(hit))
+            for hit in self._found({"query": {"ids": {"values": list(stored)}}}, len(stored))
+        ]
+        return [(row.text, row.lang, stored[key]) for key, row in rows if row.text]
+
     def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
         """See `Engine`. A search through an index that gives too few rows, because few pass the filter, is done again exactly."""
         return [self._nearest(vector, where, k, exact) for vector, where in zip(vectors, wheres, strict=True)]

@@ -193,6 +193,18 @@ class PostgresCollection(ForeignEngine):
         found = [row[0].to_numpy() for row in rows]
         return np.stack(found).astype(np.float32) if found else np.zeros((0, self.dimension), dtype=np.float32)
 
+    def some_texts(self, count: int) -> list[tuple[str, str | None, Vectors]]:
+        """See `ForeignEngine`."""
+        body, lang = self._columns.body, self._columns.lang or self._sql.SQL("NULL::text")
+        if body is None:
+            return []
+        query = (
+            "SELECT {body}, {lang}, {vector} FROM {table} WHERE {vector} IS NOT NULL AND {body} <> '' LIMIT {count}"
+        )
+        with self._errors():
+            rows = self._run(query, body=body, lang=lang, count=self._sql.Literal(count)).fetchall()
+        return [(text, lang, vector.to_numpy()) for text, lang, vector in rows]
+
     def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
         """See `Engine`. A search through an index that gives too few rows, because few pass the filter, is done again exactly."""
         return [self._nearest(vector, where, k, exact) for vector, where in zip(vectors, wheres, strict=True)]

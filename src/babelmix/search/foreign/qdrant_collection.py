@@ -150,6 +150,20 @@ class QdrantCollection(ForeignEngine):
             parts = [self._store.read(drawn[at : at + _PAGE]) for at in range(0, len(drawn), _PAGE)]
         return np.concatenate(parts) if parts else np.zeros((0, self.dimension), dtype=np.float32)
 
+    def some_texts(self, count: int) -> list[tuple[str, str | None, Vectors]]:
+        """See `ForeignEngine`."""
+        fields = self._fields
+        with self._lock:
+            points = next(self._pages(Asked(), payload=True, size=count), [])
+            points = [point for point in points if fields.text_of(point)]
+            if not points:
+                return []
+            vectors = self._store.read([point.id for point in points])
+        return [
+            (fields.text_of(point) or "", fields.lang_of(point), vector)
+            for point, vector in zip(points, vectors, strict=True)
+        ]
+
     def nearest(self, vectors: Vectors, wheres: Sequence[Where], k: int, *, exact: bool = False) -> list[list[Hit]]:
         """See `Engine`."""
         store, models = self._store, self._store.models
