@@ -69,7 +69,8 @@ def test_less_bias_is_better_and_a_preference_is_neither(table: RankTable) -> No
     assert all(m.lower_is_better is False for m in measures(table).values() if m.setting != "bias")
     for name in ("rank std@5", "same-language share@all", "same-language share"):
         with pytest.raises(
-            ConfigError, match=r"there is no bias metric .*; there are rank distance, .*, union MRC@K; .* --plugin FILE$"
+            ConfigError,
+            match=r"there is no bias metric .*; there are rank distance, .*, union MRC@K; .* --plugin FILE$",
         ):
             measure_info(f"bias/{name}")
 
