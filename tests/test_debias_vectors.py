@@ -102,7 +102,10 @@ def test_queries_of_an_unknown_language_are_told_from_their_vectors(toy: Corpus,
     queries, passages = made_for(toy, apart=4.0)
     ids = toy.row_ids("passages")
     made = bm.debias(bm.Vectors(queries, passages, passage_ids=ids))
-    assert made.lines()[-1] == "160 queries are in an unknown language, which is told from the vector"
+    assert (
+        made.lines()[-1]
+        == "160 queries are in a language that is unknown or was not fitted; it is told from the vector"
+    )
     known = bm.debias(bm.Vectors(queries, passages, passage_ids=ids), queries_langs=write_langs(tmp_path, toy.queries))
     assert known.facts["told"] == {}
     assert known.facts["fitted_on"]["queries"] == dict.fromkeys(LANGS, 40)
@@ -118,15 +121,17 @@ def test_languages_with_too_few_vectors_are_left_as_they_are_and_counted(toy: Co
     rows = [row for row, lang in enumerate(toy.passages["lang"].to_pylist()) if lang != "ja" or row < 20]
     ids = [toy.row_ids("passages")[row] for row in rows]
     some = passages[rows].copy()
-    made = bm.debias(bm.Vectors(queries, some, passage_ids=ids), toy)
+    with pytest.warns(UserWarning, match="not fitted on ja"):
+        made = bm.debias(bm.Vectors(queries, some, passage_ids=ids), toy)
     few = [row for row, name in enumerate(ids) if name.endswith("/ja")]
     np.testing.assert_allclose(np.asarray(made.vectors.passages)[few], unit(some[few]), atol=1e-6)
-    assert made.facts["left"] == {"queries": {"ja": 40}, "passages": {"ja": len(few)}}
+    assert (made.facts["left"], made.facts["told"]) == ({"passages": {"ja": len(few)}}, {"queries": 40})
     assert made.lines()[1:] == [
-        "40 queries are in languages that were not fitted, and are left as they are: ja (40)",
         f"{len(few)} passages are in languages that were not fitted, and are left as they are: ja ({len(few)})",
+        "40 queries are in a language that is unknown or was not fitted; it is told from the vector",
     ]
-    only = bm.debias(bm.Vectors(queries, passages), toy, langs=["de", "fr"])
+    with pytest.warns(UserWarning, match="not fitted on en, ja"):
+        only = bm.debias(bm.Vectors(queries, passages), toy, langs=["de", "fr"])
     assert only.facts["left"]["passages"] == {"en": 40, "ja": 40}
 
 

@@ -280,7 +280,7 @@ def row_lines(facts: Mapping[str, Any]) -> list[str]:
             f"{sum(left.values()):,} {side} are in languages that were not fitted, and are left as they are: {where}"
         )
     found += [
-        f"{count:,} {side} are in an unknown language, which is told from the vector"
+        f"{count:,} {side} are in a language that is unknown or was not fitted; it is told from the vector"
         for side, count in (facts.get("told") or {}).items()
     ]
     return found
@@ -382,10 +382,14 @@ def _applied(removal: AnyRemoval, sides: Sequence[Side]) -> dict[str, Any]:
         counts = side.counts()
         unknown = counts.pop(None, 0)
         rows[side.plural] = {str(lang): count for lang, count in counts.items()}
-        if missing := {lang: counts[lang] for lang in removal.not_fitted(list(counts))}:
-            left[side.plural] = missing
         if unknown:
             rows[side.plural]["und"] = unknown
+        missing = {lang: counts[lang] for lang in removal.not_fitted(list(counts))}
+        if missing and side.kind == "query" and getattr(removal, "discriminants", None) is not None:
+            unknown += sum(missing.values())
+        elif missing:
+            left[side.plural] = missing
+        if unknown:
             told[side.plural] = unknown
     return {"rows": rows, "left": left, "told": told}
 
