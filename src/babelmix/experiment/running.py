@@ -127,8 +127,9 @@ def run_experiment(experiment: Experiment, output: Path, say: Callable[[str], No
         ]
 
     # Which bias measures a corpus has is known only from an audit, and it must be known before hours of training.
-    as_they_are[label] = audited_start
-    _refuse_unmeasured(experiment, shared(locks, {label: audited_start})[label])
+    audited = shared(locks, {label: audited_start})[label]
+    _refuse_unmeasured(experiment, audited)
+    as_they_are[label] = lambda: audited
 
     def tower(seed: int) -> pictures.TowerRun:
         say(f"image tower: {experiment.tower.strategy}, seed {seed}")
