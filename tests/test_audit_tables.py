@@ -86,10 +86,10 @@ def test_a_comparison_prints_the_headline_the_tests_and_how_many_differ(done: Au
     assert report == tmp_path / "report.html"
     assert report.is_file()
     assert (tmp_path / "comparison.json").is_file()
-    assert sorted(file.name for file in (tmp_path / "tables").iterdir()) == [
+    assert sorted(file.name for file in tmp_path.glob("*.tex")) == [
         "headline.tex", "intervals.tex", "tests.tex",
     ]  # fmt: skip
-    assert (tmp_path / "tables" / "tests.tex").read_text() == compared.to_latex("tests") + "\n"
+    assert (tmp_path / "tests.tex").read_text() == compared.to_latex("tests") + "\n"
     assert compared.to_latex("tests").count("a - b") == 4
     assert "[" in compared.to_markdown("intervals").splitlines()[2]
     own = compare_loaded({"a": done, "b": done}, tests="bias/languages@10")

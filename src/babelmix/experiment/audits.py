@@ -98,7 +98,7 @@ class AuditComparison(Result):
             self.gate.print_to(console)
 
     def save(self, folder: Path, report: str = "report.html") -> Path:
-        """Write `comparison.json`, the report, and the tables in LaTeX into `tables`.
+        """Write `comparison.json`, the report, and the tables in LaTeX: `headline.tex`, `intervals.tex` and `tests.tex`.
 
         Args:
             folder: the folder to write to.
@@ -110,7 +110,8 @@ class AuditComparison(Result):
         """
         write_json(folder / "comparison.json", self.as_json())
         write_audits_report(self, folder / report)
-        write_latex(folder / "tables", self.exports())
+        # Beside folders of models, one of which may be called `tables`.
+        write_latex(folder, self.exports())
         return folder / report
 
     def as_json(self) -> dict[str, Any]:
