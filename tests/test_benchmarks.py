@@ -18,6 +18,7 @@ from test_experiment import SILENT, check_page, numbers, settings
 from babelmix.corpus import Corpus
 from babelmix.errors import ConfigError
 from babelmix.evaluation import Audit, compare_all
+from babelmix.evaluation.measure_info import TESTS
 from babelmix.experiment import run_experiment, write_comparison_report
 from babelmix.experiment.config import parse_experiment
 from babelmix.experiment.jobs import shared
@@ -51,7 +52,7 @@ def test_each_benchmark_has_its_own_numbers_and_holm_is_over_all(tmp_path) -> No
     assert list(results.benchmarks) == ["bench", "wide"]
     found = numbers(tmp_path / "out")
     pages = {"toy/test": found, **found["benchmarks"]}
-    names = experiment.compare.tests
+    names = list(TESTS)
     raw: list[Any] = []
     shown: list[dict[str, Any]] = []
     for number, (corpus, page) in enumerate(pages.items()):

@@ -570,7 +570,7 @@ def test_the_demo_on_a_small_slice(tmp_path) -> None:
     experiment = parse_experiment(values, "demo.toml")
     results = run_experiment(experiment, tmp_path / "demo", SILENT)
     write_comparison_report(results, tmp_path / "demo" / "report.html")
-    check_page(tmp_path / "demo" / "report.html", images=8)
+    check_page(tmp_path / "demo" / "report.html", images=9)
     by_name = {entry.name: entry for entry in results.entries}
     assert by_name["e5-small-offline"].corpus.endswith("2 groups")
     assert by_name["cross"].means["multi/mAP"].value > by_name["mixed"].means["multi/mAP"].value
