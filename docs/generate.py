@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import griffe
 from pydantic import BaseModel
@@ -168,7 +168,7 @@ with. These are the keys, section by section. `python docs/generate.py` writes t
 
 def experiments() -> str:
     """The keys of an experiment's TOML file, from the classes that check it."""
-    from babelmix.experiment.config import RESERVED, Experiment
+    from babelmix.experiment.config import RESERVED, Experiment, meaning_of, section_of
     from babelmix.training.settings import TrainingSettings
 
     # The values that an experiment gets without its optional keys.
@@ -181,15 +181,14 @@ def experiments() -> str:
             if kind is TrainingSettings and name in RESERVED:
                 continue
             value = field.default if values is None else getattr(values, name)
-            section = next((k for k in (field.annotation, *get_args(field.annotation)) if _is_section(k)), None)
-            if section:
+            if section := section_of(field.annotation):
                 below.append((section, value, f"{path}.{name}".lstrip(".")))
                 continue
             default = "needed" if field.is_required() else "none" if value is None else f"`{_as_toml(value)}`"
             meaning = (field.description or "").replace("|", "\\|")
             rows.append(f"| `{name}` | {default} | {meaning} |")
         if path:
-            lines.extend([f"## `[{path}]`", "", " ".join((kind.__doc__ or "").partition("\n\n")[0].split()), ""])
+            lines.extend([f"## `[{path}]`", "", meaning_of(kind), ""])
         if rows:
             lines.extend(["| key | default | meaning |", "|---|---|---|", *rows, ""])
         for part in below:
@@ -197,10 +196,6 @@ def experiments() -> str:
 
     walk(Experiment, given, "")
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _as_toml(value: Any) -> str:

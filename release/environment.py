@@ -13,9 +13,11 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TORCH = next(
-    line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line.startswith("torch==")
+PINNED = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
 )
+"""The releases of constraints.txt, by package."""
+TORCH = f"torch=={PINNED['torch']}"
 """The release of torch whose build for CPUs is used everywhere."""
 
 
@@ -88,11 +90,6 @@ def environment() -> Iterator[Environment]:
     """An environment that is removed at the end."""
     with TemporaryDirectory() as place:
         yield Environment(Path(place))
-
-
-def wheel(place: Path) -> Path:
-    """Build the wheel of this checkout, and return its file."""
-    return built("wheel", place)
 
 
 def built(target: str, place: Path) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from environment import ROOT, Environment, chosen, environment, wheel
+from environment import ROOT, Environment, built, chosen, environment
 
 from babelmix.errors import EXTRA_OF
 
@@ -223,8 +223,7 @@ def main() -> None:
     parser.add_argument("extras", nargs="*", help="names of extras; all by default, and the package without any")
     names = chosen(parser.parse_args().extras, list(CASES))
     with TemporaryDirectory() as made:
-        (Path(made) / "dist").mkdir()
-        package = wheel(Path(made) / "dist")
+        package = built("wheel", Path(made) / "dist")
         inputs = prepared(Path(made) / "inputs", package)
         for name in names:
             case = CASES[name]

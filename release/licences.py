@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,10 +65,8 @@ def main() -> None:
         licence = known[name]["License"].replace(";", ",").replace("UNKNOWN", "states none")
         where = "every command" if "" in of else ", ".join(f"`{extra}`" for extra in sorted(of))
         rows.append(f"| {name} | {licence} | {where} |")
-    text = PAGE.read_text(encoding="utf-8")
     table = "\n".join(["| package | licence, as it states | comes with |", "| --- | --- | --- |", *rows])
-    pattern = re.compile(r"(<!-- licences -->\n).*?(<!-- /licences -->)", re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda found: found[1] + table + "\n" + found[2], text), encoding="utf-8")
+    runpy.run_path(str(ROOT / "benchmarks" / "marked.py"))["write"](PAGE, {"licences": table})
     print(f"{PAGE.name}: {len(rows)} packages")
 
 

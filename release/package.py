@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from environment import PROJECT, ROOT, built, environment
 
@@ -20,12 +18,7 @@ def main() -> None:
     """Build, install and try."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    files = {}
-    for target in ("wheel", "sdist"):
-        with TemporaryDirectory() as place:
-            file = built(target, Path(place))
-            dist.mkdir(exist_ok=True)
-            files[target] = Path(shutil.copy(file, dist))
+    files = {target: built(target, dist) for target in ("wheel", "sdist")}
     version = PROJECT["version"]
     with environment() as env:
         env.install(f"{files['wheel']}[train,offline,search]")

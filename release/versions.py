@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from pathlib import Path
 
-from environment import ROOT, TORCH, Environment, environment
+from environment import PINNED, ROOT, TORCH, Environment, environment
 
 EXTRAS = "train,offline,images,search,scale,fast,detect,docs,dev"
 """Those of `make install`."""
@@ -48,13 +47,8 @@ def main() -> None:
         # Tests read the repository, and what they write must not touch it.
         subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
         env.install(f"{checkout}[{EXTRAS}]", constraints=limits, editable=True)
-        pinned = dict(
-            line.split("==")
-            for line in Path(ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-            if "==" in line
-        )
         found = installed(env)
-        for name, version in sorted(pinned.items()):
+        for name, version in sorted(PINNED.items()):
             if found.get(name, version) != version:
                 print(f"{name} {found[name]} (constraints.txt: {version})", flush=True)
         lenient = ["-W", "default"] if arguments.which == "oldest" else []

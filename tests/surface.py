@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import griffe
 
@@ -130,16 +130,14 @@ def settings() -> list[str]:
     """The keys of an experiment's TOML file."""
     from pydantic import BaseModel
 
-    from babelmix.experiment.config import RESERVED, Experiment
+    from babelmix.experiment.config import RESERVED, Experiment, section_of
     from babelmix.training import TrainingSettings
 
     def walk(model: type[BaseModel], path: str) -> Iterator[str]:
         for name, field in model.model_fields.items():
-            kinds = [TrainingSettings] if name == "training" else [field.annotation, *get_args(field.annotation)]
-            sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-            for section in sections:
+            if section := section_of(field.annotation):
                 yield from walk(section, f"{path}{name}.")
-            if not sections and not (model is TrainingSettings and name in RESERVED):
+            elif not (model is TrainingSettings and name in RESERVED):
                 yield path + name
 
     return ["", "# an experiment's TOML file", *walk(Experiment, "")]

@@ -10,21 +10,13 @@ from huggingface_hub import DatasetCardData
 
 from babelmix._files import write_text
 from babelmix._tables import Table
-from babelmix.corpus import Corpus
+from babelmix.corpus import IMAGE, Corpus
 from babelmix.errors import ArgumentError
-from babelmix.evaluation.measure_info import (
-    CROSS_MAP,
-    MONO_MAP,
-    MULTI_MAP,
-    RANK_DISTANCE,
-    SAME_LANGUAGE_SHARE,
-    measure_info,
-)
+from babelmix.evaluation.measure_info import HEADLINE, measure_info
 
 if TYPE_CHECKING:
+    from babelmix.api.describing import CorpusSummary
     from babelmix.evaluation import Audit
-
-_SHOWN = (MONO_MAP, CROSS_MAP, MULTI_MAP, RANK_DISTANCE, SAME_LANGUAGE_SHARE)
 
 _CARD = """---
 {metadata}
@@ -74,19 +66,19 @@ def audits_of(corpus: Corpus, folders: Sequence[str | Path]) -> list[Audit]:
     return audits
 
 
-def write_corpus_card(folder: Path, corpus: Corpus, lines: Sequence[str], audits: Sequence[Audit]) -> None:
+def write_corpus_card(folder: Path, summary: CorpusSummary, audits: Sequence[Audit]) -> None:
     """Write `README.md` into the folder of a saved corpus.
 
     Args:
         folder: the folder.
-        corpus: the corpus.
-        lines: sentences about it, such as sizes and the facts of its source.
+        summary: its description.
         audits: finished audits of it.
 
     """
+    corpus = summary.corpus
     files = {name: next(iter(sorted(folder.glob(f"{name}.*"))), None) for name in corpus.tables()}
     data = DatasetCardData(
-        language=[lang for lang in corpus.langs if lang != "zxx"],
+        language=[lang for lang in corpus.langs if lang != IMAGE],
         pretty_name=corpus.name,
         task_categories=["text-retrieval"],
         multilinguality="multilingual" if len(corpus.langs) > 1 else "monolingual",
@@ -97,13 +89,12 @@ def write_corpus_card(folder: Path, corpus: Corpus, lines: Sequence[str], audits
             if file is not None
         ],
     )
-    rows = [[lang, f"{queries:,}", f"{passages:,}"] for lang, queries, passages in corpus.counts().iter_rows()]
     card = _CARD.format(
         metadata=data.to_yaml().strip(),
         name=corpus.name,
         count=f"{len(corpus.langs)} language{'s' if len(corpus.langs) > 1 else ''}",
-        counts=Table(["language", "queries", "passages"], rows).to_markdown(),
-        lines="\n".join(f"- {_without_folders(line.strip())}" for line in lines),
+        counts=summary.to_markdown(),
+        lines="\n".join(f"- {_without_folders(line.strip())}" for line in summary.lines()),
         audits=_audited(audits) if audits else "",
     )
     write_text(folder / "README.md", card)
@@ -118,7 +109,7 @@ def _without_folders(line: str) -> str:
 def _audited(audits: Sequence[Audit]) -> str:
     """A table with a row for each audit."""
     found: list[dict[str, Any]] = [audit.estimates for audit in audits]
-    shown = [name for name in _SHOWN if any(name in one for one in found)]
+    shown = [name for name in HEADLINE if any(name in one for one in found)]
     rows = [
         [
             str(audit.table.about.encoder),

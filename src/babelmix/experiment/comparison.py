@@ -86,7 +86,8 @@ class Results(Findings, Result):
         tables = self.exports()
         files = distinct_slugs(self.benchmarks)
         for name, on in self.benchmarks.items():
-            tables |= {f"{kind}-{files[name]}": on.exports()[kind] for kind in ("headline", "intervals")}
+            of_benchmark = on.exports()
+            tables |= {f"{kind}-{files[name]}": of_benchmark[kind] for kind in ("headline", "intervals")}
         write_latex(folder / "tables", tables)
         return folder / "report.html"
 

@@ -140,7 +140,7 @@ def alike(settings: TrainingSettings) -> TrainingSettings:
 
 def as_toml(model: BaseModel, path: str = "") -> str:
     """A section, and all sections inside it, as TOML, with a comment on each section and key."""
-    title, keys, below = _commented(_meaning(type(model))) if path else [], [], []
+    title, keys, below = _commented(meaning_of(type(model))) if path else [], [], []
     for name, field in type(model).model_fields.items():
         value, inner = getattr(model, name), f"{path}.{name}".lstrip(".")
         if path == "training" and name in RESERVED:
@@ -148,8 +148,10 @@ def as_toml(model: BaseModel, path: str = "") -> str:
         about = _commented(field.description or "")
         if isinstance(value, BaseModel):
             below.append(as_toml(value, inner))
-        elif value is None and (section := _section_of(field.annotation)):
-            below.append("\n".join([*_commented(_meaning(section)), f"# [{inner}]", *_keys_left_out(section)]) + "\n")
+        elif value is None and (section := section_of(field.annotation)):
+            below.append(
+                "\n".join([*_commented(meaning_of(section)), f"# [{inner}]", *_keys_left_out(section)]) + "\n"
+            )
         elif isinstance(value, dict) and value:
             below.append("\n".join([*about, f"[{inner}]", tomli_w.dumps(value)]))
         elif value is None:
@@ -159,12 +161,12 @@ def as_toml(model: BaseModel, path: str = "") -> str:
     return "\n".join(["\n".join([*title, *([f"[{path}]"] if path else []), *keys]) + "\n", *below])
 
 
-def _meaning(section: type[BaseModel]) -> str:
+def meaning_of(section: type[BaseModel]) -> str:
     """The first paragraph of a section's docstring."""
     return " ".join((section.__doc__ or "").partition("\n\n")[0].split())
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section that a field holds or, if it is optional, would hold."""
     return next(
         (
@@ -275,7 +277,7 @@ def _section_at(root: type[BaseModel], path: Sequence[int | str]) -> type[BaseMo
     found: type[BaseModel] | None = root
     for key in path:
         field = found.model_fields.get(str(key)) if found else None
-        found = field and _section_of(field.annotation)
+        found = field and section_of(field.annotation)
     return found
 
 
@@ -294,7 +296,7 @@ def _key_meant(path: Sequence[int | str], root: type[BaseModel]) -> str:
 def _keys_of(section: type[BaseModel], before: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield before + name
-        if inner := _section_of(field.annotation):
+        if inner := section_of(field.annotation):
             yield from _keys_of(inner, f"{before}{name}.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pyarrow.compute as pc
+
 from babelmix._processes import world_size
 from babelmix.corpus import Corpus, open_corpus, split
 from babelmix.corpus.leaks import leaked_rows, refuse_leak, without_leaks
@@ -157,7 +159,10 @@ def settings_of(corpus: Corpus) -> set[str]:
     """The settings in which a corpus has right answers: in the query's language, in another one, and in all."""
     found: set[str] = set()
     langs: list[dict[str, set[str]]] = [{}, {}]
-    for of_side, table in zip(langs, (corpus.queries, corpus.passages), strict=True):
+    for of_side, side in zip(langs, ("query", "passage"), strict=True):
+        # A pool may have millions of passages that answer nothing.
+        table = corpus.queries if side == "query" else corpus.passages
+        table = table.filter(pc.is_in(table["item"], value_set=corpus.qrels[f"{side}_item"]))
         for item, lang in zip(table["item"].to_pylist(), table["lang"].to_pylist(), strict=True):
             of_side.setdefault(item, set()).add(lang)
     asked, answers = langs

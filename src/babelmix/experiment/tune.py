@@ -142,7 +142,8 @@ def _trial(
     table = EncoderSystem(encoder, store=False).rank(parts.tuning)
     names = experiment.tune.measures
     if "measures" not in experiment.tune.model_fields_set:
-        names = [name for name in names if name.partition("/")[0] in settings_of(parts.tuning)]
+        there = settings_of(parts.tuning)
+        names = [name for name in names if name.partition("/")[0] in there]
     values = _macros(measures(table, ranking_metrics(names)), names)
     return Trial(point, values, sum(values.values()) / len(values))
 

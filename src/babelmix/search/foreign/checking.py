@@ -50,17 +50,17 @@ def another_encoder(engine: ForeignEngine, encoder: Encoder, removal: AnyRemoval
         return None
     texts, langs = [text for text, _, _ in found], [None if lang is None else tag_of(lang) for _, lang, _ in found]
     stored = unit_length(np.stack([vector for _, _, vector in found]).astype(np.float32))
-    cosines = []
+    most = -1.0
     for kind in ("document", "query"):
         made = np.asarray(encode_batch(encoder, texts, kind), dtype=np.float32)
         if removal is not None:
             made = removal.apply(made, langs, "passage")
-        cosines.append(float(np.median((unit_length(made) * stored).sum(axis=1))))
-    if max(cosines) >= LEAST:
-        return None
+        most = max(most, float(np.median((unit_length(made) * stored).sum(axis=1))))
+        if most >= LEAST:
+            return None
     return (
         f"The vectors of {engine.address} were not made by this encoder, or were changed since: embedded again, {len(texts)} of "
-        f"its texts have a median cosine of {max(cosines):.2f} with their stored vectors, and those of the right encoder about 1."
+        f"its texts have a median cosine of {most:.2f} with their stored vectors, and those of the right encoder about 1."
     )
 
 
