@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import DatasetCardData
 
 from babelmix._files import write_text
-from babelmix._tables import Table
+from babelmix._tables import Result, Table
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.errors import ArgumentError
 from babelmix.evaluation.measure_info import HEADLINE, measure_info
 
 if TYPE_CHECKING:
-    from babelmix.api.describing import CorpusSummary
     from babelmix.evaluation import Audit
 
 _CARD = """---
@@ -66,16 +65,16 @@ def audits_of(corpus: Corpus, folders: Sequence[str | Path]) -> list[Audit]:
     return audits
 
 
-def write_corpus_card(folder: Path, summary: CorpusSummary, audits: Sequence[Audit]) -> None:
+def write_corpus_card(folder: Path, corpus: Corpus, summary: Result, audits: Sequence[Audit]) -> None:
     """Write `README.md` into the folder of a saved corpus.
 
     Args:
         folder: the folder.
+        corpus: the corpus.
         summary: its description.
         audits: finished audits of it.
 
     """
-    corpus = summary.corpus
     files = {name: next(iter(sorted(folder.glob(f"{name}.*"))), None) for name in corpus.tables()}
     data = DatasetCardData(
         language=[lang for lang in corpus.langs if lang != IMAGE],

@@ -138,7 +138,7 @@ def inspect_corpus(
         finished = audits_of(found, [audits] if isinstance(audits, (str, Path)) else audits)
         # Arrow files are memory-mapped, and pictures may not fit into memory.
         found.save(folder, format="arrow" if found.has_images else "parquet")
-        write_corpus_card(folder, CorpusSummary(found), finished)
+        write_corpus_card(folder, found, CorpusSummary(found), finished)
     return CorpusSummary(found, folder)
 
 
