@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -34,7 +35,7 @@ from trained_removal import PAIRS, Space, drawn, embed_with, measured
 from babelmix._files import slug, write_json
 from babelmix.corpus import Corpus
 from babelmix.encoders import load_encoder
-from babelmix.evaluation import Measure, RankTable, audit, compare_all, measures
+from babelmix.evaluation import Comparison, Measure, RankTable, audit, compare_all, measures
 from babelmix.experiment.jobs import shared
 from babelmix.training import TrainingSettings, train
 from babelmix.training.settings import changed
@@ -143,6 +144,8 @@ FINAL = {
 """Encoders of the last tables, and their shares of the start."""
 FINAL_SEEDS = [11, 12, 13, 14, 15]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ALPHA_CORPORA = ("xquad-r", "fresh pages")
+"""The corpora of the alpha curve, of those in `TESTED`."""
 
 
 class Runs:
@@ -350,17 +353,27 @@ def of_groups(name: str, parts: str) -> Measure:
     return Measure(setting, metric, ("all",), cell, group, values * count, metric == "rank distance")
 
 
-def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequence[int]) -> dict[str, Any]:
-    """The record of the last tables: the measures by group, and those of the finalist with removals and policies."""
-    corpora = texts.tested(runs.data)
+def tested(
+    runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequence[int], on: Sequence[str]
+) -> dict[str, Any]:
+    """The record of the last tables: the measures by group, and those of the finalist with removals and policies.
+
+    Args:
+        runs: the trainings.
+        trials: encoders by label, with their shares of the start.
+        seeds: their seeds.
+        on: names of test corpora.
+
+    """
+    corpora = {name: corpus for name, corpus in texts.tested(runs.data).items() if name in on}
 
     def made(trial: Trial | None, share: float, seed: int, entry: dict[str, Any]) -> dict[str, Any]:
         if trial and runs.float32:
             entry["float32"] = True
         runs.audited(trial, seed, share, corpora)
-        for corpus, columns in TESTED.items():
+        for corpus in on:
             (found,) = runs.found(trial, [seed], share, corpus)
-            entry[corpus] = {m: by_group(found[m]) for m in columns}
+            entry[corpus] = {m: by_group(found[m]) for m in TESTED[corpus]}
         if trial is None:
             return entry
         folder = runs.folder(trial, seed)
@@ -379,7 +392,7 @@ def tested(runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: Sequenc
     entries = {"the start": partial(made, None, 0.0, 0)}
     for seed in seeds:
         entries |= {tested_name(*one, seed): partial(made, *one, seed) for one in trials.values()}
-    return recorded(runs, FINAL_RECORD, entries, list(TESTED))
+    return recorded(runs, FINAL_RECORD, entries, on)
 
 
 def tested_name(trial: Trial, share: float, seed: int) -> str:
@@ -391,17 +404,13 @@ def final(
     runs: Runs, trials: Mapping[str, tuple[Trial, float]], seeds: list[int], only_recorded: bool
 ) -> dict[str, str]:
     """The last tables: each test, and paired tests against the first row over seeds and groups."""
-    record = json.loads(FINAL_RECORD.read_text(encoding="utf-8")) if only_recorded else tested(runs, trials, seeds)
-    seeds = [seed for seed in seeds if all(tested_name(*one, seed) in record for one in trials.values())]
+    record = last_record() if only_recorded else tested(runs, trials, seeds, tuple(TESTED))
+    entries = entries_of(record, trials, seeds)
     tables: dict[str, str] = {}
     comparisons = []
     against = next(iter(trials))
-    entries = {label: [record[tested_name(*one, seed)] for seed in seeds] for label, one in trials.items()}
     for name, columns in TESTED.items():
-        systems = {
-            label: [{m: of_groups(m, one[name][m]) for m in columns} for one in found]
-            for label, found in {"the start": [record["the start"]], **entries}.items()
-        }
+        systems = by_label(record, entries, name)
         rows = [[label, *cells(means(found), columns)] for label, found in systems.items()]
         head = ["encoder", *columns.values()]
         if name == "xquad-r":
@@ -413,13 +422,79 @@ def final(
         tables[f"zero-shot-{slug(name)}"] = table(head, rows)
         del systems["the start"]
         comparisons += [(name, c) for c in compare_all(systems, list(columns), against=against)]
-    rows = difference_rows(comparisons, lambda name, measure: TESTED[name][measure])
-    head = [f"minus {against}", "on", "measure", "difference [95 %]", "p", "p after Holm"]
-    tables["zero-shot-tests"] = table(head, rows)
+    tables["zero-shot-tests"] = table_of_tests(against, comparisons)
     some = [one["with"] for found in entries.values() for one in found if "with" in one]
     rows = [[label, *cells([one[label] for one in some], MAP)] for label in some[0]]
     tables["zero-shot-with"] = table(["the finalist, with", *MAP.values()], [*rows, PAPER])
     return tables
+
+
+def alpha_curve(runs: Runs, seeds: list[int], only_recorded: bool) -> dict[str, str]:
+    """The tables of the share of monolingual batches, each tested against cross-lingual batches alone."""
+    trials = {of_alpha(alpha): (with_alpha(alpha), 0.0) for alpha in ALPHAS}
+    record = last_record() if only_recorded else tested(runs, trials, seeds, ALPHA_CORPORA)
+    trials = {label: one for label, one in trials.items() if any(tested_name(*one, seed) in record for seed in seeds)}
+    if len(trials) < 2:
+        sys.exit("two alphas have to be recorded before there is a table")
+    entries = entries_of(record, trials, seeds)
+    systems = {name: by_label(record, entries, name) for name in ALPHA_CORPORA}
+    head = ["batches", "seeds", *(f"{name}: {title}" for name in ALPHA_CORPORA for title in TESTED[name].values())]
+    rows = [
+        [
+            label,
+            str(len(entries[label])) if label in entries else "",
+            *(cell for name in ALPHA_CORPORA for cell in cells(means(systems[name][label]), TESTED[name])),
+        ]
+        for label in systems[ALPHA_CORPORA[0]]
+    ]
+    comparisons = []
+    for name, of_all in systems.items():
+        del of_all["the start"]
+        comparisons += [(name, c) for c in compare_all(of_all, list(TESTED[name]), against=of_alpha(0.0))]
+    return {
+        "zero-shot-alpha": table(head, rows),
+        "zero-shot-alpha-tests": table_of_tests(of_alpha(0.0), comparisons),
+    }
+
+
+def last_record() -> dict[str, Any]:
+    """What is recorded for the last tables."""
+    record: dict[str, Any] = json.loads(FINAL_RECORD.read_text(encoding="utf-8"))
+    return record
+
+
+def entries_of(
+    record: Mapping[str, Any], trials: Mapping[str, tuple[Trial, float]], seeds: Sequence[int]
+) -> dict[str, list[dict[str, Any]]]:
+    """The entries of some trials, of the seeds that all of them have."""
+    names = {label: [tested_name(*one, seed) for seed in seeds] for label, one in trials.items()}
+    full = [n for n in range(len(seeds)) if all(of_seeds[n] in record for of_seeds in names.values())]
+    return {label: [record[of_seeds[n]] for n in full] for label, of_seeds in names.items()}
+
+
+def by_label(
+    record: Mapping[str, Any], entries: Mapping[str, Sequence[Mapping[str, Any]]], corpus: str
+) -> dict[str, list[dict[str, Measure]]]:
+    """The measures on a corpus of the start and of some entries, a mapping a seed."""
+    return {
+        label: [{m: of_groups(m, one[corpus][m]) for m in TESTED[corpus]} for one in found]
+        for label, found in {"the start": [record["the start"]], **entries}.items()
+    }
+
+
+def table_of_tests(against: str, comparisons: Sequence[tuple[str, Comparison]]) -> str:
+    """Paired tests, with Holm's correction over all of them."""
+    head = [f"minus {against}", "on", "measure", "difference [95 %]", "p", "p after Holm"]
+    return table(head, difference_rows(comparisons, lambda name, measure: TESTED[name][measure]))
+
+
+def with_alpha(alpha: float) -> Trial:
+    """The training of the alpha curve with this share of monolingual batches."""
+    longer = replace(ANCHOR, steps=round(FINALIST.steps * EQUAL_TIME))
+    strategy = of_alpha(alpha)
+    if strategy == BASE["strategy"]:  # the row at equal time of the last tables
+        return longer
+    return replace(longer, label=f"{longer.label}, {strategy}", settings={"strategy": strategy})
 
 
 def of_alpha(alpha: float) -> str:
@@ -439,7 +514,7 @@ def main() -> None:
         "--only",
         nargs="+",
         type=int,
-        help="numbers of the rows of `factorial` or of the encoders of `final` to run, from 0; tables with `final --recorded`",
+        help="numbers of the rows of `factorial`, encoders of `final` or alphas to run, from 0; for tables add --recorded",
     )
     parser.add_argument("--recorded", action="store_true", help="train nothing: tables of what is recorded")
     parser.add_argument("--float32", action="store_true", help="train in float32, for a machine without fast bfloat16")
@@ -448,22 +523,19 @@ def main() -> None:
     runs = Runs(asked.data, asked.to, asked.backend, asked.scale, asked.float32)
     encoders = {name: FINAL[name] for n, name in enumerate(FINAL) if not asked.only or n in asked.only}
     if asked.only and asked.stage == "final" and not asked.recorded:
-        tested(runs, encoders, asked.seeds or FINAL_SEEDS)
+        tested(runs, encoders, asked.seeds or FINAL_SEEDS, tuple(TESTED))
         return
-    if asked.only and asked.stage != "final":
+    if asked.only and asked.stage == "alpha" and not asked.recorded:
+        some = [with_alpha(ALPHAS[n]) for n in asked.only]
+        tested(runs, {one.label: (one, 0.0) for one in some}, asked.seeds or FINAL_SEEDS, ALPHA_CORPORA)
+        return
+    if asked.only and asked.stage == "factorial":
         validated(runs, [FACTORIAL[n] for n in asked.only], asked.seeds or [1, 2])
         return
     if asked.stage == "factorial":
         tables = chosen(runs, FACTORIAL, asked.seeds or [1, 2], "zero-shot-factorial", asked.recorded)
     elif asked.stage == "alpha":
-        trials = [
-            replace(
-                FINALIST, label=f"alpha {alpha}",
-                settings={**FINALIST.settings, "strategy": of_alpha(alpha)},
-            )
-            for alpha in ALPHAS
-        ]  # fmt: skip
-        tables = chosen(runs, trials, asked.seeds or [1, 2], "zero-shot-alpha", asked.recorded)
+        tables = alpha_curve(runs, asked.seeds or FINAL_SEEDS, asked.recorded)
     else:
         tables = final(runs, encoders, asked.seeds or FINAL_SEEDS, asked.recorded)
     for text in tables.values():
