@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import babelmix as bm
@@ -274,6 +275,40 @@ def test_clicks_become_qrels_and_their_facts_are_named(tmp_path: Path):
     assert "92% of the clicks are on answers in the query's own language, which is 33% of the passages" in said
 
 
+def test_the_columns_of_a_log_may_have_other_names(tmp_path: Path):
+    passages = articles(tmp_path)
+    log = tmp_path / "ctr.parquet"
+    pl.DataFrame({
+        "term": ["reset", "zurücksetzen"], "lang": ["x", "y"], "ui": ["en", "de"], "doc": ["0-en", "1/de"], "n": [6, 4],
+        "tags": [["a"], ["b"]],
+    }).write_parquet(log)  # fmt: skip
+    named = f"{log}?query=term&lang=ui&clicked_id=doc&count=n"
+    corpus = load_corpus(passages, queries_from=named)
+    assert {(r["query_item"], r["passage_item"]) for r in corpus.qrels.to_pylist()} == {
+        ("en: reset", "0"), ("de: zurücksetzen", "1")
+    }  # fmt: skip
+    assert corpus.meta["clicks"]["clicks"] == 10
+    made = bm.make_queries(passages, queries_from=f"{log}?text=term&lang=ui", out=tmp_path / "asked")
+    assert made.corpus.queries["text"].to_pylist() == ["reset", "zurücksetzen"]
+    for wrong, message in (
+        (log, r"ctr.parquet has no column query or text; name the ones that it has \(term, lang, ui, doc, n, tags\)"),
+        (f"{log}?query=trem", r"query=trem: ctr.parquet has no column 'trem' \(did you mean 'term'\?\)"),
+        (f"{log}?query=term&clicks=n", r"'clicks' is no column of a log"),
+        (
+            f"{log}?query=term&lang=de",
+            r"has no column 'de'.*one language for all queries is the option lang \(--lang\)",
+        ),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            load_corpus(passages, queries_from=wrong)
+    with pytest.raises(ReaderError, match=r"holds List\(String\)|holds list"):
+        load_corpus(passages, queries_from=f"{log}?query=tags&lang=ui")
+    # A file whose name looks like that is a file.
+    strange = tmp_path / "log.csv?query=x.csv"
+    strange.write_text("text,lang\nhow to reset,en\n")
+    assert load_corpus(passages, queries_from=str(strange)).queries.num_rows == 1
+
+
 def test_the_languages_of_logs_and_clicks_may_be_spelled_as_databases_do(tmp_path: Path):
     passages = articles(tmp_path)
     log = tmp_path / "log.csv"
@@ -418,6 +453,11 @@ def test_an_index_asks_for_its_own_rows(tmp_path: Path):
         assert "nothing here says whether an answer is right" in " ".join(report.lines())
         report = bm.audit_index(Searcher(index, encoder), queries_from="titles", policies="any", k=10)
         assert "titles ask for the rest" in " ".join(report.lines())
+    with pytest.raises(ArgumentError, match="lang: is for a log of queries or clicks"):
+        bm.make_queries(tmp_path / "index", queries_from="titles", lang="de")
+    log.write_text("query,clicked_id\nhow to reset,0\nhow to pay,1\n")
+    made = bm.make_queries(tmp_path / "index", queries_from=log, lang="en", min_clicks=1)
+    assert made.corpus.queries["lang"].to_pylist() == ["en", "en"]
     made = bm.make_queries(tmp_path / "index", queries_from="titles", out=tmp_path / "asked", langs=["de", "en"])
     assert made.corpus.langs == ("de", "en")
     assert made.corpus.queries.num_rows == 140

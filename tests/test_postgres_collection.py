@@ -255,6 +255,23 @@ def test_the_rows_of_a_table_ask_for_themselves(at: Callable[..., str], model: s
     assert report.comparison.about["passages"] == 160
 
 
+def test_clicks_name_the_rows_of_a_table_by_their_keys(at: Callable[..., str], model: str, tmp_path: Path) -> None:
+    passages = parallel_corpus().passages.to_pylist()
+    log = tmp_path / "ctr.csv"
+    log.write_text(
+        "term,ui,article,n\n"
+        + "".join(f"{p['text']},{p['lang']},{uuid.UUID(int=n)},2\n" for n, p in enumerate(passages[:40]))
+    )
+    place, clicks = at("long", id="key", item="doc"), f"{log}?query=term&lang=ui&clicked_id=article&count=n"
+    made = bm.make_queries(place, queries_from=clicks, out=tmp_path / "asked", grades="log2", min_clicks=1)
+    asked = {(f"{p['lang']}: {p['text']}", p["item"], 2) for p in passages[:40]}
+    assert {(one["query_item"], one["passage_item"], one["grade"]) for one in made.corpus.qrels.to_pylist()} == asked
+    report = audit_through(place, tmp_path / "asked", policies="any", model=model)
+    assert report.comparison.about["passages"] == 160
+    again = audit_through(place, queries_from=clicks, policies="any", model=model)
+    assert again.comparison.about["queries"] == report.comparison.about["queries"] == made.corpus.queries.num_rows
+
+
 def test_words_are_those_of_each_language(at: Callable[..., str], url: str, model: str) -> None:
     import psycopg
 

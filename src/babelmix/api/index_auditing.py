@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,16 +235,11 @@ def audit_index(
 def _of_index(index: str | Path | Searcher, queries_from: str | Path | None) -> Corpus:
     """The rows of an index, with queries from its own texts, or from a log."""
     from babelmix.corpus.copies import with_copies
-    from babelmix.search.engines.opening import foreign_engine
-    from babelmix.search.index import Index
-    from babelmix.search.known_items import corpus_of_index
+    from babelmix.search.known_items import corpus_at, corpus_of_index
 
     ask = queries_from or "auto"
-    if not isinstance(index, (str, Path)):
-        return with_copies(corpus_of_index(index.index, ask))
-    kind = foreign_engine(str(index))
-    with Index.open(str(index)) if kind is None else closing(kind.open(str(index))) as found:
-        return with_copies(corpus_of_index(found, ask))
+    of_rows = corpus_at(str(index), ask) if isinstance(index, (str, Path)) else corpus_of_index(index.index, ask)
+    return with_copies(of_rows)
 
 
 __all__ = ["PolicyReport", "audit_index"]

@@ -9,7 +9,6 @@ from babelmix._files import check_output_folder
 from babelmix.api._loading import opened
 from babelmix.api.describing import CorpusSummary
 from babelmix.corpus import Corpus
-from babelmix.corpus.asking import check_log
 from babelmix.corpus.copies import with_copies
 from babelmix.corpus.known_items import ASKS, ITEMS
 from babelmix.corpus.readers.folder import FACTS, write
@@ -31,11 +30,13 @@ def make_queries(
 
     Args:
         collection: a table of documents (`item`, `lang`, `text`, and optionally `title` and `group`; or `text_de`, `title_de`,
-            ...), a folder with `passages.jsonl`, a corpus, whose passages are taken, or the address of an index.
+            ...), a folder with `passages.jsonl`, a corpus, whose passages are taken, or the address of an index or of someone
+            else's collection, as in `postgresql://HOST/DATABASE/TABLE`.
         queries_from: `titles`, `headings` or `sentences` ask for the rest of their texts; `auto`: for each item, the first of
             these that all its languages have; `templates`, `cloze` or `mixed`: questions that are made of these, see
             `babelmix.corpus.pseudo_questions`. Or a file with a log of queries (`text`, `lang`, optionally `item`) or of clicks
-            (`query`, `clicked_id`, optionally `count`, `lang`, `item`, `position`).
+            (`query`, `clicked_id`, optionally `count`, `lang`, `item`, `position`). Columns with other names are named with
+            it: `clicks.csv?query=COLUMN&clicked_id=COLUMN`.
         out: write the corpus into this folder as JSON lines, which people can read and `babelmix.load_corpus` reads. None:
             nothing is written.
         items: the most items that parts of texts ask for, drawn by a hash of their names; 0: all.
@@ -73,13 +74,13 @@ def make_queries(
     of_clicks: dict[str, Any] = {
         name: value for name, value in (("min_clicks", min_clicks), ("grades", grades)) if value is not None
     }
-    if of_clicks and not Path(str(queries_from)).is_file():
-        if str(queries_from) not in ASKS:
-            check_log(queries_from)
+    if of_clicks and isinstance(queries_from, str) and queries_from in ASKS:
         raise ArgumentError(next(iter(of_clicks)), "is for a log of clicks; name its file as queries_from")
     options: dict[str, Any] = {**of_clicks, **({"lang": lang} if lang else {}), "items": items}
     if isinstance(collection, (str, Path)) and _is_index(str(collection)):
-        found = _of_index(str(collection), queries_from, items)
+        from babelmix.search.known_items import corpus_at
+
+        found = with_copies(corpus_at(str(collection), queries_from, **options))
         found = found if langs is None else found.only_langs(langs)
     else:
         found = opened(collection, langs=langs, queries_from=queries_from, **options)
@@ -91,14 +92,6 @@ def make_queries(
 def _is_index(address: str) -> bool:
     """Whether it is the address of an index: a folder with an index, or a server."""
     return "://" in address or (Path(address) / "index.json").is_file()
-
-
-def _of_index(address: str, queries_from: str | Path, items: int) -> Corpus:
-    from babelmix.search.index import Index
-    from babelmix.search.known_items import corpus_of_index
-
-    with Index.open(address) as index:
-        return with_copies(corpus_of_index(index, queries_from, items=items))
 
 
 __all__ = ["make_queries"]

@@ -45,7 +45,7 @@ def make_queries(
         str,
         typer.Argument(
             help="A table of documents (item, lang, text, and optionally title), a folder with passages.jsonl, a corpus, or an "
-            "index.",
+            "index or a collection (postgresql://HOST/DATABASE/TABLE).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Write the corpus into this folder, as JSON lines.", metavar="FOLDER")],

@@ -48,7 +48,7 @@ QueriesFromOption = Annotated[
         help="What asks: titles, headings or sentences of the collection's own texts, for the rest of them; auto: the first of "
         "these that there is; templates, cloze or mixed: questions made of them. Or a file: a log of queries (text, lang, "
         "item; item joins translations of one query, and is no label; a clicked_id is one) or of clicks (query, clicked_id, "
-        "count).",
+        "count). Other names of columns: 'FILE?query=COLUMN&clicked_id=COLUMN'.",
         metavar="WHAT",
     ),
 ]

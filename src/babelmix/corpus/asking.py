@@ -10,13 +10,14 @@ from babelmix.corpus.known_items import ASKS, ITEMS, known_items
 from babelmix.corpus.labels import ITEM_NO_LABEL, LABELS
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import open_corpus
+from babelmix.corpus.query_logs import read_log
 from babelmix.corpus.readers._documents import Document, documents_of, is_wide
 from babelmix.corpus.readers._left_out import LeftOut
-from babelmix.corpus.readers._tables import is_table, read_table
+from babelmix.corpus.readers._tables import Table, is_table, read_table
 from babelmix.corpus.readers.folder import corpus_of_log, only_passages, with_titles
 from babelmix.corpus.schema import OWN_ID, ROW_COLUMNS
 from babelmix.corpus.storage import is_corpus_folder
-from babelmix.errors import ArgumentError, CorpusError
+from babelmix.errors import CorpusError
 
 
 def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = ITEMS, **options: Any) -> Corpus:
@@ -28,7 +29,8 @@ def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = I
         queries_from: `titles`, `headings`, `sentences` or `auto`: these parts of the texts ask for the rest; `templates`,
             `cloze` or `mixed`: questions that are made of them; see `babelmix.corpus.known_items`. Or a file: a log of
             queries (`text`, `lang`, optionally `item`), or of clicks (`query`, `clicked_id`, optionally `count`, `lang`,
-            `item`, `position`), see `babelmix.corpus.readers.folder`.
+            `item`, `position`), see `babelmix.corpus.readers.folder`. Columns with other names are named with it:
+            `clicks.csv?query=COLUMN&clicked_id=COLUMN`.
         items: the most items that parts of texts ask for; 0: all.
         options: options of the reader of a corpus; of a log also `lang`, `min_clicks` and `grades`.
 
@@ -45,55 +47,34 @@ def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = I
         return known_items(documents, ask=named, items=items, name=f"{name} known items", meta=meta, left_out=left_out)
     of_log = {key: options.pop(key) for key in ("min_clicks", "grades") if key in options}
     left_out = LeftOut()
-    check_log(queries_from)
+    log = read_log(queries_from)
     documents, name, meta = _documents(source, options, left_out)
     return ask_log(
-        list(with_titles(documents)), queries_from, lang=str(options.get("lang", "")), left_out=left_out, name=name, meta=meta,
+        list(with_titles(documents)), log, lang=str(options.get("lang", "")), left_out=left_out, name=name, meta=meta,
         **of_log,
     )  # fmt: skip
 
 
-def ask_log(passages: Sequence[Document], log: str | Path, *, name: str, **options: Any) -> Corpus:
-    """Make a corpus of passages and a file with a log of queries or clicks.
+def ask_log(passages: Sequence[Document], log: Table, *, name: str, **options: Any) -> Corpus:
+    """Make a corpus of passages and a log of queries or clicks.
 
     Args:
         passages: the passages.
-        log: the file.
+        log: the log, see `babelmix.corpus.query_logs.read_log`.
         name: the name of the collection.
         options: see `babelmix.corpus.readers.folder.corpus_of_log`.
 
     Raises:
-        ArgumentError: there is no such file.
-        ReaderError: the file is malformed.
+        ReaderError: the log is malformed.
 
     """
-    check_log(log)
-    table = read_table(Path(log))
-    is_clicks = "clicked_id" in table.names
-    if not is_clicks and "item" in table.names:
+    is_clicks = "clicked_id" in log.names
+    if not is_clicks and "item" in log.names:
         meta = dict(options.get("meta") or {})
-        options["meta"] = {**meta, "notes": [*meta.get("notes", []), f"{table.file.name}: {ITEM_NO_LABEL}"]}
+        options["meta"] = {**meta, "notes": [*meta.get("notes", []), f"{log.file.name}: {ITEM_NO_LABEL}"]}
     return corpus_of_log(
-        passages, None if is_clicks else table, table if is_clicks else None, name=f"{name} {table.stem}", **options
+        passages, None if is_clicks else log, log if is_clicks else None, name=f"{name} {log.stem}", **options
     )
-
-
-def check_log(queries_from: str | Path) -> None:
-    """Raise unless there is a file.
-
-    Raises:
-        ArgumentError: there is none.
-
-    """
-    place = Path(queries_from)
-    if not place.is_file():
-        if isinstance(queries_from, Path) or place.suffix or len(place.parts) > 1:
-            why = "is a folder; name the file in it" if place.is_dir() else "there is no such file"
-            raise ArgumentError("queries_from", f"{str(queries_from)!r}: {why}")
-        raise ArgumentError(
-            "queries_from",
-            f"{str(queries_from)!r} is neither {', '.join(ASKS)} nor a file with a log of queries or clicks",
-        )
 
 
 def _documents(
@@ -137,4 +118,4 @@ def _facts(corpus: Corpus) -> dict[str, Any]:
     return {"source": corpus.name, **{key: corpus.meta[key] for key in kept if key in corpus.meta}}
 
 
-__all__ = ["ask", "ask_log", "check_log"]
+__all__ = ["ask", "ask_log"]

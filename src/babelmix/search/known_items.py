@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +15,16 @@ from babelmix.corpus import Corpus
 from babelmix.corpus.asking import ask_log
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
 from babelmix.corpus.openings import TITLES
+from babelmix.corpus.query_logs import read_log
 from babelmix.corpus.readers._documents import Document
-from babelmix.errors import CorpusError
+from babelmix.errors import ArgumentError, CorpusError
+from babelmix.search.engines.opening import foreign_engine
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.index import Index
 from babelmix.search.rows import Where
 
 _AT_ONCE = 64
 """Items that are read at once."""
-
-"""Metadata columns that hold the title of a text."""
 
 
 def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
@@ -35,7 +37,9 @@ def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
         for row in sorted(index.rows(texts=True), key=lambda row: (row.item, row.id)):
             if row.text:
                 lang = index.tag(row.id, row.lang)
-                yield Document(row.item, lang, row.text, str(row.fields.get(title, "")), row.item, "", 0)
+                # A log of clicks names rows by their ids.
+                own = row.id if row.id != row.item else ""
+                yield Document(row.item, lang, row.text, str(row.fields.get(title, "")), row.item, own, 0)
         return
     items = iter(sorted(index.items()))
     # Every row has the dot product 0 with this vector, so that all rows of the items are found.
@@ -47,7 +51,21 @@ def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
                 yield Document(hit.item, hit.lang, hit.text, str(hit.fields.get(title, "")), hit.group, "", 0)
 
 
-def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "auto", *, items: int = ITEMS) -> Corpus:
+def corpus_at(address: str, queries_from: str | Path = "auto", *, items: int = ITEMS, **of_log: Any) -> Corpus:
+    """Make a corpus of the rows of an index, or of someone else's collection, as `corpus_of_index` does.
+
+    Raises:
+        SearchError: there is no such index.
+
+    """
+    kind = foreign_engine(address)
+    with Index.open(address) if kind is None else closing(kind.open(address)) as found:
+        return corpus_of_index(found, queries_from, items=items, **of_log)
+
+
+def corpus_of_index(
+    index: Index | ForeignEngine, queries_from: str | Path = "auto", *, items: int = ITEMS, **of_log: Any
+) -> Corpus:
     """Make a corpus whose passages are the rows of an index as it stores them.
 
     Args:
@@ -57,9 +75,10 @@ def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "au
             because the index holds it.
             Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.
         items: the most items that parts of texts ask for; 0: all.
+        of_log: with a log: `lang`, `min_clicks` and `grades`, see `babelmix.corpus.readers.folder.corpus_of_log`.
 
     Raises:
-        ArgumentError: `queries_from` is neither a part of texts nor a file.
+        ArgumentError: `queries_from` is neither a part of texts nor a file, or an argument is for a log only.
         CorpusError: there is no column of titles, no text has what asks, or no query is left.
 
     """
@@ -67,8 +86,13 @@ def corpus_of_index(index: Index | ForeignEngine, queries_from: str | Path = "au
         raise CorpusError(_no_titles(index))
     documents, name = documents_of_index(index), f"{index.address} known items"
     if isinstance(queries_from, str) and queries_from in ASKS:
+        if of_log:
+            raise ArgumentError(
+                next(iter(of_log)), "is for a log of queries or clicks: the rows of an index have languages"
+            )
         return known_items(documents, ask=queries_from, items=items, name=name, keep=True)
-    return ask_log([replace(one, title="") for one in documents], queries_from, name=index.address)
+    log = read_log(queries_from)
+    return ask_log([replace(one, title="") for one in documents], log, name=index.address, **of_log)
 
 
 def _title_of(index: Index | ForeignEngine) -> str:
@@ -86,4 +110,4 @@ def _no_titles(index: Index | ForeignEngine) -> str:
     return f"{index.address}: no column is called {names}; {advice}, or let something else ask:  --queries-from auto"
 
 
-__all__ = ["corpus_of_index", "documents_of_index"]
+__all__ = ["corpus_at", "corpus_of_index", "documents_of_index"]
