@@ -45,6 +45,8 @@ class AuditFacts:
             counted; see `babelmix.corpus.copies`.
         precision: `bfloat16`, or a backend other than torch, such as `onnx-int8`; None: float32 with torch.
         tokens: see `babelmix.evaluation.tokens.tokens_of`.
+        trained_on: about which share of the passages the encoder was trained on, from 0 to 1; None if that is not known, or below
+            1 %; see `babelmix.corpus.seen`.
         extra: further facts, by name.
         zero_vectors: `queries` and `passages` whose embedding is zero.
         calibration: see `babelmix.evaluation.score_levels.score_levels`.
@@ -79,6 +81,7 @@ class AuditFacts:
     copies: Mapping[str, Any] | None = None
     precision: str | None = None
     tokens: Mapping[str, Any] | None = None
+    trained_on: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     zero_vectors: Mapping[str, int] | None = None
     calibration: Mapping[str, Any] | None = None

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
     from babelmix.evaluation.systems import EncoderSystem
 
+_TRAINED_ON = (
+    "Note: the encoder was trained on {} of these passages, so new texts will be found less well. Train on one part and audit "
+    "the other:  babelmix train --part train,  babelmix audit --part test."
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(Result):
@@ -132,7 +137,14 @@ class Audit(Result):
         labels = what_labels_mean(self.table.about.labels, self.table.about.clicks)
         found = (self.table.joins().note(), self.table.groups.note())
         unfit = bias.left_out(self.table).values()
-        return [*([labels] if labels else []), *(f"Note: {note}." for note in found if note is not None), *unfit]
+        seen = self.table.about.trained_on
+        known = [] if seen is None else [_TRAINED_ON.format("all" if seen == 1 else f"about {seen:.0%}")]
+        return [
+            *known,
+            *([labels] if labels else []),
+            *(f"Note: {note}." for note in found if note is not None),
+            *unfit,
+        ]
 
     def to_frame(self) -> pl.DataFrame:
         """All numbers: columns `measure`, `cell` (null for the macro-average), `value`, `low`, `high`."""

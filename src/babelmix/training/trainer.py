@@ -23,6 +23,7 @@ from babelmix._files import check_output_folder, remove_folder, replacing_folder
 from babelmix._progress import progress_bar, quiet_transformers
 from babelmix.batches import BatchPlan
 from babelmix.corpus import Corpus
+from babelmix.corpus.seen import seen_in
 from babelmix.encoders import fingerprint, load_encoder
 from babelmix.encoders.composing import compose_first
 from babelmix.encoders.kinds import kind_of
@@ -357,6 +358,7 @@ def _save(
             "corpus": {
                 "name": data.name, "fingerprint": data.fingerprint(), "langs": list(data.langs), "pairs": data.pairs,
                 "machine_made": data.machine_made, "sources": {n: c.fingerprint() for n, c in data.sources.items()},
+                "seen": seen_in(data.sources.values()),
             },
             "settings": result.settings.model_dump(),
             "losses": result.losses,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from babelmix._files import recorded
 from babelmix.corpus import IMAGE, Corpus
 from babelmix.corpus.copies import Copies, check_copies
 from babelmix.corpus.images import Pictures
+from babelmix.corpus.seen import share_seen
 from babelmix.encoders import encode, fingerprint
 from babelmix.encoders.embed import INPUT_KINDS
 from babelmix.encoders.kinds import kind_of
@@ -27,6 +31,9 @@ from babelmix.evaluation.tokens import tokens_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+_FEWEST_SEEN = 0.01
+"""The least share of passages that were trained on that an audit tells. A few texts are everywhere, such as "Note:"."""
 
 
 class Sides(NamedTuple):
@@ -147,7 +154,12 @@ class EncoderSystem:
         tokens = tokens_of(self.encoder, corpus) if self.details else None
         origin = origin_of(self.encoder)
         facts = replace(
-            facts, tokens=tokens, extra=self.extra, zero_vectors=zero, prompts_from=(origin and origin.prompts) or None
+            facts,
+            tokens=tokens,
+            trained_on=_trained_on(origin.name, corpus) if self.details and origin is not None else None,
+            extra=self.extra,
+            zero_vectors=zero,
+            prompts_from=(origin and origin.prompts) or None,
         )
         left, right, similarity = coarser(
             queries,
@@ -179,6 +191,17 @@ class EncoderSystem:
             self.encoder, inputs, kind, batch_size=self.batch_size or own.batch_size,
             store=own.stored if self.store is None else self.store, label=f"encoding {side}", bf16=self.bf16,
         )  # fmt: skip
+
+
+def _trained_on(name: str, corpus: Corpus) -> float | None:
+    """About which share of the passages the encoder of a folder was trained on; None if it is none, or not known."""
+    seen = recorded(Path(name) / "training.json", "corpus", "seen")
+    if not isinstance(seen, dict):
+        return None
+    with suppress(ValueError):  # a damaged record says nothing
+        share = share_seen(seen, corpus)
+        return round(share, 4) if share >= _FEWEST_SEEN else None
+    return None
 
 
 __all__ = ["EncoderSystem", "Sides"]
