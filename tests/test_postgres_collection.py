@@ -407,6 +407,15 @@ def test_a_query_is_corrected_like_the_rows_of_its_locale(
         assert np.abs(as_rows - plain / np.linalg.norm(plain)).max() > 0.05
         for lang in ("de-DE", "de", "de-AT"):
             np.testing.assert_allclose(index.embed(["Katze Hund"], [lang]), as_rows, atol=1e-6)
+    debias_store(
+        articles(title="headline", similarity="cosine"),
+        write=True,
+        out=tmp_path / "default",
+        removal=tmp_path / "out" / "removal.safetensors",
+    )
+    for removal, told in ({}, 1), ({"removal": str(tmp_path / "out" / "removal.safetensors")}, 0):
+        with opened(articles(vector="embedding_debiased", **removal)) as engine:
+            assert sum("queries are not corrected" in note for note in engine.notes) == told
 
 
 def test_our_own_index_is_no_foreign_table(url: str, at: Callable[..., str], tiny_static: Any) -> None:

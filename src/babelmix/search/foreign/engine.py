@@ -21,6 +21,9 @@ from babelmix.search.foreign.languages import Languages, tag_of
 from babelmix.search.foreign.row import Asked, ForeignRow
 from babelmix.search.rows import Hit, Point, Value, Vectors, Where
 
+CORRECTED = "_debiased"
+"""The end of the name that `babelmix debias --store` gives to corrected vectors."""
+
 OPTIONS = ("id", "item", "lang", "langs", "text", "vector", "similarity", "removal", "title")
 """Options of an address that all collections have; a store may have more."""
 
@@ -73,6 +76,12 @@ class ForeignEngine(Engine):
         self._languages: tuple[float, Languages] | None = None
         self._detected = Detected(self.address, address.options.get("langs"))
         self._open(address)
+        vector = address.options.get("vector", "")
+        if self.removal is None and vector.endswith(CORRECTED):
+            self.say(
+                f"The name {vector} says that language was taken out of these vectors, and queries are not corrected: add the file "
+                "of the removal to the address, as in  &removal=FOLDER/removal.safetensors"
+            )
         named = address.options.get("title", "").removeprefix("payload.")
         # Hits have it under the name that the page and the audits know.
         self._renamed = named if named != TITLES[0] else ""
