@@ -79,8 +79,8 @@ class ForeignEngine(Engine):
         vector = address.options.get("vector", "")
         if self.removal is None and vector.endswith(CORRECTED):
             self.say(
-                f"The name {vector} says that language was taken out of these vectors, and queries are not corrected: add the file "
-                "of the removal to the address, as in  &removal=FOLDER/removal.safetensors"
+                f"The name {vector} says that language was taken out of these vectors, and queries are not corrected: add the "
+                "file of the removal to the address, as in  &removal=FOLDER/removal.safetensors"
             )
         named = address.options.get("title", "").removeprefix("payload.")
         # Hits have it under the name that the page and the audits know.
