@@ -115,7 +115,7 @@ class Result(ABC):
 
     @abstractmethod
     def tables(self) -> list[Table]:
-        """The tables that the command prints."""
+        """All tables."""
 
     @abstractmethod
     def to_frame(self) -> pl.DataFrame:
@@ -124,6 +124,10 @@ class Result(ABC):
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
         """The result as JSON-serialisable values: what the command prints with `--json`."""
+
+    def printed(self) -> list[Table]:
+        """The tables that the command prints; by default all."""
+        return self.tables()
 
     def headline(self) -> Table:
         """The table that `to_markdown` and `to_latex` export; by default the first table."""
@@ -195,7 +199,8 @@ class Result(ABC):
         if lead := self.lead():
             console.print(Text(plain(lead), style="bold"), highlight=False)
             console.print()
-        for table in self.tables():
+        shown = self.printed()
+        for table in shown:
             if table.title:
                 # A title of rich's table would be broken at the width of the table.
                 console.print(Text(plain(table.title), style="italic"), highlight=False)
@@ -203,7 +208,7 @@ class Result(ABC):
             if table.note:
                 console.print(Text(plain(table.note)), style="dim", highlight=False)
         lines = self.lines()
-        if lines and self.tables():
+        if lines and shown:
             console.print()
         for line in lines:
             console.print(Text(plain(line)), highlight=False)

@@ -83,6 +83,10 @@ class AuditReport(Result):
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each language; of both directions."""
         return [table for part in self._parts() for table in part.tables()]
 
+    def printed(self) -> list[Table]:
+        """The tables without those of tokens and score levels, which have a sentence in `lines`."""
+        return [table for part in self._parts() for table in part.printed()]
+
     def headline(self) -> Table:
         """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return self.audit.headline()
@@ -323,6 +327,9 @@ class _Placed(Result):
 
     def tables(self) -> list[Table]:
         return self.result.tables()
+
+    def printed(self) -> list[Table]:
+        return self.result.printed()
 
     def to_frame(self) -> pl.DataFrame:
         return self.result.to_frame()

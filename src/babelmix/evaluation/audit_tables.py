@@ -52,6 +52,11 @@ WITHOUT_LABELS_LEGEND = (
     "languages, over those that it finds in either"
 )
 
+TOKENS = "What the tokenizer makes of each language"
+LEVELS = "Do scores mean the same in every language?"
+IN_A_SENTENCE = (TOKENS, LEVELS)
+"""The titles of tables that are not printed: a sentence says what they find."""
+
 _WITHIN = {"mono": "within a language", "cross": "across two languages", "multi": "in a pool of all"}
 _SORTS = ("irrelevant", "relevant")
 _COUNTED = {
@@ -210,7 +215,28 @@ def tokens_table(tokens: Mapping[str, Any], *, short: bool = True) -> Table:
         "language", "texts, queries + passages", "tokens a character, queries", "tokens a character, passages",
         "cut, queries", "cut, passages",
     ]  # fmt: skip
-    return Table(heads, rows, title="What the tokenizer makes of each language")
+    return Table(heads, rows, title=TOKENS)
+
+
+def tokens_line(tokens: Mapping[str, Any]) -> str:
+    """The languages with the fewest and the most tokens a character, and what is cut, in a sentence."""
+    side = next(one for one in ("passages", "queries") if any(one in sides for sides in tokens["langs"].values()))
+    rates = {
+        lang: sides[side]["tokens_per_character"] for lang, sides in sorted(tokens["langs"].items()) if side in sides
+    }
+    least, most = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    cut = {
+        f"{found['cut']:.0%} of the {one} in {lang}": found["cut"]
+        for one in ("queries", "passages")
+        for lang, sides in tokens["langs"].items()
+        if (found := sides.get(one)) and found["cut"] and found["cut"] >= 0.005
+    }
+    worst = sorted(cut, key=lambda name: -cut[name])
+    also = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
+    return (
+        f"{side.capitalize()} have {rates[least]:.2f} tokens a character in {least} to {rates[most]:.2f} in {most}; "
+        f"{'cut are ' + ', '.join(worst[:3]) + also if worst else 'next to nothing is cut'}."
+    )
 
 
 def score_levels_table(found: Mapping[str, Any]) -> Table:
@@ -231,17 +257,23 @@ def score_levels_table(found: Mapping[str, Any]) -> Table:
         for name, lang in found["langs"].items()
     ]
     head = ["language", "irrelevant", "relevant", "shift", "passing", "AUC"]
-    return Table(head, rows, score_levels_lead(found), "Do scores mean the same in every language?")
+    return Table(head, rows, score_levels_lead(found), LEVELS)
+
+
+def score_levels_line(found: Mapping[str, Any]) -> str:
+    """How much the scores of irrelevant passages differ between languages, in a sentence."""
+    return (
+        f"Mean scores of irrelevant passages differ by {found['uneven']:.2f} standard deviations between languages and by "
+        f"{found['uneven_pairs']:.2f} between pairs of languages (0: a score means the same everywhere)."
+    )
 
 
 def score_levels_lead(found: Mapping[str, Any]) -> str:
     """How comparable scores are between languages, in two sentences."""
     one, each, pair = (optional(found["auc"][name]) for name in ("one_threshold", "each_language", "each_pair"))
     return (
-        f"Mean scores of irrelevant passages differ by {found['uneven']:.2f} standard deviations between languages and by "
-        f"{found['uneven_pairs']:.2f} between pairs of languages (0: a score means the same everywhere). A relevant passage "
-        f"scores above an irrelevant one with probability {one} in any languages, {each} in one language, {pair} in one pair of "
-        "languages (AUC); the differences are what one threshold for all costs."
+        f"{score_levels_line(found)} A relevant passage scores above an irrelevant one with probability {one} in any languages, "
+        f"{each} in one language, {pair} in one pair of languages (AUC); the differences are what one threshold for all costs."
     )
 
 

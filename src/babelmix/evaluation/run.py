@@ -107,6 +107,10 @@ class Audit(Result):
             found.append(pool)
         return [*found, audit_tables.languages_table(self.estimates, self.table.query_langs)]
 
+    def printed(self) -> list[Table]:
+        """The tables without those of tokens and score levels, which have a sentence in `lines`."""
+        return [table for table in self.tables() if table.title not in audit_tables.IN_A_SENTENCE]
+
     def headline(self) -> Table:
         """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
         return audit_tables.headline_table({self.table.about.system: self.estimates})
@@ -126,11 +130,14 @@ class Audit(Result):
         return "" if self.verdict is None else self.verdict.line()
 
     def lines(self) -> list[str]:
-        """The verdict, the finding in one sentence, the languages that the system hardly knows, and notes; see `notes`."""
+        """The verdict, the finding, languages that the system hardly knows, tokens, score levels, and notes; see `notes`."""
         lead = self.lead()
-        found = audit_tables.audit_lead(self.table, self.estimates)
+        about, found = self.table.about, audit_tables.audit_lead(self.table, self.estimates)
+        told = [audit_tables.tokens_line(about.tokens)] if about.tokens else []
+        told += [audit_tables.score_levels_line(about.calibration)] if about.calibration else []
+        told += ["The report and tables() have tokens and scores of each language."] if len(told) == 2 else []
         weak = [] if self.weak is None else [self.weak.line(self.table.about.system)]
-        return [*([lead] if lead else []), found, *weak, *self.notes()]
+        return [*([lead] if lead else []), found, *weak, *told, *self.notes()]
 
     def notes(self) -> list[str]:
         """Sentences on what the audit cannot measure: labels that are no judgements, answers in one language, unfit measures."""

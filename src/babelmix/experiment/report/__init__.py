@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import write_text
 from babelmix._tables import Table
 from babelmix.evaluation import Audit, Comparison, measure_info
-from babelmix.evaluation.audit_tables import headline_with
+from babelmix.evaluation.audit_tables import LEVELS, TOKENS, headline_with
 from babelmix.evaluation.bias import left_out as left_out_of
 from babelmix.evaluation.measure_info import (
     SAME_LANGUAGE_SHARE,
@@ -72,10 +72,8 @@ def write_audit_report(audit: Audit, file: Path, perturbed: Mapping[str, Any] | 
     else:
         parts.append(LeftOut("Languages against each other", "all passages are in one language"))
     parts += [
-        sections.score_levels_section(audit)
-        or LeftOut("Do scores mean the same in every language?", "the audit measured no scores in two languages"),
-        sections.tokens_section(audit)
-        or LeftOut("What the tokenizer makes of each language", "the system has no fast tokenizer"),
+        sections.score_levels_section(audit) or LeftOut(LEVELS, "the audit measured no scores in two languages"),
+        sections.tokens_section(audit) or LeftOut(TOKENS, "the system has no fast tokenizer"),
         sections.perturb_section(perturbed)
         if perturbed is not None
         else LeftOut("What noise on the queries costs", "it was not measured; see the option --perturb"),
