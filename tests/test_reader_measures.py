@@ -186,6 +186,10 @@ def test_an_audit_sets_the_measures_of_a_reader_beside_the_others(index: str) ->
     def macro(report: object, policy: str, name: str) -> float:
         return report.comparison.found[policy][f"bias/{name}"][0].value  # type: ignore[attr-defined, no-any-return]
 
+    # Items that are shown in the searcher's language say nothing about the language that they are found in.
+    assert macro(mine, "any", "same-language share@10") > 0.5
+    assert mine.lead().startswith("Cannot tell: items are shown in the searcher's language")
+    assert not plain.lead().startswith("Cannot tell: items")
     assert macro(plain, "own=5,reads=own,en", "readable share@10") == 1 > macro(plain, "any", "readable share@10")
     assert macro(mine, "own=5,reads=own,en", "readable share@10") == 1
     assert "bias/found through other languages@10" not in plain.comparison.found["any"]

@@ -23,6 +23,9 @@ cannot tell, then even.
 
 If the input is probably wrong, such as vectors in another order than the corpus, the verdict is that the audit cannot tell.
 
+Where each item is shown in the searcher's language, whatever language it was found in (`show="mine"`), the languages of the
+answers are those of the searchers, and the audit cannot tell.
+
 An audit without relevance judgements has no rank distance: its own share decides alone, and there is no claim about quality. A
 pool of one language has no verdict.
 """
@@ -56,6 +59,8 @@ EVEN_DISTANCE = 0.1
 """A rank distance of less than this part of chance is even."""
 
 OVER_CHANCE = "bias/rank distance over chance"
+OF_SHOWN_AS_READ = "bias/found through other languages@"
+"""The measure that only audits have whose items are shown in the searcher's language."""
 
 Estimates = Mapping[str, tuple[Estimate, Mapping[str, Estimate]]]
 
@@ -130,6 +135,10 @@ def verdict(estimates: Estimates, fair: Mapping[str, float]) -> Verdict:
     levels: list[Level] = []
     reasons: list[str] = []
     found = Verdict("cannot tell", ("the pool has one language",), judged=judged)
+    if any(one.startswith(OF_SHOWN_AS_READ) for one in estimates):
+        return replace(
+            found, reasons=("items are shown in the searcher's language; leave out show=mine to judge what is found",)
+        )
     share = mean_fair = k = None
     langs: dict[str, Level] = {}
     if name is not None:
