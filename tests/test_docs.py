@@ -81,3 +81,10 @@ def test_every_name_in_a_document_exists_and_is_not_deprecated(document: Path) -
             except AttributeError:
                 found = importlib.import_module(".".join(parts[:number]))
         assert found is not None, name
+
+
+def test_every_bundled_experiment_has_a_line() -> None:
+    from babelmix.experiment.bundled import names
+
+    text = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    assert [name for name in names() if f"`{name}`" not in text] == []
