@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import json
 import re
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from conftest import parallel_corpus, picture_corpus
 
@@ -327,6 +330,30 @@ def test_pictures_have_tests_of_their_own_by_default(tmp_path) -> None:
     assert saved.metrics[:3] == ["hit@1", "hit@5", "hit@10"]
     again = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
     assert again.tests == results.tests
+
+
+def test_the_report_shows_small_pictures_whatever_the_metrics_are(tmp_path) -> None:
+    from PIL import Image
+
+    from babelmix.experiment.examples import PIXELS
+
+    values = on_pictures(tmp_path, metrics=["hit@1"], tests=["multi/hit@1"])
+    large = io.BytesIO()
+    Image.new("RGB", (900, 300), "red").save(large, "JPEG")
+    corpus = picture_corpus(60)
+    pictures = [{"bytes": large.getvalue(), "path": None}] * corpus.passages.num_rows
+    at = corpus.passages.column_names.index("image")
+    column = pa.array(pictures, corpus.passages.schema.field("image").type)
+    replaced = Corpus(corpus.queries, corpus.passages.set_column(at, "image", column), corpus.qrels, "red")
+    replaced.save(tmp_path / "pictures")
+    results = run_experiment(parse_experiment(values, "x.toml"), tmp_path / "out", SILENT)
+    write_comparison_report(results, tmp_path / "out" / "report.html")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "What they find" in page
+    assert "Mean recall by language" not in page
+    shown = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    sizes = {Image.open(io.BytesIO(base64.b64decode(one))).size for one in shown}
+    assert sizes == {(PIXELS, round(PIXELS / 3))}
 
 
 def test_default_tests_bring_their_metrics() -> None:

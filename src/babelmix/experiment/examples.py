@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from babelmix._files import write_json
 from babelmix.corpus import Corpus
-from babelmix.corpus.images import bytes_of
+from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.corpus.languages import in_range
 from babelmix.evaluation.systems import EncoderSystem
 
@@ -22,11 +23,13 @@ LANGUAGES = 10
 """The largest number of languages with an example."""
 SHOWN = 5
 """Pictures per example."""
+PIXELS = 128
+"""The width and the height of a picture in a report, at most."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A retrieved picture: its item, its English caption (the item if there is none), and the bytes of the picture."""
+    """A retrieved picture: its item, its English caption (the item if there is none), and a small PNG."""
 
     item: str
     words: str
@@ -70,10 +73,20 @@ def examples_of(encoder: SentenceTransformer, corpus: Corpus) -> list[Example]:
         scores = pictures @ queries[places[row["lang"], row["item"], row["text"]]]
         best = np.argsort(-scores, kind="stable")[:SHOWN].tolist()
         top = [
-            Found(items[i], words.get(items[i], items[i]), bytes_of(corpus.passages["image"][i].as_py())) for i in best
+            Found(items[i], words.get(items[i], items[i]), _small(bytes_of(corpus.passages["image"][i].as_py())))
+            for i in best
         ]
         examples.append(Example(row["item"], row["lang"], row["text"], top))
     return examples
+
+
+def _small(picture: bytes) -> bytes:
+    """A PNG of a picture, at most `PIXELS` wide and high: a report holds many."""
+    small = open_picture(picture)
+    small.thumbnail((PIXELS, PIXELS))
+    made = io.BytesIO()
+    small.save(made, "PNG")
+    return made.getvalue()
 
 
 def _hash(text: str) -> bytes:

@@ -42,10 +42,9 @@ def mean_recall(forward: Sequence[Audit], backward: Sequence[Audit]) -> dict[str
 def picture_sections(results: Findings) -> list[Section]:
     """The additional sections of a comparison on pictures; none for texts."""
     back = next((on for on in results.benchmarks.values() if on.entries[0].corpus.endswith("(image to text)")), None)
-    wanted = [f"multi/hit@{k}" for k in CUTOFFS]
-    if back is None or any(name not in results.entries[0].means for name in wanted):
-        return []
-    return [_recall_section(results, back), *m3c_sections(results), *_examples_section(results)]
+    measured = all(f"multi/hit@{k}" in results.entries[0].means for k in CUTOFFS)
+    recall = [_recall_section(results, back), *m3c_sections(results)] if back is not None and measured else []
+    return [*recall, *_examples_section(results)]
 
 
 def m3c_sections(results: Findings) -> list[Section]:
