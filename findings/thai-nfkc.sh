@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # pythainlp 5.4.0, sentencepiece 0.2.3
 #
-# Expected (written before the run): NFKC, the usual clean-up of text before indexing, changes wide letters and ligatures. Plain Thai
-#   stays as it is, or takes a form that a tokenizer made for Thai knows.
-# Observed: NFKC, and nmt_nfkc of SentencePiece, write the vowel ำ (am) as two signs that look the same. pythainlp's dictionary has
-#   it as one sign, and word_tokenize does not fold the two: of the 3,517 words of the dictionary with ำ, 6 % come out whole
+# Expected (from the documentation; a first look showed otherwise, this script confirms it): NFKC, the usual clean-up of text
+#   before indexing, changes wide letters and ligatures. Plain Thai stays as it is, or takes a form that a tokenizer made for
+#   Thai knows.
+# Observed: NFKC, and nmt_nfkc of SentencePiece, write the vowel ำ (am) as two signs that look the same. pythainlp's dictionary
+#   has it as one sign, and word_tokenize does not fold the two: of the 3,517 words of the dictionary with ำ, 6 % come out whole
 #   (newmm, the default; "longest" 5 %). The words around it break as well: ฉัน ทำงาน (I work) becomes ฉันท, ํา, งาน, where the
 #   first is another word and the last means job or party. NFC does no harm, and pythainlp.util.normalize after NFKC gives the
 #   words of the plain text again.
-# For a user of retrieval: water, word, to do, to remember and important have this vowel, and the two forms cannot be told apart on
-#   a screen. Clean documents by NFKC and not the queries, and these words are never found; clean both, and they are matched by
-#   pieces. Cut Thai into words before NFKC, or call pythainlp.util.normalize after it.
+# For a user of retrieval: water, word, to do, to remember and important have this vowel, and the two forms cannot be told apart
+#   on a screen. Clean documents by NFKC and not the queries, and these words are never found; clean both, and they are matched
+#   by pieces. Cut Thai into words before NFKC, or call pythainlp.util.normalize after it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
