@@ -35,6 +35,8 @@ STATIC = (
     "--batch-size",
     "8",
 )
+INDEX = ("babelmix", "index", "documents.jsonl", "--model", "export")
+SEARCH = ("babelmix", "search", "Wo ist der Filter?", "--in", "my-index", "--model", "export")
 SERVER = "postgresql://nobody@127.0.0.1:9/none/articles"
 
 
@@ -91,11 +93,8 @@ def training(env: Environment) -> None:
 
 
 def searching(env: Environment) -> None:
-    """An index, from an export that another machine made."""
-    env.run("babelmix", "index", "documents.jsonl", "--to", "my-index", "--model", "export")
-    assert "de" in env.run(
-        "babelmix", "search", "Wo ist der Filter?", "--in", "my-index", "--policy", "balanced", "-k", "4"
-    )
+    """An index and an export that another machine made."""
+    assert "de" in env.run(*SEARCH, "--policy", "balanced", "-k", "4")
     env.run("python", "-c", "import babelmix.search.service")
 
 
@@ -114,8 +113,7 @@ def offline(env: Environment) -> None:
 
 def detecting(env: Environment) -> None:
     """The language of a query."""
-    env.run("babelmix", "index", "documents.jsonl", "--to", "my-index", "--model", "export")
-    env.run("babelmix", "search", "Wo ist der Filter?", "--in", "my-index", "--policy", "only=own", "-k", "2")
+    env.run(*SEARCH, "--policy", "only=own", "-k", "2")
 
 
 def pictures(env: Environment) -> None:
@@ -127,19 +125,7 @@ def pictures(env: Environment) -> None:
 
 def scaling(env: Environment) -> None:
     """Workers of Ray."""
-    env.run(
-        "babelmix",
-        "index",
-        "documents.jsonl",
-        "--to",
-        "my-index",
-        "--model",
-        "export",
-        "--ray",
-        "local",
-        "--workers",
-        "1",
-    )
+    env.run(*INDEX, "--to", "by-ray", "--ray", "local", "--workers", "1")
 
 
 def postgres(env: Environment) -> None:
@@ -168,13 +154,13 @@ assert len(mteb_tasks(bm.load_corpus("my.csv"))) == 3
 CASES = {
     "": Case(nothing, refused={"data": ("babelmix", "data", "my.csv")}),
     "data": Case(data, refused={"train": AUDIT}),
-    "search": Case(searching, refused={"data": ("babelmix", "data", "my.csv")}),
+    "search": Case(searching, refused={"data": (*INDEX, "--to", "another-index")}),
     "train": Case(training),
     "offline": Case(offline, beside=("train",), refused={"train": ("babelmix", "encoders", "e5-small-offline")}),
     "fast": Case(exporting, beside=("train", "search")),
     "detect": Case(detecting, beside=("search",)),
     "images": Case(pictures, beside=("train",), refused={"data": ("babelmix", "data", "emoji")}),
-    "scale": Case(scaling, beside=("search",)),
+    "scale": Case(scaling, beside=("data", "search")),
     "postgres": Case(postgres, beside=("search",)),
     "qdrant": Case(qdrant, beside=("search",)),
     "mteb": Case(mteb),
@@ -190,9 +176,10 @@ def prepared(place: Path, package: Path) -> Path:
     env.run("python", "-c", DOCUMENTS)
     env.run(*STATIC, "--out", "trained")
     env.run("babelmix", "encoders", "export", "trained", "--to", "export")
+    env.run(*INDEX, "--to", "my-index")
     for name in ("my.csv", "documents.jsonl"):
         shutil.copy(env.folder / name, place)
-    for name in ("trained", "export", "words"):
+    for name in ("trained", "export", "words", "my-index"):
         shutil.copytree(env.folder / name, place / name)
     return place
 

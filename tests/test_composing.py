@@ -61,6 +61,7 @@ def test_composing_and_counting() -> None:
     assert [is_composed(text) for text in NFD] == [False, False, False, False, True]
     column = pa.chunked_array([pa.array([*NFD, None], pa.large_string()), pa.array(WORDS, pa.large_string())])
     assert count_decomposed(column) == 4
+    assert count_decomposed(pa.chunked_array([pa.array(WORDS)])) == 0
     assert count_decomposed(pa.chunked_array([], pa.large_string())) == 0
 
 

@@ -26,11 +26,8 @@ def is_composed(text: str) -> bool:
 
 def count_decomposed(texts: pa.ChunkedArray) -> int:
     """Count the texts of a column that are not in NFC. Nulls do not count."""
-    import pyarrow.compute as pc
-
-    return sum(
-        int(pc.sum(pc.not_equal(chunk, pc.utf8_normalize(chunk, form="NFC"))).as_py() or 0) for chunk in texts.chunks
-    )
+    # Before its release 26, pyarrow's own `utf8_normalize` gives NFD for NFC; this is faster, too.
+    return sum(not is_composed(text) for chunk in texts.chunks for text in chunk.to_pylist() if text is not None)
 
 
 __all__ = ["composed", "count_decomposed", "is_composed"]
