@@ -113,7 +113,7 @@ def offline(env: Environment) -> None:
 
 def detecting(env: Environment) -> None:
     """The language of a query."""
-    env.run(*SEARCH, "--policy", "only=own", "-k", "2")
+    env.run(*SEARCH, "--query-lang", "detect", "--policy", "only=own", "-k", "2")
 
 
 def pictures(env: Environment) -> None:
