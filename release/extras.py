@@ -160,7 +160,7 @@ CASES = {
     "fast": Case(exporting, beside=("train", "search")),
     "detect": Case(detecting, beside=("search",)),
     "images": Case(pictures, beside=("train",), refused={"data": ("babelmix", "data", "emoji")}),
-    "scale": Case(scaling, beside=("data", "search")),
+    "scale": Case(scaling, beside=("train", "search")),
     "postgres": Case(postgres, beside=("search",)),
     "qdrant": Case(qdrant, beside=("search",)),
     "mteb": Case(mteb),
