@@ -156,7 +156,7 @@ CASES = {
     "data": Case(data, refused={"train": AUDIT}),
     "search": Case(searching, refused={"data": (*INDEX, "--to", "another-index")}),
     "train": Case(training),
-    "offline": Case(offline, beside=("train",), refused={"train": ("babelmix", "encoders", "e5-small-offline")}),
+    "offline": Case(offline, beside=("train",), refused={"data": ("babelmix", "encoders", "e5-small-offline")}),
     "fast": Case(exporting, beside=("train", "search")),
     "detect": Case(detecting, beside=("search",)),
     "images": Case(pictures, beside=("train",), refused={"data": ("babelmix", "data", "emoji")}),
