@@ -183,6 +183,12 @@ def test_a_rare_language_is_found_behind_the_index(at: Callable[..., str], url: 
         assert len(engine.nearest(unit[:1], [Where(("sw",))], 10)[0]) == 6
 
 
+def test_an_index_of_lists_that_are_not_all_read_is_told(at: Callable[..., str]) -> None:
+    for table, probes, told in ("unit", "1", True), ("unit", "4", False), ("half", "1", False):
+        with opened(at(table, id="doc_id", options=f"-c ivfflat.probes={probes}")) as engine:
+            assert any("looks at 1 of its 4 lists" in note for note in engine.notes) == told
+
+
 def test_a_filtered_search_behind_the_index_finds_nearly_all(at: Callable[..., str], url: str) -> None:
     """Iterative scans in strict order leave rows out."""
     rng = np.random.default_rng(1)

@@ -140,7 +140,15 @@ class PostgresCollection(ForeignEngine):
             self.check_euclidean(self.draw(Asked(), _SOME))
         if not vector.method:
             self.say(f"The column {vector.name} has no index of vectors: each search compares with all rows.")
-        elif asked is not None and asked != vector.metric:
+        elif vector.cells:
+            probes = int(self._connection.execute("SHOW ivfflat.probes").fetchone()[0])  # type: ignore[index]
+            if probes < vector.cells:
+                self.say(
+                    f"The index of the column {vector.name} is IVFFlat: a search looks at {probes} of its {vector.cells} "
+                    "lists. Lists of multilingual vectors are mostly languages, so answers in other languages are missed; raise "
+                    "ivfflat.probes, in the address by  &options=-c%20ivfflat.probes=NUMBER"
+                )
+        if vector.method and asked is not None and asked != vector.metric:
             self.say(
                 f"The index of the column {vector.name} compares otherwise ({vector.metric or 'unknown'}), so it is not used."
             )

@@ -36,6 +36,14 @@ METRICS = {"cosine": ("cosine", "<=>"), "ip": ("dot", "<#>"), "l2": ("l2", "<->"
 """The similarity and the operator by the name in an operator class, such as `vector_cosine_ops`."""
 
 
+CELLS = """
+SELECT coalesce((SELECT option_value::int FROM pg_options_to_table(c.reloptions) WHERE option_name = 'lists'), 100)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+WHERE i.indrelid = %s AND (i.indkey::int2[])[0] = %s AND m.amname = 'ivfflat' ORDER BY i.indexrelid LIMIT 1
+"""
+"""The number of lists of an index; 100 is pgvector's default."""
+
+
 @dataclass(frozen=True)
 class Vector:
     """The column of vectors.
@@ -46,6 +54,7 @@ class Vector:
         dimension: of its vectors; 0: the column does not say.
         method: the method of its index, `hnsw` or `ivfflat`; empty: it has none.
         metric: how the index compares: `cosine`, `dot` or `l2`; empty: there is none, or by another operator.
+        cells: the number of lists of an `ivfflat` index; 0: it is none.
 
     """
 
@@ -54,6 +63,7 @@ class Vector:
     dimension: int
     method: str
     metric: str
+    cells: int = 0
 
 
 class Columns:
@@ -116,7 +126,8 @@ class Columns:
         modifier = next(row[4] for row in rows if row[0] == name)
         method, operators = self._one(OPERATORS, [self.oid, self._numbers[name]]) or ("", "__")
         metric, _ = METRICS.get(operators.split("_")[1], ("", ""))
-        return Vector(name, self._types[name] == "halfvec", max(modifier, 0), method, metric)
+        cells = self._one(CELLS, [self.oid, self._numbers[name]]) if method == "ivfflat" else None
+        return Vector(name, self._types[name] == "halfvec", max(modifier, 0), method, metric, cells[0] if cells else 0)
 
     def _key_of(self, named: str) -> list[str]:
         wanted = [name for name in named.split(",") if name]
