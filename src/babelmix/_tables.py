@@ -125,7 +125,7 @@ class Result(ABC):
     def as_json(self) -> dict[str, Any]:
         """The result as JSON-serialisable values: what the command prints with `--json`."""
 
-    def printed(self) -> list[Table]:
+    def _printed(self) -> list[Table]:
         """The tables that the command prints; by default all."""
         return self.tables()
 
@@ -199,7 +199,7 @@ class Result(ABC):
         if lead := self.lead():
             console.print(Text(plain(lead), style="bold"), highlight=False)
             console.print()
-        shown = self.printed()
+        shown = self._printed()
         for table in shown:
             if table.title:
                 # A title of rich's table would be broken at the width of the table.

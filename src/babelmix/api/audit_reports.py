@@ -83,9 +83,9 @@ class AuditReport(Result):
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each language; of both directions."""
         return [table for part in self._parts() for table in part.tables()]
 
-    def printed(self) -> list[Table]:
+    def _printed(self) -> list[Table]:
         """The tables without those of tokens and score levels, which have a sentence in `lines`."""
-        return [table for part in self._parts() for table in part.printed()]
+        return [table for part in self._parts() for table in part._printed()]
 
     def headline(self) -> Table:
         """One row. Texts: mAP in the three settings, rank distance, same-language share. Pictures: hit@k, mAP, rank distance."""
@@ -328,8 +328,8 @@ class _Placed(Result):
     def tables(self) -> list[Table]:
         return self.result.tables()
 
-    def printed(self) -> list[Table]:
-        return self.result.printed()
+    def _printed(self) -> list[Table]:
+        return self.result._printed()
 
     def to_frame(self) -> pl.DataFrame:
         return self.result.to_frame()

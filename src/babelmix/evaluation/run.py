@@ -107,7 +107,7 @@ class Audit(Result):
             found.append(pool)
         return [*found, audit_tables.languages_table(self.estimates, self.table.query_langs)]
 
-    def printed(self) -> list[Table]:
+    def _printed(self) -> list[Table]:
         """The tables without those of tokens and score levels, which have a sentence in `lines`."""
         return [table for table in self.tables() if table.title not in audit_tables.IN_A_SENTENCE]
 
