@@ -32,7 +32,14 @@ def test_a_sample_estimates_what_all_texts_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [{}, {"passages": 3, "sample": "?"}, {"passages": 3, "sample": "AAAA"}, {"sample": "A" * 32}]
+    "record",
+    [
+        {},
+        {"passages": 3, "sample": "?"},
+        {"passages": 3, "sample": "AAAA"},
+        {"passages": float("inf"), "sample": "A" * 11 + "="},
+        {"sample": "A" * 32},
+    ],
 )
 def test_a_damaged_record_is_none(record: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"record|base64|padding|buffer"):

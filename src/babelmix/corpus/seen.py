@@ -55,7 +55,7 @@ def share_seen(seen: Mapping[str, Any], corpus: Corpus) -> float:
     try:
         sample = np.frombuffer(base64.b64decode(str(seen["sample"]), validate=True), dtype="<u8")
         count = int(seen["passages"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError("is no record of texts") from error
     if len(sample) != min(count, SAMPLE):
         raise ValueError("the record of texts is damaged")
