@@ -24,6 +24,9 @@ WAIT_SECONDS = 600.0
 """The time limit of background work of the server: loading, flushing, building graphs."""
 
 _CONNECT_SECONDS = 5.0
+# Connections of a process share gRPC's wait before it tries a refused address again, and it grows to two minutes. With these,
+# a new connection tries at once, and an old one once a second.
+_GRPC = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1000}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _PORTS = {"http": 19530, "https": 443}
 _OPENING = "cannot be opened"
@@ -124,7 +127,8 @@ class Server:
         self._token = os.environ.get(TOKEN, "")
         try:
             self._client = self.library.MilvusClient(
-                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True, db_name=place.database
+                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True, db_name=place.database,
+                grpc_options=_GRPC,
             )
         except Exception as error:  # see `_error`
             raise self._error(error, _OPENING) from error
