@@ -127,7 +127,11 @@ class Server:
         self._token = os.environ.get(TOKEN, "")
         try:
             self._client = self.library.MilvusClient(
-                uri=place.uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True, db_name=place.database,
+                uri=place.uri,
+                token=self._token,
+                timeout=_CONNECT_SECONDS,
+                dedicated=True,
+                db_name=place.database,
                 grpc_options=_GRPC,
             )
         except Exception as error:  # see `_error`
