@@ -165,8 +165,15 @@ def test_an_index_is_served_and_written(address: str) -> None:
 @pytest.mark.parametrize(
     ("words", "package", "extra"),
     [
-        (["audit", "e5-small-offline", "-c", "docs/shop.csv"], "polars|pyarrow|torch|scipy", "data|train"),
-        (["train", "-c", "docs/shop.csv", "--model", "static"], "polars|pyarrow|torch", "data|train"),
+        # Those that need torch do not name the smaller extra `data` first.
+        (["audit", "e5-small-offline", "-c", "docs/shop.csv"], "torch", "train"),
+        (["train", "-c", "docs/shop.csv", "--model", "static"], "torch", "train"),
+        (["compare", "demo"], "torch", "train"),
+        (["mine", "e5-small-offline", "-c", "docs/shop.csv", "--out", "nowhere"], "torch", "train"),
+        (["frontier", "e5-small-offline", "-c", "docs/shop.csv"], "torch", "train"),
+        (["doctor", "e5-small-offline", "-c", "docs/shop.csv"], "torch", "train"),
+        (["encoders", "export", "e5-small-offline", "--to", "nowhere"], "torch", "train"),
+        (["audit", "-c", "docs/shop.csv", "--run", "docs/shop.csv"], "polars|pyarrow", "data"),
         (["data", "docs/shop.csv"], "polars|pyarrow", "data"),
     ],
 )

@@ -28,6 +28,7 @@ without a traceback, and exits with status 1.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -229,6 +230,23 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(_to_install(module.split(".")[0], extra, purpose)) from error
+
+
+def require_train(purpose: str) -> None:
+    """Check that the extra `train` is installed, without importing any of it.
+
+    For what needs the whole extra: reading a corpus first would name the smaller extra `data`, and then the next error this one.
+
+    Args:
+        purpose: what needs the extra. Begins the message.
+
+    Raises:
+        MissingExtraError: torch or sentence-transformers is not installed.
+
+    """
+    for package in ("torch", "sentence_transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(_to_install(package, EXTRA_OF[package], purpose))
 
 
 def missing_extra(error: ModuleNotFoundError, purpose: str) -> MissingExtraError | None:

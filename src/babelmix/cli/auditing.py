@@ -292,10 +292,13 @@ def audit(
 
     With `--log`, the command measures what a service answered to its users. Writes log.json and report.html.
     """
+    from babelmix.errors import ArgumentError, require_train
+
+    if not (log or through or run):
+        require_train("The audit of an encoder or of vectors")
     from babelmix.api import auditing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import end, show
-    from babelmix.errors import ArgumentError
 
     if log:
         from babelmix.cli.log_auditing import audit_log

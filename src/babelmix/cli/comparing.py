@@ -58,14 +58,17 @@ def compare(
     An experiment trains with each strategy, audits, tests and writes a report. Finished runs are kept: after an interruption,
     repeat the same command to do the rest.
     """
+    from babelmix.errors import ArgumentError, require_train
+
+    audits = len(what) > 1 or (Path(what[0]) / "ranks.parquet").is_file()
+    if not audits:
+        require_train("An experiment")
     from babelmix._processes import is_main
     from babelmix._terminal import toml_text
     from babelmix.api import comparing
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import end, show
-    from babelmix.errors import ArgumentError
 
-    audits = len(what) > 1 or (Path(what[0]) / "ranks.parquet").is_file()
     if show_settings:
         if audits or tests or against or fail_if:
             raise ArgumentError("print", "is for an experiment; audits have no settings")

@@ -30,6 +30,10 @@ def doctor(
     json_output: JsonOption = False,
 ) -> None:
     """Look at a corpus, an encoder and an index, and say what of them will hurt: what, how many, and what to do."""
+    from babelmix.errors import require_train
+
+    if model:
+        require_train("Examining an encoder")
     from babelmix.api import doctoring
     from babelmix.cli.options import listed
     from babelmix.cli.output import BROKEN, show

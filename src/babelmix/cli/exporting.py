@@ -30,6 +30,9 @@ def export(
 
     There, name the folder: `babelmix serve INDEX --model FOLDER`.
     """
+    from babelmix.errors import require_train
+
+    require_train("An export")
     from babelmix.api import exporting
     from babelmix.cli.output import show
 

@@ -102,10 +102,13 @@ def frontier(
     Each share alpha of each removal is measured on one part of the queries, by exact ranks: what it keeps within a language, and
     what it finds in others. One point is chosen, and tested on the other part, with intervals and paired tests.
     """
+    from babelmix.errors import ArgumentError, require_train
+
+    if vectors is None:
+        require_train("The vectors of an encoder")
     from babelmix.api import frontiers
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import show
-    from babelmix.errors import ArgumentError
     from babelmix.evaluation.frontier import ALPHAS
     from babelmix.evaluation.systems.vectors import Vectors
 

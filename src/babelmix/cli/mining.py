@@ -46,6 +46,9 @@ def mine(
 
     `babelmix train -c FOLDER` then uses one for each row.
     """
+    from babelmix.errors import require_train
+
+    require_train("Mining")
     from babelmix.api import mining
     from babelmix.cli.output import out as screen
 

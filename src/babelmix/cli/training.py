@@ -274,11 +274,13 @@ def train(
     The result is a folder that plain `SentenceTransformer(path)` loads. An interrupted run continues from its last
     checkpoint with the same batches. Under `torchrun` several processes share each batch.
     """
+    from babelmix.errors import ArgumentError, require_train
+
+    require_train("Training")
     from babelmix._processes import is_main
     from babelmix.api import training
     from babelmix.api._folders import RUNS
     from babelmix.cli.output import show
-    from babelmix.errors import ArgumentError
     from babelmix.training.flat import in_sections
 
     values = {
