@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from babelmix.evaluation import RankTable
     from babelmix.search import Searcher
     from babelmix.training import TrainingSettings
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("babelmix", deadline=None)
+hypothesis.settings.load_profile("babelmix")
 
 Serve = Callable[..., "TestClient"]
 

@@ -264,7 +264,7 @@ def test_bad_shares_are_refused(corpus: Corpus, parts: dict[str, float]) -> None
 
 
 def test_an_empty_part_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"is empty: \d groups are too few"):
+    with pytest.raises(ConfigError, match=r"cannot be split: its part .* has \d groups for the shares"):
         split(parallel_corpus(2), {"a": 0.001, "b": 0.999})
 
 

@@ -461,3 +461,52 @@ def test_an_index_asks_for_its_own_rows(tmp_path: Path):
     made = bm.make_queries(tmp_path / "index", queries_from="titles", out=tmp_path / "asked", langs=["de", "en"])
     assert made.corpus.langs == ("de", "en")
     assert made.corpus.queries.num_rows == 140
+
+
+def test_a_title_is_cut_off_at_the_end_of_a_word_only():
+    text = "Category pages list every product of the shop, and a filter narrows the list down."
+    texts = [
+        Document("1", "en", text, "Cat", "1", "", 1),
+        Document("2", "en", f"Cat: {BODY['en']}", "Cat food", "2", "", 1),
+    ]
+    assert known_items(texts).passages["text"].to_pylist() == [text, f"Cat: {BODY['en']}"]
+
+
+def test_two_texts_of_an_item_with_one_title_ask_once():
+    texts = [Document("1", "en", f"{n}: {BODY['en']}", "Reset it", "1", str(n), 1) for n in (1, 2)]
+    corpus = known_items(texts)
+    assert corpus.queries["text"].to_pylist() == ["Reset it"]
+    assert corpus.passages.num_rows == 2
+    assert corpus.meta["left_out"] == {"queries that another text of the item asks in the same words": 1}
+
+
+def test_items_are_drawn_among_those_of_the_chosen_languages(tmp_path: Path):
+    rows: list[dict[str, object]] = [
+        {"item": f"e{n}", "lang": "en", "title": f"Topic {n}", "text": f"({n}) {BODY['en']}"} for n in range(30)
+    ]
+    rows += [
+        {"item": "d", "lang": lang, "title": TITLES[lang], "text": f"(d) {BODY[lang]}"} for lang in ("de", "en", "zh")
+    ]
+    file = articles(tmp_path, rows)
+    made = bm.make_queries(file, queries_from="titles", items=1, langs="de", out=tmp_path / "made").corpus
+    assert made.queries["item"].to_pylist() == ["d"]
+    assert made.meta["known_items"] == {"titles": 1}
+    assert load_corpus(str(file), queries_from="titles", langs="de").queries.num_rows == 1
+    log = tmp_path / "log.csv"
+    log.write_text("text,lang\nhow,en\n")
+    with pytest.raises(CorpusError, match="no query is left in de"):
+        bm.make_queries(file, queries_from=log, langs="de", out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_not_for_a_log_is_refused(tmp_path: Path):
+    file, queries = articles(tmp_path), tmp_path / "asked.csv"
+    queries.write_text("text,lang\nhow,en\n")
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text("query,lang,clicked_id\nhow,en,0\n")
+    for more in ({"min_clicks": 5}, {"grades": "log2"}):
+        with pytest.raises(ArgumentError, match=r"is for a log of clicks, and asked\.csv has no column clicked_id"):
+            bm.make_queries(file, queries_from=queries, **more)
+    for log in (queries, clicks):
+        with pytest.raises(ArgumentError, match="items: is for parts of texts that ask"):
+            bm.make_queries(file, queries_from=log, items=1)

@@ -134,6 +134,9 @@ def test_a_log_without_a_header_compares_with_nothing(write: Write) -> None:
     assert "bias/same-language excess@10" not in report.estimates
     assert report.pool_shares() == {}
     assert "does not say what the index holds" in str(report)
+    assert report.judged()
+    with pytest.raises(AuditError, match="the languages of the pool are not known, so there is no fair share"):
+        audit_log(write(search("de", "de en")), fail_if="own-language share@10 < fair")
 
 
 def test_nothing_to_measure_is_said(write: Write, tmp_path: Path) -> None:
@@ -228,7 +231,18 @@ def test_the_command(write: Write, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [(["--mode", "words"], "is not for a log"), (["--through", "x"], "is not for a log"), (["model"], "log")],
+    [
+        (["--mode", "words"], "is not for a log"),
+        (["--through", "x"], "is not for a log"),
+        (["model"], "log"),
+        (["--part", "test"], "part: is not for a log"),
+        (["--backend", "onnx-fp32"], "backend: is not for a log"),
+        (["--query-vectors", "nowhere.npy"], "query_vectors: is not for a log"),
+        (["--batch-size", "7"], "batch_size: is not for a log"),
+        (["--trust-code"], "trust_code: is not for a log"),
+        (["--qrels", "nowhere.trec"], "qrels: judge the queries of a corpus"),
+        (["--query-lang", "de"], "query_lang: 'de' is unknown"),
+    ],
 )
 def test_what_is_not_for_a_log(write: Write, more: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -645,3 +645,80 @@ def test_finished_lists_are_compared(distinct, tmp_path) -> None:
     assert (tmp_path / "both" / "report.html").is_file()
     with pytest.raises(AuditError, match="'multi/x' is not measured in all of these audits"):
         bm.compare([tmp_path / "a", tmp_path / "b"], tests="multi/x")
+
+
+# --- queries without answers, and comparisons of finished audits
+
+
+def two_systems(tmp_path: Path) -> tuple[Corpus, Path, Path]:
+    """A run that answers half of the queries, all in their own language, and one that answers all in any language."""
+    langs = ("de", "en", "fr", "it")
+    rows = [{"item": f"i{n}", "lang": lang, "text": f"{lang} {n}"} for n in range(12) for lang in langs]
+    corpus = Corpus.from_rows(rows, rows, [(f"i{n}", f"i{n}") for n in range(12)], name="toy")
+    own = np.array([[one["lang"] == other["lang"] for other in rows] for one in rows], dtype=np.float32)
+    noise = np.random.default_rng(0).random(own.shape, dtype=np.float32)
+    half = [line for line in run_lines(corpus, own + noise, 10) if int(line[0].split("/")[0][1:]) % 2 == 0]
+    return (
+        corpus,
+        write_trec(tmp_path / "half.trec", half),
+        write_trec(tmp_path / "all.trec", run_lines(corpus, noise, 10)),
+    )
+
+
+def test_queries_without_answers_have_no_own_share(tmp_path: Path) -> None:
+    corpus, half, every = two_systems(tmp_path)
+    name, rule = "bias/same-language share@10", "own-language share@10 > 0.75 * fair + 0.25"
+    report = bm.audit([Run(half), Run(every)], corpus, out=tmp_path / "both")
+    found, other = report.audits["half"].measures[name], report.audits["all"].measures[name]
+    assert (len(found.values), len(other.values)) == (24, 48)
+    assert found.macro() == 1.0
+    # They are compared on the queries that both answer.
+    (test,) = [one for one in report.comparisons if one.measure == name]
+    mine = other.of_rows(found.rows)
+    assert len(mine.values) == 24
+    assert test.difference.value == pytest.approx(found.macro() - mine.macro(), abs=1e-12)
+    alone = bm.audit(Run(half), corpus, fail_if=rule, out=tmp_path / "alone")
+    assert alone.gate is not None
+    assert not alone.gate.passed
+    # A saved audit is compared likewise.
+    later = bm.audit(
+        Run(every, "half"), corpus, against=tmp_path / "alone", fail_if="own-language share@10 > before - 0.5"
+    )
+    assert later.gate is not None
+    assert later.gate.passed
+    (test,) = [one for one in later.comparisons if one.measure == name]
+    assert test.difference.value == pytest.approx(mine.macro() - 1, abs=1e-12)
+
+
+def test_audits_that_count_copies_differently_are_not_compared(tmp_path: Path) -> None:
+    corpus, _, every = two_systems(tmp_path)
+    for name in ("wrong", "relevant"):
+        bm.audit(Run(every), corpus, copies=name, out=tmp_path / name)
+    with pytest.raises(AuditError, match=r"relevant counts copies of right answers as relevant, but .*wrong as wrong"):
+        bm.compare([tmp_path / "wrong", tmp_path / "relevant"])
+    with pytest.raises(AuditError, match="audit both with the same --copies"):
+        bm.audit(Run(every), corpus, copies="relevant", against=tmp_path / "wrong")
+
+
+def test_systems_of_one_name_are_called_as_their_folders(tmp_path: Path) -> None:
+    corpus, half, every = two_systems(tmp_path)
+    for name, file in (("a", half), ("b", every)):
+        bm.audit(Run(file, "mine"), corpus, out=tmp_path / name)
+    found = bm.compare([tmp_path / "a", tmp_path / "b"], against=str(tmp_path / "a"), out=tmp_path / "both")
+    assert list(found.audits) == list(found.about["systems"]) == ["a", "b"]
+    assert found.about["systems"]["a"] != found.about["systems"]["b"]
+    assert {(one.first, one.second) for one in found.comparisons} == {("a", "b")}
+    assert list(bm.compare([tmp_path / "a", tmp_path / "both"]).audits) == ["mine", "a", "b"]
+    bm.audit(ScoreMatrix("m", np.eye(48, dtype=np.float32)), corpus, out=tmp_path / "exact")
+    with pytest.raises(ConfigError, match=r"is an audit of ranked lists, but .* of encoders or vectors"):
+        bm.compare([tmp_path / "a", tmp_path / "exact"])
+    with pytest.raises(AuditError, match="a comparison needs two audits or more"):
+        bm.compare(tmp_path / "a")
+
+
+def test_bias_measures_of_lists_are_not_asked_for(tmp_path: Path) -> None:
+    corpus, half, _ = two_systems(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"bias/TLR@7: audits of ranked lists have their bias measures without being asked"
+    ):
+        bm.audit(Run(half), corpus, metrics="bias/TLR@7")

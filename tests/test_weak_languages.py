@@ -126,3 +126,14 @@ def test_an_audit_finds_what_the_second_encoder_has_never_learned() -> None:
     assert report.audit.weak is not None
     assert set(report.audit.weak.langs) == {"el", "hi", "vi"}
     assert any("hardly knows hi, el and vi" in line for line in report.lines())
+
+
+def test_languages_that_are_weak_in_different_settings_have_their_numbers() -> None:
+    mono = cells(de=(0.8, 0.7, 0.9), hi=(0.2, 0.1, 0.3), sw=(0.7, 0.6, 0.8))
+    cross = {"de > sw": Estimate(0.1, 0.0, 0.2), "de > en": Estimate(0.8, 0.7, 0.9)}
+    weak = weak_languages(found(mono, cross))
+    assert weak is not None
+    assert set(weak.langs) == {"hi", "sw"}
+    line = weak.line("E")
+    assert "mAP within the language is 0.200 [0.100, 0.300] for hi" in line
+    assert "mAP from and to other languages is 0.100 [0.000, 0.200] for sw" in line

@@ -24,6 +24,28 @@ def opened(
     return found
 
 
+def with_queries(
+    corpus: str | Path | Corpus, queries_from: str | Path, langs: str | Sequence[str] | None = None
+) -> Corpus:
+    """Open a collection with queries made for it; see `babelmix.load_corpus`. The pool has all languages.
+
+    Args:
+        corpus: the collection.
+        queries_from: what asks.
+        langs: parts of texts in these languages ask; None: in all.
+
+    """
+    from babelmix.corpus.asking import ask
+    from babelmix.corpus.copies import with_copies
+
+    if not isinstance(corpus, (str, Path, Corpus)):
+        return opened(corpus, queries_from=queries_from)
+    found = with_copies(ask(corpus, queries_from, langs=langs))
+    if not isinstance(corpus, Corpus):
+        say_notes(found.notes)
+    return found
+
+
 def say_notes(notes: Sequence[str]) -> None:
     """Print the notes of a corpus on standard error."""
     for note in notes:
@@ -71,4 +93,4 @@ def loaded(model: str | Path | SentenceTransformer, **options: Any) -> tuple[Sen
     return model, named(model)
 
 
-__all__ = ["check_unfit", "judged_by", "loaded", "opened", "say_notes"]
+__all__ = ["check_unfit", "judged_by", "loaded", "opened", "say_notes", "with_queries"]

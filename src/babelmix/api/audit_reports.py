@@ -74,10 +74,10 @@ class AuditReport(Result):
         return {self.name: self.audit.measures, **back}
 
     def pool_shares(self) -> dict[str, float]:
-        """The share of each language in the pool."""
-        table = self.audit.table
-        shares = table.pool_sizes / table.pool_sizes.sum()
-        return dict(zip(table.passage_langs, shares.tolist(), strict=True))
+        """The share of the pool that is in each query language, averaged over its queries: some may leave passages out."""
+        from babelmix.evaluation.verdict import fair_shares
+
+        return fair_shares(self.audit.table)
 
     def tables(self) -> list[Table]:
         """Tables of the settings, the bias, the tokens, the score levels, the pool, and each language; of both directions."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, Unpack, cast, overload
 
 from babelmix.api._audit_arguments import check_texts_only, metrics_for, perturbations
 from babelmix.api._folders import Out
-from babelmix.api._loading import check_unfit, judged_by, loaded, opened
+from babelmix.api._loading import check_unfit, judged_by, loaded, opened, with_queries
 from babelmix.api._recall import Asked
 from babelmix.api._variants import Variant, variants
 from babelmix.api.audit_reports import BACK, AuditReport, AuditReports, audit_folders, save_audit, save_report
@@ -145,7 +145,7 @@ def audit(
     from babelmix.api.list_auditing import audit_ranked, lists_among
 
     if queries_from is not None:
-        corpus = opened(corpus, queries_from=queries_from)
+        corpus = with_queries(corpus, queries_from, langs)
     if (lists := lists_among(models)) is not None:
         check_unfit(
             "is for encoders, and ranked lists come from none; leave it out", max_seq_length=max_seq_length, bf16=bf16,
@@ -279,6 +279,11 @@ def _named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, M
     if isinstance(models, Mapping):
         return dict(models)
     listed = list(models) if isinstance(models, (list, tuple)) else [cast("Model", models)]
+    for model in listed:
+        if not (isinstance(model, (str, Path)) or _is_system(model) or hasattr(model, "encode")):
+            raise ConfigError(
+                f"{model!r} is no encoder; give a name, a folder, a SentenceTransformer, or vectors or lists"
+            )
     names = [
         str(model)
         if isinstance(model, (str, Path))

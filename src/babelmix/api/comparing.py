@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from babelmix.evaluation.gates import GateResult
     from babelmix.experiment import AuditComparison, Experiment, Results
 
+_EXACT, _LISTS = "encoders or vectors", "ranked lists"
+_KINDS = {"ranks.parquet": _EXACT, "lists.json": _LISTS, "policies.json": "language policies", "log.json": "a log"}
+"""What a finished audit is of, by a file of its folder."""
+
 
 def compare(
     what: str | Path | Experiment | Sequence[str | Path | AuditReport | ListReport],
@@ -69,7 +73,7 @@ def compare(
         >>> compare("demo")  # doctest: +SKIP
 
     """
-    if isinstance(what, (str, Path)) and (Path(what) / "ranks.parquet").is_file():
+    if isinstance(what, (str, Path)) and _kind_of(what) is not None:
         what = [what]
     gate = Gate.of(fail_if, significant, junit, summary)
     if isinstance(what, Sequence) and not isinstance(what, str):
@@ -77,6 +81,7 @@ def compare(
             raise ConfigError(
                 "a corpus and benchmarks are for experiments; audits keep the corpus that they were made on"
             )
+        _check_kinds(what)
         if (lists := _list_reports(what)) is not None:
             return _compare_lists(lists, tests, against, out, gate)
         return _compare_audits(cast("Sequence[str | Path | AuditReport]", what), tests, against, out, gate)
@@ -118,6 +123,28 @@ def open_experiment(
     return plan.model_copy(update={"data": plan.data.model_copy(update={**given, **more})})
 
 
+def _kind_of(what: object) -> str | None:
+    """What a report or the folder of a finished audit is of; None if it is neither."""
+    if isinstance(what, (AuditReport, ListReport)):
+        return _LISTS if isinstance(what, ListReport) else _EXACT
+    if not isinstance(what, (str, Path)):
+        return None
+    return next((kind for file, kind in _KINDS.items() if (Path(what) / file).is_file()), None)
+
+
+def _check_kinds(what: Sequence[object]) -> None:
+    kinds = {str(getattr(one, "name", one)): kind for one in what if (kind := _kind_of(one)) is not None}
+    for name, kind in kinds.items():
+        if kind not in (_EXACT, _LISTS):
+            raise ConfigError(f"{name}: is an audit of {kind}, and those are compared by  babelmix audit  itself")
+    (first, kind), *others = kinds.items() or [("", "")]
+    for name, other in others:
+        if other != kind:
+            raise ConfigError(
+                f"{first} is an audit of {kind}, but {name} of {other}; only audits of one kind can be compared"
+            )
+
+
 def _list_reports(what: Sequence[object]) -> dict[str, ListReport] | None:
     """The audits of ranked lists by name; None if there are others among them."""
     found: dict[str, ListReport] = {}
@@ -134,7 +161,7 @@ def _list_reports(what: Sequence[object]) -> dict[str, ListReport] | None:
 def _compare_lists(
     reports: dict[str, ListReport], tests: str | Sequence[str] | None, against: str | None, out: Out, gate: Gate | None
 ) -> ListReport:
-    from babelmix.api.list_auditing import compare_lists
+    from babelmix.api.list_comparing import compare_lists
 
     if gate is not None:
         raise ArgumentError("fail_if", "is for one audit of ranked lists; give it to  babelmix audit --run")
@@ -152,7 +179,7 @@ def _compare_audits(
     gate: Gate | None = None,
 ) -> AuditComparison:
     from babelmix.experiment import compare_audits, compare_loaded
-    from babelmix.experiment.audits import named_against, names_of
+    from babelmix.experiment.audits import completed, named_against, names_of, needed_by
 
     if gate is not None:
         gate.check_against(against)
@@ -167,7 +194,8 @@ def _compare_audits(
     elif folders:
         raise ConfigError("give either folders of audits or reports of babelmix.audit, not both")
     else:
-        audits = [report.audit for report in reports]
+        wanted = [*needed_by(named), *([] if gate is None else gate.metrics(()))]
+        audits = [completed(report.audit, wanted) for report in reports]
         places = [report.folder or Path(report.name) for report in reports]
         by_name = dict(zip(names_of(audits, places), audits, strict=True))
         against = named_against(against, list(by_name), places)

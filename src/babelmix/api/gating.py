@@ -155,17 +155,11 @@ def _loaded(report: Report | str | Path, rules: Sequence[Rule]) -> Report:
 
 def _complete(report: AuditReport, rules: Sequence[Rule]) -> AuditReport:
     """A report with the metrics of the rules: they are computed from its ranks if they are missing."""
-    from babelmix.evaluation import Audit
-    from babelmix.evaluation.measure_info import ranking_metrics
+    from babelmix.experiment.audits import completed
 
     needed = metrics_of(rules, ())
-    there = {name.partition("/")[2] for audit in report.audits.values() for name in audit.measures}
-    if all(name.removeprefix("bias/") in there for name in needed):
-        return report
-    audits = [
-        Audit.of(audit.table, metrics_of(rules, ranking_metrics(audit.measures))) for audit in report.audits.values()
-    ]
-    return replace(report, audit=audits[0], back=audits[1] if len(audits) > 1 else None)
+    first, *back = (completed(audit, needed) for audit in report.audits.values())
+    return replace(report, audit=first, back=back[0] if back else None)
 
 
 def metrics_of(rules: Sequence[Rule], metrics: Sequence[str] | None = None, *, exact: bool = True) -> list[str]:

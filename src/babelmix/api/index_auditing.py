@@ -12,7 +12,7 @@ from babelmix._lists import as_list
 from babelmix._progress import console
 from babelmix._tables import Result, Table
 from babelmix.api._folders import Out, folder_of
-from babelmix.api._loading import opened
+from babelmix.api._loading import opened, with_queries
 from babelmix.api.gating import Gate
 from babelmix.corpus import Corpus
 from babelmix.corpus.loading import PARTS, load_corpus
@@ -201,9 +201,11 @@ def audit_index(
     # If a source defines its own parts, each part has its own pool of passages. Otherwise the pool is that of the whole corpus.
     held = corpus is None
     if corpus is None:
-        corpus, queries_from = _of_index(index, queries_from), None
+        corpus = _of_index(index, queries_from, langs)
+    elif queries_from is not None:
+        corpus = with_queries(corpus, queries_from, langs)
     own_part = isinstance(corpus, str) and part in PARTS and has_option(corpus, "part")
-    whole = opened(corpus, part=part if own_part else "all", queries_from=queries_from)
+    whole = opened(corpus, part=part if own_part else "all")
     asked = load_corpus(whole, langs=langs, part="all" if own_part else part)
     address = str(index) if isinstance(index, (str, Path)) else index.index.address
     # Without the password that the address of a collection may have.
@@ -232,13 +234,19 @@ def audit_index(
     return replace(saved, gate=result)
 
 
-def _of_index(index: str | Path | Searcher, queries_from: str | Path | None) -> Corpus:
+def _of_index(
+    index: str | Path | Searcher, queries_from: str | Path | None, langs: str | Sequence[str] | None
+) -> Corpus:
     """The rows of an index, with queries from its own texts, or from a log."""
     from babelmix.corpus.copies import with_copies
     from babelmix.search.known_items import corpus_at, corpus_of_index
 
     ask = queries_from or "auto"
-    of_rows = corpus_at(str(index), ask) if isinstance(index, (str, Path)) else corpus_of_index(index.index, ask)
+    of_rows = (
+        corpus_at(str(index), ask, langs=langs)
+        if isinstance(index, (str, Path))
+        else corpus_of_index(index.index, ask, langs=langs)
+    )
     return with_copies(of_rows)
 
 

@@ -19,6 +19,7 @@ from babelmix._lists import as_list
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._loading import judged_by, opened
 from babelmix.api.gating import Gate, judged_before
+from babelmix.api.list_comparing import check_same, tested
 from babelmix.api.list_reports import ANSWERS, ListReport
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import check_copies
@@ -38,11 +39,6 @@ _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*
 
 ALONE = "alone"
 """The saved answers of a search in the searchers' languages alone."""
-
-_TESTED = (
-    "same-language share", "same-language preference", "rank distance", "right languages", "item recall", "item nDCG",
-)  # fmt: skip
-"""The bias measures that are tested, besides the ranking metrics."""
 
 
 def lists_among(models: Any) -> dict[str, ListSystem] | None:
@@ -135,7 +131,8 @@ def audit_ranked(
     if queries and queries < asked.num_rows:
         asked = asked.take(np.sort(np.random.default_rng(0).permutation(asked.num_rows)[:queries]))
     folder = _folder(out, list(named), whole.name)
-    before = None if against is None else _saved(Path(against), whole, folder)
+    count = check_copies(copies or "wrong")
+    before = None if against is None else _saved(Path(against), whole, count, folder)
     if gate is not None and gate.needed():
         metrics = [*(["nDCG@10"] if metrics is None else as_list(metrics, "metrics")), *gate.needed()]
     running: dict[str, ListSystem] = dict(named)
@@ -146,10 +143,9 @@ def audit_ranked(
                 running[name] = Resuming(system, folder / ANSWERS / f"{short[name]}.jsonl", whole)
         alone = None if alone is None else Resuming(alone, folder / ANSWERS / f"{ALONE}.jsonl", whole)
     audits = audit_lists(
-        running, whole, k=depth, metrics=metrics, queries=asked, copies=check_copies(copies or "wrong"), reads=reads,
-        alone=alone,
+        running, whole, k=depth, metrics=metrics, queries=asked, copies=count, reads=reads, alone=alone,
     )  # fmt: skip
-    report = _report(named, audits, whole, before)
+    report = _report(named, audits, whole, count, before)
     if gate is not None:
         judged = None if before is None else judged_before(report, before)
         report = replace(report, gate=gate.result(report, judged, whole.name))
@@ -279,55 +275,6 @@ def named_systems(systems: ListSystem | Sequence[ListSystem] | Mapping[str, List
     return dict(zip(names, listed, strict=True))
 
 
-def compare_lists(
-    reports: Mapping[str, ListReport], *, tests: Sequence[str] = (), against: str | None = None
-) -> ListReport:
-    """Compare finished audits of ranked lists: every system of each with every other.
-
-    Args:
-        reports: the reports by name.
-        tests: the measures to test; empty: the ranking metrics and four bias measures.
-        against: the system that the others are tested against; None: every pair.
-
-    Raises:
-        AuditError: they are not of one corpus, or do not have a measure.
-
-    """
-    from babelmix.evaluation import compare_all
-
-    audits: dict[str, ListAudit] = {}
-    first = next(iter(reports.values()))
-    for place, report in reports.items():
-        if report.about["fingerprint"] != first.about["fingerprint"]:
-            raise AuditError(
-                f"{place} was audited on {report.about['corpus']}, but the first on {first.about['corpus']} (or on another state "
-                "of it); only audits of one corpus can be compared"
-            )
-        for name, audit in report.audits.items():
-            audits[name if name not in audits else f"{place}: {name}"] = audit
-    shared = [
-        name for name in next(iter(audits.values())).measures if all(name in one.measures for one in audits.values())
-    ]
-    for name in tests:
-        if name not in shared:
-            raise AuditError(f"{name!r} is not measured in all of these audits; there are {', '.join(shared)}")
-    found = compare_all(
-        {name: [one.measures] for name, one in audits.items()}, tests or tested(shared), against=against
-    )
-    facts = {name: one for report in reports.values() for name, one in report.about["systems"].items()}
-    notes = list(dict.fromkeys(note for report in reports.values() for note in report.notes))
-    return ListReport({**first.about, "systems": facts}, audits, found, notes)
-
-
-def tested(names: Sequence[str]) -> list[str]:
-    """The measures that are tested by default, of those that there are."""
-    return [
-        name
-        for name in names
-        if not name.startswith("bias/") or name.removeprefix("bias/").partition("@")[0] in _TESTED
-    ]
-
-
 def _folder(out: Out, names: Sequence[str], corpus: str) -> Path | None:
     from babelmix.evaluation.saved_lists import FILE
 
@@ -347,20 +294,25 @@ def _folder(out: Out, names: Sequence[str], corpus: str) -> Path | None:
     return folder
 
 
-def _saved(against: Path, corpus: Corpus, folder: Path | None) -> ListReport:
+def _saved(against: Path, corpus: Corpus, copies: str, folder: Path | None) -> ListReport:
     if folder is not None and against.resolve() == folder.resolve():
         raise ArgumentError("against", f"{against} is where the new audit goes; choose another folder with out")
     found = ListReport.load(against)
-    if found.about["fingerprint"] != corpus.fingerprint():
-        raise AuditError(
-            f"{against} was audited on {found.about['corpus']}, but this on {corpus.name} (or on another state of it); only "
-            "audits of one corpus can be compared"
-        )
+    check_same(
+        str(against),
+        found.about,
+        "this audit",
+        {"corpus": corpus.name, "fingerprint": corpus.fingerprint(), "copies": copies},
+    )
     return found
 
 
 def _report(
-    systems: Mapping[str, ListSystem], audits: dict[str, ListAudit], corpus: Corpus, before: ListReport | None
+    systems: Mapping[str, ListSystem],
+    audits: dict[str, ListAudit],
+    corpus: Corpus,
+    copies: str,
+    before: ListReport | None,
 ) -> ListReport:
     """The report on finished audits, with the tests between them and against an earlier one."""
     from babelmix.evaluation import compare, compare_all, holm
@@ -406,7 +358,7 @@ def _report(
     total = sum(pools.values())
     about = {
         "corpus": corpus.name, "fingerprint": corpus.fingerprint(), "queries": len(next(iter(audits.values())).lists.query_lang),  # type: ignore[union-attr]
-        "passages": corpus.passages.num_rows, "pool": total, "k": k,
+        "passages": corpus.passages.num_rows, "copies": copies, "pool": total, "k": k,
         "pool_shares": {lang: size / total for lang, size in pools.items() if size}, "systems": facts,
     }  # fmt: skip
     measured = {name: [audit.measures] for name, audit in audits.items()}
@@ -427,4 +379,4 @@ def _report(
     return ListReport(about, audits, tests, notes, cost)
 
 
-__all__ = ["audit_function", "audit_ranked", "audit_service", "compare_lists", "is_adapter", "search_of"]
+__all__ = ["audit_function", "audit_ranked", "audit_service", "is_adapter", "search_of"]

@@ -34,8 +34,8 @@ class ListReport(Result):
     """The audit of the ranked lists of one system or several: run files, services, or functions.
 
     Args:
-        about: `corpus`, `fingerprint`, `queries`, `passages`, `k`, `pool_shares` (the share of each language in the pool), and
-            `systems`, the facts of each system.
+        about: `corpus`, `fingerprint`, `queries`, `passages`, `copies`, `k`, `pool_shares` (the share of each language
+            in the pool), and `systems`, the facts of each system.
         audits: the measures of each system, by its name.
         comparisons: the tests between systems, after Holm's correction; empty for one system.
         notes: sentences on what a reader should know about the lists.

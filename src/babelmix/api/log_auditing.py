@@ -85,6 +85,8 @@ def audit_log(
     gate = Gate.of(fail_if, significant, junit, summary)
     if gate is not None:
         gate.check_no_before("a log")
+    if qrels is not None and corpus is None:
+        raise ArgumentError("qrels", "judge the queries of a corpus; name it, as in  -c my.csv")
     if query_langs not in (None, "detect"):
         raise ArgumentError("query_langs", f"{query_langs!r} is unknown; a log says the languages, or use detect")
     files = [Path(one) for one in ([log] if isinstance(log, (str, Path)) else log)]

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from babelmix._files import check_output_folder
+from babelmix._lists import as_list
 from babelmix.api._loading import opened
 from babelmix.api.describing import CorpusSummary
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import with_copies
-from babelmix.corpus.known_items import ASKS, ITEMS
+from babelmix.corpus.known_items import ASKS
 from babelmix.corpus.readers.folder import FACTS, write
-from babelmix.errors import ArgumentError
+from babelmix.errors import ArgumentError, CorpusError
 
 
 def make_queries(
@@ -20,7 +21,7 @@ def make_queries(
     *,
     queries_from: str | Path = "auto",
     out: str | Path | None = None,
-    items: int = ITEMS,
+    items: int | None = None,
     lang: str = "",
     min_clicks: int | None = None,
     grades: str | None = None,
@@ -39,7 +40,7 @@ def make_queries(
             it: `clicks.csv?query=COLUMN&clicked_id=COLUMN`.
         out: write the corpus into this folder as JSON lines, which people can read and `babelmix.load_corpus` reads. None:
             nothing is written.
-        items: the most items that parts of texts ask for, drawn by a hash of their names; 0: all.
+        items: the most items that parts of texts ask for, drawn by a hash of their names; 0: all; None: 2,000.
         lang: the language of texts and queries without one of their own.
         min_clicks: with clicks: so many make a passage relevant; None: 1.
         grades: with clicks: `one` or `log2`, see `babelmix.corpus.readers.folder`; None: `one`.
@@ -76,14 +77,20 @@ def make_queries(
     }
     if of_clicks and isinstance(queries_from, str) and queries_from in ASKS:
         raise ArgumentError(next(iter(of_clicks)), "is for a log of clicks; name its file as queries_from")
-    options: dict[str, Any] = {**of_clicks, **({"lang": lang} if lang else {}), "items": items}
+    options: dict[str, Any] = {**of_clicks, **({"lang": lang} if lang else {})}
+    if items is not None:
+        options["items"] = items
     if isinstance(collection, (str, Path)) and _is_index(str(collection)):
         from babelmix.search.known_items import corpus_at
 
-        found = with_copies(corpus_at(str(collection), queries_from, **options))
+        found = with_copies(corpus_at(str(collection), queries_from, langs=langs, **options))
         found = found if langs is None else found.only_langs(langs)
     else:
         found = opened(collection, langs=langs, queries_from=queries_from, **options)
+    if not found.queries.num_rows:
+        raise CorpusError(
+            f"{found.name}: no query is left in {', '.join(as_list(langs or (), 'langs')) or 'it'}; choose other languages"
+        )
     if folder is not None:
         write(found, folder)
     return CorpusSummary(found, folder)

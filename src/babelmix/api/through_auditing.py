@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babelmix.api._folders import Out
-from babelmix.api._loading import check_unfit, opened
+from babelmix.api._loading import check_unfit, with_queries
 from babelmix.api.list_auditing import audit_function, audit_service, is_adapter
 from babelmix.corpus import Corpus
 from babelmix.errors import ArgumentError
@@ -98,7 +98,7 @@ def audit_through(
     from babelmix.search.remote import is_service
 
     if corpus is not None and queries_from is not None:
-        corpus, queries_from = opened(corpus, queries_from=queries_from), None
+        corpus, queries_from = with_queries(corpus, queries_from, langs), None
     if corpus is None and (is_adapter(address) or is_service(address) or has_template(address)):
         raise ArgumentError(
             "corpus", "is missing: only an index can ask for its own rows; name the corpus, as in  -c my.csv"

@@ -310,7 +310,10 @@ def audit(
                 "langs": langs, "metrics": metrics, "vectors": vectors, "run": run, "mode": mode, "fusion": fusion,
                 "queries_from": queries_from, "mteb": mteb, "card": card, "perturb": perturb, "show": shown, "rerank": rerank,
                 "words_weight": words_weight, "copies": copies, "unknown_ids": unknown_ids, "dimensions": dimensions,
-                "precision": precision, "similarity": similarity,
+                "precision": precision, "similarity": similarity, "part": part if part != "all" else None, "model": model,
+                "query_vectors": query_vectors, "backend": backend, "batch_size": batch_size != 32,
+                "max_seq_length": max_seq_length, "bf16": bf16, "typo_rate": typo_rate, "perturb_seed": perturb_seed,
+                "trust_code": trust_code,
             },
             json_output,
             policies=policy, query_langs=query_lang, qrels=qrels, out=out or RUNS, fail_if=fail_if, significant=significant,
@@ -347,6 +350,9 @@ def audit(
             raise ArgumentError(name, "is for audits of an index; name one, as in  --through my-index")
     if unknown_ids is not None and not run:
         raise ArgumentError("unknown_ids", "is for run files; name one with --run")
+    for name, chosen in (("backend", backend), ("trust_code", trust_code), ("batch_size", batch_size != 32)):
+        if chosen and (run or vectors):
+            raise ArgumentError(name, "is for encoders; leave it out, or leave out --run and --vectors")
     if run and vectors:
         raise ArgumentError("run", "ranked lists and vectors are audited apart; leave out --vectors")
     if similarity is not None and not vectors:

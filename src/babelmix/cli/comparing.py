@@ -60,7 +60,7 @@ def compare(
     """
     from babelmix.errors import ArgumentError, require_train
 
-    audits = len(what) > 1 or (Path(what[0]) / "ranks.parquet").is_file()
+    audits = len(what) > 1 or any((Path(what[0]) / file).is_file() for file in ("ranks.parquet", "lists.json"))
     if not audits:
         require_train("An experiment")
     from babelmix._processes import is_main

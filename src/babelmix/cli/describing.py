@@ -51,8 +51,11 @@ def make_queries(
     out: Annotated[Path, typer.Option(help="Write the corpus into this folder, as JSON lines.", metavar="FOLDER")],
     queries_from: QueriesFromOption = "auto",
     items: Annotated[
-        int, typer.Option(min=0, help="The most items that are asked for, drawn by a hash of their names; 0: all.")
-    ] = 2000,
+        int | None,
+        typer.Option(
+            min=0, help="The most items that are asked for, drawn by a hash of their names; 0: all.  [default: 2000]"
+        ),
+    ] = None,
     lang: Annotated[
         str, typer.Option(help="The language of texts and queries without one of their own.", metavar="de")
     ] = "",

@@ -10,6 +10,8 @@ from babelmix.api import log_auditing
 from babelmix.cli.output import end, show
 from babelmix.errors import ArgumentError
 
+_OPTIONS = {"policies": "policy", "query_langs": "query_lang"}
+
 
 def audit_log(
     files: Sequence[Path], corpus: str, unfit: Mapping[str, object], json_output: bool, **options: Any
@@ -27,6 +29,10 @@ def audit_log(
     for name, given in unfit.items():
         if given:
             raise ArgumentError(name, "is not for a log; leave it out, or leave out --log")
-    found = log_auditing.audit_log(list(files), corpus or None, **options)
+    try:
+        found = log_auditing.audit_log(list(files), corpus or None, **options)
+    except ArgumentError as error:
+        # The options of the command are called otherwise.
+        raise ArgumentError(_OPTIONS.get(error.argument, error.argument), error.why) from error
     show(found, json_output)
     end(found.gate)

@@ -17,10 +17,17 @@ from babelmix.corpus.readers._tables import Table, is_table, read_table
 from babelmix.corpus.readers.folder import corpus_of_log, only_passages, with_titles
 from babelmix.corpus.schema import OWN_ID, ROW_COLUMNS
 from babelmix.corpus.storage import is_corpus_folder
-from babelmix.errors import CorpusError
+from babelmix.errors import ArgumentError, CorpusError
 
 
-def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = ITEMS, **options: Any) -> Corpus:
+def ask(
+    source: str | Path | Corpus,
+    queries_from: str | Path,
+    *,
+    items: int | None = None,
+    langs: str | Sequence[str] | None = None,
+    **options: Any,
+) -> Corpus:
     """Make a corpus of a collection and of queries from elsewhere.
 
     Args:
@@ -31,11 +38,12 @@ def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = I
             queries (`text`, `lang`, optionally `item`), or of clicks (`query`, `clicked_id`, optionally `count`, `lang`,
             `item`, `position`), see `babelmix.corpus.readers.folder`. Columns with other names are named with it:
             `clicks.csv?query=COLUMN&clicked_id=COLUMN`.
-        items: the most items that parts of texts ask for; 0: all.
+        items: the most items that parts of texts ask for; 0: all; None: 2,000.
+        langs: parts of texts in these languages ask; see `babelmix.corpus.known_items`.
         options: options of the reader of a corpus; of a log also `lang`, `min_clicks` and `grades`.
 
     Raises:
-        ArgumentError: `queries_from` is neither a part of texts nor a file.
+        ArgumentError: `queries_from` is neither a part of texts nor a file, or an argument is not for this kind of queries.
         ReaderError: a file is malformed; the message names file, row and field.
         CorpusError: no query is left.
 
@@ -44,7 +52,11 @@ def ask(source: str | Path | Corpus, queries_from: str | Path, *, items: int = I
     if isinstance(queries_from, str) and named in ASKS:
         left_out = LeftOut()
         documents, name, meta = _documents(source, options, left_out)
-        return known_items(documents, ask=named, items=items, name=f"{name} known items", meta=meta, left_out=left_out)
+        return known_items(
+            documents, ask=named, items=ITEMS if items is None else items, langs=langs, name=f"{name} known items", meta=meta,
+            left_out=left_out,
+        )  # fmt: skip
+    check_of_log(items)
     of_log = {key: options.pop(key) for key in ("min_clicks", "grades") if key in options}
     left_out = LeftOut()
     log = read_log(queries_from)
@@ -65,16 +77,26 @@ def ask_log(passages: Sequence[Document], log: Table, *, name: str, **options: A
         options: see `babelmix.corpus.readers.folder.corpus_of_log`.
 
     Raises:
+        ArgumentError: `min_clicks` or `grades` is given, and the log is none of clicks.
         ReaderError: the log is malformed.
 
     """
     is_clicks = "clicked_id" in log.names
+    for argument in ("min_clicks", "grades"):
+        if not is_clicks and options.get(argument) is not None:
+            raise ArgumentError(argument, f"is for a log of clicks, and {log.file.name} has no column clicked_id")
     if not is_clicks and "item" in log.names:
         meta = dict(options.get("meta") or {})
         options["meta"] = {**meta, "notes": [*meta.get("notes", []), f"{log.file.name}: {ITEM_NO_LABEL}"]}
     return corpus_of_log(
         passages, None if is_clicks else log, log if is_clicks else None, name=f"{name} {log.stem}", **options
     )
+
+
+def check_of_log(items: int | None) -> None:
+    """Raise if a number of items is given where a log asks."""
+    if items is not None:
+        raise ArgumentError("items", "is for parts of texts that ask; a log asks for what it names")
 
 
 def _documents(
@@ -118,4 +140,4 @@ def _facts(corpus: Corpus) -> dict[str, Any]:
     return {"source": corpus.name, **{key: corpus.meta[key] for key in kept if key in corpus.meta}}
 
 
-__all__ = ["ask", "ask_log"]
+__all__ = ["ask", "ask_log", "check_of_log"]

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import regex
 
 from babelmix.corpus.labels import LABELS, known_item_labels
-from babelmix.corpus.languages import IMAGE, canonical_language
+from babelmix.corpus.languages import IMAGE, canonical_language, match_languages
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.openings import Opening, first_heading, first_sentence, one_line, size
 from babelmix.corpus.pseudo_questions import CLOZE, MIXED, TEMPLATES, PseudoQuestions
@@ -45,6 +46,7 @@ _AMBIGUOUS = "queries that are the text of several items"
 _SAME = "queries that are the same in several languages of an item"
 _NAMES = {TEMPLATES: "heading", CLOZE: "sentence that fits", MIXED: "question"}
 _SHORT = "queries that are too short"
+_TWICE = "queries that another text of the item asks in the same words"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def known_items(
     *,
     ask: str = "auto",
     items: int = ITEMS,
+    langs: str | Sequence[str] | None = None,
     name: str = "known items",
     meta: Mapping[str, Any] | None = None,
     left_out: LeftOut | None = None,
@@ -73,6 +76,7 @@ def known_items(
             sentence), or `auto`: for each item, the first of these that all its languages have. Or `templates`, `cloze` or
             `mixed`: questions that are made of titles, headings and sentences, see `babelmix.corpus.pseudo_questions`.
         items: the most items to ask for, drawn by a hash of their names. All others stay in the pool. 0: all.
+        langs: only queries in these languages ask. The pool has all languages. None: all.
         name: the name of the corpus.
         meta: further facts about the source.
         left_out: counts from reading the documents, to which those of this function are added.
@@ -81,10 +85,10 @@ def known_items(
     Returns:
         The corpus. `meta["labels"]` names the regime, `meta["known_items"]` counts the items by what asks, and `meta["left_out"]`
         the texts and queries that are left out: texts with fewer than 40 letters left; queries that are the same text for several
-        items, or for one item in several languages.
+        items, or for one item in several languages, or twice.
 
     Raises:
-        CorpusError: `ask` is unknown, no text has what asks, or no query is left.
+        CorpusError: `ask` or a language is unknown, no text has what asks, or no query is left.
 
     Examples:
         >>> text = "Hold the button for ten seconds, until the light goes out."
@@ -120,7 +124,13 @@ def known_items(
                 rest = document.text if keep else opening.rest
                 known.append(_Known(document, opening.asked, rest, kind))
             pool.add(document.item, document.lang, rest, document.group, document.id or None)
-    asked = _drawn(_answerable(known, counted), items)
+    can_ask = _answerable(known, counted)
+    if langs is not None:
+        there = match_languages(
+            langs, dict.fromkeys(document.lang for texts in by_item.values() for document in texts), name
+        )
+        can_ask = [one for one in can_ask if one.document.lang in there]
+    asked = _drawn(can_ask, items)
     if not asked:
         raise CorpusError(_why_none(name, known, counted, ask))
     queries = SideBuilder()
@@ -166,7 +176,7 @@ def _titled(document: Document) -> Opening | None:
     heading = first_heading(text)
     if heading is not None and _key(heading.asked) == _key(title):
         text = heading.rest
-    elif text.startswith(title):
+    elif text.startswith(title) and not regex.match(r"[\p{L}\p{M}\p{N}]", text[len(title) :]):
         text = text[len(title) :].lstrip(" \t\r\n.:-–—")
     return Opening(title, text)
 
@@ -225,6 +235,7 @@ def _answerable(known: Sequence[_Known], left_out: LeftOut) -> list[_Known]:
         items.setdefault(key, set()).add(one.document.item)
         langs.setdefault((key, one.document.item), set()).add(canonical_language(one.document.lang))
     kept = []
+    seen: set[tuple[str, str, str]] = set()
     for one in known:
         key, document = _key(one.asked), one.document
         where = f"{document.item} in {document.lang}: {one.asked[:60]}"
@@ -234,7 +245,10 @@ def _answerable(known: Sequence[_Known], left_out: LeftOut) -> list[_Known]:
             left_out.add(_AMBIGUOUS, where)
         elif len(langs[key, document.item]) > 1:
             left_out.add(_SAME, where)
+        elif (document.item, document.lang, key) in seen:
+            left_out.add(_TWICE, where)
         else:
+            seen.add((document.item, document.lang, key))
             kept.append(one)
     return kept
 

@@ -72,7 +72,7 @@ def load_corpus(
     if queries_from is not None:
         if not isinstance(source, (str, Path, Corpus)):
             raise ArgumentError("queries_from", "is for a file, a folder or a corpus; save the table to a file first")
-        corpus, rest = with_copies(ask(source, queries_from, **options)), part
+        corpus, rest = with_copies(ask(source, queries_from, langs=wanted, **options)), part
     elif part != "all" and isinstance(source, str) and "part" not in options and has_option(source, "part"):
         corpus, rest = open_corpus(source, part=part, **options), "all"
     else:

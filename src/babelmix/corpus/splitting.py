@@ -53,8 +53,8 @@ def split(corpus: Corpus, parts: Mapping[str, float], *, seed: int = 0) -> dict[
         cut = corpus.only_groups(groups, f"{corpus.name}/{part}")
         if cut.queries.num_rows == 0 or (corpus.qrels.num_rows and cut.qrels.num_rows == 0):
             raise ConfigError(
-                f"the part {part!r} of {corpus.name} is empty: {len(leader)} groups are too few for the shares {dict(parts)}; "
-                "add groups, or use the whole corpus"
+                f"{corpus.name} cannot be split: its part {part!r} would be empty, because it has {len(leader)} groups "
+                f"for the shares {dict(parts)}; add groups, or use the whole corpus"
             )
         result[part] = cut.named(cut.name, split=part, split_seed=seed, split_shares=dict(parts))
     return result

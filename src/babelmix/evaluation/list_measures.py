@@ -1,7 +1,7 @@
 """Bias measures of ranked lists, each with its bounds: what it can be at least and at most, as ranks beyond a list are unknown.
 
 To add one, write a function from `JudgedLists` and k to `Bounded`, and add a line to `LIST_MEASURES`. Reports call it
-`bias/NAME@k`. A measure has a value for the same queries whatever the lists hold, so that systems can be compared in pairs.
+`bias/NAME@k`. Systems are compared on the queries that have a value in both.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from babelmix.evaluation.reader_measures import READER_MEASURES
 def same_language_share(lists: JudgedLists, k: int) -> Bounded:
     """The share of the first k answers that are in the query's language; of those given, if there are fewer.
 
-    Queries in a language that no passage has are left out. A query without answers has the share 0.
+    Queries in a language that no passage has are left out, and those without answers.
     """
-    rows = np.flatnonzero(lists.own >= 0)
+    given = lists.given(k)
+    rows = np.flatnonzero((lists.own >= 0) & given.any(axis=1))
     own = lists.own[rows]
-    given = lists.given(k)[rows]
+    given = given[rows]
     mine, total = given[np.arange(len(rows)), own], given.sum(axis=1)
-    value = mine / np.maximum(total, 1)
+    value = mine / total
     unknown, left = lists.unknown(k)[rows], lists.left[rows]
     mine_left = left[np.arange(len(rows)), own]
     places = np.maximum(total + unknown, 1)

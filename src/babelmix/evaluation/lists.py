@@ -20,7 +20,7 @@ from babelmix.corpus.copies import Copies
 from babelmix.errors import AuditError, ConfigError
 from babelmix.evaluation.judged_lists import AnswerTable, Integers, Judge, JudgedLists
 from babelmix.evaluation.list_measures import LIST_MEASURES, Bounded
-from babelmix.evaluation.measure_info import SHARE_AT, measure_info
+from babelmix.evaluation.measure_info import BIAS, SHARE_AT, measure_info
 from babelmix.evaluation.measures import Measure
 from babelmix.evaluation.metrics import parse_metric
 from babelmix.evaluation.reader_measures import readable
@@ -237,7 +237,9 @@ def measured(lists: JudgedLists, metrics: Sequence[str]) -> ListAudit:
             used, cell = np.unique(lists.query_lang[one.queries].astype(str), return_inverse=True)
             cells[key] = tuple(used.tolist()), cell, lists.group[one.queries]
         setting, _, metric = name.partition("/")
-        measure = Measure(setting, metric, *cells[key], one.values, measure_info(name).lower_is_better)
+        measure = Measure(
+            setting, metric, *cells[key], one.values, measure_info(name).lower_is_better, rows=one.queries
+        )
         audit.measures[name] = measure
         audit.bounds[name] = Bounds(replace(measure, values=one.low), replace(measure, values=one.high))
         audit.rows[name] = one.queries
@@ -261,6 +263,11 @@ def checked_metrics(metrics: str | Sequence[str] | None, k: int, *, cut: bool = 
         raise AuditError(f"k is {k}; an audit of ranked lists judges the first {SHARE_AT} answers at least")
     names = as_list((f"mAP@{k}", "nDCG@10") if metrics is None else metrics, "metrics", empty=False)
     for name in names:
+        if name.startswith(BIAS):
+            raise ConfigError(
+                f"{name}: audits of ranked lists have their bias measures without being asked, at k of their own; name ranking "
+                "metrics"
+            )
         if (known := within(name, k, cut=cut)) != name:
             raise ConfigError(
                 f"{name}: only the first {k} answers are known; name a cut-off of {k} at most, such as {known}"

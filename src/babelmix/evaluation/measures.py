@@ -14,7 +14,7 @@ cross-lingual cell has only the questions that exist in both languages, as in ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -42,6 +42,8 @@ class Measure:
         values: float64, shape (values,).
         lower_is_better: whether lower values are better; None if neither is.
         aggregate: how the values of a cell are aggregated: by their `mean` or their `median`.
+        rows: the query row of each value, int64, shape (values,), where a system may have no value for some queries, such as
+            those that it does not answer: systems are then compared on the queries of both. None: all queries have values.
 
     """
 
@@ -53,11 +55,22 @@ class Measure:
     values: npt.NDArray[np.float64]
     lower_is_better: bool | None = False
     aggregate: Literal["mean", "median"] = "mean"
+    rows: npt.NDArray[np.int64] | None = None
 
     @property
     def name(self) -> str:
         """`setting/metric`."""
         return f"{self.setting}/{self.metric}"
+
+    def of_rows(self, rows: npt.NDArray[np.int64]) -> Measure:
+        """The values of these query rows, with the cells that they have."""
+        assert self.rows is not None
+        chosen = np.isin(self.rows, rows)
+        used, cell = np.unique(self.cell[chosen], return_inverse=True)
+        return replace(
+            self, cells=tuple(self.cells[one] for one in used.tolist()), cell=cell, group=self.group[chosen],
+            values=self.values[chosen], rows=self.rows[chosen],
+        )  # fmt: skip
 
     def cell_values(self) -> npt.NDArray[np.float64]:
         """Mean (or median) of each cell, shape (cells,)."""

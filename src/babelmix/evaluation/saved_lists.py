@@ -71,11 +71,12 @@ def load_lists(folder: Path) -> tuple[dict[str, ListAudit], dict[str, Any]]:
             setting, _, metric = str(name).partition("/")
             value, low, high = (rows[column].to_numpy() for column in _VALUES)
             better = measure_info(str(name)).lower_is_better
-            one = Measure(setting, metric, tuple(cells), cell, rows["group"].to_numpy(), value, better)
+            of = rows["query_row"].to_numpy()
+            one = Measure(setting, metric, tuple(cells), cell, rows["group"].to_numpy(), value, better, rows=of)
             audit = audits[str(system)]
             audit.measures[str(name)] = one
             audit.bounds[str(name)] = Bounds(replace(one, values=low), replace(one, values=high))
-            audit.rows[str(name)] = rows["query_row"].to_numpy()
+            audit.rows[str(name)] = of
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise AuditError(
             f"{folder}: cannot be read as an audit of ranked lists ({error}); run  babelmix audit  again"

@@ -132,7 +132,8 @@ def compare(
     """Compare two systems; the values of a query are averaged over seeds before the systems are paired.
 
     The randomisation test swaps the two systems within whole groups; its p-value is (1 + extremes) / (1 + flips). The
-    bootstrap test draws the same groups for both; its p-value is (1 + extremes) / (1 + resamples).
+    bootstrap test draws the same groups for both; its p-value is (1 + extremes) / (1 + resamples). Where a system has no value
+    for some queries (`Measure.rows`), the queries of both are compared; a measure without any has no comparison.
 
     Args:
         first: measures of system A, one mapping per seed, all on one corpus.
@@ -143,7 +144,7 @@ def compare(
         seed: the seed of the resamples and the swaps.
 
     Returns:
-        One comparison per measure, without Holm's correction.
+        One comparison per measure that both have for a query, without Holm's correction.
 
     Raises:
         AuditError: the audits are not of the same corpus, or one of them does not have a measure.
@@ -224,6 +225,12 @@ def _compared(
     comparisons = []
     for name, (a, drawn_a) in first.items():
         b, drawn_b = second[name]
+        if a.rows is not None and b.rows is not None and not np.array_equal(a.rows, b.rows):
+            both = np.intersect1d(a.rows, b.rows)
+            if not len(both):
+                continue
+            a, b = a.of_rows(both), b.of_rows(both)
+            drawn_a, drawn_b = (resampled({name: one}, len(drawn_a), seed, _nanmean)[name] for one in (a, b))
         if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
             raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")
         observed = a.macro() - b.macro()

@@ -101,6 +101,10 @@ class Verdict:
         return text if self.judged else f"{text} No claim about quality: there are no relevance judgements."
 
 
+_ONE = "the pool has one language"
+_UNKNOWN = "the languages of the pool are not known"
+
+
 def lean(share: float, fair: float) -> float:
     """How far a share is from the fair one: 0 if it is fair, 1 if the share is 1, -1 if it is 0.
 
@@ -134,7 +138,7 @@ def verdict(estimates: Estimates, fair: Mapping[str, float]) -> Verdict:
     judged = any(not one.startswith("bias/") for one in estimates) or OVER_CHANCE in estimates
     levels: list[Level] = []
     reasons: list[str] = []
-    found = Verdict("cannot tell", ("the pool has one language",), judged=judged)
+    found = Verdict("cannot tell", (_ONE if fair else _UNKNOWN,), judged=judged)
     if any(one.startswith(OF_SHOWN_AS_READ) for one in estimates):
         return replace(
             found, reasons=("items are shown in the searcher's language; leave out show=mine to judge what is found",)

@@ -54,7 +54,7 @@ class WeakLanguages:
         parts = []
         for name, cells in self.values.items():
             info = measure_info(name)
-            weak = [f"{info.with_interval(cells[lang])} for {lang}" for lang in self.langs]
+            weak = [f"{info.with_interval(cells[lang])} for {lang}" for lang in self.langs if lang in _weak_of(cells)]
             others = float(np.mean([cell.value for lang, cell in cells.items() if lang not in self.langs]))
             parts.append(f"{_WORDS[name]} is {', '.join(weak)}, but {info.shown(others)} for the others")
         *first, last = self.langs
@@ -89,16 +89,19 @@ def weak_languages(estimates: Estimates) -> WeakLanguages | None:
         cells = by_language(estimates[name][1]) if name in estimates else {}
         if len(cells) < 2 or IMAGE in cells:
             continue
-        found[name] = cells
-        best = max(cell.low for cell in cells.values())
-        for lang, cell in cells.items():
-            if cell.high < WEAK * best:
-                weak[lang] = min(weak.get(lang, 1.0), cell.value / best)
+        for lang, share in _weak_of(cells).items():
+            found[name] = cells
+            weak[lang] = min(weak.get(lang, 1.0), share)
     if not weak:
         return None
     langs = tuple(sorted(weak, key=lambda lang: (weak[lang], lang)))
-    # A language may be in one setting only.
-    return WeakLanguages(langs, {name: cells for name, cells in found.items() if all(lang in cells for lang in langs)})
+    return WeakLanguages(langs, found)
+
+
+def _weak_of(cells: Mapping[str, Estimate]) -> dict[str, float]:
+    """The weak languages of a setting, and what each has of the best lower end."""
+    best = max(cell.low for cell in cells.values())
+    return {lang: cell.value / best for lang, cell in cells.items() if cell.high < WEAK * best}
 
 
 def by_language(cells: Mapping[str, Estimate]) -> dict[str, Estimate]:

@@ -18,8 +18,9 @@ from babelmix.evaluation import Audit, Comparison, Estimate, Measure, compare_al
 from babelmix.evaluation.audit_facts import AuditFacts
 from babelmix.evaluation.audit_tables import estimates_frame, headline_table, tests_table, tests_tables
 from babelmix.evaluation.gates import GateResult
-from babelmix.evaluation.measure_info import TESTS, headline, ranking_metrics
+from babelmix.evaluation.measure_info import BIAS, TESTS, headline, ranking_metrics
 from babelmix.evaluation.metrics import DEFAULT
+from babelmix.evaluation.verdict import fair_shares
 from babelmix.experiment.report.audits import comparison_lead, write_audits_report
 from babelmix.experiment.report.winners import winner_lines
 
@@ -46,10 +47,8 @@ class AuditComparison(Result):
         return {name: audit.measures for name, audit in self.audits.items()}
 
     def pool_shares(self) -> dict[str, float]:
-        """The share of each language in the pool."""
-        table = next(iter(self.audits.values())).table
-        shares = table.pool_sizes / table.pool_sizes.sum()
-        return dict(zip(table.passage_langs, shares.tolist(), strict=True))
+        """The share of the pool that is in each query language; see `babelmix.evaluation.verdict.fair_shares`."""
+        return fair_shares(next(iter(self.audits.values())).table)
 
     def tables(self) -> list[Table]:
         """The headline of each audit, and the tests of each pair."""
@@ -167,12 +166,36 @@ def compare_audits(
     tests = as_list(tests, "tests")
     if isinstance(folders, (str, Path)):
         raise AuditError(f"give two or more folders of audits, not {str(folders)!r} alone")
-    metrics = list(dict.fromkeys([*DEFAULT, *ranking_metrics(tests), *as_list(metrics, "metrics")]))
+    metrics = list(dict.fromkeys([*DEFAULT, *needed_by(tests), *as_list(metrics, "metrics")]))
     loaded = [Audit.load(folder, metrics) for folder in folders]
     names = names_of(loaded, folders)
     return compare_loaded(
         dict(zip(names, loaded, strict=True)), tests=tests, against=named_against(against, names, folders)
     )
+
+
+def needed_by(tests: Sequence[str]) -> list[str]:
+    """The metrics, as `Audit.of` takes them, of measures that are to be tested.
+
+    Raises:
+        AuditError: a name is that of no measure.
+
+    """
+    for test in tests:
+        if not test.partition("/")[2]:
+            raise AuditError(
+                f"{test!r} is no measure; name it with its setting, as in multi/mAP or bias/rank distance"
+            )
+    return [*ranking_metrics(tests), *(test for test in tests if test.startswith(BIAS) and "@" in test)]
+
+
+def completed(audit: Audit, metrics: Sequence[str]) -> Audit:
+    """An audit with these metrics: they are computed from its ranks if one is missing."""
+    there = {name.removeprefix(BIAS) if name.startswith(BIAS) else name.partition("/")[2] for name in audit.measures}
+    if all(name.removeprefix(BIAS) in there for name in metrics):
+        return audit
+    own = [name for name in audit.measures if name.startswith(BIAS) and "@" in name]
+    return Audit.of(audit.table, list(dict.fromkeys([*ranking_metrics(audit.measures), *own, *metrics])))
 
 
 def compare_loaded(

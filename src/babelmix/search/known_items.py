@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from babelmix.corpus import Corpus
-from babelmix.corpus.asking import ask_log
+from babelmix.corpus.asking import ask_log, check_of_log
 from babelmix.corpus.known_items import ASKS, ITEMS, known_items
 from babelmix.corpus.openings import TITLES
 from babelmix.corpus.query_logs import read_log
@@ -51,7 +51,14 @@ def documents_of_index(index: Index | ForeignEngine) -> Iterator[Document]:
                 yield Document(hit.item, hit.lang, hit.text, str(hit.fields.get(title, "")), hit.group, "", 0)
 
 
-def corpus_at(address: str, queries_from: str | Path = "auto", *, items: int = ITEMS, **of_log: Any) -> Corpus:
+def corpus_at(
+    address: str,
+    queries_from: str | Path = "auto",
+    *,
+    items: int | None = None,
+    langs: str | Sequence[str] | None = None,
+    **of_log: Any,
+) -> Corpus:
     """Make a corpus of the rows of an index, or of someone else's collection, as `corpus_of_index` does.
 
     Raises:
@@ -60,11 +67,16 @@ def corpus_at(address: str, queries_from: str | Path = "auto", *, items: int = I
     """
     kind = foreign_engine(address)
     with Index.open(address) if kind is None else closing(kind.open(address)) as found:
-        return corpus_of_index(found, queries_from, items=items, **of_log)
+        return corpus_of_index(found, queries_from, items=items, langs=langs, **of_log)
 
 
 def corpus_of_index(
-    index: Index | ForeignEngine, queries_from: str | Path = "auto", *, items: int = ITEMS, **of_log: Any
+    index: Index | ForeignEngine,
+    queries_from: str | Path = "auto",
+    *,
+    items: int | None = None,
+    langs: str | Sequence[str] | None = None,
+    **of_log: Any,
 ) -> Corpus:
     """Make a corpus whose passages are the rows of an index as it stores them.
 
@@ -74,7 +86,8 @@ def corpus_of_index(
             `cloze` or `mixed`; see `babelmix.corpus.known_items`. A heading or a sentence stays in the text that it asks for,
             because the index holds it.
             Or a file with a log of queries or clicks, see `babelmix.corpus.readers.folder`.
-        items: the most items that parts of texts ask for; 0: all.
+        items: the most items that parts of texts ask for; 0: all; None: 2,000.
+        langs: parts of texts in these languages ask; None: in all.
         of_log: with a log: `lang`, `min_clicks` and `grades`, see `babelmix.corpus.readers.folder.corpus_of_log`.
 
     Raises:
@@ -90,7 +103,10 @@ def corpus_of_index(
             raise ArgumentError(
                 next(iter(of_log)), "is for a log of queries or clicks: the rows of an index have languages"
             )
-        return known_items(documents, ask=queries_from, items=items, name=name, keep=True)
+        return known_items(
+            documents, ask=queries_from, items=ITEMS if items is None else items, langs=langs, name=name, keep=True
+        )
+    check_of_log(items)
     log = read_log(queries_from)
     return ask_log([replace(one, title="") for one in documents], log, name=index.address, **of_log)
 

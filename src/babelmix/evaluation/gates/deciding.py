@@ -143,7 +143,9 @@ def _with_measure(rule: Rule, judged: Judged) -> Judged:
 def _cases(
     rule: Rule, system: str, measure: Measure, before: Judged | None, pool_shares: Mapping[str, float] | None
 ) -> list[_Case]:
-    reference = _reference(rule, system, measure, before) if rule.limit.base == "before" else None
+    reference = None
+    if rule.limit.base == "before":
+        measure, reference = _references(rule, system, measure, before)
     if rule.where == "any":
         cells: list[str] = list(measure.cells)
     elif rule.where:
@@ -168,8 +170,8 @@ def _cases(
     ]
 
 
-def _reference(rule: Rule, system: str, measure: Measure, before: Judged | None) -> Measure:
-    """The measure of the saved audit, checked to have the same queries.
+def _references(rule: Rule, system: str, measure: Measure, before: Judged | None) -> tuple[Measure, Measure]:
+    """The measure, and that of the saved audit, of the same queries: those that have a value in both.
 
     Raises:
         AuditError: there is no saved audit, or it does not have the measure of the same queries.
@@ -181,12 +183,15 @@ def _reference(rule: Rule, system: str, measure: Measure, before: Judged | None)
     for name, measures in before.items():
         if name.endswith(REVERSED) == backward and rule.measure in measures:
             found = measures[rule.measure]
+            if measure.rows is not None and found.rows is not None and not np.array_equal(measure.rows, found.rows):
+                both = np.intersect1d(measure.rows, found.rows)
+                measure, found = measure.of_rows(both), found.of_rows(both)
             same = found.cells == measure.cells and np.array_equal(found.cell, measure.cell)
-            if not same or not np.array_equal(found.group, measure.group):
+            if not same or not np.array_equal(found.group, measure.group) or not len(found.cell):
                 raise AuditError(
                     f"rule {rule.text!r}: {system} and the audit before it are not of the same queries; audit both on one corpus"
                 )
-            return found
+            return measure, found
     raise AuditError(f"rule {rule.text!r}: the audit to compare with has no {rule.measure}")
 
 
@@ -197,7 +202,7 @@ def _fair(rule: Rule, measure: Measure, cell: str, pool_shares: Mapping[str, flo
         return 0.5
     if metric == "same-language excess":
         return 1.0
-    if pool_shares is None:
+    if not pool_shares:
         raise AuditError(f"rule {rule.text!r}: the languages of the pool are not known, so there is no fair share")
     cells = [cell] if cell else measure.cells
     return float(np.mean([pool_shares.get(lang, 0.0) for lang in cells]))
@@ -208,8 +213,14 @@ def _only(measure: Measure, cell: str) -> Measure:
     if not cell:
         return measure
     mine = measure.cell == measure.cells.index(cell)
+    rows = None if measure.rows is None else measure.rows[mine]
     return replace(
-        measure, cells=(cell,), cell=measure.cell[mine] * 0, group=measure.group[mine], values=measure.values[mine]
+        measure,
+        cells=(cell,),
+        cell=measure.cell[mine] * 0,
+        group=measure.group[mine],
+        values=measure.values[mine],
+        rows=rows,
     )
 
 
@@ -238,12 +249,7 @@ def _tested(cases: Sequence[_Case]) -> dict[int, Comparison]:
         mine = [number for number in numbers if cases[number].system == system]
         values = {str(number): cases[number].measure for number in mine}
         limits = {str(number): _limits(cases[number]) for number in mine}
-        for name, one in zip(
-            values,
-            compare_measures([values], [limits], list(values), resamples=draws, flips=draws),
-            strict=True,
-        ):
-            found.append(replace(one, measure=name))
+        found += compare_measures([values], [limits], list(values), resamples=draws, flips=draws)
     return {int(one.measure): one for one in holm(found)}
 
 
