@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from conftest import parallel_corpus
+from sentence_transformers import SentenceTransformer
 from test_frontier import LANGS, made
 from typer.testing import CliRunner
 
@@ -51,6 +53,43 @@ def test_the_test_part_has_the_numbers_of_an_audit() -> None:
     assert {one.measure for one in report.comparisons} == set(report.tested[0].measures)
     assert f"on {test.questions:,} held-out questions" in report.lead()
     assert f"alpha {report.chosen.alpha:g} of offsets" in report.lead()
+
+
+@pytest.mark.parametrize("policy", ["any", "balanced", "adaptive"])
+def test_lengths_of_vectors_change_nothing_under_cosine(policy: str) -> None:
+    corpus, searched, _ = made()
+    rng = np.random.default_rng(1)
+    sides = [np.asarray(side, dtype=np.float32) for side in (searched.queries, searched.passages)]
+
+    def found(*lengths: Any) -> Any:
+        scaled = [side * length for side, length in zip(sides, lengths, strict=True)]
+        vectors = bm.Vectors(*scaled, name="made")
+        return bm.frontier(vectors, corpus, alphas=[0.5, 1], best="multi/mAP", policies=policy), vectors
+
+    units = found(*(1 / np.linalg.norm(side, axis=1, keepdims=True) for side in sides))[0]
+    assert units.chosen.alpha > 0
+    for lengths in ((1, 1), (64, 0.25), tuple(rng.uniform(0.1, 10, (len(side), 1)).astype("f") for side in sides)):
+        report, vectors = found(*lengths)
+        assert report.chosen == units.chosen
+        for one, other in zip(report.points, units.points, strict=True):
+            assert {name: one.value(name) for name in one.measures} == pytest.approx(
+                {name: other.value(name) for name in other.measures}
+            )
+        # What is chosen is what `debias` fits on the same passages.
+        fitted = bm.debias(vectors, corpus, method="own-means").removal
+        np.testing.assert_allclose(report.removals["own-means"].offsets[1], fitted.offsets[1], atol=1e-6)  # type: ignore[attr-defined]
+
+
+def test_an_encoder_that_does_not_divide_by_lengths_is_measured_as_its_vectors_of_length_one(tiny_static: Any) -> None:
+    corpus = parallel_corpus(40)
+    encoder = SentenceTransformer(modules=[tiny_static[0]], device="cpu")
+    raw = encoder.encode(corpus.passages["text"].to_pylist())
+    assert np.abs(np.linalg.norm(raw, axis=1) - 1).max() > 0.01
+    found = bm.frontier(encoder, corpus, alphas=[1]).removals["own-means"]
+    units = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    langs = np.array(corpus.passages["lang"].to_pylist())
+    for number, lang in enumerate(found.langs):
+        np.testing.assert_allclose(found.offsets[1, number], units[langs == lang].mean(axis=0), atol=1e-5)  # type: ignore[attr-defined]
 
 
 def test_what_is_saved_can_be_used(tmp_path: Path) -> None:

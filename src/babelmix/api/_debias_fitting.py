@@ -185,8 +185,6 @@ def _embedded(main: Sample, asked: Sample | None, similarity: str) -> Embedded:
     """What a method is fitted on. Kinds are 0 for queries and 1 for passages; all are 0 if the passages stand in for queries."""
     parts = [main] if asked is None else [asked, main]
     vectors = np.concatenate([part.vectors for part in parts]).astype(np.float64)
-    if similarity == "cosine":
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Embedded(
         vectors,
         np.concatenate([part.lang for part in parts]),

@@ -82,6 +82,8 @@ def _fitted_here(name: str, searched: Searched, corpus: Corpus, part: Part) -> t
         np.concatenate(vectors), np.concatenate(numbers), kind if with_queries else np.zeros_like(kind), langs,
         similarity=searched.similarity,
     )  # fmt: skip
+    # As `debias` does: a vector of zeros says nothing.
+    embedded = embedded.only(embedded.vectors.any(axis=1))
     about = {
         "method": name,
         "passages": f"at most {SAMPLE:,} of each language of {corpus.name}, without labels",

@@ -92,7 +92,7 @@ def debiased(
     )
     removal = removal_method(method)
     if removal.fit_module is not None:
-        return with_modules(encoder, removal.fit_module(embedded, chosen.rank))
+        return with_modules(encoder, removal.fit_module(embedded.ready(), chosen.rank))
     return with_removal(encoder, removal.fit_removal(embedded, chosen))
 
 
@@ -208,8 +208,6 @@ def _embedded(
     for kind, by_lang in kinds.items():
         together = [text for some in by_lang.values() for text in some]
         found = encode(encoder, together, kind, batch_size=batch_size, label=f"encoding as {kind}").astype(np.float64)
-        if str(encoder.similarity_fn_name) == "cosine":
-            found /= np.linalg.norm(found, axis=1, keepdims=True)
         vectors.append(found)
         langs.append(np.repeat(np.arange(len(by_lang)), [len(some) for some in by_lang.values()]))
     numbers = None

@@ -49,12 +49,12 @@ class RemovalMethod:
     """A way to take language out of embeddings.
 
     Args:
-        fit: takes embedded texts and options; returns what is fitted. Call it by `fit_removal`.
+        fit: takes embedded texts, `ready` and `complete`, and options; returns what is fitted. Call it by `fit_removal`.
         takes_away: what the method takes away.
         source: the paper.
         usual_rank: the default number of directions for a number of languages; None: the method has no rank.
         needs_pairs: whether it needs texts that are translations of each other (`Embedded.item`).
-        fit_module: of a method that is a module and works on encoders only: takes embedded texts and a rank.
+        fit_module: of a method that is a module and works on encoders only: takes embedded texts, which are `ready`, and a rank.
 
     """
 
@@ -69,7 +69,8 @@ class RemovalMethod:
         """Fit the method on vectors whose languages are known.
 
         Args:
-            embedded: the vectors. A language with few queries is fitted on its passages in their place; see `complete`.
+            embedded: the vectors; under cosine they are divided by their lengths. A language with few queries is fitted on its
+                passages in their place; see `complete`.
             options: None: the defaults.
 
         Returns:
@@ -86,7 +87,7 @@ class RemovalMethod:
             raise EncoderError(
                 "this method is fitted on translations; give a corpus whose items exist in several languages"
             )
-        whole, moved = complete(embedded)
+        whole, moved = complete(embedded.ready())
         made = self.fit(whole, options or RemovalOptions())
         return made.with_facts({**made.facts, "queries_from_passages": moved}) if moved else made
 

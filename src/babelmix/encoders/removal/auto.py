@@ -106,7 +106,7 @@ def fit(embedded: Embedded, options: RemovalOptions) -> AnyRemoval:
     from babelmix.encoders.removal import removal_method
 
     def made(name: str, why: str, tested: TopicDifference | None = None) -> AnyRemoval:
-        removal = pairs if name == "pairs" else removal_method("own-means").fit_removal(embedded, options)
+        removal = pairs if name == "pairs" else removal_method("own-means").fit(embedded, options)
         assert removal is not None
         facts = {**removal.facts, "chosen": removal.method, "because": why}
         if tested is not None:
@@ -123,7 +123,7 @@ def fit(embedded: Embedded, options: RemovalOptions) -> AnyRemoval:
         if items >= LEAST_PAIRS:
             name = "linear-map" if items >= ENOUGH_PAIRS else "offsets"
             centre = USUAL_CENTRE if options.centre is None and name == "offsets" else options.centre
-            pairs = removal_method(name).fit_removal(embedded, replace(options, centre=centre))
+            pairs = removal_method(name).fit(embedded, replace(options, centre=centre))
     if pairs is None:
         return made("own", "there are no translations; whether the languages differ in topic was not tested")
     missing = pairs.not_fitted(embedded.langs)

@@ -27,7 +27,8 @@ class Embedded:
         langs: the languages, by number.
         item: number of what each text says, int64, shape (texts,): texts of one number are translations of each other. None: no
             translations are known.
-        similarity: `cosine` or `dot`: how the encoder compares. With cosine, vectors have length one.
+        similarity: `cosine` or `dot`: how the encoder compares. With cosine, a method is fitted on vectors of length one; they
+            may have any length here, see `ready`.
 
     """
 
@@ -54,6 +55,13 @@ class Embedded:
         found = np.zeros((max(len(self.langs), int(self.lang.max(initial=-1)) + 1), 2), dtype=np.int64)
         np.add.at(found, (self.lang, self.kind), 1)
         return found
+
+    def ready(self) -> Embedded:
+        """The same texts as a removal sees them when it is applied: under cosine, vectors of length one."""
+        if self.similarity != "cosine":
+            return self
+        lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return replace(self, vectors=self.vectors / np.where(lengths > 0, lengths, 1))
 
     def only(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Embedded:
         """Some of the texts: a mask or row numbers."""

@@ -157,9 +157,6 @@ def fit(drawn: Drawn, method: str, options: RemovalOptions, similarity: str, col
         )
     langs = tuple(drawn.vectors)
     vectors = np.concatenate([drawn.vectors[lang] for lang in langs]).astype(np.float64)
-    if similarity == "cosine":
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.where(lengths > 0, lengths, 1)
     lang = np.repeat(np.arange(len(langs)), [len(drawn.vectors[lang]) for lang in langs])
     options = replace(options, rank=found.rank_for(method, options.rank, len(langs)))
     return found.fit_removal(Embedded(vectors, lang, np.zeros_like(lang), langs, None, similarity), options)
