@@ -197,6 +197,7 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         ({"policies": "fair"}, ArgumentError, "no policy 'fair'"),
         ({"policies": {"any": []}}, ArgumentError, "bonuses"),
         ({"alphas": [-1]}, ArgumentError, "no shares"),
+        ({"alphas": [0.5, 1.5]}, ArgumentError, "from 0 to 1"),
         ({"best": "multi/mAP", "mix": "same=1"}, ArgumentError, "does not go with mix"),
         ({"surely": True, "best": "multi/mAP"}, ArgumentError, "goes with a share"),
     ):

@@ -86,7 +86,7 @@ def frontier(
         removals: what is tried: a fitted removal, its file, or the name of a method that needs no translations, such as
             `own-means`: it is fitted here, on the passages of the corpus and the queries of the validation part, without their
             right answers. Or several of these, as a list, or as a dictionary by name.
-        alphas: the shares of each removal that are tried. 0, untouched vectors, is always tried.
+        alphas: the shares of each removal that are tried, from 0 to 1. 0, untouched vectors, is always tried.
         policies: how scores are compared: `any`, `balanced`, `adaptive`, or several. Or a dictionary: for each of them the
             bonuses that passages in the query's language get, in units of its scores.
         own_places: so many of the first 10 answers, at least, are in the query's language; one number or several, which are tried
@@ -238,7 +238,7 @@ def _policies(
 
 def _shares(alphas: Sequence[float]) -> list[float]:
     shares = sorted({float(alpha) for alpha in alphas})
-    if not shares or not all(0 <= alpha <= 2 for alpha in shares):
+    if not shares or not all(0 <= alpha <= 1 for alpha in shares):
         raise ArgumentError("alphas", f"{shares} are no shares; give numbers from 0 to 1, such as 0.25,0.5,1")
     return shares
 
