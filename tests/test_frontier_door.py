@@ -19,6 +19,7 @@ from babelmix.cli.app import app
 from babelmix.encoders.removal import load_removal
 from babelmix.errors import ArgumentError, BabelmixError, EncoderError
 from babelmix.evaluation.frontier import OTHER_RECALL, SAME_RECALL, held_out
+from babelmix.search.removal import removal_for
 
 SHOP = Path(__file__).resolve().parents[1] / "docs" / "shop.csv"
 
@@ -63,7 +64,7 @@ def test_lengths_of_vectors_change_nothing_under_cosine(policy: str) -> None:
 
     def found(*lengths: Any) -> Any:
         scaled = [side * length for side, length in zip(sides, lengths, strict=True)]
-        vectors = bm.Vectors(*scaled, name="made")
+        vectors = bm.Vectors(scaled[0], scaled[1], name="made")
         return bm.frontier(vectors, corpus, alphas=[0.5, 1], best="multi/mAP", policies=policy), vectors
 
     units = found(*(1 / np.linalg.norm(side, axis=1, keepdims=True) for side in sides))[0]
@@ -77,7 +78,7 @@ def test_lengths_of_vectors_change_nothing_under_cosine(policy: str) -> None:
             )
         # What is chosen is what `debias` fits on the same passages.
         fitted = bm.debias(vectors, corpus, method="own-means").removal
-        np.testing.assert_allclose(report.removals["own-means"].offsets[1], fitted.offsets[1], atol=1e-6)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(report.removals["own-means"].offsets[1], fitted.offsets[1], atol=1e-6)
 
 
 def test_an_encoder_that_does_not_divide_by_lengths_is_measured_as_its_vectors_of_length_one(tiny_static: Any) -> None:
@@ -185,6 +186,25 @@ def test_the_default_keeps_98_percent_and_own_policies_can_be_added() -> None:
     )
     values = {str(one.setting): one.value(SAME_RECALL) + one.value(OTHER_RECALL) for one in report.points}
     assert values["untouched, reversed"] < values["untouched"]
+
+
+def test_a_removal_is_named_by_the_folder_that_debias_wrote(tmp_path: Path) -> None:
+    corpus, searched, removal = made()
+    vectors = bm.Vectors(searched.queries, searched.passages, name="made", similarity="dot")
+    bm.debias(vectors, corpus, removal=removal, out=tmp_path / "by-debias")
+    corpus.save(tmp_path / "corpus")
+    files = [str(tmp_path / "by-debias" / f"{side}.npy") for side in ("queries", "passages")]
+    done = run(
+        "frontier", "--vectors", *files, "--similarity", "dot", "-c", str(tmp_path / "corpus"), "--alphas", "1", "--json",
+        "--removal", str(tmp_path / "by-debias"), "--removal", f"mine={tmp_path / 'by-debias'}",
+        "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert {one["method"] for one in json.loads(done.stdout)["points"]} == {"untouched", "by-debias", "mine"}
+    assert removal_for(tmp_path / "by-debias", None, "").method == "offsets"  # type: ignore[arg-type, union-attr]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EncoderError, match=r"removal.safetensors: is not there"):
+        bm.frontier(searched, corpus, tmp_path / "empty")
 
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:

@@ -321,8 +321,7 @@ def opened_removal(removal: str | Path | AnyRemoval | None, alpha: float | None 
     from babelmix.encoders.removal import load_removal
 
     if isinstance(removal, (str, Path)):
-        place = Path(removal)
-        removal = load_removal(place / REMOVAL if place.is_dir() else place)
+        removal = load_removal(removal)
     return removal if removal is None or alpha is None else removal.with_alpha(alpha)
 
 

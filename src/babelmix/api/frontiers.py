@@ -83,9 +83,9 @@ def frontier(
         model: an encoder: a name or a folder, see `babelmix.load_model`, or a `SentenceTransformer`. Or vectors from elsewhere,
             `babelmix.Vectors`.
         corpus: the corpus with right answers, see `babelmix.load_corpus`. Its languages are the known languages of the vectors.
-        removals: what is tried: a fitted removal, its file, or the name of a method that needs no translations, such as
-            `own-means`: it is fitted here, on the passages of the corpus and the queries of the validation part, without their
-            right answers. Or several of these, as a list, or as a dictionary by name.
+        removals: what is tried: a fitted removal, its file, the folder of it, or the name of a method that needs no translations,
+            such as `own-means`: it is fitted here, on the passages of the corpus and the queries of the validation part, without
+            their right answers. Or several of these, as a list, or as a dictionary by name.
         alphas: the shares of each removal that are tried, from 0 to 1. 0, untouched vectors, is always tried.
         policies: how scores are compared: `any`, `balanced`, `adaptive`, or several. Or a dictionary: for each of them the
             bonuses that passages in the query's language get, in units of its scores.

@@ -28,9 +28,9 @@ def frontier(
     removal: Annotated[
         list[str] | None,
         typer.Option(
-            help="A removal to try: the file of a fitted one, which  babelmix debias  writes, or NAME=FILE; or a method that "
-            "needs no translations, which is fitted on the passages of the corpus. May be given several times.  "
-            "[default: own-means]",
+            help="A removal to try: the file of a fitted one, which  babelmix debias  writes, or the folder of it, or NAME=FILE; "
+            "or a method that needs no translations, which is fitted on the passages of the corpus. May be given several "
+            "times.  [default: own-means]",
             metavar="FILE | METHOD",
         ),
     ] = None,
@@ -135,12 +135,18 @@ def _named(removals: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in removals:
         name, equals, file = one.partition("=")
-        if not equals or Path(one).is_file():
-            name, file = (Path(one).stem if Path(one).is_file() else one), one
+        if not equals or Path(one).exists():
+            name, file = _own_name(one), one
         if name in found:
             raise ArgumentError("removal", f"{name!r} is given twice; name one of them, as in other={file}")
         found[name] = file
     return found
+
+
+def _own_name(one: str) -> str:
+    """The name of a file without its ending, that of a folder, or a method."""
+    place = Path(one)
+    return (place.stem if place.is_file() else place.resolve().name) if place.exists() else one
 
 
 def _policies(given: list[str]) -> dict[str, list[float]]:

@@ -75,7 +75,7 @@ def removal_for(given: str | Path | AnyRemoval | None, encoder: Encoder, name: s
     """The removal for a new index of an encoder.
 
     Args:
-        given: a removal, its file, or `auto`: the one that babelmix has for the encoder.
+        given: a removal, its file or the folder of it, or `auto`: the one that babelmix has for the encoder.
         encoder: the encoder.
         name: its name.
 

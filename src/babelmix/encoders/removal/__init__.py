@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from babelmix._registry import Lazy, Registry
 from babelmix.encoders.removal.embedded import LEAST, Array, Embedded, complete
-from babelmix.encoders.removal.files import read_removal
+from babelmix.encoders.removal.files import FILE, read_removal
 from babelmix.encoders.removal.fitted import Removal
 from babelmix.encoders.removal.protocol import AnyRemoval
 from babelmix.errors import ArgumentError, EncoderError
@@ -160,7 +160,7 @@ def load_removal(file: str | Path) -> AnyRemoval:
     """Read a removal that `save` wrote.
 
     Args:
-        file: a safetensors file.
+        file: a safetensors file, or a folder that `debias` or `frontier` wrote, with the file in it.
 
     Raises:
         EncoderError: the file is not there, or is no removal that this version reads.
@@ -169,6 +169,7 @@ def load_removal(file: str | Path) -> AnyRemoval:
         >>> load_removal("removal.safetensors").apply(vectors, "de", "passage")  # doctest: +SKIP
 
     """
+    file = Path(file) / FILE if Path(file).is_dir() else file
     form, about, arrays = read_removal(file)
     if form not in FORMS:
         raise EncoderError(f"{file}: is a removal of the form {form!r}; this version reads {', '.join(FORMS)}")

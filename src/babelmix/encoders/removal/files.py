@@ -21,6 +21,9 @@ KINDS = ("query", "passage")
 FORMAT = 1
 """The version of the file's layout."""
 
+FILE = "removal.safetensors"
+"""The name of the file in a folder that `debias` or `frontier` wrote."""
+
 AFFINE = "affine"
 """The form of `Removal`, and of a file that states none."""
 
@@ -80,4 +83,4 @@ def read_removal(file: str | Path) -> tuple[str, dict[str, Any], dict[str, Float
     return str(about.get("form", AFFINE)), about, arrays
 
 
-__all__ = ["AFFINE", "FORMAT", "KINDS", "read_removal", "write_removal"]
+__all__ = ["AFFINE", "FILE", "FORMAT", "KINDS", "read_removal", "write_removal"]
