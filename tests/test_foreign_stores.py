@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from babelmix.api.store_debiasing import FILE, debias_store, fingerprint
+from babelmix.api.store_debiasing import FILE, RECORD, debias_store, fingerprint
 from babelmix.encoders.removal import Removal
 from babelmix.errors import ArgumentError, BabelmixError, EncoderError, SearchError
 from babelmix.search.foreign import STORES, Address, Page, is_address, open_store
@@ -200,6 +200,81 @@ def test_the_original_and_what_others_made_are_never_written(memory: MemoryStore
         rewrite(memory, "old", None)  # type: ignore[arg-type]
 
 
+def test_a_file_corrects_the_named_languages_only(memory: MemoryStore, tmp_path: Path) -> None:
+    removal = debias_store("memory://x/y").removal
+    file = removal.save(tmp_path / "removal.safetensors")
+    memory.langs = ["de-AT" if lang == "de" and n % 2 else lang for n, lang in enumerate(memory.langs)]
+    found = debias_store("memory://x/y", removal=file, langs=["de"], to_vector="new", write=True)
+    own = np.array([lang in ("de", "de-AT") for lang in memory.langs])
+    new = np.stack([memory.new["new"][n] for n in range(300)])
+    np.testing.assert_array_equal(new[~own], memory.old[~own])
+    np.testing.assert_allclose(new[own], removal.apply(memory.old[own], "de", "passage"), atol=1e-6)
+    assert set(found.copied) == {"en", "ja", "sw", NO_LANGUAGE}
+    assert "only de is corrected" in str(found)
+    # The same call goes on; one with other languages does not, wherever its folder is.
+    for out in (None, tmp_path / "other"):
+        again = debias_store("memory://x/y", removal=file, langs="de", to_vector="new", write=True, out=out)
+        assert again.written == 0
+        for langs in (None, ["de", "en"]):
+            with pytest.raises(SearchError, match="another removal"):
+                debias_store("memory://x/y", removal=file, langs=langs, to_vector="new", write=True, out=out)
+    with pytest.raises(EncoderError, match=r"removal.safetensors\) has no sw; it has de, de-AT, en, ja"):
+        debias_store("memory://x/y", removal=file, langs="sw")
+
+
+def test_languages_are_chosen_for_a_removal_that_needs_none_too(memory: MemoryStore) -> None:
+    found = debias_store("memory://x/y", method="centred", langs=["de", "en"], to_vector="new", write=True)
+    assert set(found.copied) == {"ja", "sw", NO_LANGUAGE}
+    memory.add("paged", "")
+    assert set(rewrite(memory, "paged", found.removal, ["de", "en"], size=50).copied) == set(found.copied)
+    left = [n for n, lang in enumerate(memory.langs) if lang not in ("de", "en")]
+    np.testing.assert_array_equal(np.stack([memory.new["new"][n] for n in left]), memory.old[left])
+
+
+@pytest.mark.parametrize("option", [{"method": "own-means"}, {"rank": 1}, {"ridge": 1.0}, {"seed": 1}, {"texts": 100}])
+def test_nothing_is_fitted_beside_a_file(memory: MemoryStore, tmp_path: Path, option: dict[str, Any]) -> None:
+    file = debias_store("memory://x/y").removal.save(tmp_path / "removal.safetensors")
+    with pytest.raises(ArgumentError, match=f"{next(iter(option))}.*fitted already"):
+        debias_store("memory://x/y", removal=file, **option)
+
+
+def test_a_file_is_for_the_similarity_of_the_store(memory: MemoryStore, tmp_path: Path) -> None:
+    file = debias_store("memory://x/y").removal.save(tmp_path / "removal.safetensors")
+    memory.similarity = "dot"
+    with pytest.raises(EncoderError, match="by cosine, and those of memory://x/y have 8 and are compared by dot"):
+        debias_store("memory://x/y", removal=file)
+    memory.similarity = None  # type: ignore[assignment]
+    assert debias_store("memory://x/y", removal=file).facts["similarity"] == "cosine"
+    memory.langs, memory.old = memory.langs[:9], 2 * memory.old[:9]
+    assert debias_store("memory://x/y", removal=file).facts["similarity"] == "cosine"
+
+
+def test_other_options_are_never_mixed_in(memory: MemoryStore, tmp_path: Path) -> None:
+    begun: dict[str, Any] = {"to_vector": "new", "write": True, "langs": ["de", "en"], "texts": 50, "seed": 1}
+    done = debias_store("memory://x/y", **begun)
+    assert debias_store("memory://x/y", **begun | {"langs": ["en", "de"]}).written == 0
+    for options, said in (
+        ({"langs": ["de", "ja"]}, "written with langs de,en, and this call asks for langs de,ja"),
+        ({"langs": None}, "asks for langs not given"), ({"texts": None}, "with texts 50, and this call asks for texts 2000"),
+        ({"seed": None}, "seed 1"), ({"ridge": 0.5}, "ridge 0.5"), ({"rank": 2}, "rank 2"),
+    ):  # fmt: skip
+        with pytest.raises(SearchError, match=f"{said}.*--replace"):
+            debias_store("memory://x/y", **begun | options)
+    # A record of an older run has no options.
+    assert done.folder is not None
+    kept = json.loads((done.folder / RECORD).read_text(encoding="utf-8"))
+    del kept["options"]
+    (done.folder / RECORD).write_text(json.dumps(kept), encoding="utf-8")
+    memory.marks["new"] = memory.marks["new"].partition(" of ")[0]
+    assert debias_store("memory://x/y", **begun).written == 0
+    assert debias_store("memory://x/y", to_vector="new", write=True).written == 0
+    file = done.removal.save(tmp_path / "removal.safetensors")
+    debias_store("memory://x/y", to_vector="new", write=True, replace=True, removal=file)
+    assert debias_store("memory://x/y", to_vector="new", write=True, removal=file).written == 0
+    with pytest.raises(SearchError, match="--replace"):
+        debias_store("memory://x/y", to_vector="new", write=True)
+
+
 def test_a_removal_that_needs_no_language_copies_nothing(memory: MemoryStore) -> None:
     found = debias_store("memory://x/y", method="centred", to_vector="new", write=True)
     assert (found.copied, found.written, found.removal.langs) == ({}, 300, ("*",))
@@ -214,8 +289,10 @@ def test_what_cannot_be_fitted_is_said(memory: MemoryStore, tmp_path: Path) -> N
     with pytest.raises(ArgumentError, match="alpha"):
         debias_store("memory://x/y", alpha=3)
     wrong = Removal("x", ("de", "en"), np.zeros((2, 2, 3), dtype=np.float32)).save(tmp_path / "w.safetensors")
-    with pytest.raises(SearchError, match="dimension 3"):
+    with pytest.raises(EncoderError, match="dimension 3"):
         debias_store("memory://x/y", removal=wrong)
+    with pytest.raises(ArgumentError, match="texts: 0 is too few"):
+        debias_store("memory://x/y", texts=0)
     memory.similarity, memory.old = None, memory.old * 2  # type: ignore[assignment]
     with pytest.raises(SearchError, match="similarity="):
         debias_store("memory://x/y")

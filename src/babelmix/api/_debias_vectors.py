@@ -286,8 +286,8 @@ def row_lines(facts: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def check_fits(removal: AnyRemoval, dimension: int, similarity: str) -> None:
-    """Raise unless a removal is for vectors of a dimension and a similarity.
+def check_fits(removal: AnyRemoval, dimension: int, similarity: str, where: str = "these") -> None:
+    """Raise unless a removal is for vectors of a dimension and a similarity. `where` names the vectors in the message.
 
     Raises:
         EncoderError: it is for others.
@@ -295,8 +295,8 @@ def check_fits(removal: AnyRemoval, dimension: int, similarity: str) -> None:
     """
     if (removal.dimension, removal.similarity) != (dimension, similarity):
         raise EncoderError(
-            f"the removal is for vectors of dimension {removal.dimension} that are compared by {removal.similarity}, and these "
-            f"have {dimension} and are compared by {similarity}; use a removal that was fitted on vectors of this encoder"
+            f"the removal is for vectors of dimension {removal.dimension} that are compared by {removal.similarity}, and "
+            f"{where} have {dimension} and are compared by {similarity}; use a removal that was fitted on vectors of this encoder"
         )
 
 

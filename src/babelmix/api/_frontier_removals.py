@@ -83,7 +83,7 @@ def _fitted_here(name: str, searched: Searched, corpus: Corpus, part: Part) -> t
         similarity=searched.similarity,
     )  # fmt: skip
     # As `debias` does: a vector of zeros says nothing.
-    embedded = embedded.only(embedded.vectors.any(axis=1))
+    embedded = embedded.only(np.flatnonzero(embedded.vectors.any(axis=1)))
     about = {
         "method": name,
         "passages": f"at most {SAMPLE:,} of each language of {corpus.name}, without labels",

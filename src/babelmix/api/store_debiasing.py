@@ -13,8 +13,9 @@ from babelmix._files import check_output_folder, recorded, replacing_folder, slu
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix._tables import Result, Table
-from babelmix.api._debias_vectors import check_alpha, opened_removal
+from babelmix.api._debias_vectors import check_alpha, check_fits, opened_removal
 from babelmix.api._folders import RUNS, Out, folder_of
+from babelmix.api._loading import check_unfit
 from babelmix.corpus.languages import match_languages
 from babelmix.encoders.removal import AnyRemoval, RemovalOptions, load_removal
 from babelmix.errors import ArgumentError, EncoderError, SearchError
@@ -52,9 +53,10 @@ class DebiasedStore(Result):
         vector: the name of the vector that was read.
         to_vector: the name of the new vector.
         rows: the number of rows by language.
-        copied: the rows whose vectors are copied as they are, by language, because it was not fitted.
+        copied: the rows whose vectors are copied as they are, by language, because it was not fitted, or not
+            asked for.
         written: the number of rows that this call wrote; None: it was not told to write.
-        facts: `method`, `alpha`, `similarity`, `removal` (the checksum) and what the removal's facts say.
+        facts: `method`, `alpha`, `similarity`, `removal` (the checksum), and `langs` if only some are corrected.
         steps: what to do next, each by a short description.
         folder: the folder of the removal; None if it is not saved.
         removal: the removal: `removal.apply(vectors, langs, "query")` corrects queries.
@@ -105,7 +107,9 @@ class DebiasedStore(Result):
             found = [f"{self.written:,} rows written: {name} -> {self.to_vector} ({kept}); {name} is as it was"]
         if self.copied:
             langs = ", ".join(self.copied)
-            found.append(f"{sum(self.copied.values()):,} rows are copied as they are: no removal is known for {langs}")
+            asked = ", ".join(self.facts.get("langs", []))
+            why = f"only {asked} is corrected, not {langs}" if asked else f"no removal is known for {langs}"
+            found.append(f"{sum(self.copied.values()):,} rows are copied as they are: {why}")
         return found
 
     def places(self) -> dict[str, str]:
@@ -123,13 +127,13 @@ class DebiasedStore(Result):
 def debias_store(
     store: str,
     *,
-    method: str = USUAL,
+    method: str | None = None,
     removal: str | Path | None = None,
     alpha: float | None = None,
     rank: int | None = None,
     ridge: float | None = None,
     seed: int | None = None,
-    texts: int = TEXTS,
+    texts: int | None = None,
     langs: str | Sequence[str] | None = None,
     to_vector: str = TO_VECTOR,
     write: bool = False,
@@ -144,14 +148,16 @@ def debias_store(
     Args:
         store: an address, `postgresql://HOST/DATABASE/TABLE?vector=embedding&lang=lang` or
             `qdrant://HOST:6333/COLLECTION?lang=payload.lang`; see `babelmix.search.foreign.open_store`.
-        method: how the removal is fitted on rows that are drawn from the store; it needs no translations: `own-means`.
-        removal: use the removal of this file instead.
+        method: how the removal is fitted on rows that are drawn from the store; it needs no translations. None:
+            `own-means`.
+        removal: use the removal of this file, or of this folder, instead; nothing is fitted then.
         alpha: the share of the removal that is applied; None: all of it, or what the file says.
         rank: of a method that has one; None: its default.
         ridge: of a method that has one; None: its default.
         seed: of a method that is trained.
-        texts: the most rows of one language that it is fitted on.
-        langs: fit and correct only these languages, each a range (`de` is de-DE too); the vectors of others are copied.
+        texts: the most rows of one language that it is fitted on. None: 2000.
+        langs: fit and correct only these languages, each a range (`de` is de-DE too); the vectors of others are copied. Correct
+            queries in these languages only.
         to_vector: the name of the new column, or of the new named vector.
         write: write; False: only say what would be written.
         replace: if babelmix made a vector of this name already, remove it and begin again. What someone else made is never
@@ -160,8 +166,8 @@ def debias_store(
 
     Raises:
         SearchError: the store does not answer or is not as the address says; or `to_vector` exists already.
-        ArgumentError: the method needs translations or an encoder.
-        EncoderError: there are too few rows or languages, or the file is not a removal.
+        ArgumentError: the method needs translations or an encoder, or an argument does not go with another.
+        EncoderError: there are too few rows or languages, or the file is not a removal, or one for other vectors.
         MissingExtraError: the client of the store is not installed.
 
     Examples:
@@ -169,9 +175,17 @@ def debias_store(
 
     """
     from babelmix.search.foreign import Address, open_store
-    from babelmix.search.foreign.removing import draw, not_fitted, rewrite
+    from babelmix.search.foreign.removing import LEAST, draw, not_fitted, rewrite, tag_or_text
 
     check_alpha(alpha)
+    given = {"rank": rank, "ridge": ridge, "seed": seed}
+    if removal is not None:
+        check_unfit("the removal is fitted already; leave this out", method=method, texts=texts, **given)
+    if texts is not None and texts < LEAST:
+        raise ArgumentError("texts", f"{texts} is too few: a removal needs {LEAST} rows or more of each language")
+    options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    ranges = None if langs is None else [tag_or_text(one) or one for one in as_list(langs, "langs", empty=False)]
+    asked = _Asked(method or USUAL, removal, alpha, options, texts or TEXTS, ranges)
     opened = open_store(store)
     try:
         if to_vector == opened.vector:
@@ -192,11 +206,9 @@ def debias_store(
         if write:
             check_output_folder(where, [RECORD])
         begun = None if mark is None or replace else mark.removeprefix(_MARK)
-        drawn = draw(opened, texts)
+        drawn = draw(opened, asked.texts)
         column = Address.parse(store).options.get("lang", "")
-        given = {"rank": rank, "ridge": ridge, "seed": seed}
-        options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        fitted = _removal_of(opened, drawn, method, options, removal, alpha, langs, begun, where, column)
+        fitted = _removal_of(opened, drawn, asked, begun, where, column)
         rows = drawn.rows
         checksum = fingerprint(fitted)
         facts: dict[str, Any] = {
@@ -204,6 +216,7 @@ def debias_store(
             "alpha": fitted.alpha,
             "similarity": fitted.similarity,
             "removal": checksum,
+            **({} if ranges is None else {"langs": ranges}),
         }
         written = None
         if write:
@@ -211,69 +224,120 @@ def debias_store(
                 with replacing_folder(where, [RECORD]) as temporary:
                     fitted.save(temporary / FILE)
                     write_json(temporary / RECORD, {
-                        "store": opened.address, "vector": opened.vector, "to_vector": to_vector, "asked": method, **facts,
+                        "store": opened.address, "vector": opened.vector, "to_vector": to_vector, **asked.record(), **facts,
                     })  # fmt: skip
                 if mark is not None:
                     opened.drop(to_vector)
-                opened.add(to_vector, _MARK + checksum)
+                opened.add(to_vector, _MARK + checksum + asked.mark)
             with progress_bar("writing", sum(rows.values()), "rows") as ticker:
-                done = rewrite(opened, to_vector, fitted, tick=ticker.advance)
+                done = rewrite(opened, to_vector, fitted, ranges, tick=ticker.advance)
             written = done.corrected.total() + done.copied.total()
         return DebiasedStore(
-            opened.address, opened.vector, to_vector, rows, not_fitted(rows, fitted), written, facts,
+            opened.address, opened.vector, to_vector, rows, not_fitted(rows, fitted, ranges), written, facts,
             opened.next_steps(to_vector), where if write else None, fitted,
         )  # fmt: skip
     finally:
         opened.close()
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a call asks for. `langs` are ranges; `file` is a removal that is fitted already."""
+
+    method: str
+    file: str | Path | None
+    alpha: float | None
+    options: RemovalOptions
+    texts: int
+    langs: list[str] | None
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the checksum in the mark of the new vector."""
+        return "" if self.langs is None else f" of {','.join(sorted(self.langs))}"
+
+    def record(self) -> dict[str, Any]:
+        """What a call that goes on must ask for too, JSON-serialisable."""
+        fit = {"texts": self.texts, **{name: getattr(self.options, name) for name in ("rank", "ridge", "seed")}}
+        langs = None if self.langs is None else sorted(self.langs)
+        return {
+            "asked": self.method if self.file is None else None,
+            "options": {"langs": langs, **(fit if self.file is None else {})},
+        }
+
+
 def _removal_of(
-    store: ForeignStore, drawn: Drawn, method: str, options: RemovalOptions, file: str | Path | None, alpha: float | None,
-    langs: str | Sequence[str] | None, begun: str | None, folder: Path, column: str,
-) -> AnyRemoval:  # fmt: skip
+    store: ForeignStore, drawn: Drawn, asked: _Asked, begun: str | None, folder: Path, column: str
+) -> AnyRemoval:
     """The removal of the file, of the killed run that left it in the folder, or a new one.
 
-    `begun` is the checksum of the removal that the store's rows were written with; None: nothing is written yet. `column` is the
+    `begun` is the mark of the vector that the store's rows were written with; None: nothing is written yet. `column` is the
     column of languages, for messages.
 
     Raises:
-        SearchError: rows were written with another removal.
+        SearchError: rows were written with another removal, or with other options.
+        EncoderError: the removal of the file is for other vectors, or knows none of the languages.
 
     """
-    from babelmix.search.foreign.removing import LEAST, fit, similarity_of, tag_or_text
+    from babelmix.search.foreign.removing import LEAST, NO_LANGUAGE, fit, not_fitted, similarity_of
 
-    if file is None and begun is not None:
-        kept = folder / FILE
-        if not kept.is_file() or fingerprint(found := load_removal(kept)) != begun:
-            raise SearchError(
-                f"{store.address}: rows were written with the removal {begun} already, which is not in {folder}; go on with "
-                "it by  --removal FILE  or  --out FOLDER, or begin again with  --replace"
-            )
-        if recorded(folder / RECORD, "asked") != method or (alpha is not None and alpha != found.alpha):
-            raise SearchError(
-                f"{store.address}: rows were written with {found.method}, alpha {found.alpha:g}; begin again with  --replace"
-            )
-        return found
-    if file is not None:
-        opened = opened_removal(file, alpha)
+    if asked.file is None and begun is not None:
+        return _begun(store, asked, begun, folder)
+    if asked.file is not None:
+        opened = opened_removal(asked.file, asked.alpha)
         assert opened is not None
-        found = opened
-        if found.dimension != store.dimension:
-            raise SearchError(
-                f"{file}: is for vectors of dimension {found.dimension}, and {store.address} has {store.dimension}"
-            )
-        if begun is not None and fingerprint(found) != begun:
+        # Without rows it cannot be told how a store compares that does not say so.
+        told = store.similarity is not None or bool(drawn.vectors)
+        similarity = similarity_of(store, drawn) if told else opened.similarity
+        check_fits(opened, store.dimension, similarity, f"those of {store.address}")
+        if begun is not None and fingerprint(opened) + asked.mark != begun:
             raise SearchError(
                 f"{store.address}: rows were written with another removal, {begun}; begin again with  --replace"
             )
-        return found
-    wanted = None if langs is None else as_list(langs, "langs", empty=False)
-    if wanted is not None:
-        ranges = [tag_or_text(one) or one for one in wanted]
-        named = match_languages(ranges, drawn.vectors, f"{store.address} (languages with {LEAST} rows)", EncoderError)
+        if asked.langs is not None:
+            left = not_fitted(drawn.rows, opened)
+            known = [lang for lang in drawn.rows if lang not in left and lang != NO_LANGUAGE]
+            match_languages(asked.langs, known, f"{store.address} (languages of {asked.file})", EncoderError)
+        return opened
+    if asked.langs is not None:
+        where = f"{store.address} (languages with {LEAST} rows)"
+        named = match_languages(asked.langs, drawn.vectors, where, EncoderError)
         drawn = replace(drawn, vectors={lang: some for lang, some in drawn.vectors.items() if lang in named})
-    fitted = fit(drawn, method, options, similarity_of(store, drawn), column)
-    return fitted if alpha is None else fitted.with_alpha(alpha)
+    fitted = fit(drawn, asked.method, asked.options, similarity_of(store, drawn), column)
+    return fitted if asked.alpha is None else fitted.with_alpha(asked.alpha)
+
+
+def _begun(store: ForeignStore, asked: _Asked, begun: str, folder: Path) -> AnyRemoval:
+    """The removal that a killed run left in the folder.
+
+    Raises:
+        SearchError: it is not there, or rows were written with other options.
+
+    """
+    kept = folder / FILE
+    if not kept.is_file() or fingerprint(found := load_removal(kept)) != begun.partition(" ")[0]:
+        raise SearchError(
+            f"{store.address}: rows were written with the removal {begun} already, which is not in {folder}; go on with "
+            "it by  --removal FILE  or  --out FOLDER, or begin again with  --replace"
+        )
+    own = asked.record()
+    if recorded(folder / RECORD, "asked") != own["asked"] or (asked.alpha is not None and asked.alpha != found.alpha):
+        raise SearchError(
+            f"{store.address}: rows were written with {found.method}, alpha {found.alpha:g}; begin again with  --replace"
+        )
+    # An older run kept no options.
+    options = recorded(folder / RECORD, "options") or own["options"]
+    for name, value in own["options"].items():
+        if name in options and options[name] != value:
+            raise SearchError(
+                f"{store.address}: rows were written with {name} {_words(options[name])}, and this call asks for {name} "
+                f"{_words(value)}; begin again with  --replace"
+            )
+    return found
+
+
+def _words(value: Any) -> str:
+    return "not given" if value is None else ",".join(value) if isinstance(value, list) else f"{value:g}"
 
 
 def fingerprint(removal: AnyRemoval) -> str:

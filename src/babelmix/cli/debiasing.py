@@ -293,7 +293,7 @@ def debias(
     from babelmix.errors import ArgumentError
 
     if store:
-        from babelmix.api.store_debiasing import TEXTS, TO_VECTOR, USUAL, debias_store
+        from babelmix.api.store_debiasing import TO_VECTOR, debias_store
 
         _check_store(
             model=model, vectors=vectors, on=on, corpus=corpus, similarity=similarity, pivot=pivot, fit_on=fit_on,
@@ -302,8 +302,8 @@ def debias(
             keep_same_language=keep_same_language, surely=surely, best=best, mix=mix,
         )  # fmt: skip
         found = debias_store(
-            store, method=method or USUAL, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
-            texts=texts or TEXTS, langs=listed(langs), to_vector=to_vector or TO_VECTOR, write=write, replace=replace,
+            store, method=method, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
+            texts=texts, langs=listed(langs), to_vector=to_vector or TO_VECTOR, write=write, replace=replace,
             out=out or None,
         )  # fmt: skip
         show(found, json_output)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from babelmix.corpus.languages import language_as_written
+from babelmix.corpus.languages import in_range, language_as_written
 from babelmix.encoders.removal import AnyRemoval, Embedded, RemovalOptions, removal_method
 from babelmix.encoders.removal.fitted import ANY
 from babelmix.errors import ArgumentError, EncoderError, SearchError
@@ -177,6 +177,7 @@ def rewrite(
     store: ForeignStore,
     name: str,
     removal: AnyRemoval,
+    langs: Sequence[str] | None = None,
     *,
     size: int = PAGE,
     tick: Callable[[int], None] = lambda _: None,
@@ -189,6 +190,7 @@ def rewrite(
         store: the store.
         name: the name of the new vector.
         removal: the removal.
+        langs: correct only these languages, each a range; None: all that were fitted.
         size: rows of a page.
         tick: called with the number of rows of each page that was written.
 
@@ -197,12 +199,12 @@ def rewrite(
         raise SearchError(f"{store.address}: {name!r} is the original vector, which is never written")
     done = Written()
     for page in store.left(name, size):
-        copied = not_fitted(Counter(lang or NO_LANGUAGE for lang in page.langs), removal)
+        copied = not_fitted(Counter(lang or NO_LANGUAGE for lang in page.langs), removal, langs)
         known = np.array([(lang or NO_LANGUAGE) not in copied for lang in page.langs], dtype=bool)
         vectors = page.vectors.copy()
         if known.any():
-            langs = [lang for lang, one in zip(page.langs, known, strict=True) if one]
-            vectors[known] = removal.apply(page.vectors[known], langs, "passage")
+            spelled = [lang for lang, one in zip(page.langs, known, strict=True) if one]
+            vectors[known] = removal.apply(page.vectors[known], spelled, "passage")
         store.write(name, page.keys, vectors)
         for lang, one in zip(page.langs, known, strict=True):
             (done.corrected if one else done.copied)[tag_or_text(lang) or NO_LANGUAGE] += 1
@@ -210,11 +212,13 @@ def rewrite(
     return done
 
 
-def not_fitted(rows: Mapping[str, int], removal: AnyRemoval) -> dict[str, int]:
-    """The rows whose vectors are copied as they are, by language."""
-    if removal.langs == (ANY,):
-        return {}
-    left = {NO_LANGUAGE, *removal.not_fitted([lang for lang in rows if lang != NO_LANGUAGE])}
+def not_fitted(rows: Mapping[str, int], removal: AnyRemoval, langs: Sequence[str] | None = None) -> dict[str, int]:
+    """The rows whose vectors are copied as they are, by language: not fitted, or not in the ranges `langs`."""
+    named = [lang for lang in rows if lang != NO_LANGUAGE]
+    left = set() if removal.langs == (ANY,) else {NO_LANGUAGE, *removal.not_fitted(named)}
+    if langs is not None:
+        own = {lang for lang in named if any(in_range(tag_or_text(lang) or lang, one) for one in langs)}
+        left |= set(rows) - own
     return {lang: count for lang, count in rows.items() if lang in left}
 
 
