@@ -82,6 +82,42 @@ def test_an_encoder_is_measured_as_it_will_be(tiny_static: Any, tmp_path: Path, 
     assert facts["texts"]["de"] == 60
 
 
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("offsets", {"pivot": "en"}),
+        ("linear-map", {"ridge": 3.0}),
+        ("centred", {"rank": 2}),
+        ("own-means", {"seed": 4}),
+    ],
+)
+def test_the_options_of_the_method_are_those_of_a_fit_without_a_validation(
+    tiny_static: Any, monkeypatch: pytest.MonkeyPatch, method: str, given: dict[str, Any]
+) -> None:
+    toy, fits = parallel_corpus(60), []
+
+    def fitted(*args: Any, **named: Any) -> Any:
+        fits.append((fitted_removal(*args, **named), named["options"]))
+        return fits[-1][0]
+
+    monkeypatch.setattr("babelmix.encoders.debias.fitted_removal", fitted)
+    result = bm.debias(tiny_static, toy, method=method, validate=toy, best="multi/mAP", **given)
+    bm.debias(tiny_static, toy, method=method, alpha=1, **given)
+    assert result.frontier is not None
+    (one, options), (other, _) = fits
+    assert {name: getattr(options, name) for name in given} == given
+    np.testing.assert_array_equal(one.offsets, other.offsets)
+    assert one.facts == other.facts
+
+
+def test_auto_chooses_before_alpha_is_chosen(tiny_static: Any) -> None:
+    toy = parallel_corpus(60)
+    pairs = bm.frontier(tiny_static, toy, alphas=[1]).removals["own-means"].with_facts({"mine": 1})
+    result = bm.debias(tiny_static, toy, method="auto", removal=pairs, validate=toy, best="multi/mAP")
+    assert result.facts["mine"] == 1
+    assert "texts in de; means of a language need" in result.facts["because"]
+
+
 def test_vectors_are_moved_as_the_modules_of_an_encoder_move_them(tiny_static: Any) -> None:
     toy = parallel_corpus(40)
     texts = {lang: toy.only_langs(lang).passages["text"].to_pylist() for lang in ("de", "en")}

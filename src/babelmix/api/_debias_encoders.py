@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from babelmix.search.documents import RowSource
 
 
+TEXTS = 500
+"""The default of the most texts of one language that a removal is fitted on."""
+
+
 @dataclass(frozen=True, eq=False)
 class DebiasedModel(Result):
     """An encoder whose embeddings have language taken out.
@@ -136,21 +140,14 @@ def debias_encoder(
     # Check before anything is loaded: some methods have no rank.
     removal.rank_for(method, rank or 0, 2)
     folder = folder_of_model(out, model)
-    items = query_items = None
-    if removal.needs_pairs:
-        where, (found, items), (asked, query_items) = _fitting_pairs(on, texts or 500, langs)
-    else:
-        where, found, asked = fitting_texts(on, texts or 500, langs)
+    where, found, given = fitting_texts(on, texts or TEXTS, langs, pairs=removal.needs_pairs)
+    asked = given["queries"]
     encoder, name = loaded(model, trust_code=trust_code)
-    if method == "auto" and options.pairs is None:
-        from babelmix.search.removal import shipped
-
-        options = replace(options, pairs=shipped(encoder, name))
+    options = with_shipped(options, method, encoder, name)
     own_limit = length_limit(encoder)
     cut_after(encoder, max_seq_length or 0)
     how: dict[str, Any] = {
-        "queries": asked, "items": items, "query_items": query_items, "method": method, "rank": rank or 0, "options": options,
-        "batch_size": batch_size,
+        **given, "method": method, "rank": rank or 0, "options": options, "batch_size": batch_size,
     }  # fmt: skip
     if alpha is None:
         made = debiased(encoder, found, **how)
@@ -168,15 +165,31 @@ def debias_encoder(
 
 
 def fitting_texts(
-    on: str | Path | Corpus, texts: int, langs: str | Sequence[str] | None
-) -> tuple[str, dict[str, list[str]], dict[str, list[str]]]:
-    """The name of the texts to fit on, the texts by language, and the queries by language."""
+    on: str | Path | Corpus, texts: int, langs: str | Sequence[str] | None, *, pairs: bool
+) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
+    """The name of the texts to fit on, the texts by language, and `queries`, `items` and `query_items` of `fitted_removal`.
+
+    With `pairs`, only texts and queries that have translations.
+    """
     from babelmix.encoders.debias import LEAST
     from babelmix.search.documents import sampled_queries, sampled_texts
 
+    if pairs:
+        where, (found, items), (asked, query_items) = _fitting_pairs(on, texts, langs)
+        return where, found, {"queries": asked, "items": items, "query_items": query_items}
     rows = _fitting_rows(on, langs)
     found, asked = sampled_texts(rows, texts), sampled_queries(rows, texts)
-    return rows.name, found, {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
+    asked = {lang: some for lang, some in asked.items() if lang in found and len(some) >= LEAST}
+    return rows.name, found, {"queries": asked, "items": None, "query_items": None}
+
+
+def with_shipped(options: RemovalOptions, method: str, encoder: SentenceTransformer, name: str) -> RemovalOptions:
+    """The options of a method; those of `auto` with the removal that babelmix has for the encoder, if none is given."""
+    from babelmix.search.removal import shipped
+
+    if method != "auto" or options.pairs is not None:
+        return options
+    return replace(options, pairs=shipped(encoder, name))
 
 
 _Pairs = tuple[dict[str, list[str]], dict[str, list[str]]]
@@ -267,4 +280,12 @@ def _counts(texts: dict[str, list[str]]) -> dict[str, int]:
     return {lang: len(some) for lang, some in texts.items()}
 
 
-__all__ = ["DebiasedModel", "debias_encoder", "fitting_texts", "folder_of_model", "known_removal", "with_fitted"]
+__all__ = [
+    "DebiasedModel",
+    "debias_encoder",
+    "fitting_texts",
+    "folder_of_model",
+    "known_removal",
+    "with_fitted",
+    "with_shipped",
+]

@@ -213,32 +213,46 @@ def validated_encoder(
     batch_size: int,
     max_seq_length: int | None,
     trust_code: bool,
+    options: RemovalOptions,
 ) -> DebiasedModel:
     """Fit a removal on texts, choose alpha on a corpus with right answers, and put the removal at the end of the encoder."""
-    from babelmix.api._debias_encoders import DebiasedModel, fitting_texts, folder_of_model, known_removal
+    from babelmix.api._debias_encoders import (
+        TEXTS,
+        DebiasedModel,
+        fitting_texts,
+        folder_of_model,
+        known_removal,
+        with_shipped,
+    )
     from babelmix.encoders.debias import fitted_removal, with_removal
     from babelmix.encoders.limits import cut_after, length_limit
+    from babelmix.encoders.removal import removal_method
     from babelmix.evaluation.systems import EncoderSystem
 
+    method = method or "centred"
+    chosen_method = removal_method(method)
+    # Check before anything is loaded: some methods have no rank.
+    chosen_method.rank_for(method, rank or 0, 2)
     folder = folder_of_model(out, model)
     data = opened(validation.corpus)
     found = opened_removal(removal)
-    fit_on = None if on is None else fitting_texts(on, texts or 500, langs)
+    fit_on = None if on is None else fitting_texts(on, texts or TEXTS, langs, pairs=chosen_method.needs_pairs)
     encoder, name = loaded(model, trust_code=trust_code)
     counts: dict[str, Any] = {"texts": {}, "queries": {}}
     where = f"the removal {removal}" if isinstance(removal, (str, Path)) else f"the removal for {name}"
     if fit_on is not None:
-        where, found_texts, asked = fit_on
+        where, found_texts, given = fit_on
         own_limit = length_limit(encoder)
         cut_after(encoder, max_seq_length or 0)
         found = fitted_removal(
-            encoder, found_texts, queries=asked, method=method or "centred", rank=rank or 0, batch_size=batch_size
-        )
+            encoder, found_texts, **given, method=method, rank=rank or 0, batch_size=batch_size,
+            options=with_shipped(options, method, encoder, name),
+        )  # fmt: skip
         if own_limit is not None:
             encoder.max_seq_length = own_limit
         counts = {
             side: {lang: len(some) for lang, some in by_lang.items()}
-            for side, by_lang in (("texts", found_texts), ("queries", asked))
+            for side, by_lang in (("texts", found_texts), ("queries", given["queries"]))
         }
     found = found or known_removal(encoder, name)
     report = validation.chosen(EncoderSystem(encoder, name, batch_size), data, AtTheEnd(found))

@@ -156,17 +156,19 @@ def debias(  # type: ignore[misc]
             )  # fmt: skip
         elif method != AUTO:
             check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
+        pairs = opened_removal(removal) if method == AUTO else None
+        options = _options(rank=rank, pivot=pivot, ridge=ridge, seed=seed, pairs=pairs)
         if chosen is not None:
             return validated_encoder(
-                model, on, chosen, method=method, rank=rank, texts=texts, langs=langs, removal=removal, out=out,
-                batch_size=batch_size, max_seq_length=max_seq_length, trust_code=trust_code,
+                model, on, chosen, method=method, rank=rank, texts=texts, langs=langs, out=out, options=options,
+                removal=None if method == AUTO else removal, batch_size=batch_size, max_seq_length=max_seq_length,
+                trust_code=trust_code,
             )  # fmt: skip
         if on is None:
             return with_fitted(model, removal, alpha, out, trust_code)
         return debias_encoder(
             model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size, alpha=alpha,
-            options=_options(rank=rank, pivot=pivot, ridge=ridge, seed=seed, pairs=opened_removal(removal)),
-            max_seq_length=max_seq_length, trust_code=trust_code,
+            options=options, max_seq_length=max_seq_length, trust_code=trust_code,
         )  # fmt: skip
     check_unfit("is for encoders; vectors are made already", texts=texts)
     pairs = None
