@@ -12,9 +12,11 @@ import polars as pl
 import pytest
 from biased_vectors import LANGS, made_for, unit, without_means
 from conftest import parallel_corpus
+from typer.testing import CliRunner
 
 import babelmix as bm
 from babelmix.api._debias_export import lines_of_numpy
+from babelmix.cli.app import app
 from babelmix.corpus import Corpus
 from babelmix.encoders.removal import load_removal
 from babelmix.errors import ArgumentError, BabelmixError, ConfigError, EncoderError, VectorsError
@@ -345,3 +347,58 @@ def test_an_encoder_without_texts_gets_the_removal_that_babelmix_has(
     made = bm.debias(tiny_static, alpha=0.5)
     assert made.facts["method"] == "own-means"
     assert made.facts["alpha"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *((f"--store memory://x/y {option}", f"{option.split()[0]} does not go with --store") for option in (
+            "--max-seq-length 5", "--batch-size 7", "--trust-code", "--pivot en", "--export",
+        )),
+        *((f"--index old --out new {option}", f"{option.split()[0]} does not go with --index") for option in (
+            "--max-seq-length 5", "--dtype float16", "--validate my.csv",
+        )),
+        *((f"--vectors q.npy p.npy {option}", f"{option.split()[0]} is for encoders") for option in (
+            "--max-seq-length 9", "--batch-size 3", "--trust-code", "--texts 100",
+        )),
+        *((f"--export folder {option}", f"{option.split()[0]} does not go with --export") for option in (
+            "--out other", "--removal other", "--method offsets", "--vectors q.npy", "--json",
+        )),
+        ("static-e5 --max-seq-length 9", "--max-seq-length is for a fit"),
+        ("static-e5 --batch-size 9", "--batch-size is for a fit"),
+        ("static-e5 --on my.csv --texts 0", "--texts 0 is too few"),
+        ("--index old --out new --removal some --batch-size 9", "--batch-size the removal is fitted already"),
+        ("--index old --out new --fit-on some.npy --texts 9", "--texts is for rows that are embedded as queries"),
+    ],
+)  # fmt: skip
+def test_no_option_of_the_command_is_dropped(words: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["debias", *words.split()])
+    assert isinstance(done.exception, ArgumentError)
+    assert said in f"--{done.exception.argument.replace('_', '-')} {done.exception.why}"
+
+
+def test_lines_of_numpy_have_the_share_that_is_asked_for(toy: Corpus, tmp_path: Path) -> None:
+    queries, passages = made_for(toy)
+    made = bm.debias(bm.Vectors(queries, passages), toy, out=tmp_path / "out")
+    done = CliRunner().invoke(app, ["debias", "--export", str(tmp_path / "out"), "--alpha", "0.3"])
+    code: dict[str, Any] = {}
+    exec(done.stdout, code)
+    np.testing.assert_allclose(
+        code["without_language"](passages[:4], ["de", "en", "fr", "ja"], "passage"),
+        made.removal.with_alpha(0.3).apply(passages[:4], ["de", "en", "fr", "ja"], "passage"),
+        atol=1e-6,
+    )
+    assert "ALPHA = " in done.stdout
+    with pytest.raises(ArgumentError, match="alpha"):
+        lines_of_numpy(tmp_path / "out", 3)
+    for option in ({"batch_size": 3}, {"max_seq_length": 9}, {"trust_code": True}):
+        with pytest.raises(ArgumentError, match=f"{next(iter(option))}.*is for encoders"):
+            bm.debias(bm.Vectors(queries, passages), toy, **option)
+        with pytest.raises(ArgumentError, match=f"{next(iter(option))}.*is for encoders"):
+            bm.frontier(bm.Vectors(queries, passages), toy, **option)  # type: ignore[arg-type]
+
+
+def test_a_removal_is_put_at_the_end_of_an_encoder_that_compares_alike(tiny_static: Any, toy: Corpus) -> None:
+    removal = bm.debias(bm.Vectors(*made_for(toy), similarity="dot"), toy).removal
+    with pytest.raises(EncoderError, match=r"compared by dot, and the embeddings of .* are compared by cosine"):
+        bm.debias(tiny_static, removal=removal)

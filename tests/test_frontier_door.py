@@ -230,6 +230,13 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         (["frontier", "-c", str(SHOP)], "is needed"),
         (["frontier", "static-e5"], "name a corpus"),
         (["frontier", "static-e5", "-c", str(SHOP), "--alphas", "x"], "are no numbers"),
+        (["frontier", "static-e5", "-c", str(SHOP), "--similarity", "dot"], "similarity: is for vectors"),
+        (["frontier", "--vectors", "q", "p", "-c", str(SHOP), "--batch-size", "2"], "batch_size: is for encoders"),
+        (
+            ["frontier", "--vectors", "q", "p", "-c", str(SHOP), "--max-seq-length", "7"],
+            "max_seq_length: is for encoders",
+        ),
+        (["frontier", "--vectors", "q", "p", "-c", str(SHOP), "--trust-code"], "trust_code: is for encoders"),
         (
             ["frontier", "static-e5", "-c", str(SHOP), "--removal", "own-means", "--removal", "own-means"],
             "given twice",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from babelmix._files import check_output_folder, recorded, replacing_folder, slug, write_json, write_text
 from babelmix._lists import as_list
 from babelmix._tables import Result, Table
-from babelmix.api._debias_vectors import RECORD, choice_lines, opened_removal
+from babelmix.api._debias_vectors import RECORD, check_fits, choice_lines, opened_removal
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._loading import loaded
 from babelmix.corpus import Corpus
@@ -238,6 +238,9 @@ def with_fitted(
     folder = folder_of_model(out, model)
     encoder, name = loaded(model, trust_code=trust_code)
     found = found or known_removal(encoder, name)
+    dimension = encoder.get_embedding_dimension() or found.dimension
+    similarity = "cosine" if str(encoder.similarity_fn_name) == "cosine" else "dot"
+    check_fits(found, dimension, similarity, f"the embeddings of {name}")
     found = found if alpha is None else found.with_alpha(alpha)
     facts = {
         **dict(found.facts), "method": found.method, "alpha": found.alpha, "rank": 0, "langs": list(found.langs), "texts": {},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babelmix.api._debias_vectors import REMOVAL
+from babelmix.api._debias_vectors import check_alpha, opened_removal
+from babelmix.encoders.removal.files import FILE
 from babelmix.encoders.removal.fitted import ANY, Removal
 from babelmix.errors import ConfigError, EncoderError
 
@@ -43,24 +44,26 @@ _ANY = """    x {change}
 """
 
 
-def lines_of_numpy(source: Any) -> str:
+def lines_of_numpy(source: Any, alpha: float | None = None) -> str:
     """Python code with a function that does what a removal does. It needs numpy and safetensors alone.
 
     Args:
         source: a folder that `debias` wrote, or a file that `Removal.save` wrote.
+        alpha: the share of it that is applied; None: what the file says.
 
     Raises:
         ConfigError: no folder or file is named.
+        ArgumentError: alpha is no share.
         EncoderError: it is no removal, or one that is more than a few lines.
 
     """
-    from babelmix.encoders.removal import load_removal
-
+    check_alpha(alpha)
     if not isinstance(source, (str, Path)) or not str(source):
         raise ConfigError("name the folder that  babelmix debias  wrote, or a removal.safetensors, after --export")
     place = Path(source)
-    file = place / REMOVAL if place.is_dir() else place
-    return _code(load_removal(file), file)
+    removal = opened_removal(place, alpha)
+    assert removal is not None
+    return _code(removal, place / FILE if place.is_dir() else place)
 
 
 def _code(removal: AnyRemoval, file: Path) -> str:

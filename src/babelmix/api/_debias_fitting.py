@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from babelmix.api._debias_sides import Integers, Side
 from babelmix.encoders.removal import LEAST, Embedded, RemovalOptions, removal_method
-from babelmix.errors import EncoderError
+from babelmix.errors import ArgumentError, EncoderError
 
 if TYPE_CHECKING:
     from babelmix.encoders.removal import AnyRemoval
@@ -60,6 +60,17 @@ class Sample:
         lang = places[self.lang]
         rows = np.flatnonzero(lang >= 0)
         return Sample(self.vectors[rows], lang[rows], tuple(names), None if self.item is None else self.item[rows])
+
+
+def check_texts(texts: int | None) -> None:
+    """Raise unless a largest number of texts of a language is enough for a fit.
+
+    Raises:
+        ArgumentError: it is not.
+
+    """
+    if texts is not None and texts < LEAST:
+        raise ArgumentError("texts", f"{texts} is too few: a removal needs {LEAST} or more of each language")
 
 
 def sample_of(side: Side, langs: Sequence[str] | None = None, *, most: int = MOST) -> Sample:
@@ -214,4 +225,4 @@ def _with_own_items(parts: Sequence[Sample]) -> Integers:
     return np.concatenate([start + np.arange(len(parts[0].lang)), passages])
 
 
-__all__ = ["MOST", "Sample", "drawn", "fit", "sample_of", "shares_of"]
+__all__ = ["MOST", "Sample", "check_texts", "drawn", "fit", "sample_of", "shares_of"]

@@ -35,6 +35,10 @@ TEXTS = 200
 """The most rows of a language that are embedded as queries, to fit the removal of queries."""
 
 
+BATCH = 32
+"""The default of `batch_size`."""
+
+
 @dataclass(frozen=True, eq=False)
 class DebiasedIndex(Result):
     """An index that was made from another one, without language in its vectors.
@@ -152,8 +156,11 @@ def debias_index(
             langs=langs,
             texts=texts,
             fit_on=fit_on,
+            batch_size=None if batch_size == BATCH else batch_size,
             **given,
         )
+    if fit_on is not None:
+        check_unfit("is for rows that are embedded as queries; with fit_on there are none", texts=texts)
     if fit_corpus is not None and fit_on is None:
         raise ArgumentError("fit_corpus", "is the corpus of the vectors to fit on; name those with fit_on")
     options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from babelmix._files import recorded, slug
 from babelmix.api._debias_encoders import DebiasedModel, debias_encoder, with_fitted
+from babelmix.api._debias_fitting import check_texts
 from babelmix.api._debias_index import DebiasedIndex, debias_index
 from babelmix.api._debias_validating import Validation, validated_encoder, validated_vectors
 from babelmix.api._debias_vectors import (
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 USUAL = "own-means"
 """The default method for vectors and indexes."""
+
+BATCH, LENGTH = 32, 128
+"""The defaults of `batch_size` and `max_seq_length`."""
 
 AUTO = "auto"
 """The method that chooses between own means and a removal that was fitted on translations."""
@@ -152,10 +156,12 @@ def debias(  # type: ignore[misc]
         if fitted:
             check_unfit(
                 "is for a fit; say which texts to fit on", method=method, rank=rank, texts=texts, langs=langs, pivot=pivot,
-                ridge=ridge, seed=seed,
+                ridge=ridge, seed=seed, max_seq_length=_other(max_seq_length, LENGTH),
+                batch_size=None if chosen is not None else _other(batch_size, BATCH),
             )  # fmt: skip
         elif method != AUTO:
             check_unfit("is fitted already; leave out the texts to fit on", removal=removal)
+        check_texts(texts)
         pairs = opened_removal(removal) if method == AUTO else None
         options = _options(rank=rank, pivot=pivot, ridge=ridge, seed=seed, pairs=pairs)
         if chosen is not None:
@@ -170,7 +176,10 @@ def debias(  # type: ignore[misc]
             model, on, method=method, rank=rank, texts=texts, langs=langs, out=out, batch_size=batch_size, alpha=alpha,
             options=options, max_seq_length=max_seq_length, trust_code=trust_code,
         )  # fmt: skip
-    check_unfit("is for encoders; vectors are made already", texts=texts)
+    check_unfit(
+        "is for encoders; vectors are made already", texts=texts, batch_size=_other(batch_size, BATCH), trust_code=trust_code,
+        max_seq_length=_other(max_seq_length, LENGTH),
+    )  # fmt: skip
     pairs = None
     if method == AUTO:
         pairs, removal = opened_removal(removal), None
@@ -206,6 +215,11 @@ def debias(  # type: ignore[misc]
             lambda place: recorded(place / RECORD, "vectors") not in (None, model.name),
         ),
     )
+
+
+def _other(value: int | None, usual: int) -> int | None:
+    """A value that is not the default."""
+    return None if value == usual else value
 
 
 def _options(**given: Any) -> RemovalOptions:

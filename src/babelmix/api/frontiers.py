@@ -12,7 +12,7 @@ from babelmix._files import check_output_folder, recorded, slug
 from babelmix._lists import as_list
 from babelmix.api._folders import Out, folder_of
 from babelmix.api._frontier_removals import Removals, fitted_removals
-from babelmix.api._loading import loaded, opened
+from babelmix.api._loading import check_unfit, loaded, opened
 from babelmix.api.frontier_reports import FILE, FrontierReport
 from babelmix.corpus import Corpus
 from babelmix.corpus.copies import Copies, check_copies
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from babelmix.evaluation.systems import EncoderSystem, Vectors
+
+BATCH = 32
+"""The default of `batch_size`."""
 
 QUERIES = 20_000
 """The most queries that the choice is made on."""
@@ -200,6 +203,11 @@ def _searched(
     from babelmix.evaluation.systems import EncoderSystem
     from babelmix.evaluation.systems.vectors import Vectors, matrices
 
+    if isinstance(model, (Searched, Vectors, EncoderSystem)):
+        check_unfit(
+            "is for encoders that are encoded with here; leave it out", max_seq_length=max_seq_length,
+            batch_size=None if batch_size == BATCH else batch_size, trust_code=trust_code,
+        )  # fmt: skip
     if isinstance(model, Searched):
         return model
     if isinstance(model, Vectors):

@@ -13,6 +13,7 @@ from babelmix._files import check_output_folder, recorded, replacing_folder, slu
 from babelmix._lists import as_list
 from babelmix._progress import progress_bar
 from babelmix._tables import Result, Table
+from babelmix.api._debias_fitting import check_texts
 from babelmix.api._debias_vectors import check_alpha, check_fits, opened_removal
 from babelmix.api._folders import RUNS, Out, folder_of
 from babelmix.api._loading import check_unfit
@@ -175,14 +176,13 @@ def debias_store(
 
     """
     from babelmix.search.foreign import Address, open_store
-    from babelmix.search.foreign.removing import LEAST, draw, not_fitted, rewrite, tag_or_text
+    from babelmix.search.foreign.removing import draw, not_fitted, rewrite, tag_or_text
 
     check_alpha(alpha)
     given = {"rank": rank, "ridge": ridge, "seed": seed}
     if removal is not None:
         check_unfit("the removal is fitted already; leave this out", method=method, texts=texts, **given)
-    if texts is not None and texts < LEAST:
-        raise ArgumentError("texts", f"{texts} is too few: a removal needs {LEAST} rows or more of each language")
+    check_texts(texts)
     options = RemovalOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     ranges = None if langs is None else [tag_or_text(one) or one for one in as_list(langs, "langs", empty=False)]
     asked = _Asked(method or USUAL, removal, alpha, options, texts or TEXTS, ranges)

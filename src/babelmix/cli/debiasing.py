@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from babelmix.cli.options import JsonOption, LangsOption, TrustOption, listed
+from babelmix.cli.options import JsonOption, LangsOption, TrustOption, given, listed
 
 _FIT, _ENCODER, _VECTORS, _STORE = "What is taken out", "An encoder", "Vectors", "A table or a collection"
 _INDEX, _CHOICE = "An index", "The choice of alpha"
 """The groups of options in the help."""
 
+_OF_ALL = ("method", "removal", "alpha", "rank", "ridge", "seed", "texts", "langs", "out", "json_output")
+_OF_STORE = {*_OF_ALL, "store", "to_vector", "write", "replace"}
+_OF_INDEX = {*_OF_ALL, "index", "encoder", "pivot", "fit_on", "fit_queries", "fit_corpus", "batch_size", "trust_code"}
+_OF_EXPORT = {"export", "model", "removal", "out", "alpha"}
+_OF_ENCODERS = ("batch_size", "max_seq_length", "trust_code")
+"""The parameters that go with a store, with an index, and with `--export`; and those that do not go with vectors."""
+
 
 def debias(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -295,12 +304,9 @@ def debias(
     if store:
         from babelmix.api.store_debiasing import TO_VECTOR, debias_store
 
-        _check_store(
-            model=model, vectors=vectors, on=on, corpus=corpus, similarity=similarity, pivot=pivot, fit_on=fit_on,
-            fit_queries=fit_queries, fit_corpus=fit_corpus, queries_langs=queries_langs, passages_langs=passages_langs,
-            dtype=dtype, export=export, index=index, encoder=encoder, validate=validate,
-            keep_same_language=keep_same_language, surely=surely, best=best, mix=mix,
-        )  # fmt: skip
+        if similarity:
+            raise ArgumentError("similarity", "of a store is part of its address: ?similarity=dot")
+        _check_only(context, _OF_STORE, "does not go with --store; see  babelmix debias --help")
         found = debias_store(
             store, method=method, removal=removal, alpha=alpha, rank=rank or None, ridge=ridge, seed=seed,
             texts=texts, langs=listed(langs), to_vector=to_vector or TO_VECTOR, write=write, replace=replace,
@@ -309,18 +315,20 @@ def debias(
         show(found, json_output)
         return
     _check_without_store(to_vector=to_vector, write=write, replace=replace)
-    given: Any = _vectors(vectors, model, similarity) if vectors else model
     if export:
         from babelmix.api._debias_export import lines_of_numpy
 
-        typer.echo(lines_of_numpy(given or removal or out), nl=False)
+        _check_only(context, _OF_EXPORT, "does not go with --export, which prints the lines of a removal as it is")
+        named = {"model": model, "removal": removal, "out": out}
+        several = [name for name, place in named.items() if place]
+        if len(several) > 1:
+            raise ArgumentError(several[1], "does not go with --export FOLDER, which names the removal; leave it out")
+        typer.echo(lines_of_numpy(model or removal or out, alpha), nl=False)
         return
     if index:
-        _check_index(
-            out, model=model, on=on, vectors=vectors, corpus=corpus, passages_langs=passages_langs, queries_langs=queries_langs,
-            similarity=similarity, dtype=dtype, validate=validate, keep_same_language=keep_same_language, surely=surely,
-            best=best, mix=mix,
-        )  # fmt: skip
+        _check_only(context, _OF_INDEX, "does not go with --index: an index has its vectors, languages and encoder")
+        if not out:
+            raise ArgumentError("out", "is missing: say where the new index is to be, as in  --out new-index")
         changed = debiasing.debias_index(
             index, out, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed, rank=rank or None, removal=removal,
             fit_on=_fit_on(fit_on, fit_queries, similarity), fit_corpus=fit_corpus or None, texts=texts, langs=listed(langs),
@@ -331,8 +339,12 @@ def debias(
     if encoder:
         raise ArgumentError("model", "is for an index; name the encoder without an option")
     _check(vectors, model, corpus=corpus, similarity=similarity, fit_queries=fit_queries, on=on)
+    if vectors:
+        others = {name for name in context.params if name not in _OF_ENCODERS}
+        _check_only(context, others, "is for encoders; vectors are made already")
+    source: Any = _vectors(vectors, model, similarity) if vectors else model
     made: Any = debiasing.debias(
-        given, (corpus if vectors else on) or None, validate=validate or None, keep_same_language=keep_same_language,
+        source, (corpus if vectors else on) or None, validate=validate or None, keep_same_language=keep_same_language,
         surely=surely, best=best, mix=mix, method=method, alpha=alpha, pivot=pivot, ridge=ridge, seed=seed,
         rank=rank or None, removal=removal, fit_on=_fit_on(fit_on, fit_queries, similarity), fit_corpus=fit_corpus or None,
         queries_langs=queries_langs, passages_langs=passages_langs, dtype=dtype, texts=texts, langs=listed(langs),
@@ -341,49 +353,37 @@ def debias(
     show(made, json_output)
 
 
-def _check(vectors: str, model: str, **given: Any) -> None:
+def _check(vectors: str, model: str, **options: Any) -> None:
     """Raise if an option does not go with an encoder, or with vectors."""
     from babelmix.errors import ArgumentError, ConfigError
 
     if not vectors and not model:
         raise ConfigError("name an encoder, or files of vectors with --vectors; see  babelmix debias --help")
-    if vectors and given["on"]:
+    if vectors and options["on"]:
         raise ArgumentError(
             "on", "is for encoders; name the corpus of the vectors with --corpus, others with --fit-on"
         )
     for name in ("corpus", "similarity", "fit_queries"):
-        if not vectors and given[name]:
+        if not vectors and options[name]:
             raise ArgumentError(name, "is for vectors; name them with --vectors")
 
 
-def _check_store(**given: Any) -> None:
-    """Raise if an option does not go with a store."""
+def _check_only(context: typer.Context, known: Iterable[str], why: str) -> None:
+    """Raise if an option is given that is none of the known ones."""
     from babelmix.errors import ArgumentError
 
-    for name, value in given.items():
-        if value and name == "similarity":
-            raise ArgumentError(name, "of a store is part of its address: ?similarity=dot")
-        if value:
-            raise ArgumentError(name, "does not go with --store; see  babelmix debias --help")
+    named = given(context)
+    for name, value in context.params.items():
+        if name in named and name not in known and value not in (None, ""):
+            raise ArgumentError({"encoder": "model", "json_output": "json"}.get(name, name), why)
 
 
-def _check_without_store(**given: Any) -> None:
+def _check_without_store(**options: Any) -> None:
     from babelmix.errors import ArgumentError
 
-    for name, value in given.items():
+    for name, value in options.items():
         if value:
             raise ArgumentError(name, "is for a table or a collection; name it with --store")
-
-
-def _check_index(out: str, **given: Any) -> None:
-    """Raise if an option does not go with an index."""
-    from babelmix.errors import ArgumentError
-
-    for name, value in given.items():
-        if value:
-            raise ArgumentError(name, "does not go with --index: an index has its vectors, languages and encoder")
-    if not out:
-        raise ArgumentError("out", "is missing: say where the new index is to be, as in  --out new-index")
 
 
 def _vectors(first: str, second: str, similarity: str | None) -> Any:

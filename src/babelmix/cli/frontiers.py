@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, TrustOption, listed
+from babelmix.cli.options import CorpusOption, JsonOption, LangsOption, PartOption, TrustOption, given, listed
 
 
 def frontier(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="An encoder: see `babelmix encoders`. Or leave it out and give --vectors.")
     ] = "",
@@ -114,6 +115,11 @@ def frontier(
 
     if (vectors is None) == (not model):
         raise ArgumentError("model", "or --vectors is needed, one of them; see  babelmix frontier --help")
+    for name in [name for name in context.params if name in given(context)]:
+        if vectors is not None and name in ("batch_size", "max_seq_length", "trust_code"):
+            raise ArgumentError(name, "is for encoders; vectors are made already")
+        if vectors is None and name == "similarity":
+            raise ArgumentError(name, "is for vectors; name them with --vectors")
     if not corpus:
         raise ArgumentError("corpus", "is missing: name a corpus with right answers; see  babelmix data")
     found = frontiers.frontier(
