@@ -19,7 +19,7 @@ from babelmix import extend
 from babelmix.encoders.removal import Removal
 from babelmix.errors import ArgumentError, BabelmixError, EncoderError, SearchError
 from babelmix.search import Index
-from babelmix.search.engines import ENGINES
+from babelmix.search.engines import ENGINES, is_same_place
 from babelmix.search.removal import packed, unpacked
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
@@ -102,6 +102,31 @@ def test_new_and_changed_rows_are_corrected_too(place: Path) -> None:
         np.testing.assert_allclose(found["nl"], raw[2], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("old", "./old/", True),
+        ("old", "old2", False),
+        ("old", "http://host/old", False),
+        ("postgres://db/shop/x", "postgresql://me:secret@DB:5432/shop/x/?sslmode=require", True),
+        ("postgresql:///shop/x?host=/run/a", "postgresql:///shop/x?host=/run/b", False),
+        ("postgresql://db/shop/x", "postgresql://db/shop/y", False),
+        ("http://host:19530/x", "HTTP://HOST:19530/%78", True),
+        ("http://host:19530/x", "http://host:19531/x", False),
+        ("http://host:none/x", "http://host:none/x", True),
+        ("memory://x", "memory://x", True),
+    ],
+)
+def test_an_address_is_known_in_another_spelling(one: str, other: str, same: bool) -> None:
+    assert is_same_place(one, other) is same
+    assert is_same_place(other, one) is same
+
+
+def test_an_index_that_this_process_has_open_is_not_blamed_on_another(place: Path) -> None:
+    with bm.open_index("old"), pytest.raises(SearchError, match="is open already, in another process or in this one"):
+        bm.open_index("old")
+
+
 class Killed(BaseException):
     pass
 
@@ -176,9 +201,15 @@ def test_a_removal_that_is_there_is_kept_with_an_index(
 
 def test_wrong_arguments_are_told(place: Path, babelmix: Callable[..., tuple[int, str, str]]) -> None:
     made = bm.debias_index("old", "new")
+    Path("link").symlink_to("old")
+    code, _, err = babelmix("debias", "--index", "old", "--out", "./old/")
+    assert code == 1
+    assert "is the index itself; choose another place for the new one" in err
     wrong: list[tuple[type[BabelmixError], str, tuple[str, str], dict[str, Any]]] = [
         (SearchError, "there is an index already; choose another place", ("old", "new"), {}),
-        (SearchError, "another process has this index open|there is an index already", ("old", "old"), {}),
+        (SearchError, "old: is the index itself; choose another place", ("old", "old"), {}),
+        (SearchError, "link: is the index itself; choose another place", ("old", "link"), {}),
+        (SearchError, "is the index itself; choose another place", ("old", str(place / "toy" / ".." / "old")), {}),
         (SearchError, "language is taken out of it already", ("new", "newer"), {}),
         (SearchError, "is not an index", ("nowhere", "newer"), {}),
         (SearchError, "nl", ("old", "newer"), {"langs": "nl"}),

@@ -12,7 +12,7 @@ import numpy as np
 from babelmix._progress import progress_bar
 from babelmix.encoders.removal import AnyRemoval
 from babelmix.errors import SearchError
-from babelmix.search.engines import exists
+from babelmix.search.engines import exists, is_same_place
 from babelmix.search.index import Index
 from babelmix.search.rows import Point
 
@@ -30,9 +30,12 @@ def begun_copy(source: Index, address: str, key: str) -> Iterator[Index | None]:
         key: what is made of what.
 
     Raises:
-        SearchError: another index is there, or an unfinished one of another key; or the old index is not to be corrected.
+        SearchError: another index is there, or the old one itself, or an unfinished one of another key; or the old index is not
+            to be corrected.
 
     """
+    if is_same_place(source.address, address):
+        raise SearchError(f"{address}: is the index itself; choose another place for the new one")
     if source.about.removal is not None:
         raise SearchError(
             f"{source.address}: language is taken out of it already; begin with the index that it was made from"

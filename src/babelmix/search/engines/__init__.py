@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from babelmix.search.engines.base import Engine
-from babelmix.search.engines.opening import ENGINES, create_engine, engine_of, exists, open_engine
+from babelmix.search.engines.opening import ENGINES, create_engine, engine_of, exists, is_same_place, open_engine
 
-__all__ = ["ENGINES", "Engine", "create_engine", "engine_of", "exists", "open_engine"]
+__all__ = ["ENGINES", "Engine", "create_engine", "engine_of", "exists", "is_same_place", "open_engine"]

@@ -57,7 +57,9 @@ def blaming(address: str, what: str) -> Iterator[None]:
     except BaseException as error:  # a panic is not an Exception
         # The library raises a plain Exception for everything: only its words tell this one.
         if "WouldBlock" in str(error):
-            raise EngineError(f"{address}: another process has this index open; wait for it, or stop it") from error
+            raise EngineError(
+                f"{address}: this index is open already, in another process or in this one; close it there, or wait"
+            ) from error
         raise EngineError(f"{address}: cannot be {what} ({first_line(error)})") from error
 
 

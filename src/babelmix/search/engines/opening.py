@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from babelmix._registry import Lazy, Registry
 from babelmix.errors import ConfigError, SearchError
@@ -29,6 +31,9 @@ ENGINES: Registry[type[Engine]] = Registry(
 """The engines by the scheme of their addresses. `babelmix.extend.engine` adds to them."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432}
+"""The port that an address means if it names none."""
 
 
 def engine_of(address: str) -> type[Engine]:
@@ -121,3 +126,36 @@ def exists(address: str) -> bool:
 
     """
     return engine_of(address).exists(address)
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two addresses are those of one index: folders also by another path or a link, URLs also in another spelling.
+
+    Two names of one server are not recognised, such as `localhost` and `127.0.0.1`.
+
+    Examples:
+        >>> is_same_place("my-index", "./my-index/"), is_same_place("postgres://db/shop/x", "postgresql://me@DB:5432/shop/x")
+        (True, True)
+
+    """
+    return _place(one) == _place(other)
+
+
+def _place(address: str) -> tuple[str, ...]:
+    """What tells an index from others, in one spelling."""
+    if (scheme := _scheme_of(address)) == FOLDER:
+        # Every link is followed; a folder that is not there yet has a place too.
+        return FOLDER, str(Path(address).resolve())
+    parts = urlsplit(address)
+    names = [unquote(part) for part in parts.path.split("/") if part]
+    scheme = "postgresql" if scheme == "postgres" else scheme
+    try:
+        host, port = parts.hostname or "", parts.port or _PORTS.get(scheme, "")
+    except ValueError:
+        # The port is no number, which the engine says.
+        return scheme, address
+    # With libpq an option may name the server, such as the folder of a socket.
+    server = sorted(
+        one for one in parts.query.split("&") if one.partition("=")[0] in ("host", "hostaddr", "port", "dbname")
+    )
+    return scheme, host, str(port), *names, *server
