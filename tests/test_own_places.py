@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import parallel_corpus
 
+from babelmix.corpus.languages import readable_languages
 from babelmix.errors import SearchError
+from babelmix.evaluation.frontier.applied import own_languages
 from babelmix.search import Searcher
 from babelmix.search.options import SearchOptions
-from babelmix.search.own_places import FIRST, with_places
+from babelmix.search.own_places import FIRST, fill_places, with_places
 from babelmix.search.policies import Policy
 from babelmix.search.rows import Hit
 from babelmix.search.system import IndexSystem
@@ -53,6 +56,51 @@ def test_an_item_is_shown_once() -> None:
     hits = [hit("a", "en", 3), hit("b", "en", 2), hit("c", "fr", 1)]
     found = with_places(hits, [hit("a", "de", 1.5), hit("d", "de", 0.5)], {"de"}, 2, k=3, once=True)
     assert [one.id for one in found] == ["b/en", "a/de", "d/de"]
+
+
+def test_an_item_that_is_there_in_another_tag_of_the_language_is_not_shown_twice() -> None:
+    hits = [hit("a", "de-AT", 3), hit("b", "en", 2), hit("c", "fr", 1)]
+    best = [hit("a", "de", 2.5), hit("d", "de", 1.5)]
+    found = with_places(hits, best, {"de", "de-AT"}, 2, k=3, once=True)
+    assert [one.id for one in found] == ["a/de-AT", "b/en", "d/de"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "tags", "own"),
+    [
+        ("de-AT", ["de", "en"], {"de"}),
+        ("de-DE", ["de", "de-DE", "de-AT", "en"], {"de", "de-DE"}),
+        ("de", ["de", "de-AT", "en"], {"de", "de-AT"}),
+        ("zh-Hant-TW", ["zh", "zh-Hant", "zh-Hans", "en"], {"zh", "zh-Hant"}),
+        ("fr-CA", ["de", "en"], set()),
+    ],
+)
+def test_a_region_takes_the_places_of_its_language(lang: str, tags: list[str], own: set[str]) -> None:
+    assert set(readable_languages([lang], tags)) == own
+    rows = [hit(f"{tag}{n}", tag, float(-n)) for n in range(12) for tag in tags]
+    english = [one for one in rows if one.lang == "en"]
+
+    def search(numbers: Sequence[int], langs: Sequence[str], count: int) -> list[list[Hit]]:
+        return [[one for one in rows if one.lang in langs][:count] for _ in numbers]
+
+    found = fill_places([english], [lang], tags, search, 9, k=10)[0]
+    assert sum(one.lang in own for one in found) == (9 if own else 0)
+    by_only = Policy.parse("only=own").of_query(lang, tags)
+    assert not own or set(by_only.langs) == own
+
+
+def test_a_frontier_has_the_places_of_a_search() -> None:
+    langs = np.array(["de-AT", "de", "en", None, "sw"], dtype=object)
+    passages = np.array(["de", "de-AT", "de-CH", "en-GB", None], dtype=object)
+    is_own, numbers = own_languages(langs, passages)
+    found = is_own[:, numbers].tolist()
+    assert found == [
+        [True, True, False, False, False],
+        [True, True, True, False, False],
+        [False, False, False, True, False],
+        [False] * 5,
+        [False] * 5,
+    ]
 
 
 def test_the_policy_is_parsed() -> None:
@@ -104,6 +152,12 @@ def test_an_unknown_language_leaves_the_answers_alone(searcher: Searcher) -> Non
     assert others == [one for one in plain if one in others]
     english = searcher.search("cat 4", policy="own=4", query_langs="de", langs="en")
     assert {one.lang for one in english} == {"en"}
+
+
+def test_a_search_from_a_region_has_its_places(searcher: Searcher) -> None:
+    for lang in ("ja", "ja-JP"):
+        found = searcher.search("cat 4", policy="own=10", query_langs=lang)
+        assert [one.lang for one in found] == ["ja"] * 10
 
 
 def test_an_audit_through_an_index_knows_the_languages(searcher: Searcher) -> None:

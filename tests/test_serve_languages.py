@@ -52,6 +52,9 @@ def test_languages_that_the_index_has() -> None:
     assert languages_among(["de-AT", "zh-Hant-TW", "sw", "en"], ["de", "en-GB", "en-US", "zh"]) == [
         "de", "zh", "en-GB", "en-US",
     ]  # fmt: skip
+    # A reader of de-AT reads de too, whatever else there is.
+    assert languages_among(["de-AT"], ["de", "de-AT", "de-CH"]) == ["de-AT", "de"]
+    assert languages_among(["de-AT"], ["de-CH", "en"]) == ["de-CH"]
     assert policy_for("sw, *", LANGS, "prefer") is None
     assert policy_for("en-AU,en;q=0.9,ja;q=0.1", LANGS, "prefer") == "prefer=en,ja"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from babelmix.corpus.languages import in_range
+from babelmix.corpus.languages import readable_languages
 from babelmix.search.rows import Hit
 
 FIRST = 10
@@ -38,7 +38,8 @@ def fill_places(
     """
     filled = [list(hits) for hits in found]
     for lang in dict.fromkeys(langs):
-        own = [] if lang is None else [tag for tag in tags if in_range(tag, lang)]
+        # As for `only=own`: `de-AT` takes de, too.
+        own = [] if lang is None else readable_languages([lang], tags)
         few = [
             number
             for number, hits in enumerate(found)
@@ -70,7 +71,9 @@ def with_places(
     limit = min(FIRST, k)
     there = {hit.id for hit in hits[:limit] if hit.lang in langs}
     wanted = min(places, limit) - len(there)
-    moved = [hit for hit in best if hit.id not in there][: max(wanted, 0)]
+    # An item may be there in another tag of the language, such as de-AT beside de.
+    shown = {hit.item for hit in hits[:limit] if hit.id in there} if once else set()
+    moved = [hit for hit in best if hit.id not in there and hit.item not in shown][: max(wanted, 0)]
     if not moved:
         return list(hits)
     ids, items = {hit.id for hit in moved}, {hit.item for hit in moved} if once else set()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from babelmix.corpus.languages import readable_languages
 from babelmix.encoders.removal import AnyRemoval
 from babelmix.evaluation.chunks import read
 from babelmix.evaluation.matrix import Matrix
@@ -180,6 +181,30 @@ def _score_moments(queries: Floats, sides: Sides, rows: IntArray) -> tuple[Float
     return queries @ mean.astype(np.float32), variance
 
 
+def own_languages(query_langs: Names, passage_langs: Names) -> tuple[npt.NDArray[np.bool_], IntArray]:
+    """Which passages are in the language of each query, as the policy `own=N` understands it: `de-AT` takes de, too.
+
+    Args:
+        query_langs: the language of each query, None where it is unknown, shape (queries,).
+        passage_langs: the same for the passages.
+
+    Returns:
+        Whether each language is that of each query, shape (queries, languages + 1), and the number of each passage's language,
+        int64, shape (passages,). The last number stands for an unknown language, which is nobody's.
+
+    """
+    names = sorted({lang for lang in passage_langs.tolist() if lang is not None})
+    number = {lang: place for place, lang in enumerate(names)}
+    rows: dict[str | None, npt.NDArray[np.bool_]] = {}
+    for one in set(query_langs.tolist()):
+        mine = [] if one is None else readable_languages([one], names)
+        rows[one] = np.array([*(name in mine for name in names), False])
+    is_own = np.array([rows[one] for one in query_langs.tolist()], dtype=bool).reshape(
+        len(query_langs), len(names) + 1
+    )
+    return is_own, np.array([number.get(lang, len(names)) for lang in passage_langs.tolist()], dtype=np.int64)
+
+
 def favouring_own(sides: Sides, before: ScoreChange | None, bonus: float) -> ScoreChange:
     """Add a bonus to the scores of passages in the query's language.
 
@@ -190,14 +215,11 @@ def favouring_own(sides: Sides, before: ScoreChange | None, bonus: float) -> Sco
             passage of an unknown language has none.
 
     """
-    names = sorted({lang for lang in sides.passage_langs.tolist() if lang is not None})
-    number = {lang: place for place, lang in enumerate(names)}
-    own = np.array([number.get(lang, -1) for lang in sides.query_langs.tolist()])
-    lang = np.array([number.get(lang, -2) for lang in sides.passage_langs.tolist()])
+    is_own, lang = own_languages(sides.query_langs, sides.passage_langs)
 
     def change(scores: Floats, query: IntArray, passage: IntArray) -> Floats:
         found = scores if before is None else before(scores, query, passage)
-        added: Floats = found + np.float32(bonus) * (own[query][:, None] == lang[passage])
+        added: Floats = found + np.float32(bonus) * is_own[query][:, lang[passage]].astype(np.float32)
         return added
 
     return change
@@ -216,5 +238,6 @@ __all__ = [
     "favouring_own",
     "held",
     "known_langs",
+    "own_languages",
     "plain",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from babelmix.evaluation.frontier.applied import own_languages
 from babelmix.evaluation.scoring import ScoreChange
 
 Floats = npt.NDArray[np.float32]
@@ -34,14 +35,14 @@ class OwnPlaces:
 
     Args:
         lang: the number of each passage's language, int64, shape (passages,).
-        own: the number of each query's language, -1 if no passage is in it, int64, shape (queries,).
+        own: whether each language is that of each query, bool; see `babelmix.evaluation.frontier.applied.own_languages`.
         first: passage rows of the first 10 answers, -1 for none, int64, shape (queries, 10).
         first_own: the same of the answers in the query's language.
 
     """
 
     lang: IntArray
-    own: IntArray
+    own: npt.NDArray[np.bool_]
     first: IntArray
     first_own: IntArray
 
@@ -68,7 +69,7 @@ class OwnPlaces:
     def filled(self, query: int, places: int) -> IntArray:
         """The first answers of a query after its places are filled; empty if they stay as they are."""
         first = self.first[query][self.first[query] >= 0]
-        is_own = self.lang[first] == self.own[query]
+        is_own = self.own[query][self.lang[first]]
         there = int(is_own.sum())
         wanted = self.first_own[query][self.first_own[query] >= 0][:places]
         more = len(wanted) - there
@@ -96,20 +97,18 @@ def own_places(
         before: what the search does to scores before places are filled.
 
     """
-    names = sorted({lang for lang in passage_langs.tolist() if lang is not None})
-    number = {lang: place for place, lang in enumerate(names)}
-    own = np.array([number.get(lang, -1) for lang in query_langs.tolist()], dtype=np.int64)
-    lang = np.array([number.get(lang, -2) for lang in passage_langs.tolist()], dtype=np.int64)
+    own, lang = own_languages(query_langs, passage_langs)
 
     def only_own(scores: Floats, query: IntArray, passage: IntArray) -> Floats:
         found = scores if before is None else before(scores, query, passage)
-        only: Floats = np.where(own[query][:, None] == lang[passage], found, _NEVER)
+        only: Floats = np.where(own[query][:, lang[passage]], found, _NEVER)
         return only
 
     first = first_of(before)
     of_own = first_of(only_own)
     # A query with fewer answers in its language gets others last; they are none.
-    of_own = np.where((of_own >= 0) & (lang[of_own] == own[:, None]), of_own, -1)
+    is_own = own[np.arange(len(own))[:, None], lang[of_own]]
+    of_own = np.where((of_own >= 0) & is_own, of_own, -1)
     return OwnPlaces(lang, own, first[:, :FIRST], of_own[:, :FIRST])
 
 

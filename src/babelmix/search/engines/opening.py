@@ -32,7 +32,7 @@ ENGINES: Registry[type[Engine]] = Registry(
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
-_PORTS = {"http": 80, "https": 443, "postgresql": 5432}
+_PORTS: dict[str, int] = {"http": 80, "https": 443, "postgresql": 5432}
 """The port that an address means if it names none."""
 
 
@@ -150,7 +150,7 @@ def _place(address: str) -> tuple[str, ...]:
     names = [unquote(part) for part in parts.path.split("/") if part]
     scheme = "postgresql" if scheme == "postgres" else scheme
     try:
-        host, port = parts.hostname or "", parts.port or _PORTS.get(scheme, "")
+        host, port = parts.hostname or "", parts.port or _PORTS.get(scheme)
     except ValueError:
         # The port is no number, which the engine says.
         return scheme, address

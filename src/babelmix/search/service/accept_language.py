@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from babelmix.corpus.languages import in_range, is_language_tag
+from babelmix.corpus.languages import is_language_tag, readable_languages
 
 Use = Literal["prefer", "reads"]
 USES: tuple[Use, ...] = ("prefer", "reads")
@@ -67,7 +67,8 @@ def languages_among(ranges: Iterable[str], langs: Sequence[str]) -> list[str]:
         langs: the languages of the index.
 
     Returns:
-        Tags of `langs`, each once. A range that matches none is shortened until it does: `de-AT` finds `de` (RFC 4647, lookup).
+        Tags of `langs`, each once. `de-AT` finds `de-AT` and `de`. A range that finds none is shortened until it does: then
+        `de-AT` finds `de-CH` (RFC 4647, lookup).
 
     Examples:
         >>> languages_among(["de-AT", "en", "sw"], ["de", "en-GB", "en-US", "fr"])
@@ -77,7 +78,7 @@ def languages_among(ranges: Iterable[str], langs: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for wanted in ranges:
         parts = wanted.split("-")
-        while parts and not (tags := [lang for lang in langs if in_range(lang, "-".join(parts))]):
+        while parts and not (tags := readable_languages("-".join(parts), langs)):
             parts.pop()
         found.update(dict.fromkeys(tags if parts else ()))
     return list(found)
