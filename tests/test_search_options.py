@@ -14,11 +14,12 @@ from conftest import Serve, parallel_corpus
 from babelmix.api.index_auditing import audit_index
 from babelmix.corpus.detecting import detect_languages
 from babelmix.encoders.removal import Removal
-from babelmix.errors import MissingExtraError, SearchError
+from babelmix.errors import ArgumentError, MissingExtraError, SearchError
 from babelmix.search import Index, Searcher, index_rows
 from babelmix.search.documents import rows_of_corpus
 from babelmix.search.fusion import DEFAULT_WEIGHT
 from babelmix.search.options import SearchOptions
+from babelmix.search.policies import Policy
 from babelmix.search.system import IndexSystem
 
 pytest.importorskip("qdrant_edge", reason="the extra 'serve' is not installed")
@@ -48,12 +49,61 @@ def test_the_weight_of_words_goes_from_meaning_to_both(searcher: Searcher) -> No
         ({"mode": "hybrid", "words_weight": float("nan")}, "the weight of words is nan"),
         ({"query_langs": "jp"}, "the language of a query: 'jp' is not a BCP 47 .*did you mean 'ja'.*give detect or a language"),
         ({"query_langs": ["de", "en"]}, "there are 1 queries, and the languages of 2; give one for each query"),
+        ({"query_langs": 5}, "the language of a query is 5; give a text"),
+        ({"query_langs": [5]}, "the language of a query is 5; give detect or a language, as a text"),
+        ({"k": "5"}, "k is '5'; ask for 1 to 1,000 rows, a whole number"),
+        ({"k": 2.5}, "k is 2.5; ask for 1 to 1,000 rows, a whole number"),
+        ({"k": True}, "k is True; ask"),
+        ({"k": None}, "k is None; ask"),
+        ({"k": np.int64(0)}, "k is 0; ask"),
+        ({"k": float("nan")}, "k is nan; ask"),
+        ({"once": "no"}, "once is 'no'; give True or False"),
+        ({"once": None}, "once is None; give True or False"),
+        ({"exact": 1}, "exact is 1; give True or False"),
+        ({"rerank": "no"}, "rerank is 'no'; give True or False"),
+        ({"policy": None}, "the policy is None; give a text such as 'balanced'"),
+        ({"policy": ["any"]}, r"the policy is \['any'\]; give a text such as"),
+        ({"mode": None}, "the mode None is unknown; use dense"),
+        ({"show": None}, "show is None; use found or mine"),
+        ({"mode": "hybrid", "fusion": 5}, "the fusion is 5; give a text such as 'rrf:k=20'"),
+        ({"mode": "hybrid", "words_weight": [1]}, "the weight of words is "),
+        ({"langs": 5}, "langs: give a text or a list of texts, not int"),
+        ({"langs": [5]}, "langs: give a text or a list of texts"),
+        ({"where": 5}, "where: give a text or a list of texts, not int"),
+        ({"where": {"group": None}}, "the filter 'group' is None; give a value, or a list of values"),
+        ({"where": {"group": {"a": 1}}}, "the filter 'group' is {'a': 1}; give"),
+        ({"where": {"group": [None]}}, "is a text, a number, true or false, not NoneType"),
+        ({"where": {5: "a"}}, "there is no column 5 to filter by"),
+        ({"vectors": np.zeros((2, 16), "f4")}, r"have the shape \(2, 16\); give one vector for each query, shape \(1, 16\)"),
+        ({"vectors": np.zeros(16, "f4")}, r"vectors have the shape \(16,\)"),
+        ({"vectors": np.zeros((1, 3), "f4")}, r"vectors have the shape \(1, 3\)"),
+        ({"vectors": np.full((1, 16), np.nan, "f4")}, "vectors: a number is not finite"),
+        ({"vectors": "cat"}, "vectors: give an array of numbers"),
     ],
     ids=str,
 )  # fmt: skip
 def test_what_is_wrong_is_said(searcher: Searcher, options: dict[str, Any], match: str) -> None:
-    with pytest.raises(SearchError, match=match):
+    with pytest.raises((SearchError, ArgumentError), match=match):
         searcher.search("cat", **options)
+
+
+def test_queries_and_numbers_of_the_right_types(searcher: Searcher) -> None:
+    for wrong in (None, 5, [5], [None], ["cat", b"dog"], b"cat", [["cat"]]):
+        with pytest.raises(SearchError, match="give a text"):
+            searcher.search(wrong)  # type: ignore[call-overload]
+    with pytest.raises(
+        SearchError, match=r"have the shape \(1, 16\); give one vector for each query, shape \(2, 16\)"
+    ):
+        searcher.search(["cat", "dog"], vectors=searcher.embed(["cat"]))
+    with pytest.raises(SearchError, match="the language policy 'al' is unknown"):
+        Policy("al")
+    # Numbers of numpy, and lists in place of arrays, are as good.
+    vectors = searcher.embed("cat")
+    plain = searcher.search("cat", k=3, once=True)
+    assert searcher.search("cat", k=np.int32(3), once=np.True_, vectors=vectors.tolist()) == plain
+    assert searcher.search("cat", k=3, once=True, where=[], vectors=vectors.astype(np.float64)) == plain
+    assert searcher.search([]) == []
+    assert len(searcher.search("", k=2, vectors=vectors)) == 2
 
 
 def test_languages_are_given_or_detected(searcher: Searcher) -> None:

@@ -23,7 +23,7 @@ from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, 
 from babelmix.search.correcting import OneSearch
 from babelmix.search.index import Index
 from babelmix.search.merging import DEEPER, distinct_items, remembering
-from babelmix.search.options import SearchOptions, checked_query_langs
+from babelmix.search.options import SearchOptions, check_truth, checked_query_langs
 from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.stage import Reranking, Stage
@@ -176,6 +176,8 @@ def check_search(
     embedded: bool = False,
     query_langs: str | Sequence[str | None] | None = None,
     options: SearchOptions | None = None,
+    once: bool = False,
+    exact: bool = False,
 ) -> Policy:
     """Check the arguments of a search, before the index is opened.
 
@@ -186,19 +188,28 @@ def check_search(
         embedded: whether the queries' vectors are given. If so, the queries themselves may be empty.
         query_langs: see `Searcher.search`.
         options: mode, weight of words, fusion and what is shown, which `SearchOptions` has checked; None: the defaults.
+        once: see `Searcher.search`.
+        exact: see `Searcher.search`.
 
     Returns:
         The policy, parsed.
 
     Raises:
-        SearchError: k, policy or language are wrong, a query is empty, a picture cannot be read, or a picture is
-            searched by words.
+        SearchError: an argument is of another type or out of its range, a query is empty, a picture cannot be read, or a
+            picture is searched by words.
         MissingExtraError: a language is to be detected, and the extra `detect` is not installed.
 
     """
-    if not 1 <= k <= MAX_K:
-        raise SearchError(f"k is {k}; ask for 1 to {MAX_K:,} rows")
+    # A bool is an int for Python.
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= MAX_K:
+        raise SearchError(
+            f"k is {str(k) if isinstance(k, np.integer) else repr(k):.60}; ask for 1 to {MAX_K:,} rows, a whole number"
+        )
+    for given, name in ((once, "once"), (exact, "exact")):
+        check_truth(given, name)
     checked_query_langs(query_langs, len(queries))
+    if not isinstance(policy, (str, Policy)):
+        raise SearchError(f"the policy is {policy!r:.60}; give a text such as 'balanced', or a Policy")
     chosen = Policy.parse(policy) if isinstance(policy, str) else policy
     if query_langs is None:
         if chosen.needs_query_lang:
@@ -209,11 +220,41 @@ def check_search(
                 "the query"
             )
     for query in map(opened, queries):
+        if not is_one(query):
+            raise SearchError(f"a query is {query!r:.60}; give a text, an opened picture, or the Path of a picture")
         if options is not None and options.mode == "words" and not isinstance(query, str):
             raise SearchError(NO_WORDS)
         if not embedded and isinstance(query, str) and not query.strip():
             raise SearchError("a query is empty; give words to search by")
     return chosen
+
+
+def checked_vectors(vectors: Vectors, queries: int, dimension: int) -> Vectors:
+    """The queries' vectors that a caller gives.
+
+    Args:
+        vectors: see `Searcher.search`.
+        queries: the number of queries.
+        dimension: the dimension of the index.
+
+    Raises:
+        SearchError: they are not one vector of this dimension for each query, or a number is not finite.
+
+    """
+    try:
+        found = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise SearchError(
+            f"vectors: give an array of numbers, shape ({queries}, {dimension}), as embed returns it"
+        ) from error
+    if found.shape != (queries, dimension):
+        raise SearchError(
+            f"vectors have the shape {found.shape}; give one vector for each query, shape ({queries}, {dimension}), as embed "
+            "returns them"
+        )
+    if not np.isfinite(found).all():
+        raise SearchError("vectors: a number is not finite; give the vectors that embed returns")
+    return found
 
 
 def is_one(queries: str | Path | Image | Sequence[str | Path | Image]) -> TypeGuard[str | Path | Image]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -319,7 +319,9 @@ class Index:
         """
         made: dict[str, tuple[Value, ...]] = {}
         for name, given in fields.items():
-            values = [given] if isinstance(given, (str, int, float)) else given
+            if isinstance(given, (bytes, Mapping)) or not isinstance(given, (int, float, Collection)):
+                raise SearchError(f"the filter {name!r} is {given!r:.60}; give a value, or a list of values")
+            values = [given] if isinstance(given, (str, int, float)) else list(given)
             if name not in ("item", "group", *self.columns):
                 self._reread()
             kind = "text" if name in ("item", "group") else self.columns.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -61,9 +61,13 @@ class SearchOptions:
         if self.words_weight is not None:
             object.__setattr__(self, "words_weight", WordsWeight.parse(self.words_weight).value)
         if self.fusion is not None:
+            if not isinstance(self.fusion, str):
+                raise SearchError(f"the fusion is {self.fusion!r:.60}; give a text such as 'rrf:k=20'")
             object.__setattr__(self, "fusion", str(Fusion.parse(self.fusion)))
         if self.show not in SHOWS:
             raise SearchError(f"show is {self.show!r}; use {' or '.join(SHOWS)}")
+        if self.rerank is not None:
+            check_truth(self.rerank, "rerank")
         if self.query_langs is not None and self.query_langs != KNOWN:
             checked_query_lang(self.query_langs, "known, detect or a language")
 
@@ -95,6 +99,18 @@ class SearchOptions:
         return mode | {name: value for name, value in named.items() if value is not None}
 
 
+def check_truth(given: bool, name: str) -> None:
+    """Raise unless an argument is True or False: a text such as `no` would count as True.
+
+    Raises:
+        SearchError: it is something else.
+
+    """
+    # numpy's own has another name in each release.
+    if not isinstance(given, bool) and type(given).__name__ not in ("bool", "bool_"):
+        raise SearchError(f"{name} is {given!r:.60}; give True or False")
+
+
 def check_mode(mode: str, words_weight: WeightLike | None = None, fusion: str | None = None) -> None:
     """Raise unless there is such a mode, and weight and fusion go with it.
 
@@ -120,6 +136,8 @@ def checked_query_lang(lang: str, allowed: str = "detect or a language") -> str:
     if lang == DETECT:
         check_detector()
         return lang
+    if not isinstance(lang, str):
+        raise SearchError(f"the language of a query is {lang!r:.60}; give {allowed}, as a text")
     if not is_language_tag(lang):
         raise SearchError(f"the language of a query: {not_a_tag(lang)}; give {allowed}")
     return canonical_language(lang)
@@ -135,6 +153,10 @@ def checked_query_langs(query_langs: str | Sequence[str | None] | None, queries:
     """
     if query_langs is None:
         return None
+    if not isinstance(query_langs, Iterable) or isinstance(query_langs, bytes):
+        raise SearchError(
+            f"the language of a query is {query_langs!r:.60}; give a text for all queries, or a list of texts"
+        )
     given = [query_langs] * queries if isinstance(query_langs, str) else list(query_langs)
     if len(given) != queries:
         raise SearchError(
@@ -176,6 +198,7 @@ __all__ = [
     "SearchOptions",
     "Show",
     "check_mode",
+    "check_truth",
     "checked_query_langs",
     "told_langs",
 ]

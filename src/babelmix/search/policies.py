@@ -73,6 +73,8 @@ class Policy:
     reads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.name not in POLICIES:
+            raise SearchError(f"the language policy {self.name!r:.60} is unknown; use one of {', '.join(POLICIES)}")
         object.__setattr__(self, "langs", tuple(as_list(self.langs, self.name, SearchError)))
         object.__setattr__(self, "reads", tuple(as_list(self.reads, "reads", SearchError)))
 

@@ -11,7 +11,7 @@ from babelmix._lists import as_inputs
 from babelmix.encoders.embed import encode_batch
 from babelmix.encoders.runtime import backend_of, same_vectors
 from babelmix.errors import ArgumentError, SearchError
-from babelmix.search.asking import Asked, check_search, is_one, opened, shown
+from babelmix.search.asking import Asked, check_search, checked_vectors, is_one, opened, shown
 from babelmix.search.filters import typed_filters
 from babelmix.search.foreign.engine import ForeignEngine
 from babelmix.search.fusion import WeightLike
@@ -230,8 +230,18 @@ class Searcher:
         """Check the arguments of a search, and embed its queries. For each group of `by_reader` its numbers, and its search."""
         inputs = [opened(query) for query in queries]
         chosen = check_search(
-            inputs, k=k, policy=policy, embedded=vectors is not None, query_langs=query_langs, options=options
+            inputs,
+            k=k,
+            policy=policy,
+            embedded=vectors is not None,
+            query_langs=query_langs,
+            options=options,
+            once=once,
+            exact=exact,
         )
+        k = int(k)
+        if vectors is not None:
+            vectors = checked_vectors(vectors, len(inputs), self.index.about.dimension)
         if options.mode == "hybrid" and options.weight.is_zero:
             options = replace(options, mode="dense", words_weight=None, fusion=None)
         if options.mode != "dense" and not self.index.engine.has_words:
