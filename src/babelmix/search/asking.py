@@ -5,30 +5,32 @@
 | retrieve | finds rows by vectors, by words, or both, under the language policy | `applying`, `policies` |
 | fuse | merges the list by vectors and the list by words | `fusion` |
 | rerank | scores the first rows again with a reranker | `reranking` |
-| show | one row of each item | `merging`, `showing` |
+| show | one row of each item | `merging`, `spreading`, `showing` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
+from babelmix.corpus import canonical_language
 from babelmix.corpus.images import bytes_of, open_picture
 from babelmix.errors import PictureError, SearchError
 from babelmix.search.applying import Retriever, Scale, WordScale, apply_policy, with_quota
 from babelmix.search.correcting import OneSearch
 from babelmix.search.index import Index
-from babelmix.search.merging import DEEPER, distinct_items, remembering
+from babelmix.search.merging import DEEPER, DEEPEST, distinct_items, remembering
 from babelmix.search.options import SearchOptions, check_truth, checked_query_langs
 from babelmix.search.own_places import fill_places
 from babelmix.search.policies import Policy
 from babelmix.search.reranking.stage import Reranking, Stage
 from babelmix.search.rows import Hit, Vectors, Where
 from babelmix.search.showing import Reader, renderings, show_mine, with_also
+from babelmix.search.spreading import rows_of_languages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,20 +86,35 @@ class Asked:
         if self.once or self.reader is not None:
             retrievers = [(remembering(retrieve), scale) for retrieve, scale in retrievers]
 
-        languages = self.policy.languages
         reranking = self._reranking()
 
-        def retrieve_top(count: int) -> list[list[Hit]]:
+        def retrieve_top(count: int, spread: Collection[int] = ()) -> list[list[Hit]]:
             if reranking is None:
-                return self._fused(retrievers, count)
-            found = reranking.reordered(self._fused(retrievers, max(count, reranking.depth)))
-            return [with_quota(hits[:count], hits[count:], languages) for hits in found]
+                return self._fused(retrievers, count, spread)
+            found = reranking.reordered(self._fused(retrievers, max(count, reranking.depth), spread))
+            return found if spread else [self._first(hits, count) for hits in found]
 
         if self.reader is not None:
             found = show_mine(retrieve_top, self._rows_of, self.reader, self.where, self.k)
             return with_also(self._with_own_places(found), self._rows_of, self.where)
-        found = distinct_items(retrieve_top, self.k, languages) if self.once else retrieve_top(self.k)
-        return self._with_own_places(found)
+        if not self.once:
+            return self._with_own_places(retrieve_top(self.k))
+        # More languages than there are cannot be had.
+        languages = min(self.policy.languages, len({canonical_language(lang) for lang in self._allowed}))
+        return self._with_own_places(distinct_items(retrieve_top, self.k, languages))
+
+    @property
+    def _allowed(self) -> list[str]:
+        """The languages of the index that the filter allows."""
+        return [tag for tag in self.tags if self.where.langs is None or tag in self.where.langs]
+
+    @property
+    def _quota(self) -> int:
+        """The least number of languages of rows. Where items come once, `distinct_items` sees to it."""
+        return 0 if self.once and self.reader is None else self.policy.languages
+
+    def _first(self, hits: Sequence[Hit], count: int) -> list[Hit]:
+        return with_quota(hits[:count], hits[count:], self._quota)
 
     def _reranking(self) -> Reranking | None:
         if self.stage is None:
@@ -134,20 +151,29 @@ class Asked:
             vectors = np.tile(np.eye(1, self.index.about.dimension, dtype=np.float32), (len(numbers), 1))
         return renderings(self.index.engine, vectors, items, where, len(self.tags))
 
-    def _fused(self, retrievers: Sequence[tuple[Retriever, Scale | WordScale]], count: int) -> list[list[Hit]]:
+    def _fused(
+        self, retrievers: Sequence[tuple[Retriever, Scale | WordScale]], count: int, spread: Collection[int] = ()
+    ) -> list[list[Hit]]:
+        """The first rows of each query; for those of `spread` also the rows of k items in each language."""
         # A row far down one list may be high in the fused list.
         depth = count if len(retrievers) == 1 else max(_LEAST, DEEPER * count)
+        policy = self.policy if self._quota == self.policy.languages else Policy("any")
         lists = [
-            apply_policy(self.policy, retrieve, len(self.queries), self.where, depth, self.tags, scale)
+            apply_policy(policy, retrieve, len(self.queries), self.where, depth, self.tags, scale)
             for retrieve, scale in retrievers
         ]
+        if spread:
+            # Without `remembering`, which would retrieve more rows than are needed.
+            lists = [
+                rows_of_languages(retrieve, some, spread, self.where, self._allowed, self.k, DEEPEST)
+                for (retrieve, _), some in zip(self._retrievers(), lists, strict=True)
+            ]
         if len(lists) == 1:
             return lists[0]
         # Only a quota needs rows beyond `count`.
-        languages, fusion = self.policy.languages, self.options.fused_by
-        top_k = None if languages else count
+        fusion, top_k = self.options.fused_by, None if self._quota or spread else count
         merged = [fusion.fuse(both, top_k, (1.0, self.options.weight)) for both in zip(*lists, strict=True)]
-        return [with_quota(hits[:count], hits[count:], languages) for hits in merged]
+        return merged if spread else [self._first(hits, count) for hits in merged]
 
     def _with_own_places(self, found: list[list[Hit]]) -> list[list[Hit]]:
         """The rows, with places for the query's own language if the policy keeps some."""
@@ -162,7 +188,7 @@ class Asked:
             ).hits()  # fmt: skip
 
         once = self.once or self.reader is not None
-        allowed = [tag for tag in self.tags if self.where.langs is None or tag in self.where.langs]
+        allowed = self._allowed
         if self.reader is not None and self.reader.strict:
             allowed = [tag for tag in allowed if tag in self.reader.langs]
         return fill_places(found, self.langs, allowed, in_own, self.policy.places, k=self.k, once=once)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from babelmix.search.applying import Retriever, with_quota
+from babelmix.search.applying import Retriever
 from babelmix.search.rows import Hit, Where
+from babelmix.search.spreading import in_languages, languages_in
+
+TopRetriever = Callable[[int, Collection[int]], list[list[Hit]]]
+"""A function that finds the first rows of each query; see `distinct_items`."""
 
 DEEPEST = 8192
 """The most rows to retrieve for a query to find distinct items."""
@@ -40,35 +44,34 @@ def remembering(retrieve: Retriever) -> Retriever:
     return remembered
 
 
-def distinct_items(retrieve_top: Callable[[int], list[list[Hit]]], k: int, languages: int) -> list[list[Hit]]:
+def distinct_items(retrieve_top: TopRetriever, k: int, languages: int) -> list[list[Hit]]:
     """The best row of each of k items. Retrieves more rows until there are k items, no further rows, or `DEEPEST` rows.
 
     Args:
-        retrieve_top: a function of a number of rows. It returns at most this number of rows for each query, best first.
+        retrieve_top: a function of a number of rows, and of some queries. It returns at most this number of rows for each query,
+            best first, and with them for these queries the rows of k items in each language.
         k: the most items to return.
-        languages: the least number of languages of the rows, if the rows found have that many.
+        languages: the least number of languages of the rows, if there are rows of that many items; see
+            `babelmix.search.spreading`.
 
     """
     depth = 4 * k
     while True:
-        found = retrieve_top(depth)
-        kept = [_best_of_items(hits, k, languages) for hits in found]
+        found = retrieve_top(depth, ())
+        kept = [_best_of_items(hits, k) for hits in found]
         enough = all(len(some) == k or len(hits) < depth for some, hits in zip(kept, found, strict=True))
         if enough or depth >= DEEPEST:
-            return kept
+            break
         depth = min(2 * depth, DEEPEST)
+    if few := [query for query, hits in enumerate(kept) if languages_in(hits) < min(languages, k)]:
+        found = retrieve_top(depth, few)
+        for query in few:
+            kept[query] = in_languages(found[query], k, languages)
+    return kept
 
 
-def _best_of_items(hits: Sequence[Hit], k: int, languages: int) -> list[Hit]:
+def _best_of_items(hits: Sequence[Hit], k: int) -> list[Hit]:
     best: dict[str, Hit] = {}
     for hit in hits:
         best.setdefault(hit.item, hit)
-    kept = list(best.values())[:k]
-    items, langs = {hit.item for hit in kept}, {hit.lang for hit in kept}
-    others = []
-    for hit in hits:
-        if hit.item not in items and hit.lang not in langs:
-            others.append(hit)
-            items.add(hit.item)
-            langs.add(hit.lang)
-    return with_quota(kept, others, languages)
+    return list(best.values())[:k]

@@ -179,7 +179,7 @@ class Searcher:
             where: only rows with these metadata: `{"year": [2024, 2025]}`, or the text `year=2024,2025`, or a list of such
                 texts, or the result of `Index.where`.
             mode: `dense` compares vectors; `words` is BM25; `hybrid` fuses both.
-            once: each item once, in its best rendering.
+            once: each item once, in its best rendering; under `quota=N` in another one if a language is missing otherwise.
             exact: compare with every vector, without the graph.
             vectors: the queries' vectors, if `embed` was called already, float32, shape (queries, dimension).
             query_langs: the language of all queries, or of each, which a removal kept with the index uses, and the policy `own`:
