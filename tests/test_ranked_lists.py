@@ -714,6 +714,9 @@ def test_systems_of_one_name_are_called_as_their_folders(tmp_path: Path) -> None
         bm.compare([tmp_path / "a", tmp_path / "exact"])
     with pytest.raises(AuditError, match="a comparison needs two audits or more"):
         bm.compare(tmp_path / "a")
+    in_memory = [bm.audit(Run(file, "mine"), corpus) for file in (half, every)]
+    with pytest.raises(ConfigError, match="two reports are called mine; save them in two folders"):
+        bm.compare(in_memory)
 
 
 def test_bias_measures_of_lists_are_not_asked_for(tmp_path: Path) -> None:

@@ -152,7 +152,10 @@ def _list_reports(what: Sequence[object]) -> dict[str, ListReport] | None:
         if isinstance(one, (str, Path)) and (Path(one) / "lists.json").is_file():
             found[str(one)] = ListReport.load(one)
         elif isinstance(one, ListReport):
-            found[str(one.folder or ", ".join(one.audits))] = one
+            name = str(one.folder or ", ".join(one.audits))
+            if name in found:
+                raise ConfigError(f"two reports are called {name}; save them in two folders, or name their systems")
+            found[name] = one
         else:
             return None
     return found or None
