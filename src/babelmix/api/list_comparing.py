@@ -86,17 +86,16 @@ def check_same(name: str, about: Mapping[str, Any], other: str, other_about: Map
         AuditError: they are of two corpora, or count copies of right answers differently.
 
     """
-    if about["fingerprint"] != other_about["fingerprint"]:
-        raise AuditError(
-            f"{name} was audited on {about['corpus']}, but {other} on {other_about['corpus']} (or on another state of it); only "
-            "audits of one corpus can be compared"
+    from babelmix.evaluation.audit_facts import AuditFacts
+    from babelmix.experiment.audits import check_same_corpus
+
+    facts, there = (
+        AuditFacts(
+            corpus=one["corpus"], fingerprint=one["fingerprint"], copies={"count_as": one.get("copies", "wrong")}
         )
-    counted, counted_there = (one.get("copies", "wrong") for one in (about, other_about))
-    if counted != counted_there:
-        raise AuditError(
-            f"{name} counts copies of right answers as {counted}, but {other} as {counted_there}; audit both with the same "
-            "--copies"
-        )
+        for one in (about, other_about)
+    )
+    check_same_corpus(name, facts, other, there)
 
 
 def tested(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from babelmix.corpus.known_items import ASKS, ITEMS, known_items
+from babelmix.corpus.known_items import ASKS, known_items
 from babelmix.corpus.labels import ITEM_NO_LABEL, LABELS
 from babelmix.corpus.model import Corpus
 from babelmix.corpus.opening import open_corpus
@@ -53,7 +53,7 @@ def ask(
         left_out = LeftOut()
         documents, name, meta = _documents(source, options, left_out)
         return known_items(
-            documents, ask=named, items=ITEMS if items is None else items, langs=langs, name=f"{name} known items", meta=meta,
+            documents, ask=named, items=items, langs=langs, name=f"{name} known items", meta=meta,
             left_out=left_out,
         )  # fmt: skip
     check_of_log(items)

@@ -61,7 +61,7 @@ def known_items(
     documents: Iterable[Document],
     *,
     ask: str = "auto",
-    items: int = ITEMS,
+    items: int | None = None,
     langs: str | Sequence[str] | None = None,
     name: str = "known items",
     meta: Mapping[str, Any] | None = None,
@@ -75,7 +75,8 @@ def known_items(
         ask: what asks: `titles` (the column `title`), `headings` (the first heading of the text), `sentences` (its first
             sentence), or `auto`: for each item, the first of these that all its languages have. Or `templates`, `cloze` or
             `mixed`: questions that are made of titles, headings and sentences, see `babelmix.corpus.pseudo_questions`.
-        items: the most items to ask for, drawn by a hash of their names. All others stay in the pool. 0: all.
+        items: the most items to ask for, drawn by a hash of their names. All others stay in the pool. 0: all;
+            None: 2,000.
         langs: only queries in these languages ask. The pool has all languages. None: all.
         name: the name of the corpus.
         meta: further facts about the source.
@@ -130,7 +131,7 @@ def known_items(
             langs, dict.fromkeys(document.lang for texts in by_item.values() for document in texts), name
         )
         can_ask = [one for one in can_ask if one.document.lang in there]
-    asked = _drawn(can_ask, items)
+    asked = _drawn(can_ask, ITEMS if items is None else items)
     if not asked:
         raise CorpusError(_why_none(name, known, counted, ask))
     queries = SideBuilder()

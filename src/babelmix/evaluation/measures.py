@@ -62,6 +62,13 @@ class Measure:
         """`setting/metric`."""
         return f"{self.setting}/{self.metric}"
 
+    def paired(self, other: Measure) -> tuple[Measure, Measure]:
+        """The measure, and that of another system, each with the values of the queries that have one in both."""
+        if self.rows is None or other.rows is None or np.array_equal(self.rows, other.rows):
+            return self, other
+        both = np.intersect1d(self.rows, other.rows)
+        return self.of_rows(both), other.of_rows(both)
+
     def of_rows(self, rows: npt.NDArray[np.int64]) -> Measure:
         """The values of these query rows, with the cells that they have."""
         assert self.rows is not None

@@ -225,11 +225,11 @@ def _compared(
     comparisons = []
     for name, (a, drawn_a) in first.items():
         b, drawn_b = second[name]
-        if a.rows is not None and b.rows is not None and not np.array_equal(a.rows, b.rows):
-            both = np.intersect1d(a.rows, b.rows)
-            if not len(both):
+        mine, others = a.paired(b)
+        if mine is not a:
+            a, b = mine, others
+            if not len(a.values):
                 continue
-            a, b = a.of_rows(both), b.of_rows(both)
             drawn_a, drawn_b = (resampled({name: one}, len(drawn_a), seed, _nanmean)[name] for one in (a, b))
         if a.cells != b.cells or not np.array_equal(a.cell, b.cell) or not np.array_equal(a.group, b.group):
             raise AuditError(f"{name}: the two audits are not of the same corpus, so their queries cannot be paired")

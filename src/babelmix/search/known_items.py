@@ -13,7 +13,7 @@ import numpy as np
 
 from babelmix.corpus import Corpus
 from babelmix.corpus.asking import ask_log, check_of_log
-from babelmix.corpus.known_items import ASKS, ITEMS, known_items
+from babelmix.corpus.known_items import ASKS, known_items
 from babelmix.corpus.openings import TITLES
 from babelmix.corpus.query_logs import read_log
 from babelmix.corpus.readers._documents import Document
@@ -103,9 +103,7 @@ def corpus_of_index(
             raise ArgumentError(
                 next(iter(of_log)), "is for a log of queries or clicks: the rows of an index have languages"
             )
-        return known_items(
-            documents, ask=queries_from, items=ITEMS if items is None else items, langs=langs, name=name, keep=True
-        )
+        return known_items(documents, ask=queries_from, items=items, langs=langs, name=name, keep=True)
     check_of_log(items)
     log = read_log(queries_from)
     return ask_log([replace(one, title="") for one in documents], log, name=index.address, **of_log)

@@ -182,10 +182,7 @@ def _references(rule: Rule, system: str, measure: Measure, before: Judged | None
     backward = system.endswith(REVERSED)
     for name, measures in before.items():
         if name.endswith(REVERSED) == backward and rule.measure in measures:
-            found = measures[rule.measure]
-            if measure.rows is not None and found.rows is not None and not np.array_equal(measure.rows, found.rows):
-                both = np.intersect1d(measure.rows, found.rows)
-                measure, found = measure.of_rows(both), found.of_rows(both)
+            measure, found = measure.paired(measures[rule.measure])
             same = found.cells == measure.cells and np.array_equal(found.cell, measure.cell)
             if not same or not np.array_equal(found.group, measure.group) or not len(found.cell):
                 raise AuditError(
